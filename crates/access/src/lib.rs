@@ -1,0 +1,19 @@
+//! The words every other room uses: who asks, of what, to do what, and what is answered.
+//!
+//! Pure: no IO, no clock, no randomness, no async runtime. Nothing here grants anything; the types that stand
+//! for a proof (`Principal`, `Admission`, `Permit`, `Receipt`, `Cleared`) live in the rooms that alone can make
+//! them.
+
+mod claim;
+mod ids;
+mod operation;
+mod refusal;
+mod subject;
+
+pub use claim::{ChannelBinding, Claim, ScramClaim, Source};
+pub use ids::{AgentName, InvalidName, OperationId, SessionId, TargetName};
+pub use operation::{
+    Analysis, Effect, Member, NameRule, RelationName, SessionEffect, Touch, TransactionStep, Verb, Verbs,
+};
+pub use refusal::{Blame, Refusal, RefusalCode};
+pub use subject::{Attribution, Delegation, Subject, SubjectKind};

@@ -1,0 +1,253 @@
+//! What is asked: statements as Chaperone understood them, before anybody decided anything.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use crate::Refusal;
+
+/// What is done to a relation, or to the target as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verb {
+    /// SELECT, COPY TO, and every mention of a relation that is not the target of a write.
+    Read,
+    /// INSERT, COPY FROM, the inserting arms of MERGE and ON CONFLICT.
+    Insert,
+    /// UPDATE, and row locks (`FOR UPDATE`), which PostgreSQL too counts as update.
+    Update,
+    /// DELETE and TRUNCATE.
+    Delete,
+    /// Data definition: CREATE, ALTER, DROP, GRANT, COMMENT, VACUUM and the like.
+    Define,
+    /// CALL, DO and anything that runs code which no tree shows.
+    Call,
+}
+
+impl Verb {
+    /// All of them, in the order in which they are listed everywhere.
+    pub const ALL: [Self; 6] =
+        [Self::Read, Self::Insert, Self::Update, Self::Delete, Self::Define, Self::Call];
+
+    /// The word in policies, records and the matrix.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Define => "define",
+            Self::Call => "call",
+        }
+    }
+
+    fn bit(self) -> u8 {
+        match self {
+            Self::Read => 1,
+            Self::Insert => 2,
+            Self::Update => 4,
+            Self::Delete => 8,
+            Self::Define => 16,
+            Self::Call => 32,
+        }
+    }
+}
+
+/// A set of verbs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Verbs(u8);
+
+impl Verbs {
+    /// No verb.
+    pub const NONE: Self = Self(0);
+
+    /// This set with one more.
+    #[must_use]
+    pub fn with(self, verb: Verb) -> Self {
+        Self(self.0 | verb.bit())
+    }
+
+    /// Whether the verb is in it.
+    #[must_use]
+    pub fn contains(self, verb: Verb) -> bool {
+        self.0 & verb.bit() != 0
+    }
+
+    /// The verbs in it, in order.
+    pub fn iter(self) -> impl Iterator<Item = Verb> {
+        Verb::ALL.into_iter().filter(move |verb| self.contains(*verb))
+    }
+}
+
+impl fmt::Debug for Verbs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(Verb::as_str)).finish()
+    }
+}
+
+/// A relation by its resolved schema and name, unquoted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RelationName {
+    /// Schema; empty where the relation is not known to the catalog.
+    pub schema: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+}
+
+impl RelationName {
+    /// From its two parts.
+    pub fn new(schema: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
+        Self { schema: schema.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for RelationName {
+    /// As PostgreSQL would write it: a part that is not a plain lower-case word stands in double quotes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |f: &mut fmt::Formatter<'_>, text: &str| {
+            let starts = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
+            let plain = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+            if starts && plain { f.write_str(text) } else { write!(f, "\"{}\"", text.replace('"', "\"\"")) }
+        };
+        if !self.schema.is_empty() {
+            part(f, &self.schema)?;
+            f.write_str(".")?;
+        }
+        part(f, &self.name)
+    }
+}
+
+impl Serialize for RelationName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Where a touched relation comes from, which decides what rule policy applies to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NameRule {
+    /// A relation of the target's own: policy decides by name.
+    Named,
+    /// A system relation on the list for introspection: whoever is admitted to the target may read it.
+    Listed,
+    /// A temporary relation of the session's own, which holds only what the caller could read.
+    Temporary,
+    /// The catalog does not know it: only a caller with every verb on the whole target gets past it.
+    Unknown,
+}
+
+/// One relation and what is done to it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Touch {
+    /// The relation.
+    pub relation: RelationName,
+    /// Which rule applies.
+    pub rule: NameRule,
+    /// Everything that is done to it in this statement.
+    pub verbs: Verbs,
+    /// The relations above it, nearest first: a partition's parent. A policy that says `in` the parent covers it.
+    pub within: Vec<RelationName>,
+}
+
+impl Serialize for Verbs {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(Verb::as_str))
+    }
+}
+
+/// Whether the target may see it before the intent is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Provably read-only: listed nodes, listed stable or immutable functions, no locking clause.
+    ReadOnly,
+    /// Anything else.
+    MayWrite,
+}
+
+/// What a transaction statement does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TransactionStep {
+    /// BEGIN, START TRANSACTION.
+    Begin,
+    /// COMMIT, END, COMMIT PREPARED.
+    Commit,
+    /// ROLLBACK, ABORT.
+    Rollback,
+    /// SAVEPOINT, RELEASE, ROLLBACK TO.
+    Savepoint,
+    /// PREPARE TRANSACTION.
+    Prepare,
+}
+
+/// What a statement changes in the session itself once it has succeeded.
+#[derive(Debug, Clone)]
+pub enum SessionEffect {
+    /// Nothing.
+    None,
+    /// Begins or ends a transaction.
+    Transaction(TransactionStep),
+    /// SQL-level PREPARE: the name, and what running it would do.
+    Prepares {
+        /// The statement's name.
+        name: Arc<str>,
+        /// What `EXECUTE name` runs.
+        inner: Arc<Analysis>,
+    },
+    /// SQL-level EXECUTE (also inside EXPLAIN and CREATE TABLE AS): what runs is what the name was prepared as.
+    Executes {
+        /// The statement's name.
+        name: Arc<str>,
+    },
+    /// DEALLOCATE of one name, or of all.
+    Deallocates {
+        /// `None` is ALL.
+        name: Option<Arc<str>>,
+    },
+    /// DISCARD ALL (also forgets prepared statements and settings).
+    DiscardsAll,
+    /// `SET search_path` (or RESET) for the session: the schemas named, `None` is the default.
+    SetsSearchPath {
+        /// Schemas in order, unquoted.
+        path: Option<Vec<Arc<str>>>,
+    },
+    /// May have changed the catalog: DDL, or something that can run DDL.
+    ChangesCatalog,
+}
+
+/// One statement of a string, understood.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The command's name, as in a command tag: `SELECT`, `CREATE TABLE`, `(unparsed)`.
+    pub tag: &'static str,
+    /// Byte range of this statement in the client's text.
+    pub span: std::ops::Range<usize>,
+    /// The statement with every literal replaced, hashed with SHA-256: groups equal questions without their data.
+    pub template: [u8; 32],
+    /// The relations that it names or reaches, each once.
+    pub touches: Vec<Touch>,
+    /// Verbs on the target as a whole that it needs besides (`define` of something new, `call`).
+    pub whole: Verbs,
+    /// Whether the target may see it early.
+    pub effect: Effect,
+    /// What it changes in the session.
+    pub session: SessionEffect,
+}
+
+/// A whole string of statements, understood against one catalog and one search path. It depends on nothing of the
+/// caller, so it is cached and shared.
+#[derive(Debug, Clone)]
+pub struct Analysis {
+    /// What the client sent.
+    pub text: Arc<str>,
+    /// Its statements in order; empty for an empty string.
+    pub members: Vec<Member>,
+    /// What is sent for a caller who does not have every verb on the whole target: the tree, written out again
+    /// with qualified names; or why that cannot be done.
+    pub confined: Result<Arc<str>, Refusal>,
+    /// Version of the catalog that it was resolved against.
+    pub catalog_version: u64,
+}

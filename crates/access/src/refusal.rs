@@ -1,0 +1,133 @@
+//! Why something was not done: who is to blame, what the client is told and what it can do next.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// Who has to change something before the same request can succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Blame {
+    /// The caller: malformed, too large, not supported.
+    Client,
+    /// The rules: the caller may not.
+    Policy,
+    /// The database or the way to it.
+    Target,
+    /// Chaperone itself.
+    Ours,
+}
+
+/// The closed list of reasons. Each protocol turns it into its native words in one function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalCode {
+    /// Nobody known by that proof. One text for every cause, so that it is no oracle.
+    AuthenticationFailed,
+    /// Too many failures from this source.
+    Throttled,
+    /// Policy has no permit for it.
+    NotPermitted,
+    /// Policy would allow it with an approval.
+    ApprovalRequired,
+    /// A construct that Chaperone cannot vouch for under a restricted scope.
+    NotUnderstood,
+    /// A protocol feature that the boundary does not carry.
+    Unsupported,
+    /// PostgreSQL's own grammar does not accept the text.
+    SyntaxError,
+    /// No such relation for this caller.
+    UndefinedRelation,
+    /// No such prepared statement or portal.
+    UndefinedStatement,
+    /// Over a named limit of size.
+    TooLarge,
+    /// Over a named limit of depth or complexity.
+    TooComplex,
+    /// A message that the protocol does not allow here.
+    ProtocolViolation,
+    /// No target of that name for this caller.
+    UndefinedTarget,
+    /// No agent serves the target, or the target does not answer.
+    TargetUnavailable,
+    /// The target or its agent went away in the middle.
+    TargetLost,
+    /// The record cannot be written, so nothing passes.
+    RecordUnavailable,
+    /// Over a named limit of sessions or of work under way.
+    Busy,
+    /// The gateway is stopping.
+    ShuttingDown,
+    /// A fault of ours.
+    Internal,
+}
+
+impl RefusalCode {
+    /// Who has to change something.
+    #[must_use]
+    pub fn blame(self) -> Blame {
+        match self {
+            Self::AuthenticationFailed
+            | Self::Throttled
+            | Self::Unsupported
+            | Self::SyntaxError
+            | Self::UndefinedStatement
+            | Self::TooLarge
+            | Self::TooComplex
+            | Self::ProtocolViolation => Blame::Client,
+            Self::NotPermitted
+            | Self::ApprovalRequired
+            | Self::NotUnderstood
+            | Self::UndefinedRelation
+            | Self::UndefinedTarget => Blame::Policy,
+            Self::TargetUnavailable | Self::TargetLost => Blame::Target,
+            Self::RecordUnavailable | Self::Busy | Self::ShuttingDown | Self::Internal => Blame::Ours,
+        }
+    }
+}
+
+/// A refusal, as the client may read it. It names what is missing, never any data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason.
+    pub code: RefusalCode,
+    /// What happened: lower case, no full stop, input in backticks.
+    pub message: String,
+    /// The next step, where there is one.
+    pub hint: Option<String>,
+    /// Where in the client's own statement, in characters from 1, where that is known.
+    pub position: Option<u32>,
+}
+
+impl Refusal {
+    /// A refusal without a hint.
+    pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None, position: None }
+    }
+
+    /// The same with the next step.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same with a place in the client's statement, in characters from 1.
+    #[must_use]
+    pub fn at(mut self, position: u32) -> Self {
+        self.position = Some(position);
+        self
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(hint) = &self.hint {
+            write!(f, " (hint: {hint})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Refusal {}

@@ -1,0 +1,251 @@
+//! What every protocol must offer the data path. A protocol knows nothing of policy, trail or store; the data path
+//! knows no protocol: both know only this.
+//!
+//! A session has three states with one type each: [`Opening`] (a stranger speaks), [`Known`] (the stranger's claim
+//! was accepted, the target is not dialled yet) and [`Conversation`] (both ends joined).
+
+use std::future::Future;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use chaperone_access::{Analysis, Claim, Refusal, TargetName};
+use thiserror::Error;
+
+pub mod limits;
+
+/// Why a conversation cannot go on, by who is to blame.
+#[derive(Debug, Error)]
+pub enum Fault {
+    /// The client broke the protocol or a limit: it is told, and the session ends.
+    #[error("client: {0}")]
+    Client(Refusal),
+    /// The client's connection ended without a farewell.
+    #[error("the client went away")]
+    ClientGone,
+    /// The target, its agent or the way to it went away, or it broke the protocol.
+    #[error("target: {0}")]
+    Target(Refusal),
+}
+
+/// A byte stream to either side.
+pub trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
+impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Stream for T {}
+
+/// What identity lets a protocol show a stranger before anything is proved. It must not depend on whether the name
+/// exists.
+pub trait Challenger: Send + Sync {
+    /// Salt and iteration count for a user name (RFC 5802, server-first-message).
+    fn challenge(&self, user: &str) -> (Vec<u8>, u32);
+}
+
+/// A connection of which nothing is known.
+pub trait Opening: Send + Sized {
+    /// The state after the claim was made.
+    type Known: Known;
+
+    /// Read the stranger's claim, to the point where the only thing missing is our answer.
+    fn claim(
+        self,
+        challenger: &dyn Challenger,
+    ) -> impl Future<Output = Result<(Claim, Self::Known), Fault>> + Send;
+}
+
+/// A claim has been made; it is answered by [`Known::join`] or by [`Known::refuse`].
+pub trait Known: Send + Sized {
+    /// The state in which operations flow.
+    type Conversation: Conversation;
+
+    /// End it with the protocol's own words for the refusal.
+    fn refuse(self, refusal: &Refusal) -> impl Future<Output = ()> + Send;
+
+    /// Tell the client that it is in, and join it to the target's stream.
+    ///
+    /// `proof` is what proves to the client that we know its secret (SCRAM's ServerSignature).
+    fn join(
+        self,
+        proof: [u8; 32],
+        target: TargetEnd,
+        analyst: Arc<dyn Analyst>,
+    ) -> impl Future<Output = Result<Self::Conversation, Fault>> + Send;
+}
+
+/// The target's end, logged in by the agent: the next bytes on `stream` are the protocol's own.
+pub struct TargetEnd {
+    /// To the target, through the agent.
+    pub stream: Box<dyn Stream>,
+    /// What the agent learnt at login, in the protocol's own terms (PostgreSQL: the messages between
+    /// AuthenticationOk and the first ReadyForQuery, without the backend's key).
+    pub greeting: Bytes,
+    /// Which target it is.
+    pub target: TargetName,
+}
+
+/// Understands statements against the target's catalog. Implemented in wiring over `scope`.
+pub trait Analyst: Send + Sync {
+    /// The analysis if it is at hand without any wait.
+    fn cached(&self, text: &str, path: &SearchPath) -> Option<Arc<Analysis>>;
+
+    /// Analyse. Never fails: what cannot be understood is an analysis that only a caller with every verb may run.
+    fn analyse(&self, text: Arc<str>, path: SearchPath) -> futures::BoxFuture<Arc<Analysis>>;
+
+    /// Something that may have changed the catalog has succeeded.
+    fn catalog_changed(&self);
+}
+
+/// The schemas in which the session looks for unqualified names, in order.
+pub type SearchPath = Arc<[Arc<str>]>;
+
+/// Boxed futures without a dependency.
+pub mod futures {
+    /// A future on the heap.
+    pub type BoxFuture<T> = std::pin::Pin<Box<dyn std::future::Future<Output = T> + Send>>;
+}
+
+/// What the data path is ready to take. Back-pressure is the absence of interest.
+#[derive(Debug, Clone, Copy)]
+pub struct Interest {
+    /// Another request of the client's.
+    pub request: bool,
+    /// Another piece of the target's reply.
+    pub reply: bool,
+}
+
+/// What happened on the wire.
+#[derive(Debug)]
+pub enum Event<C: Conversation + ?Sized> {
+    /// A piece of the protocol that asks for nothing by itself (flow control, data of an operation under way,
+    /// metadata of something already decided). It travels in order with the rest.
+    Step(C::Step),
+    /// Something is made ready to be run later: decided now, run at its own request.
+    Prepare(C::Request),
+    /// One or more operations are to be run.
+    Run(C::Request),
+    /// Refused by the protocol itself or by its limits; to be recorded, and answered in its place in the order.
+    Refused(C::Request, Refusal),
+    /// A piece of the target's reply.
+    Reply(C::Reply),
+    /// The client said good-bye.
+    Left,
+}
+
+/// Both ends joined. Implementations own all buffers and do all reading and writing inside `poll_next`, on both
+/// ends at once, so that neither side's slowness stops the other's progress.
+///
+/// Cancel safety: dropping the future built on `poll_next` loses nothing.
+pub trait Conversation: Send {
+    /// A piece without operations.
+    type Step: Send + std::fmt::Debug;
+    /// A request with operations.
+    type Request: Request;
+    /// A piece of a reply.
+    type Reply: Reply;
+
+    /// Write what is waiting, read what there is, and return the next event for which there is interest.
+    ///
+    /// # Errors
+    /// Ends the session.
+    fn poll_next(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<Result<Event<Self>, Fault>>;
+
+    /// Write what is waiting to the client without reading anything.
+    fn poll_flush_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>>;
+
+    /// Pass a step on to the target.
+    fn forward_step(&mut self, step: Self::Step);
+
+    /// Pass a request on: `text` is what is sent instead of the client's own words, where policy wants that.
+    fn forward(&mut self, request: Self::Request, text: Option<Arc<str>>);
+
+    /// Answer a request with a refusal, in its place in the order of replies; the protocol's own transaction rules
+    /// apply as if the target had refused it.
+    fn refuse(&mut self, request: Self::Request, refusal: &Refusal);
+
+    /// Give a reply to the client.
+    fn release(&mut self, reply: Self::Reply);
+
+    /// Append the protocol's words for the end of the session to what the client gets.
+    fn farewell(&mut self, refusal: &Refusal);
+
+    /// Bytes that wait to be written, to the client and to the target.
+    fn backlog(&self) -> (usize, usize);
+}
+
+/// A request with operations, already understood.
+pub trait Request: Send + std::fmt::Debug {
+    /// What it asks for.
+    fn analysis(&self) -> &Arc<Analysis>;
+
+    /// Values that travel apart from the text.
+    fn parameters(&self) -> &[Parameter];
+
+    /// How many replies of kind [`Part::End`] it will have if it is forwarded: one an operation.
+    fn operations(&self) -> usize;
+
+    /// Its size in memory, for limits.
+    fn size(&self) -> usize;
+}
+
+/// A bound value, as much of it as is kept.
+#[derive(Debug, Clone)]
+pub enum Parameter {
+    /// SQL NULL.
+    Null,
+    /// The whole value, as sent.
+    Whole {
+        /// The protocol's format code (PostgreSQL: 0 text, 1 binary).
+        format: i16,
+        /// The value.
+        value: Bytes,
+    },
+    /// Over the limit for keeping: its length in bytes and its keyed digest.
+    Digest {
+        /// The protocol's format code.
+        format: i16,
+        /// Length in bytes.
+        length: u64,
+        /// HMAC-SHA-256 under the installation's commitment key.
+        digest: [u8; 32],
+    },
+}
+
+/// Which part of which reply it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Belongs to no operation: a greeting, a notice, a readiness.
+    Aside,
+    /// Belongs to the oldest operation that has not ended.
+    Body {
+        /// Result rows that begin in it.
+        rows: u64,
+    },
+    /// Ends the oldest operation that has not ended.
+    End(Ending),
+}
+
+/// How the target ended an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Done: the rows that its command tag counts.
+    Done {
+        /// Rows affected or returned, where the tag says.
+        rows: Option<u64>,
+    },
+    /// Suspended by the client's own row limit; the rest may be asked for later.
+    Suspended,
+    /// The target refused or failed.
+    Failed {
+        /// The target's error code (PostgreSQL: SQLSTATE).
+        code: [u8; 5],
+    },
+    /// Never run, because an earlier one in the same string or pipeline failed.
+    NotRun,
+}
+
+/// A piece of a reply.
+pub trait Reply: Send + std::fmt::Debug {
+    /// Which part it is.
+    fn part(&self) -> &Part;
+
+    /// Its size in bytes.
+    fn size(&self) -> usize;
+}
