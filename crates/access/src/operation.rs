@@ -248,6 +248,8 @@ pub struct Analysis {
     /// What is sent for a caller who does not have every verb on the whole target: the tree, written out again
     /// with qualified names; or why that cannot be done.
     pub confined: Result<Arc<str>, Refusal>,
+    /// Refused to everybody, whatever they may do: it would change the identity at the target.
+    pub forbidden: Option<Refusal>,
     /// Version of the catalog that it was resolved against.
     pub catalog_version: u64,
 }

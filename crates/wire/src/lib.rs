@@ -66,7 +66,7 @@ pub trait Known: Send + Sized {
         self,
         proof: [u8; 32],
         target: TargetEnd,
-        analyst: Arc<dyn Analyst>,
+        company: Company,
     ) -> impl Future<Output = Result<Self::Conversation, Fault>> + Send;
 }
 
@@ -81,20 +81,48 @@ pub struct TargetEnd {
     pub target: TargetName,
 }
 
+/// What a conversation needs of the other rooms.
+pub struct Company {
+    /// Understands statements.
+    pub analyst: Arc<dyn Analyst>,
+    /// Digests large values.
+    pub digester: Arc<dyn Digester>,
+    /// The key that a cancel request for this session must show; made by whoever can find the session by it.
+    pub cancel: CancelKey,
+}
+
+/// What the client gets to cancel its running operation from another connection.
+#[derive(Clone, Copy)]
+pub struct CancelKey {
+    /// Stands where a process id would.
+    pub id: u32,
+    /// The secret; protocols that only know short ones use its first bytes.
+    pub secret: [u8; 32],
+}
+
 /// Understands statements against the target's catalog. Implemented in wiring over `scope`.
 pub trait Analyst: Send + Sync {
     /// The analysis if it is at hand without any wait.
-    fn cached(&self, text: &str, path: &SearchPath) -> Option<Arc<Analysis>>;
+    fn cached(&self, text: &str, names: &Names) -> Option<Arc<Analysis>>;
 
     /// Analyse. Never fails: what cannot be understood is an analysis that only a caller with every verb may run.
-    fn analyse(&self, text: Arc<str>, path: SearchPath) -> futures::BoxFuture<Arc<Analysis>>;
+    fn analyse(&self, text: Arc<str>, names: Names) -> futures::BoxFuture<Arc<Analysis>>;
+
+    /// Where a fresh session of the target's role looks for names.
+    fn fresh_names(&self) -> Names;
 
     /// Something that may have changed the catalog has succeeded.
     fn catalog_changed(&self);
 }
 
-/// The schemas in which the session looks for unqualified names, in order.
-pub type SearchPath = Arc<[Arc<str>]>;
+/// How the session resolves unqualified names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Names {
+    /// The schemas in which it looks, in order.
+    pub path: Arc<[Arc<str>]>,
+    /// Temporary relations that the session made.
+    pub temporary: Arc<[Arc<str>]>,
+}
 
 /// Boxed futures without a dependency.
 pub mod futures {
@@ -112,7 +140,6 @@ pub struct Interest {
 }
 
 /// What happened on the wire.
-#[derive(Debug)]
 pub enum Event<C: Conversation + ?Sized> {
     /// A piece of the protocol that asks for nothing by itself (flow control, data of an operation under way,
     /// metadata of something already decided). It travels in order with the rest.
@@ -136,8 +163,10 @@ pub enum Event<C: Conversation + ?Sized> {
 pub trait Conversation: Send {
     /// A piece without operations.
     type Step: Send + std::fmt::Debug;
-    /// A request with operations.
+    /// A request with operations, on which nothing has been decided.
     type Request: Request;
+    /// A request that was permitted, in the words that the target will see.
+    type Outgoing: Send + std::fmt::Debug;
     /// A piece of a reply.
     type Reply: Reply;
 
@@ -147,18 +176,25 @@ pub trait Conversation: Send {
     /// Ends the session.
     fn poll_next(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<Result<Event<Self>, Fault>>;
 
-    /// Write what is waiting to the client without reading anything.
+    /// Write what waits for the client, without reading anything; ready when all of it is out.
+    ///
+    /// # Errors
+    /// The client is gone.
     fn poll_flush_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>>;
+
+    /// Take a permitted request up: `text` is what is sent instead of the client's own words, where policy wants
+    /// that. From here on the session's names (prepared statements, portals) are as if it had been sent.
+    fn permitted(&mut self, request: Self::Request, text: Option<Arc<str>>) -> Self::Outgoing;
+
+    /// Turn a request into a step that makes the *target* fail in its place, and whose failure the client will see
+    /// in our words: so the protocol's own rules for transactions, pipelines and order hold without our help.
+    fn refused(&mut self, request: Self::Request, refusal: &Refusal) -> Self::Step;
 
     /// Pass a step on to the target.
     fn forward_step(&mut self, step: Self::Step);
 
-    /// Pass a request on: `text` is what is sent instead of the client's own words, where policy wants that.
-    fn forward(&mut self, request: Self::Request, text: Option<Arc<str>>);
-
-    /// Answer a request with a refusal, in its place in the order of replies; the protocol's own transaction rules
-    /// apply as if the target had refused it.
-    fn refuse(&mut self, request: Self::Request, refusal: &Refusal);
+    /// Pass a permitted request on to the target.
+    fn forward(&mut self, outgoing: Self::Outgoing);
 
     /// Give a reply to the client.
     fn release(&mut self, reply: Self::Reply);
@@ -166,8 +202,31 @@ pub trait Conversation: Send {
     /// Append the protocol's words for the end of the session to what the client gets.
     fn farewell(&mut self, refusal: &Refusal);
 
-    /// Bytes that wait to be written, to the client and to the target.
-    fn backlog(&self) -> (usize, usize);
+    /// Bytes so far, from the target and to the target.
+    fn traffic(&self) -> Traffic;
+}
+
+/// Bytes on the target's side of a conversation, in the protocol's own encoding, after login.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Read from the target.
+    pub from_target: u64,
+    /// Written to the target.
+    pub to_target: u64,
+}
+
+/// Computes keyed digests of values too large to keep.
+pub trait Digester: Send + Sync {
+    /// A digest to be fed in pieces.
+    fn begin(&self) -> Box<dyn Digest>;
+}
+
+/// One keyed digest under way.
+pub trait Digest: Send {
+    /// The next piece.
+    fn update(&mut self, piece: &[u8]);
+    /// HMAC-SHA-256 of all pieces under the installation's commitment key.
+    fn finish(self: Box<Self>) -> [u8; 32];
 }
 
 /// A request with operations, already understood.
@@ -177,9 +236,6 @@ pub trait Request: Send + std::fmt::Debug {
 
     /// Values that travel apart from the text.
     fn parameters(&self) -> &[Parameter];
-
-    /// How many replies of kind [`Part::End`] it will have if it is forwarded: one an operation.
-    fn operations(&self) -> usize;
 
     /// Its size in memory, for limits.
     fn size(&self) -> usize;
@@ -213,7 +269,9 @@ pub enum Parameter {
 pub enum Part {
     /// Belongs to no operation: a greeting, a notice, a readiness.
     Aside,
-    /// Belongs to the oldest operation that has not ended.
+    /// Belongs to the oldest operation that has not ended and holds no data (a header, an invitation to send).
+    Head,
+    /// Data of the oldest operation that has not ended.
     Body {
         /// Result rows that begin in it.
         rows: u64,
