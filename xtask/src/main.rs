@@ -1,2 +1,57 @@
-fn main() {}
+//! The project's habits, each one command: `cargo xtask check`, `test`, `tidy`, ...
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
+mod check;
+mod failure;
+mod fuzz;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use failure::Failure;
+
+const HELP: &str = "\
+usage: cargo xtask <command>
+
+  setup [demo|test|bench]
+                    install what that needs (as root; else say what to run); default: test
+  check             format, clippy, tidy, licences and bans, documentation links
+  tidy              only the house's own rules
+  test              setup, check, every test, a short fuzz run; ends with the count
+  fuzz [--seconds N]
+                    run each fuzz target for N seconds (default 30)
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<(), Failure> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["setup"] | ["setup", "test"] => setup::setup(setup::For::Testing),
+        ["setup", "demo"] => setup::setup(setup::For::Demonstration),
+        ["setup", "bench"] => setup::setup(setup::For::Benchmark),
+        ["check"] => check::check(),
+        ["tidy"] => tidy::tidy(),
+        ["test"] => test::test(),
+        ["fuzz", rest @ ..] => fuzz::fuzz(rest),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        [other, ..] => {
+            Err(Failure::usage(format!("cannot do `{}`\nhint: `cargo xtask help` lists what it can", other)))
+        }
+    }
+}

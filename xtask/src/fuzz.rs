@@ -1,0 +1,60 @@
+//! `cargo xtask fuzz`: every target of `fuzz/`, one after the other.
+
+use crate::failure::Failure;
+use crate::run;
+
+const SECONDS_DEFAULT: u32 = 30;
+
+/// Run all targets for `--seconds N` each.
+///
+/// # Errors
+/// Bad arguments, a missing toolchain, or an input that brought a target down (cargo-fuzz prints where it lies).
+pub(crate) fn fuzz(arguments: &[&str]) -> Result<(), Failure> {
+    let seconds = match arguments {
+        [] => SECONDS_DEFAULT,
+        ["--seconds", number] => {
+            number.parse().map_err(|_| Failure::usage(format!("`{number}` is not a number of seconds")))?
+        }
+        [other, ..] => {
+            return Err(Failure::usage(format!(
+                "unknown option `{other}`\nhint: only `--seconds N` is known"
+            )));
+        }
+    };
+    if let Some(missing) = missing() {
+        return Err(Failure::usage(missing));
+    }
+    all(seconds)
+}
+
+/// What stands in the way of fuzzing on this machine, with the remedy.
+pub(crate) fn missing() -> Option<&'static str> {
+    if !run::succeeds(&["rustup", "run", "nightly", "rustc", "--version"]) {
+        return Some("no nightly toolchain\nhint: `rustup toolchain install nightly --profile minimal`");
+    }
+    if !run::succeeds(&["cargo", "fuzz", "--version"]) {
+        return Some("cargo-fuzz is not installed\nhint: `cargo install cargo-fuzz --locked`");
+    }
+    None
+}
+
+/// Run each target for `seconds`, and say at the end which of them failed.
+pub(crate) fn all(seconds: u32) -> Result<(), Failure> {
+    let targets = run::capture(run::command(&["cargo", "+nightly", "fuzz", "list"]))?;
+    let limit = format!("-max_total_time={seconds}");
+    let mut failed = Vec::new();
+    for target in targets.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        // 2 GiB of memory and 10 s for one input: a codec that needs more has no limit where it should have one.
+        let words =
+            ["cargo", "+nightly", "fuzz", "run", target, "--", &limit, "-rss_limit_mb=2048", "-timeout=10"];
+        if let Err(failure) = run::show(run::command(&words)) {
+            eprintln!("error: {failure}");
+            failed.push(target);
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::new(format!("fuzz targets failed: {}", failed.join(", "))))
+    }
+}

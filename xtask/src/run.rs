@@ -1,0 +1,99 @@
+//! Running other programs: what is run is shown, and a failure says what failed.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::failure::Failure;
+
+/// The workspace's root, as it was when this program was compiled.
+pub(crate) fn root() -> &'static Path {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest)
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// A command in the workspace's root.
+pub(crate) fn command(words: &[&str]) -> Command {
+    let (program, arguments) = words.split_first().unwrap_or((&"true", &[]));
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// Show the command, run it with this terminal, and wait.
+///
+/// # Errors
+/// It cannot be started, or ends with anything but 0.
+pub(crate) fn show(mut command: Command) -> Result<(), Failure> {
+    let line = line_of(&command);
+    eprintln!("$ {line}");
+    let status = command.status().map_err(|error| Failure::new(format!("cannot run `{line}`: {error}")))?;
+    if status.success() { Ok(()) } else { Err(Failure::new(format!("`{line}` ended with {status}"))) }
+}
+
+/// As [`show`], and hand every line of its standard error to `each` as well as to the terminal.
+///
+/// # Errors
+/// It cannot be started, or ends with anything but 0.
+pub(crate) fn show_and_read(
+    mut command: Command,
+    stream: Stream,
+    mut each: impl FnMut(&str),
+) -> Result<(), Failure> {
+    let line = line_of(&command);
+    eprintln!("$ {line}");
+    let cannot = |error: std::io::Error| Failure::new(format!("cannot run `{line}`: {error}"));
+    match stream {
+        Stream::Out => command.stdout(Stdio::piped()),
+        Stream::Error => command.stderr(Stdio::piped()),
+    };
+    let mut child = command.spawn().map_err(cannot)?;
+    let reader: Option<Box<dyn std::io::Read>> = match stream {
+        Stream::Out => child.stdout.take().map(|pipe| Box::new(pipe) as _),
+        Stream::Error => child.stderr.take().map(|pipe| Box::new(pipe) as _),
+    };
+    for text in reader.map(BufReader::new).into_iter().flat_map(BufReader::lines) {
+        let text = text.map_err(cannot)?;
+        eprintln!("{text}");
+        each(&text);
+    }
+    let status = child.wait().map_err(cannot)?;
+    if status.success() { Ok(()) } else { Err(Failure::new(format!("`{line}` ended with {status}"))) }
+}
+
+/// Which of a program's two streams is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stream {
+    Out,
+    Error,
+}
+
+/// Run silently and hand back standard output as text.
+///
+/// # Errors
+/// It cannot be started, ends with anything but 0 (the message carries its standard error), or prints no UTF-8.
+pub(crate) fn capture(mut command: Command) -> Result<String, Failure> {
+    let line = line_of(&command);
+    let output = command.output().map_err(|error| Failure::new(format!("cannot run `{line}`: {error}")))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(Failure::new(format!("`{line}` ended with {}: {}", output.status, said.trim())));
+    }
+    String::from_utf8(output.stdout)
+        .map_err(|_| Failure::new(format!("`{line}` printed text that is not UTF-8")))
+}
+
+/// Whether a command can be run and ends with 0; what it prints is dropped.
+pub(crate) fn succeeds(words: &[&str]) -> bool {
+    command(words).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+fn line_of(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,224 @@
+//! `cargo xtask setup`: what the machine must have, found by looking, installed where we may.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::failure::Failure;
+use crate::run;
+
+/// What the machine is made ready for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum For {
+    /// The demonstration: build, run a private PostgreSQL, call it with `psql`.
+    Demonstration,
+    /// Every test: other people's drivers and verifiers too.
+    Testing,
+    /// The figures: the proxies we are compared with.
+    Benchmark,
+}
+
+/// One thing that must be there, and the Debian packages that bring it.
+struct Need {
+    what: &'static str,
+    packages: &'static [&'static str],
+    is_there: fn() -> bool,
+}
+
+/// Major versions of PostgreSQL whose programs we look for, newest first.
+const POSTGRES_MAJORS: std::ops::RangeInclusive<u32> = 14..=18;
+
+/// Where Debian keeps PostgreSQL's server programs (they are not on the PATH), newest major first.
+pub(crate) fn postgres_programs() -> Option<std::path::PathBuf> {
+    let folders = POSTGRES_MAJORS.rev().map(|major| format!("/usr/lib/postgresql/{major}/bin").into());
+    folders.into_iter().find(|folder: &std::path::PathBuf| folder.join("initdb").exists())
+}
+
+const BUILD: &[Need] = &[
+    // bindgen (pg_query) loads the library and reads the compiler's own headers; these live in two packages.
+    Need { what: "libclang", packages: &["libclang-dev"], is_there: has_libclang },
+    Need {
+        what: "a C compiler",
+        packages: &["gcc", "g++", "libc6-dev", "make"],
+        is_there: || on_path("cc") && on_path("make"),
+    },
+    Need { what: "cmake", packages: &["cmake"], is_there: || on_path("cmake") },
+    Need {
+        what: "PostgreSQL's server programs",
+        packages: &["postgresql"],
+        is_there: || postgres_programs().is_some(),
+    },
+    Need {
+        what: "psql and pgbench",
+        packages: &["postgresql-client", "postgresql-contrib"],
+        is_there: || on_path("psql"),
+    },
+];
+
+const TEST: &[Need] = &[
+    Need { what: "Go", packages: &["golang-go"], is_there: || on_path("go") },
+    Need {
+        what: "Go's transparency-log library",
+        packages: &["golang-golang-x-mod-dev"],
+        is_there: || Path::new("/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog").exists(),
+    },
+    Need { what: "a Java compiler", packages: &["default-jdk-headless"], is_there: || on_path("javac") },
+    Need {
+        what: "PostgreSQL's JDBC driver",
+        packages: &["libpostgresql-jdbc-java"],
+        is_there: || Path::new("/usr/share/java/postgresql.jar").exists(),
+    },
+    Need {
+        what: "Node.js and npm",
+        packages: &["nodejs", "npm"],
+        is_there: || on_path("node") && on_path("npm"),
+    },
+    Need {
+        what: "Python with venv",
+        packages: &["python3", "python3-venv"],
+        is_there: || run::succeeds(&["python3", "-c", "import venv, ensurepip"]),
+    },
+];
+
+const BENCHMARK: &[Need] = &[
+    Need { what: "haproxy", packages: &["haproxy"], is_there: || on_path("haproxy") },
+    Need { what: "pgbouncer", packages: &["pgbouncer"], is_there: || on_path("pgbouncer") },
+];
+
+/// Find what is missing and install it (as root), or say which line to run.
+///
+/// # Errors
+/// Something is missing and could not be installed: exit code 2, with the line to run.
+pub(crate) fn setup(purpose: For) -> Result<(), Failure> {
+    let needs: Vec<&Need> = match purpose {
+        For::Demonstration => BUILD.iter().collect(),
+        For::Testing => BUILD.iter().chain(TEST).collect(),
+        For::Benchmark => BUILD.iter().chain(BENCHMARK).collect(),
+    };
+    packages(&needs)?;
+    if purpose == For::Testing {
+        nextest()?;
+        python_drivers()?;
+        node_drivers()?;
+    }
+    Ok(())
+}
+
+fn packages(needs: &[&Need]) -> Result<(), Failure> {
+    let missing: Vec<&&Need> = needs.iter().filter(|need| !(need.is_there)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().flat_map(|need| need.packages).copied().collect();
+    let what: Vec<&str> = missing.iter().map(|need| need.what).collect();
+    eprintln!("note: missing: {}", what.join(", "));
+    let install = [["apt-get", "install", "-y", "--no-install-recommends"].as_slice(), &names].concat();
+    if !on_path("apt-get") || !is_root() {
+        let line = format!("sudo apt-get update && sudo {}", install.join(" "));
+        return Err(Failure::usage(format!("packages are missing\nhint: run `{line}`")));
+    }
+    run::show(run::command(&["apt-get", "update"]))?;
+    let mut command = run::command(&install);
+    // Debian's postgresql makes and starts a cluster of its own on installation: we neither use nor want it.
+    command.env("DEBIAN_FRONTEND", "noninteractive").env("PG_CREATE_MAIN_CLUSTER", "false");
+    run::show(command)?;
+    match missing.iter().find(|need| !(need.is_there)()) {
+        None => Ok(()),
+        Some(need) => Err(Failure::usage(format!(
+            "{} is still not found after installing {}\nhint: install it by hand and run this again",
+            need.what,
+            need.packages.join(", ")
+        ))),
+    }
+}
+
+fn nextest() -> Result<(), Failure> {
+    if run::succeeds(&["cargo", "nextest", "--version"]) {
+        return Ok(());
+    }
+    run::show(run::command(&["cargo", "install", "cargo-nextest", "--locked"]))
+}
+
+/// The Python drivers, pinned, in an environment of their own under the target folder.
+fn python_drivers() -> Result<(), Failure> {
+    let pins = run::root().join("tests/drivers/requirements.txt");
+    let home = run::target_dir().join("drivers/python");
+    installed_once(&pins, &home, |pins, home| {
+        run::show(run::command(&["python3", "-m", "venv", "--clear", home]))?;
+        let pip = format!("{home}/bin/pip");
+        run::show(run::command(&[
+            &pip,
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--requirement",
+            pins,
+        ]))
+    })
+}
+
+/// node-postgres, as its lock file says, under the target folder.
+fn node_drivers() -> Result<(), Failure> {
+    let lock = run::root().join("tests/drivers/package-lock.json");
+    let home = run::target_dir().join("drivers/node");
+    installed_once(&lock, &home, |_, home| {
+        for file in ["package.json", "package-lock.json"] {
+            let from = run::root().join("tests/drivers").join(file);
+            std::fs::copy(&from, Path::new(home).join(file))
+                .map_err(|error| Failure::new(format!("cannot copy `{}`: {error}", from.display())))?;
+        }
+        let mut command =
+            run::command(&["npm", "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]);
+        command.current_dir(home);
+        run::show(command)
+    })
+}
+
+/// Run `install(pins, home)` unless the last installation there was made from these very pins.
+fn installed_once(
+    pins: &Path,
+    home: &Path,
+    install: impl FnOnce(&str, &str) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let cannot = |path: &Path, error: std::io::Error| {
+        Failure::new(format!("cannot use `{}`: {error}", path.display()))
+    };
+    let wanted = std::fs::read(pins).map_err(|error| cannot(pins, error))?;
+    let stamp = home.join(".installed-from");
+    if std::fs::read(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(());
+    }
+    std::fs::create_dir_all(home).map_err(|error| cannot(home, error))?;
+    install(&pins.to_string_lossy(), &home.to_string_lossy())?;
+    // Last, so that an interrupted installation is made again.
+    std::fs::write(&stamp, wanted).map_err(|error| cannot(&stamp, error))
+}
+
+fn has_libclang() -> bool {
+    if std::env::var_os("LIBCLANG_PATH").is_some() {
+        return true;
+    }
+    let folders = ["/usr/lib/llvm-", "/usr/lib64/llvm-"];
+    let versions = 11..=30;
+    versions.into_iter().any(|version| {
+        folders.iter().any(|folder| {
+            let lib = format!("{folder}{version}/lib");
+            let headers = format!("{lib}/clang");
+            Path::new(&lib).join("libclang.so.1").exists() && Path::new(&headers).exists()
+        })
+    })
+}
+
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<_> = std::env::split_paths(&path).collect();
+    // Debian keeps daemons where only root's PATH looks.
+    folders.push("/usr/sbin".into());
+    folders.iter().any(|folder| folder.join(program).is_file())
+}
+
+/// Whether we run as root, asked of `id`, since the standard library does not tell.
+pub(crate) fn is_root() -> bool {
+    let mut id = Command::new("id");
+    id.arg("-u");
+    run::capture(id).is_ok_and(|text| text.trim() == "0")
+}

@@ -1,0 +1,126 @@
+//! `cargo xtask test`: what continuous integration runs, and what a person runs before a change is shown.
+
+use std::fmt;
+
+use crate::failure::Failure;
+use crate::run::{self, Stream};
+use crate::setup::{self, For};
+use crate::{check, fuzz};
+
+/// Seconds that each fuzz target gets here; `cargo xtask fuzz --seconds N` is for longer runs.
+const FUZZ_SECONDS: u32 = 10;
+
+/// Results of a test run, as the runners themselves count them.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Count {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+    }
+}
+
+impl Count {
+    /// Take in a line of nextest (`Summary [ 1.0s] 3 tests run: 2 passed (1 slow), 1 failed, 0 skipped`) or of
+    /// the standard runner (`test result: ok. 2 passed; 0 failed; 1 ignored; ...`); other lines count nothing.
+    fn take(&mut self, line: &str) {
+        let line = line.trim();
+        let results = if line.starts_with("Summary [") {
+            line.split_once("run: ").map(|(_, results)| results)
+        } else {
+            line.strip_prefix("test result: ")
+        };
+        let Some(results) = results else { return };
+        // The standard runner says `ok. 2 passed`: the sentence before the first count goes.
+        let results = results.split_once(". ").map_or(results, |(_, rest)| rest);
+        for part in results.split([',', ';']) {
+            let mut words = part.split_whitespace();
+            let Some(Ok(number)) = words.next().map(str::parse::<u64>) else { continue };
+            match words.next() {
+                Some("passed") => self.passed += number,
+                Some("failed" | "exec" | "timed") => self.failed += number,
+                Some("skipped" | "ignored") => self.skipped += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Set up, check, build, run every test, fuzz shortly; the last line is the count.
+///
+/// # Errors
+/// Any part failed. The tests run even when a check failed, so that one run shows everything.
+pub(crate) fn test() -> Result<(), Failure> {
+    setup::setup(For::Testing)?;
+    let mut failed = Vec::new();
+    let mut note = |name: &'static str, result: Result<(), Failure>| {
+        if let Err(failure) = result {
+            eprintln!("error: {failure}");
+            failed.push(name);
+        }
+    };
+    let mut count = Count::default();
+    note("check", check::check());
+    // The whole-product tests start the program itself, which no test target makes cargo build.
+    let built = run::show(run::command(&["cargo", "build", "--package", "chaperone"]));
+    let runnable = built.is_ok();
+    note("build", built);
+    if runnable {
+        note("tests", tests(&mut count));
+        note("documentation tests", documentation_tests(&mut count));
+        note("fuzz", short_fuzz());
+    }
+    if !failed.is_empty() {
+        eprintln!("error: failed: {}", failed.join(", "));
+    }
+    println!("{count}");
+    if failed.is_empty() && count.passed > 0 { Ok(()) } else { Err(Failure::new("not everything passed")) }
+}
+
+fn tests(count: &mut Count) -> Result<(), Failure> {
+    let command = run::command(&["cargo", "nextest", "run", "--workspace", "--no-fail-fast"]);
+    run::show_and_read(command, Stream::Error, |line| count.take(line))
+}
+
+fn documentation_tests(count: &mut Count) -> Result<(), Failure> {
+    let command = run::command(&["cargo", "test", "--quiet", "--workspace", "--doc", "--no-fail-fast"]);
+    run::show_and_read(command, Stream::Out, |line| count.take(line))
+}
+
+fn short_fuzz() -> Result<(), Failure> {
+    if let Some(missing) = fuzz::missing() {
+        eprintln!("note: fuzz targets not run: {missing}");
+        return Ok(());
+    }
+    fuzz::all(FUZZ_SECONDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_is_the_runners_own() {
+        let mut count = Count::default();
+        count.take("     Summary [  12.345s] 9 tests run: 6 passed (1 slow, 1 flaky), 2 failed, 1 timed out, 4 skipped");
+        assert_eq!(count, Count { passed: 6, failed: 3, skipped: 4 });
+        count.take("test result: FAILED. 2 passed; 1 failed; 3 ignored; 0 measured; 5 filtered out; finished in 0.00s");
+        assert_eq!(count, Count { passed: 8, failed: 4, skipped: 7 });
+        count.take(
+            "test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+        );
+        assert_eq!(count.to_string(), "9 passed, 4 failed, 7 skipped");
+    }
+
+    #[test]
+    fn what_a_test_prints_is_not_counted() {
+        let mut count = Count::default();
+        count.take("3 passed, 1 failed");
+        count.take("PASS [   0.005s] xtask test::tests::summary 5 passed");
+        assert_eq!(count, Count::default());
+    }
+}
