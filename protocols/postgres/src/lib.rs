@@ -1,1 +1,5 @@
-//! (room under construction)
+//! PostgreSQL at the boundary: the server's face towards clients, the client's face towards the target.
+//!
+//! Knows the protocol and nothing of policy, trail or store: those are behind the traits of `chaperone-wire`.
+
+pub mod codec;

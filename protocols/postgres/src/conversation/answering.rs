@@ -1,0 +1,387 @@
+//! The target's side: its messages are paired, in order, with what was sent.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use chaperone_access::{Analysis, Refusal, RefusalCode, SessionEffect, TransactionStep};
+use chaperone_wire::{Ending, Fault, Part};
+
+use super::Conversation;
+use super::names::Undo;
+use super::pieces::{Expect, Reply};
+use crate::codec::backend::{BackendView, TransactionStatus, view};
+use crate::codec::{BackendTag, Frame, Message};
+
+/// The server said something that does not answer what was asked.
+fn out_of_order(what: &str) -> Fault {
+    Fault::Target(Refusal::new(RefusalCode::TargetLost, format!("the target sent {what} out of order")))
+}
+
+/// Whether later statements have to wait for this one's success before they can be understood.
+pub(super) fn unsettling(analysis: &Analysis) -> bool {
+    analysis.members.iter().any(|member| match &member.session {
+        SessionEffect::Prepares { .. }
+        | SessionEffect::Deallocates { .. }
+        | SessionEffect::DiscardsAll
+        | SessionEffect::SetsSearchPath { .. }
+        | SessionEffect::ChangesCatalog => true,
+        SessionEffect::Transaction(step) => match step {
+            TransactionStep::Rollback => true,
+            TransactionStep::Begin
+            | TransactionStep::Commit
+            | TransactionStep::Savepoint
+            | TransactionStep::Prepare => false,
+        },
+        SessionEffect::None | SessionEffect::Executes { .. } => false,
+    })
+}
+
+impl Conversation {
+    /// One frame of the target's; what it means is put into `self.replies`.
+    pub(super) fn answer(&mut self, frame: Frame<BackendTag>) -> Result<(), Fault> {
+        match frame {
+            Frame::Whole(message) => self.answer_whole(message),
+            Frame::Head { tag, bytes, .. } => {
+                self.running()?;
+                let rows = u64::from(tag == BackendTag::DataRow);
+                self.say(bytes, Part::Body { rows });
+                Ok(())
+            }
+            Frame::Chunk { bytes, .. } => {
+                self.say(bytes, Part::Body { rows: 0 });
+                Ok(())
+            }
+            Frame::Oversized { .. } => Err(Fault::Target(Refusal::new(
+                RefusalCode::TargetLost,
+                "the target sent a message over the limit for its type",
+            ))),
+        }
+    }
+
+    /// A run of whole rows or COPY data.
+    pub(super) fn answer_run(&mut self, bytes: Bytes, rows: u64) -> Result<(), Fault> {
+        self.running()?;
+        self.say(bytes, Part::Body { rows });
+        Ok(())
+    }
+
+    fn say(&mut self, bytes: Bytes, part: Part) {
+        self.replies.push_back(Reply { bytes, part });
+    }
+
+    /// Data may only come while an operation runs: otherwise it would leave without being on anybody's record.
+    fn running(&self) -> Result<(), Fault> {
+        match self.expected.front() {
+            Some(Expect::Execute { analysis: Some(_) }) => Ok(()),
+            Some(Expect::Query { analysis, ended }) if *ended < analysis.members.len() => Ok(()),
+            Some(
+                Expect::Query { .. }
+                | Expect::Execute { analysis: None }
+                | Expect::Refused { .. }
+                | Expect::Parse { .. }
+                | Expect::Bind { .. }
+                | Expect::Describe
+                | Expect::Close { .. }
+                | Expect::Sync,
+            )
+            | None => Err(out_of_order("data")),
+        }
+    }
+
+    fn answer_whole(&mut self, message: Message<BackendTag>) -> Result<(), Fault> {
+        let seen = view(&message).map_err(|error| {
+            Fault::Target(Refusal::new(RefusalCode::TargetLost, format!("the target broke the protocol: {error}")))
+        })?;
+        let raw = message.raw().clone();
+        match seen {
+            BackendView::DataRow(_) => self.answer_run(raw, 1),
+            BackendView::CopyData(_) => self.answer_run(raw, 0),
+            BackendView::RowDescription(_) => {
+                if matches!(self.expected.front(), Some(Expect::Describe)) {
+                    self.expected.pop_front();
+                    self.say(raw, Part::Aside);
+                    return Ok(());
+                }
+                self.running()?;
+                self.say(raw, Part::Head);
+                Ok(())
+            }
+            BackendView::CopyInResponse(_) => {
+                self.running()?;
+                self.begin_copy_in();
+                self.say(raw, Part::Head);
+                Ok(())
+            }
+            BackendView::CopyOutResponse(_) | BackendView::CopyDone => {
+                self.running()?;
+                self.say(raw, Part::Head);
+                Ok(())
+            }
+            BackendView::CommandComplete(tag) => self.complete(raw.clone(), tag.rows()),
+            BackendView::EmptyQuery => {
+                if matches!(self.expected.front(), Some(Expect::Execute { .. })) {
+                    self.expected.pop_front();
+                }
+                self.say(raw, Part::Aside);
+                Ok(())
+            }
+            BackendView::PortalSuspended => match self.expected.pop_front() {
+                Some(Expect::Execute { analysis: Some(_) }) => {
+                    self.say(raw, Part::End(Ending::Suspended));
+                    Ok(())
+                }
+                Some(_) | None => Err(out_of_order("a suspended portal")),
+            },
+            BackendView::ParseComplete => self.acknowledge(raw, |e| matches!(e, Expect::Parse { .. })),
+            BackendView::BindComplete => self.acknowledge(raw, |e| matches!(e, Expect::Bind { .. })),
+            BackendView::CloseComplete => self.acknowledge(raw, |e| matches!(e, Expect::Close { .. })),
+            BackendView::NoData => self.acknowledge(raw, |e| matches!(e, Expect::Describe)),
+            BackendView::Error(report) => {
+                let (code, fatal) = (report.code(), report.is_fatal());
+                self.fail(raw, code, fatal);
+                Ok(())
+            }
+            BackendView::ReadyForQuery(status) => self.ready(raw, status),
+            BackendView::Notice(_)
+            | BackendView::Notification(_)
+            | BackendView::ParameterDescription(_)
+            | BackendView::ParameterStatus { .. } => {
+                self.say(raw, Part::Aside);
+                Ok(())
+            }
+            BackendView::Authentication(_)
+            | BackendView::BackendKeyData(_)
+            | BackendView::CopyBothResponse(_)
+            | BackendView::FunctionCallResponse(_)
+            | BackendView::NegotiateProtocolVersion { .. } => Err(out_of_order("a message")),
+        }
+    }
+
+    fn acknowledge(&mut self, raw: Bytes, fits: impl Fn(&Expect) -> bool) -> Result<(), Fault> {
+        if !self.expected.front().is_some_and(fits) {
+            return Err(out_of_order("an acknowledgement"));
+        }
+        self.expected.pop_front();
+        self.say(raw, Part::Aside);
+        Ok(())
+    }
+
+    /// CommandComplete: one statement has ended well.
+    fn complete(&mut self, raw: Bytes, rows: Option<u64>) -> Result<(), Fault> {
+        let done = |rows| Part::End(Ending::Done { rows });
+        match self.expected.front_mut() {
+            Some(Expect::Query { analysis, ended }) if *ended < analysis.members.len() => {
+                let analysis = analysis.clone();
+                let member = *ended;
+                if unparsed(&analysis) {
+                    // The server reads more into this string than our grammar does: all of it is one operation,
+                    // which ends when the server is ready again.
+                    self.say(raw, Part::Head);
+                    return Ok(());
+                }
+                *ended += 1;
+                self.succeed(&analysis, member);
+                self.say(raw, done(rows));
+                Ok(())
+            }
+            Some(Expect::Execute { analysis: Some(analysis) }) => {
+                let analysis = analysis.clone();
+                self.expected.pop_front();
+                self.settle(&analysis);
+                self.succeed(&analysis, 0);
+                self.say(raw, done(rows));
+                Ok(())
+            }
+            Some(_) | None => Err(out_of_order("the end of a statement")),
+        }
+    }
+
+    /// ErrorResponse: in the simple protocol the rest of the string is not run, in the extended one everything up to
+    /// Sync is skipped.
+    fn fail(&mut self, raw: Bytes, code: [u8; 5], fatal: bool) {
+        self.copying_in = false;
+        match self.expected.front_mut() {
+            Some(Expect::Query { analysis, ended }) => {
+                let left = analysis.members.len() - *ended;
+                *ended = analysis.members.len();
+                if left == 0 {
+                    self.say(raw, Part::Aside);
+                    return;
+                }
+                self.say(raw, Part::End(Ending::Failed { code }));
+                for _ in 1..left {
+                    self.say(Bytes::new(), Part::End(Ending::NotRun));
+                }
+            }
+            Some(Expect::Sync) | None => self.say(raw, Part::Aside),
+            Some(
+                Expect::Refused { .. }
+                | Expect::Parse { .. }
+                | Expect::Bind { .. }
+                | Expect::Describe
+                | Expect::Close { .. }
+                | Expect::Execute { .. },
+            ) if fatal => self.say(raw, Part::Aside),
+            Some(Expect::Refused { simple, report }) => {
+                let (simple, report) = (*simple, report.clone());
+                self.say(report, Part::Aside);
+                if simple {
+                    // ReadyForQuery follows.
+                    self.expected.pop_front();
+                    self.expected.push_front(Expect::Sync);
+                } else {
+                    self.skip_to_sync();
+                }
+            }
+            Some(Expect::Execute { analysis: Some(_) }) => {
+                self.say(raw, Part::End(Ending::Failed { code }));
+                if let Some(Expect::Execute { analysis: Some(analysis) }) = self.expected.pop_front() {
+                    self.settle(&analysis);
+                }
+                self.skip_to_sync();
+            }
+            Some(
+                Expect::Parse { .. }
+                | Expect::Bind { .. }
+                | Expect::Describe
+                | Expect::Close { .. }
+                | Expect::Execute { analysis: None },
+            ) => {
+                self.say(raw, Part::Aside);
+                self.skip_to_sync();
+            }
+        }
+    }
+
+    /// The server will not answer anything before the next Sync.
+    fn skip_to_sync(&mut self) {
+        let mut undone: Vec<Undo> = Vec::new();
+        while let Some(expect) = self.expected.pop_front() {
+            match expect {
+                Expect::Sync => {
+                    self.expected.push_front(Expect::Sync);
+                    self.lost_until_sync = false;
+                    self.undo(undone);
+                    return;
+                }
+                Expect::Execute { analysis: Some(analysis) } => {
+                    self.settle(&analysis);
+                    self.say(Bytes::new(), Part::End(Ending::NotRun));
+                }
+                Expect::Parse { undo } | Expect::Bind { undo } | Expect::Close { undo } => undone.push(undo),
+                Expect::Query { analysis, ended } => {
+                    // PostgreSQL skips a Query too when it comes before the Sync.
+                    self.settle(&analysis);
+                    for _ in ended..analysis.members.len() {
+                        self.say(Bytes::new(), Part::End(Ending::NotRun));
+                    }
+                }
+                Expect::Execute { analysis: None } | Expect::Describe | Expect::Refused { .. } => {}
+            }
+        }
+        // The Sync has not been sent yet: whatever is sent before it is skipped as well.
+        self.lost_until_sync = true;
+        self.undo(undone);
+    }
+
+    fn undo(&mut self, undone: Vec<Undo>) {
+        for undo in undone.into_iter().rev() {
+            self.book.undo(undo);
+        }
+    }
+
+    /// Something was sent after the server had begun to skip: it is answered by nothing.
+    pub(super) fn expect_skipped(&mut self, expect: Expect) {
+        self.expected.push_back(expect);
+        self.skip_to_sync();
+    }
+
+    fn ready(&mut self, raw: Bytes, status: TransactionStatus) -> Result<(), Fault> {
+        match self.expected.pop_front() {
+            Some(Expect::Sync) => {}
+            Some(Expect::Query { analysis, ended }) => {
+                self.settle(&analysis);
+                if unparsed(&analysis) && ended < analysis.members.len() {
+                    self.succeed(&analysis, ended);
+                    self.say(Bytes::new(), Part::End(Ending::Done { rows: None }));
+                } else {
+                    for _ in ended..analysis.members.len() {
+                        self.say(Bytes::new(), Part::End(Ending::NotRun));
+                    }
+                }
+            }
+            Some(_) | None => return Err(out_of_order("readiness")),
+        }
+        let idle = match status {
+            TransactionStatus::Idle => true,
+            TransactionStatus::Active | TransactionStatus::Failed => false,
+        };
+        if idle {
+            self.names_before = None;
+        }
+        self.book.ready(idle);
+        self.say(raw, Part::Aside);
+        Ok(())
+    }
+
+    /// From here to CopyDone the server ignores Sync; one that was sent ahead has been read and dropped by it.
+    fn begin_copy_in(&mut self) {
+        self.copying_in = true;
+        if matches!(self.expected.front(), Some(Expect::Execute { .. }))
+            && matches!(self.expected.get(1), Some(Expect::Sync))
+        {
+            self.expected.remove(1);
+            self.book.answered += 1;
+        }
+    }
+
+    fn settle(&mut self, analysis: &Analysis) {
+        if unsettling(analysis) {
+            self.unsettled = self.unsettled.saturating_sub(1);
+        }
+    }
+
+    /// A statement succeeded: the session is what it made of it.
+    fn succeed(&mut self, analysis: &Arc<Analysis>, member: usize) {
+        let Some(member) = analysis.members.get(member) else { return };
+        match &member.session {
+            SessionEffect::None | SessionEffect::Executes { .. } => {}
+            SessionEffect::Transaction(step) => match step {
+                TransactionStep::Begin => self.names_before = Some(self.names.clone()),
+                TransactionStep::Rollback => {
+                    if let Some(before) = self.names_before.take() {
+                        self.names = before;
+                    }
+                }
+                TransactionStep::Commit | TransactionStep::Prepare => self.names_before = None,
+                TransactionStep::Savepoint => {}
+            },
+            SessionEffect::Prepares { name, inner } => {
+                // Sent as SQL: the words of the whole PREPARE were chosen when it was sent.
+                drop(self.book.define(name.clone(), inner.clone(), None));
+            }
+            SessionEffect::Deallocates { name } => self.book.deallocate(name.as_deref()),
+            SessionEffect::DiscardsAll => {
+                self.book.discard();
+                self.names = self.company.analyst.fresh_names();
+            }
+            SessionEffect::SetsSearchPath { path } => {
+                let fresh = self.company.analyst.fresh_names();
+                self.names.path = path.as_ref().map_or(fresh.path, |path| path.iter().cloned().collect());
+            }
+            SessionEffect::ChangesCatalog => self.company.analyst.catalog_changed(),
+        }
+    }
+}
+
+/// Whether our grammar could not read it.
+fn unparsed(analysis: &Analysis) -> bool {
+    analysis.members.iter().any(|member| member.tag == "(unparsed)")
+}
+
+/// ErrorResponse with a refusal's words.
+pub(super) fn report(refusal: &Refusal, fatal: bool) -> Bytes {
+    let mut bytes = BytesMut::new();
+    crate::words::error(refusal, fatal, &mut bytes);
+    bytes.freeze()
+}

@@ -1,0 +1,413 @@
+//! The client's side: frames become events. What is said here about order and skipping follows "Message Flow" in
+//! PostgreSQL's protocol documentation.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use chaperone_access::{Analysis, Refusal, RefusalCode, SessionEffect};
+use chaperone_wire::limits::{PARAMETER_SEALED_BYTES_MAX, PORTALS_MAX, STATEMENTS_MAX};
+use chaperone_wire::{Digest, Event, Fault, Parameter};
+
+use super::Conversation;
+use super::pieces::{Expect, Kind, Request, Step};
+use crate::codec::frontend::{Bind, FrontendView, Object, Parse, view};
+use crate::codec::{BindPart, BindReader, CodecError, Frame, FrontendTag, Message};
+
+/// What to do with an analysis once it is there.
+#[derive(Debug)]
+pub(super) enum Then {
+    Query { raw: Bytes },
+    Parse { raw: Bytes, name: Arc<str>, types: Bytes },
+}
+
+/// A Bind that passes in pieces.
+pub(super) struct LargeBind {
+    reader: BindReader,
+    portal: Arc<str>,
+    /// Pieces that came before the names were complete.
+    early: BytesMut,
+    named: bool,
+    parameters: Vec<Parameter>,
+    large: Option<(i16, u64, Box<dyn Digest>)>,
+}
+
+fn broken(error: &CodecError) -> Fault {
+    Fault::Client(Refusal::new(RefusalCode::ProtocolViolation, error.to_string()))
+}
+
+/// The next thing for the data path, or nothing yet.
+type Heard = Result<Option<Event<Conversation>>, Fault>;
+
+impl Conversation {
+    /// Whether a frame has to wait until the target has answered what it depends on.
+    pub(super) fn must_wait(&self, frame: &Frame<FrontendTag>) -> Result<bool, Fault> {
+        if self.unsettled > 0 {
+            return Ok(true);
+        }
+        match frame {
+            Frame::Whole(message) => Ok(match view(message).map_err(|error| broken(&error))? {
+                FrontendView::Bind(bind) => {
+                    !self.book.settled(Object::Statement, bind.statement)
+                        || (!bind.portal.is_empty() && !self.book.settled(Object::Portal, bind.portal))
+                }
+                FrontendView::Parse(parse) => {
+                    !parse.name.is_empty() && !self.book.settled(Object::Statement, parse.name)
+                }
+                FrontendView::Execute(execute) => !self.book.settled(Object::Portal, execute.portal),
+                FrontendView::Close(object, name) => !self.book.settled(object, name),
+                FrontendView::CopyData(_)
+                | FrontendView::CopyDone
+                | FrontendView::CopyFail(_)
+                | FrontendView::Describe(..)
+                | FrontendView::Flush
+                | FrontendView::FunctionCall { .. }
+                | FrontendView::Password(_)
+                | FrontendView::Query(_)
+                | FrontendView::Sync
+                | FrontendView::Terminate => false,
+            }),
+            Frame::Head { tag: FrontendTag::Bind, .. } => Ok(self.book.answered < self.book.reading),
+            Frame::Head { .. } | Frame::Chunk { .. } | Frame::Oversized { .. } => Ok(false),
+        }
+    }
+
+    /// One frame of the client's.
+    pub(super) fn hear(&mut self, frame: Frame<FrontendTag>) -> Heard {
+        match frame {
+            Frame::Whole(message) => self.hear_whole(message),
+            Frame::Head { tag: FrontendTag::Bind, length, bytes } => self.begin_large_bind(length, bytes),
+            Frame::Head { bytes, .. } if self.skipping => Ok(drop_piece(&bytes)),
+            Frame::Head { bytes, .. } => Ok(Some(Event::Step(Step::bare(bytes)))),
+            Frame::Chunk { bytes, .. } if self.large_bind.is_some() => self.continue_large_bind(bytes),
+            Frame::Chunk { bytes, .. } if self.skipping => Ok(drop_piece(&bytes)),
+            Frame::Chunk { bytes, .. } => Ok(Some(Event::Step(Step::bare(bytes)))),
+            Frame::Oversized { tag, length } => self.oversized(tag, length),
+        }
+    }
+
+    fn oversized(&mut self, tag: FrontendTag, length: u32) -> Heard {
+        let refusal = Refusal::new(
+            RefusalCode::TooLarge,
+            format!("message of {length} bytes is over the limit for its type"),
+        )
+        .hint("send large values as parameters or with COPY, not in the statement's text");
+        let simple = match tag {
+            FrontendTag::Query | FrontendTag::FunctionCall => true,
+            FrontendTag::Bind
+            | FrontendTag::Parse
+            | FrontendTag::Describe
+            | FrontendTag::Close
+            | FrontendTag::Execute => false,
+            FrontendTag::CopyData
+            | FrontendTag::CopyDone
+            | FrontendTag::CopyFail
+            | FrontendTag::Flush
+            | FrontendTag::Password
+            | FrontendTag::Sync
+            | FrontendTag::Terminate => return Err(Fault::Client(refusal)),
+        };
+        if self.skipping && !simple {
+            return Ok(None);
+        }
+        Ok(Some(Event::Refused(Request::unread("(oversized)", simple), refusal)))
+    }
+
+    fn hear_whole(&mut self, message: Message<FrontendTag>) -> Heard {
+        let seen = view(&message).map_err(|error| broken(&error))?;
+        // After a refusal PostgreSQL would skip everything up to Sync; so do we. A Query is not part of a pipeline.
+        if self.skipping {
+            match seen {
+                FrontendView::Sync | FrontendView::Terminate => {}
+                FrontendView::Bind(_)
+                | FrontendView::Close(..)
+                | FrontendView::CopyData(_)
+                | FrontendView::CopyDone
+                | FrontendView::CopyFail(_)
+                | FrontendView::Describe(..)
+                | FrontendView::Execute(_)
+                | FrontendView::Flush
+                | FrontendView::FunctionCall { .. }
+                | FrontendView::Parse(_)
+                | FrontendView::Password(_)
+                | FrontendView::Query(_) => return Ok(None),
+            }
+        }
+        let raw = message.raw().clone();
+        match seen {
+            FrontendView::Query(sql) => {
+                let sql = Arc::from(sql);
+                self.understand(sql, Then::Query { raw })
+            }
+            FrontendView::Parse(parse) => self.hear_parse(&message, &parse),
+            FrontendView::Bind(bind) => self.hear_bind(&message, &bind),
+            FrontendView::Execute(execute) => self.hear_execute(raw, execute.portal),
+            FrontendView::Describe(..) => Ok(Some(Event::Step(Step::new(raw, Expect::Describe)))),
+            FrontendView::Close(object, name) => {
+                let undo = self.book.close(object, Arc::from(name));
+                Ok(Some(Event::Step(Step::new(raw, Expect::Close { undo }))))
+            }
+            FrontendView::Sync => {
+                self.skipping = false;
+                self.book.reading += 1;
+                Ok(Some(Event::Step(Step::new(raw, Expect::Sync))))
+            }
+            FrontendView::Flush | FrontendView::CopyData(_) => Ok(Some(Event::Step(Step::bare(raw)))),
+            FrontendView::CopyDone | FrontendView::CopyFail(_) => {
+                Ok(Some(Event::Step(Step { bytes: raw, expect: None, ends_copy: true })))
+            }
+            FrontendView::FunctionCall { .. } => {
+                let refusal = Refusal::new(RefusalCode::Unsupported, "the function-call message is not carried")
+                    .hint("call the function in a SELECT");
+                Ok(Some(Event::Refused(Request::unread("(function call)", true), refusal)))
+            }
+            FrontendView::Password(_) => Err(Fault::Client(Refusal::new(
+                RefusalCode::ProtocolViolation,
+                "authentication message after the end of authentication",
+            ))),
+            FrontendView::Terminate => Ok(Some(Event::Left)),
+        }
+    }
+
+    fn hear_parse(&mut self, message: &Message<FrontendTag>, parse: &Parse<'_>) -> Heard {
+        if self.book.statements() >= STATEMENTS_MAX && self.book.statement(parse.name).is_none() {
+            let refusal = Refusal::new(
+                RefusalCode::Busy,
+                format!("a session may keep {STATEMENTS_MAX} prepared statements"),
+            )
+            .hint("close or deallocate some");
+            return Ok(Some(Event::Refused(Request::unread("(parse)", false), refusal)));
+        }
+        let then = Then::Parse {
+            raw: message.raw().clone(),
+            name: Arc::from(parse.name),
+            types: message.share(parse.types.as_bytes()),
+        };
+        self.understand(Arc::from(parse.sql), then)
+    }
+
+    fn hear_bind(&mut self, message: &Message<FrontendTag>, bind: &Bind<'_>) -> Heard {
+        let Some(statement) = self.book.statement(bind.statement).cloned() else {
+            return Ok(Some(unknown_statement(bind.statement)));
+        };
+        if let Some(full) = self.portals_full(bind.portal) {
+            return Ok(Some(full));
+        }
+        let parameters = bind
+            .values
+            .iter()
+            .enumerate()
+            .map(|(index, value)| {
+                let format = bind.formats.of(index);
+                match value {
+                    None => Parameter::Null,
+                    Some(value) if value.len() <= PARAMETER_SEALED_BYTES_MAX => {
+                        Parameter::Whole { format, value: message.share(value) }
+                    }
+                    Some(value) => {
+                        let mut digest = self.company.digester.begin();
+                        digest.update(value);
+                        Parameter::Digest { format, length: value.len() as u64, digest: digest.finish() }
+                    }
+                }
+            })
+            .collect();
+        let undo = self.book.bind(Arc::from(bind.portal), statement, parameters);
+        Ok(Some(Event::Step(Step::new(message.raw().clone(), Expect::Bind { undo }))))
+    }
+
+    fn portals_full(&self, name: &str) -> Option<Event<Self>> {
+        if self.book.portals() < PORTALS_MAX || self.book.portal(name).is_some() {
+            return None;
+        }
+        let refusal =
+            Refusal::new(RefusalCode::Busy, format!("a session may keep {PORTALS_MAX} portals open"))
+                .hint("close some, or end the transaction");
+        Some(Event::Refused(Request::unread("(bind)", false), refusal))
+    }
+
+    fn hear_execute(&mut self, raw: Bytes, portal: &str) -> Heard {
+        let Some(known) = self.book.portal(portal) else {
+            let refusal =
+                Refusal::new(RefusalCode::UndefinedStatement, format!("portal `{portal}` does not exist"));
+            return Ok(Some(Event::Refused(Request::unread("(execute)", false), refusal)));
+        };
+        let analysis = known.statement.analysis.clone();
+        if analysis.members.is_empty() && analysis.forbidden.is_none() {
+            return Ok(Some(Event::Step(Step::new(raw, Expect::Execute { analysis: None }))));
+        }
+        let kind = Kind::Execute { raw, sent: known.statement.sent.clone() };
+        let parameters = known.parameters.clone();
+        Ok(Some(self.run(Request { kind, analysis, parameters })))
+    }
+
+    /// Have a text analysed; at once where it is known, else when the future is ready.
+    fn understand(&mut self, text: Arc<str>, then: Then) -> Heard {
+        if let Some(analysis) = self.company.analyst.cached(&text, &self.names) {
+            return Ok(Some(self.understood(analysis, then)));
+        }
+        self.analysing = Some((self.company.analyst.analyse(text, self.names.clone()), then));
+        Ok(None)
+    }
+
+    /// An analysis is there.
+    pub(super) fn understood(&mut self, analysis: Arc<Analysis>, then: Then) -> Event<Self> {
+        let nothing = analysis.members.is_empty() && analysis.forbidden.is_none();
+        match then {
+            Then::Query { raw } if nothing => {
+                self.book.reading += 1;
+                Event::Step(Step::new(raw, Expect::Query { analysis, ended: 0 }))
+            }
+            Then::Query { raw } => {
+                let kind = Kind::Query { raw };
+                self.run(Request { kind, analysis, parameters: Arc::from([]) })
+            }
+            Then::Parse { raw, name, types } => {
+                let kind = Kind::Parse { raw, name, types };
+                Event::Prepare(Request { kind, analysis, parameters: Arc::from([]) })
+            }
+        }
+    }
+
+    /// A request that runs something. An SQL-level EXECUTE is what its name was prepared as: that is what has to be
+    /// decided and recorded.
+    fn run(&self, mut request: Request) -> Event<Self> {
+        let executes = request.analysis.members.iter().any(|member| executed(&member.session).is_some());
+        if !executes {
+            return Event::Run(request);
+        }
+        let mut analysis = Analysis::clone(&request.analysis);
+        for member in &mut analysis.members {
+            let Some(name) = executed(&member.session) else { continue };
+            let Some(inner) = self.book.statement(name).map(|known| known.analysis.clone()) else {
+                let event = unknown_statement(name);
+                return match event {
+                    Event::Refused(_, refusal) => Event::Refused(request, refusal),
+                    other @ (Event::Step(_)
+                    | Event::Prepare(_)
+                    | Event::Run(_)
+                    | Event::Reply(_)
+                    | Event::Left) => other,
+                };
+            };
+            for touched in &inner.members {
+                member.touches.extend(touched.touches.iter().cloned());
+                member.effect = touched.effect;
+                for verb in touched.whole.iter() {
+                    member.whole = member.whole.with(verb);
+                }
+            }
+        }
+        request.analysis = Arc::new(analysis);
+        Event::Run(request)
+    }
+
+    fn begin_large_bind(&mut self, length: u32, bytes: Bytes) -> Heard {
+        if self.skipping {
+            return Ok(None);
+        }
+        let mut reader = BindReader::new(length, u32::try_from(PARAMETER_SEALED_BYTES_MAX).unwrap_or(u32::MAX));
+        reader.feed(&bytes.slice(5.min(bytes.len())..));
+        self.large_bind = Some(LargeBind {
+            reader,
+            portal: Arc::from(""),
+            early: BytesMut::from(bytes.as_ref()),
+            named: false,
+            parameters: Vec::new(),
+            large: None,
+        });
+        self.read_large_bind(None)
+    }
+
+    fn continue_large_bind(&mut self, bytes: Bytes) -> Heard {
+        if let Some(bind) = &mut self.large_bind {
+            bind.reader.feed(&bytes);
+        }
+        self.read_large_bind(Some(bytes))
+    }
+
+    /// Read what is there of a large Bind. Nothing of it is sent on before its statement is known.
+    fn read_large_bind(&mut self, piece: Option<Bytes>) -> Heard {
+        let Some(mut bind) = self.large_bind.take() else { return Ok(None) };
+        let named_before = bind.named;
+        let mut undo = None;
+        let mut complete = false;
+        while let Some(part) = bind.reader.poll().map_err(|error| broken(&error))? {
+            match part {
+                BindPart::Names { portal, statement, .. } => {
+                    let Some(known) = self.book.statement(&statement).cloned() else {
+                        return Ok(Some(unknown_statement(&statement)));
+                    };
+                    if let Some(full) = self.portals_full(&portal) {
+                        return Ok(Some(full));
+                    }
+                    bind.portal = Arc::from(portal);
+                    bind.named = true;
+                    undo = Some(self.book.bind(bind.portal.clone(), known, Arc::from([])));
+                }
+                BindPart::Null { .. } => bind.parameters.push(Parameter::Null),
+                BindPart::Whole { format, value } => {
+                    bind.parameters.push(Parameter::Whole { format, value });
+                }
+                BindPart::Large { format, length } => {
+                    bind.large = Some((format, u64::from(length), self.company.digester.begin()));
+                }
+                BindPart::Piece { bytes, last } => {
+                    if let Some((_, _, digest)) = &mut bind.large {
+                        digest.update(&bytes);
+                    }
+                    if last && let Some((format, length, digest)) = bind.large.take() {
+                        let digest = digest.finish();
+                        bind.parameters.push(Parameter::Digest { format, length, digest });
+                    }
+                }
+                BindPart::End => complete = true,
+            }
+        }
+        let step = match (bind.named, named_before, piece) {
+            (true, true, Some(piece)) => Some(Step::bare(piece)),
+            (true, _, piece) => {
+                if let Some(piece) = piece {
+                    bind.early.extend_from_slice(&piece);
+                }
+                let expect = undo.map(|undo| Expect::Bind { undo });
+                Some(Step { bytes: bind.early.split().freeze(), expect, ends_copy: false })
+            }
+            (false, _, Some(piece)) => {
+                bind.early.extend_from_slice(&piece);
+                None
+            }
+            (false, _, None) => None,
+        };
+        if complete {
+            self.book.complete(&bind.portal, Arc::from(bind.parameters));
+        } else {
+            self.large_bind = Some(bind);
+        }
+        Ok(step.map(Event::Step))
+    }
+}
+
+/// A piece of a message that PostgreSQL would skip.
+fn drop_piece(_bytes: &Bytes) -> Option<Event<Conversation>> {
+    None
+}
+
+fn executed(effect: &SessionEffect) -> Option<&Arc<str>> {
+    match effect {
+        SessionEffect::Executes { name } => Some(name),
+        SessionEffect::None
+        | SessionEffect::Transaction(_)
+        | SessionEffect::Prepares { .. }
+        | SessionEffect::Deallocates { .. }
+        | SessionEffect::DiscardsAll
+        | SessionEffect::SetsSearchPath { .. }
+        | SessionEffect::ChangesCatalog => None,
+    }
+}
+
+fn unknown_statement(name: &str) -> Event<Conversation> {
+    let refusal =
+        Refusal::new(RefusalCode::UndefinedStatement, format!("prepared statement `{name}` does not exist"))
+            .hint("prepare it in this session, with PREPARE or with the driver's own call");
+    Event::Refused(Request::unread("(bind)", false), refusal)
+}

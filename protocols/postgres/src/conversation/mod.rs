@@ -1,0 +1,303 @@
+//! A PostgreSQL session between a client and a target, from the first ReadyForQuery on: what each side says becomes
+//! events for the data path, and what the data path lets through is sent.
+//!
+//! - `pipe`: one side's stream and buffers
+//! - `asking`: the client's messages become steps and requests
+//! - `answering`: the target's messages are paired with what was sent
+//! - `names`: prepared statements and portals
+//! - `pieces`: the values that travel
+
+mod answering;
+mod asking;
+mod names;
+mod pieces;
+mod pipe;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use chaperone_access::{Analysis, Refusal, RefusalCode};
+use chaperone_wire::futures::BoxFuture;
+use chaperone_wire::limits::{BACKLOG_BYTES_MAX, STATEMENT_BYTES_MAX};
+use chaperone_wire::{Company, Event, Fault, Interest, Names, Stream, Traffic};
+
+use crate::codec::{Backend, Frame, Frontend, FrontendTag, Limits, encode};
+use answering::{report, unsettling};
+use asking::{LargeBind, Then};
+use names::Book;
+use pieces::{Expect, Kind};
+use pipe::Pipe;
+
+pub use pieces::{Outgoing, Reply, Request, Step};
+
+/// What is sent in the place of a refused message, for the target to fail on: a syntax error, which PostgreSQL
+/// reports in any state of a transaction, and which says in the target's own log why it is there.
+const FAILING_STATEMENT: &str = "refused by chaperone";
+
+/// Both ends, joined.
+pub struct Conversation {
+    client: Pipe,
+    target: Pipe,
+    frontend: Frontend,
+    backend: Backend,
+    company: Company,
+    book: Book,
+    /// How unqualified names resolve now, and how they did before the open transaction.
+    names: Names,
+    names_before: Option<Names>,
+    expected: VecDeque<Expect>,
+    replies: VecDeque<Reply>,
+    analysing: Option<(BoxFuture<Arc<Analysis>>, Then)>,
+    waiting: Option<Frame<FrontendTag>>,
+    large_bind: Option<LargeBind>,
+    /// A request of this pipeline was refused: the client's messages are dropped up to its Sync.
+    skipping: bool,
+    /// The target failed in a pipeline whose Sync has not been sent yet.
+    lost_until_sync: bool,
+    copying_in: bool,
+    /// Requests under way that change what later texts mean.
+    unsettled: usize,
+    /// Bytes of the login that were in the target's stream before.
+    login_bytes: u64,
+}
+
+/// What [`Conversation::new`] is made of.
+pub struct Ends {
+    /// The client, authenticated and told so up to and including ReadyForQuery.
+    pub client: Box<dyn Stream>,
+    /// What was read of it beyond that.
+    pub client_input: BytesMut,
+    /// The target, logged in.
+    pub target: Box<dyn Stream>,
+    /// The schemas that the client's own startup options name.
+    pub path: Option<Vec<Arc<str>>>,
+    /// The other rooms.
+    pub company: Company,
+    /// Limit for a statement's text in bytes.
+    pub statement_bytes_max: usize,
+}
+
+impl Conversation {
+    /// Begin.
+    #[must_use]
+    pub fn new(ends: Ends) -> Self {
+        let mut names = ends.company.analyst.fresh_names();
+        if let Some(path) = ends.path {
+            names.path = path.into();
+        }
+        let limit = ends.statement_bytes_max.min(STATEMENT_BYTES_MAX * 64);
+        Self {
+            client: Pipe::new(ends.client, ends.client_input),
+            target: Pipe::new(ends.target, BytesMut::new()),
+            frontend: Frontend::new(Limits::frontend(limit)),
+            backend: Backend::new(Limits::backend()),
+            company: ends.company,
+            book: Book::default(),
+            names,
+            names_before: None,
+            expected: VecDeque::new(),
+            replies: VecDeque::new(),
+            analysing: None,
+            waiting: None,
+            large_bind: None,
+            skipping: false,
+            lost_until_sync: false,
+            copying_in: false,
+            unsettled: 0,
+            login_bytes: 0,
+        }
+    }
+
+    /// The next event of the client's, as far as its bytes are here.
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event<Self>, Fault>> {
+        loop {
+            if let Some((future, _)) = &mut self.analysing {
+                let Poll::Ready(analysis) = future.as_mut().poll(cx) else { return Poll::Pending };
+                if let Some((_, then)) = self.analysing.take() {
+                    return Poll::Ready(Ok(self.understood(analysis, then)));
+                }
+            }
+            let frame = match self.waiting.take() {
+                Some(frame) => Some(frame),
+                None => self.frontend.decode(&mut self.client.input).map_err(|error| {
+                    Fault::Client(Refusal::new(RefusalCode::ProtocolViolation, error.to_string()))
+                })?,
+            };
+            if let Some(frame) = frame {
+                if !self.skipping && self.must_wait(&frame)? {
+                    self.waiting = Some(frame);
+                    return Poll::Pending;
+                }
+                match self.hear(frame)? {
+                    Some(event) => return Poll::Ready(Ok(event)),
+                    None => continue,
+                }
+            }
+            match self.client.poll_read(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::ClientGone)),
+                Poll::Ready(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// The next piece of the target's reply, as far as its bytes are here.
+    fn poll_target(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event<Self>, Fault>> {
+        loop {
+            if let Some(reply) = self.replies.pop_front() {
+                return Poll::Ready(Ok(Event::Reply(reply)));
+            }
+            let run = self.backend.scan_run(&self.target.input);
+            if run.bytes > 0 {
+                let bytes = self.target.input.split_to(run.bytes).freeze();
+                self.answer_run(bytes, run.rows)?;
+                continue;
+            }
+            let frame = self.backend.decode(&mut self.target.input).map_err(|error| {
+                Fault::Target(Refusal::new(RefusalCode::TargetLost, format!("the target broke the protocol: {error}")))
+            })?;
+            if let Some(frame) = frame {
+                self.answer(frame)?;
+                continue;
+            }
+            match self.target.poll_read(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
+                    return Poll::Ready(Err(Fault::Target(
+                        Refusal::new(RefusalCode::TargetLost, "the connection to the target was lost")
+                            .hint("reconnect; what was under way may or may not have been carried out"),
+                    )));
+                }
+                Poll::Ready(Ok(_)) => {}
+            }
+        }
+    }
+}
+
+impl chaperone_wire::Conversation for Conversation {
+    type Step = Step;
+    type Request = Request;
+    type Outgoing = Outgoing;
+    type Reply = Reply;
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<Result<Event<Self>, Fault>> {
+        // Both writes first: they make room, and neither waits for the other.
+        if let Poll::Ready(Err(_)) = self.client.poll_write(cx) {
+            return Poll::Ready(Err(Fault::ClientGone));
+        }
+        if let Poll::Ready(Err(_)) = self.target.poll_write(cx) {
+            return Poll::Ready(Err(Fault::Target(Refusal::new(
+                RefusalCode::TargetLost,
+                "the connection to the target was lost",
+            ))));
+        }
+        // Replies before requests: they end what is under way.
+        if interest.reply && self.client.waiting() < BACKLOG_BYTES_MAX {
+            if let Poll::Ready(event) = self.poll_target(cx) {
+                return Poll::Ready(event);
+            }
+        }
+        if interest.request && self.target.waiting() < BACKLOG_BYTES_MAX {
+            return self.poll_client(cx);
+        }
+        Poll::Pending
+    }
+
+    fn poll_flush_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.client.poll_write(cx).map_err(|_| Fault::ClientGone)
+    }
+
+    fn permitted(&mut self, request: Request, text: Option<Arc<str>>) -> Outgoing {
+        let analysis = request.analysis;
+        if !matches!(request.kind, Kind::Parse { .. }) && unsettling(&analysis) {
+            self.unsettled += 1;
+        }
+        Outgoing(match request.kind {
+            Kind::Query { raw } => {
+                self.book.reading += 1;
+                let bytes = text.map_or(raw, |text| framed(|out| encode::query(&text, out)));
+                Step::new(bytes, Expect::Query { analysis, ended: 0 })
+            }
+            Kind::Parse { raw, name, types } => {
+                let bytes = match &text {
+                    Some(text) => framed(|out| encode::parse(&name, text, &types, out)),
+                    None => raw,
+                };
+                let undo = self.book.define(name, analysis, text);
+                Step::new(bytes, Expect::Parse { undo })
+            }
+            Kind::Execute { raw, .. } => Step::new(raw, Expect::Execute { analysis: Some(analysis) }),
+            // Nobody was asked to permit it, so it is not sent.
+            Kind::Unread { .. } => Step::bare(Bytes::new()),
+        })
+    }
+
+    fn refused(&mut self, request: Request, refusal: &Refusal) -> Step {
+        let report = report(refusal, false);
+        let simple = match request.kind {
+            Kind::Query { .. } => true,
+            Kind::Unread { simple } => simple,
+            Kind::Parse { .. } | Kind::Execute { .. } => false,
+        };
+        if simple {
+            self.book.reading += 1;
+            Step::new(
+                framed(|out| encode::query(FAILING_STATEMENT, out)),
+                Expect::Refused { simple, report },
+            )
+        } else {
+            self.skipping = true;
+            Step::new(
+                framed(|out| encode::parse("", FAILING_STATEMENT, &[], out)),
+                Expect::Refused { simple, report },
+            )
+        }
+    }
+
+    fn forward_step(&mut self, step: Step) {
+        if step.ends_copy {
+            self.copying_in = false;
+        }
+        match step.expect {
+            Some(Expect::Sync) if self.copying_in => self.book.answered += 1,
+            Some(Expect::Sync) => {
+                self.lost_until_sync = false;
+                self.expected.push_back(Expect::Sync);
+            }
+            Some(expect) if self.lost_until_sync => self.expect_skipped(expect),
+            Some(expect) => self.expected.push_back(expect),
+            None => {}
+        }
+        self.target.push(step.bytes);
+    }
+
+    fn forward(&mut self, outgoing: Outgoing) {
+        self.forward_step(outgoing.0);
+    }
+
+    fn release(&mut self, reply: Reply) {
+        self.client.push(reply.bytes);
+    }
+
+    fn farewell(&mut self, refusal: &Refusal) {
+        // In the middle of a message another one cannot be said: the connection's end has to do.
+        if self.backend.at_boundary() {
+            self.client.push(report(refusal, true));
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic {
+            from_target: self.target.bytes_in.saturating_sub(self.login_bytes),
+            to_target: self.target.bytes_out,
+        }
+    }
+}
+
+fn framed(write: impl FnOnce(&mut BytesMut)) -> Bytes {
+    let mut out = BytesMut::new();
+    write(&mut out);
+    out.freeze()
+}
