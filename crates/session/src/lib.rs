@@ -1,1 +1,6 @@
-//! (room under construction)
+//! The data path. Read [`session`](crate::run) first: it holds every promise in order.
+
+mod operate;
+mod session;
+
+pub use session::{Boundary, Door, Ended, Notify, Opened, run};

@@ -237,8 +237,20 @@ pub trait Request: Send + std::fmt::Debug {
     /// Values that travel apart from the text.
     fn parameters(&self) -> &[Parameter];
 
+    /// The words in which it already lies at the target, if it was prepared there: they cannot be changed now.
+    fn prepared_as(&self) -> Prepared<'_>;
+
     /// Its size in memory, for limits.
     fn size(&self) -> usize;
+}
+
+/// Whether the words of a request can still be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prepared<'a> {
+    /// They travel with the request.
+    NotYet,
+    /// They were sent before: the client's own (`None`) or those that policy chose.
+    As(Option<&'a Arc<str>>),
 }
 
 /// A bound value, as much of it as is kept.

@@ -1,0 +1,56 @@
+//! `agent.toml`: the only place where a target's address and secret stand.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use chaperone_access::{AgentName, TargetName};
+use chaperone_vault::SecretSource;
+use serde::Deserialize;
+
+use super::gateway::Protocol;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AgentConfig {
+    pub(crate) name: AgentName,
+    pub(crate) gateway: Option<String>,
+    #[serde(default = "state")]
+    pub(crate) state: PathBuf,
+    pub(crate) targets: BTreeMap<TargetName, Target>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Target {
+    pub(crate) protocol: Protocol,
+    pub(crate) host: String,
+    #[serde(default = "port")]
+    pub(crate) port: u16,
+    pub(crate) database: String,
+    pub(crate) user: String,
+    pub(crate) password: Option<SecretSource>,
+    #[serde(default)]
+    pub(crate) tls: TlsMode,
+    pub(crate) roots: Option<PathBuf>,
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+}
+
+/// How much of the target's TLS is checked; the words are libpq's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TlsMode {
+    Disable,
+    Require,
+    VerifyCa,
+    #[default]
+    VerifyFull,
+}
+
+fn state() -> PathBuf {
+    PathBuf::from("agent-state")
+}
+fn port() -> u16 {
+    5432
+}

@@ -1,0 +1,149 @@
+//! `gateway.toml`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use chaperone_access::TargetName;
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GatewayConfig {
+    pub(crate) name: String,
+    #[serde(default = "data")]
+    pub(crate) data: PathBuf,
+    #[serde(default = "keys")]
+    pub(crate) keys: PathBuf,
+    pub(crate) postgres: Postgres,
+    pub(crate) api: Api,
+    pub(crate) agents: Option<Agents>,
+    #[serde(default)]
+    pub(crate) policy: Policy,
+    pub(crate) recording: Recording,
+    #[serde(default)]
+    pub(crate) trail: TrailSection,
+    #[serde(default)]
+    pub(crate) issuer: Issuer,
+    pub(crate) targets: BTreeMap<TargetName, Target>,
+    pub(crate) local_agent: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Postgres {
+    pub(crate) listen: SocketAddr,
+    #[serde(default)]
+    pub(crate) plain_loopback: bool,
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    #[serde(default = "sessions_max")]
+    pub(crate) sessions_max: usize,
+    #[serde(default = "statement_bytes_max")]
+    pub(crate) statement_bytes_max: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Api {
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Agents {
+    pub(crate) listen: SocketAddr,
+    #[serde(default)]
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Policy {
+    #[serde(default = "policy")]
+    pub(crate) folder: PathBuf,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { folder: policy() }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Recording {
+    pub(crate) readers: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TrailSection {
+    #[serde(default = "heartbeat_s")]
+    pub(crate) heartbeat_s: u64,
+    #[serde(default = "segment_mib")]
+    pub(crate) segment_mib: u64,
+}
+
+impl Default for TrailSection {
+    fn default() -> Self {
+        Self { heartbeat_s: heartbeat_s(), segment_mib: segment_mib() }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Issuer {
+    #[serde(default = "alias")]
+    pub(crate) alias: String,
+}
+
+impl Default for Issuer {
+    fn default() -> Self {
+        Self { alias: alias() }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Target {
+    pub(crate) protocol: Protocol,
+    #[serde(default = "catalog_refresh_s")]
+    pub(crate) catalog_refresh_s: u64,
+}
+
+/// What a target speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Protocol {
+    Postgres,
+}
+
+fn data() -> PathBuf {
+    PathBuf::from("data")
+}
+fn keys() -> PathBuf {
+    PathBuf::from("keys")
+}
+fn policy() -> PathBuf {
+    PathBuf::from("policy")
+}
+fn alias() -> String {
+    "dev".to_owned()
+}
+fn sessions_max() -> usize {
+    4096
+}
+fn statement_bytes_max() -> usize {
+    chaperone_wire::limits::STATEMENT_BYTES_MAX
+}
+fn heartbeat_s() -> u64 {
+    60
+}
+fn segment_mib() -> u64 {
+    64
+}
+fn catalog_refresh_s() -> u64 {
+    60
+}

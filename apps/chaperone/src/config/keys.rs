@@ -1,0 +1,117 @@
+//! Every key of both files, once: name, what it takes, what it means. Starter files and the reference come from here.
+
+/// One key.
+pub(crate) struct Key {
+    /// The table that it stands in; empty for the top.
+    table: &'static str,
+    name: &'static str,
+    /// A value as it may stand in the file.
+    example: &'static str,
+    /// Whether it has to be there, or what holds without it.
+    default: Option<&'static str>,
+    help: &'static str,
+}
+
+const fn required(table: &'static str, name: &'static str, example: &'static str, help: &'static str) -> Key {
+    Key { table, name, example, default: None, help }
+}
+
+const fn optional(
+    table: &'static str,
+    name: &'static str,
+    example: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Key {
+    Key { table, name, example, default: Some(default), help }
+}
+
+const GATEWAY: &[Key] = &[
+    required("", "name", "\"gateway-1\"", "Name of this gateway. It is the origin of its log and stands in every checkpoint, so choose it once."),
+    optional("", "data", "\"data\"", "\"data\"", "Folder of the state: trail, key table, enrolled agents. Paths are relative to this file."),
+    optional("", "keys", "\"keys\"", "\"keys\"", "Folder of the key files (mode 0600): log signing, commitments, credentials, agents' authority. Back it up apart from the state."),
+    optional("", "local_agent", "\"agent.toml\"", "none", "An agent inside this process, for a single machine: its configuration file."),
+    required("postgres", "listen", "\"127.0.0.1:6432\"", "Where PostgreSQL clients connect."),
+    optional("postgres", "plain_loopback", "true", "false", "Accept connections without TLS, on a loopback address only."),
+    optional("postgres", "certificate", "\"server.crt\"", "none", "The listener's certificate chain (PEM), ECDSA or RSA with SHA-256. Needs `key`."),
+    optional("postgres", "key", "\"server.key\"", "none", "The certificate's private key (PEM)."),
+    optional("postgres", "sessions_max", "4096", "4096", "Sessions at a time; one more is refused as busy."),
+    optional("postgres", "statement_bytes_max", "1048576", "1048576", "Longest statement text, in bytes."),
+    required("api", "listen", "\"127.0.0.1:6480\"", "Management API, health and metrics. Plain HTTP, so a loopback address."),
+    optional("agents", "listen", "\"127.0.0.1:6443\"", "no separate agents", "Where agents dial in. They authenticate with certificates of this gateway's own authority."),
+    optional("agents", "names", "[\"localhost\"]", "[]", "Host names and addresses by which agents reach this gateway, for its certificate."),
+    optional("policy", "folder", "\"policy\"", "\"policy\"", "Folder of Cedar policies (`*.cedar`)."),
+    required("recording", "readers", "[]", "Public keys of those who may read recorded statements (`cprp1...`, from `chaperone reader create`)."),
+    optional("trail", "heartbeat_s", "60", "60", "Seconds between heartbeat entries: a longer silence in the trail is a finding."),
+    optional("trail", "segment_mib", "64", "64", "Size of a segment file in MiB, allocated ahead."),
+    optional("issuer", "alias", "\"dev\"", "\"dev\"", "Short name of the development issuer: a subject is `dev/ana` in policies."),
+    required("targets.ehr", "protocol", "\"postgres\"", "A target by name: what it speaks. Its address and secret stand on the agent only."),
+    optional("targets.ehr", "catalog_refresh_s", "60", "60", "Seconds after which the target's catalog is read again."),
+];
+
+const AGENT: &[Key] = &[
+    required("", "name", "\"agent-1\"", "Name of this agent, as enrolled."),
+    optional("", "gateway", "\"gateway.example:6443\"", "none: inside the gateway", "The gateway's agent listener. The agent dials it and accepts no connection itself."),
+    optional("", "state", "\"agent-state\"", "\"agent-state\"", "Folder of the agent's key and certificate (mode 0700)."),
+    required("targets.ehr", "protocol", "\"postgres\"", "A target that this agent serves: what it speaks."),
+    required("targets.ehr", "host", "\"127.0.0.1\"", "Its host name or address, or the folder of its Unix socket (beginning with `/`)."),
+    optional("targets.ehr", "port", "5432", "5432", "Its port."),
+    required("targets.ehr", "database", "\"clinic\"", "The database's own name."),
+    required("targets.ehr", "user", "\"chaperone\"", "The login that sessions run as."),
+    optional("targets.ehr", "password", "{ env = \"EHR_PASSWORD\" }", "none", "Where its password comes from: `{ env = \"NAME\" }`, `{ file = \"path\" }` or `{ command = [\"program\", \"argument\"] }`. Fetched at each login."),
+    optional("targets.ehr", "tls", "\"disable\"", "\"verify-full\"", "`disable`, `require`, `verify-ca` or `verify-full`, as libpq's sslmode."),
+    optional("targets.ehr", "roots", "\"ca.pem\"", "none", "Certificates (PEM) to verify the target with."),
+    optional("targets.ehr", "certificate", "\"client.crt\"", "none", "Client certificate (PEM) to log in with. Needs `key`."),
+    optional("targets.ehr", "key", "\"client.key\"", "none", "The client certificate's private key (PEM)."),
+];
+
+/// Keys whose line in the starter file is not a comment although they have a default.
+const STARTED: &[&str] = &["plain_loopback", "local_agent", "password", "tls", "port"];
+
+fn starter(head: &str, keys: &[Key]) -> String {
+    let mut out = format!("{head}\n");
+    let mut table = "";
+    for key in keys {
+        if key.table != table {
+            table = key.table;
+            let all_optional = keys.iter().filter(|other| other.table == table).all(|other| other.default.is_some());
+            out.push_str(&format!("\n{}[{table}]\n", if all_optional { "#: " } else { "" }));
+        }
+        let comment = if key.default.is_some() && !STARTED.contains(&key.name) { "#: " } else { "" };
+        out.push_str(&format!("# {}\n{comment}{} = {}\n", key.help, key.name, key.example));
+    }
+    out
+}
+
+/// `gateway.toml` as `init` writes it.
+pub(crate) fn gateway_starter() -> String {
+    starter("# The gateway. Lines that begin with `#:` show what may be set.", GATEWAY)
+}
+
+/// `agent.toml` as `init` writes it.
+pub(crate) fn agent_starter() -> String {
+    starter("# An agent: where targets are, and where their secrets come from. Lines that begin with `#:` show what may be set.", AGENT)
+}
+
+/// A starter file with everything switched on, to check that every listed key exists.
+#[cfg(test)]
+pub(crate) fn uncommented(text: &str) -> String {
+    text.replace("#: ", "")
+}
+
+/// `docs/reference/configuration.md`.
+#[cfg(test)]
+pub(crate) fn reference() -> String {
+    let mut out = String::from(
+        "# Configuration\n\nGenerated from the code. Unknown keys are errors; `chaperone config check` names file, line and column.\n",
+    );
+    for (file, keys) in [("gateway.toml", GATEWAY), ("agent.toml", AGENT)] {
+        out.push_str(&format!("\n## {file}\n\n| table | key | example | default | meaning |\n|---|---|---|---|---|\n"));
+        for key in keys {
+            let table = if key.table.is_empty() { String::new() } else { format!("`[{}]`", key.table) };
+            let default = key.default.map_or_else(|| "required".to_owned(), |default| format!("`{default}`"));
+            out.push_str(&format!("| {table} | `{}` | `{}` | {default} | {} |\n", key.name, key.example, key.help));
+        }
+    }
+    out
+}

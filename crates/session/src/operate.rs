@@ -1,0 +1,304 @@
+//! Step 5: operations. Two queues hold what may not leave yet: `out`, towards the target, until the intent of
+//! whatever may write is durable; `back`, towards the client, until what it says is on durable record.
+
+use std::pin::{Pin, pin};
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+use std::time::Duration;
+
+use chaperone_access::{Refusal, RefusalCode};
+use chaperone_policy::{Admission, Decision, Masked};
+use chaperone_recording::{Cleared, End, Gate, Record, Unrecorded};
+use chaperone_wire::{Conversation, Event, Fault, Interest, Part, Prepared, Reply, Request};
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep};
+
+use crate::session::Boundary;
+
+/// Requests and steps that may wait for the record before the client is no longer read, in bytes.
+const OUT_BYTES_MAX: usize = 256 * 1024;
+/// Replies that may wait for the record before the target is no longer read, in bytes.
+const BACK_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Result bytes after which a running operation's progress is recorded, so that they can leave.
+const PROGRESS_BYTES: u64 = 1024 * 1024;
+/// How long the first bytes of a result wait for its end before progress is recorded for them.
+const LINGER: Duration = Duration::from_millis(2);
+/// The longest such wait, reached by doubling while an operation trickles.
+const LINGER_MAX: Duration = Duration::from_millis(256);
+/// How long the last words may take to reach a client that does not read.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Towards the target: a step of the protocol, or a permitted request.
+enum Out<C: Conversation> {
+    Step(C::Step),
+    Request(C::Outgoing),
+}
+
+/// The two ends behind their gates. Only what a gate has cleared reaches the conversation's own methods.
+struct Ends<C: Conversation> {
+    conversation: C,
+    out: Gate<Out<C>>,
+    back: Gate<Masked<C::Reply>>,
+}
+
+impl<C: Conversation> Ends<C> {
+    fn forward(&mut self, cleared: Cleared<Out<C>>) {
+        match cleared.into_inner() {
+            Out::Step(step) => self.conversation.forward_step(step),
+            Out::Request(request) => self.conversation.forward(request),
+        }
+    }
+
+    fn release(&mut self, cleared: Cleared<Masked<C::Reply>>) {
+        self.conversation.release(cleared.into_inner().into_inner());
+    }
+
+    /// Let go of everything whose record is durable.
+    fn settle(&mut self, record: &Record) {
+        let durable = record.watermark();
+        while let Some(cleared) = self.out.pop(durable) {
+            self.forward(cleared);
+        }
+        while let Some(cleared) = self.back.pop(durable) {
+            self.release(cleared);
+        }
+    }
+
+    fn interest(&self) -> Interest {
+        Interest { request: self.out.size() < OUT_BYTES_MAX, reply: self.back.size() < BACK_BYTES_MAX }
+    }
+}
+
+/// Why the loop stopped.
+enum Stop {
+    Left,
+    Fault(Fault),
+    Told(Refusal),
+    Unrecorded(Unrecorded),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Unrecorded> for Stop {
+    fn from(unrecorded: Unrecorded) -> Self {
+        Self::Unrecorded(unrecorded)
+    }
+}
+
+/// What woke the loop.
+enum Woken<C: Conversation> {
+    Event(Event<C>),
+    Durable,
+    Linger,
+}
+
+/// Carry operations until one side ends it.
+pub(crate) async fn operate<C: Conversation>(
+    conversation: C,
+    boundary: &Boundary,
+    admission: &Admission,
+    record: &mut Record,
+    mut stop: watch::Receiver<Option<Refusal>>,
+) -> End {
+    let mut ends = Ends { conversation, out: Gate::new(), back: Gate::new() };
+    let stopped = {
+        let mut told = pin!(async move {
+            match stop.wait_for(Option::is_some).await {
+                Ok(told) => told.clone(),
+                Err(_) => None,
+            }
+        });
+        let mut expiry = pin!(tokio::time::sleep(admission.remaining(boundary.door.begin().1)));
+        let mut linger = pin!(tokio::time::sleep(Duration::ZERO));
+        loop {
+            let outside = |cx: &mut std::task::Context<'_>| -> Poll<Stop> {
+                if let Poll::Ready(told) = told.as_mut().poll(cx) {
+                    let refusal = Refusal::new(RefusalCode::ShuttingDown, "the gateway is stopping");
+                    return Poll::Ready(Stop::Told(told.unwrap_or(refusal)));
+                }
+                if expiry.as_mut().poll(cx).is_ready() {
+                    let refusal = Refusal::new(RefusalCode::AuthenticationFailed, "the credential has expired")
+                        .hint("ask for a new one and reconnect");
+                    return Poll::Ready(Stop::Told(refusal));
+                }
+                Poll::Pending
+            };
+            let step = turn(&mut ends, boundary, admission, record, outside, linger.as_mut()).await;
+            if let Err(stop) = step {
+                break stop;
+            }
+        }
+    };
+    finish(ends, record, stopped).await
+}
+
+/// One turn: release what is durable, then wait for the next thing to happen and do it.
+async fn turn<C: Conversation>(
+    ends: &mut Ends<C>,
+    boundary: &Boundary,
+    admission: &Admission,
+    record: &mut Record,
+    mut outside: impl FnMut(&mut std::task::Context<'_>) -> Poll<Stop>,
+    mut linger: Pin<&mut Sleep>,
+) -> Result<(), Stop> {
+    ends.settle(record);
+    let earliest = ends.out.earliest().into_iter().chain(ends.back.earliest()).min();
+    let woken = poll_fn(|cx| {
+        if let Poll::Ready(stop) = outside(cx) {
+            return Poll::Ready(Err(stop));
+        }
+        let interest = ends.interest();
+        if let Poll::Ready(event) = ends.conversation.poll_next(cx, interest) {
+            return Poll::Ready(event.map(Woken::Event).map_err(Stop::Fault));
+        }
+        if let Some(earliest) = earliest
+            && let Poll::Ready(durable) = record.poll_durable(earliest, cx)
+        {
+            return Poll::Ready(durable.map(|()| Woken::Durable).map_err(Stop::Unrecorded));
+        }
+        if record.uncovered_bytes() > 0 && linger.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(Woken::Linger));
+        }
+        Poll::Pending
+    })
+    .await?;
+    match woken {
+        Woken::Durable => Ok(()),
+        Woken::Linger => cover(ends, record),
+        Woken::Event(Event::Reply(reply)) => answer(ends, admission, record, reply, linger),
+        Woken::Event(event) => ask(ends, boundary, admission, record, event),
+    }
+}
+
+/// Something the client said: decide, record, and queue it for the target.
+fn ask<C: Conversation>(
+    ends: &mut Ends<C>,
+    boundary: &Boundary,
+    admission: &Admission,
+    record: &mut Record,
+    event: Event<C>,
+) -> Result<(), Stop> {
+    match event {
+        Event::Step(step) => ends.out.pass(Out::Step(step), 0),
+        Event::Prepare(request) => match boundary.policies.decide(admission, request.analysis()) {
+            Decision::Allow(permit) => {
+                let size = request.size();
+                let outgoing = ends.conversation.permitted(request, permit.prepare());
+                ends.out.pass(Out::Request(outgoing), size);
+            }
+            Decision::Hold(question) => refuse(ends, record, request, &question.denied())?,
+            Decision::Refuse(denied) => refuse(ends, record, request, &denied)?,
+        },
+        Event::Run(request) => match boundary.policies.decide(admission, request.analysis()) {
+            Decision::Allow(permit) => {
+                if let Prepared::As(words) = request.prepared_as()
+                    && words != permit.text()
+                {
+                    let denied = permit.outdated();
+                    return refuse(ends, record, request, &denied);
+                }
+                let size = request.size();
+                let (receipt, text) = record.intend(permit, request.parameters())?;
+                let outgoing = ends.conversation.permitted(request, text);
+                ends.out.after_receipt(receipt, Out::Request(outgoing), size);
+            }
+            Decision::Hold(question) => refuse(ends, record, request, &question.denied())?,
+            Decision::Refuse(denied) => refuse(ends, record, request, &denied)?,
+        },
+        Event::Refused(request, refusal) => {
+            refuse(ends, record, request, &chaperone_policy::Denied::by_protocol(refusal))?;
+        }
+        Event::Left => return Err(Stop::Left),
+        // Replies are `answer`'s.
+        Event::Reply(_) => {}
+    }
+    Ok(())
+}
+
+/// Record a refusal, and let the target fail in the request's place.
+fn refuse<C: Conversation>(
+    ends: &mut Ends<C>,
+    record: &mut Record,
+    request: C::Request,
+    denied: &chaperone_policy::Denied,
+) -> Result<(), Stop> {
+    record.refused(request.analysis(), request.parameters(), denied)?;
+    let step = ends.conversation.refused(request, &denied.refusal);
+    ends.out.pass(Out::Step(step), 0);
+    Ok(())
+}
+
+/// Something the target said: it leaves when what it tells is on durable record.
+fn answer<C: Conversation>(
+    ends: &mut Ends<C>,
+    admission: &Admission,
+    record: &mut Record,
+    reply: C::Reply,
+    linger: Pin<&mut Sleep>,
+) -> Result<(), Stop> {
+    let part = reply.part().clone();
+    let size = reply.size();
+    let reply = admission.mask(reply);
+    match part {
+        Part::Aside => ends.back.pass(reply, size),
+        Part::Head => {
+            let intended = record.head_intent();
+            ends.back.after(intended, reply, size);
+        }
+        Part::Body { rows } => {
+            if record.uncovered_bytes() == 0 {
+                let wait = LINGER.saturating_mul(1 << record.trickle().min(7)).min(LINGER_MAX);
+                linger.reset(Instant::now() + wait);
+            }
+            record.body(rows, size as u64);
+            ends.back.uncovered(reply, size);
+            if record.uncovered_bytes() >= PROGRESS_BYTES {
+                cover(ends, record)?;
+            }
+        }
+        Part::End(ending) => {
+            let recorded = record.outcome(&ending, size as u64)?;
+            ends.back.cover(recorded);
+            ends.back.after(Some(recorded), reply, size);
+        }
+    }
+    Ok(())
+}
+
+/// Put the rows that wait on record, so that they can leave.
+fn cover<C: Conversation>(ends: &mut Ends<C>, record: &mut Record) -> Result<(), Stop> {
+    let recorded = record.progress()?;
+    ends.back.cover(recorded);
+    Ok(())
+}
+
+/// The last words: what is open is closed on the record first, then the client is told.
+async fn finish<C: Conversation>(mut ends: Ends<C>, record: &mut Record, stop: Stop) -> End {
+    let (end, words) = match stop {
+        Stop::Left => (End::Left, None),
+        Stop::Fault(fault) => {
+            let words = match &fault {
+                Fault::Client(refusal) | Fault::Target(refusal) => Some(refusal.clone()),
+                Fault::ClientGone => None,
+            };
+            (End::from_fault(&fault), words)
+        }
+        Stop::Told(refusal) => (End::Told(refusal.code), Some(refusal)),
+        Stop::Unrecorded(unrecorded) => (End::Unrecorded, Some(unrecorded.refusal())),
+    };
+    record.traffic(ends.conversation.traffic());
+    if let Ok(recorded) = record.close_running(&end) {
+        let _durable = tokio::time::timeout(FAREWELL, record.durable(recorded)).await;
+        ends.settle(record);
+    }
+    if let Some(words) = words {
+        ends.conversation.farewell(&words);
+    }
+    let flushed = poll_fn(|cx| ends.conversation.poll_flush_client(cx));
+    let _told = tokio::time::timeout(FAREWELL, flushed).await;
+    end
+}

@@ -1,0 +1,201 @@
+//! One session, from a stranger's first byte to the sealed record. No protocol's name occurs here.
+//!
+//! 1. the client's first bytes become a claim, and identity turns the claim into a principal
+//! 2. policy admits the principal to the target
+//! 3. the record is opened: no record, no session
+//! 4. the target is dialled through the agent
+//! 5. each operation is decided, recorded, forwarded; its reply is recorded and released ([`crate::operate`])
+//! 6. the record is sealed with the reason for the end
+//!
+//! Each step consumes what the step before it returned, and nothing else makes those values.
+
+use std::sync::Arc;
+
+use chaperone_access::{Claim, Delegation, Refusal, RefusalCode, SessionId, Source, TargetName};
+use chaperone_identity::{Failure, Identity};
+use chaperone_policy::{Admission, Policies};
+use chaperone_recording::{Digests, LinkFacts, Record, Recorder};
+use chaperone_tunnel::{Dial, Dialer, StreamHandle};
+use chaperone_wire::{Analyst, CancelKey, Challenger, Company, Fault, Known, Opening, TargetEnd};
+use tokio::sync::watch;
+
+use crate::operate::operate;
+
+/// What the data path is built from. Everything a session may touch is named here.
+pub struct Boundary {
+    /// Who is it.
+    pub identity: Arc<Identity>,
+    /// May they.
+    pub policies: Arc<Policies>,
+    /// The record.
+    pub recorder: Arc<Recorder>,
+    /// The way to the targets.
+    pub dialer: Arc<dyn Dialer>,
+    /// What statements mean at each target, and who wants to know about sessions.
+    pub door: Arc<dyn Door>,
+}
+
+/// What wiring adds to the data path.
+pub trait Door: Send + Sync {
+    /// The analyst of a target; an error where its catalog cannot be read.
+    fn analyst(
+        &self,
+        target: &TargetName,
+    ) -> chaperone_wire::futures::BoxFuture<Result<Arc<dyn Analyst>, Refusal>>;
+
+    /// A session has a target: from now on it can be listed, cancelled and ended.
+    fn opened(&self, session: Opened) -> Notify;
+
+    /// A session is over.
+    fn closed(&self, session: SessionId);
+
+    /// A fresh session id and the time in microseconds since the Unix epoch.
+    fn begin(&self) -> (SessionId, u64);
+}
+
+/// An open session, for lists and for cancel requests.
+pub struct Opened {
+    /// Which one.
+    pub session: SessionId,
+    /// Who is behind it.
+    pub delegation: Arc<Delegation>,
+    /// Which target.
+    pub target: TargetName,
+    /// Where the client is.
+    pub source: Source,
+    /// The target's stream, to cancel what runs on it.
+    pub handle: StreamHandle,
+    /// When it began, in microseconds since the Unix epoch.
+    pub at: u64,
+}
+
+/// What a session hears from outside.
+pub struct Notify {
+    /// Shown to the client, for cancel requests.
+    pub cancel: CancelKey,
+    /// Becomes `Some` when the session has to end.
+    pub stop: watch::Receiver<Option<Refusal>>,
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// Before anybody was known.
+    Stranger,
+    /// With a refusal before the first operation.
+    Refused(RefusalCode),
+    /// After the session was open; the reason as recorded.
+    Closed(&'static str),
+}
+
+struct Challenge<'a>(&'a Identity);
+
+impl Challenger for Challenge<'_> {
+    fn challenge(&self, user: &str) -> (Vec<u8>, u32) {
+        self.0.challenge(user)
+    }
+}
+
+/// Carry one session from beginning to end.
+pub async fn run<O: Opening>(opening: O, boundary: &Boundary, source: Source, link: LinkFacts) -> Ended {
+    // 1. a claim, then a principal
+    let Ok((claim, known)) = opening.claim(&Challenge(&boundary.identity)).await else {
+        return Ended::Stranger;
+    };
+    let (session, now) = boundary.door.begin();
+    let Claim::Scram(said) = &claim;
+    let (asked, application, binding) = (said.target.clone(), said.application.clone(), said.channel_binding);
+    let (principal, proof) = match boundary.identity.authenticate(claim, now).await {
+        Ok(known) => known,
+        Err(failure) => return stranger(known, boundary, source, now, failure).await,
+    };
+
+    // 2. an admission
+    let admission = match boundary.policies.admit(principal, &asked) {
+        Ok(admission) => admission,
+        Err(denied) => {
+            let refusal = boundary.recorder.admission_refused(session, now, source, &denied).await;
+            return refuse(known, refusal.err().unwrap_or(denied.refusal)).await;
+        }
+    };
+
+    // 3. the record: no record, no session
+    let record = boundary.recorder.open(session, now, &admission, source, link, binding, application).await;
+    let mut record = match record {
+        Ok(record) => record,
+        Err(refusal) => return refuse(known, refusal).await,
+    };
+
+    // 4. the target, through the agent; 5. operations
+    let end = carry(known, proof, boundary, &admission, &mut record, source, now).await;
+
+    // 6. the record is sealed, whatever happened
+    boundary.door.closed(session);
+    let reason = record.seal(end, boundary.dialer.as_ref()).await;
+    Ended::Closed(reason)
+}
+
+/// Steps 4 and 5. The way it ended is returned as a fault, which is what the record is sealed with.
+async fn carry<K: Known>(
+    known: K,
+    proof: [u8; 32],
+    boundary: &Boundary,
+    admission: &Admission,
+    record: &mut Record,
+    source: Source,
+    at: u64,
+) -> chaperone_recording::End {
+    let session = record.session();
+    let target = admission.target().clone();
+    let analyst = match boundary.door.analyst(&target).await {
+        Ok(analyst) => analyst,
+        Err(refusal) => return refused_end(known, refusal).await,
+    };
+    let dial = Dial {
+        target: target.clone(),
+        session,
+        application_name: record.application_name(),
+        parameters: known.parameters(),
+    };
+    let dialled = match boundary.dialer.dial(dial).await {
+        Ok(dialled) => dialled,
+        Err(error) => return refused_end(known, error.refusal()).await,
+    };
+    let handle = dialled.handle.clone();
+    if let Err(refusal) = record.joined(&dialled).await {
+        return refused_end(known, refusal).await;
+    }
+    let delegation = admission.delegation().clone();
+    let notify = boundary.door.opened(Opened { session, delegation, target: target.clone(), source, handle, at });
+    let company =
+        Company { analyst, digester: Arc::new(Digests::new(&boundary.recorder)), cancel: notify.cancel };
+    let end = TargetEnd { stream: dialled.stream, greeting: dialled.greeting, target };
+    match known.join(proof, end, company).await {
+        Ok(conversation) => operate(conversation, boundary, admission, record, notify.stop).await,
+        Err(fault) => chaperone_recording::End::from_fault(&fault),
+    }
+}
+
+async fn refused_end<K: Known>(known: K, refusal: Refusal) -> chaperone_recording::End {
+    let end = chaperone_recording::End::from_fault(&Fault::Target(refusal.clone()));
+    known.refuse(&refusal).await;
+    end
+}
+
+async fn refuse<K: Known>(known: K, refusal: Refusal) -> Ended {
+    known.refuse(&refusal).await;
+    Ended::Refused(refusal.code)
+}
+
+/// A claim that proved nothing. The record comes before the answer, within the bounds that keep a stranger from
+/// filling it.
+async fn stranger<K: Known>(
+    known: K,
+    boundary: &Boundary,
+    source: Source,
+    now: u64,
+    failure: Failure,
+) -> Ended {
+    let recorded = boundary.recorder.authentication_failed(now, source, &failure).await;
+    refuse(known, recorded.err().unwrap_or_else(|| failure.refusal())).await
+}
