@@ -2,4 +2,9 @@
 //!
 //! Knows the protocol and nothing of policy, trail or store: those are behind the traits of `chaperone-wire`.
 
+pub mod certificate;
 pub mod codec;
+pub mod conversation;
+mod line;
+pub mod opening;
+pub mod words;
