@@ -3,12 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::Refusal;
 
 /// What is done to a relation, or to the target as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verb {
     /// SELECT, COPY TO, and every mention of a relation that is not the target of a write.
@@ -126,7 +126,7 @@ impl Serialize for RelationName {
 }
 
 /// Where a touched relation comes from, which decides what rule policy applies to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NameRule {
     /// A relation of the target's own: policy decides by name.
@@ -159,7 +159,7 @@ impl Serialize for Verbs {
 }
 
 /// Whether the target may see it before the intent is durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Provably read-only: listed nodes, listed stable or immutable functions, no locking clause.

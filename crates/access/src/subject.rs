@@ -36,7 +36,7 @@ pub enum Attribution {
 }
 
 /// The chain from the subject to the session: subject, client, and what they were vouched for with.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Delegation {
     /// How this chain is known.
     pub attribution: Attribution,
