@@ -6,5 +6,6 @@ pub mod certificate;
 pub mod codec;
 pub mod conversation;
 mod line;
+pub mod login;
 pub mod opening;
 pub mod words;
