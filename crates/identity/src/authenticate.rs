@@ -1,0 +1,298 @@
+//! Claims become principals here and nowhere else.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_lc_rs::{constant_time, digest, hmac, pbkdf2};
+use chaperone_access::{Attribution, Claim, Delegation, Refusal, RefusalCode, ScramClaim, Source, Subject};
+use lru::LruCache;
+use tokio::sync::Semaphore;
+
+use crate::caveat::{Caveat, Restriction};
+use crate::credential::{CredentialId, Parsed, parse_user, password};
+use crate::failures::{FailureLedger, Noted};
+use crate::keys::RootKeys;
+use crate::principal::{CredentialFacts, Principal};
+
+/// Iterations of PBKDF2. The password is 256 random bits, so they protect nothing; some drivers refuse fewer.
+pub(crate) const ITERATIONS: u32 = 4096;
+/// Verifications under way at a time; one more is refused as busy rather than queued without bound.
+const VERIFYING_MAX: usize = 4;
+/// Claims that may wait for a verification.
+const WAITING_MAX: usize = 256;
+/// Verifiers of credentials that have succeeded, kept so that a repeated login is cheap.
+const VERIFIERS_MAX: usize = 4096;
+
+/// Why a claim proved nothing. For the record only: the outside sees one refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureReason {
+    /// The user name is not a credential.
+    Malformed,
+    /// Made with a key that is not ours any more, or never was.
+    UnknownKey,
+    /// The password is not the one that belongs to the user name.
+    WrongProof,
+    /// Void.
+    Expired,
+    /// Not valid yet.
+    NotYetValid,
+    /// Taken back.
+    Revoked,
+    /// For another target.
+    OtherTarget,
+    /// Too many failures from this source.
+    Throttled,
+    /// Too many verifications under way.
+    Busy,
+}
+
+impl FailureReason {
+    /// The word in the record.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::UnknownKey => "unknown_key",
+            Self::WrongProof => "wrong_proof",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Revoked => "revoked",
+            Self::OtherTarget => "other_target",
+            Self::Throttled => "throttled",
+            Self::Busy => "busy",
+        }
+    }
+}
+
+/// A claim that proved nothing.
+#[derive(Debug)]
+pub struct Failure {
+    /// Why, for the record.
+    pub reason: FailureReason,
+    /// The user name as sent: to be recorded as a keyed digest only, since anything may have been typed there.
+    pub user: Arc<str>,
+    /// The target asked for, as sent.
+    pub target: Arc<str>,
+    /// The credential, where its own word for itself could be read.
+    pub credential: Option<CredentialId>,
+    /// Whether this failure gets an entry of its own.
+    pub noted: Noted,
+}
+
+impl Failure {
+    /// What the outside is told: the same for every cause.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        Refusal::new(RefusalCode::AuthenticationFailed, "authentication failed")
+    }
+}
+
+/// Which credentials were taken back.
+pub trait Revocations: Send + Sync {
+    /// Whether this one was.
+    fn is_revoked(&self, credential: CredentialId) -> bool;
+}
+
+/// Nothing was taken back.
+#[derive(Debug)]
+pub struct NoRevocations;
+
+impl Revocations for NoRevocations {
+    fn is_revoked(&self, _: CredentialId) -> bool {
+        false
+    }
+}
+
+#[derive(Clone)]
+struct Verifier {
+    stored_key: [u8; 32],
+    server_key: [u8; 32],
+}
+
+/// Authenticates. Shared by all listeners.
+pub struct Identity {
+    keys: RootKeys,
+    revocations: Arc<dyn Revocations>,
+    verifying: Semaphore,
+    waiting: Semaphore,
+    verifiers: Mutex<LruCache<[u8; 32], Verifier>>,
+    failures: Mutex<FailureLedger>,
+}
+
+fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message);
+    let mut out = [0; 32];
+    for (to, from) in out.iter_mut().zip(tag.as_ref()) {
+        *to = *from;
+    }
+    out
+}
+
+fn hash(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    for (to, from) in out.iter_mut().zip(digest::digest(&digest::SHA256, bytes).as_ref()) {
+        *to = *from;
+    }
+    out
+}
+
+/// RFC 5802, section 3: what a server needs to verify a password and to prove that it knows it.
+fn verifier(password: &str, salt: &[u8]) -> Verifier {
+    let mut salted = [0; 32];
+    let iterations = NonZeroU32::new(ITERATIONS).unwrap_or(NonZeroU32::MIN);
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, salt, password.as_bytes(), &mut salted);
+    Verifier { stored_key: hash(&mac(&salted, b"Client Key")), server_key: mac(&salted, b"Server Key") }
+}
+
+/// Whether the proof fits; if so, the server's own signature.
+fn check(verifier: &Verifier, claim: &ScramClaim) -> Option<[u8; 32]> {
+    let signature = mac(&verifier.stored_key, &claim.auth_message);
+    let mut client_key = [0; 32];
+    for ((to, proof), mask) in client_key.iter_mut().zip(&claim.proof).zip(&signature) {
+        *to = proof ^ mask;
+    }
+    constant_time::verify_slices_are_equal(&hash(&client_key), &verifier.stored_key).ok()?;
+    Some(mac(&verifier.server_key, &claim.auth_message))
+}
+
+impl Identity {
+    /// From the root keys.
+    #[must_use]
+    pub fn new(keys: RootKeys, revocations: Arc<dyn Revocations>) -> Self {
+        Self {
+            keys,
+            revocations,
+            verifying: Semaphore::new(VERIFYING_MAX),
+            waiting: Semaphore::new(WAITING_MAX),
+            verifiers: Mutex::new(LruCache::new(
+                NonZeroUsize::new(VERIFIERS_MAX).unwrap_or(NonZeroUsize::MIN),
+            )),
+            failures: Mutex::default(),
+        }
+    }
+
+    /// Salt and iterations for a user name: the same work and the same answer whether or not it is a credential.
+    #[must_use]
+    pub fn challenge(&self, user: &str) -> (Vec<u8>, u32) {
+        let (_, key) = self.keys.newest();
+        let tag = hmac::sign(&key.salt(), user.as_bytes());
+        (tag.as_ref().iter().copied().take(16).collect(), ITERATIONS)
+    }
+
+    /// Failures of the last minute that were only counted, if a new minute has begun.
+    pub fn counted_failures(&self, now_us: u64) -> Vec<(String, u64)> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).turn(now_us)
+    }
+
+    /// Turn a claim into a principal, with the proof to the client that we know its password. `now_us` is in
+    /// microseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// A [`Failure`], whose refusal does not tell why.
+    pub async fn authenticate(&self, claim: Claim, now_us: u64) -> Result<(Principal, [u8; 32]), Failure> {
+        let Claim::Scram(claim) = claim;
+        let (user, target, source) = (claim.user.clone(), claim.target.clone(), claim.source);
+        let parsed = parse_user(&user);
+        let credential = parsed.as_ref().map(|parsed| parsed.id);
+        let verified = self.verify(claim, parsed, now_us / 1_000_000).await;
+        verified.map_err(|reason| self.failed(reason, user, target, credential, source))
+    }
+
+    fn failed(
+        &self,
+        reason: FailureReason,
+        user: Arc<str>,
+        target: Arc<str>,
+        credential: Option<CredentialId>,
+        source: Source,
+    ) -> Failure {
+        let noted = self.failures.lock().unwrap_or_else(PoisonError::into_inner).note(source);
+        Failure { reason, user, target, credential, noted }
+    }
+
+    async fn verify(
+        &self,
+        claim: ScramClaim,
+        parsed: Option<Parsed>,
+        now_s: u64,
+    ) -> Result<(Principal, [u8; 32]), FailureReason> {
+        if self.failures.lock().unwrap_or_else(PoisonError::into_inner).throttled(claim.source) {
+            return Err(FailureReason::Throttled);
+        }
+        let key = parsed.as_ref().and_then(|parsed| self.keys.of(parsed.epoch));
+        // Without a credential the same work is done for a password that nobody has.
+        let expected = match (&parsed, key) {
+            (Some(parsed), Some(key)) => password(key, &parsed.links),
+            (Some(_) | None, _) => password(self.keys.newest().1, &[Arc::from("nobody")]),
+        };
+        let signature = self.proof(&claim, expected).await?;
+        let parsed = parsed.ok_or(FailureReason::Malformed)?;
+        if key.is_none() {
+            return Err(FailureReason::UnknownKey);
+        }
+        let signature = signature.ok_or(FailureReason::WrongProof)?;
+        let principal = self.believe(parsed, &claim.target, now_s)?;
+        Ok((principal, signature))
+    }
+
+    /// Check the proof, from the cache where this very user name has succeeded before.
+    async fn proof(
+        &self,
+        claim: &ScramClaim,
+        expected: zeroize::Zeroizing<String>,
+    ) -> Result<Option<[u8; 32]>, FailureReason> {
+        let name = hash(claim.user.as_bytes());
+        let known = self.verifiers.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        if let Some(known) = known {
+            return Ok(check(&known, claim));
+        }
+        let _place = self.waiting.try_acquire().map_err(|_| FailureReason::Busy)?;
+        let _turn = self.verifying.acquire().await.map_err(|_| FailureReason::Busy)?;
+        let salt = claim.salt.clone();
+        let made = tokio::task::spawn_blocking(move || verifier(&expected, &salt))
+            .await
+            .map_err(|_| FailureReason::Busy)?;
+        let signature = check(&made, claim);
+        if signature.is_some() {
+            self.verifiers.lock().unwrap_or_else(PoisonError::into_inner).put(name, made);
+        }
+        Ok(signature)
+    }
+
+    /// The proof is right: what the credential says is now believed, and judged.
+    fn believe(&self, parsed: Parsed, asked: &str, now_s: u64) -> Result<Principal, FailureReason> {
+        let Parsed { id, grant, caveats, .. } = parsed;
+        let mut not_after = grant.not_after;
+        let mut restriction = Restriction::default();
+        for caveat in &caveats {
+            if let Caveat::Until(until) = caveat {
+                not_after = not_after.min(*until);
+            }
+            restriction.add(caveat);
+        }
+        if now_s >= not_after {
+            return Err(FailureReason::Expired);
+        }
+        if now_s < grant.not_before {
+            return Err(FailureReason::NotYetValid);
+        }
+        if self.revocations.is_revoked(id) {
+            return Err(FailureReason::Revoked);
+        }
+        if grant.target.as_str() != asked {
+            return Err(FailureReason::OtherTarget);
+        }
+        let delegation = Arc::new(Delegation {
+            attribution: Attribution::Session,
+            client: grant.client.map(Arc::from),
+            groups: grant.groups,
+            purpose: grant.purpose.map(Arc::from),
+            subject: Subject { issuer: grant.issuer, kind: grant.kind, sub: grant.sub },
+        });
+        let facts = CredentialFacts { id, target: grant.target, not_after, restriction };
+        Ok(Principal::new(delegation, facts))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+use std::collections::BTreeSet;
+
+use chaperone_access::{ChannelBinding, SubjectKind, TargetName, Verb, Verbs};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Credential, Grant, RootKey, narrow};
+
+const NOW: u64 = 1_795_000_000;
+
+fn keys(byte: u8) -> RootKeys {
+    RootKeys::new(RootKey::new(1, [byte; 32]), Vec::new())
+}
+
+fn grant() -> Grant {
+    Grant {
+        issuer: "dev".into(),
+        kind: SubjectKind::Person,
+        sub: "ana".into(),
+        groups: BTreeSet::from(["nurses".into()]),
+        client: None,
+        target: TargetName::new("ehr").unwrap(),
+        purpose: None,
+        not_before: NOW - 10,
+        not_after: NOW + 3600,
+    }
+}
+
+/// What a client computes from a password (RFC 5802, section 3).
+fn claim(identity: &Identity, user: &str, password: &str, target: &str) -> Claim {
+    let (salt, iterations) = identity.challenge(user);
+    let auth_message = b"n=,r=abc,r=abcdef,s=...,i=4096,c=biws,r=abcdef".to_vec();
+    let mut salted = [0; 32];
+    pbkdf2::derive(
+        pbkdf2::PBKDF2_HMAC_SHA256,
+        NonZeroU32::new(iterations).unwrap(),
+        &salt,
+        password.as_bytes(),
+        &mut salted,
+    );
+    let client_key = mac(&salted, b"Client Key");
+    let signature = mac(&hash(&client_key), &auth_message);
+    let mut proof = [0; 32];
+    for i in 0..32 {
+        proof[i] = client_key[i] ^ signature[i];
+    }
+    Claim::Scram(ScramClaim {
+        user: user.into(),
+        target: target.into(),
+        channel_binding: ChannelBinding::None,
+        auth_message,
+        proof,
+        salt,
+        iterations,
+        source: Source::Local,
+        application: None,
+    })
+}
+
+fn identity() -> Identity {
+    Identity::new(keys(7), Arc::new(NoRevocations))
+}
+
+async fn reason(identity: &Identity, user: &str, password: &str, target: &str, now: u64) -> FailureReason {
+    let claim = claim(identity, user, password, target);
+    identity.authenticate(claim, now * 1_000_000).await.unwrap_err().reason
+}
+
+fn issue(grant: &Grant) -> Credential {
+    keys(7).issue(grant).unwrap()
+}
+
+#[tokio::test]
+async fn a_credential_proves_its_subject_again_and_again() {
+    let identity = identity();
+    let made = issue(&grant());
+    for _ in 0..3 {
+        let claim = claim(&identity, &made.user, &made.password, "ehr");
+        let (principal, _) = identity.authenticate(claim, NOW * 1_000_000).await.unwrap();
+        assert_eq!(principal.delegation().subject.sub, "ana");
+        assert_eq!(principal.credential().not_after, NOW + 3600);
+    }
+}
+
+#[tokio::test]
+async fn every_way_to_fail_looks_the_same_outside() {
+    let identity = identity();
+    let made = issue(&grant());
+    let forged = keys(8).issue(&grant()).unwrap();
+    let other_epoch = RootKeys::new(RootKey::new(9, [7; 32]), Vec::new()).issue(&grant()).unwrap();
+    let cases = [
+        (made.user.as_str(), "wrong", "ehr", NOW, FailureReason::WrongProof),
+        (&forged.user, forged.password.as_str(), "ehr", NOW, FailureReason::WrongProof),
+        (&other_epoch.user, &other_epoch.password, "ehr", NOW, FailureReason::UnknownKey),
+        ("postgres", "postgres", "ehr", NOW, FailureReason::Malformed),
+        (&made.user, &made.password, "ehr", NOW + 3600, FailureReason::Expired),
+        (&made.user, &made.password, "ehr", NOW - 11, FailureReason::NotYetValid),
+        (&made.user, &made.password, "billing", NOW, FailureReason::OtherTarget),
+    ];
+    for (user, password, target, now, expected) in cases {
+        let claim = claim(&identity, user, password, target);
+        let failure = identity.authenticate(claim, now * 1_000_000).await.unwrap_err();
+        assert_eq!(failure.reason, expected);
+        assert_eq!(
+            failure.refusal(),
+            Refusal::new(RefusalCode::AuthenticationFailed, "authentication failed")
+        );
+    }
+    assert_eq!(identity.challenge("postgres").1, identity.challenge(&made.user).1);
+    assert_eq!(identity.challenge("postgres"), identity.challenge("postgres"));
+}
+
+#[tokio::test]
+async fn a_revoked_credential_is_void_whatever_it_was_narrowed_to() {
+    struct One(CredentialId);
+    impl Revocations for One {
+        fn is_revoked(&self, id: CredentialId) -> bool {
+            id == self.0
+        }
+    }
+    let made = issue(&grant());
+    let identity = Identity::new(keys(7), Arc::new(One(made.id)));
+    assert_eq!(reason(&identity, &made.user, &made.password, "ehr", NOW).await, FailureReason::Revoked);
+    let (user, password) = narrow(&made.user, &made.password, &Caveat::Until(NOW + 60)).unwrap();
+    assert_eq!(reason(&identity, &user, &password, "ehr", NOW).await, FailureReason::Revoked);
+}
+
+#[tokio::test]
+async fn a_source_that_only_fails_is_throttled() {
+    let identity = identity();
+    let made = issue(&grant());
+    for _ in 0..crate::failures::THROTTLE {
+        assert_ne!(reason(&identity, "x", "x", "ehr", NOW).await, FailureReason::Throttled);
+    }
+    assert_eq!(reason(&identity, &made.user, &made.password, "ehr", NOW).await, FailureReason::Throttled);
+    identity.counted_failures((NOW + 61) * 1_000_000);
+    let claim = claim(&identity, &made.user, &made.password, "ehr");
+    assert!(identity.authenticate(claim, NOW * 1_000_000).await.is_ok());
+}
+
+#[tokio::test]
+async fn caveats_cannot_be_taken_off_changed_or_reordered() {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let identity = identity();
+    let made = issue(&grant());
+    let (user, password) = narrow(&made.user, &made.password, &Caveat::Until(NOW + 60)).unwrap();
+    let read_only = Caveat::Verbs(Verbs::NONE.with(Verb::Read));
+    let (user, password) = narrow(&user, &password, &read_only).unwrap();
+    let body = String::from_utf8(URL_SAFE_NO_PAD.decode(&user).unwrap()).unwrap();
+    let lines: Vec<&str> = body.split('\n').collect();
+    let attempts = [
+        lines[0].to_owned(),
+        lines[..2].join("\n"),
+        [lines[0], lines[2], lines[1]].join("\n"),
+        body.replace(&format!("u{}", NOW + 60), &format!("u{}", NOW + 9999)),
+        body.replace("ana", "eva"),
+        body.replace("vread", "vread,insert"),
+        format!("{body}\nu{}", NOW + 9999),
+    ];
+    for attempt in attempts {
+        let user = URL_SAFE_NO_PAD.encode(&attempt);
+        assert_eq!(
+            reason(&identity, &user, &password, "ehr", NOW).await,
+            FailureReason::WrongProof,
+            "{attempt}"
+        );
+    }
+    assert_eq!(reason(&identity, &user, &password, "ehr", NOW + 60).await, FailureReason::Expired);
+}
+
+fn any_caveat() -> impl Strategy<Value = Caveat> {
+    let relation = prop::sample::select(vec!["public.patients", "public.claims", "public.notes"]);
+    let verb = prop::sample::select(Verb::ALL.to_vec());
+    prop_oneof![
+        (NOW..NOW + 5000).prop_map(Caveat::Until),
+        prop::collection::btree_set(relation.prop_map(str::to_owned), 1..3).prop_map(Caveat::Relations),
+        prop::collection::vec(verb, 0..4)
+            .prop_map(|verbs| Caveat::Verbs(verbs.into_iter().fold(Verbs::NONE, Verbs::with))),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_chain_of_narrowings_never_allows_what_a_link_before_refused(
+        caveats in prop::collection::vec(any_caveat(), 1..6),
+    ) {
+        let made = issue(&grant());
+        let (mut user, mut password) = (made.user, made.password);
+        let mut before: Option<Parsed> = None;
+        for caveat in &caveats {
+            let Ok(next) = narrow(&user, &password, caveat) else { break };
+            (user, password) = next;
+            let parsed = parse_user(&user).unwrap();
+            prop_assert_eq!(&super::password(keys(7).of(1).unwrap(), &parsed.links)[..], password.as_str());
+            let sum = |parsed: &Parsed| {
+                let mut sum = Restriction::default();
+                parsed.caveats.iter().for_each(|caveat| sum.add(caveat));
+                sum
+            };
+            if let Some(before) = &before {
+                for relation in ["public.patients", "public.claims", "public.notes", "public.other"] {
+                    for verb in Verb::ALL {
+                        prop_assert!(!sum(&parsed).allows(verb, relation) || sum(before).allows(verb, relation));
+                    }
+                }
+            }
+            before = Some(parsed);
+        }
+    }
+
+    #[test]
+    fn no_user_name_makes_it_panic(user in "\\PC{0,600}") {
+        let _ = parse_user(&user);
+    }
+}

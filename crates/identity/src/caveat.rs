@@ -1,0 +1,119 @@
+//! What a holder may take away from a credential, offline. A caveat only ever restricts.
+
+use std::collections::BTreeSet;
+
+use chaperone_access::{Verb, Verbs};
+
+use crate::credential::NarrowError;
+
+/// Most relations that one caveat names.
+pub(crate) const RELATIONS_MAX: usize = 16;
+
+/// One restriction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caveat {
+    /// Void from this time on, in seconds since the Unix epoch.
+    Until(u64),
+    /// Only these relations, each as `schema.name`.
+    Relations(BTreeSet<String>),
+    /// Only these verbs.
+    Verbs(Verbs),
+}
+
+impl Caveat {
+    /// As it travels: a letter and its text.
+    pub(crate) fn encode(&self) -> Result<String, NarrowError> {
+        match self {
+            Self::Until(at) => Ok(format!("u{at}")),
+            Self::Relations(names) => {
+                let plain = |name: &String| !name.is_empty() && !name.contains([',', '\n']);
+                if names.is_empty() || names.len() > RELATIONS_MAX || !names.iter().all(plain) {
+                    return Err(NarrowError::Relations);
+                }
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                Ok(format!("r{}", names.join(",")))
+            }
+            Self::Verbs(verbs) => {
+                let words: Vec<&str> = verbs.iter().map(Verb::as_str).collect();
+                Ok(format!("v{}", words.join(",")))
+            }
+        }
+    }
+
+    /// Back from its text; an unknown caveat is not understood, and what is not understood must not be ignored.
+    pub(crate) fn decode(text: &str) -> Option<Self> {
+        let mut chars = text.chars();
+        let kind = chars.next()?;
+        let rest = chars.as_str();
+        match kind {
+            'u' => rest.parse().ok().map(Self::Until),
+            'r' => {
+                let names: BTreeSet<String> = rest.split(',').map(str::to_owned).collect();
+                let sound = !rest.is_empty() && names.len() <= RELATIONS_MAX && !names.contains("");
+                sound.then_some(Self::Relations(names))
+            }
+            'v' => {
+                let mut verbs = Verbs::NONE;
+                for word in rest.split(',').filter(|word| !word.is_empty()) {
+                    verbs = verbs.with(Verb::ALL.into_iter().find(|verb| verb.as_str() == word)?);
+                }
+                Some(Self::Verbs(verbs))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// All caveats of a credential together: what is left.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Restriction {
+    /// `None` is every relation.
+    relations: Option<BTreeSet<String>>,
+    /// `None` is every verb.
+    verbs: Option<Verbs>,
+}
+
+impl Restriction {
+    pub(crate) fn add(&mut self, caveat: &Caveat) {
+        match caveat {
+            Caveat::Until(_) => {}
+            Caveat::Relations(names) => {
+                self.relations = Some(match self.relations.take() {
+                    None => names.clone(),
+                    Some(before) => before.intersection(names).cloned().collect(),
+                });
+            }
+            Caveat::Verbs(verbs) => {
+                let before = self.verbs;
+                self.verbs = Some(Verb::ALL.into_iter().fold(Verbs::NONE, |left, verb| {
+                    let kept = verbs.contains(verb) && before.is_none_or(|before| before.contains(verb));
+                    if kept { left.with(verb) } else { left }
+                }));
+            }
+        }
+    }
+
+    /// Whether nothing is taken away.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.relations.is_none() && self.verbs.is_none()
+    }
+
+    /// Whether the verb on that relation (as `schema.name`) is left.
+    #[must_use]
+    pub fn allows(&self, verb: Verb, relation: &str) -> bool {
+        self.allows_verb(verb) && self.relations.as_ref().is_none_or(|names| names.contains(relation))
+    }
+
+    /// Whether the verb is left at all, on the target as a whole.
+    #[must_use]
+    pub fn allows_verb(&self, verb: Verb) -> bool {
+        self.verbs.is_none_or(|verbs| verbs.contains(verb))
+    }
+
+    /// Whether verbs on the target as a whole (`define`, `call`) are left: not where relations are listed.
+    #[must_use]
+    pub fn allows_whole(&self, verb: Verb) -> bool {
+        self.relations.is_none() && self.allows_verb(verb)
+    }
+}

@@ -1,0 +1,290 @@
+//! Credentials that their holder can narrow and nobody can widen: macaroons (Birgisson et al., NDSS 2014) in the shape
+//! of a user name and a password, so that SCRAM works with every driver.
+//!
+//! The user name is `base64url(body)`, the body lines of text: what was granted, then one caveat a line. The password is
+//! `base64url(HMAC(... HMAC(HMAC(root, grant), caveat 1) ..., caveat n))`. Whoever has a password can compute the next
+//! link, and nobody can compute the one before.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chaperone_access::{SubjectKind, TargetName};
+use chaperone_wire::limits::USER_BYTES_MAX;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::caveat::Caveat;
+use crate::keys::{RootKey, RootKeys};
+
+/// Version of the encoding.
+const VERSION: &str = "c1";
+/// Most caveats that a credential may carry.
+const CAVEATS_MAX: usize = 16;
+/// Most groups that a credential may carry.
+const GROUPS_MAX: usize = 16;
+
+/// Identifies one issued credential, whatever its holder narrows it to: 8 random bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CredentialId(pub [u8; 8]);
+
+impl std::fmt::Display for CredentialId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl std::fmt::Debug for CredentialId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CredentialId({self})")
+    }
+}
+
+/// What a credential grants: somebody is somebody, at one target, for a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Short name of the issuer that vouches for the subject.
+    pub issuer: String,
+    /// Person or service.
+    pub kind: SubjectKind,
+    /// The issuer's identifier of the subject.
+    pub sub: String,
+    /// Groups of the subject.
+    pub groups: BTreeSet<String>,
+    /// The software that acts for the subject.
+    pub client: Option<String>,
+    /// The only target that it opens.
+    pub target: TargetName,
+    /// HL7 PurposeOfUse code.
+    pub purpose: Option<String>,
+    /// Valid from, in seconds since the Unix epoch.
+    pub not_before: u64,
+    /// Void from, in seconds since the Unix epoch.
+    pub not_after: u64,
+}
+
+/// A user name and its password.
+#[derive(Clone)]
+pub struct Credential {
+    /// Goes where a user name goes.
+    pub user: String,
+    /// Goes where a password goes; a secret.
+    pub password: Zeroizing<String>,
+    /// Which one it is.
+    pub id: CredentialId,
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Credential({})", self.id)
+    }
+}
+
+/// Why a credential cannot be issued.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum IssueError {
+    /// A text that the encoding cannot carry.
+    #[error("`{0}` may not be empty or contain control characters or `,`")]
+    Text(&'static str),
+    /// More than fits a user name.
+    #[error(
+        "the credential needs {0} bytes of user name, the limit is {USER_BYTES_MAX} (hint: fewer or shorter groups)"
+    )]
+    TooLong(usize),
+    /// The expiry is not after the beginning.
+    #[error("the credential would expire before it begins")]
+    Expired,
+    /// No randomness from the system.
+    #[error("no randomness from the system")]
+    Random,
+}
+
+/// Why a credential cannot be narrowed.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum NarrowError {
+    /// Not a credential.
+    #[error("this user name is not a credential of ours")]
+    NotACredential,
+    /// Over a limit.
+    #[error("the narrowed credential is over the limit of {USER_BYTES_MAX} bytes or {CAVEATS_MAX} caveats")]
+    TooLong,
+    /// Names that the encoding cannot carry, none at all, or too many.
+    #[error("a caveat names 1 to 16 relations, as `schema.name`, without commas")]
+    Relations,
+}
+
+/// A user name, taken apart and not believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parsed {
+    pub(crate) epoch: u8,
+    pub(crate) id: CredentialId,
+    pub(crate) grant: Grant,
+    pub(crate) caveats: Vec<Caveat>,
+    /// The lines that the chain runs over: the grant, then each caveat.
+    pub(crate) links: Vec<Arc<str>>,
+}
+
+fn plain(text: &str) -> bool {
+    !text.is_empty() && !text.contains(',') && !text.chars().any(char::is_control)
+}
+
+fn link(key: &[u8], line: &str) -> [u8; 32] {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), line.as_bytes());
+    let mut out = [0; 32];
+    for (to, from) in out.iter_mut().zip(tag.as_ref()) {
+        *to = *from;
+    }
+    out
+}
+
+impl RootKeys {
+    /// Make a credential.
+    ///
+    /// # Errors
+    /// See [`IssueError`].
+    pub fn issue(&self, grant: &Grant) -> Result<Credential, IssueError> {
+        let mut id = [0; 8];
+        rand::fill(&mut id).map_err(|_| IssueError::Random)?;
+        let (epoch, key) = self.newest();
+        let id = CredentialId(id);
+        let line = encode(grant, epoch, id)?;
+        let user = URL_SAFE_NO_PAD.encode(&line);
+        if user.len() > USER_BYTES_MAX {
+            return Err(IssueError::TooLong(user.len()));
+        }
+        let password = password(key, &[Arc::from(line)]);
+        Ok(Credential { user, password, id })
+    }
+}
+
+/// The password that belongs to these links.
+pub(crate) fn password(key: &RootKey, links: &[Arc<str>]) -> Zeroizing<String> {
+    let mut tag: Option<Zeroizing<[u8; 32]>> = None;
+    for line in links {
+        tag = Some(Zeroizing::new(match tag {
+            None => {
+                let first = hmac::sign(&key.chain(), line.as_bytes());
+                let mut out = [0; 32];
+                for (to, from) in out.iter_mut().zip(first.as_ref()) {
+                    *to = *from;
+                }
+                out
+            }
+            Some(before) => link(before.as_ref(), line),
+        }));
+    }
+    Zeroizing::new(tag.map(|tag| URL_SAFE_NO_PAD.encode(tag.as_ref())).unwrap_or_default())
+}
+
+fn encode(grant: &Grant, epoch: u8, id: CredentialId) -> Result<String, IssueError> {
+    let optional = |text: &Option<String>| text.as_deref().is_none_or(plain);
+    for (fine, what) in [
+        (plain(&grant.issuer), "issuer"),
+        (plain(&grant.sub), "subject"),
+        (grant.groups.len() <= GROUPS_MAX && grant.groups.iter().all(|group| plain(group)), "groups"),
+        (optional(&grant.client), "client"),
+        (optional(&grant.purpose), "purpose"),
+    ] {
+        if !fine {
+            return Err(IssueError::Text(what));
+        }
+    }
+    if grant.not_after <= grant.not_before {
+        return Err(IssueError::Expired);
+    }
+    let kind = match grant.kind {
+        SubjectKind::Person => "p",
+        SubjectKind::Service => "s",
+    };
+    let groups: Vec<&str> = grant.groups.iter().map(String::as_str).collect();
+    // Unit separators cannot occur in a field: control characters are refused.
+    Ok([
+        VERSION,
+        &epoch.to_string(),
+        &id.to_string(),
+        &grant.issuer,
+        kind,
+        &grant.sub,
+        &groups.join(","),
+        grant.client.as_deref().unwrap_or_default(),
+        grant.target.as_str(),
+        grant.purpose.as_deref().unwrap_or_default(),
+        &grant.not_before.to_string(),
+        &grant.not_after.to_string(),
+    ]
+    .join("\u{1f}"))
+}
+
+fn decode(line: &str) -> Option<(u8, CredentialId, Grant)> {
+    let fields: Vec<&str> = line.split('\u{1f}').collect();
+    let [version, epoch, id, issuer, kind, sub, groups, client, target, purpose, from, until] =
+        <[&str; 12]>::try_from(fields).ok()?;
+    if version != VERSION {
+        return None;
+    }
+    let id: [u8; 8] = URL_SAFE_NO_PAD.decode(id).ok()?.try_into().ok()?;
+    let optional = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let grant = Grant {
+        issuer: issuer.to_owned(),
+        kind: match kind {
+            "p" => SubjectKind::Person,
+            "s" => SubjectKind::Service,
+            _ => return None,
+        },
+        sub: sub.to_owned(),
+        groups: groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
+        client: optional(client),
+        target: TargetName::new(target).ok()?,
+        purpose: optional(purpose),
+        not_before: from.parse().ok()?,
+        not_after: until.parse().ok()?,
+    };
+    Some((epoch.parse().ok()?, CredentialId(id), grant))
+}
+
+/// Take a user name apart. Proves nothing; never panics.
+#[must_use]
+pub fn parse_user(user: &str) -> Option<Parsed> {
+    if user.len() > USER_BYTES_MAX {
+        return None;
+    }
+    let body = String::from_utf8(URL_SAFE_NO_PAD.decode(user).ok()?).ok()?;
+    let mut lines = body.split('\n');
+    let first = lines.next()?;
+    let (epoch, id, grant) = decode(first)?;
+    let mut links = vec![Arc::from(first)];
+    let mut caveats = Vec::new();
+    for line in lines {
+        caveats.push(Caveat::decode(line)?);
+        links.push(Arc::from(line));
+    }
+    (caveats.len() <= CAVEATS_MAX).then_some(Parsed { epoch, id, grant, caveats, links })
+}
+
+/// Make a narrower credential of one, offline: no key is needed.
+///
+/// # Errors
+/// See [`NarrowError`].
+pub fn narrow(
+    user: &str,
+    password: &str,
+    caveat: &Caveat,
+) -> Result<(String, Zeroizing<String>), NarrowError> {
+    let parsed = parse_user(user).ok_or(NarrowError::NotACredential)?;
+    if parsed.caveats.len() >= CAVEATS_MAX {
+        return Err(NarrowError::TooLong);
+    }
+    let before = Zeroizing::new(URL_SAFE_NO_PAD.decode(password).map_err(|_| NarrowError::NotACredential)?);
+    let line = caveat.encode()?;
+    let mut body = URL_SAFE_NO_PAD.decode(user).map_err(|_| NarrowError::NotACredential)?;
+    body.push(b'\n');
+    body.extend_from_slice(line.as_bytes());
+    let user = URL_SAFE_NO_PAD.encode(body);
+    if user.len() > USER_BYTES_MAX {
+        return Err(NarrowError::TooLong);
+    }
+    Ok((user, Zeroizing::new(URL_SAFE_NO_PAD.encode(link(&before, &line)))))
+}

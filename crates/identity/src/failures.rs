@@ -1,0 +1,131 @@
+//! How much of a stranger's failures goes on record: each of the first ten per source and minute, then a count a
+//! minute, under a cap for all sources together. A stranger cannot fill the trail.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use chaperone_access::Source;
+
+/// Single entries per source and minute.
+pub(crate) const SINGLE_MAX: u32 = 10;
+/// Entries of all sources together per minute.
+pub(crate) const TOTAL_MAX: u32 = 600;
+/// Sources that are told apart; beyond them everybody counts as one.
+pub(crate) const SOURCES_MAX: usize = 10_000;
+/// Failures per source and minute after which it is refused without any work.
+pub(crate) const THROTTLE: u32 = 60;
+
+const MINUTE_US: u64 = 60_000_000;
+
+/// What to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Noted {
+    /// One entry for this failure.
+    Single,
+    /// Nothing now: it is counted.
+    Counted,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    failures: u32,
+    unwritten: u64,
+}
+
+/// The counts of the current minute. Pure: time comes in.
+#[derive(Debug, Default)]
+pub struct FailureLedger {
+    since: u64,
+    written: u32,
+    sources: HashMap<String, Window>,
+}
+
+/// IPv6 sources count by /64, since one host owns all of it.
+fn key(source: Source) -> String {
+    match source {
+        Source::Ip(IpAddr::V6(address)) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        Source::Ip(IpAddr::V4(_)) | Source::Local => source.to_string(),
+    }
+}
+
+impl FailureLedger {
+    /// Counts of the minute before that were not written singly, if a new minute has begun: source and number.
+    pub fn turn(&mut self, now_us: u64) -> Vec<(String, u64)> {
+        if now_us.saturating_sub(self.since) < MINUTE_US && now_us >= self.since {
+            return Vec::new();
+        }
+        self.since = now_us;
+        self.written = 0;
+        let mut counts: Vec<(String, u64)> = self
+            .sources
+            .drain()
+            .filter(|(_, window)| window.unwritten > 0)
+            .map(|(source, window)| (source, window.unwritten))
+            .collect();
+        counts.sort();
+        // The counted entries are under the cap as well: the rest is one line.
+        if counts.len() > TOTAL_MAX as usize {
+            let rest = counts.split_off(TOTAL_MAX as usize);
+            counts.push(("other".to_owned(), rest.into_iter().map(|(_, count)| count).sum()));
+        }
+        counts
+    }
+
+    /// Note one failure.
+    pub fn note(&mut self, source: Source) -> Noted {
+        let mut key = key(source);
+        if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(&key) {
+            key = "other".to_owned();
+        }
+        let window = self.sources.entry(key).or_default();
+        window.failures = window.failures.saturating_add(1);
+        if window.failures <= SINGLE_MAX && self.written < TOTAL_MAX {
+            self.written += 1;
+            return Noted::Single;
+        }
+        window.unwritten += 1;
+        Noted::Counted
+    }
+
+    /// Whether the source has failed so often in this minute that no work is spent on it.
+    #[must_use]
+    pub fn throttled(&self, source: Source) -> bool {
+        self.sources.get(&key(source)).is_some_and(|window| window.failures >= THROTTLE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(n: u32) -> Source {
+        Source::Ip(IpAddr::V4(n.into()))
+    }
+
+    #[test]
+    fn a_flood_leaves_a_bounded_record() {
+        let mut ledger = FailureLedger::default();
+        ledger.turn(MINUTE_US);
+        let single = (0..10_000).filter(|_| ledger.note(ip(1)) == Noted::Single).count();
+        assert_eq!(single, 10);
+        assert!(ledger.throttled(ip(1)));
+        assert!(!ledger.throttled(ip(2)));
+        assert_eq!(ledger.turn(MINUTE_US + 1), []);
+        assert_eq!(ledger.turn(2 * MINUTE_US), [("0.0.0.1".to_owned(), 9_990)]);
+        assert!(!ledger.throttled(ip(1)));
+    }
+
+    #[test]
+    fn many_sources_are_capped_together() {
+        let mut ledger = FailureLedger::default();
+        ledger.turn(MINUTE_US);
+        let single = (0..50_000).filter(|n| ledger.note(ip(*n)) == Noted::Single).count();
+        assert_eq!(single, 600);
+        let counts = ledger.turn(2 * MINUTE_US);
+        assert!(counts.len() <= 601);
+        assert_eq!(counts.iter().map(|(_, n)| n).sum::<u64>(), 50_000 - 600);
+    }
+}
