@@ -300,23 +300,22 @@ impl Session {
         let (mut pid, mut cancel_key, mut server_version) = (0, Bytes::new(), String::new());
         loop {
             let message = self.hear().await?;
-            match view(&message)? {
-                BackendView::ReadyForQuery(_) => break,
-                BackendView::BackendKeyData(key) => {
-                    pid = key.pid;
-                    cancel_key = message.share(key.key);
+            let seen = view(&message)?;
+            if let BackendView::ReadyForQuery(_) = seen {
+                break;
+            } else if let BackendView::BackendKeyData(key) = seen {
+                pid = key.pid;
+                cancel_key = message.share(key.key);
+            } else if let BackendView::ParameterStatus { name, value } = seen {
+                if name == "server_version" {
+                    value.clone_into(&mut server_version);
                 }
-                BackendView::ParameterStatus { name, value } => {
-                    if name == "server_version" {
-                        value.clone_into(&mut server_version);
-                    }
-                    if greeting.len() + message.raw().len() > GREETING_BYTES_MAX {
-                        return Err(LoginError::Unexpected);
-                    }
-                    greeting.extend_from_slice(message.raw());
+                if greeting.len() + message.raw().len() > GREETING_BYTES_MAX {
+                    return Err(LoginError::Unexpected);
                 }
-                BackendView::Notice(_) => {}
-                _ => return Err(LoginError::Unexpected),
+                greeting.extend_from_slice(message.raw());
+            } else if !matches!(seen, BackendView::Notice(_)) {
+                return Err(LoginError::Unexpected);
             }
         }
         let backend_start_us = self.backend_start().await?;
@@ -338,15 +337,12 @@ impl Session {
         let mut start = None;
         loop {
             let message = self.hear().await?;
-            match view(&message)? {
-                BackendView::ReadyForQuery(_) => return start.ok_or(LoginError::Unexpected),
-                BackendView::DataRow(row) => {
-                    let value = row.iter().next().transpose()?.flatten();
-                    start = value
-                        .and_then(|text| std::str::from_utf8(text).ok())
-                        .and_then(|text| text.parse().ok());
-                }
-                _ => {}
+            let seen = view(&message)?;
+            if let BackendView::ReadyForQuery(_) = seen {
+                return start.ok_or(LoginError::Unexpected);
+            } else if let BackendView::DataRow(row) = seen {
+                let value = row.iter().next().transpose()?.flatten();
+                start = value.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
             }
         }
     }

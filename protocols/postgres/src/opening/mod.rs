@@ -49,6 +49,7 @@ pub struct ListenerOptions {
 }
 
 /// What a connection turned out to be.
+#[expect(clippy::large_enum_variant, reason = "made once a connection and taken apart at once")]
 pub enum First {
     /// Somebody wants a session.
     Session(Arrival),
@@ -179,7 +180,8 @@ fn admit(
         Source::Ip(address) => address.is_loopback(),
         Source::Local => true,
     };
-    if !encrypted && !(options.plain_loopback && here) {
+    let plain = options.plain_loopback && here;
+    if !encrypted && !plain {
         return Err(Refusal::new(RefusalCode::Unsupported, "a connection without TLS is refused").hint(
             "connect with sslmode=verify-full, or with sslmode=require where the certificate is not known",
         ));
@@ -336,11 +338,9 @@ async fn answer(line: &mut Line) -> Result<Vec<u8>, Fault> {
 impl Claimed {
     /// End it in our words.
     pub async fn dismiss(mut self, refusal: &Refusal) {
-        match refusal.code {
-            // One text for every cause.
-            RefusalCode::AuthenticationFailed => farewell(&mut self.line, &scram::failed()).await,
-            _ => farewell(&mut self.line, refusal).await,
-        }
+        // One text for every cause.
+        let failed = (refusal.code == RefusalCode::AuthenticationFailed).then(scram::failed);
+        farewell(&mut self.line, failed.as_ref().unwrap_or(refusal)).await;
     }
 
     /// Apply the client's settings at the target, then tell the client that it is in.
@@ -409,20 +409,16 @@ async fn configure(target: &mut Line, statement: &str) -> Result<BytesMut, Fault
     let mut refused = None;
     loop {
         let message = target.message(&mut decoder).await.map_err(lost)?;
-        match view(&message).map_err(|error| lost(error.into()))? {
-            BackendView::ReadyForQuery(_) => break,
-            BackendView::ParameterStatus { .. } => out.extend_from_slice(message.raw()),
-            BackendView::Error(report) => {
-                let text = String::from_utf8_lossy(report.message()).into_owned();
-                refused = Some(
-                    Refusal::new(
-                        RefusalCode::Unsupported,
-                        format!("the target refuses a connection setting: {text}"),
-                    )
-                    .hint("correct the connection's options"),
-                );
-            }
-            _ => {}
+        let seen = view(&message).map_err(|error| lost(error.into()))?;
+        if let BackendView::ReadyForQuery(_) = seen {
+            break;
+        } else if let BackendView::ParameterStatus { .. } = seen {
+            out.extend_from_slice(message.raw());
+        } else if let BackendView::Error(report) = seen {
+            let text = String::from_utf8_lossy(report.message()).into_owned();
+            let message = format!("the target refuses a connection setting: {text}");
+            let refusal = Refusal::new(RefusalCode::Unsupported, message);
+            refused = Some(refusal.hint("correct the connection's options"));
         }
     }
     refused.map_or(Ok(out), |refusal| Err(Fault::Client(refusal)))
@@ -438,11 +434,11 @@ fn greet_client(greeting: &[u8], application: Option<&str>, out: &mut BytesMut) 
         if message.tag() != BackendTag::ParameterStatus {
             continue;
         }
-        match view(&message).map_err(|_| broken())? {
-            BackendView::ParameterStatus { name: "application_name", .. } => {
-                encode::parameter_status("application_name", application.unwrap_or_default(), out);
-            }
-            _ => out.extend_from_slice(message.raw()),
+        let seen = view(&message).map_err(|_| broken())?;
+        if let BackendView::ParameterStatus { name: "application_name", .. } = seen {
+            encode::parameter_status("application_name", application.unwrap_or_default(), out);
+        } else {
+            out.extend_from_slice(message.raw());
         }
     }
     if input.is_empty() { Ok(()) } else { Err(broken()) }
