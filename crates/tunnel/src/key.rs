@@ -39,7 +39,9 @@ impl AgentKey {
         Ok(Self { pkcs8: Zeroizing::new(der.to_vec()), pair })
     }
 
-    pub(crate) fn pkcs8(&self) -> &[u8] {
+    /// The private key (PKCS #8, DER), to be kept in a file of mode 0600 and nowhere else.
+    #[must_use]
+    pub fn pkcs8(&self) -> &[u8] {
         &self.pkcs8
     }
 

@@ -1,8 +1,7 @@
-//! Agent and gateway: one mutually authenticated link, many streams, back-pressure.
+//! The gateway names a target; an agent opens it, logs in, counts and signs.
 //!
-//! The agent dials out, proves itself with a short-lived certificate (TLS 1.3), and then serves HTTP/2 on that
-//! connection; the gateway opens one CONNECT stream for each dial. The gateway names a target; where it is and how to
-//! log in stands on the agent only.
+//! [`Dialer`] is the gateway's side, [`Targets`] the agent's: where a target is and how to log in stands on the agent
+//! only. [`InProcess`] joins the two inside one process. A link between two machines is not built yet.
 
 mod dial;
 mod in_process;

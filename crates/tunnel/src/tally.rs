@@ -54,8 +54,6 @@ pub struct Totals {
     pub bytes_down: u64,
     /// Bytes to targets.
     pub bytes_up: u64,
-    /// Tallies that were dropped unacknowledged, because there were too many.
-    pub dropped: u64,
     /// Pairs of session and target that were closed or are open.
     pub sessions: u64,
     /// Streams that were opened.
@@ -113,13 +111,12 @@ pub(crate) struct Ledger {
 #[derive(Default)]
 struct Books {
     pairs: HashMap<Pair, Count>,
-    /// Closed pairs, oldest first; one that was reopened or acknowledged is skipped when its turn comes.
+    /// Closed pairs, oldest first; each once.
     closed: VecDeque<Pair>,
     down: u64,
     up: u64,
     streams: u64,
     sessions: u64,
-    dropped: u64,
 }
 
 #[derive(Default)]
@@ -151,8 +148,11 @@ impl Ledger {
         let pair = (session, target);
         let mut books = self.books();
         books.streams += 1;
-        if !books.pairs.contains_key(&pair) {
-            books.sessions += 1;
+        match books.pairs.get(&pair).map(|count| count.open) {
+            None => books.sessions += 1,
+            // Reopened: it is no longer a closed one that may be dropped.
+            Some(0) => books.closed.retain(|closed| *closed != pair),
+            Some(_) => {}
         }
         let count = books.pairs.entry(pair.clone()).or_default();
         count.streams += 1;
@@ -176,13 +176,8 @@ impl Ledger {
         }
         while books.closed.len() > limits::TALLIES {
             let Some(oldest) = books.closed.pop_front() else { break };
-            // A pair that was reopened stands further back as well, once it is closed again.
-            if books.pairs.get(&oldest).is_some_and(|count| count.open == 0)
-                && !books.closed.contains(&oldest)
-            {
-                books.pairs.remove(&oldest);
-                books.dropped += 1;
-            }
+            books.pairs.remove(&oldest);
+            tracing::warn!(session = %oldest.0, target_name = %oldest.1, "too many unacknowledged tallies: dropped one");
         }
         drop(books);
         self.closed.notify_waiters();
@@ -241,7 +236,6 @@ impl Ledger {
             agent: self.agent.clone(),
             bytes_down: books.down,
             bytes_up: books.up,
-            dropped: books.dropped,
             sessions: books.sessions,
             streams: books.streams,
         }
