@@ -1,4 +1,10 @@
 //! The decoder yields the same whatever way the bytes arrive, and nothing is collected over its limit.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test's own steps may fail loudly"
+)]
 
 use bytes::{Bytes, BytesMut};
 use chaperone_postgres::codec::frontend::{FrontendView, view};

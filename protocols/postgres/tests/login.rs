@@ -1,4 +1,10 @@
 //! Logging in to a private PostgreSQL cluster with every kind of password.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test's own steps may fail loudly"
+)]
 
 use std::path::Path;
 use std::process::{Command, Output};
