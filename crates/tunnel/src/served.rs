@@ -1,9 +1,12 @@
 //! The agent's heart, the same with a link and without: opens targets, counts, cancels.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use chaperone_access::{AgentName, Refusal, RefusalCode, SessionId, TargetName};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::dial::{Canceller, Dial, Opened, Stream, Targets};
 use crate::tally::{Closing, Counted, Ledger, Tally};
@@ -95,10 +98,6 @@ impl Canceller for Shared {
         self.0.cancel()
     }
 }
-
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 impl AsyncRead for Held {
     fn poll_read(
