@@ -1,0 +1,151 @@
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use chaperone_access::{Attribution, Effect, Member, SessionEffect, Subject};
+
+use super::*;
+use crate::{Known, STARTER};
+
+const NOW: u64 = 1_795_000_000_000_000;
+
+fn known() -> Known {
+    let ehr = TargetName::new("ehr").unwrap();
+    let relations = HashSet::from(["public.patients".to_owned(), "public.secret".to_owned()]);
+    Known { targets: BTreeSet::from([ehr.clone()]), relations: BTreeMap::from([(ehr, relations)]) }
+}
+
+fn load(text: &str) -> Result<PolicySet, Vec<crate::Diagnostic>> {
+    PolicySet::load(&[("a.cedar".to_owned(), text.to_owned())], &known()).map(|(set, _)| set)
+}
+
+fn delegation(sub: &str, groups: &[&str], client: Option<&str>) -> Delegation {
+    Delegation {
+        attribution: Attribution::Session,
+        client: client.map(Arc::from),
+        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+        purpose: None,
+        subject: Subject { issuer: "dev".into(), kind: SubjectKind::Person, sub: sub.into() },
+    }
+}
+
+fn read(set: &PolicySet, who: &Delegation, relation: &str, approved: bool, now_us: u64) -> Answer {
+    let (me, groups) = set.kinds.principal(who);
+    let asked = Asked { set, delegation: who, me: &me, groups: &groups, now_us };
+    let ehr = TargetName::new("ehr").unwrap();
+    let (schema, name) = relation.split_once('.').unwrap();
+    let resource = set.kinds.relation(&ehr, &RelationName::new(schema, name));
+    asked.ask("read", &resource, &[set.kinds.target(&ehr)], approved)
+}
+
+const TEXT: &str = r#"
+@id("nurses") permit (principal in Group::"dev/nurses", action == Action::"read", resource in Target::"ehr");
+@id("secret") forbid (principal, action, resource == Relation::"ehr/public.secret");
+@id("ai") forbid (principal, action, resource) when { context has client && context.client == "claude" && !context.approved };
+permit (principal == Person::"dev/night", action == Action::"read", resource in Target::"ehr")
+  when { context.time.toTime() < duration("6h") };
+"#;
+
+#[test]
+fn a_forbid_beats_a_permit_and_the_reasons_are_named() {
+    let set = load(TEXT).unwrap();
+    let ana = delegation("ana", &["nurses"], None);
+    let yes = read(&set, &ana, "public.patients", false, NOW);
+    assert!(yes.allowed && yes.lasting);
+    assert_eq!(yes.policies, [Arc::from("nurses")]);
+    let no = read(&set, &ana, "public.secret", false, NOW);
+    assert!(!no.allowed);
+    assert_eq!(no.policies, [Arc::from("secret")]);
+    assert!(!read(&set, &delegation("eve", &[], None), "public.patients", false, NOW).allowed);
+}
+
+#[test]
+fn the_same_person_differs_by_client_and_by_approval() {
+    let set = load(TEXT).unwrap();
+    let through = delegation("ana", &["nurses"], Some("claude"));
+    assert!(!read(&set, &through, "public.patients", false, NOW).allowed);
+    assert!(read(&set, &through, "public.patients", true, NOW).allowed);
+}
+
+#[test]
+fn a_decision_that_read_the_time_does_not_last() {
+    let set = load(TEXT).unwrap();
+    let night = delegation("night", &[], None);
+    let midnight = NOW - NOW % 86_400_000_000;
+    let early = read(&set, &night, "public.patients", false, midnight + 3_600_000_000);
+    assert!(early.allowed && !early.lasting);
+    assert!(!read(&set, &night, "public.patients", false, midnight + 7 * 3_600_000_000).allowed);
+}
+
+#[test]
+fn a_group_of_another_issuer_is_another_group() {
+    let set = load(TEXT).unwrap();
+    let mut stranger = delegation("ana", &["nurses"], None);
+    stranger.subject.issuer = "other".into();
+    assert!(!read(&set, &stranger, "public.patients", false, NOW).allowed);
+}
+
+#[test]
+fn what_cannot_be_loaded_says_where() {
+    let cases = [
+        ("\n\npermit (principal, action == Action::\"raed\", resource);", 3, "raed"),
+        ("permit (principal, action, resource) when { context.tiem };", 1, "tiem"),
+        ("permit (principal, action, resource) when {\n nonsense", 2, ""),
+        ("\nforbid (principal, action, resource == Relation::\"ehr/public.patiens\");", 2, "patiens"),
+        ("forbid (principal, action, resource == Target::\"her\");", 1, "her"),
+        ("forbid (principal, action, resource == Relation::\"patients\");", 1, "patients"),
+        ("permit (principal == ?principal, action, resource);", 1, "template"),
+    ];
+    for (text, line, word) in cases {
+        let errors = load(text).unwrap_err();
+        let first = &errors[0];
+        assert!(first.to_string().contains(word), "{text}: {first}");
+        assert_eq!(first.file, "a.cedar");
+        assert_eq!(first.line, line, "{text}: {first}");
+    }
+}
+
+#[test]
+fn an_unknown_name_in_a_permit_only_warns() {
+    let text = "permit (principal, action, resource == Relation::\"ehr/public.nothing\");";
+    let files = [("a.cedar".to_owned(), text.to_owned())];
+    let (_, warnings) = PolicySet::load(&files, &known()).unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+}
+
+#[test]
+fn the_starter_loads_and_the_time_is_a_datetime() {
+    let files: Vec<_> = STARTER.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect();
+    PolicySet::load(&files, &known()).unwrap();
+    assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+    assert_eq!(rfc3339(951_782_400_000), "2000-02-29T00:00:00.000Z");
+    assert_eq!(rfc3339(1_795_000_000_123), "2026-11-18T11:06:40.123Z");
+}
+
+#[test]
+fn sessions_keep_only_what_is_theirs() {
+    let member = Member {
+        tag: "SELECT",
+        span: 0..8,
+        template: [0; 32],
+        touches: Vec::new(),
+        whole: Verbs::NONE,
+        effect: Effect::ReadOnly,
+        session: SessionEffect::None,
+    };
+    let analysis = |forbidden| {
+        Arc::new(Analysis {
+            text: "select 1".into(),
+            members: vec![member.clone()],
+            confined: Ok("SELECT 1".into()),
+            forbidden,
+            catalog_version: 1,
+        })
+    };
+    let (first, second) = (analysis(None), analysis(Some(Refusal::new(RefusalCode::Unsupported, "no"))));
+    let set = load(TEXT).unwrap();
+    let decided =
+        Arc::new(Decided { policies: Arc::from([]), set_digest: set.digest(), unrestricted: false });
+    let kept = Kept { analysis: first.clone(), decided, arm: Arm::Allow { text: None } };
+    assert!(kept.fits(&first, &set));
+    assert!(!kept.fits(&second, &set));
+    assert!(!kept.fits(&first, &load("permit (principal, action, resource);").unwrap()));
+}

@@ -1,0 +1,137 @@
+//! What a decision can be. Three arms, no default.
+
+use std::sync::Arc;
+
+use chaperone_access::{Analysis, Refusal, RefusalCode};
+
+/// What a decision depended on, for the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// Names of the policies that decided, sorted.
+    pub policies: Arc<[Arc<str>]>,
+    /// SHA-256 of the whole set in force.
+    pub set_digest: [u8; 32],
+    /// Whether the caller has every verb on the whole target.
+    pub unrestricted: bool,
+}
+
+/// It may run, once.
+///
+/// ```compile_fail
+/// let forged = chaperone_policy::Permit { analysis: todo!(), text: None, decided: todo!() };
+/// ```
+///
+/// ```compile_fail
+/// fn twice(permit: chaperone_policy::Permit) { let _again = permit.clone(); }
+/// ```
+#[derive(Debug)]
+pub struct Permit {
+    pub(crate) analysis: Arc<Analysis>,
+    pub(crate) text: Option<Arc<str>>,
+    pub(crate) decided: Arc<Decided>,
+}
+
+impl Permit {
+    /// What was permitted.
+    #[must_use]
+    pub fn analysis(&self) -> &Arc<Analysis> {
+        &self.analysis
+    }
+
+    /// What is sent in the place of the client's own words; `None` for whoever may send his own.
+    #[must_use]
+    pub fn text(&self) -> Option<&Arc<str>> {
+        self.text.as_ref()
+    }
+
+    /// What it depended on.
+    #[must_use]
+    pub fn decided(&self) -> &Arc<Decided> {
+        &self.decided
+    }
+
+    /// Use it for making something ready that is decided again when it is run.
+    #[must_use]
+    pub fn prepare(self) -> Option<Arc<str>> {
+        self.text
+    }
+
+    /// The words to send, once the intent has its place in the record.
+    #[must_use]
+    pub fn into_text(self) -> Option<Arc<str>> {
+        self.text
+    }
+
+    /// The words that it permits are not those that lie at the target.
+    #[must_use]
+    pub fn outdated(self) -> Denied {
+        let refusal = Refusal::new(
+            RefusalCode::UndefinedStatement,
+            "the prepared statement was made under other permissions",
+        )
+        .hint("prepare it again");
+        Denied { refusal, member: 0, decided: Decided::clone(&self.decided) }
+    }
+}
+
+/// Somebody has to say yes first.
+#[derive(Debug)]
+pub struct Question {
+    pub(crate) denied: Denied,
+}
+
+impl Question {
+    /// The refusal where nobody can be asked.
+    #[must_use]
+    pub fn denied(self) -> Denied {
+        self.denied
+    }
+}
+
+/// It may not run.
+#[derive(Debug, Clone)]
+pub struct Denied {
+    /// What the client is told.
+    pub refusal: Refusal,
+    /// Which statement of the string was the reason, from 0.
+    pub member: usize,
+    /// What it depended on.
+    pub decided: Decided,
+}
+
+impl Denied {
+    /// Refused by the protocol or its limits, before anybody was asked.
+    #[must_use]
+    pub fn by_protocol(refusal: Refusal) -> Self {
+        let decided = Decided { policies: Arc::from([]), set_digest: [0; 32], unrestricted: false };
+        Self { refusal, member: 0, decided }
+    }
+}
+
+/// The three arms.
+#[derive(Debug)]
+pub enum Decision {
+    /// It may run.
+    Allow(Permit),
+    /// Somebody has to say yes first.
+    Hold(Question),
+    /// It may not run.
+    Refuse(Denied),
+}
+
+/// A reply as this caller may see it. Only an admission makes one.
+///
+/// ```compile_fail
+/// let forged = chaperone_policy::Masked { reply: () };
+/// ```
+#[derive(Debug)]
+pub struct Masked<R> {
+    pub(crate) reply: R,
+}
+
+impl<R> Masked<R> {
+    /// The reply, to be released.
+    pub fn into_inner(self) -> R {
+        self.reply
+    }
+}
