@@ -126,7 +126,7 @@ impl Serialize for RelationName {
 }
 
 /// Where a touched relation comes from, which decides what rule policy applies to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NameRule {
     /// A relation of the target's own: policy decides by name.

@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-pub(crate) use canonical::append as append_canonical;
 pub use canonical::NUMBER_MAX;
 pub use kinds::*;
-pub use tally::{CumulativeTally, SessionTally, SignedCumulative, SignedTally, cumulative_tally_message, tally_message};
+pub use tally::{
+    CumulativeTally, SessionTally, SignedCumulative, SignedTally, cumulative_tally_message, tally_message,
+};
 pub use values::*;
 
 /// The version of the entry format that this code writes and reads.
@@ -37,7 +38,9 @@ pub struct Entry {
 #[derive(Debug, Error)]
 pub enum EntryError {
     /// Over [`ENTRY_BYTES_MAX`].
-    #[error("an entry of {bytes} bytes is over the limit of {ENTRY_BYTES_MAX} (hint: put the large value into a sealed object)")]
+    #[error(
+        "an entry of {bytes} bytes is over the limit of {ENTRY_BYTES_MAX} (hint: put the large value into a sealed object)"
+    )]
     TooLarge {
         /// Its size.
         bytes: usize,

@@ -1,0 +1,399 @@
+//! The closed list of kinds. Fields stand in sorted order: the declaration is the canonical form.
+
+use std::collections::BTreeMap;
+
+use chaperone_access::{Delegation, Effect, RefusalCode, Verb};
+use serde::Deserialize;
+use serde::de::value::MapDeserializer;
+use serde_json::value::RawValue;
+
+use super::canonical::Fields;
+use super::{
+    Backend, Decision, Digest, EntryError, ObjectRef, Parameters, Position, Refused, SignedCumulative,
+    SignedTally, Status, Tls, Touched,
+};
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $text:literal {
+        $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
+    })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+            #[serde(deny_unknown_fields)]
+            pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
+        )*
+
+        /// What happened: one variant a kind.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Body { $($(#[$doc])* $name($name),)* }
+
+        /// The kind alone.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Kind { $($(#[$doc])* $name,)* }
+
+        impl Kind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The word in the entry.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+
+        impl Body {
+            /// Its kind.
+            #[must_use]
+            pub fn kind(&self) -> Kind {
+                match self { $(Self::$name(_) => Kind::$name,)* }
+            }
+
+            pub(super) fn write(&self, fields: &mut Fields<'_>) -> Result<(), serde_json::Error> {
+                match self {
+                    $(Self::$name(body) => { $(fields.field(stringify!($field), &body.$field)?;)* let _ = body; })*
+                }
+                Ok(())
+            }
+
+            pub(super) fn read(kind: &str, members: BTreeMap<String, &RawValue>) -> Result<Self, EntryError> {
+                let fields = MapDeserializer::new(members.into_iter());
+                match kind {
+                    $($text => Ok(Self::$name($name::deserialize(fields)?)),)*
+                    _ => Err(EntryError::UnknownKind(kind.to_owned())),
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// The gateway began.
+    GatewayStarted = "gateway.started" {
+        /// Digest of the configuration in force.
+        configuration: Digest,
+        /// Seconds between heartbeats.
+        heartbeat_s: u64,
+        /// The program's version.
+        version: String,
+    }
+    /// The gateway ended in order.
+    GatewayStopped = "gateway.stopped" {
+        /// Why.
+        reason: String,
+    }
+    /// The log was opened after an end without `gateway.stopped`.
+    GatewayRecovered = "gateway.recovered" {
+        /// Operations closed as lost.
+        operations: u64,
+        /// Sessions closed as lost.
+        sessions: u64,
+        /// Bytes of an unacknowledged batch that were cut off.
+        torn_bytes: u64,
+    }
+    /// A sign of life at a fixed interval.
+    GatewayHeartbeat = "gateway.heartbeat" {
+        /// What each live agent counted, signed by it.
+        agents: Vec<SignedCumulative>,
+        /// Entries that were durable.
+        durable: u64,
+        /// Seconds until the next.
+        interval_s: u64,
+        /// Sessions open.
+        sessions: u64,
+    }
+    /// A time in which nothing could be written.
+    Gap = "gap" {
+        /// Why.
+        cause: String,
+        /// Since when, in microseconds since the Unix epoch.
+        from: u64,
+        /// What was turned away meanwhile, by kind.
+        refused: Vec<Refused>,
+        /// Until when, in microseconds since the Unix epoch.
+        until: u64,
+    }
+    /// The wall clock and the monotonic clock parted.
+    ClockStepped = "clock.stepped" {
+        /// Whether the wall clock went back.
+        back: bool,
+        /// How far, in microseconds.
+        by_us: u64,
+    }
+    /// A key was made.
+    KeyCreated = "key.created" {
+        /// Its id.
+        key: String,
+        /// What for.
+        purpose: String,
+    }
+    /// A key took the place of another.
+    KeyRotated = "key.rotated" {
+        /// The new one's id.
+        key: String,
+        /// The old one's id.
+        previous: String,
+        /// What for.
+        purpose: String,
+    }
+    /// A set of policies came into force.
+    PolicyLoaded = "policy.loaded" {
+        /// How many policies.
+        count: u64,
+        /// Digest of the set.
+        policy: Digest,
+    }
+    /// A target's catalog was read.
+    CatalogLoaded = "catalog.loaded" {
+        /// Digest of it.
+        catalog: Digest,
+        /// How many relations.
+        relations: u64,
+        /// The target.
+        target: String,
+    }
+    /// A setting changed.
+    ConfigurationChanged = "configuration.changed" {
+        /// By whom.
+        by: String,
+        /// Digest of the configuration now.
+        configuration: Digest,
+        /// Digest of the configuration before.
+        previous: Option<Digest>,
+    }
+    /// An agent was enrolled.
+    AgentEnrolled = "agent.enrolled" {
+        /// Its name.
+        agent: String,
+        /// By whom.
+        by: String,
+        /// Id of its key.
+        key: String,
+        /// Its public key, SubjectPublicKeyInfo in DER, base64.
+        public_key: String,
+        /// The targets that it may serve, sorted.
+        targets: Vec<String>,
+    }
+    /// An agent's link is up.
+    AgentConnected = "agent.connected" {
+        /// Its name.
+        agent: String,
+        /// Id of its key.
+        key: String,
+        /// Where it comes from.
+        source: String,
+        /// The link's encryption; absent inside the gateway's own process.
+        tls: Option<Tls>,
+    }
+    /// An agent's link is down.
+    AgentDisconnected = "agent.disconnected" {
+        /// Its name.
+        agent: String,
+        /// Why.
+        reason: String,
+    }
+    /// An agent's identity was locked.
+    AgentLocked = "agent.locked" {
+        /// Its name.
+        agent: String,
+        /// Why.
+        reason: String,
+    }
+    /// Somebody proved an identity.
+    AuthenticationSucceeded = "authentication.succeeded" {
+        /// What the exchange was bound to.
+        channel_binding: Option<String>,
+        /// Id of the credential.
+        credential: String,
+        /// Who, through what.
+        delegation: Delegation,
+        /// How.
+        method: String,
+        /// The session that follows.
+        session: String,
+        /// Where from.
+        source: String,
+    }
+    /// Somebody did not.
+    AuthenticationFailed = "authentication.failed" {
+        /// How many, where it is counted.
+        count: Option<u64>,
+        /// How.
+        method: String,
+        /// The class of the reason.
+        reason: String,
+        /// Where from.
+        source: String,
+        /// Commitment to the user name as typed, which may be anything.
+        user: Option<Digest>,
+        /// The time that the count covers, in seconds.
+        window_s: Option<u64>,
+    }
+    /// A session was admitted: the record is open, the target not yet dialled.
+    SessionOpened = "session.opened" {
+        /// What the client calls itself: a claim.
+        application: Option<String>,
+        /// What the exchange was bound to.
+        channel_binding: Option<String>,
+        /// Id of the credential.
+        credential: String,
+        /// The decision that admitted it.
+        decision: Decision,
+        /// Who, through what.
+        delegation: Delegation,
+        /// Its id.
+        session: String,
+        /// Where from.
+        source: String,
+        /// The target.
+        target: String,
+        /// The client's hop; absent on a local socket or a permitted plain one.
+        tls: Option<Tls>,
+    }
+    /// The session reached its target.
+    SessionJoined = "session.joined" {
+        /// Through which agent.
+        agent: String,
+        /// The database's own process.
+        backend: Backend,
+        /// Its id.
+        session: String,
+        /// The agent's hop to the target.
+        tls: Option<Tls>,
+    }
+    /// The session ended.
+    SessionClosed = "session.closed" {
+        /// What the agent counted, signed; absent where the agent was lost.
+        agent: Option<SignedTally>,
+        /// Bytes from the target.
+        bytes_from_target: u64,
+        /// Bytes to the target.
+        bytes_to_target: u64,
+        /// How long it lasted, in microseconds.
+        duration_us: u64,
+        /// Operations permitted.
+        operations: u64,
+        /// Why it ended.
+        reason: String,
+        /// Operations refused.
+        refusals: u64,
+        /// Result rows.
+        rows: u64,
+        /// Its id.
+        session: String,
+    }
+    /// An operation is permitted and about to run.
+    OperationIntent = "operation.intent" {
+        /// The decision.
+        decision: Decision,
+        /// Whether it is provably read-only.
+        effect: Effect,
+        /// Its number in the session, from 1.
+        operation: u64,
+        /// Values that travelled apart from the text.
+        parameters: Option<Parameters>,
+        /// Its place in a string of several.
+        position: Option<Position>,
+        /// Whether the target gets other words than the client's.
+        rewritten: bool,
+        /// The session.
+        session: String,
+        /// The sealed text.
+        statement: Option<ObjectRef>,
+        /// The command's name.
+        tag: String,
+        /// SHA-256 of the statement without its literals.
+        template: Digest,
+        /// What it touches, sorted by relation.
+        touches: Vec<Touched>,
+        /// Verbs on the target as a whole.
+        whole: Vec<Verb>,
+    }
+    /// How far an operation has come: rows up to here may have left.
+    OperationProgress = "operation.progress" {
+        /// Result bytes so far.
+        bytes: u64,
+        /// Its number.
+        operation: u64,
+        /// Result rows so far.
+        rows: u64,
+        /// The session.
+        session: String,
+    }
+    /// How an operation ended.
+    OperationOutcome = "operation.outcome" {
+        /// Result bytes.
+        bytes: u64,
+        /// How long it took, in microseconds.
+        duration_us: u64,
+        /// Its number.
+        operation: u64,
+        /// Rows.
+        rows: u64,
+        /// The session.
+        session: String,
+        /// The target's error code.
+        sqlstate: Option<String>,
+        /// How.
+        status: Status,
+    }
+    /// An operation was refused; it never ran.
+    OperationRefused = "operation.refused" {
+        /// Why.
+        code: RefusalCode,
+        /// The decision.
+        decision: Decision,
+        /// Its number.
+        operation: u64,
+        /// Values that travelled apart from the text.
+        parameters: Option<Parameters>,
+        /// The session.
+        session: String,
+        /// The sealed text.
+        statement: Option<ObjectRef>,
+        /// The command's name.
+        tag: String,
+        /// SHA-256 of the statement without its literals.
+        template: Digest,
+        /// What it would have touched, sorted by relation.
+        touches: Vec<Touched>,
+    }
+    /// An operation waits for somebody's yes.
+    OperationHeld = "operation.held" {
+        /// The decision.
+        decision: Decision,
+        /// Its number.
+        operation: u64,
+        /// The session.
+        session: String,
+    }
+    /// Somebody is about to read a sealed object.
+    RecordingRead = "recording.read" {
+        /// Who.
+        by: String,
+        /// SHA-256 of the ciphertext; absent for a listing.
+        object: Option<Digest>,
+        /// Why.
+        purpose: Option<String>,
+        /// Whose recording.
+        session: String,
+    }
+}
+
+impl Kind {
+    /// Whether it closes or explains what is already on record: such an entry may use the room kept aside on a full
+    /// disk.
+    #[must_use]
+    pub fn closes(self) -> bool {
+        matches!(
+            self,
+            Self::OperationOutcome
+                | Self::OperationProgress
+                | Self::SessionClosed
+                | Self::GatewayStopped
+                | Self::GatewayHeartbeat
+                | Self::Gap
+        )
+    }
+}

@@ -1,0 +1,144 @@
+//! What a start makes of what the last run left. Reads every batch in order; the only damage that it mends is a tail
+//! that no acknowledgement can have covered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use crate::entry::{Body, Entry, parse_entry};
+use crate::segment;
+use crate::trail::TrailError;
+
+/// What was found at the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Entries in the log before this start.
+    pub entries: u64,
+    /// Whether the last run ended without `gateway.stopped`.
+    pub unclean: bool,
+    /// Bytes of a batch that was never acknowledged and was cut off.
+    pub torn_bytes: u64,
+    /// Operations without an outcome, by session; a session without one is listed with none.
+    pub open: BTreeMap<String, BTreeSet<u64>>,
+    /// When the last entry was made, in microseconds since the Unix epoch.
+    pub last_at: u64,
+}
+
+/// The end of the log: the file that takes the next batch, and where.
+pub(crate) struct Tail {
+    pub(crate) file: File,
+    pub(crate) offset: u64,
+    pub(crate) next: u64,
+}
+
+impl Recovered {
+    fn take(&mut self, entry: &Entry) {
+        self.last_at = entry.at;
+        self.unclean = !matches!(entry.body, Body::GatewayStopped(_));
+        match &entry.body {
+            Body::SessionOpened(body) => {
+                self.open.entry(body.session.clone()).or_default();
+            }
+            Body::SessionClosed(body) => {
+                self.open.remove(&body.session);
+            }
+            Body::OperationIntent(body) => {
+                self.open.entry(body.session.clone()).or_default().insert(body.operation);
+            }
+            Body::OperationOutcome(body) => {
+                if let Some(open) = self.open.get_mut(&body.session) {
+                    open.remove(&body.operation);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Hand every entry of the log to `take`, in order, and say where the log ends: index and path of the last segment,
+/// offset in it, and the next sequence number.
+///
+/// # Errors
+/// Damage before the end of the log, entries out of order, or a disk that cannot be read.
+pub(crate) fn scan(
+    folder: &Path,
+    mut take: impl FnMut(u8, &[u8], u64) -> Result<(), TrailError>,
+) -> Result<(Option<std::path::PathBuf>, u64, u64, u64), TrailError> {
+    let segments = segment::list(folder)?;
+    let (mut next, mut offset, mut torn) = (0, 0, 0);
+    for (place, (first, path)) in segments.iter().enumerate() {
+        if *first != next {
+            return Err(TrailError::Damaged { seq: next, what: "a segment is missing or misnamed" });
+        }
+        let bytes = std::fs::read(path).map_err(TrailError::io("read a segment"))?;
+        let mut at = 0;
+        while let Some(batch) = bytes.get(at..).and_then(segment::batch) {
+            if batch.first != next {
+                return Err(TrailError::Damaged {
+                    seq: next,
+                    what: "a batch does not follow the one before",
+                });
+            }
+            for (class, payload) in segment::records(batch.body) {
+                take(class, payload, next)?;
+                next += u64::from(class == segment::LEAF);
+            }
+            if next != batch.first + u64::from(batch.count) {
+                return Err(TrailError::Damaged { seq: next, what: "a batch does not hold what it says" });
+            }
+            at += segment::HEADER + batch.body.len();
+        }
+        let rest = bytes.get(at..).unwrap_or(&[]);
+        torn = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
+        // A batch is written only after the one before it was synced: a whole batch behind a broken one means that
+        // the broken one was acknowledged, so cutting it off would lose what a client relied on.
+        let last = place + 1 == segments.len();
+        if torn > 0 && (!last || segment::holds_batch(rest)) {
+            return Err(TrailError::Damaged {
+                seq: next,
+                what: "a batch that was durable does not match its checksum",
+            });
+        }
+        offset = at as u64;
+    }
+    Ok((segments.last().map(|(_, path)| path.clone()), offset, next, torn))
+}
+
+/// Read the log, cut off a torn tail and make it ready for the next batch.
+///
+/// # Errors
+/// See [`scan`]; also an entry that does not parse.
+pub(crate) fn recover(folder: &Path) -> Result<(Recovered, Tail), TrailError> {
+    std::fs::create_dir_all(folder.join("segments")).map_err(TrailError::io("make the folder"))?;
+    let mut found = Recovered::default();
+    let (path, offset, next, torn) = scan(folder, |class, payload, seq| {
+        if class == segment::LEAF {
+            let entry = parse_entry(payload)?;
+            if entry.seq != seq {
+                return Err(TrailError::Damaged { seq, what: "an entry does not stand at its own number" });
+            }
+            found.take(&entry);
+        }
+        Ok(())
+    })?;
+    found.entries = next;
+    found.torn_bytes = torn;
+    let file = match path {
+        None => segment::create(folder, 0).map_err(TrailError::io("make the first segment"))?,
+        Some(path) => {
+            let file = File::options()
+                .read(true)
+                .write(true)
+                .open(&path)
+                .map_err(TrailError::io("open the last segment"))?;
+            // Zeros over the torn tail, synced before anything is appended: else a shorter batch would leave old bytes
+            // behind it that the next recovery could not tell from damage.
+            let zeros = vec![0_u8; usize::try_from(torn).unwrap_or(0)];
+            file.write_all_at(&zeros, offset).map_err(TrailError::io("cut off the torn tail"))?;
+            file.sync_all().map_err(TrailError::io("sync the last segment"))?;
+            file
+        }
+    };
+    Ok((found, Tail { file, offset, next }))
+}

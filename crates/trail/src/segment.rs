@@ -1,0 +1,136 @@
+//! Segments: zero-filled files of one size that hold batches back to back. A batch is what one write and one
+//! `fdatasync` made durable, under one checksum: after a crash it is there whole or it is cut off whole.
+//!
+//! Batch: magic (8 bytes), length of the body, count of leaves (u32 each), sequence number of its first leaf (u64),
+//! CRC-32 of the three numbers and the body (u32), all little-endian; then the body. Record in a body: length (u32), class
+//! (1 = leaf, 2 = sealed frame), bytes. A frame stands before the leaf that names it. Zeros end a segment.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::TrailError;
+
+/// Size of a segment file in bytes.
+pub(crate) const SEGMENT_BYTES: u64 = 32 << 20;
+/// Bytes of a batch before its body.
+pub(crate) const HEADER: usize = 28;
+/// Bytes of a record before its payload.
+pub(crate) const RECORD_HEADER: usize = 5;
+const MAGIC: &[u8; 8] = b"cpbatch1";
+pub(crate) const LEAF: u8 = 1;
+pub(crate) const FRAME: u8 = 2;
+
+/// Append one record to a body.
+pub(crate) fn push_record(body: &mut Vec<u8>, class: u8, fill: impl FnOnce(&mut Vec<u8>)) {
+    let at = body.len();
+    body.extend_from_slice(&[0, 0, 0, 0, class]);
+    fill(body);
+    let length = u32::try_from(body.len() - at - RECORD_HEADER).unwrap_or(u32::MAX);
+    for (to, from) in body.iter_mut().skip(at).zip(length.to_le_bytes()) {
+        *to = from;
+    }
+}
+
+/// Fill in the header at the front of a buffer whose first [`HEADER`] bytes were left free.
+pub(crate) fn finish_batch(buffer: &mut [u8], first: u64, count: u32) {
+    let Some((header, body)) = buffer.split_at_mut_checked(HEADER) else { return };
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    let mut fixed = Vec::with_capacity(16);
+    fixed.extend_from_slice(&length.to_le_bytes());
+    fixed.extend_from_slice(&count.to_le_bytes());
+    fixed.extend_from_slice(&first.to_le_bytes());
+    let checksum = checksum(&fixed, body);
+    let whole = MAGIC.iter().chain(&fixed).copied().chain(checksum.to_le_bytes());
+    for (to, from) in header.iter_mut().zip(whole) {
+        *to = from;
+    }
+}
+
+fn checksum(fixed: &[u8], body: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(fixed);
+    hasher.update(body);
+    hasher.finalize()
+}
+
+/// One whole batch.
+pub(crate) struct Batch<'a> {
+    pub(crate) first: u64,
+    pub(crate) count: u32,
+    pub(crate) body: &'a [u8],
+}
+
+/// The batch at the front of some bytes, if a whole one with a right checksum stands there.
+pub(crate) fn batch(bytes: &[u8]) -> Option<Batch<'_>> {
+    let rest = bytes.strip_prefix(MAGIC)?;
+    let (fixed, rest) = rest.split_at_checked(16)?;
+    let (crc, rest) = rest.split_first_chunk::<4>()?;
+    let (length, numbers) = fixed.split_first_chunk::<4>()?;
+    let (count, first) = numbers.split_first_chunk::<4>()?;
+    let body = rest.get(..usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+    if checksum(fixed, body) != u32::from_le_bytes(*crc) {
+        return None;
+    }
+    let first = u64::from_le_bytes(*first.first_chunk::<8>()?);
+    Some(Batch { first, count: u32::from_le_bytes(*count), body })
+}
+
+/// The records of a body: class and payload.
+pub(crate) fn records(mut body: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        let (length, rest) = body.split_first_chunk::<4>()?;
+        let (class, rest) = rest.split_first()?;
+        let (payload, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+        body = rest;
+        Some((*class, payload))
+    })
+}
+
+/// Whether a whole batch begins anywhere in these bytes: then what stands before it was durable once.
+pub(crate) fn holds_batch(bytes: &[u8]) -> bool {
+    bytes
+        .windows(MAGIC.len())
+        .enumerate()
+        .any(|(at, window)| window == MAGIC && bytes.get(at..).is_some_and(|rest| batch(rest).is_some()))
+}
+
+/// Where the segment that begins with a sequence number stands.
+pub(crate) fn path(folder: &Path, first: u64) -> PathBuf {
+    folder.join("segments").join(format!("{first:020}.seg"))
+}
+
+/// All segments in order: the sequence number that each begins with, and its path.
+pub(crate) fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, TrailError> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder.join("segments")).map_err(TrailError::io("list the segments"))? {
+        let path = entry.map_err(TrailError::io("list the segments"))?.path();
+        let number =
+            path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".seg"));
+        if let Some(first) = number.and_then(|number| number.parse().ok()) {
+            found.push((first, path));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Make a segment: zero-filled, synced, then renamed into place and the folder synced. A crash before the rename
+/// leaves a file that nobody reads and that the next attempt overwrites; one after it leaves an empty segment, which
+/// recovery goes on with.
+pub(crate) fn create(folder: &Path, first: u64) -> io::Result<File> {
+    let wanted = path(folder, first);
+    let fresh = folder.join("segments").join("next.tmp");
+    let file = File::options().create(true).truncate(true).read(true).write(true).open(&fresh)?;
+    let zeros = vec![0_u8; 1 << 20];
+    let mut at = 0;
+    while at < SEGMENT_BYTES {
+        file.write_all_at(&zeros, at)?;
+        at += zeros.len() as u64;
+    }
+    file.sync_all()?;
+    std::fs::rename(&fresh, &wanted)?;
+    File::open(folder.join("segments"))?.sync_all()?;
+    Ok(file)
+}

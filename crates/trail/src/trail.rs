@@ -1,0 +1,561 @@
+//! Appending and waiting. One short critical section gives an entry its number and copies it into the batch under
+//! way; one thread owns the tail of the log.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use thiserror::Error;
+
+use crate::entry::{
+    Body, Draft, Entry, EntryError, Gap, GatewayRecovered, GatewayStopped, OperationOutcome, Refused,
+    SessionClosed, Status, parse_entry,
+};
+use crate::recover::{Recovered, Tail, recover, scan};
+use crate::segment;
+
+/// The number of an entry: the index of its leaf, dense from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Seq(pub u64);
+
+/// Most bytes that wait for the writer; beyond it an append is refused as busy.
+pub const QUEUE_BYTES_MAX: usize = 8 << 20;
+/// Most bytes of one append with its sealed frames.
+pub const APPEND_BYTES_MAX: usize = 4 << 20;
+/// Room in the last segment that only closing entries may use once no further segment can be made.
+pub const RESERVE_BYTES: u64 = 12 << 20;
+/// How often a new segment is tried while the disk is full.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Why the trail did not do what was asked.
+#[derive(Debug, Clone, Error)]
+pub enum TrailError {
+    /// Too much waits for the disk.
+    #[error("the trail is busy: {QUEUE_BYTES_MAX} bytes wait for the disk (hint: try again)")]
+    Busy,
+    /// Only closing entries are taken until there is room.
+    #[error("no room for a further segment of the trail (hint: free space on the trail's disk)")]
+    Full,
+    /// The log cannot be written any more by this process.
+    #[error("the trail failed: {0} (hint: repair the disk and restart)")]
+    Failed(Arc<str>),
+    /// It was closed.
+    #[error("the trail is closed")]
+    Closed,
+    /// The entry cannot be made.
+    #[error("{0}")]
+    Entry(Arc<EntryError>),
+    /// One append over [`APPEND_BYTES_MAX`].
+    #[error("an entry and its sealed frames are over the limit of {APPEND_BYTES_MAX} bytes")]
+    TooLarge,
+    /// A sealed object could not be made.
+    #[error("sealing failed: {0}")]
+    Sealing(Arc<str>),
+    /// The log does not hold what was made durable.
+    #[error(
+        "the trail is damaged at entry {seq}: {what} (hint: keep the folder as it is and restore from a copy)"
+    )]
+    Damaged {
+        /// Where.
+        seq: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The disk refused.
+    #[error("cannot {what}: {error}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        error: Arc<io::Error>,
+    },
+    /// Another process has it open.
+    #[error("the trail is open in another process (hint: one gateway a trail)")]
+    Locked,
+}
+
+impl From<EntryError> for TrailError {
+    fn from(error: EntryError) -> Self {
+        Self::Entry(Arc::new(error))
+    }
+}
+
+impl TrailError {
+    pub(crate) fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Io { what, error: Arc::new(error) }
+    }
+
+    /// A sealed object could not be made.
+    pub fn sealing(error: impl std::fmt::Display) -> Self {
+        Self::Sealing(error.to_string().into())
+    }
+}
+
+/// When an entry has to be on its way to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// At once.
+    Now,
+    /// With the next urgent one, or after [`Options::linger_max`].
+    Lazy,
+}
+
+/// Whether entries are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrailState {
+    /// All are.
+    Open,
+    /// Only closing ones: the disk has no room for a further segment.
+    Full,
+    /// None, until a restart.
+    Failed(Arc<str>),
+    /// None: it was closed.
+    Closed,
+}
+
+/// Where the trail stands and how it behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// How long a lazy entry may wait for company.
+    pub linger_max: Duration,
+}
+
+impl Options {
+    /// The usual ones.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), linger_max: Duration::from_millis(2) }
+    }
+}
+
+/// Counts since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Snapshot {
+    /// Entries in the log and on their way.
+    pub appended: u64,
+    /// Entries that are durable.
+    pub durable: u64,
+    /// Times that the disk was synced.
+    pub syncs: u64,
+    /// Time that the last sync took, in microseconds.
+    pub sync_last_us: u64,
+    /// Time that all syncs took, in microseconds.
+    pub sync_total_us: u64,
+}
+
+/// What waits for the writer.
+struct Queue {
+    buffer: Vec<u8>,
+    count: u32,
+    next: u64,
+    due: Option<Instant>,
+    state: TrailState,
+    closing: bool,
+    full_since: u64,
+    refused: BTreeMap<&'static str, u64>,
+}
+
+struct Shared {
+    folder: PathBuf,
+    linger_max: Duration,
+    queue: Mutex<Queue>,
+    work: Condvar,
+    /// Entries that are durable; owned by the writer.
+    durable: AtomicU64,
+    waiters: Mutex<BTreeMap<u64, Vec<Waker>>>,
+    counts: Mutex<Snapshot>,
+    writer: Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// Held for as long as this process owns the log.
+    _lock: File,
+}
+
+/// The log, open for appending. Clones share it.
+#[derive(Clone)]
+pub struct Trail {
+    shared: Arc<Shared>,
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(0)
+}
+
+/// A poisoned lock means a bug in a section that only moves numbers; the state behind it is still whole.
+fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Queue {
+    fn admit(&mut self, draft: &Draft) -> Result<(), TrailError> {
+        match &self.state {
+            TrailState::Open => Ok(()),
+            TrailState::Full if draft.kind().closes() => Ok(()),
+            TrailState::Full => {
+                *self.refused.entry(draft.kind().as_str()).or_default() += 1;
+                Err(TrailError::Full)
+            }
+            TrailState::Failed(why) => Err(TrailError::Failed(why.clone())),
+            TrailState::Closed => Err(TrailError::Closed),
+        }
+    }
+
+    fn push(&mut self, draft: &Draft, sealed: &[&[u8]]) -> Seq {
+        for frame in sealed {
+            segment::push_record(&mut self.buffer, segment::FRAME, |body| body.extend_from_slice(frame));
+        }
+        let seq = self.next;
+        segment::push_record(&mut self.buffer, segment::LEAF, |body| draft.place(seq, body));
+        self.next += 1;
+        self.count += 1;
+        Seq(seq)
+    }
+}
+
+impl Trail {
+    /// Open the log, mend what the last run left, and start the writer.
+    ///
+    /// # Errors
+    /// Another process has it open, damage that no crash explains, or a disk that refuses.
+    pub fn open(options: Options) -> Result<(Self, Recovered), TrailError> {
+        std::fs::create_dir_all(&options.folder).map_err(TrailError::io("make the folder"))?;
+        let lock = File::create(options.folder.join("lock")).map_err(TrailError::io("make the lock"))?;
+        lock.try_lock().map_err(|_| TrailError::Locked)?;
+        let (found, tail) = recover(&options.folder)?;
+        let shared = Arc::new(Shared {
+            folder: options.folder,
+            linger_max: options.linger_max,
+            queue: Mutex::new(Queue {
+                buffer: vec![0; segment::HEADER],
+                count: 0,
+                next: tail.next,
+                due: None,
+                state: TrailState::Open,
+                closing: false,
+                full_since: 0,
+                refused: BTreeMap::new(),
+            }),
+            work: Condvar::new(),
+            durable: AtomicU64::new(tail.next),
+            waiters: Mutex::new(BTreeMap::new()),
+            counts: Mutex::new(Snapshot::default()),
+            writer: Mutex::new(None),
+            _lock: lock,
+        });
+        let theirs = shared.clone();
+        let writer = std::thread::Builder::new()
+            .name("trail".to_owned())
+            .spawn(move || write_all(&theirs, tail))
+            .map_err(TrailError::io("start the writer"))?;
+        *hold(&shared.writer) = Some(writer);
+        let trail = Self { shared };
+        trail.close_lost(&found)?;
+        Ok((trail, found))
+    }
+
+    /// The first words after a crash: the gap, then the end of everything that was open.
+    fn close_lost(&self, found: &Recovered) -> Result<(), TrailError> {
+        if !found.unclean {
+            return Ok(());
+        }
+        let at = now();
+        let gap = Gap {
+            cause: "ended without closing".to_owned(),
+            from: found.last_at,
+            refused: vec![],
+            until: at,
+        };
+        self.append(Draft::new(at, &Body::Gap(gap))?, &[], Urgency::Lazy)?;
+        let mut operations = 0;
+        for (session, open) in &found.open {
+            for operation in open {
+                operations += 1;
+                let body = Body::OperationOutcome(OperationOutcome {
+                    bytes: 0,
+                    duration_us: 0,
+                    operation: *operation,
+                    rows: 0,
+                    session: session.clone(),
+                    sqlstate: None,
+                    status: Status::Lost,
+                });
+                self.append_waiting(&Draft::new(at, &body)?)?;
+            }
+            let body = Body::SessionClosed(SessionClosed {
+                agent: None,
+                bytes_from_target: 0,
+                bytes_to_target: 0,
+                duration_us: 0,
+                operations: 0,
+                reason: "lost".to_owned(),
+                refusals: 0,
+                rows: 0,
+                session: session.clone(),
+            });
+            self.append_waiting(&Draft::new(at, &body)?)?;
+        }
+        let sessions = found.open.len() as u64;
+        let body = GatewayRecovered { operations, sessions, torn_bytes: found.torn_bytes };
+        self.append_waiting(&Draft::new(at, &Body::GatewayRecovered(body))?)
+    }
+
+    /// Append, waiting for the writer where the queue is full: only at the start, where nobody else appends.
+    fn append_waiting(&self, draft: &Draft) -> Result<(), TrailError> {
+        loop {
+            match self.append(draft.clone(), &[], Urgency::Now) {
+                Err(TrailError::Busy) => std::thread::sleep(Duration::from_millis(1)),
+                other => return other.map(|_| ()),
+            }
+        }
+    }
+
+    /// Append one entry with the sealed frames (ciphertext) that it names. Never waits for the disk.
+    ///
+    /// # Errors
+    /// [`TrailError::Busy`], [`TrailError::Full`], [`TrailError::Failed`], [`TrailError::Closed`],
+    /// [`TrailError::TooLarge`].
+    pub fn append(&self, draft: Draft, sealed: &[&[u8]], urgency: Urgency) -> Result<Seq, TrailError> {
+        let bytes: usize = sealed.iter().map(|frame| frame.len() + segment::RECORD_HEADER).sum::<usize>()
+            + draft.size_max()
+            + segment::RECORD_HEADER;
+        if bytes > APPEND_BYTES_MAX {
+            return Err(TrailError::TooLarge);
+        }
+        let mut queue = hold(&self.shared.queue);
+        queue.admit(&draft)?;
+        if queue.buffer.len() + bytes > QUEUE_BYTES_MAX {
+            return Err(TrailError::Busy);
+        }
+        let seq = queue.push(&draft, sealed);
+        let when = match urgency {
+            Urgency::Now => Instant::now(),
+            Urgency::Lazy => Instant::now() + self.shared.linger_max,
+        };
+        if queue.due.is_none_or(|due| when < due) {
+            queue.due = Some(when);
+            self.shared.work.notify_one();
+        }
+        Ok(seq)
+    }
+
+    /// The last entry that is durable; all before it are.
+    #[must_use]
+    pub fn durable(&self) -> Option<Seq> {
+        self.shared.durable.load(Ordering::Acquire).checked_sub(1).map(Seq)
+    }
+
+    /// Ready when the entry is durable, or can never be.
+    pub fn poll_durable(&self, entry: Seq, cx: &mut Context<'_>) -> Poll<Result<(), TrailError>> {
+        let reached = || self.shared.durable.load(Ordering::Acquire) > entry.0;
+        if reached() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut waiters = hold(&self.shared.waiters);
+        // Again under the lock: the writer moves the watermark before it takes the lock to wake, so either this sees
+        // the new watermark or the writer sees this waker.
+        if reached() {
+            return Poll::Ready(Ok(()));
+        }
+        let waiting = waiters.entry(entry.0).or_default();
+        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
+        }
+        drop(waiters);
+        // After registering, for the same reason: a failure is set before its waiters are woken.
+        match &hold(&self.shared.queue).state {
+            TrailState::Failed(why) => Poll::Ready(Err(TrailError::Failed(why.clone()))),
+            TrailState::Open | TrailState::Full | TrailState::Closed => Poll::Pending,
+        }
+    }
+
+    /// Wait until the entry is durable. Cancel safe.
+    ///
+    /// # Errors
+    /// It can never become durable.
+    pub async fn wait_durable(&self, entry: Seq) -> Result<(), TrailError> {
+        std::future::poll_fn(|cx| self.poll_durable(entry, cx)).await
+    }
+
+    /// Whether entries are taken.
+    #[must_use]
+    pub fn state(&self) -> TrailState {
+        hold(&self.shared.queue).state.clone()
+    }
+
+    /// Counts for whoever watches.
+    #[must_use]
+    pub fn metrics(&self) -> Snapshot {
+        let appended = hold(&self.shared.queue).next;
+        let durable = self.shared.durable.load(Ordering::Acquire);
+        Snapshot { appended, durable, ..*hold(&self.shared.counts) }
+    }
+
+    /// Hand every durable entry to `take`, in order, from the files.
+    ///
+    /// # Errors
+    /// Damage, or what `take` returns.
+    pub fn scan(&self, mut take: impl FnMut(Entry) -> Result<(), TrailError>) -> Result<(), TrailError> {
+        let durable = self.shared.durable.load(Ordering::Acquire);
+        read(&self.shared.folder, |class, payload, seq| {
+            if class == segment::LEAF && seq < durable { take(parse_entry(payload)?) } else { Ok(()) }
+        })
+    }
+
+    /// Write `gateway.stopped`, sync, and end the writer.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn close(&self, reason: &str) -> Result<(), TrailError> {
+        let body = Body::GatewayStopped(GatewayStopped { reason: reason.to_owned() });
+        self.append(Draft::new(now(), &body)?, &[], Urgency::Now)?;
+        {
+            let mut queue = hold(&self.shared.queue);
+            queue.closing = true;
+            self.shared.work.notify_one();
+        }
+        if let Some(writer) = hold(&self.shared.writer).take() {
+            writer.join().map_err(|_| TrailError::Failed("the writer died".into()))?;
+        }
+        match self.state() {
+            TrailState::Failed(why) => Err(TrailError::Failed(why)),
+            TrailState::Open | TrailState::Full | TrailState::Closed => Ok(()),
+        }
+    }
+}
+
+/// Read while the writer may be writing: a batch that is half there at the very end is not an error.
+fn read(folder: &Path, take: impl FnMut(u8, &[u8], u64) -> Result<(), TrailError>) -> Result<(), TrailError> {
+    scan(folder, take).map(|_| ())
+}
+
+/// The writer: takes all that waits, writes it, syncs once, moves the watermark, wakes.
+fn write_all(shared: &Shared, mut tail: Tail) {
+    let mut buffer = vec![0; segment::HEADER];
+    loop {
+        let (count, closing) = take_batch(shared, &mut buffer);
+        if count > 0 {
+            if let Err(error) = write_batch(shared, &mut tail, &mut buffer, count) {
+                // Never tried again as if it had not happened: after a failed sync nobody knows what the disk holds.
+                let why: Arc<str> = error.to_string().into();
+                hold(&shared.queue).state = TrailState::Failed(why);
+                wake(shared, u64::MAX);
+                return;
+            }
+            wake(shared, tail.next);
+        }
+        if closing && count == 0 {
+            return;
+        }
+        buffer.truncate(segment::HEADER);
+        buffer.shrink_to(1 << 20);
+        make_room(shared, &mut tail);
+    }
+}
+
+/// Wait until something is due, and swap it out. A crash here leaves nothing: no byte has gone to the disk.
+fn take_batch(shared: &Shared, buffer: &mut Vec<u8>) -> (u32, bool) {
+    let mut queue = hold(&shared.queue);
+    loop {
+        let now = Instant::now();
+        if queue.closing || queue.due.is_some_and(|due| due <= now) {
+            break;
+        }
+        let full = queue.state == TrailState::Full;
+        let wait = queue.due.map(|due| due - now).or(full.then_some(RETRY));
+        queue = match wait {
+            None => shared.work.wait(queue).unwrap_or_else(PoisonError::into_inner),
+            Some(wait) => shared.work.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0,
+        };
+        if full && queue.due.is_none() {
+            break;
+        }
+    }
+    std::mem::swap(&mut queue.buffer, buffer);
+    queue.due = None;
+    // Under the lock that appends take: nothing can slip in between the last batch and the end.
+    if queue.closing && queue.count == 0 {
+        queue.state = TrailState::Closed;
+    }
+    (std::mem::take(&mut queue.count), queue.closing)
+}
+
+fn write_batch(shared: &Shared, tail: &mut Tail, buffer: &mut [u8], count: u32) -> io::Result<()> {
+    segment::finish_batch(buffer, tail.next, count);
+    if tail.offset + buffer.len() as u64 > segment::SEGMENT_BYTES {
+        return Err(io::Error::new(
+            io::ErrorKind::StorageFull,
+            "the room kept for closing entries is used up",
+        ));
+    }
+    // A crash from here to the end of the sync leaves part of a batch, which nobody was told of: recovery cuts it off
+    // by its checksum, or keeps it whole.
+    tail.file.write_all_at(buffer, tail.offset)?;
+    let began = Instant::now();
+    tail.file.sync_data()?;
+    let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    {
+        let mut counts = hold(&shared.counts);
+        counts.syncs += 1;
+        counts.sync_last_us = took;
+        counts.sync_total_us = counts.sync_total_us.saturating_add(took);
+    }
+    // From here on the batch survives any crash; only now is anybody told.
+    tail.offset += buffer.len() as u64;
+    tail.next += u64::from(count);
+    shared.durable.store(tail.next, Ordering::Release);
+    Ok(())
+}
+
+/// Make the next segment while the last still has the reserve; stop admission when that cannot be done.
+fn make_room(shared: &Shared, tail: &mut Tail) {
+    if tail.offset + RESERVE_BYTES <= segment::SEGMENT_BYTES {
+        return;
+    }
+    match segment::create(&shared.folder, tail.next) {
+        Ok(file) => {
+            tail.file = file;
+            tail.offset = 0;
+            reopen(shared);
+        }
+        Err(_) => {
+            let mut queue = hold(&shared.queue);
+            if queue.state == TrailState::Open {
+                queue.state = TrailState::Full;
+                queue.full_since = now();
+            }
+        }
+    }
+}
+
+/// Room again: the gap is on record before anything else is admitted.
+fn reopen(shared: &Shared) {
+    let mut queue = hold(&shared.queue);
+    if queue.state != TrailState::Full {
+        return;
+    }
+    let refused = std::mem::take(&mut queue.refused);
+    let refused = refused.into_iter().map(|(kind, count)| Refused { count, kind: kind.to_owned() }).collect();
+    let at = now();
+    let gap = Gap { cause: "no room on the disk".to_owned(), from: queue.full_since, refused, until: at };
+    if let Ok(draft) = Draft::new(at, &Body::Gap(gap)) {
+        queue.push(&draft, &[]);
+        queue.due = Some(Instant::now());
+        queue.state = TrailState::Open;
+    }
+}
+
+/// Wake whoever waits for an entry below `next`.
+fn wake(shared: &Shared, next: u64) {
+    let mut waiters = hold(&shared.waiters);
+    let later = waiters.split_off(&next);
+    let reached = std::mem::replace(&mut *waiters, later);
+    drop(waiters);
+    reached.into_values().flatten().for_each(Waker::wake);
+}
