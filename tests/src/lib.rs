@@ -1,1 +1,31 @@
-//! (room under construction)
+//! Private installations for tests, the demonstration and the figures: a PostgreSQL of our own with the synthetic
+//! clinic in it, and a gateway and agent in front of it, all of them real processes that end with us.
+//!
+//! Nothing here knows more of Chaperone than its users do: its files and its command line.
+
+mod boundary;
+mod cluster;
+mod failure;
+mod folder;
+mod process;
+
+pub use boundary::{AgentPlace, Boundary, Caller, Layout, TARGET};
+pub use cluster::{Cluster, DATABASE, Fsync, LOGIN, postgres_programs};
+pub use failure::{Failure, Result};
+pub use folder::{free_port, private_folder, secret};
+pub use process::{Identity, Running, capture, is_root};
+
+use std::path::{Path, PathBuf};
+
+/// The workspace's root.
+#[must_use]
+pub fn root() -> &'static Path {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest)
+}
+
+/// Where cargo puts what it builds.
+#[must_use]
+pub fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}

@@ -30,3 +30,9 @@ impl fmt::Display for Failure {
         f.write_str(&self.message)
     }
 }
+
+impl From<chaperone_tests::Failure> for Failure {
+    fn from(failure: chaperone_tests::Failure) -> Self {
+        Self::new(failure.to_string())
+    }
+}

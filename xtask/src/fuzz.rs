@@ -29,13 +29,18 @@ pub(crate) fn fuzz(arguments: &[&str]) -> Result<(), Failure> {
 
 /// What stands in the way of fuzzing on this machine, with the remedy.
 pub(crate) fn missing() -> Option<&'static str> {
-    if !run::succeeds(&["rustup", "run", "nightly", "rustc", "--version"]) {
+    if !has_nightly() {
         return Some("no nightly toolchain\nhint: `rustup toolchain install nightly --profile minimal`");
     }
     if !run::succeeds(&["cargo", "fuzz", "--version"]) {
         return Some("cargo-fuzz is not installed\nhint: `cargo install cargo-fuzz --locked`");
     }
     None
+}
+
+/// Whether the toolchain is there that can instrument code.
+pub(crate) fn has_nightly() -> bool {
+    run::succeeds(&["rustup", "run", "nightly", "rustc", "--version"])
 }
 
 /// Run each target for `seconds`, and say at the end which of them failed.

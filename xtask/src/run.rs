@@ -1,21 +1,11 @@
 //! Running other programs: what is run is shown, and a failure says what failed.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::failure::Failure;
 
-/// The workspace's root, as it was when this program was compiled.
-pub(crate) fn root() -> &'static Path {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest)
-}
-
-/// Where cargo puts what it builds.
-pub(crate) fn target_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
-}
+pub(crate) use chaperone_tests::{root, target_dir};
 
 /// A command in the workspace's root.
 pub(crate) fn command(words: &[&str]) -> Command {

@@ -1,10 +1,11 @@
 //! `cargo xtask setup`: what the machine must have, found by looking, installed where we may.
 
 use std::path::Path;
-use std::process::Command;
+
+use chaperone_tests::{is_root, postgres_programs};
 
 use crate::failure::Failure;
-use crate::run;
+use crate::{fuzz, run};
 
 /// What the machine is made ready for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,15 +25,6 @@ struct Need {
     is_there: fn() -> bool,
 }
 
-/// Major versions of PostgreSQL whose programs we look for, newest first.
-const POSTGRES_MAJORS: std::ops::RangeInclusive<u32> = 14..=18;
-
-/// Where Debian keeps PostgreSQL's server programs (they are not on the PATH), newest major first.
-pub(crate) fn postgres_programs() -> Option<std::path::PathBuf> {
-    let folders = POSTGRES_MAJORS.rev().map(|major| format!("/usr/lib/postgresql/{major}/bin").into());
-    folders.into_iter().find(|folder: &std::path::PathBuf| folder.join("initdb").exists())
-}
-
 const BUILD: &[Need] = &[
     // bindgen (pg_query) loads the library and reads the compiler's own headers; these live in two packages.
     Need { what: "libclang", packages: &["libclang-dev"], is_there: has_libclang },
@@ -45,7 +37,7 @@ const BUILD: &[Need] = &[
     Need {
         what: "PostgreSQL's server programs",
         packages: &["postgresql"],
-        is_there: || postgres_programs().is_some(),
+        is_there: || postgres_programs().is_ok(),
     },
     Need {
         what: "psql and pgbench",
@@ -55,6 +47,7 @@ const BUILD: &[Need] = &[
 ];
 
 const TEST: &[Need] = &[
+    Need { what: "openssl", packages: &["openssl"], is_there: || on_path("openssl") },
     Need { what: "Go", packages: &["golang-go"], is_there: || on_path("go") },
     Need {
         what: "Go's transparency-log library",
@@ -99,6 +92,8 @@ pub(crate) fn setup(purpose: For) -> Result<(), Failure> {
         nextest()?;
         python_drivers()?;
         node_drivers()?;
+        rust_drivers()?;
+        fuzzer()?;
     }
     Ok(())
 }
@@ -136,6 +131,22 @@ fn nextest() -> Result<(), Failure> {
         return Ok(());
     }
     run::show(run::command(&["cargo", "install", "cargo-nextest", "--locked"]))
+}
+
+/// Fuzzing needs the nightly toolchain, which is not ours to install; where it is, cargo-fuzz is only a step away.
+fn fuzzer() -> Result<(), Failure> {
+    if !fuzz::has_nightly() || fuzz::missing().is_none() {
+        return Ok(());
+    }
+    run::show(run::command(&["cargo", "install", "cargo-fuzz", "--locked"]))
+}
+
+/// tokio-postgres and sqlx, as their lock file says, in a target folder of their own.
+fn rust_drivers() -> Result<(), Failure> {
+    let mut command = run::command(&["cargo", "build", "--quiet", "--locked"]);
+    command.current_dir(run::root().join("tests/drivers/rust"));
+    command.arg("--target-dir").arg(run::target_dir().join("drivers/rust"));
+    run::show(command)
 }
 
 /// The Python drivers, pinned, in an environment of their own under the target folder.
@@ -214,11 +225,4 @@ fn on_path(program: &str) -> bool {
     // Debian keeps daemons where only root's PATH looks.
     folders.push("/usr/sbin".into());
     folders.iter().any(|folder| folder.join(program).is_file())
-}
-
-/// Whether we run as root, asked of `id`, since the standard library does not tell.
-pub(crate) fn is_root() -> bool {
-    let mut id = Command::new("id");
-    id.arg("-u");
-    run::capture(id).is_ok_and(|text| text.trim() == "0")
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: what continuous integration runs, and what a person runs before a change is shown.
 
 use std::fmt;
+use std::time::Instant;
 
 use crate::failure::Failure;
 use crate::run::{self, Stream};
@@ -57,7 +58,10 @@ impl Count {
 pub(crate) fn test() -> Result<(), Failure> {
     setup::setup(For::Testing)?;
     let mut failed = Vec::new();
+    let mut begun = Instant::now();
     let mut note = |name: &'static str, result: Result<(), Failure>| {
+        eprintln!("note: {name} took {} s", begun.elapsed().as_secs());
+        begun = Instant::now();
         if let Err(failure) = result {
             eprintln!("error: {failure}");
             failed.push(name);

@@ -108,20 +108,13 @@ fn protocols(paths: &BTreeSet<&str>) -> Vec<Finding> {
     findings
 }
 
-/// A word of the glossary is what stands in bold at the beginning of a line, list item or table row.
+/// A word of the glossary has a row of its table: `| word | meaning |`.
 fn glossary(text: &str) -> Option<Finding> {
-    let words = text.lines().filter(|line| {
-        line.trim_start_matches(['-', '*', '|', ' ']).len() + 2 <= line.len() && {
-            line.trim_start_matches(['-', '|', ' ']).starts_with("**")
-        }
-    });
-    let count = words.count();
+    let rows = text.lines().filter(|line| line.starts_with("| "));
+    // The head of the table is a row as well; the rule below it begins `|-`.
+    let count = rows.count().saturating_sub(1);
     match count {
-        0 => Some(Finding::new(
-            GLOSSARY,
-            0,
-            "no words found: each begins its line in bold, `- **word**: meaning`",
-        )),
+        0 => Some(Finding::new(GLOSSARY, 0, "no words found: each has a row, `| word | meaning |`")),
         1..=GLOSSARY_WORDS_MAX => None,
         _ => Some(Finding::new(GLOSSARY, 0, format!("{count} words, more than {GLOSSARY_WORDS_MAX}"))),
     }
@@ -227,7 +220,8 @@ mod tests {
         findings(&files(list)).iter().map(ToString::to_string).collect()
     }
 
-    const WORDS: (&str, &str) = ("docs/GLOSSARY.md", "- **trail**: the record\n");
+    const WORDS: (&str, &str) =
+        ("docs/GLOSSARY.md", "| word | meaning |\n|---|---|\n| trail | the record |\n");
 
     #[test]
     fn paths_of_a_machine_are_found() {
@@ -255,10 +249,8 @@ mod tests {
     fn the_glossary_is_short() {
         assert_eq!(found(&[]), ["docs/GLOSSARY.md: there is no glossary"]);
         assert_eq!(found(&[WORDS]), Vec::<String>::new());
-        let list = "- **word**: meaning\n".repeat(41);
-        assert_eq!(found(&[("docs/GLOSSARY.md", &list)]), ["docs/GLOSSARY.md: 41 words, more than 40"]);
-        let table = "| **word** | meaning |\n".repeat(41);
-        assert_eq!(found(&[("docs/GLOSSARY.md", &table)]), ["docs/GLOSSARY.md: 41 words, more than 40"]);
+        let long = format!("{}{}", WORDS.1, "| word | meaning |\n".repeat(40));
+        assert_eq!(found(&[("docs/GLOSSARY.md", &long)]), ["docs/GLOSSARY.md: 41 words, more than 40"]);
         assert!(glossary("nothing here").is_some());
     }
 

@@ -1,0 +1,390 @@
+//! A gateway and its agent in front of a cluster, configured by files and driven by the command line.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::folder::{self, free_port};
+use crate::process::{Identity, Running, capture};
+use crate::{Cluster, DATABASE, Failure, LOGIN, Result};
+
+/// What the gateway calls the clinic's database; the same name, so that a client's `\conninfo` looks alike.
+pub const TARGET: &str = DATABASE;
+
+const AGENT: &str = "beside-the-clinic";
+/// How long gateway and agent may take to serve.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where the agent runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgentPlace {
+    /// Inside the gateway's process.
+    InProcess,
+    /// A process of its own, enrolled with a one-time token.
+    Separate,
+}
+
+/// How an installation is laid out.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// Where the agent runs.
+    pub agent: AgentPlace,
+    /// The program: `target/debug/chaperone`, or another build of it.
+    pub program: PathBuf,
+    /// Whether clients use TLS (with a certificate of our own making) or plain text on the loopback address.
+    pub tls: bool,
+    /// Port for PostgreSQL clients; a free one unless given.
+    pub postgres_port: Option<u16>,
+    /// Port of the management API; a free one unless given.
+    pub api_port: Option<u16>,
+    /// Folder of Cedar policies to copy; `demo/policy` unless given.
+    pub policy: Option<PathBuf>,
+}
+
+impl Layout {
+    /// Plain text, free ports, the demonstration's policies, the debug build.
+    #[must_use]
+    pub fn new(agent: AgentPlace) -> Self {
+        let program = std::env::var_os("CHAPERONE_PROGRAM")
+            .map_or_else(|| crate::target_dir().join("debug/chaperone"), PathBuf::from);
+        Self { agent, program, tls: false, postgres_port: None, api_port: None, policy: None }
+    }
+}
+
+/// Who a credential is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// The subject.
+    pub subject: &'static str,
+    /// The subject's groups.
+    pub groups: &'static [&'static str],
+    /// The software that acts for the subject.
+    pub client: Option<&'static str>,
+}
+
+/// A running gateway and agent that end with the value.
+#[derive(Debug)]
+pub struct Boundary {
+    home: PathBuf,
+    layout: Layout,
+    postgres_port: u16,
+    api_port: u16,
+    agents_port: u16,
+    // The agent first: fields are dropped in order, and a draining agent needs its gateway.
+    agent: Option<Running>,
+    gateway: Running,
+}
+
+impl Boundary {
+    /// Write the files of a new installation into `home`, or use those that are there, and start gateway and agent.
+    ///
+    /// # Errors
+    /// The program has not been built, a file cannot be written, or a process does not become ready.
+    pub fn start(home: &Path, cluster: &Cluster, layout: Layout) -> Result<Self> {
+        if !layout.program.exists() {
+            let program = layout.program.display();
+            return Err(Failure::new(format!(
+                "`{program}` is not there\nhint: `cargo build --package chaperone`"
+            )));
+        }
+        fs::create_dir_all(home).map_err(Failure::at("make", home))?;
+        let postgres_port = layout.postgres_port.map_or_else(free_port, Ok)?;
+        let api_port = layout.api_port.map_or_else(free_port, Ok)?;
+        let agents_port = free_port()?;
+        let files = Files { home, layout: &layout, postgres_port, api_port, agents_port };
+        files.write(cluster)?;
+        let gateway = start_gateway(home, &layout, api_port)?;
+        let mut this = Self {
+            home: home.to_owned(),
+            layout,
+            postgres_port,
+            api_port,
+            agents_port,
+            agent: None,
+            gateway,
+        };
+        if this.layout.agent == AgentPlace::Separate {
+            this.start_agent()?;
+        }
+        this.until_served()?;
+        Ok(this)
+    }
+
+    /// Port for PostgreSQL clients, on the loopback address.
+    #[must_use]
+    pub fn postgres_port(&self) -> u16 {
+        self.postgres_port
+    }
+
+    /// Base address of the management API.
+    #[must_use]
+    pub fn api_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.api_port)
+    }
+
+    /// Where agents dial in.
+    #[must_use]
+    pub fn agents_port(&self) -> u16 {
+        self.agents_port
+    }
+
+    /// The gateway's configuration file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.home.join("gateway.toml")
+    }
+
+    /// The trail's folder.
+    #[must_use]
+    pub fn trail(&self) -> PathBuf {
+        self.home.join("data/trail")
+    }
+
+    /// Private key file of the privacy officer, who may read recorded statements. Not in the gateway's folders.
+    #[must_use]
+    pub fn reader_key(&self) -> PathBuf {
+        reader_key(&self.home)
+    }
+
+    /// The gateway's process.
+    pub fn gateway(&mut self) -> &mut Running {
+        &mut self.gateway
+    }
+
+    /// The agent's process, where it has one.
+    pub fn agent(&mut self) -> Option<&mut Running> {
+        self.agent.as_mut()
+    }
+
+    /// Start the gateway again after it was stopped or killed.
+    ///
+    /// # Errors
+    /// It does not become ready.
+    pub fn restart_gateway(&mut self) -> Result<()> {
+        self.gateway.stop()?;
+        self.gateway = start_gateway(&self.home, &self.layout, self.api_port)?;
+        self.until_served()
+    }
+
+    /// Start the separate agent, or start it again: with a token where it is not enrolled yet.
+    ///
+    /// # Errors
+    /// The gateway gives no token, or the process cannot be started.
+    pub fn start_agent(&mut self) -> Result<()> {
+        self.agent = None;
+        let is_enrolled = self.home.join("agent-state").exists();
+        let mut command = Identity::Ours.command(&self.layout.program, "TERM");
+        command.arg("agent").arg("--config").arg(self.home.join("agent.toml"));
+        if !is_enrolled {
+            let token = self.cli(&["agent", "token", "create", AGENT, "--target", TARGET])?;
+            let file = self.home.join("enrolment.token");
+            folder::write_secret(&file, word(&token, "cpe1.")?)?;
+            command.arg("--token-file").arg(&file);
+        }
+        self.agent = Some(Running::start("the agent", command, &self.home.join("agent.log"))?);
+        Ok(())
+    }
+
+    /// Run a verb of the program against this gateway and hand back what it prints.
+    ///
+    /// # Errors
+    /// The verb's.
+    pub fn cli(&self, words: &[&str]) -> Result<String> {
+        let mut command = Command::new(&self.layout.program);
+        capture(command.args(words).env("CHAPERONE_CONFIG", self.config()))
+    }
+
+    /// As [`Boundary::cli`] with `--json`, parsed.
+    ///
+    /// # Errors
+    /// The verb's, or it printed no JSON.
+    pub fn cli_json(&self, words: &[&str]) -> Result<Value> {
+        let text = self.cli(&[words, &["--json"]].concat())?;
+        serde_json::from_str(&text)
+            .map_err(|error| Failure::new(format!("`{}` printed no JSON: {error}", words.join(" "))))
+    }
+
+    /// A connection string of an hour for a caller, as the administrator of a development installation makes it.
+    ///
+    /// # Errors
+    /// The verb's, or it printed no connection string.
+    pub fn credential(&self, caller: &Caller) -> Result<String> {
+        let mut words = vec!["credential", TARGET, "--as", caller.subject, "--ttl", "1h"];
+        for group in caller.groups {
+            words.extend(["--group", group]);
+        }
+        if let Some(client) = caller.client {
+            words.extend(["--client", client]);
+        }
+        let answer = self.cli_json(&words)?;
+        let found = strings(&answer).into_iter().find(|text| text.starts_with("postgres"));
+        let url = found.ok_or_else(|| Failure::new(format!("no connection string in `{answer}`")))?;
+        Ok(url.to_owned())
+    }
+
+    /// The verifier key of this installation's log, as `trail verify --key` takes it.
+    ///
+    /// # Errors
+    /// The gateway has not written it.
+    pub fn log_key(&self) -> Result<String> {
+        folder::read(&self.home.join("data/trail/log.vkey"))
+    }
+
+    fn until_served(&mut self) -> Result<()> {
+        let (program, config) = (self.layout.program.clone(), self.config());
+        self.gateway.until(START_PATIENCE, || {
+            let mut targets = Command::new(&program);
+            let listed = capture(targets.args(["targets", "--json"]).env("CHAPERONE_CONFIG", &config))
+                .unwrap_or_default();
+            let listed: Value = serde_json::from_str(&listed).unwrap_or_default();
+            let agents = listed.pointer("/0/agents").and_then(Value::as_array);
+            agents.is_some_and(|agents| !agents.is_empty())
+        })
+    }
+}
+
+fn start_gateway(home: &Path, layout: &Layout, api_port: u16) -> Result<Running> {
+    let mut command = Identity::Ours.command(&layout.program, "TERM");
+    command.arg("gateway").arg("--config").arg(home.join("gateway.toml"));
+    let mut gateway = Running::start("the gateway", command, &home.join("gateway.log"))?;
+    gateway.until(START_PATIENCE, || http_ok(api_port, "/health"))?;
+    Ok(gateway)
+}
+
+/// Whether a GET on the loopback address is answered by 200.
+fn http_ok(port: u16, path: &str) -> bool {
+    use std::io::{Read, Write};
+    let asked = std::net::TcpStream::connect(("127.0.0.1", port)).and_then(|mut stream| {
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n\r\n")?;
+        let mut status = [0_u8; 12];
+        stream.read_exact(&mut status)?;
+        Ok(status)
+    });
+    asked.is_ok_and(|status| &status == b"HTTP/1.1 200")
+}
+
+/// The files of an installation.
+struct Files<'a> {
+    home: &'a Path,
+    layout: &'a Layout,
+    postgres_port: u16,
+    api_port: u16,
+    agents_port: u16,
+}
+
+impl Files<'_> {
+    fn write(&self, cluster: &Cluster) -> Result<()> {
+        let policy = self.home.join("policy");
+        if !policy.exists() {
+            let demo = crate::root().join("demo/policy");
+            let from = self.layout.policy.as_deref().unwrap_or(&demo);
+            capture(Command::new("cp").arg("-r").arg(from).arg(&policy))?;
+        }
+        if self.layout.tls {
+            self.certificate()?;
+        }
+        let reader = self.reader()?;
+        folder::write(&self.home.join("gateway.toml"), &self.gateway_toml(&reader))?;
+        folder::write(&self.home.join("agent.toml"), &self.agent_toml(cluster))
+    }
+
+    fn gateway_toml(&self, reader: &str) -> String {
+        let (local, agents) = match self.layout.agent {
+            AgentPlace::InProcess => ("local_agent = \"agent.toml\"\n", String::new()),
+            AgentPlace::Separate => (
+                "",
+                format!("[agents]\nlisten = \"127.0.0.1:{}\"\nnames = [\"localhost\"]\n\n", self.agents_port),
+            ),
+        };
+        let tls = if self.layout.tls {
+            "certificate = \"server.crt\"\nkey = \"server.key\"\n"
+        } else {
+            "plain_loopback = true\n"
+        };
+        format!(
+            "name = \"clinic-gateway\"\n{local}\n\
+             [postgres]\nlisten = \"127.0.0.1:{}\"\n{tls}\n\
+             [api]\nlisten = \"127.0.0.1:{}\"\n\n\
+             {agents}\
+             [recording]\nreaders = [\"{reader}\"]\n\n\
+             [trail]\nsegment_mib = 16\n\n\
+             [targets.{TARGET}]\nprotocol = \"postgres\"\n",
+            self.postgres_port, self.api_port
+        )
+    }
+
+    fn agent_toml(&self, cluster: &Cluster) -> String {
+        let gateway = match self.layout.agent {
+            AgentPlace::InProcess => String::new(),
+            AgentPlace::Separate => format!("gateway = \"localhost:{}\"\n", self.agents_port),
+        };
+        format!(
+            "name = \"{AGENT}\"\n{gateway}\n\
+             [targets.{TARGET}]\nprotocol = \"postgres\"\nhost = \"127.0.0.1\"\nport = {}\n\
+             database = \"{DATABASE}\"\nuser = \"{LOGIN}\"\npassword = {{ file = {} }}\ntls = \"disable\"\n",
+            cluster.port(),
+            Value::from(cluster.login_password_file().to_string_lossy())
+        )
+    }
+
+    /// The privacy officer's key pair, made once; the public half is what the gateway gets.
+    fn reader(&self) -> Result<String> {
+        let public = self.home.join("reader.public");
+        if !public.exists() {
+            let file = reader_key(self.home);
+            let mut create = Command::new(&self.layout.program);
+            let said = capture(create.args(["reader", "create"]).arg(&file))?;
+            folder::write(&public, word(&said, "cprp1")?)?;
+        }
+        folder::read(&public)
+    }
+
+    /// A self-signed ECDSA certificate for `localhost` and 127.0.0.1.
+    fn certificate(&self) -> Result<()> {
+        let mut openssl = Command::new("openssl");
+        openssl.current_dir(self.home).args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+        ]);
+        openssl.args([
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost,IP:127.0.0.1",
+        ]);
+        capture(openssl.args(["-keyout", "server.key", "-out", "server.crt"])).map(drop)
+    }
+}
+
+fn reader_key(home: &Path) -> PathBuf {
+    home.join("privacy-officer.key")
+}
+
+/// The first word that begins with `prefix`.
+fn word<'a>(text: &'a str, prefix: &str) -> Result<&'a str> {
+    let mut words = text.split(|character: char| character.is_whitespace() || "\"'`,;()".contains(character));
+    words
+        .find(|word| word.starts_with(prefix))
+        .ok_or_else(|| Failure::new(format!("no `{prefix}...` in `{text}`")))
+}
+
+/// Every string in a JSON value.
+fn strings(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => vec![text],
+        Value::Array(items) => items.iter().flat_map(strings).collect(),
+        Value::Object(fields) => fields.values().flat_map(strings).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
+    }
+}

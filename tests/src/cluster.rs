@@ -1,0 +1,265 @@
+//! A PostgreSQL of our own, from Debian's programs: initialised and loaded once, then copied for each who wants one.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::folder::{self, free_port, secret};
+use crate::process::{Identity, Running, capture, is_root};
+use crate::{Failure, Result};
+
+/// The database that holds the clinic.
+pub const DATABASE: &str = "clinic";
+/// The login that an agent uses: owner of the database, nothing beyond it.
+pub const LOGIN: &str = "chaperone";
+
+const SUPERUSER: &str = "postgres";
+/// Major versions that we look for, newest first.
+const MAJORS: std::ops::RangeInclusive<u32> = 14..=18;
+/// How long the server may take to start: recovery of a killed one included.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// Enough for tests of thousands of sessions; costs nothing until used.
+const CONNECTIONS: u32 = 2200;
+/// Changes when templates are made differently than before.
+const TEMPLATE_VERSION: u32 = 1;
+
+const CLINIC: &str = include_str!("../../demo/clinic.sql");
+
+/// Whether PostgreSQL waits for its disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fsync {
+    /// As anybody runs it.
+    On,
+    /// For tests, which lose nothing when the machine dies.
+    Off,
+}
+
+/// A running server that ends with the value.
+#[derive(Debug)]
+pub struct Cluster {
+    home: PathBuf,
+    port: u16,
+    server: Running,
+}
+
+/// Where Debian keeps the server's programs (they are not on the PATH), newest major first.
+///
+/// # Errors
+/// There are none.
+pub fn postgres_programs() -> Result<PathBuf> {
+    let mut folders = MAJORS.rev().map(|major| PathBuf::from(format!("/usr/lib/postgresql/{major}/bin")));
+    folders.find(|folder| folder.join("initdb").exists()).ok_or_else(|| {
+        Failure::new(
+            "PostgreSQL's server programs are not installed\nhint: `cargo xtask setup` installs them",
+        )
+    })
+}
+
+impl Cluster {
+    /// Start the cluster whose files are in `home`; a new copy of the clinic if there are none. The port is a free
+    /// one unless given.
+    ///
+    /// # Errors
+    /// Programs are missing, the folder cannot be used, or the server does not start (with the end of its log).
+    pub fn start(home: &Path, fsync: Fsync, port: Option<u16>) -> Result<Self> {
+        folder::passable(home)?;
+        let is_new = !home.join("data").exists();
+        if is_new {
+            copy_template(home)?;
+        }
+        let port = port.map_or_else(free_port, Ok)?;
+        let server = serve(home, port, fsync)?;
+        let this = Self { home: home.to_owned(), port, server };
+        if is_new {
+            this.change_passwords()?;
+        }
+        Ok(this)
+    }
+
+    /// Its port on the loopback address.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The superuser's connection string.
+    ///
+    /// # Errors
+    /// The password file cannot be read.
+    pub fn superuser_url(&self) -> Result<String> {
+        let password = folder::read(&superuser_file(&self.home))?;
+        Ok(url(SUPERUSER, &password, self.port))
+    }
+
+    /// The connection string of the login that agents use: what an unrestricted caller's session runs as.
+    ///
+    /// # Errors
+    /// The password file cannot be read.
+    pub fn login_url(&self) -> Result<String> {
+        let password = folder::read(&self.login_password_file())?;
+        Ok(url(LOGIN, &password, self.port))
+    }
+
+    /// The file (mode 0600) with the password of the login that agents use.
+    #[must_use]
+    pub fn login_password_file(&self) -> PathBuf {
+        self.home.join("login.password")
+    }
+
+    /// Run a statement as the superuser; rows come back unaligned, one a line.
+    ///
+    /// # Errors
+    /// `psql`'s.
+    pub fn sql(&self, statement: &str) -> Result<String> {
+        psql(&self.superuser_url()?, statement)
+    }
+
+    /// The server process.
+    pub fn server(&mut self) -> &mut Running {
+        &mut self.server
+    }
+
+    /// The template's passwords are many clusters': each has its own.
+    fn change_passwords(&self) -> Result<()> {
+        let (superuser, login) = (secret()?, secret()?);
+        folder::write_secret(&self.login_password_file(), &login)?;
+        self.sql(&format!("alter role {LOGIN} password '{login}'"))?;
+        self.sql(&format!("alter role {SUPERUSER} password '{superuser}'"))?;
+        folder::write_secret(&superuser_file(&self.home), &superuser)
+    }
+}
+
+fn superuser_file(home: &Path) -> PathBuf {
+    home.join("superuser.password")
+}
+
+fn url(user: &str, password: &str, port: u16) -> String {
+    format!("postgresql://{user}:{password}@127.0.0.1:{port}/{DATABASE}")
+}
+
+fn psql(url: &str, statement: &str) -> Result<String> {
+    let mut command = Command::new("psql");
+    capture(command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statement]))
+}
+
+/// Start a server on the files of `home` and wait until it accepts connections.
+fn serve(home: &Path, port: u16, fsync: Fsync) -> Result<Running> {
+    let mut command = Identity::Postgres.command(&postgres_programs()?.join("postgres"), "INT");
+    command.arg("-D").arg(home.join("data"));
+    let fsync = match fsync {
+        Fsync::On => "fsync=on",
+        Fsync::Off => "fsync=off",
+    };
+    // No Unix socket: the path of one may be 107 bytes long, and folders of tests are longer.
+    let settings = [
+        "listen_addresses=127.0.0.1",
+        "unix_socket_directories=",
+        "log_statement=ddl",
+        "shared_buffers=128MB",
+    ];
+    for setting in settings.into_iter().chain([fsync]) {
+        command.args(["-c", setting]);
+    }
+    command.args(["-c", &format!("port={port}"), "-c", &format!("max_connections={CONNECTIONS}")]);
+    // SIGINT is its fast shutdown: SIGTERM would wait for every session.
+    let mut server = Running::start("PostgreSQL", command, &home.join("postgres.log"))?.asked_by(Signal::INT);
+    server.until(START_PATIENCE, || {
+        // A port may be open before recovery has ended; `pg_isready` knows.
+        let mut ready = Command::new("pg_isready");
+        ready.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
+        TcpStream::connect(("127.0.0.1", port)).is_ok() && capture(&mut ready).is_ok()
+    })?;
+    Ok(server)
+}
+
+/// Copy the template, made first if this is the first time.
+fn copy_template(home: &Path) -> Result<()> {
+    let template = template()?;
+    for name in ["data", "superuser.password"] {
+        let mut copy = Command::new("cp");
+        capture(copy.args(["-a", "--reflink=auto"]).arg(template.join(name)).arg(home))?;
+    }
+    Ok(())
+}
+
+/// The folder of the initialised, loaded and stopped cluster. One process makes it; the others wait.
+fn template() -> Result<PathBuf> {
+    let mut hasher = DefaultHasher::new();
+    (TEMPLATE_VERSION, CLINIC, postgres_programs()?).hash(&mut hasher);
+    // Not under the target folder: that may lie in root's home, where `postgres` cannot go.
+    let user = rustix::process::geteuid().as_raw();
+    let folder = std::env::temp_dir().join(format!("chaperone-clinic-{user}-{:016x}", hasher.finish()));
+    let lock_file = folder.with_extension("lock");
+    let lock = File::options()
+        .create(true)
+        .append(true)
+        .open(&lock_file)
+        .map_err(Failure::at("open", &lock_file))?;
+    lock.lock().map_err(Failure::at("lock", &lock_file))?;
+    if folder.exists() {
+        refuse_foreign(&folder)?;
+        return Ok(folder);
+    }
+    let making = folder.with_extension("making");
+    if making.exists() {
+        // Left by one that was killed.
+        fs::remove_dir_all(&making).map_err(Failure::at("remove", &making))?;
+    }
+    folder::passable(&making)?;
+    make_template(&making)?;
+    fs::rename(&making, &folder).map_err(Failure::at("rename", &making))?;
+    Ok(folder)
+}
+
+/// A folder of that name in a place where everybody may write could be a stranger's.
+fn refuse_foreign(folder: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = fs::symlink_metadata(folder).map_err(Failure::at("look at", folder))?;
+    if metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("`{}` is not a folder of ours\nhint: remove it", folder.display())))
+}
+
+fn make_template(home: &Path) -> Result<()> {
+    let (superuser, login) = (secret()?, secret()?);
+    folder::write_secret(&superuser_file(home), &superuser)?;
+    let data = home.join("data");
+    fs::create_dir(&data).map_err(Failure::at("make", &data))?;
+    let password_file = home.join("initdb.password");
+    folder::write_secret(&password_file, &superuser)?;
+    if is_root() {
+        capture(Command::new("chown").args(["-R", "postgres:postgres"]).arg(&data).arg(&password_file))?;
+    }
+    let mut initdb = Identity::Postgres.command(&postgres_programs()?.join("initdb"), "KILL");
+    initdb.args([
+        "--username",
+        SUPERUSER,
+        "--auth",
+        "scram-sha-256",
+        "--locale",
+        "C.UTF-8",
+        "--encoding",
+        "UTF8",
+        "--no-sync",
+    ]);
+    capture(initdb.arg("--pgdata").arg(&data).arg("--pwfile").arg(&password_file))?;
+    fs::remove_file(&password_file).map_err(Failure::at("remove", &password_file))?;
+
+    let port = free_port()?;
+    let mut server = serve(home, port, Fsync::Off)?;
+    let bare = url(SUPERUSER, &superuser, port).replace(&format!("/{DATABASE}"), "/postgres");
+    psql(&bare, &format!("create role {LOGIN} login password '{login}'"))?;
+    psql(&bare, &format!("create database {DATABASE} owner {LOGIN}"))?;
+    let script = crate::root().join("demo/clinic.sql");
+    let owner = url(LOGIN, &login, port);
+    capture(Command::new("psql").args(["-X", "-q", "-d", &owner, "-f"]).arg(&script))?;
+    psql(&url(SUPERUSER, &superuser, port), "vacuum freeze")?;
+    server.stop()?;
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! Folders, ports and passwords of an installation.
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::{Failure, Result};
+
+/// Bytes of randomness in a password: 128 bits.
+const SECRET_BYTES: usize = 16;
+
+/// A new folder that goes away with the value. Others may pass through it (PostgreSQL does not run as root), not list it.
+///
+/// # Errors
+/// The system's.
+pub fn private_folder(purpose: &str) -> Result<TempDir> {
+    let cannot = |error: std::io::Error| Failure::new(format!("cannot make a temporary folder: {error}"));
+    let folder =
+        tempfile::Builder::new().prefix(&format!("chaperone-{purpose}-")).tempdir().map_err(cannot)?;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).map_err(cannot)?;
+    Ok(folder)
+}
+
+/// Make a folder that others may pass through, with its parents.
+pub(crate) fn passable(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(Failure::at("make", path))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o711))
+        .map_err(Failure::at("set permissions of", path))
+}
+
+/// A TCP port of the loopback address that was free a moment ago.
+///
+/// # Errors
+/// The system's.
+pub fn free_port() -> Result<u16> {
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    bound.map(|address| address.port()).map_err(|error| Failure::new(format!("no free port: {error}")))
+}
+
+/// A password of 128 random bits, in hexadecimal.
+///
+/// # Errors
+/// The system's generator cannot be read.
+pub fn secret() -> Result<String> {
+    let source = Path::new("/dev/urandom");
+    let mut bytes = [0_u8; SECRET_BYTES];
+    let read = fs::File::open(source).and_then(|mut file| file.read_exact(&mut bytes));
+    read.map_err(Failure::at("read", source))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Write a file that only we can read. It never exists with wider permissions.
+pub(crate) fn write_secret(path: &Path, text: &str) -> Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(Failure::at("write", path))
+}
+
+pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).map_err(Failure::at("write", path))
+}
+
+pub(crate) fn read(path: &Path) -> Result<String> {
+    let text = fs::read_to_string(path).map_err(Failure::at("read", path))?;
+    Ok(text.trim_end().to_owned())
+}
