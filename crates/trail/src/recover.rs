@@ -51,7 +51,28 @@ impl Recovered {
                     open.remove(&body.operation);
                 }
             }
-            _ => {}
+            Body::GatewayStarted(_)
+            | Body::GatewayStopped(_)
+            | Body::GatewayRecovered(_)
+            | Body::GatewayHeartbeat(_)
+            | Body::Gap(_)
+            | Body::ClockStepped(_)
+            | Body::KeyCreated(_)
+            | Body::KeyRotated(_)
+            | Body::PolicyLoaded(_)
+            | Body::CatalogLoaded(_)
+            | Body::ConfigurationChanged(_)
+            | Body::AgentEnrolled(_)
+            | Body::AgentConnected(_)
+            | Body::AgentDisconnected(_)
+            | Body::AgentLocked(_)
+            | Body::AuthenticationSucceeded(_)
+            | Body::AuthenticationFailed(_)
+            | Body::SessionJoined(_)
+            | Body::OperationProgress(_)
+            | Body::OperationRefused(_)
+            | Body::OperationHeld(_)
+            | Body::RecordingRead(_) => {}
         }
     }
 }

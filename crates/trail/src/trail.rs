@@ -403,9 +403,16 @@ impl Trail {
     /// Damage, or what `take` returns.
     pub fn scan(&self, mut take: impl FnMut(Entry) -> Result<(), TrailError>) -> Result<(), TrailError> {
         let durable = self.shared.durable.load(Ordering::Acquire);
-        read(&self.shared.folder, |class, payload, seq| {
+        let read = read(&self.shared.folder, |class, payload, seq| {
             if class == segment::LEAF && seq < durable { take(parse_entry(payload)?) } else { Ok(()) }
-        })
+        });
+        // What is not durable yet may be half written while it is read here: no damage.
+        if let Err(TrailError::Damaged { seq, .. }) = &read
+            && *seq >= durable
+        {
+            return Ok(());
+        }
+        read
     }
 
     /// Write `gateway.stopped`, sync, and end the writer.

@@ -1,5 +1,7 @@
 //! What the log keeps, and what it refuses to open.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::fs;
 use std::path::Path;
 use std::task::{Context, Poll, Waker};
