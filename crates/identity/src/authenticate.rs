@@ -113,7 +113,7 @@ struct Verifier {
 pub struct Identity {
     keys: RootKeys,
     revocations: Arc<dyn Revocations>,
-    verifying: Semaphore,
+    verifying: Arc<Semaphore>,
     waiting: Semaphore,
     verifiers: Mutex<LruCache<[u8; 32], Verifier>>,
     failures: Mutex<FailureLedger>,
@@ -162,7 +162,7 @@ impl Identity {
         Self {
             keys,
             revocations,
-            verifying: Semaphore::new(VERIFYING_MAX),
+            verifying: Arc::new(Semaphore::new(VERIFYING_MAX)),
             waiting: Semaphore::new(WAITING_MAX),
             verifiers: Mutex::new(LruCache::new(
                 NonZeroUsize::new(VERIFIERS_MAX).unwrap_or(NonZeroUsize::MIN),
@@ -247,11 +247,16 @@ impl Identity {
             return Ok(check(&known, claim));
         }
         let _place = self.waiting.try_acquire().map_err(|_| FailureReason::Busy)?;
-        let _turn = self.verifying.acquire().await.map_err(|_| FailureReason::Busy)?;
+        let turn = self.verifying.clone().acquire_owned().await.map_err(|_| FailureReason::Busy)?;
         let salt = claim.salt.clone();
-        let made = tokio::task::spawn_blocking(move || verifier(&expected, &salt))
-            .await
-            .map_err(|_| FailureReason::Busy)?;
+        // The turn goes with the work: a client that leaves does not give its place to the next one early.
+        let made = tokio::task::spawn_blocking(move || {
+            let made = verifier(&expected, &salt);
+            drop(turn);
+            made
+        })
+        .await
+        .map_err(|_| FailureReason::Busy)?;
         let signature = check(&made, claim);
         if signature.is_some() {
             self.verifiers.lock().unwrap_or_else(PoisonError::into_inner).put(name, made);

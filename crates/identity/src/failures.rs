@@ -93,7 +93,10 @@ impl FailureLedger {
     /// Whether the source has failed so often in this minute that no work is spent on it.
     #[must_use]
     pub fn throttled(&self, source: Source) -> bool {
-        self.sources.get(&key(source)).is_some_and(|window| window.failures >= THROTTLE)
+        let key = key(source);
+        let full = self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(&key);
+        let counted_as = if full { "other" } else { &key };
+        self.sources.get(counted_as).is_some_and(|window| window.failures >= THROTTLE)
     }
 }
 

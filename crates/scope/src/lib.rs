@@ -1,1 +1,17 @@
-//! (room under construction)
+//! What a SQL string means at one target: which relations it touches and how, whether it may write, and how it is
+//! written out for callers who do not have everything. Pure: no IO, no runtime; threads only, because the parser's
+//! trees need deep stacks.
+
+mod analyse;
+mod catalog;
+mod functions;
+mod grammar;
+mod limits;
+mod pool;
+mod settings;
+mod tree;
+mod walk;
+
+pub use analyse::analyse;
+pub use catalog::{Catalog, CatalogError, QUERIES};
+pub use pool::Analyser;

@@ -213,6 +213,6 @@ proptest! {
 
     #[test]
     fn no_user_name_makes_it_panic(user in "\\PC{0,600}") {
-        let _ = parse_user(&user);
+        prop_assert!(parse_user(&user).is_none_or(|parsed| !parsed.links.is_empty()));
     }
 }

@@ -1,0 +1,294 @@
+use super::*;
+
+fn rows(rows: &[&[&str]]) -> Vec<Vec<Option<String>>> {
+    rows.iter().map(|row| row.iter().map(|cell| Some((*cell).to_owned())).collect()).collect()
+}
+
+fn catalog() -> Catalog {
+    Catalog::build(
+        1,
+        &[
+            rows(&[&["150018", "chaperone", "public"]]),
+            rows(&[
+                &["pg_catalog", "pg_class", "r", "false"],
+                &["pg_catalog", "pg_stats", "v", "false"],
+                &["pg_catalog", "pg_authid", "r", "false"],
+                &["public", "patients", "r", "false"],
+                &["public", "secret", "r", "false"],
+                &["public", "audited", "r", "true"],
+                &["public", "peek", "v", "false"],
+                &["public", "calling", "v", "false"],
+                &["public", "visits", "p", "false"],
+                &["public", "visits_2026", "r", "false"],
+                &["other", "patients", "r", "false"],
+            ]),
+            rows(&[&["public", "visits_2026", "public", "visits"]]),
+            rows(&[&["public", "peek", "public", "secret", ""], &["public", "calling", "", "", "leak"]]),
+            rows(&[
+                &["pg_catalog", "count", "true", "true", "false"],
+                &["pg_catalog", "upper", "true", "true", "false"],
+                &["pg_catalog", "length", "true", "true", "false"],
+                &["pg_catalog", "query_to_xml", "true", "false", "false"],
+                &["pg_catalog", "pg_read_file", "false", "true", "false"],
+                &["pg_catalog", "set_config", "false", "false", "false"],
+                &["pg_catalog", "current_setting", "true", "true", "false"],
+                &["pg_catalog", "pg_table_is_visible", "true", "true", "false"],
+                &["pg_catalog", "random", "false", "false", "false"],
+                &["pg_catalog", "extract", "true", "false", "false"],
+                &["public", "leak", "true", "true", "false"],
+            ]),
+            rows(&[&["~~~"]]),
+            rows(&[&["pg_catalog", "text", "b"], &["pg_catalog", "int4", "b"], &["public", "kind", "e"]]),
+        ],
+    )
+    .unwrap()
+}
+
+fn look(sql: &str) -> Analysis {
+    let text: Arc<str> = Arc::from(sql);
+    // Trees are dropped on the same deep stack.
+    std::thread::Builder::new()
+        .stack_size(256 << 20)
+        .spawn(move || analyse(&text, &[Arc::from("public")], &catalog()))
+        .unwrap()
+        .join()
+        .unwrap()
+}
+
+fn sent(sql: &str) -> String {
+    match look(sql).confined {
+        Ok(text) => text.to_string(),
+        Err(refusal) => panic!("{sql}: {refusal}"),
+    }
+}
+
+fn touched(sql: &str) -> Vec<String> {
+    look(sql)
+        .members
+        .iter()
+        .flat_map(|member| &member.touches)
+        .map(|touch| {
+            let verbs: Vec<&str> = touch.verbs.iter().map(Verb::as_str).collect();
+            format!("{} {} {:?}", touch.relation, verbs.join("+"), touch.rule)
+        })
+        .collect()
+}
+
+#[test]
+fn names_are_written_out_with_their_schema() {
+    assert_eq!(sent("select p.id from patients p"), "SELECT p.id FROM public.patients p");
+    assert_eq!(sent("select count(*) from other.patients"), "SELECT pg_catalog.count(*) FROM other.patients");
+    assert_eq!(
+        sent("insert into patients (id) select upper(x) from secret"),
+        "INSERT INTO public.patients (id) SELECT pg_catalog.upper(x) FROM public.secret"
+    );
+    assert_eq!(touched("select 1 from patients"), ["public.patients read Named"]);
+    assert_eq!(
+        touched("insert into patients select * from secret"),
+        ["public.patients insert Named", "public.secret read Named"]
+    );
+    assert_eq!(touched("update patients set a = 1"), ["public.patients read+update Named"]);
+    assert_eq!(touched("select 1 from patients for update"), ["public.patients read+update Named"]);
+    assert_eq!(touched("copy patients from stdin"), ["public.patients insert Named"]);
+}
+
+#[test]
+fn what_a_view_or_parent_reads_is_touched_too() {
+    assert_eq!(touched("select * from peek"), ["public.peek read Named", "public.secret read Named"]);
+    let visits = look("select * from visits");
+    assert_eq!(visits.members[0].touches.len(), 2);
+    assert_eq!(visits.members[0].touches[1].within[0].to_string(), "public.visits");
+}
+
+#[test]
+fn secrets_are_found_wherever_they_are_named() {
+    for sql in [
+        "table secret",
+        "select (select count(*) from secret)",
+        "select 1 from patients where exists (select 1 from secret)",
+        "with a as (select * from secret) select * from a",
+        "select 1 from patients, lateral (select * from secret) s",
+        "select upper(x) over (order by (select 1 from secret)) from patients",
+        "select 1 from patients order by (select 1 from secret)",
+        "select 1 limit (select count(*) from secret)",
+        "select 1 union all select 2 from secret",
+        "values ((select 1 from secret))",
+        "explain select * from secret",
+        "declare c cursor for select * from secret",
+        "prepare s as select * from secret",
+        "copy (select * from secret) to stdout",
+        "insert into patients select * from secret",
+        "insert into patients (id) values (1) on conflict (id) do update set id = (select 1 from secret)",
+        "update patients set id = 1 from secret",
+        "delete from patients using secret",
+        "select 1 from patients p join secret s using (id)",
+        "select 1 from patients group by (select 1 from secret) having (select true from secret)",
+        "merge into patients p using secret s on true when matched then delete",
+        "create table x as select * from secret",
+    ] {
+        let found = touched(sql);
+        assert!(found.iter().any(|touch| touch.starts_with("public.secret")), "{sql}: {found:?}");
+    }
+}
+
+#[test]
+fn what_could_defeat_a_policy_on_relations_is_refused() {
+    for sql in [
+        "select query_to_xml('select * from secret', true, true, '')",
+        "select leak(1)",
+        "select public.leak(1)",
+        "select p.leak from patients p",
+        "select (p).leak from patients p",
+        "select pg_read_file('/etc/passwd')",
+        "select pg_catalog.pg_read_file('/etc/passwd')",
+        "select * from pg_stats",
+        "select * from pg_authid",
+        "select * from calling",
+        "select 'a' ~~~ 'b'",
+        "select 1::public.composite",
+        "do $$ begin end $$",
+        "call leak(1)",
+        "create table x (a int)",
+        "create temp table x as select 1",
+        "select 1 into x",
+        "set session_preload_libraries = 'x'",
+        "set standard_conforming_strings = off",
+        "reset all",
+        "show data_directory",
+        "select current_setting('data_directory')",
+        "set local search_path = other",
+        "set search_path = other; select * from patients",
+        "set search_path = pg_temp, public",
+        "listen x",
+        "lock table patients",
+        "copy patients to '/tmp/x'",
+        "copy patients to program 'cat'",
+        "insert into audited values (1)",
+        "with patients as (select 1) select * from patients",
+        "select json_value('{}', '$.a')",
+        "select * from json_table('{}', '$' columns (a int path '$.a'))",
+        "select xmlelement(name a)",
+        "select * from patients tablesample system (10)",
+        "explain (buffers) select 1",
+        "vacuum patients",
+        "refresh materialized view x",
+        "load 'x'",
+    ] {
+        let analysis = look(sql);
+        assert!(analysis.confined.is_err(), "{sql}: {:?}", analysis.confined);
+        assert!(analysis.members.iter().all(|member| member.effect == Effect::MayWrite), "{sql}");
+    }
+}
+
+#[test]
+fn the_identity_at_the_target_is_fixed_for_everybody() {
+    for sql in [
+        "set role x",
+        "reset role",
+        "set session authorization x",
+        "select set_config('role', 'x', false)",
+        "select pg_catalog.set_config('SESSION_authorization', 'x', true)",
+        "select 1; set local role x",
+        "explain analyze select set_config('role', 'x', false)",
+        "create table x as select set_config('role', 'x', false)",
+    ] {
+        assert!(look(sql).forbidden.is_some(), "{sql}");
+    }
+    assert!(look("select set_config('work_mem', '1MB', false)").forbidden.is_none());
+}
+
+#[test]
+fn read_only_is_proved_or_not_assumed() {
+    let effect = |sql: &str| look(sql).members[0].effect;
+    for sql in [
+        "select 1",
+        "select count(*) from patients",
+        "values (1)",
+        "explain select 1",
+        "begin",
+        "show timezone",
+    ] {
+        assert_eq!(effect(sql), Effect::ReadOnly, "{sql}");
+    }
+    for sql in [
+        "select random()",
+        "select 1 from patients for share",
+        "with x as (delete from patients returning *) select * from x",
+        "explain analyze select 1",
+        "select leak(1)",
+        "commit",
+        "insert into patients values (1)",
+        "selec 1",
+    ] {
+        assert_eq!(effect(sql), Effect::MayWrite, "{sql}");
+    }
+}
+
+#[test]
+fn ordinary_statements_survive_being_written_out() {
+    for sql in [
+        "select distinct on (a) a, b as \"B\", c::text, 'it''s', E'\\n', $1 from patients where a like 'x%' and b in (1,2) order by 1 desc nulls last limit 10 offset 5",
+        "select case when a then 1 else 2 end, coalesce(a, b), nullif(a, b), greatest(1, 2), a[1], array[1,2] from patients",
+        "select sum(x) filter (where y), row_number() over (partition by a order by b rows between 1 preceding and current row) from patients".replace("sum", "count").replace("row_number", "count").as_str(),
+        "select a from patients union all select b from secret except select 1 order by 1",
+        "with recursive t(n) as (values (1) union all select n + 1 from t where n < 5) select n from t",
+        "select extract(year from d), current_date, current_user, interval '1 day', a at time zone 'utc' from patients".replace(", interval '1 day', a at time zone 'utc'", "").as_str(),
+        "update patients p set (a, b) = (select 1, 2), c = default where p.id = any($1) returning p.*",
+        "insert into patients as p (id) values (1), (default) on conflict (id) do nothing returning id",
+        "select * from patients p left join visits v on v.id = p.id natural join secret",
+        "select 'a'::kind, public.patients.id from public.patients",
+        "begin; select 1; commit",
+        "begin isolation level serializable read only",
+        "set datestyle to 'ISO, MDY'",
+        "prepare s (int4) as select $1",
+        "fetch 10 from c",
+        "copy (select 1) to stdout with (format csv, header)",
+        "select c.relname from pg_catalog.pg_class c where pg_catalog.pg_table_is_visible(c.oid) and c.relname operator(pg_catalog.~) '^(x)$' collate pg_catalog.default",
+    ] {
+        let text = sent(sql);
+        assert_eq!(sent(&text), text, "{sql}");
+    }
+}
+
+#[test]
+fn session_effects_are_seen() {
+    let effect = |sql: &str| format!("{:?}", look(sql).members[0].session);
+    assert!(effect("set search_path to a, \"B\"").contains("[\"a\", \"B\"]"));
+    assert!(effect("deallocate all").contains("None"));
+    assert!(effect("deallocate x").contains("\"x\""));
+    assert!(effect("discard all").contains("DiscardsAll"));
+    assert!(effect("execute s(1)").contains("Executes"));
+    assert!(effect("create table x (a int)").contains("ChangesCatalog"));
+    assert!(effect("rollback").contains("Rollback"));
+    assert_eq!(look("select 1; select 2;").members.len(), 2);
+    assert_eq!(look("").members.len(), 0);
+    assert_eq!(look("-- nothing").members.len(), 0);
+    assert_eq!(look("select 1").members[0].template, look("select 2").members[0].template);
+    assert_ne!(look("select 1").members[0].template, look("select a").members[0].template);
+}
+
+#[test]
+fn hostile_sizes_end_cleanly() {
+    for sql in [
+        format!("select {}1{}", "(".repeat(100_000), ")".repeat(100_000)),
+        vec!["select 1"; 10_000].join(" union "),
+        format!("select 1{}", "+1".repeat(500_000)),
+        "'".repeat(100_001),
+        format!("select {}", "-".repeat(100_000)),
+        format!("select {}1", "- ".repeat(3_900)),
+        format!("select 1{}", "+1".repeat(3_900)),
+        format!("select {}1{}", "(".repeat(900), ")".repeat(900)),
+    ] {
+        let analysis = look(&sql);
+        assert_eq!(analysis.members.len(), 1);
+    }
+    assert!(look(&format!("select {}1{}", "(".repeat(100_000), ")".repeat(100_000))).forbidden.is_some());
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+    #[test]
+    fn no_text_makes_it_panic(sql in "[a-z()'\",;$* \\\\0-9\\n-]{0,120}") {
+        look(&sql);
+    }
+}

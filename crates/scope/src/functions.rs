@@ -1,0 +1,179 @@
+//! Which built-in functions a restricted caller's statement may call, and which system relations it may read.
+
+use crate::catalog::Catalog;
+
+/// Prefixes of names in `pg_catalog` that read files, settings, statistics, sizes, locks, WAL, large objects or other
+/// sessions. Introspection has exceptions, in [`LISTED`].
+const REFUSED_PREFIXES: [&str; 10] = [
+    "pg_",
+    "lo_",
+    "lowrite",
+    "loread",
+    "txid_",
+    "inet_",
+    "binary_upgrade_",
+    "ts_stat",
+    "ts_rewrite",
+    "brin_",
+];
+
+/// Names that run SQL or read what is not a relation, although they are declared stable.
+const REFUSED: [&str; 8] = [
+    "current_setting",
+    "set_config",
+    "current_query",
+    "row_security_active",
+    "icu_unicode_version",
+    "nextval",
+    "currval",
+    "lastval",
+];
+
+/// Introspection: what psql, drivers and tools ask of the catalog.
+const LISTED: [&str; 38] = [
+    "pg_encoding_to_char",
+    "pg_char_to_encoding",
+    "pg_get_constraintdef",
+    "pg_get_expr",
+    "pg_get_function_arguments",
+    "pg_get_function_identity_arguments",
+    "pg_get_function_result",
+    "pg_get_functiondef",
+    "pg_get_indexdef",
+    "pg_get_keywords",
+    "pg_get_partkeydef",
+    "pg_get_partition_constraintdef",
+    "pg_get_ruledef",
+    "pg_get_serial_sequence",
+    "pg_get_statisticsobjdef",
+    "pg_get_statisticsobjdef_columns",
+    "pg_get_triggerdef",
+    "pg_get_userbyid",
+    "pg_get_viewdef",
+    "pg_indexam_has_property",
+    "pg_index_column_has_property",
+    "pg_index_has_property",
+    "pg_is_other_temp_schema",
+    "pg_my_temp_schema",
+    "pg_partition_ancestors",
+    "pg_partition_root",
+    "pg_relation_is_publishable",
+    "pg_table_is_visible",
+    "pg_type_is_visible",
+    "pg_function_is_visible",
+    "pg_operator_is_visible",
+    "pg_opclass_is_visible",
+    "pg_collation_is_visible",
+    "pg_statistics_obj_is_visible",
+    "pg_ts_config_is_visible",
+    "pg_typeof",
+    "pg_backend_pid",
+    "pg_is_in_recovery",
+];
+
+/// Volatile, and harmless: they neither write nor read anything of the database.
+const HARMLESS: [&str; 5] = ["random", "clock_timestamp", "gen_random_uuid", "timeofday", "random_normal"];
+
+/// How a function stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// May be called, and changes nothing.
+    Stable,
+    /// May be called; not provably without effect.
+    Volatile,
+    /// May not be called.
+    Refused,
+}
+
+/// Judge a function of `pg_catalog` by its name.
+pub(crate) fn standing(catalog: &Catalog, name: &str) -> Standing {
+    let Some(function) = catalog.builtin.get(name) else { return Standing::Refused };
+    if HARMLESS.contains(&name) {
+        return Standing::Volatile;
+    }
+    let listed = LISTED.contains(&name);
+    let prefixed = REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let refused = REFUSED.contains(&name) || name.contains("_to_xml") || (prefixed && !listed);
+    if refused || function.procedure || !function.stable {
+        return Standing::Refused;
+    }
+    Standing::Stable
+}
+
+/// Whether `x.name` or `(row).name` could call something that may not be called.
+pub(crate) fn dangerous_field(catalog: &Catalog, name: &str) -> bool {
+    if catalog.user.get(name).is_some_and(|function| function.one_argument) {
+        return true;
+    }
+    catalog
+        .builtin
+        .get(name)
+        .is_some_and(|function| function.one_argument && standing(catalog, name) == Standing::Refused)
+}
+
+/// System relations for introspection. What tells about data (statistics, sizes), about other sessions, or holds secrets
+/// is not among them.
+const SYSTEM: [&str; 53] = [
+    "pg_aggregate",
+    "pg_am",
+    "pg_amop",
+    "pg_amproc",
+    "pg_attrdef",
+    "pg_attribute",
+    "pg_auth_members",
+    "pg_cast",
+    "pg_class",
+    "pg_collation",
+    "pg_constraint",
+    "pg_conversion",
+    "pg_database",
+    "pg_default_acl",
+    "pg_depend",
+    "pg_description",
+    "pg_enum",
+    "pg_event_trigger",
+    "pg_extension",
+    "pg_foreign_data_wrapper",
+    "pg_foreign_table",
+    "pg_index",
+    "pg_indexes",
+    "pg_inherits",
+    "pg_init_privs",
+    "pg_language",
+    "pg_matviews",
+    "pg_namespace",
+    "pg_opclass",
+    "pg_operator",
+    "pg_opfamily",
+    "pg_partitioned_table",
+    "pg_policies",
+    "pg_policy",
+    "pg_proc",
+    "pg_publication",
+    "pg_publication_namespace",
+    "pg_publication_rel",
+    "pg_publication_tables",
+    "pg_range",
+    "pg_rewrite",
+    "pg_roles",
+    "pg_rules",
+    "pg_sequence",
+    "pg_shdescription",
+    "pg_statistic_ext",
+    "pg_tables",
+    "pg_tablespace",
+    "pg_timezone_names",
+    "pg_trigger",
+    "pg_ts_config",
+    "pg_type",
+    "pg_views",
+];
+
+/// Whether a system relation is on the list.
+pub(crate) fn listed_relation(schema: &str, name: &str) -> bool {
+    match schema {
+        "pg_catalog" => SYSTEM.contains(&name),
+        "information_schema" => !name.contains("foreign") && !name.contains("user_mapping"),
+        _ => false,
+    }
+}

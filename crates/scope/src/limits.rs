@@ -1,0 +1,106 @@
+//! What is refused before the parser sees it, so that no text can exhaust a stack or a worker.
+
+use chaperone_access::{Refusal, RefusalCode};
+
+/// Longest run of tokens between commas, semicolons and parentheses, summed over the open parentheses: no tree of a
+/// text within it is deeper than this.
+pub(crate) const DEPTH_MAX: usize = 8_000;
+/// Open parentheses and brackets at a time.
+pub(crate) const PARENTHESES_MAX: usize = 1_000;
+/// UNION, INTERSECT and EXCEPT in one text: the parser's time grows with their square.
+pub(crate) const SET_OPERATIONS_MAX: usize = 1_000;
+/// Texts below this cannot reach any of the limits.
+const SMALL_BYTES: usize = 1_000;
+
+fn too_complex(what: &str, max: usize) -> Refusal {
+    Refusal::new(RefusalCode::TooComplex, format!("the statement has more than {max} {what}"))
+        .hint("split it, or put the values into a temporary table or parameters")
+}
+
+/// Scan the text without a stack. Strings, quoted names and comments are skipped roughly: counting too much inside
+/// them only refuses texts that are absurd anyway, so an apostrophe in a comment is no way around.
+pub(crate) fn check(text: &str) -> Result<(), Refusal> {
+    if text.len() < SMALL_BYTES {
+        return Ok(());
+    }
+    let mut open: Vec<usize> = vec![0];
+    let mut depth = 0_usize;
+    let mut set_operations = 0_usize;
+    let mut word = String::new();
+    let mut quote: Option<char> = None;
+    for c in text.chars().chain(std::iter::once(' ')) {
+        if let Some(end) = quote {
+            if c == end {
+                quote = None;
+            }
+            continue;
+        }
+        if c.is_alphanumeric() || c == '_' {
+            word.push(c.to_ascii_lowercase());
+            continue;
+        }
+        let mut tokens = 0;
+        if !word.is_empty() {
+            tokens += 1;
+            if matches!(word.as_str(), "union" | "intersect" | "except") {
+                set_operations += 1;
+            }
+            word.clear();
+        }
+        match c {
+            '\'' | '"' => {
+                quote = Some(c);
+                tokens += 1;
+            }
+            '(' | '[' => {
+                open.push(0);
+            }
+            ')' | ']' => {
+                if open.len() > 1 {
+                    depth -= open.pop().unwrap_or(0);
+                }
+            }
+            ',' | ';' => {
+                if let Some(run) = open.last_mut() {
+                    depth -= *run;
+                    *run = 0;
+                }
+                tokens = 0;
+            }
+            c if c.is_whitespace() => {}
+            _ => tokens += 1,
+        }
+        if let Some(run) = open.last_mut() {
+            *run += tokens;
+            depth += tokens;
+        }
+        if open.len() > PARENTHESES_MAX {
+            return Err(too_complex("nested parentheses", PARENTHESES_MAX));
+        }
+        if depth + open.len() > DEPTH_MAX {
+            return Err(too_complex("tokens in one expression", DEPTH_MAX));
+        }
+        if set_operations > SET_OPERATIONS_MAX {
+            return Err(too_complex("set operations", SET_OPERATIONS_MAX));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn monsters_are_refused_and_large_ordinary_texts_are_not() {
+        assert!(check(&format!("select {}1{}", "(".repeat(100_000), ")".repeat(100_000))).is_err());
+        assert!(check(&vec!["select 1"; 10_000].join(" union ")).is_err());
+        assert!(check(&format!("select 1{}", "+1".repeat(100_000))).is_err());
+        assert!(check(&format!("select {} true", "not ".repeat(100_000))).is_err());
+        let values = vec!["(1, 'it''s', -2.5, now())"; 30_000].join(", ");
+        assert!(check(&format!("insert into t values {values}")).is_ok());
+        assert!(check(&format!("select '{}'", "(".repeat(500_000))).is_ok());
+        let ors = vec!["a = 1"; 800].join(" or ");
+        assert!(check(&format!("select 1 where {ors}")).is_ok());
+    }
+}
