@@ -1,7 +1,9 @@
 //! The project's habits, each one command: `cargo xtask check`, `test`, `tidy`, ...
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
+mod bench;
 mod check;
+mod demo;
 mod failure;
 mod fuzz;
 mod run;
@@ -16,6 +18,10 @@ use failure::Failure;
 const HELP: &str = "\
 usage: cargo xtask <command>
 
+  demo [--once] [--json] [--data DIR] [--port N] [--api-port N]
+                    gateway and agent before a private PostgreSQL with a synthetic clinic
+  bench [--json] [--rounds N] [--seconds N]
+                    figures beside those of haproxy and pgbouncer, from one run
   setup [demo|test|bench]
                     install what that needs (as root; else say what to run); default: test
   check             format, clippy, tidy, licences and bans, documentation links
@@ -42,6 +48,8 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
         ["setup"] | ["setup", "test"] => setup::setup(setup::For::Testing),
         ["setup", "demo"] => setup::setup(setup::For::Demonstration),
         ["setup", "bench"] => setup::setup(setup::For::Benchmark),
+        ["demo", rest @ ..] => demo::demo(rest),
+        ["bench", rest @ ..] => bench::bench(rest),
         ["check"] => check::check(),
         ["tidy"] => tidy::tidy(),
         ["test"] => test::test(),

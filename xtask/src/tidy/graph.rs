@@ -10,7 +10,7 @@ use super::Finding;
 /// (`session` and the protocols above all) never see each other, and nobody imports an application.
 const FLOORS: &[&[&str]] = &[
     &["access"],
-    &["wire", "identity", "scope", "masking", "approval", "vault", "trail", "tunnel", "api"],
+    &["wire", "identity", "sql", "scope", "masking", "approval", "vault", "trail", "tunnel", "api"],
     &["policy"],
     &["recording"],
     &["store", "session", "evidence", PROTOCOLS],
@@ -26,7 +26,7 @@ const OUTSIDE: &[&str] = &["tests", "xtask"];
 /// Rooms that run no task, ask no clock and draw no lot, and what would break that when it is anywhere among
 /// their dependencies. `identity` is not one, since it draws the random parts of what it issues and waits for a bounded
 /// pool; a pure room may use its types, so what `identity` needs is not followed.
-const PURE: &[&str] = &["access", "policy", "scope", "masking", "approval", "trail"];
+const PURE: &[&str] = &["access", "policy", "sql", "scope", "masking", "approval", "trail"];
 const NOT_FOLLOWED: &[&str] = &["chaperone-identity"];
 const IMPURE: &[&str] = &["tokio", "async-std", "smol", "rand", "rand_core", "hyper", "reqwest"];
 
