@@ -20,7 +20,8 @@ pub(super) fn findings(files: &Files) -> Vec<Finding> {
         if !path.starts_with("xtask/src/tidy/") {
             findings.extend(machine_paths(path, text));
         }
-        if path.ends_with("/Cargo.toml") && !path.starts_with("fuzz/") {
+        // A package with a workspace of its own is none of ours.
+        if path.ends_with("/Cargo.toml") && !text.lines().any(|line| line == "[workspace]") {
             findings.extend(manifest(path, text));
         }
         if path.ends_with(".md") {
@@ -275,6 +276,10 @@ mod tests {
         let lines: Vec<_> =
             manifest("crates/a/Cargo.toml", own).into_iter().map(|finding| finding.line).collect();
         assert_eq!(lines, [4, 5]);
-        assert_eq!(manifest("crates/a/Cargo.toml", "[dependencies]\n").len(), 1);
+        assert_eq!(found(&[("crates/a/Cargo.toml", "[dependencies]\n"), WORDS]).len(), 1);
+        assert_eq!(
+            found(&[("fuzz/Cargo.toml", "[workspace]\n[dependencies]\na = \"1\"\n"), WORDS]),
+            Vec::<String>::new()
+        );
     }
 }

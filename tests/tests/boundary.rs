@@ -1,0 +1,250 @@
+//! What the boundary promises, asked from outside: refusals, the record, and what is left after something dies.
+
+use std::process::{Command, Output, Stdio};
+
+use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, private_folder};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const NURSE: Caller = Caller { subject: "ana", groups: &["nurses"], client: None };
+const CLERK: Caller = Caller { subject: "ben", groups: &["billing"], client: None };
+const CLERKS_AI: Caller = Caller { subject: "ben", groups: &["billing"], client: Some("claude") };
+const ENGINEER: Caller = Caller { subject: "dora", groups: &["engineers"], client: None };
+const NOBODY: Caller = Caller { subject: "eve", groups: &[], client: None };
+
+/// An installation of the demonstration's kind. Fields end in order.
+struct Installation {
+    boundary: Boundary,
+    cluster: Cluster,
+    home: TempDir,
+}
+
+impl Installation {
+    fn new(agent: AgentPlace, tls: bool) -> Result<Self, chaperone_tests::Failure> {
+        let home = private_folder("test")?;
+        let cluster = Cluster::start(&home.path().join("postgres"), Fsync::Off, None)?;
+        let mut layout = Layout::new(agent);
+        layout.tls = tls;
+        let boundary = Boundary::start(&home.path().join("chaperone"), &cluster, layout)?;
+        Ok(Self { boundary, cluster, home })
+    }
+
+    fn psql(&self, caller: &Caller, statement: &str) -> Result<Answer, chaperone_tests::Failure> {
+        Ok(psql(&self.boundary.credential(caller)?, statement))
+    }
+}
+
+/// What `psql` printed, and the SQLSTATE of the error if there was one.
+#[derive(Debug, PartialEq, Eq)]
+struct Answer {
+    rows: String,
+    sqlstate: Option<String>,
+    said: String,
+}
+
+fn psql(url: &str, statement: &str) -> Answer {
+    let mut command = Command::new("psql");
+    command.args([
+        "-X",
+        "-q",
+        "-A",
+        "-t",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-v",
+        "VERBOSITY=verbose",
+        "-d",
+        url,
+        "-c",
+        statement,
+    ]);
+    let Output { stdout, stderr, .. } = command
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| unreachable!("psql cannot be run: {error}"));
+    let said = String::from_utf8_lossy(&stderr).into_owned();
+    let after = said.split_once("ERROR:  ").or_else(|| said.split_once("FATAL:  ")).map(|(_, after)| after);
+    let sqlstate = after.map(|after| after.chars().take(5).collect());
+    Answer { rows: String::from_utf8_lossy(&stdout).trim_end().to_owned(), sqlstate, said }
+}
+
+#[test]
+fn each_caller_gets_what_policy_says_and_no_more() {
+    for place in [AgentPlace::InProcess, AgentPlace::Separate] {
+        let it = Installation::new(place, false).unwrap();
+        let answered = [
+            (&NURSE, "select count(*) from clinic.patients", "20000"),
+            (&CLERK, "update clinic.claims set status = 'open' where claim_id = 3 returning claim_id", "3"),
+            (&CLERKS_AI, "select count(*) from clinic.claims", "60065"),
+            (&ENGINEER, "create table clinic.made (a integer); select 1", "1"),
+        ];
+        for (caller, statement, rows) in answered {
+            let answer = it.psql(caller, statement).unwrap();
+            assert_eq!(
+                (answer.rows.as_str(), &answer.sqlstate),
+                (rows, &None),
+                "{statement}: {}",
+                answer.said
+            );
+        }
+        let refused = [
+            (&NURSE, "select * from clinic.claims"),
+            (&NURSE, "delete from clinic.patients"),
+            (&CLERK, "select * from clinic.patients"),
+            (&CLERK, "select c.amount from clinic.claims c where exists (select from clinic.encounters)"),
+            (&CLERK, "with p as (select * from clinic.patients) select count(*) from p"),
+            (&CLERK, "select query_to_xml('select * from clinic.patients', true, false, '')"),
+            (&CLERK, "select 1; select * from clinic.patients"),
+            (&CLERK, "copy clinic.patients to stdout"),
+            (&CLERKS_AI, "update clinic.claims set status = 'paid'"),
+        ];
+        for (caller, statement) in refused {
+            let answer = it.psql(caller, statement).unwrap();
+            assert!(answer.sqlstate.is_some() && answer.rows.is_empty(), "{statement}: {answer:?}");
+        }
+        let paid = it.cluster.sql("select count(*) from clinic.claims where status = 'paid'").unwrap();
+        assert_ne!(paid.trim(), "60065", "a refused update reached the database");
+    }
+}
+
+#[test]
+fn who_is_not_permitted_and_what_does_not_exist_look_alike() {
+    let it = Installation::new(AgentPlace::InProcess, false).unwrap();
+    let url = it.boundary.credential(&NOBODY).unwrap();
+    let not_permitted = psql(&url, "select 1");
+    let elsewhere = psql(&url.replace("/clinic", "/nowhere"), "select 1");
+    assert!(not_permitted.sqlstate.is_some(), "{not_permitted:?}");
+    assert_eq!(not_permitted.sqlstate, elsewhere.sqlstate);
+
+    let url = it.boundary.credential(&NURSE).unwrap();
+    let (_, rest) = url.split_once("://").unwrap();
+    let (login, host) = rest.rsplit_once('@').unwrap();
+    let (user, password) = login.split_once(':').unwrap();
+    let wrong = psql(
+        &format!("postgresql://{user}:{}@{host}", password.chars().rev().collect::<String>()),
+        "select 1",
+    );
+    let forged = psql(
+        &format!("postgresql://{}:{password}@{host}", user.chars().rev().collect::<String>()),
+        "select 1",
+    );
+    let unknown = psql(&format!("postgresql://ana:{password}@{host}"), "select 1");
+    assert!(wrong.said.contains("FATAL"), "{wrong:?}");
+    for other in [forged, unknown] {
+        // libpq repeats the address; the server's own words come after it.
+        let words = |answer: &Answer| answer.said.rsplit("FATAL:").next().map(str::to_owned);
+        assert_eq!(words(&wrong), words(&other));
+    }
+}
+
+#[test]
+fn what_was_asked_is_on_record_and_verifies() {
+    let it = Installation::new(AgentPlace::Separate, false).unwrap();
+    let marker = "select count(*) from clinic.claims where status = 'denied' and amount > 123.45";
+    assert_eq!(it.psql(&CLERKS_AI, marker).unwrap().sqlstate, None);
+    assert!(it.psql(&CLERKS_AI, "delete from clinic.claims").unwrap().sqlstate.is_some());
+
+    let sessions = it.boundary.cli_json(&["sessions"]).unwrap();
+    let sessions: Vec<&Value> =
+        sessions.as_array().unwrap().iter().filter(|s| s.to_string().contains("claude")).collect();
+    assert_eq!(sessions.len(), 2);
+    let refused: Vec<u64> = sessions.iter().map(|session| session["refused"].as_u64().unwrap()).collect();
+    assert_eq!(refused.iter().sum::<u64>(), 1);
+
+    let answered =
+        sessions.iter().find(|session| session["refused"] == 0).unwrap()["session"].as_str().unwrap();
+    let sealed = it.boundary.cli_json(&["session", "show", answered]).unwrap();
+    assert!(!sealed.to_string().contains("123.45"), "statement text is in the clear: {sealed}");
+    let key = it.boundary.reader_key();
+    let opened =
+        it.boundary.cli_json(&["session", "show", answered, "--reader-key", &key.to_string_lossy()]).unwrap();
+    assert!(opened.to_string().contains("123.45"), "the reader does not see the statement: {opened}");
+
+    it.boundary.cli(&["trail", "verify"]).unwrap();
+    let found = Command::new("grep")
+        .args(["-rlE", "123\\.45|MRN-1000017"])
+        .arg(it.boundary.trail())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "", "statement text lies in the trail in the clear");
+}
+
+#[test]
+fn a_killed_gateway_leaves_no_answer_off_the_record() {
+    let mut it = Installation::new(AgentPlace::Separate, false).unwrap();
+    let url = it.boundary.credential(&NURSE).unwrap();
+    // Every statement is on its own line, so each line that comes out is a result that was released.
+    let script = it.home.path().join("load.sql");
+    std::fs::write(&script, "select 1 from clinic.patients where patient_id = 5;\n".repeat(20_000)).unwrap();
+    let answers = it.home.path().join("answers");
+    let mut client = Command::new("psql");
+    client.args(["-X", "-q", "-A", "-t", "-d", &url, "-f"]).arg(&script);
+    client.stdout(std::fs::File::create(&answers).unwrap()).stderr(Stdio::null());
+    let mut client = client.spawn().unwrap();
+    let released = || std::fs::read_to_string(&answers).unwrap().lines().count();
+    while released() < 200 {
+        assert!(client.try_wait().unwrap().is_none(), "the client ended early");
+        std::thread::yield_now();
+    }
+    it.boundary.gateway().kill().unwrap();
+    client.wait().unwrap();
+    it.boundary.restart_gateway().unwrap();
+
+    let sessions = it.boundary.cli_json(&["sessions"]).unwrap();
+    let session =
+        sessions.as_array().unwrap().iter().find(|session| session.to_string().contains("ana")).unwrap();
+    assert_ne!(session["state"], "open", "the session was not closed by recovery");
+    let recorded = session["operations"].as_u64().unwrap();
+    assert!(recorded >= released() as u64, "{} results were released, {recorded} are on record", released());
+    it.boundary.cli(&["trail", "verify"]).unwrap();
+}
+
+#[test]
+fn a_lost_agent_ends_the_statement_with_an_error_on_record() {
+    let mut it = Installation::new(AgentPlace::Separate, false).unwrap();
+    let url = it.boundary.credential(&ENGINEER).unwrap();
+    let mut client = Command::new("psql");
+    client
+        .args(["-X", "-q", "-d", &url, "-c", "select pg_sleep(600)"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let client = client.spawn().unwrap();
+    let sleeping = "select count(*) from pg_stat_activity where query = 'select pg_sleep(600)' and pid <> pg_backend_pid()";
+    while it.cluster.sql(sleeping).unwrap().trim() == "0" {}
+    it.boundary.agent().unwrap().kill().unwrap();
+    // Ends, or the runner's limit ends the test.
+    let output = client.wait_with_output().unwrap();
+    assert!(!output.status.success());
+    let sessions = it.boundary.cli_json(&["sessions"]).unwrap();
+    let id = sessions
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|session| session.to_string().contains("dora"))
+        .unwrap()["session"]
+        .clone();
+    let session = it.boundary.cli_json(&["session", "show", id.as_str().unwrap()]).unwrap();
+    assert!(session.to_string().contains("lost"), "{session}");
+
+    it.boundary.start_agent().unwrap();
+    let mut again = it.psql(&ENGINEER, "select 1").unwrap();
+    while again.rows != "1" {
+        // Until the agent has its link again.
+        again = it.psql(&ENGINEER, "select 1").unwrap();
+    }
+}
+
+#[test]
+fn tls_binds_the_login_to_the_channel() {
+    let it = Installation::new(AgentPlace::Separate, true).unwrap();
+    let url = it.boundary.credential(&NURSE).unwrap();
+    let base = url.split('?').next().unwrap().replace("127.0.0.1", "localhost");
+    let root = it.home.path().join("chaperone/server.crt");
+    let with = |more: &str| psql(&format!("{base}?{more}"), "select count(*) from clinic.clinics");
+    let bound = with(&format!("sslmode=verify-full&sslrootcert={}&channel_binding=require", root.display()));
+    assert_eq!((bound.rows.as_str(), bound.sqlstate), ("8", None), "{}", bound.said);
+    let plain = with("sslmode=disable");
+    assert!(plain.rows.is_empty() && !plain.said.is_empty(), "plain text was accepted: {plain:?}");
+    let stranger = with(&format!("sslmode=verify-full&sslrootcert={}", "/etc/hostname"));
+    assert!(stranger.rows.is_empty(), "{stranger:?}");
+}
