@@ -33,7 +33,6 @@ const BUILD: &[Need] = &[
         packages: &["gcc", "g++", "libc6-dev", "make"],
         is_there: || on_path("cc") && on_path("make"),
     },
-    Need { what: "cmake", packages: &["cmake"], is_there: || on_path("cmake") },
     Need {
         what: "PostgreSQL's server programs",
         packages: &["postgresql"],
