@@ -162,17 +162,17 @@ mod tests {
     fn nothing_overtakes_what_waits() {
         let mut gate = Gate::new();
         gate.pass(1, 1);
-        gate.after(Some(7), 2, 1);
+        gate.after(Some(Seq(7)), 2, 1);
         gate.pass(3, 1);
         gate.uncovered(4, 1);
         gate.pass(5, 1);
         assert_eq!(drain(&mut gate, None), [1]);
-        assert_eq!(drain(&mut gate, Some(6)), []);
-        assert_eq!(drain(&mut gate, Some(7)), [2, 3]);
-        assert_eq!(drain(&mut gate, Some(u64::MAX)), [], "no entry speaks of 4 yet");
-        gate.cover(9);
-        assert_eq!(drain(&mut gate, Some(8)), []);
-        assert_eq!(drain(&mut gate, Some(9)), [4, 5]);
+        assert_eq!(drain(&mut gate, Some(Seq(6))), Vec::<u8>::new());
+        assert_eq!(drain(&mut gate, Some(Seq(7))), [2, 3]);
+        assert_eq!(drain(&mut gate, Some(Seq(u64::MAX))), Vec::<u8>::new(), "no entry speaks of 4 yet");
+        gate.cover(Seq(9));
+        assert_eq!(drain(&mut gate, Some(Seq(8))), Vec::<u8>::new());
+        assert_eq!(drain(&mut gate, Some(Seq(9))), [4, 5]);
         assert_eq!(gate.size(), 0);
     }
 
@@ -180,9 +180,9 @@ mod tests {
     fn a_read_may_go_ahead_and_a_write_may_not() {
         let mut gate = Gate::new();
         gate.after_receipt(Receipt { before_forwarding: None }, 1, 1);
-        gate.after_receipt(Receipt { before_forwarding: Some(0) }, 2, 1);
+        gate.after_receipt(Receipt { before_forwarding: Some(Seq(0)) }, 2, 1);
         gate.after_receipt(Receipt { before_forwarding: None }, 3, 1);
         assert_eq!(drain(&mut gate, None), [1]);
-        assert_eq!(drain(&mut gate, Some(0)), [2, 3]);
+        assert_eq!(drain(&mut gate, Some(Seq(0))), [2, 3]);
     }
 }

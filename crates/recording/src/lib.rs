@@ -1,1 +1,15 @@
-//! (room under construction)
+//! What is written about a session, and what is kept encrypted beside it.
+
+pub mod commit;
+mod gate;
+pub mod keyfile;
+pub mod keys;
+pub mod open;
+mod record;
+mod recorder;
+pub mod seal;
+mod values;
+
+pub use gate::{Cleared, Gate, Receipt, Watermark};
+pub use record::{End, Record, Traffic, Unrecorded};
+pub use recorder::{Digests, LinkFacts, Opening, Recorder, RecorderParts, Subscriber, key_id};

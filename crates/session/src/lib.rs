@@ -1,5 +1,6 @@
 //! The data path. Read [`session`](crate::run) first: it holds every promise in order.
 
+mod meter;
 mod operate;
 mod session;
 

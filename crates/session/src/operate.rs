@@ -184,7 +184,7 @@ fn ask<C: Conversation>(
 ) -> Result<(), Stop> {
     match event {
         Event::Step(step) => ends.out.pass(Out::Step(step), 0),
-        Event::Prepare(request) => match boundary.policies.decide(admission, request.analysis()) {
+        Event::Prepare(request) => match boundary.policies.decide(admission, request.analysis(), boundary.recorder.now()) {
             Decision::Allow(permit) => {
                 let size = request.size();
                 let outgoing = ends.conversation.permitted(request, permit.prepare());
@@ -193,7 +193,7 @@ fn ask<C: Conversation>(
             Decision::Hold(question) => refuse(ends, record, request, &question.denied())?,
             Decision::Refuse(denied) => refuse(ends, record, request, &denied)?,
         },
-        Event::Run(request) => match boundary.policies.decide(admission, request.analysis()) {
+        Event::Run(request) => match boundary.policies.decide(admission, request.analysis(), boundary.recorder.now()) {
             Decision::Allow(permit) => {
                 if let Prepared::As(words) = request.prepared_as()
                     && words != permit.text()
@@ -290,7 +290,6 @@ async fn finish<C: Conversation>(mut ends: Ends<C>, record: &mut Record, stop: S
         Stop::Told(refusal) => (End::Told(refusal.code), Some(refusal)),
         Stop::Unrecorded(unrecorded) => (End::Unrecorded, Some(unrecorded.refusal())),
     };
-    record.traffic(ends.conversation.traffic());
     if let Ok(recorded) = record.close_running(&end) {
         let _durable = tokio::time::timeout(FAREWELL, record.durable(recorded)).await;
         ends.settle(record);

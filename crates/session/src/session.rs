@@ -14,11 +14,12 @@ use std::sync::Arc;
 use chaperone_access::{Claim, Delegation, Refusal, RefusalCode, SessionId, Source, TargetName};
 use chaperone_identity::{Failure, Identity};
 use chaperone_policy::{Admission, Policies};
-use chaperone_recording::{Digests, LinkFacts, Record, Recorder};
-use chaperone_tunnel::{Dial, Dialer, StreamHandle};
+use chaperone_recording::{Digests, End, LinkFacts, Opening as RecordOpening, Record, Recorder};
+use chaperone_tunnel::{ApplicationName, Dial, Dialer, Parameters, StreamHandle};
 use chaperone_wire::{Analyst, CancelKey, Challenger, Company, Fault, Known, Opening, TargetEnd};
 use tokio::sync::watch;
 
+use crate::meter::{Counts, Meter};
 use crate::operate::operate;
 
 /// What the data path is built from. Everything a session may touch is named here.
@@ -33,6 +34,8 @@ pub struct Boundary {
     pub dialer: Arc<dyn Dialer>,
     /// What statements mean at each target, and who wants to know about sessions.
     pub door: Arc<dyn Door>,
+    /// Longest statement text, in bytes.
+    pub statement_bytes_max: usize,
 }
 
 /// What wiring adds to the data path.
@@ -42,6 +45,9 @@ pub trait Door: Send + Sync {
         &self,
         target: &TargetName,
     ) -> chaperone_wire::futures::BoxFuture<Result<Arc<dyn Analyst>, Refusal>>;
+
+    /// Whether a target of that name is configured.
+    fn serves(&self, target: &TargetName) -> bool;
 
     /// A session has a target: from now on it can be listed, cancelled and ended.
     fn opened(&self, session: Opened) -> Notify;
@@ -104,80 +110,97 @@ pub async fn run<O: Opening>(opening: O, boundary: &Boundary, source: Source, li
     };
     let (session, now) = boundary.door.begin();
     let Claim::Scram(said) = &claim;
-    let (asked, application, binding) = (said.target.clone(), said.application.clone(), said.channel_binding);
+    let (application, binding) = (said.application.clone(), said.channel_binding);
     let (principal, proof) = match boundary.identity.authenticate(claim, now).await {
         Ok(known) => known,
-        Err(failure) => return stranger(known, boundary, source, now, failure).await,
+        Err(failure) => return stranger(known, boundary, source, failure).await,
     };
 
     // 2. an admission
-    let admission = match boundary.policies.admit(principal, &asked) {
+    let exists = boundary.door.serves(&principal.credential().target);
+    let admission = match boundary.policies.admit(principal, exists, now) {
         Ok(admission) => admission,
-        Err(denied) => {
-            let refusal = boundary.recorder.admission_refused(session, now, source, &denied).await;
-            return refuse(known, refusal.err().unwrap_or(denied.refusal)).await;
+        Err(denial) => {
+            let recorded = boundary.recorder.admission_refused(session, source, &denial).await;
+            return refuse(known, recorded.err().unwrap_or(denial.refusal)).await;
         }
     };
 
     // 3. the record: no record, no session
-    let record = boundary.recorder.open(session, now, &admission, source, link, binding, application).await;
-    let mut record = match record {
+    let opening = RecordOpening { session, admission: &admission, source, link, binding, application };
+    let mut record = match boundary.recorder.open(opening).await {
         Ok(record) => record,
         Err(refusal) => return refuse(known, refusal).await,
     };
 
     // 4. the target, through the agent; 5. operations
-    let end = carry(known, proof, boundary, &admission, &mut record, source, now).await;
+    let counts = Counts::default();
+    let way = Way { known, proof, counts: counts.clone() };
+    let end = carry(way, boundary, &admission, &mut record, source, now).await;
 
     // 6. the record is sealed, whatever happened
     boundary.door.closed(session);
-    let reason = record.seal(end, boundary.dialer.as_ref()).await;
+    let reason = record.seal(end, counts.traffic(), boundary.dialer.as_ref()).await;
     Ended::Closed(reason)
 }
 
-/// Steps 4 and 5. The way it ended is returned as a fault, which is what the record is sealed with.
-async fn carry<K: Known>(
+/// A known client on its way to the target.
+struct Way<K> {
     known: K,
     proof: [u8; 32],
+    counts: Counts,
+}
+
+/// Steps 4 and 5. The way it ended is what the record is sealed with.
+async fn carry<K: Known>(
+    way: Way<K>,
     boundary: &Boundary,
     admission: &Admission,
     record: &mut Record,
     source: Source,
     at: u64,
-) -> chaperone_recording::End {
-    let session = record.session();
-    let target = admission.target().clone();
+) -> End {
+    let (session, target) = (record.session(), admission.target().clone());
     let analyst = match boundary.door.analyst(&target).await {
         Ok(analyst) => analyst,
-        Err(refusal) => return refused_end(known, refusal).await,
+        Err(refusal) => return refused_end(way.known, refusal).await,
     };
-    let dial = Dial {
-        target: target.clone(),
-        session,
-        application_name: record.application_name(),
-        parameters: known.parameters(),
+    let application = match ApplicationName::new(&record.application_name()) {
+        Ok(application) => application,
+        Err(_) => return refused_end(way.known, Refusal::new(RefusalCode::Internal, "no name for the session")).await,
     };
+    let dial = Dial { target: target.clone(), session, application, parameters: Parameters::default() };
     let dialled = match boundary.dialer.dial(dial).await {
         Ok(dialled) => dialled,
-        Err(error) => return refused_end(known, error.refusal()).await,
+        Err(error) => return refused_end(way.known, error.refusal()).await,
     };
-    let handle = dialled.handle.clone();
-    if let Err(refusal) = record.joined(&dialled).await {
-        return refused_end(known, refusal).await;
+    if let Err(refusal) = record.joined(dialled.handle.clone(), dialled.facts.clone()).await {
+        return refused_end(way.known, refusal).await;
     }
-    let delegation = admission.delegation().clone();
-    let notify = boundary.door.opened(Opened { session, delegation, target: target.clone(), source, handle, at });
-    let company =
-        Company { analyst, digester: Arc::new(Digests::new(&boundary.recorder)), cancel: notify.cancel };
-    let end = TargetEnd { stream: dialled.stream, greeting: dialled.greeting, target };
-    match known.join(proof, end, company).await {
+    let notify = boundary.door.opened(Opened {
+        session,
+        delegation: admission.delegation().clone(),
+        target: target.clone(),
+        source,
+        handle: dialled.handle.clone(),
+        at,
+    });
+    let company = Company {
+        analyst,
+        digester: Arc::new(Digests::new(&boundary.recorder)),
+        statement_bytes_max: boundary.statement_bytes_max,
+        cancel: notify.cancel,
+    };
+    let stream = Box::new(Meter::new(dialled.stream, way.counts));
+    let end = TargetEnd { stream, greeting: dialled.greeting, target };
+    match way.known.join(way.proof, end, company).await {
         Ok(conversation) => operate(conversation, boundary, admission, record, notify.stop).await,
-        Err(fault) => chaperone_recording::End::from_fault(&fault),
+        Err(fault) => End::from_fault(&fault),
     }
 }
 
-async fn refused_end<K: Known>(known: K, refusal: Refusal) -> chaperone_recording::End {
-    let end = chaperone_recording::End::from_fault(&Fault::Target(refusal.clone()));
+async fn refused_end<K: Known>(known: K, refusal: Refusal) -> End {
+    let end = End::from_fault(&Fault::Target(refusal.clone()));
     known.refuse(&refusal).await;
     end
 }
@@ -193,9 +216,8 @@ async fn stranger<K: Known>(
     known: K,
     boundary: &Boundary,
     source: Source,
-    now: u64,
     failure: Failure,
 ) -> Ended {
-    let recorded = boundary.recorder.authentication_failed(now, source, &failure).await;
+    let recorded = boundary.recorder.authentication_failed(source, &failure).await;
     refuse(known, recorded.err().unwrap_or_else(|| failure.refusal())).await
 }

@@ -415,6 +415,24 @@ impl Trail {
         read
     }
 
+    /// Hand every sealed frame (ciphertext) of the log to `take`, in order, from the files.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn scan_frames(&self, mut take: impl FnMut(&[u8])) -> Result<(), TrailError> {
+        let durable = self.shared.durable.load(Ordering::Acquire);
+        let read = read(&self.shared.folder, |class, payload, seq| {
+            if class == segment::FRAME && seq < durable {
+                take(payload);
+            }
+            Ok(())
+        });
+        match read {
+            Err(TrailError::Damaged { seq, .. }) if seq >= durable => Ok(()),
+            other => other,
+        }
+    }
+
     /// Write `gateway.stopped`, sync, and end the writer.
     ///
     /// # Errors

@@ -87,6 +87,8 @@ pub struct Company {
     pub analyst: Arc<dyn Analyst>,
     /// Digests large values.
     pub digester: Arc<dyn Digester>,
+    /// Longest statement text, in bytes.
+    pub statement_bytes_max: usize,
     /// The key that a cancel request for this session must show; made by whoever can find the session by it.
     pub cancel: CancelKey,
 }
@@ -201,18 +203,6 @@ pub trait Conversation: Send {
 
     /// Append the protocol's words for the end of the session to what the client gets.
     fn farewell(&mut self, refusal: &Refusal);
-
-    /// Bytes so far, from the target and to the target.
-    fn traffic(&self) -> Traffic;
-}
-
-/// Bytes on the target's side of a conversation, in the protocol's own encoding, after login.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Read from the target.
-    pub from_target: u64,
-    /// Written to the target.
-    pub to_target: u64,
 }
 
 /// Computes keyed digests of values too large to keep.

@@ -8,4 +8,5 @@ pub mod conversation;
 mod line;
 pub mod login;
 pub mod opening;
+pub mod rows;
 pub mod words;

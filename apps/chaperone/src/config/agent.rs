@@ -14,9 +14,6 @@ use super::gateway::Protocol;
 #[serde(deny_unknown_fields)]
 pub(crate) struct AgentConfig {
     pub(crate) name: AgentName,
-    pub(crate) gateway: Option<String>,
-    #[serde(default = "state")]
-    pub(crate) state: PathBuf,
     pub(crate) targets: BTreeMap<TargetName, Target>,
 }
 
@@ -37,20 +34,15 @@ pub(crate) struct Target {
     pub(crate) key: Option<PathBuf>,
 }
 
-/// How much of the target's TLS is checked; the words are libpq's.
+/// Whether the target is spoken to with TLS; the words are libpq's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum TlsMode {
     Disable,
-    Require,
-    VerifyCa,
     #[default]
     VerifyFull,
 }
 
-fn state() -> PathBuf {
-    PathBuf::from("agent-state")
-}
 fn port() -> u16 {
     5432
 }

@@ -18,7 +18,6 @@ pub(crate) struct GatewayConfig {
     pub(crate) keys: PathBuf,
     pub(crate) postgres: Postgres,
     pub(crate) api: Api,
-    pub(crate) agents: Option<Agents>,
     #[serde(default)]
     pub(crate) policy: Policy,
     pub(crate) recording: Recording,
@@ -27,7 +26,7 @@ pub(crate) struct GatewayConfig {
     #[serde(default)]
     pub(crate) issuer: Issuer,
     pub(crate) targets: BTreeMap<TargetName, Target>,
-    pub(crate) local_agent: Option<PathBuf>,
+    pub(crate) local_agent: PathBuf,
 }
 
 #[derive(Debug, Deserialize)]
@@ -48,14 +47,6 @@ pub(crate) struct Postgres {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Api {
     pub(crate) listen: SocketAddr,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Agents {
-    pub(crate) listen: SocketAddr,
-    #[serde(default)]
-    pub(crate) names: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -82,13 +73,11 @@ pub(crate) struct Recording {
 pub(crate) struct TrailSection {
     #[serde(default = "heartbeat_s")]
     pub(crate) heartbeat_s: u64,
-    #[serde(default = "segment_mib")]
-    pub(crate) segment_mib: u64,
 }
 
 impl Default for TrailSection {
     fn default() -> Self {
-        Self { heartbeat_s: heartbeat_s(), segment_mib: segment_mib() }
+        Self { heartbeat_s: heartbeat_s() }
     }
 }
 
@@ -140,9 +129,6 @@ fn statement_bytes_max() -> usize {
 }
 fn heartbeat_s() -> u64 {
     60
-}
-fn segment_mib() -> u64 {
-    64
 }
 fn catalog_refresh_s() -> u64 {
     60

@@ -11,6 +11,7 @@ use super::names::Undo;
 use super::pieces::{Expect, Reply};
 use crate::codec::backend::{BackendView, TransactionStatus, view};
 use crate::codec::{BackendTag, Frame, Message};
+use crate::words::{Severity, error};
 
 /// The server said something that does not answer what was asked.
 fn out_of_order(what: &str) -> Fault {
@@ -90,7 +91,10 @@ impl Conversation {
 
     fn answer_whole(&mut self, message: Message<BackendTag>) -> Result<(), Fault> {
         let seen = view(&message).map_err(|error| {
-            Fault::Target(Refusal::new(RefusalCode::TargetLost, format!("the target broke the protocol: {error}")))
+            Fault::Target(Refusal::new(
+                RefusalCode::TargetLost,
+                format!("the target broke the protocol: {error}"),
+            ))
         })?;
         let raw = message.raw().clone();
         match seen {
@@ -382,6 +386,7 @@ fn unparsed(analysis: &Analysis) -> bool {
 /// ErrorResponse with a refusal's words.
 pub(super) fn report(refusal: &Refusal, fatal: bool) -> Bytes {
     let mut bytes = BytesMut::new();
-    crate::words::error(refusal, fatal, &mut bytes);
+    let severity = if fatal { Severity::Fatal } else { Severity::Error };
+    error(refusal, severity, &mut bytes);
     bytes.freeze()
 }

@@ -156,8 +156,9 @@ impl Conversation {
                 Ok(Some(Event::Step(Step { bytes: raw, expect: None, ends_copy: true })))
             }
             FrontendView::FunctionCall { .. } => {
-                let refusal = Refusal::new(RefusalCode::Unsupported, "the function-call message is not carried")
-                    .hint("call the function in a SELECT");
+                let refusal =
+                    Refusal::new(RefusalCode::Unsupported, "the function-call message is not carried")
+                        .hint("call the function in a SELECT");
                 Ok(Some(Event::Refused(Request::unread("(function call)", true), refusal)))
             }
             FrontendView::Password(_) => Err(Fault::Client(Refusal::new(
@@ -305,7 +306,8 @@ impl Conversation {
         if self.skipping {
             return Ok(None);
         }
-        let mut reader = BindReader::new(length, u32::try_from(PARAMETER_SEALED_BYTES_MAX).unwrap_or(u32::MAX));
+        let mut reader =
+            BindReader::new(length, u32::try_from(PARAMETER_SEALED_BYTES_MAX).unwrap_or(u32::MAX));
         reader.feed(&bytes.slice(5.min(bytes.len())..));
         self.large_bind = Some(LargeBind {
             reader,

@@ -20,10 +20,11 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use chaperone_access::{Analysis, Refusal, RefusalCode};
 use chaperone_wire::futures::BoxFuture;
-use chaperone_wire::limits::{BACKLOG_BYTES_MAX, STATEMENT_BYTES_MAX};
-use chaperone_wire::{Company, Event, Fault, Interest, Names, Stream, Traffic};
+use chaperone_wire::limits::BACKLOG_BYTES_MAX;
+use chaperone_wire::{Company, Event, Fault, Interest, Known, Names, TargetEnd};
 
 use crate::codec::{Backend, Frame, Frontend, FrontendTag, Limits, encode};
+use crate::opening::{Claimed, Joined};
 use answering::{report, unsettling};
 use asking::{LargeBind, Then};
 use names::Book;
@@ -59,41 +60,33 @@ pub struct Conversation {
     copying_in: bool,
     /// Requests under way that change what later texts mean.
     unsettled: usize,
-    /// Bytes of the login that were in the target's stream before.
-    login_bytes: u64,
 }
 
-/// What [`Conversation::new`] is made of.
-pub struct Ends {
-    /// The client, authenticated and told so up to and including ReadyForQuery.
-    pub client: Box<dyn Stream>,
-    /// What was read of it beyond that.
-    pub client_input: BytesMut,
-    /// The target, logged in.
-    pub target: Box<dyn Stream>,
-    /// The schemas that the client's own startup options name.
-    pub path: Option<Vec<Arc<str>>>,
-    /// The other rooms.
-    pub company: Company,
-    /// Limit for a statement's text in bytes.
-    pub statement_bytes_max: usize,
+impl Known for Claimed {
+    type Conversation = Conversation;
+
+    async fn refuse(self, refusal: &Refusal) {
+        self.dismiss(refusal).await;
+    }
+
+    async fn join(self, proof: [u8; 32], target: TargetEnd, company: Company) -> Result<Conversation, Fault> {
+        let joined = self.welcome(proof, target, company.cancel).await?;
+        Ok(Conversation::new(joined, company))
+    }
 }
 
 impl Conversation {
-    /// Begin.
-    #[must_use]
-    pub fn new(ends: Ends) -> Self {
-        let mut names = ends.company.analyst.fresh_names();
-        if let Some(path) = ends.path {
+    fn new(joined: Joined, company: Company) -> Self {
+        let mut names = company.analyst.fresh_names();
+        if let Some(path) = joined.path {
             names.path = path.into();
         }
-        let limit = ends.statement_bytes_max.min(STATEMENT_BYTES_MAX * 64);
         Self {
-            client: Pipe::new(ends.client, ends.client_input),
-            target: Pipe::new(ends.target, BytesMut::new()),
-            frontend: Frontend::new(Limits::frontend(limit)),
+            client: Pipe::new(joined.client, joined.client_input),
+            target: Pipe::new(joined.target.stream, BytesMut::new()),
+            frontend: Frontend::new(Limits::frontend(company.statement_bytes_max)),
             backend: Backend::new(Limits::backend()),
-            company: ends.company,
+            company,
             book: Book::default(),
             names,
             names_before: None,
@@ -106,7 +99,6 @@ impl Conversation {
             lost_until_sync: false,
             copying_in: false,
             unsettled: 0,
-            login_bytes: 0,
         }
     }
 
@@ -156,7 +148,10 @@ impl Conversation {
                 continue;
             }
             let frame = self.backend.decode(&mut self.target.input).map_err(|error| {
-                Fault::Target(Refusal::new(RefusalCode::TargetLost, format!("the target broke the protocol: {error}")))
+                Fault::Target(Refusal::new(
+                    RefusalCode::TargetLost,
+                    format!("the target broke the protocol: {error}"),
+                ))
             })?;
             if let Some(frame) = frame {
                 self.answer(frame)?;
@@ -243,10 +238,7 @@ impl chaperone_wire::Conversation for Conversation {
         };
         if simple {
             self.book.reading += 1;
-            Step::new(
-                framed(|out| encode::query(FAILING_STATEMENT, out)),
-                Expect::Refused { simple, report },
-            )
+            Step::new(framed(|out| encode::query(FAILING_STATEMENT, out)), Expect::Refused { simple, report })
         } else {
             self.skipping = true;
             Step::new(
@@ -285,13 +277,6 @@ impl chaperone_wire::Conversation for Conversation {
         // In the middle of a message another one cannot be said: the connection's end has to do.
         if self.backend.at_boundary() {
             self.client.push(report(refusal, true));
-        }
-    }
-
-    fn traffic(&self) -> Traffic {
-        Traffic {
-            from_target: self.target.bytes_in.saturating_sub(self.login_bytes),
-            to_target: self.target.bytes_out,
         }
     }
 }

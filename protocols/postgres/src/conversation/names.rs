@@ -86,7 +86,12 @@ impl Book {
         Undo::Statement { name, group, before }
     }
 
-    pub(super) fn bind(&mut self, name: Arc<str>, statement: Statement, parameters: Arc<[Parameter]>) -> Undo {
+    pub(super) fn bind(
+        &mut self,
+        name: Arc<str>,
+        statement: Statement,
+        parameters: Arc<[Parameter]>,
+    ) -> Undo {
         let group = self.reading;
         let before = self.portals.insert(name.clone(), Portal { statement, parameters, group });
         Undo::Portal { name, group, before }

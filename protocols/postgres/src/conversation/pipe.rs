@@ -27,15 +27,10 @@ pub(super) struct Pipe {
     tail: BytesMut,
     waiting: usize,
     unflushed: bool,
-    /// Bytes read so far.
-    pub(super) bytes_in: u64,
-    /// Bytes written so far.
-    pub(super) bytes_out: u64,
 }
 
 impl Pipe {
     pub(super) fn new(stream: Box<dyn Stream>, input: BytesMut) -> Self {
-        let bytes_in = input.len() as u64;
         Self {
             stream,
             input,
@@ -44,8 +39,6 @@ impl Pipe {
             tail: BytesMut::new(),
             waiting: 0,
             unflushed: false,
-            bytes_in,
-            bytes_out: 0,
         }
     }
 
@@ -86,7 +79,6 @@ impl Pipe {
             }
             front.advance(written);
             self.waiting -= written;
-            self.bytes_out += written as u64;
             self.unflushed = true;
             if front.is_empty() {
                 self.queue.pop_front();
@@ -104,7 +96,6 @@ impl Pipe {
         self.input.reserve(self.read_bytes);
         let room = self.input.capacity() - self.input.len();
         let read = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
-        self.bytes_in += read as u64;
         self.read_bytes = if read >= room {
             (self.read_bytes * 2).min(READ_BYTES_MAX)
         } else if read < self.read_bytes / 4 {

@@ -1,0 +1,178 @@
+//! One file a verb. Standard output is data only; everything else goes to standard error.
+
+mod completions;
+mod config;
+mod credential;
+mod gateway;
+mod init;
+mod reader;
+mod session;
+mod sessions;
+mod targets;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::config::ConfigError;
+
+/// The recorded boundary between tool hosts and protected health data.
+///
+/// Begin with `chaperone init DIR`, look at the files it writes, check them with `chaperone config check DIR`, and start
+/// `chaperone gateway --config DIR/gateway.toml`.
+#[derive(Debug, Parser)]
+#[command(name = "chaperone", version, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// The gateway's configuration, for verbs that ask a gateway on this machine.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Installation {
+    /// The gateway's configuration file
+    #[arg(long, value_name = "FILE", default_value = "gateway.toml", env = "CHAPERONE_CONFIG")]
+    pub(crate) config: PathBuf,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Write commented starter files: gateway.toml, agent.toml, a policy folder and a reader's key
+    Init(init::Init),
+    /// Check configuration and policies without starting anything
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Run the gateway
+    Gateway(gateway::Gateway),
+    /// Print a connection string for a subject (administrator of a development installation)
+    Credential(credential::Credential),
+    /// Make the key pair of somebody who may read recorded statements
+    #[command(subcommand)]
+    Reader(reader::Reader),
+    /// List targets and the agents that serve them
+    Targets(targets::Targets),
+    /// List sessions, newest first
+    Sessions(sessions::Sessions),
+    /// Show one session
+    #[command(subcommand)]
+    Session(session::Session),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+}
+
+/// Why a verb did not do what was asked.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Something was asked for that cannot be done so.
+    #[error("{0}")]
+    Usage(String),
+    /// Reading or writing failed.
+    #[error("{what}: {why}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// The system's reason.
+        why: std::io::Error,
+    },
+    /// Something needed for it does not work.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Failure {
+    /// 2 for what the user has to change, 1 for everything else.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Usage(_) => 2,
+            Self::Io { .. } | Self::Failed(_) => 1,
+        }
+    }
+
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |why| Self::Io { what, why }
+    }
+
+    pub(crate) fn failed(why: impl std::fmt::Display) -> Self {
+        Self::Failed(why.to_string())
+    }
+}
+
+/// Carry out a verb.
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    match arguments.verb {
+        Verb::Init(verb) => verb.run(),
+        Verb::Config(verb) => verb.run(),
+        Verb::Gateway(verb) => verb.run(),
+        Verb::Credential(verb) => verb.run(),
+        Verb::Reader(verb) => verb.run(),
+        Verb::Targets(verb) => verb.run(),
+        Verb::Sessions(verb) => verb.run(),
+        Verb::Session(verb) => verb.run(),
+        Verb::Completions(verb) => verb.run(),
+    }
+}
+
+/// Data, on standard output. A reader that has gone away (`| head`) ends the program quietly.
+pub(crate) fn say(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(Failure::io("cannot write to standard output")),
+    }
+}
+
+/// A JSON value, on standard output.
+pub(crate) fn say_json<T: Serialize>(value: &T) -> Result<(), Failure> {
+    say(&serde_json::to_string_pretty(value).map_err(Failure::failed)?)
+}
+
+/// A remark, on standard error.
+pub(crate) fn remark(text: &str) {
+    // Nobody is left to be told where standard error is closed.
+    drop(writeln!(std::io::stderr(), "{text}"));
+}
+
+/// A failure, on standard error.
+pub(crate) fn complain(failure: &Failure) {
+    remark(&format!("error: {failure}"));
+}
+
+/// A table for people.
+pub(crate) fn table(head: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
+    let mut table = comfy_table::Table::new();
+    table.set_header(head.to_vec());
+    for row in rows {
+        table.add_row(row);
+    }
+    say(&table.to_string())
+}
+
+/// A time for people: UTC, to the second.
+pub(crate) fn clock(micros: u64) -> String {
+    let nanos = i128::from(micros) * 1000;
+    let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
+    time::OffsetDateTime::from_unix_timestamp_nanos(nanos)
+        .ok()
+        .and_then(|at| at.format(format).ok())
+        .unwrap_or_else(|| micros.to_string())
+}
+
+/// The asynchronous runtime of verbs that only ask.
+pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::io("cannot start the runtime"))?
+        .block_on(future)
+}

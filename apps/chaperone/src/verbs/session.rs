@@ -1,0 +1,137 @@
+//! `chaperone session show ID`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chaperone_access::SessionId;
+use chaperone_api::{ReadGrant, ReadRequest, SessionDetail};
+use clap::Subcommand;
+use serde_json::Value;
+
+use super::sessions::who;
+use super::{Failure, Installation, block_on, clock, say, say_json};
+use crate::wiring::ask::Ask;
+use crate::wiring::installation::{Opener, reader_key};
+
+/// `chaperone session`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Session {
+    /// Show a session and its operations; with a reader's key also the statements' text
+    Show(Show),
+}
+
+/// `chaperone session show`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    #[command(flatten)]
+    installation: Installation,
+    /// Which session
+    session: SessionId,
+    /// Private key file of a reader: statements and parameters are opened with it, here, after the gateway has
+    /// recorded that they are read
+    #[arg(long, value_name = "FILE")]
+    reader_key: Option<PathBuf>,
+}
+
+impl Session {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Show(show) => show.run(),
+        }
+    }
+}
+
+impl Show {
+    fn run(self) -> Result<ExitCode, Failure> {
+        let ask = Ask::new(&self.installation.config)?;
+        let mut detail: SessionDetail = block_on(ask.get(&format!("/sessions/{}", self.session)))?;
+        if let Some(file) = &self.reader_key {
+            let key = reader_key(file)?;
+            let request = ReadRequest { reader: key.public_text() };
+            let path = format!("/sessions/{}/read", self.session);
+            let grant: ReadGrant = block_on(ask.post(&path, &request))?;
+            let opener = Opener::new(&key, self.session, &grant.wrapped_key)?;
+            for entry in &mut detail.entries {
+                open(entry, &grant, &opener)?;
+            }
+        }
+        if self.installation.json {
+            say_json(&detail)?;
+        } else {
+            say(&human(&detail))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Put the opened texts beside the references to them, as `statement.text` and `parameters.values`.
+fn open(entry: &mut Value, grant: &ReadGrant, opener: &Opener) -> Result<(), Failure> {
+    let plain = |reference: &Value| -> Result<Option<Vec<u8>>, Failure> {
+        let Some(hash) = reference.pointer("/object").and_then(Value::as_str) else { return Ok(None) };
+        let Some(object) = grant.objects.get(hash) else { return Ok(None) };
+        let frame = STANDARD.decode(object).map_err(Failure::failed)?;
+        opener.open(&frame).map(Some)
+    };
+    if let Some(statement) = entry.get_mut("statement")
+        && let Some(text) = plain(statement)?
+        && let Some(fields) = statement.as_object_mut()
+    {
+        fields.insert("text".to_owned(), Value::String(String::from_utf8_lossy(&text).into_owned()));
+    }
+    if let Some(parameters) = entry.get_mut("parameters")
+        && let Some(sealed) = parameters.get("sealed").cloned()
+        && let Some(values) = plain(&sealed)?
+        && let Some(fields) = parameters.as_object_mut()
+    {
+        fields.insert("values".to_owned(), serde_json::from_slice(&values).map_err(Failure::failed)?);
+    }
+    Ok(())
+}
+
+fn human(detail: &SessionDetail) -> String {
+    let summary = &detail.summary;
+    let mut out = format!(
+        "session {}\nwho     {}\ntarget  {}\nopened  {}\nstate   {}\n",
+        summary.session,
+        who(&summary.delegation),
+        summary.target,
+        clock(summary.opened_at),
+        summary.state
+    );
+    for entry in &detail.entries {
+        let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
+        let number = |name: &str| entry.get(name).and_then(Value::as_u64);
+        let at = number("at").map(clock).unwrap_or_default();
+        let seq = number("seq").unwrap_or_default();
+        let operation = number("operation").map(|n| format!(" #{n}")).unwrap_or_default();
+        let mut line = format!("\n{seq:>8}  {at}  {}{operation}", text("kind"));
+        for name in ["tag", "status", "sqlstate", "reason", "code"] {
+            if !text(name).is_empty() {
+                line.push_str(&format!("  {}", text(name)));
+            }
+        }
+        for name in ["rows", "bytes", "duration_us"] {
+            if let Some(value) = number(name) {
+                line.push_str(&format!("  {name}={value}"));
+            }
+        }
+        if let Some(touches) = entry.get("touches").and_then(Value::as_array) {
+            for touch in touches {
+                let verbs = touch.get("verbs").and_then(Value::as_array).into_iter().flatten();
+                let verbs: Vec<&str> = verbs.filter_map(Value::as_str).collect();
+                let relation = touch.get("relation").and_then(Value::as_str).unwrap_or_default();
+                line.push_str(&format!("  {}({relation})", verbs.join("+")));
+            }
+        }
+        out.push_str(&line);
+        if let Some(statement) = entry.pointer("/statement/text").and_then(Value::as_str) {
+            out.push_str(&format!("\n          {}", statement.replace('\n', "\n          ")));
+        }
+        if let Some(values) = entry.pointer("/parameters/values") {
+            out.push_str(&format!("\n          with {values}"));
+        }
+    }
+    out
+}

@@ -1,0 +1,65 @@
+//! `chaperone sessions`.
+
+use std::process::ExitCode;
+
+use chaperone_api::{LiveSession, SessionView};
+
+use super::{Failure, Installation, block_on, clock, say_json, table};
+use crate::wiring::ask::Ask;
+
+/// `chaperone sessions`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sessions {
+    #[command(flatten)]
+    installation: Installation,
+    /// Only those that are open, as the gateway sees them now
+    #[arg(long)]
+    live: bool,
+    /// At most so many
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
+}
+
+impl Sessions {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        let ask = Ask::new(&self.installation.config)?;
+        if self.live {
+            let sessions: Vec<LiveSession> = block_on(ask.get("/sessions/live"))?;
+            if self.installation.json {
+                say_json(&sessions)?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            let rows = sessions
+                .into_iter()
+                .map(|s| {
+                    vec![s.session.to_string(), clock(s.opened_at), s.subject, s.target.to_string(), s.source]
+                })
+                .collect();
+            table(&["session", "opened", "who", "target", "from"], rows)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let sessions: Vec<SessionView> = block_on(ask.get(&format!("/sessions?limit={}", self.limit)))?;
+        if self.installation.json {
+            say_json(&sessions)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let rows = sessions
+            .into_iter()
+            .map(|s| {
+                let who = who(&s.delegation);
+                let counts = [s.operations, s.refused, s.rows].map(|count| count.to_string());
+                let [operations, refused, rows] = counts;
+                vec![s.session.to_string(), clock(s.opened_at), who, s.target, s.state, operations, refused, rows]
+            })
+            .collect();
+        table(&["session", "opened", "who", "target", "state", "operations", "refused", "rows"], rows)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Subject and client of a recorded delegation.
+pub(crate) fn who(delegation: &serde_json::Value) -> String {
+    let text = |pointer: &str| delegation.pointer(pointer).and_then(serde_json::Value::as_str);
+    let subject = format!("{}/{}", text("/subject/issuer").unwrap_or("?"), text("/subject/sub").unwrap_or("?"));
+    text("/client").map_or(subject.clone(), |client| format!("{subject} via {client}"))
+}

@@ -1,0 +1,36 @@
+//! `chaperone targets`.
+
+use std::process::ExitCode;
+
+use chaperone_api::TargetView;
+
+use super::{Failure, Installation, block_on, say_json, table};
+use crate::wiring::ask::Ask;
+
+/// `chaperone targets`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Targets {
+    #[command(flatten)]
+    installation: Installation,
+}
+
+impl Targets {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        let ask = Ask::new(&self.installation.config)?;
+        let targets: Vec<TargetView> = block_on(ask.get("/targets"))?;
+        if self.installation.json {
+            say_json(&targets)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let rows = targets
+            .into_iter()
+            .map(|target| {
+                let relations = target.relations.map_or_else(|| "not read yet".to_owned(), |n| n.to_string());
+                let agents = if target.agents.is_empty() { "none".to_owned() } else { target.agents.join(", ") };
+                vec![target.name.to_string(), target.protocol, agents, relations]
+            })
+            .collect();
+        table(&["target", "protocol", "agents", "relations"], rows)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,220 @@
+//! Understanding at each target: its catalog, read through the agent with the target's own role, and what was analysed
+//! against it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use chaperone_access::{
+    Analysis, Effect, Member, Refusal, RefusalCode, SessionEffect, SessionId, TargetName, Verbs,
+};
+use chaperone_recording::Recorder;
+use chaperone_scope::{Analyser, Catalog, QUERIES};
+use chaperone_tunnel::{ApplicationName, Dial, Dialer, Parameters};
+use chaperone_wire::futures::BoxFuture;
+use chaperone_wire::{Analyst, Names};
+use lru::LruCache;
+use tokio::sync::{Mutex as AsyncMutex, oneshot};
+
+use crate::wiring::installation::{now_us, random};
+
+/// Analyses kept per target.
+const KEPT_MAX: usize = 4096;
+/// Texts above this are not kept: they are loads of data, which do not come again.
+const KEPT_TEXT_BYTES_MAX: usize = 16 * 1024;
+
+/// The analysts of all targets.
+pub(crate) struct Analysts {
+    targets: BTreeMap<TargetName, Arc<AtTarget>>,
+}
+
+struct AtTarget {
+    name: TargetName,
+    refresh: Duration,
+    analyser: Arc<Analyser>,
+    dialer: Arc<dyn Dialer>,
+    recorder: Arc<Recorder>,
+    /// One load at a time.
+    loading: AsyncMutex<()>,
+    state: Mutex<State>,
+}
+
+struct State {
+    catalog: Option<Arc<Catalog>>,
+    read_at: Option<Instant>,
+    stale: bool,
+    kept: LruCache<(Arc<str>, Names), Arc<Analysis>>,
+}
+
+fn hold(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Analysts {
+    pub(crate) fn new(
+        targets: impl Iterator<Item = (TargetName, Duration)>,
+        dialer: &Arc<dyn Dialer>,
+        recorder: &Arc<Recorder>,
+    ) -> std::io::Result<Self> {
+        let analyser = Arc::new(Analyser::start()?);
+        let targets = targets
+            .map(|(name, refresh)| {
+                let state = Mutex::new(State {
+                    catalog: None,
+                    read_at: None,
+                    stale: false,
+                    kept: LruCache::new(NonZeroUsize::new(KEPT_MAX).unwrap_or(NonZeroUsize::MIN)),
+                });
+                let at = AtTarget {
+                    name: name.clone(),
+                    refresh,
+                    analyser: analyser.clone(),
+                    dialer: dialer.clone(),
+                    recorder: recorder.clone(),
+                    loading: AsyncMutex::new(()),
+                    state,
+                };
+                (name, Arc::new(at))
+            })
+            .collect();
+        Ok(Self { targets })
+    }
+
+    /// Whether there is such a target.
+    pub(crate) fn serves(&self, target: &TargetName) -> bool {
+        self.targets.contains_key(target)
+    }
+
+    /// The catalogs that have been read: digest and number of relations.
+    pub(crate) fn catalogs(&self) -> HashMap<TargetName, ([u8; 32], usize)> {
+        let read = self.targets.iter().filter_map(|(name, at)| {
+            let catalog = hold(&at.state).catalog.clone()?;
+            Some((name.clone(), (catalog.digest(), catalog.len())))
+        });
+        read.collect()
+    }
+
+    /// The analyst of a target, with a catalog that is not too old.
+    pub(crate) async fn of(&self, target: &TargetName) -> Result<Arc<dyn Analyst>, Refusal> {
+        let at = self.targets.get(target).cloned().ok_or_else(|| {
+            Refusal::new(RefusalCode::UndefinedTarget, format!("target `{target}` is not configured"))
+        })?;
+        at.fresh().await?;
+        Ok(Arc::new(Session(at)))
+    }
+}
+
+impl AtTarget {
+    fn is_fresh(&self) -> bool {
+        let state = hold(&self.state);
+        !state.stale && state.read_at.is_some_and(|at| at.elapsed() < self.refresh)
+    }
+
+    /// Read the catalog again if it is stale; what is there stays in force until then.
+    async fn fresh(&self) -> Result<Arc<Catalog>, Refusal> {
+        if !self.is_fresh() {
+            let _turn = self.loading.lock().await;
+            if !self.is_fresh() {
+                self.load().await?;
+            }
+        }
+        hold(&self.state)
+            .catalog
+            .clone()
+            .ok_or_else(|| Refusal::new(RefusalCode::Internal, "the target has no catalog"))
+    }
+
+    async fn load(&self) -> Result<(), Refusal> {
+        // What changes while it is read makes it stale again.
+        hold(&self.state).stale = false;
+        let session = SessionId::from_parts(now_us() / 1000, random());
+        let application = ApplicationName::new(&format!("cp:{session}:catalog"))
+            .map_err(|_| Refusal::new(RefusalCode::Internal, "no name for the session"))?;
+        let dial = Dial { target: self.name.clone(), session, application, parameters: Parameters::default() };
+        let dialled = self.dialer.dial(dial).await.map_err(|error| error.refusal())?;
+        let handle = dialled.handle.clone();
+        let rows = chaperone_postgres::rows::ask(Box::new(dialled.stream), &QUERIES).await;
+        drop(self.dialer.tally(&handle).await);
+        drop(self.dialer.acknowledge(&handle).await);
+        let version = hold(&self.state).catalog.as_ref().map_or(1, |catalog| catalog.version + 1);
+        let catalog = Catalog::build(version, &rows?)
+            .map_err(|error| Refusal::new(RefusalCode::TargetUnavailable, error.to_string()))?;
+        let relations = catalog.len() as u64;
+        self.recorder.catalog_loaded(&self.name, catalog.digest(), relations).await?;
+        let mut state = hold(&self.state);
+        let same = state.catalog.as_ref().is_some_and(|known| known.digest() == catalog.digest());
+        if !same {
+            state.kept.clear();
+            state.catalog = Some(Arc::new(catalog));
+        }
+        state.read_at = Some(Instant::now());
+        Ok(())
+    }
+
+    async fn analyse(&self, text: Arc<str>, names: Names) -> Arc<Analysis> {
+        let known = hold(&self.state).catalog.clone();
+        // A catalog that cannot be read again stays in force: names that are new are unknown until it can.
+        let catalog = match (self.fresh().await, known) {
+            (Ok(catalog), _) => catalog,
+            (Err(_), Some(catalog)) => catalog,
+            (Err(refusal), None) => return unavailable(text, refusal),
+        };
+        let (done, analysed) = oneshot::channel();
+        let submitted = self.analyser.submit(text.clone(), names.path.clone(), catalog.clone(), move |analysis| {
+            // A session that has gone does not wait for it.
+            drop(done.send(analysis));
+        });
+        let busy = || Refusal::new(RefusalCode::Busy, "too many new statements wait to be understood").hint("try again");
+        if !submitted {
+            return unavailable(text, busy());
+        }
+        let Ok(analysis) = analysed.await else { return unavailable(text, busy()) };
+        let mut state = hold(&self.state);
+        let current = state.catalog.as_ref().is_some_and(|now| now.version == catalog.version);
+        if current && text.len() <= KEPT_TEXT_BYTES_MAX {
+            state.kept.put((text, names), analysis.clone());
+        }
+        analysis
+    }
+}
+
+/// An analysis that nobody may run.
+fn unavailable(text: Arc<str>, refusal: Refusal) -> Arc<Analysis> {
+    let member = Member {
+        tag: "(not understood)",
+        span: 0..text.len(),
+        template: [0; 32],
+        touches: Vec::new(),
+        whole: Verbs::NONE,
+        effect: Effect::MayWrite,
+        session: SessionEffect::None,
+    };
+    let confined = Err(refusal.clone());
+    Arc::new(Analysis { text, members: vec![member], confined, forbidden: Some(refusal), catalog_version: 0 })
+}
+
+struct Session(Arc<AtTarget>);
+
+impl Analyst for Session {
+    fn cached(&self, text: &str, names: &Names) -> Option<Arc<Analysis>> {
+        if text.len() > KEPT_TEXT_BYTES_MAX || !self.0.is_fresh() {
+            return None;
+        }
+        hold(&self.0.state).kept.get(&(Arc::from(text), names.clone())).cloned()
+    }
+
+    fn analyse(&self, text: Arc<str>, names: Names) -> BoxFuture<Arc<Analysis>> {
+        let at = self.0.clone();
+        Box::pin(async move { at.analyse(text, names).await })
+    }
+
+    fn fresh_names(&self) -> Names {
+        let path = hold(&self.0.state).catalog.as_ref().map(|catalog| catalog.path());
+        Names { path: path.unwrap_or_default(), temporary: Arc::from([]) }
+    }
+
+    fn catalog_changed(&self) {
+        hold(&self.0.state).stale = true;
+    }
+}

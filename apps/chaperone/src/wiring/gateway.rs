@@ -1,0 +1,264 @@
+//! The gateway, from its configuration to its stop.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chaperone_access::AgentName;
+use chaperone_identity::{Identity, NoRevocations};
+use chaperone_policy::Policies;
+use chaperone_postgres::opening::ListenerOptions;
+use chaperone_recording::{Recorder, RecorderParts, key_id};
+use chaperone_session::Boundary;
+use chaperone_store::KeyFiles;
+use chaperone_trail::{
+    AgentEnrolled, Body, Digest, GatewayHeartbeat, GatewayStarted, KeyCreated, Options, PolicyLoaded, Trail,
+};
+use chaperone_tunnel::{AgentKey, Dialer, InProcess};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::agent::AgentConfig;
+use crate::config::gateway::{GatewayConfig, Protocol};
+use crate::config::{self, beside};
+use crate::verbs::Failure;
+use crate::wiring::analyst::Analysts;
+use crate::wiring::api::{self, Managed};
+use crate::wiring::door::Sessions;
+use crate::wiring::installation::{Keys, readers};
+use crate::wiring::listener::Listener;
+use crate::wiring::metrics::Counters;
+use crate::wiring::policies;
+use crate::wiring::targets::Declared;
+
+/// How long open sessions may take to end when the gateway stops.
+const DRAIN: Duration = Duration::from_secs(10);
+const MINUTE_S: u64 = 60;
+
+/// Run until SIGTERM or SIGINT.
+pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
+    let text = config::read_text(path)?;
+    let config: GatewayConfig = config::load(path)?;
+    check_listeners(&config)?;
+    let policies = match policies::load(&config, &beside(path, &config.policy.folder))? {
+        Ok((set, warnings)) => {
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+            set
+        }
+        Err(errors) => return Err(Failure::Usage(policies::lines(&errors))),
+    };
+    let readers = readers(&config.recording.readers)?;
+    let keys = Keys::open(&beside(path, &config.keys))?;
+    let data = beside(path, &config.data);
+    let (trail, recovered) = Trail::open(Options::new(data.join("trail"))).map_err(Failure::failed)?;
+    if !recovered.open.is_empty() {
+        tracing::warn!(sessions = recovered.open.len(), "the last run did not end well; its sessions were closed as lost");
+    }
+    let table = KeyFiles::open(&data.join("keytable")).map_err(Failure::io("cannot open the key table"))?;
+    let counters = Arc::new(Counters::default());
+    let agent_public = keys.local_agent.public();
+    let recorder = Arc::new(Recorder::new(RecorderParts {
+        trail: trail.clone(),
+        keys: Arc::new(table),
+        readers,
+        commitment: Arc::new(keys.commitment),
+        installation: config.name.clone(),
+        subscriber: counters.clone(),
+    }));
+    let (policy, count) = (policies.digest(), policies.len());
+    let (dialer, agent) = local_agent(path, &config, keys.local_agent)?;
+    let started = Started { text: &text, made: &keys.made, policy, count, agent: &agent, public: &agent_public };
+    record_start(&recorder, &config, &started, &dialer).await?;
+
+    let refresh = config.targets.iter().map(|(name, target)| (name.clone(), Duration::from_secs(target.catalog_refresh_s)));
+    let analysts = Arc::new(Analysts::new(refresh, &dialer, &recorder).map_err(Failure::io("cannot start the analyser"))?);
+    let sessions = Arc::new(Sessions::new(analysts.clone(), dialer.clone(), config.postgres.sessions_max));
+    let identity = Arc::new(Identity::new(keys.credentials, Arc::new(NoRevocations)));
+    let boundary = Arc::new(Boundary {
+        identity: identity.clone(),
+        policies: Arc::new(Policies::new(policies)),
+        recorder: recorder.clone(),
+        dialer: dialer.clone(),
+        door: sessions.clone(),
+        statement_bytes_max: config.postgres.statement_bytes_max,
+    });
+    let managed = Arc::new(Managed {
+        recorder: recorder.clone(),
+        sessions: sessions.clone(),
+        analysts,
+        dialer: dialer.clone(),
+        counters: counters.clone(),
+        admin_token: keys.admin_token,
+        installation: config.name.clone(),
+        targets: config.targets.iter().map(|(name, target)| (name.clone(), spoken(target.protocol))).collect(),
+    });
+    let options = listener_options(path, &config)?;
+    let listener = Arc::new(Listener { boundary, sessions: sessions.clone(), options, counters });
+    serve(&config, listener, managed, &recorder, &identity, &sessions).await?;
+    tokio::task::spawn_blocking(move || trail.close("asked to stop")).await.map_err(Failure::failed)?.map_err(Failure::failed)
+}
+
+fn spoken(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Postgres => "postgres",
+    }
+}
+
+/// What `config check` and the start both refuse.
+pub(crate) fn check_listeners(config: &GatewayConfig) -> Result<(), Failure> {
+    let usage = |text: &str| Err(Failure::Usage(text.to_owned()));
+    if !config.api.listen.ip().is_loopback() {
+        return usage("`api.listen` has to be a loopback address: the API is plain HTTP");
+    }
+    let loopback = config.postgres.listen.ip().is_loopback();
+    match (&config.postgres.certificate, &config.postgres.key) {
+        (None, None) if !(config.postgres.plain_loopback && loopback) => usage(
+            "the PostgreSQL listener has no certificate (hint: set `postgres.certificate` and `postgres.key`, \
+             or `plain_loopback = true` with a loopback address)",
+        ),
+        (Some(_), None) | (None, Some(_)) => usage("`postgres.certificate` and `postgres.key` belong together"),
+        (Some(_), Some(_)) | (None, None) => Ok(()),
+    }
+}
+
+/// The listener's TLS, checked.
+pub(crate) fn listener_options(path: &Path, config: &GatewayConfig) -> Result<ListenerOptions, Failure> {
+    let tls = match (&config.postgres.certificate, &config.postgres.key) {
+        (Some(certificate), Some(key)) => {
+            let read = |file: &Path| {
+                let file = beside(path, file);
+                std::fs::read(&file).map_err(Failure::io(format!("cannot read `{}`", file.display())))
+            };
+            let (chain, key) = (read(certificate)?, read(key)?);
+            Some(chaperone_postgres::certificate::listener_certificate(&chain, &key).map_err(Failure::failed)?)
+        }
+        (Some(_), None) | (None, Some(_)) | (None, None) => None,
+    };
+    Ok(ListenerOptions {
+        tls,
+        plain_loopback: config.postgres.plain_loopback,
+        statement_bytes_max: config.postgres.statement_bytes_max,
+    })
+}
+
+/// The agent inside this process.
+fn local_agent(path: &Path, config: &GatewayConfig, key: AgentKey) -> Result<(Arc<dyn Dialer>, AgentName), Failure> {
+    let file = beside(path, &config.local_agent);
+    let agent: AgentConfig = config::load(&file)?;
+    let name = agent.name.clone();
+    let declared = Arc::new(Declared::new(agent, &file)?);
+    Ok((Arc::new(InProcess::new(name.clone(), declared, key)), name))
+}
+
+struct Started<'a> {
+    text: &'a str,
+    made: &'a [&'static str],
+    policy: [u8; 32],
+    count: usize,
+    agent: &'a AgentName,
+    public: &'a [u8],
+}
+
+/// The first entries of a run: nothing is served before they are durable.
+async fn record_start(
+    recorder: &Recorder,
+    config: &GatewayConfig,
+    started: &Started<'_>,
+    dialer: &Arc<dyn Dialer>,
+) -> Result<(), Failure> {
+    let mut bodies = vec![Body::GatewayStarted(GatewayStarted {
+        configuration: Digest::of(started.text.as_bytes()),
+        heartbeat_s: config.trail.heartbeat_s,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })];
+    for name in started.made {
+        let purpose = name.trim_end_matches(".key").replace('.', " ");
+        bodies.push(Body::KeyCreated(KeyCreated { key: (*name).to_owned(), purpose }));
+    }
+    bodies.push(Body::AgentEnrolled(AgentEnrolled {
+        agent: started.agent.to_string(),
+        by: "gateway configuration".to_owned(),
+        key: key_id(started.public),
+        public_key: hex::encode(started.public),
+        targets: dialer.targets().iter().map(ToString::to_string).collect(),
+    }));
+    bodies.push(Body::PolicyLoaded(PolicyLoaded { count: started.count as u64, policy: Digest(started.policy) }));
+    for body in bodies {
+        recorder.note(body).await.map_err(Failure::failed)?;
+    }
+    Ok(())
+}
+
+async fn serve(
+    config: &GatewayConfig,
+    listener: Arc<Listener>,
+    managed: Arc<Managed>,
+    recorder: &Arc<Recorder>,
+    identity: &Arc<Identity>,
+    sessions: &Arc<Sessions>,
+) -> Result<(), Failure> {
+    let bind = |address| async move {
+        TcpListener::bind(address).await.map_err(Failure::io(format!("cannot listen on {address}")))
+    };
+    let clients = bind(config.postgres.listen).await?;
+    let api_listener = bind(config.api.listen).await?;
+    let (stop, stopped) = watch::channel(false);
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io("cannot wait for SIGTERM"))?;
+    let served = tokio::spawn(listener.serve(clients, stopped.clone()));
+    let mut api_stop = stopped.clone();
+    let api = tokio::spawn(async move {
+        let server = axum::serve(api_listener, api::router(managed));
+        server.with_graceful_shutdown(async move { drop(api_stop.wait_for(|stop| *stop).await) }).await
+    });
+    let beat = tokio::spawn(heartbeat(recorder.clone(), identity.clone(), sessions.clone(), config.trail.heartbeat_s));
+    tracing::info!(postgres = %config.postgres.listen, api = %config.api.listen, "gateway is up");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    tracing::info!("stopping");
+    stop.send_replace(true);
+    beat.abort();
+    sessions.stop_all();
+    let drained = async {
+        while sessions.count() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!(sessions = sessions.count(), "some sessions did not end in time");
+    }
+    drop(served.await);
+    drop(api.await);
+    Ok(())
+}
+
+/// An entry at a fixed interval, so that silence is visible; and the failures that were only counted.
+async fn heartbeat(recorder: Arc<Recorder>, identity: Arc<Identity>, sessions: Arc<Sessions>, interval_s: u64) {
+    let mut due = tokio::time::interval(Duration::from_secs(interval_s.max(1)));
+    let mut minute = tokio::time::interval(Duration::from_secs(MINUTE_S));
+    loop {
+        let written = tokio::select! {
+            _ = due.tick() => {
+                let trail = recorder.trail().metrics();
+                let body = Body::GatewayHeartbeat(GatewayHeartbeat {
+                    agents: Vec::new(),
+                    durable: trail.durable,
+                    interval_s,
+                    sessions: sessions.count() as u64,
+                });
+                recorder.note(body).await.map(drop)
+            }
+            _ = minute.tick() => {
+                let counts = identity.counted_failures(recorder.now());
+                recorder.authentication_failures(counts, MINUTE_S).await
+            }
+        };
+        if let Err(refusal) = written {
+            tracing::error!(%refusal, "a heartbeat could not be recorded");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! An installation's files: keys, tokens, readers.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use chaperone_access::SessionId;
+use chaperone_identity::{RootKey, RootKeys};
+use chaperone_recording::commit::CommitmentKey;
+use chaperone_recording::keyfile;
+use chaperone_recording::keys::{KeyId, Reader, ReaderPrivate, ReaderPublic, WrappedKey};
+use chaperone_tunnel::AgentKey;
+use serde::{Deserialize, Serialize};
+
+use crate::verbs::Failure;
+
+/// The administrator's token for the API.
+pub(crate) const ADMIN_TOKEN_FILE: &str = "admin.token";
+/// The key that credentials are made with.
+pub(crate) const CREDENTIAL_KEY_FILE: &str = "credential.key";
+const COMMITMENT_KEY_FILE: &str = "commitment.key";
+const LOG_KEY_FILE: &str = "log.key";
+const LOCAL_AGENT_KEY_FILE: &str = "local-agent.key";
+
+/// Microseconds since the Unix epoch.
+pub(crate) fn now_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+    u64::try_from(since).unwrap_or(u64::MAX)
+}
+
+/// Bytes of the system's generator. Without one nothing may start, so there is no way to go on.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    while aws_lc_rs::rand::fill(&mut bytes).is_err() {
+        std::thread::yield_now();
+    }
+    bytes
+}
+
+/// All keys of a gateway, made at its first start.
+pub(crate) struct Keys {
+    pub(crate) credentials: RootKeys,
+    pub(crate) commitment: CommitmentKey,
+    pub(crate) log_seed: [u8; 32],
+    pub(crate) local_agent: AgentKey,
+    pub(crate) admin_token: String,
+    /// Names of those that did not exist before.
+    pub(crate) made: Vec<&'static str>,
+}
+
+fn load_or_make(
+    folder: &Path,
+    name: &'static str,
+    made: &mut Vec<&'static str>,
+    fresh: impl FnOnce() -> Result<Vec<u8>, Failure>,
+) -> Result<zeroize::Zeroizing<Vec<u8>>, Failure> {
+    let path = folder.join(name);
+    if !path.exists() {
+        keyfile::create(&path, &fresh()?).map_err(Failure::failed)?;
+        made.push(name);
+    }
+    keyfile::load(&path).map_err(Failure::failed)
+}
+
+fn thirty_two(bytes: &[u8], name: &str) -> Result<[u8; 32], Failure> {
+    bytes.try_into().map_err(|_| {
+        Failure::Usage(format!("key file `{name}` does not have 32 bytes (hint: restore it from its backup)"))
+    })
+}
+
+impl Keys {
+    /// Load them, making those that do not exist.
+    pub(crate) fn open(folder: &Path) -> Result<Self, Failure> {
+        std::fs::create_dir_all(folder).map_err(Failure::io(format!("cannot make `{}`", folder.display())))?;
+        let mut made = Vec::new();
+        let fresh = || Ok(random::<32>().to_vec());
+        let credential = load_or_make(folder, CREDENTIAL_KEY_FILE, &mut made, fresh)?;
+        let commitment = load_or_make(folder, COMMITMENT_KEY_FILE, &mut made, fresh)?;
+        let log = load_or_make(folder, LOG_KEY_FILE, &mut made, fresh)?;
+        let agent = load_or_make(folder, LOCAL_AGENT_KEY_FILE, &mut made, || {
+            Ok(AgentKey::generate().map_err(Failure::failed)?.pkcs8().to_vec())
+        })?;
+        let token = load_or_make(folder, ADMIN_TOKEN_FILE, &mut made, || {
+            Ok(format!("cpa1.{}", URL_SAFE_NO_PAD.encode(random::<32>())).into_bytes())
+        })?;
+        let root = RootKey::new(1, thirty_two(&credential, CREDENTIAL_KEY_FILE)?);
+        Ok(Self {
+            credentials: RootKeys::new(root, Vec::new()),
+            commitment: CommitmentKey::new(1, &thirty_two(&commitment, COMMITMENT_KEY_FILE)?),
+            log_seed: thirty_two(&log, LOG_KEY_FILE)?,
+            local_agent: AgentKey::from_pkcs8(&agent).map_err(Failure::failed)?,
+            admin_token: String::from_utf8_lossy(&token).trim().to_owned(),
+            made,
+        })
+    }
+}
+
+/// The keys that credentials are made with, for the verb that makes them.
+pub(crate) fn credential_keys(folder: &Path) -> Result<RootKeys, Failure> {
+    let bytes = keyfile::load(&folder.join(CREDENTIAL_KEY_FILE)).map_err(Failure::failed)?;
+    Ok(RootKeys::new(RootKey::new(1, thirty_two(&bytes, CREDENTIAL_KEY_FILE)?), Vec::new()))
+}
+
+/// Readers by their public texts. A reader's name is its public key.
+pub(crate) fn readers(texts: &[String]) -> Result<Vec<Reader>, Failure> {
+    if texts.is_empty() {
+        return Err(Failure::Usage(
+            "`recording.readers` names nobody: what is recorded could never be read \
+             (hint: `chaperone reader create FILE` makes a key and prints its public part)"
+                .to_owned(),
+        ));
+    }
+    texts
+        .iter()
+        .map(|text| {
+            let key = ReaderPublic::parse(text).map_err(Failure::failed)?;
+            Ok(Reader { id: text.clone(), epoch: 1, key })
+        })
+        .collect()
+}
+
+/// A reader's private key.
+pub(crate) struct ReaderFile {
+    private: ReaderPrivate,
+    public: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReaderText {
+    public: String,
+    private: String,
+}
+
+/// Make a reader's key file; its public text.
+pub(crate) fn make_reader(path: &Path) -> Result<String, Failure> {
+    let (public, private) = chaperone_recording::keys::ReaderKey::generate();
+    let public = public.to_string();
+    let text = ReaderText { public: public.clone(), private: private.to_text().to_string() };
+    let bytes = zeroize::Zeroizing::new(serde_json::to_vec(&text).map_err(Failure::failed)?);
+    keyfile::create(path, &bytes).map_err(Failure::failed)?;
+    Ok(public)
+}
+
+/// Load a reader's key file.
+pub(crate) fn reader_key(path: &Path) -> Result<ReaderFile, Failure> {
+    let bytes = keyfile::load(path).map_err(Failure::failed)?;
+    let text: ReaderText = serde_json::from_slice(&bytes).map_err(Failure::failed)?;
+    let private = ReaderPrivate::parse(&text.private).map_err(Failure::failed)?;
+    Ok(ReaderFile { private, public: text.public })
+}
+
+impl ReaderFile {
+    /// The public text.
+    pub(crate) fn public_text(&self) -> String {
+        self.public.clone()
+    }
+}
+
+/// A wrapped key as the API hands it out.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct WrappedText {
+    pub(crate) installation: String,
+    pub(crate) key: String,
+    pub(crate) epoch: u32,
+    pub(crate) bytes: String,
+}
+
+/// Opens one session's objects.
+pub(crate) struct Opener<'a> {
+    key: &'a ReaderFile,
+    session: SessionId,
+    installation: String,
+    wrapped: WrappedKey,
+}
+
+impl<'a> Opener<'a> {
+    pub(crate) fn new(key: &'a ReaderFile, session: SessionId, wrapped: &str) -> Result<Self, Failure> {
+        let text: WrappedText = serde_json::from_str(wrapped).map_err(Failure::failed)?;
+        let id = STANDARD.decode(&text.key).ok().and_then(|id| <[u8; 16]>::try_from(id).ok());
+        let id = id.ok_or_else(|| Failure::Failed("the gateway sent no usable key".to_owned()))?;
+        let wrapped = WrappedKey {
+            reader: key.public.clone(),
+            key: KeyId::from_bytes(id),
+            epoch: text.epoch,
+            bytes: STANDARD.decode(&text.bytes).map_err(Failure::failed)?,
+        };
+        Ok(Self { key, session, installation: text.installation, wrapped })
+    }
+
+    /// Open one ciphertext.
+    pub(crate) fn open(&self, frame: &[u8]) -> Result<Vec<u8>, Failure> {
+        let opened = chaperone_recording::open::open(
+            &self.key.private,
+            &self.installation,
+            self.session,
+            &self.wrapped,
+            frame,
+        );
+        opened.map(|(_, plain)| plain.to_vec()).map_err(Failure::failed)
+    }
+}

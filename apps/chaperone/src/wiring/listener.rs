@@ -1,0 +1,68 @@
+//! The PostgreSQL listener: accepts, bounds and hands over to the data path.
+
+use std::sync::Arc;
+
+use chaperone_access::Source;
+use chaperone_postgres::opening::{First, ListenerOptions, accept};
+use chaperone_recording::LinkFacts;
+use chaperone_session::{Boundary, run};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use crate::wiring::door::Sessions;
+use crate::wiring::metrics::Counters;
+
+/// Everything that a connection needs.
+pub(crate) struct Listener {
+    pub(crate) boundary: Arc<Boundary>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) options: ListenerOptions,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Listener {
+    /// Accept until told to stop.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+        let places = Arc::new(Semaphore::new(self.sessions.max()));
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of descriptors, most likely: give the open sessions time to end.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            // A stranger beyond the bound is not served at all: reading him would cost what the bound is there for.
+            let Ok(place) = places.clone().try_acquire_owned() else { continue };
+            let this = self.clone();
+            tokio::spawn(async move {
+                this.connection(stream, Source::Ip(peer.ip())).await;
+                drop(place);
+            });
+        }
+    }
+
+    async fn connection(&self, stream: TcpStream, source: Source) {
+        self.counters.session();
+        if stream.set_nodelay(true).is_err() {
+            return;
+        }
+        match accept(Box::new(stream), source, &self.options).await {
+            Ok(First::Session(arrival)) => {
+                let ended = run(arrival, &self.boundary, source, LinkFacts::default()).await;
+                tracing::info!(%source, ?ended, "session ended");
+            }
+            Ok(First::Cancel { pid, key }) => {
+                self.sessions.cancel(u32::from_ne_bytes(pid.to_ne_bytes()), &key).await;
+            }
+            Ok(First::Nothing) => {}
+            Err(fault) => tracing::info!(%source, %fault, "a connection was refused before its claim"),
+        }
+    }
+}

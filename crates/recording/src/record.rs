@@ -1,0 +1,461 @@
+//! One session's record, from its opening to its seal. The data path tells it what happens; it decides nothing.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use chaperone_access::{Analysis, Delegation, Effect, Refusal, RefusalCode, SessionId, TargetName};
+use chaperone_policy::{Decided, Denied, Permit};
+use chaperone_trail::{
+    Arm, Body, Decision, Digest, Draft, ObjectRef, OperationIntent, OperationOutcome, OperationProgress,
+    OperationRefused, ParameterRef, Parameters, Position, Seq, Status, Touched, TrailError, Urgency,
+};
+use chaperone_wire::{Ending, Fault, Parameter};
+
+use crate::gate::{Receipt, Watermark};
+use crate::recorder::Recorder;
+use crate::seal::{ObjectKind, SealedFrame, SessionSealer};
+
+/// Statements whose sealed text is remembered in a session, so that a repeated one is not sealed again.
+const SEALED_STATEMENTS_MAX: usize = 128;
+
+/// The record could not be written: nothing may pass.
+#[derive(Debug)]
+pub struct Unrecorded(pub(crate) TrailError);
+
+impl std::fmt::Display for Unrecorded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the record cannot be written: {}", self.0)
+    }
+}
+
+impl std::error::Error for Unrecorded {}
+
+impl Unrecorded {
+    /// What the client is told.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        Refusal::new(RefusalCode::RecordUnavailable, "the record cannot be written, so nothing passes")
+            .hint("tell whoever runs the gateway; its /health says why")
+    }
+}
+
+impl From<TrailError> for Unrecorded {
+    fn from(error: TrailError) -> Self {
+        Self(error)
+    }
+}
+
+/// Bytes between the gateway and the agent, after login.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// From the target.
+    pub from_target: u64,
+    /// To the target.
+    pub to_target: u64,
+}
+
+/// Why a session ended.
+#[derive(Debug)]
+pub enum End {
+    /// The client said good-bye.
+    Left,
+    /// The client's connection ended.
+    ClientGone,
+    /// The client broke the protocol or a limit.
+    ClientBroke(RefusalCode),
+    /// The target, its agent or the way there.
+    Target(RefusalCode),
+    /// Told to: expiry, an administrator, the gateway stopping.
+    Told(RefusalCode),
+    /// The record could not be written.
+    Unrecorded,
+}
+
+impl End {
+    /// From what ended the conversation.
+    #[must_use]
+    pub fn from_fault(fault: &Fault) -> Self {
+        match fault {
+            Fault::ClientGone => Self::ClientGone,
+            Fault::Client(refusal) => Self::ClientBroke(refusal.code),
+            Fault::Target(refusal) => Self::Target(refusal.code),
+        }
+    }
+
+    /// The word in the record.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Left => "client_left",
+            Self::ClientGone => "client_gone",
+            Self::ClientBroke(_) => "client_fault",
+            Self::Target(RefusalCode::TargetUnavailable) => "target_unavailable",
+            Self::Target(_) => "target_lost",
+            Self::Told(RefusalCode::AuthenticationFailed) => "credential_expired",
+            Self::Told(RefusalCode::ShuttingDown) => "gateway_stopping",
+            Self::Told(_) => "ended_by_administrator",
+            Self::Unrecorded => "record_unavailable",
+        }
+    }
+
+    /// What becomes of operations that were under way.
+    fn status(&self) -> Status {
+        match self {
+            Self::Left | Self::ClientGone | Self::ClientBroke(_) => Status::ClientGone,
+            Self::Told(_) => Status::Cancelled,
+            Self::Target(_) | Self::Unrecorded => Status::Lost,
+        }
+    }
+}
+
+/// An operation whose intent is written and whose outcome is not.
+struct Running {
+    number: u64,
+    intent: Seq,
+    started: Instant,
+    rows: u64,
+    bytes: u64,
+    /// Bytes that no entry speaks of yet.
+    uncovered: u64,
+    progresses: u32,
+}
+
+/// What an object is in the trail, for statements that come again.
+struct Sealed {
+    analysis: Arc<Analysis>,
+    reference: ObjectRef,
+}
+
+/// One open session's record.
+pub struct Record {
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) session: SessionId,
+    pub(crate) delegation: Arc<Delegation>,
+    pub(crate) target: TargetName,
+    pub(crate) opened: Instant,
+    sealer: SessionSealer,
+    sealed: VecDeque<Sealed>,
+    running: VecDeque<Running>,
+    next: u64,
+    pub(crate) operations: u64,
+    pub(crate) refusals: u64,
+    pub(crate) rows: u64,
+    pub(crate) traffic: Traffic,
+    pub(crate) stream: Option<chaperone_tunnel::StreamHandle>,
+    last: Seq,
+}
+
+impl Record {
+    pub(crate) fn new(
+        recorder: Arc<Recorder>,
+        session: SessionId,
+        delegation: Arc<Delegation>,
+        target: TargetName,
+        sealer: SessionSealer,
+        opened: Seq,
+    ) -> Self {
+        Self {
+            recorder,
+            session,
+            delegation,
+            target,
+            opened: Instant::now(),
+            sealer,
+            sealed: VecDeque::new(),
+            running: VecDeque::new(),
+            next: 1,
+            operations: 0,
+            refusals: 0,
+            rows: 0,
+            traffic: Traffic::default(),
+            stream: None,
+            last: opened,
+        }
+    }
+
+    /// Which session.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// How far the record is durable.
+    #[must_use]
+    pub fn watermark(&self) -> Watermark {
+        Watermark(self.recorder.trail.durable())
+    }
+
+    /// Ready when the entry is durable.
+    pub fn poll_durable(&self, entry: Seq, cx: &mut Context<'_>) -> Poll<Result<(), Unrecorded>> {
+        self.recorder.trail.poll_durable(entry, cx).map_err(Unrecorded)
+    }
+
+    /// Wait until the entry is durable.
+    ///
+    /// # Errors
+    /// The trail cannot be written any more.
+    pub async fn durable(&self, entry: Seq) -> Result<(), Unrecorded> {
+        self.recorder.trail.wait_durable(entry).await.map_err(Unrecorded)
+    }
+
+    /// Write the intents of a permitted request. What is returned orders it behind them.
+    ///
+    /// # Errors
+    /// The trail does not take entries.
+    pub fn intend(
+        &mut self,
+        permit: Permit,
+        parameters: &[Parameter],
+    ) -> Result<(Receipt, Option<Arc<str>>), Unrecorded> {
+        let analysis = permit.analysis().clone();
+        let mut frames = Vec::new();
+        let statement = self.seal_statement(&analysis, &mut frames)?;
+        let values = self.seal_parameters(parameters, &mut frames)?;
+        let decided = permit.decided();
+        let may_write = analysis.members.iter().any(|member| member.effect == Effect::MayWrite);
+        // A read's intent may travel in the batch of its outcome; anything else is waited for, so it is written now.
+        let urgency = if may_write { Urgency::Now } else { Urgency::Lazy };
+        let count = analysis.members.len() as u64;
+        let mut last = self.last;
+        for (place, member) in (1..).zip(&analysis.members) {
+            let mut touches: Vec<Touched> = member.touches.iter().map(Touched::from).collect();
+            touches.sort();
+            let body = Body::OperationIntent(OperationIntent {
+                decision: decision(Arm::Allow, decided, &self.recorder.catalog_digest(&self.target)),
+                effect: member.effect,
+                operation: self.next,
+                parameters: values.clone(),
+                position: (count > 1).then_some(Position { count, place }),
+                rewritten: permit.text().is_some(),
+                session: self.session.to_string(),
+                statement: statement.clone(),
+                tag: member.tag.to_owned(),
+                template: Digest(member.template),
+                touches,
+                whole: member.whole.iter().collect(),
+            });
+            let draft = Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
+            let intent = self.recorder.trail.append(draft, &frames_of(&frames), urgency)?;
+            frames.clear();
+            self.running.push_back(Running {
+                number: self.next,
+                intent,
+                started: Instant::now(),
+                rows: 0,
+                bytes: 0,
+                uncovered: 0,
+                progresses: 0,
+            });
+            self.next += 1;
+            self.operations += 1;
+            self.recorder.count_allowed();
+            last = intent;
+        }
+        self.last = last;
+        Ok((Receipt { before_forwarding: may_write.then_some(last) }, permit.into_text()))
+    }
+
+    fn seal_statement(
+        &mut self,
+        analysis: &Arc<Analysis>,
+        frames: &mut Vec<SealedFrame>,
+    ) -> Result<Option<ObjectRef>, Unrecorded> {
+        if analysis.text.is_empty() {
+            return Ok(None);
+        }
+        if let Some(known) = self.sealed.iter().find(|known| Arc::ptr_eq(&known.analysis, analysis)) {
+            return Ok(Some(known.reference.clone()));
+        }
+        let frame = self.sealer.seal(ObjectKind::Statement, analysis.text.as_bytes()).map_err(sealing)?;
+        let reference = ObjectRef { bytes: analysis.text.len() as u64, object: Digest(frame.sha256) };
+        frames.push(frame);
+        if self.sealed.len() >= SEALED_STATEMENTS_MAX {
+            self.sealed.pop_front();
+        }
+        self.sealed.push_back(Sealed { analysis: analysis.clone(), reference: reference.clone() });
+        Ok(Some(reference))
+    }
+
+    fn seal_parameters(
+        &mut self,
+        parameters: &[Parameter],
+        frames: &mut Vec<SealedFrame>,
+    ) -> Result<Option<Parameters>, Unrecorded> {
+        if parameters.is_empty() {
+            return Ok(None);
+        }
+        let mut large = Vec::new();
+        for (place, parameter) in (1..).zip(parameters) {
+            match parameter {
+                Parameter::Digest { length, digest, .. } => {
+                    large.push(ParameterRef { digest: Digest(*digest), length: *length, place });
+                }
+                Parameter::Null | Parameter::Whole { .. } => {}
+            }
+        }
+        let plain = crate::values::encode(parameters);
+        let frame = self.sealer.seal(ObjectKind::Parameters, &plain).map_err(sealing)?;
+        let sealed = ObjectRef { bytes: plain.len() as u64, object: Digest(frame.sha256) };
+        frames.push(frame);
+        Ok(Some(Parameters { count: parameters.len() as u64, large, sealed: Some(sealed) }))
+    }
+
+    /// Write that a request was refused.
+    ///
+    /// # Errors
+    /// The trail does not take entries.
+    pub fn refused(
+        &mut self,
+        analysis: &Arc<Analysis>,
+        parameters: &[Parameter],
+        denied: &Denied,
+    ) -> Result<(), Unrecorded> {
+        let mut frames = Vec::new();
+        let statement = self.seal_statement(analysis, &mut frames)?;
+        let parameters = self.seal_parameters(parameters, &mut frames)?;
+        let member = analysis.members.get(denied.member).or_else(|| analysis.members.first());
+        let mut touches: Vec<Touched> =
+            analysis.members.iter().flat_map(|member| &member.touches).map(Touched::from).collect();
+        touches.sort();
+        touches.dedup();
+        let arm = if denied.refusal.code == RefusalCode::ApprovalRequired { Arm::Hold } else { Arm::Refuse };
+        let body = Body::OperationRefused(OperationRefused {
+            code: denied.refusal.code,
+            decision: decision(arm, &denied.decided, &self.recorder.catalog_digest(&self.target)),
+            operation: self.next,
+            parameters,
+            session: self.session.to_string(),
+            statement,
+            tag: member.map_or("", |member| member.tag).to_owned(),
+            template: Digest(member.map_or([0; 32], |member| member.template)),
+            touches,
+        });
+        let draft = Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
+        self.last = self.recorder.trail.append(draft, &frames_of(&frames), Urgency::Now)?;
+        self.next += 1;
+        self.refusals += 1;
+        self.recorder.count_refused(denied.refusal.code);
+        Ok(())
+    }
+
+    /// The intent that a header of the running operation waits for.
+    #[must_use]
+    pub fn head_intent(&self) -> Option<Seq> {
+        self.running.front().map(|running| running.intent)
+    }
+
+    /// Data of the running operation has come.
+    pub fn body(&mut self, rows: u64, bytes: u64) {
+        if let Some(running) = self.running.front_mut() {
+            running.rows += rows;
+            running.bytes += bytes;
+            running.uncovered += bytes;
+        }
+    }
+
+    /// Bytes that no entry speaks of yet.
+    #[must_use]
+    pub fn uncovered_bytes(&self) -> u64 {
+        self.running.front().map_or(0, |running| running.uncovered)
+    }
+
+    /// How often the running operation's progress was written for want of an end.
+    #[must_use]
+    pub fn trickle(&self) -> u32 {
+        self.running.front().map_or(0, |running| running.progresses)
+    }
+
+    /// Write how far the running operation has come, so that its rows may leave.
+    ///
+    /// # Errors
+    /// The trail does not take entries.
+    pub fn progress(&mut self) -> Result<Seq, Unrecorded> {
+        let Some(running) = self.running.front_mut() else { return Ok(self.last) };
+        let body = Body::OperationProgress(OperationProgress {
+            bytes: running.bytes,
+            operation: running.number,
+            rows: running.rows,
+            session: self.session.to_string(),
+        });
+        let draft = Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
+        self.last = self.recorder.trail.append(draft, &[], Urgency::Now)?;
+        running.uncovered = 0;
+        running.progresses += 1;
+        Ok(self.last)
+    }
+
+    /// Write how the oldest running operation ended.
+    ///
+    /// # Errors
+    /// The trail does not take entries.
+    pub fn outcome(&mut self, ending: &Ending, bytes: u64) -> Result<Seq, Unrecorded> {
+        let Some(mut running) = self.running.pop_front() else { return Ok(self.last) };
+        running.bytes += bytes;
+        let (status, sqlstate, rows) = match ending {
+            Ending::Done { rows } => (Status::Ok, None, rows.unwrap_or(running.rows)),
+            Ending::Suspended => (Status::Suspended, None, running.rows),
+            Ending::Failed { code } if code == b"57014" => (Status::Cancelled, Some(*code), running.rows),
+            Ending::Failed { code } => (Status::Failed, Some(*code), running.rows),
+            Ending::NotRun => (Status::NotRun, None, 0),
+        };
+        running.rows = rows;
+        self.write_outcome(&running, status, sqlstate)
+    }
+
+    fn write_outcome(
+        &mut self,
+        running: &Running,
+        status: Status,
+        sqlstate: Option<[u8; 5]>,
+    ) -> Result<Seq, Unrecorded> {
+        let body = Body::OperationOutcome(OperationOutcome {
+            bytes: running.bytes,
+            duration_us: u64::try_from(running.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            operation: running.number,
+            rows: running.rows,
+            session: self.session.to_string(),
+            sqlstate: sqlstate.map(|code| String::from_utf8_lossy(&code).into_owned()),
+            status,
+        });
+        let draft = Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
+        self.last = self.recorder.trail.append(draft, &[], Urgency::Now)?;
+        self.rows += running.rows;
+        Ok(self.last)
+    }
+
+    /// The bytes that went over the target's stream.
+    pub fn traffic(&mut self, traffic: Traffic) {
+        self.traffic = traffic;
+    }
+
+    /// Write an outcome for everything that is still running.
+    ///
+    /// # Errors
+    /// The trail does not take entries.
+    pub fn close_running(&mut self, end: &End) -> Result<Seq, Unrecorded> {
+        while let Some(running) = self.running.pop_front() {
+            self.write_outcome(&running, end.status(), None)?;
+        }
+        Ok(self.last)
+    }
+}
+
+fn sealing(error: crate::seal::SealError) -> Unrecorded {
+    Unrecorded(TrailError::sealing(error))
+}
+
+fn frames_of(frames: &[SealedFrame]) -> Vec<&[u8]> {
+    frames.iter().map(|frame| frame.bytes.as_slice()).collect()
+}
+
+pub(crate) fn decision(arm: Arm, decided: &Decided, catalog: &Option<Digest>) -> Decision {
+    Decision {
+        arm,
+        catalog: *catalog,
+        policies: decided.policies.to_vec(),
+        policy: Digest(decided.set_digest),
+        unrestricted: decided.unrestricted,
+    }
+}

@@ -1,0 +1,83 @@
+//! Asking a logged-in target something ourselves: one query, text rows. For catalogs, not for clients' data.
+
+use bytes::BytesMut;
+use chaperone_access::{Refusal, RefusalCode};
+use chaperone_wire::Stream;
+
+use crate::codec::backend::{BackendView, view};
+use crate::codec::{Backend, Limits, encode};
+use crate::line::Line;
+
+/// Most bytes of cells that one query may return.
+const RESULT_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// One result: rows of text cells, `None` for NULL.
+pub type Rows = Vec<Vec<Option<String>>>;
+
+fn lost(what: impl std::fmt::Display) -> Refusal {
+    Refusal::new(RefusalCode::TargetUnavailable, format!("the target cannot be asked for its catalog: {what}"))
+        .hint("ask whoever runs the agent to look at its log")
+}
+
+/// Run queries one after the other.
+///
+/// # Errors
+/// The target refuses one, breaks the protocol, or answers with more than a bound.
+pub async fn ask(stream: Box<dyn Stream>, queries: &[&str]) -> Result<Vec<Rows>, Refusal> {
+    let mut line = Line::new(stream);
+    let mut decoder = Backend::new(Limits::backend().whole_bytes_max(1024 * 1024));
+    let mut results = Vec::with_capacity(queries.len());
+    let mut bytes = 0_usize;
+    for query in queries {
+        let mut out = BytesMut::new();
+        encode::query(query, &mut out);
+        line.send(&out).await.map_err(|_| lost("it went away"))?;
+        let (mut rows, mut failed): (Rows, _) = (Vec::new(), None);
+        loop {
+            let message = line.message(&mut decoder).await.map_err(|_| lost("it went away"))?;
+            match view(&message).map_err(lost)? {
+                BackendView::DataRow(row) => {
+                    bytes += message.body().len();
+                    if bytes > RESULT_BYTES_MAX {
+                        return Err(lost("its catalog is too large"));
+                    }
+                    let cells: Result<Vec<_>, _> = row
+                        .iter()
+                        .map(|cell| cell.map(|cell| cell.map(|text| String::from_utf8_lossy(text).into_owned())))
+                        .collect();
+                    rows.push(cells.map_err(lost)?);
+                }
+                BackendView::Error(report) => {
+                    failed = Some(lost(String::from_utf8_lossy(report.message())));
+                }
+                BackendView::ReadyForQuery(_) => break,
+                BackendView::RowDescription(_)
+                | BackendView::CommandComplete(_)
+                | BackendView::Notice(_)
+                | BackendView::ParameterStatus { .. } => {}
+                BackendView::Authentication(_)
+                | BackendView::BackendKeyData(_)
+                | BackendView::BindComplete
+                | BackendView::CloseComplete
+                | BackendView::CopyBothResponse(_)
+                | BackendView::CopyData(_)
+                | BackendView::CopyDone
+                | BackendView::CopyInResponse(_)
+                | BackendView::CopyOutResponse(_)
+                | BackendView::EmptyQuery
+                | BackendView::FunctionCallResponse(_)
+                | BackendView::NegotiateProtocolVersion { .. }
+                | BackendView::NoData
+                | BackendView::Notification(_)
+                | BackendView::ParameterDescription(_)
+                | BackendView::ParseComplete
+                | BackendView::PortalSuspended => return Err(lost("it answered something else")),
+            }
+        }
+        match failed {
+            Some(refusal) => return Err(refusal),
+            None => results.push(rows),
+        }
+    }
+    Ok(results)
+}
