@@ -311,7 +311,6 @@ impl Files<'_> {
              [api]\nlisten = \"127.0.0.1:{}\"\n\n\
              {agents}\
              [recording]\nreaders = [\"{reader}\"]\n\n\
-             [trail]\nsegment_mib = 16\n\n\
              [targets.{TARGET}]\nprotocol = \"postgres\"\n",
             self.postgres_port, self.api_port
         )

@@ -81,6 +81,9 @@ drivers! {
     jdbc_notices_nothing: "jdbc", Separate;
     tokio_postgres_and_sqlx_notice_nothing: "rust", Separate;
     psycopg_notices_nothing_in_process: "psycopg", InProcess;
+    asyncpg_notices_nothing_in_process: "asyncpg", InProcess;
+    node_postgres_notices_nothing_in_process: "node-postgres", InProcess;
+    jdbc_notices_nothing_in_process: "jdbc", InProcess;
     tokio_postgres_and_sqlx_notice_nothing_in_process: "rust", InProcess;
 }
 
@@ -122,7 +125,8 @@ fn psql_notices_nothing() {
     let home = private_folder("test").unwrap();
     let cluster = Cluster::start(&home.path().join("postgres"), Fsync::Off, None).unwrap();
     let boundary =
-        Boundary::start(&home.path().join("chaperone"), &cluster, Layout::new(AgentPlace::Separate)).unwrap();
+        Boundary::start(&home.path().join("chaperone"), &cluster, Layout::new(AgentPlace::InProcess))
+            .unwrap();
     let script = home.path().join("script.sql");
     std::fs::write(&script, PSQL).unwrap();
     let directly = psql(&cluster.login_url().unwrap(), &script).unwrap();
@@ -142,7 +146,8 @@ fn pg_dump_of_an_unrestricted_scope_is_the_same() {
     let home = private_folder("test").unwrap();
     let cluster = Cluster::start(&home.path().join("postgres"), Fsync::Off, None).unwrap();
     let boundary =
-        Boundary::start(&home.path().join("chaperone"), &cluster, Layout::new(AgentPlace::Separate)).unwrap();
+        Boundary::start(&home.path().join("chaperone"), &cluster, Layout::new(AgentPlace::InProcess))
+            .unwrap();
     let dump = |url: &str| capture(Command::new("pg_dump").args(["-d", url])).unwrap();
     let directly = dump(&cluster.login_url().unwrap());
     assert!(directly.len() > 10_000_000, "the dump has only {} bytes", directly.len());

@@ -1,0 +1,139 @@
+// Checks a trail with Go's own transparency-log packages and nothing of ours: the signed note with
+// golang.org/x/mod/sumdb/note, hashes and proofs with golang.org/x/mod/sumdb/tlog.
+//
+//	foreign-check FOLDER VERIFIER-KEY
+package main
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+type store []tlog.Hash
+
+func (s *store) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	for i, index := range indexes {
+		if index >= int64(len(*s)) {
+			return nil, fmt.Errorf("hash %d is not there", index)
+		}
+		out[i] = (*s)[index]
+	}
+	return out, nil
+}
+
+func fail(format string, args ...interface{}) {
+	fmt.Fprintf(os.Stderr, format+"\n", args...)
+	os.Exit(1)
+}
+
+func bundle(folder string, number, width int64) []byte {
+	path := fmt.Sprintf("%03d", number%1000)
+	for rest := number / 1000; rest > 0; rest /= 1000 {
+		path = fmt.Sprintf("x%03d/%s", rest%1000, path)
+	}
+	path = filepath.Join(folder, "tile", "entries", path)
+	if width < 256 {
+		path = filepath.Join(path+".p", strconv.FormatInt(width, 10))
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		fail("bundle %d: %v", number, err)
+	}
+	return data
+}
+
+func main() {
+	if len(os.Args) != 3 {
+		fail("usage: foreign-check FOLDER VERIFIER-KEY")
+	}
+	folder := os.Args[1]
+	verifier, err := note.NewVerifier(os.Args[2])
+	if err != nil {
+		fail("verifier key: %v", err)
+	}
+	raw, err := os.ReadFile(filepath.Join(folder, "checkpoint"))
+	if err != nil {
+		fail("checkpoint: %v", err)
+	}
+	opened, err := note.Open(raw, note.VerifierList(verifier))
+	if err != nil {
+		fail("checkpoint: %v", err)
+	}
+	// tlog.ParseTree knows only the header of Go's own database, so the body is read here.
+	lines := strings.Split(opened.Text, "\n")
+	if len(lines) < 4 || lines[0] != verifier.Name() {
+		fail("checkpoint: not of %s", verifier.Name())
+	}
+	size, err := strconv.ParseInt(lines[1], 10, 64)
+	if err != nil {
+		fail("checkpoint size: %v", err)
+	}
+	root, err := base64.StdEncoding.DecodeString(lines[2])
+	if err != nil || len(root) != tlog.HashSize {
+		fail("checkpoint root: %v", err)
+	}
+
+	var hashes store
+	var leaves []tlog.Hash
+	for n := int64(0); n < size; {
+		width := size - n
+		if width > 256 {
+			width = 256
+		}
+		data := bundle(folder, n/256, width)
+		for i := int64(0); i < width; i++ {
+			if len(data) < 2 || len(data) < 2+int(binary.BigEndian.Uint16(data)) {
+				fail("entry %d: the bundle is too short", n)
+			}
+			length := int(binary.BigEndian.Uint16(data))
+			stored, err := tlog.StoredHashes(n, data[2:2+length], &hashes)
+			if err != nil {
+				fail("entry %d: %v", n, err)
+			}
+			hashes = append(hashes, stored...)
+			leaves = append(leaves, tlog.RecordHash(data[2:2+length]))
+			data = data[2+length:]
+			n++
+		}
+		if len(data) != 0 {
+			fail("bundle before %d: %d bytes too many", n, len(data))
+		}
+	}
+	computed, err := tlog.TreeHash(size, &hashes)
+	if err != nil {
+		fail("tree: %v", err)
+	}
+	if string(computed[:]) != string(root) {
+		fail("the entries give root %v, signed is %s", computed, lines[2])
+	}
+	middle := size / 2
+	inclusion, err := tlog.ProveRecord(size, middle, &hashes)
+	if err != nil {
+		fail("inclusion: %v", err)
+	}
+	if err := tlog.CheckRecord(inclusion, size, computed, middle, leaves[middle]); err != nil {
+		fail("inclusion: %v", err)
+	}
+	older := size/2 + 1
+	before, err := tlog.TreeHash(older, &hashes)
+	if err != nil {
+		fail("older tree: %v", err)
+	}
+	consistency, err := tlog.ProveTree(size, older, &hashes)
+	if err != nil {
+		fail("consistency: %v", err)
+	}
+	if err := tlog.CheckTree(consistency, size, computed, older, before); err != nil {
+		fail("consistency: %v", err)
+	}
+	fmt.Printf("%s: %d entries, root %s, inclusion and consistency hold\n", verifier.Name(), size, lines[2])
+}
