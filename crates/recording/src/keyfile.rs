@@ -24,7 +24,9 @@ pub enum KeyFileError {
         source: io::Error,
     },
     /// Others than the owner may use the file.
-    #[error("key file `{path}` has mode {mode:04o}; hint: `chmod 600` it, and rotate the key if others could read it")]
+    #[error(
+        "key file `{path}` has mode {mode:04o}; hint: `chmod 600` it, and rotate the key if others could read it"
+    )]
     Mode {
         /// Where.
         path: PathBuf,
@@ -32,7 +34,9 @@ pub enum KeyFileError {
         mode: u32,
     },
     /// Not a plain file, or too long.
-    #[error("key file `{path}` is no plain file of at most {KEY_FILE_BYTES_MAX} bytes; hint: name the key's own file")]
+    #[error(
+        "key file `{path}` is no plain file of at most {KEY_FILE_BYTES_MAX} bytes; hint: name the key's own file"
+    )]
     Shape {
         /// Where.
         path: PathBuf,

@@ -41,7 +41,9 @@ pub enum KeyError {
     #[error("cannot wrap to reader `{0}`; hint: have this reader make a new key")]
     Wrap(String),
     /// The wrapped key is for another reader, session or installation, or was altered.
-    #[error("this private key does not open the wrapped key; hint: use the key of reader `{0}`, of this installation")]
+    #[error(
+        "this private key does not open the wrapped key; hint: use the key of reader `{0}`, of this installation"
+    )]
     Unwrap(String),
 }
 

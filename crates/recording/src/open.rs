@@ -20,7 +20,9 @@ pub enum OpenError {
     #[error("the frame was altered after it was sealed; hint: compare its SHA-256 with the one in the trail")]
     Altered,
     /// The frame authenticates, but its content does not decompress within the limit.
-    #[error("the frame's content does not decompress within {PLAINTEXT_BYTES_MAX} bytes; hint: its writer is at fault")]
+    #[error(
+        "the frame's content does not decompress within {PLAINTEXT_BYTES_MAX} bytes; hint: its writer is at fault"
+    )]
     Content,
     /// The wrapped key could not be unwrapped.
     #[error(transparent)]

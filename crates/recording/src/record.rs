@@ -236,7 +236,8 @@ impl Record {
                 touches,
                 whole: member.whole.iter().collect(),
             });
-            let draft = Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
+            let draft = Draft::new(self.recorder.now(), &body)
+                .map_err(|error| Unrecorded(TrailError::from(error)))?;
             let intent = self.recorder.trail.append(draft, &frames_of(&frames), urgency)?;
             frames.clear();
             self.running.push_back(Running {
@@ -332,7 +333,8 @@ impl Record {
             template: Digest(member.map_or([0; 32], |member| member.template)),
             touches,
         });
-        let draft = Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
+        let draft =
+            Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
         self.last = self.recorder.trail.append(draft, &frames_of(&frames), Urgency::Now)?;
         self.next += 1;
         self.refusals += 1;
@@ -379,7 +381,8 @@ impl Record {
             rows: running.rows,
             session: self.session.to_string(),
         });
-        let draft = Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
+        let draft =
+            Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
         self.last = self.recorder.trail.append(draft, &[], Urgency::Now)?;
         running.uncovered = 0;
         running.progresses += 1;
@@ -419,7 +422,8 @@ impl Record {
             sqlstate: sqlstate.map(|code| String::from_utf8_lossy(&code).into_owned()),
             status,
         });
-        let draft = Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
+        let draft =
+            Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
         self.last = self.recorder.trail.append(draft, &[], Urgency::Now)?;
         self.rows += running.rows;
         Ok(self.last)

@@ -136,11 +136,17 @@ impl Recorder {
     ///
     /// # Errors
     /// The trail cannot be written.
-    pub async fn catalog_loaded(&self, target: &TargetName, catalog: [u8; 32], relations: u64) -> Result<(), Refusal> {
+    pub async fn catalog_loaded(
+        &self,
+        target: &TargetName,
+        catalog: [u8; 32],
+        relations: u64,
+    ) -> Result<(), Refusal> {
         let digest = Digest(catalog);
         let before = self.catalog_digest(target);
         if before != Some(digest) {
-            let body = chaperone_trail::CatalogLoaded { catalog: digest, relations, target: target.to_string() };
+            let body =
+                chaperone_trail::CatalogLoaded { catalog: digest, relations, target: target.to_string() };
             self.note(Body::CatalogLoaded(body)).await?;
             self.catalogs.write().unwrap_or_else(PoisonError::into_inner).insert(target.clone(), digest);
         }
@@ -169,7 +175,8 @@ impl Recorder {
             Noted::Single => {}
         }
         // Anything may have been typed as a user name, a patient's or a password.
-        let user = KindTag::new("user-name").map(|tag| self.parts.commitment.commit(tag, failure.user.as_bytes()));
+        let user =
+            KindTag::new("user-name").map(|tag| self.parts.commitment.commit(tag, failure.user.as_bytes()));
         self.note(Body::AuthenticationFailed(AuthenticationFailed {
             count: None,
             method: METHOD.to_owned(),
@@ -186,7 +193,11 @@ impl Recorder {
     ///
     /// # Errors
     /// The trail cannot be written.
-    pub async fn authentication_failures(&self, counts: Vec<(String, u64)>, window_s: u64) -> Result<(), Refusal> {
+    pub async fn authentication_failures(
+        &self,
+        counts: Vec<(String, u64)>,
+        window_s: u64,
+    ) -> Result<(), Refusal> {
         for (source, count) in counts {
             self.note(Body::AuthenticationFailed(AuthenticationFailed {
                 count: Some(count),
@@ -205,7 +216,12 @@ impl Recorder {
     ///
     /// # Errors
     /// The trail cannot be written.
-    pub async fn admission_refused(&self, session: SessionId, source: Source, denial: &Denial) -> Result<(), Refusal> {
+    pub async fn admission_refused(
+        &self,
+        session: SessionId,
+        source: Source,
+        denial: &Denial,
+    ) -> Result<(), Refusal> {
         self.append(&Body::AuthenticationSucceeded(AuthenticationSucceeded {
             channel_binding: None,
             credential: denial.credential.id.to_string(),
@@ -238,11 +254,15 @@ impl Recorder {
     pub async fn open(self: &Arc<Self>, opening: Opening<'_>) -> Result<Record, Refusal> {
         let Opening { session, admission, source, link, binding, application } = opening;
         let unkeyed = || {
-            Refusal::new(RefusalCode::RecordUnavailable, "the record cannot be opened: its key cannot be kept")
-                .hint("tell whoever runs the gateway; its log says why")
+            Refusal::new(
+                RefusalCode::RecordUnavailable,
+                "the record cannot be opened: its key cannot be kept",
+            )
+            .hint("tell whoever runs the gateway; its log says why")
         };
         let key = DataKey::generate().map_err(|_| unkeyed())?;
-        let wrapped = key.wrap(&self.parts.installation, session, &self.parts.readers).map_err(|_| unkeyed())?;
+        let wrapped =
+            key.wrap(&self.parts.installation, session, &self.parts.readers).map_err(|_| unkeyed())?;
         let kept = self.parts.keys.insert(session, CLASS, wrapped).await;
         kept.map_err(|_| unkeyed())?;
         let sealer = SessionSealer::new(session, key)
@@ -281,7 +301,8 @@ impl Record {
     pub fn application_name(&self) -> String {
         let subject = &self.delegation.subject;
         let text = format!("{}\u{1f}{}", subject.issuer, subject.sub);
-        let hash = KindTag::new("subject").map(|tag| self.recorder.parts.commitment.commit(tag, text.as_bytes()));
+        let hash =
+            KindTag::new("subject").map(|tag| self.recorder.parts.commitment.commit(tag, text.as_bytes()));
         let short: String = hex::encode(hash.unwrap_or_default()).chars().take(8).collect();
         format!("cp:{}:{short}", self.session)
     }

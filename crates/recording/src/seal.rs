@@ -72,7 +72,9 @@ impl ObjectKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// The plaintext is above [`PLAINTEXT_BYTES_MAX`].
-    #[error("cannot seal {bytes} bytes in one frame, at most {PLAINTEXT_BYTES_MAX}; hint: send a shorter statement")]
+    #[error(
+        "cannot seal {bytes} bytes in one frame, at most {PLAINTEXT_BYTES_MAX}; hint: send a shorter statement"
+    )]
     TooLong {
         /// Length of the plaintext.
         bytes: usize,

@@ -29,7 +29,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_value_is_told_apart() {
-        let text = |value: &'static [u8]| Parameter::Whole { format: 0, value: bytes::Bytes::from_static(value) };
+        let text =
+            |value: &'static [u8]| Parameter::Whole { format: 0, value: bytes::Bytes::from_static(value) };
         let binary = Parameter::Whole { format: 1, value: bytes::Bytes::from_static(b"\x00\x01") };
         let large = Parameter::Digest { format: 1, length: 7, digest: [0xab; 32] };
         let plain = encode(&[Parameter::Null, text(b"null"), text(b"\xff"), binary, large]);

@@ -1,8 +1,8 @@
 //! Step 5: operations. Two queues hold what may not leave yet: `out`, towards the target, until the intent of
 //! whatever may write is durable; `back`, towards the client, until what it says is on durable record.
 
-use std::pin::{Pin, pin};
 use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -121,8 +121,9 @@ pub(crate) async fn operate<C: Conversation>(
                     return Poll::Ready(Stop::Told(told.unwrap_or(refusal)));
                 }
                 if expiry.as_mut().poll(cx).is_ready() {
-                    let refusal = Refusal::new(RefusalCode::AuthenticationFailed, "the credential has expired")
-                        .hint("ask for a new one and reconnect");
+                    let refusal =
+                        Refusal::new(RefusalCode::AuthenticationFailed, "the credential has expired")
+                            .hint("ask for a new one and reconnect");
                     return Poll::Ready(Stop::Told(refusal));
                 }
                 Poll::Pending
@@ -184,31 +185,35 @@ fn ask<C: Conversation>(
 ) -> Result<(), Stop> {
     match event {
         Event::Step(step) => ends.out.pass(Out::Step(step), 0),
-        Event::Prepare(request) => match boundary.policies.decide(admission, request.analysis(), boundary.recorder.now()) {
-            Decision::Allow(permit) => {
-                let size = request.size();
-                let outgoing = ends.conversation.permitted(request, permit.prepare());
-                ends.out.pass(Out::Request(outgoing), size);
-            }
-            Decision::Hold(question) => refuse(ends, record, request, &question.denied())?,
-            Decision::Refuse(denied) => refuse(ends, record, request, &denied)?,
-        },
-        Event::Run(request) => match boundary.policies.decide(admission, request.analysis(), boundary.recorder.now()) {
-            Decision::Allow(permit) => {
-                if let Prepared::As(words) = request.prepared_as()
-                    && words != permit.text()
-                {
-                    let denied = permit.outdated();
-                    return refuse(ends, record, request, &denied);
+        Event::Prepare(request) => {
+            match boundary.policies.decide(admission, request.analysis(), boundary.recorder.now()) {
+                Decision::Allow(permit) => {
+                    let size = request.size();
+                    let outgoing = ends.conversation.permitted(request, permit.prepare());
+                    ends.out.pass(Out::Request(outgoing), size);
                 }
-                let size = request.size();
-                let (receipt, text) = record.intend(permit, request.parameters())?;
-                let outgoing = ends.conversation.permitted(request, text);
-                ends.out.after_receipt(receipt, Out::Request(outgoing), size);
+                Decision::Hold(question) => refuse(ends, record, request, &question.denied())?,
+                Decision::Refuse(denied) => refuse(ends, record, request, &denied)?,
             }
-            Decision::Hold(question) => refuse(ends, record, request, &question.denied())?,
-            Decision::Refuse(denied) => refuse(ends, record, request, &denied)?,
-        },
+        }
+        Event::Run(request) => {
+            match boundary.policies.decide(admission, request.analysis(), boundary.recorder.now()) {
+                Decision::Allow(permit) => {
+                    if let Prepared::As(words) = request.prepared_as()
+                        && words != permit.text()
+                    {
+                        let denied = permit.outdated();
+                        return refuse(ends, record, request, &denied);
+                    }
+                    let size = request.size();
+                    let (receipt, text) = record.intend(permit, request.parameters())?;
+                    let outgoing = ends.conversation.permitted(request, text);
+                    ends.out.after_receipt(receipt, Out::Request(outgoing), size);
+                }
+                Decision::Hold(question) => refuse(ends, record, request, &question.denied())?,
+                Decision::Refuse(denied) => refuse(ends, record, request, &denied)?,
+            }
+        }
         Event::Refused(request, refusal) => {
             refuse(ends, record, request, &chaperone_policy::Denied::by_protocol(refusal))?;
         }

@@ -167,7 +167,10 @@ async fn carry<K: Known>(
     };
     let application = match ApplicationName::new(&record.application_name()) {
         Ok(application) => application,
-        Err(_) => return refused_end(way.known, Refusal::new(RefusalCode::Internal, "no name for the session")).await,
+        Err(_) => {
+            return refused_end(way.known, Refusal::new(RefusalCode::Internal, "no name for the session"))
+                .await;
+        }
     };
     let dial = Dial { target: target.clone(), session, application, parameters: Parameters::default() };
     let dialled = match boundary.dialer.dial(dial).await {
@@ -212,12 +215,7 @@ async fn refuse<K: Known>(known: K, refusal: Refusal) -> Ended {
 
 /// A claim that proved nothing. The record comes before the answer, within the bounds that keep a stranger from
 /// filling it.
-async fn stranger<K: Known>(
-    known: K,
-    boundary: &Boundary,
-    source: Source,
-    failure: Failure,
-) -> Ended {
+async fn stranger<K: Known>(known: K, boundary: &Boundary, source: Source, failure: Failure) -> Ended {
     let recorded = boundary.recorder.authentication_failed(source, &failure).await;
     refuse(known, recorded.err().unwrap_or_else(|| failure.refusal())).await
 }

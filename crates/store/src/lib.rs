@@ -83,10 +83,14 @@ impl KeyFiles {
             let text = fs::read(self.folder.join(&name)).map_err(storage)?;
             let kept: Vec<Kept> = serde_json::from_slice(&text).map_err(storage)?;
             for key in kept {
-                let id: [u8; 16] =
-                    STANDARD.decode(&key.key).ok().and_then(|id| id.try_into().ok()).ok_or_else(|| storage("a key id"))?;
+                let id: [u8; 16] = STANDARD
+                    .decode(&key.key)
+                    .ok()
+                    .and_then(|id| id.try_into().ok())
+                    .ok_or_else(|| storage("a key id"))?;
                 let bytes = STANDARD.decode(&key.bytes).map_err(storage)?;
-                let key = WrappedKey { reader: key.reader, key: KeyId::from_bytes(id), epoch: key.epoch, bytes };
+                let key =
+                    WrappedKey { reader: key.reader, key: KeyId::from_bytes(id), epoch: key.epoch, bytes };
                 found.push((class.to_owned(), key));
             }
         }
@@ -95,16 +99,25 @@ impl KeyFiles {
 }
 
 impl KeyTable for KeyFiles {
-    fn insert<'a>(&'a self, session: SessionId, class: &'a str, keys: Vec<WrappedKey>) -> KeyTableFuture<'a, ()> {
+    fn insert<'a>(
+        &'a self,
+        session: SessionId,
+        class: &'a str,
+        keys: Vec<WrappedKey>,
+    ) -> KeyTableFuture<'a, ()> {
         let (table, class) = (self.clone(), class.to_owned());
         Box::pin(async move {
-            tokio::task::spawn_blocking(move || table.insert_now(session, &class, &keys)).await.map_err(storage)?
+            tokio::task::spawn_blocking(move || table.insert_now(session, &class, &keys))
+                .await
+                .map_err(storage)?
         })
     }
 
     fn get(&self, session: SessionId) -> KeyTableFuture<'_, Vec<(String, WrappedKey)>> {
         let table = self.clone();
-        Box::pin(async move { tokio::task::spawn_blocking(move || table.get_now(session)).await.map_err(storage)? })
+        Box::pin(async move {
+            tokio::task::spawn_blocking(move || table.get_now(session)).await.map_err(storage)?
+        })
     }
 
     fn shred<'a>(&'a self, session: SessionId, class: &'a str) -> KeyTableFuture<'a, u64> {
@@ -132,7 +145,12 @@ mod tests {
         let table = KeyFiles::open(folder.path()).unwrap();
         let session = SessionId::from_parts(1, [1; 10]);
         let other = SessionId::from_parts(1, [2; 10]);
-        let key = WrappedKey { reader: "pia".into(), key: KeyId::from_bytes([7; 16]), epoch: 1, bytes: vec![1; 80] };
+        let key = WrappedKey {
+            reader: "pia".into(),
+            key: KeyId::from_bytes([7; 16]),
+            epoch: 1,
+            bytes: vec![1; 80],
+        };
         table.insert(session, "statements", vec![key.clone()]).await.unwrap();
         table.insert(other, "statements", vec![key.clone()]).await.unwrap();
         assert!(table.insert(session, "statements", vec![key.clone()]).await.is_err());

@@ -30,6 +30,8 @@ pub const QUEUE_BYTES_MAX: usize = 8 << 20;
 pub const APPEND_BYTES_MAX: usize = 4 << 20;
 /// Room in the last segment that only closing entries may use once no further segment can be made.
 pub const RESERVE_BYTES: u64 = 12 << 20;
+/// How often a checkpoint is signed at most.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// How often a new segment is tried while the disk is full.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -431,6 +433,38 @@ impl Trail {
             Err(TrailError::Damaged { seq, .. }) if seq >= durable => Ok(()),
             other => other,
         }
+    }
+
+    /// Publish tiles and a signed checkpoint of everything durable, now and then at most every second, until the trail is
+    /// closed; a last time then.
+    ///
+    /// # Errors
+    /// The log is not the one that was signed before, or the disk refuses.
+    pub fn publish(&self, signer: crate::Signer) -> Result<std::thread::JoinHandle<()>, TrailError> {
+        let durable = self.shared.durable.load(Ordering::Acquire);
+        let mut publisher = crate::publish::Publisher::open(&self.shared.folder, signer, durable)?;
+        let shared = self.shared.clone();
+        std::thread::Builder::new()
+            .name("publisher".to_owned())
+            .spawn(move || {
+                loop {
+                    let closed = hold(&shared.queue).closing;
+                    let durable = shared.durable.load(Ordering::Acquire);
+                    if let Err(error) = publisher.publish(durable) {
+                        // Whoever verifies sees an old checkpoint; whoever appends must not go on unseen.
+                        let mut queue = hold(&shared.queue);
+                        if queue.state == TrailState::Open {
+                            queue.state = TrailState::Failed(error.to_string().into());
+                        }
+                        return;
+                    }
+                    if closed && durable == hold(&shared.queue).next {
+                        return;
+                    }
+                    std::thread::sleep(if closed { Duration::from_millis(10) } else { PUBLISH_EVERY });
+                }
+            })
+            .map_err(TrailError::io("start the publisher"))
     }
 
     /// Write `gateway.stopped`, sync, and end the writer.

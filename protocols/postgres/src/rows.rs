@@ -15,8 +15,11 @@ const RESULT_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub type Rows = Vec<Vec<Option<String>>>;
 
 fn lost(what: impl std::fmt::Display) -> Refusal {
-    Refusal::new(RefusalCode::TargetUnavailable, format!("the target cannot be asked for its catalog: {what}"))
-        .hint("ask whoever runs the agent to look at its log")
+    Refusal::new(
+        RefusalCode::TargetUnavailable,
+        format!("the target cannot be asked for its catalog: {what}"),
+    )
+    .hint("ask whoever runs the agent to look at its log")
 }
 
 /// Run queries one after the other.
@@ -43,7 +46,9 @@ pub async fn ask(stream: Box<dyn Stream>, queries: &[&str]) -> Result<Vec<Rows>,
                     }
                     let cells: Result<Vec<_>, _> = row
                         .iter()
-                        .map(|cell| cell.map(|cell| cell.map(|text| String::from_utf8_lossy(text).into_owned())))
+                        .map(|cell| {
+                            cell.map(|cell| cell.map(|text| String::from_utf8_lossy(text).into_owned()))
+                        })
                         .collect();
                     rows.push(cells.map_err(lost)?);
                 }

@@ -27,36 +27,132 @@ const fn optional(
 }
 
 const GATEWAY: &[Key] = &[
-    required("", "name", "\"gateway-1\"", "Name of this gateway. It is the origin of its log and stands in every checkpoint, so choose it once."),
-    optional("", "data", "\"data\"", "\"data\"", "Folder of the state: trail and key table. Paths are relative to this file."),
-    optional("", "keys", "\"keys\"", "\"keys\"", "Folder of the key files (mode 0600): log signing, commitments, credentials, the agent's tallies. Back it up apart from the state."),
-    required("", "local_agent", "\"agent.toml\"", "The agent inside this process: its configuration file. Targets' addresses and secrets stand there only."),
+    required(
+        "",
+        "name",
+        "\"gateway-1\"",
+        "Name of this gateway. It is the origin of its log and stands in every checkpoint, so choose it once.",
+    ),
+    optional(
+        "",
+        "data",
+        "\"data\"",
+        "\"data\"",
+        "Folder of the state: trail and key table. Paths are relative to this file.",
+    ),
+    optional(
+        "",
+        "keys",
+        "\"keys\"",
+        "\"keys\"",
+        "Folder of the key files (mode 0600): log signing, commitments, credentials, the agent's tallies. Back it up apart from the state.",
+    ),
+    required(
+        "",
+        "local_agent",
+        "\"agent.toml\"",
+        "The agent inside this process: its configuration file. Targets' addresses and secrets stand there only.",
+    ),
     required("postgres", "listen", "\"127.0.0.1:6432\"", "Where PostgreSQL clients connect."),
-    optional("postgres", "plain_loopback", "true", "false", "Accept connections without TLS, on a loopback address only."),
-    optional("postgres", "certificate", "\"server.crt\"", "none", "The listener's certificate chain (PEM), ECDSA or RSA with SHA-256. Needs `key`."),
+    optional(
+        "postgres",
+        "plain_loopback",
+        "true",
+        "false",
+        "Accept connections without TLS, on a loopback address only.",
+    ),
+    optional(
+        "postgres",
+        "certificate",
+        "\"server.crt\"",
+        "none",
+        "The listener's certificate chain (PEM), ECDSA or RSA with SHA-256. Needs `key`.",
+    ),
     optional("postgres", "key", "\"server.key\"", "none", "The certificate's private key (PEM)."),
     optional("postgres", "sessions_max", "4096", "4096", "Sessions at a time; one more is refused as busy."),
     optional("postgres", "statement_bytes_max", "1048576", "1048576", "Longest statement text, in bytes."),
-    required("api", "listen", "\"127.0.0.1:6480\"", "Management API, health and metrics. Plain HTTP, so a loopback address."),
+    required(
+        "api",
+        "listen",
+        "\"127.0.0.1:6480\"",
+        "Management API, health and metrics. Plain HTTP, so a loopback address.",
+    ),
     optional("policy", "folder", "\"policy\"", "\"policy\"", "Folder of Cedar policies (`*.cedar`)."),
-    required("recording", "readers", "[]", "Public keys of those who may read recorded statements (`cprp1...`, from `chaperone reader create`)."),
-    optional("trail", "heartbeat_s", "60", "60", "Seconds between heartbeat entries: a longer silence in the trail is a finding."),
-    optional("issuer", "alias", "\"dev\"", "\"dev\"", "Short name of the development issuer: a subject is `dev/ana` in policies."),
-    required("targets.ehr", "protocol", "\"postgres\"", "A target by name: what it speaks. Its address and secret stand on the agent only."),
-    optional("targets.ehr", "catalog_refresh_s", "60", "60", "Seconds after which the target's catalog is read again."),
+    required(
+        "recording",
+        "readers",
+        "[]",
+        "Public keys of those who may read recorded statements (`cprp1...`, from `chaperone reader create`).",
+    ),
+    optional(
+        "trail",
+        "heartbeat_s",
+        "60",
+        "60",
+        "Seconds between heartbeat entries: a longer silence in the trail is a finding.",
+    ),
+    optional(
+        "issuer",
+        "alias",
+        "\"dev\"",
+        "\"dev\"",
+        "Short name of the development issuer: a subject is `dev/ana` in policies.",
+    ),
+    required(
+        "targets.ehr",
+        "protocol",
+        "\"postgres\"",
+        "A target by name: what it speaks. Its address and secret stand on the agent only.",
+    ),
+    optional(
+        "targets.ehr",
+        "catalog_refresh_s",
+        "60",
+        "60",
+        "Seconds after which the target's catalog is read again.",
+    ),
 ];
 
 const AGENT: &[Key] = &[
     required("", "name", "\"agent-1\"", "Name of this agent, as enrolled."),
     required("targets.ehr", "protocol", "\"postgres\"", "A target that this agent serves: what it speaks."),
-    required("targets.ehr", "host", "\"127.0.0.1\"", "Its host name or address, or the folder of its Unix socket (beginning with `/`)."),
+    required(
+        "targets.ehr",
+        "host",
+        "\"127.0.0.1\"",
+        "Its host name or address, or the folder of its Unix socket (beginning with `/`).",
+    ),
     optional("targets.ehr", "port", "5432", "5432", "Its port."),
     required("targets.ehr", "database", "\"clinic\"", "The database's own name."),
     required("targets.ehr", "user", "\"chaperone\"", "The login that sessions run as."),
-    optional("targets.ehr", "password", "{ env = \"EHR_PASSWORD\" }", "none", "Where its password comes from: `{ env = \"NAME\" }`, `{ file = \"path\" }` or `{ command = [\"program\", \"argument\"] }`. Fetched at each login."),
-    optional("targets.ehr", "tls", "\"disable\"", "\"verify-full\"", "`verify-full` or `disable`, as libpq's sslmode."),
-    optional("targets.ehr", "roots", "\"ca.pem\"", "none", "Certificates (PEM) to verify the target with; needed for `verify-full`."),
-    optional("targets.ehr", "certificate", "\"client.crt\"", "none", "Client certificate (PEM) to log in with. Needs `key`."),
+    optional(
+        "targets.ehr",
+        "password",
+        "{ env = \"EHR_PASSWORD\" }",
+        "none",
+        "Where its password comes from: `{ env = \"NAME\" }`, `{ file = \"path\" }` or `{ command = [\"program\", \"argument\"] }`. Fetched at each login.",
+    ),
+    optional(
+        "targets.ehr",
+        "tls",
+        "\"disable\"",
+        "\"verify-full\"",
+        "`verify-full` or `disable`, as libpq's sslmode.",
+    ),
+    optional(
+        "targets.ehr",
+        "roots",
+        "\"ca.pem\"",
+        "none",
+        "Certificates (PEM) to verify the target with; needed for `verify-full`.",
+    ),
+    optional(
+        "targets.ehr",
+        "certificate",
+        "\"client.crt\"",
+        "none",
+        "Client certificate (PEM) to log in with. Needs `key`.",
+    ),
     optional("targets.ehr", "key", "\"client.key\"", "none", "The client certificate's private key (PEM)."),
 ];
 
@@ -69,7 +165,8 @@ fn starter(head: &str, keys: &[Key]) -> String {
     for key in keys {
         if key.table != table {
             table = key.table;
-            let all_optional = keys.iter().filter(|other| other.table == table).all(|other| other.default.is_some());
+            let all_optional =
+                keys.iter().filter(|other| other.table == table).all(|other| other.default.is_some());
             out.push_str(&format!("\n{}[{table}]\n", if all_optional { "#: " } else { "" }));
         }
         let comment = if key.default.is_some() && !STARTED.contains(&key.name) { "#: " } else { "" };
@@ -85,7 +182,10 @@ pub(crate) fn gateway_starter() -> String {
 
 /// `agent.toml` as `init` writes it.
 pub(crate) fn agent_starter() -> String {
-    starter("# An agent: where targets are, and where their secrets come from. Lines that begin with `#:` show what may be set.", AGENT)
+    starter(
+        "# An agent: where targets are, and where their secrets come from. Lines that begin with `#:` show what may be set.",
+        AGENT,
+    )
 }
 
 /// A starter file with everything switched on, to check that every listed key exists.
@@ -101,11 +201,16 @@ pub(crate) fn reference() -> String {
         "# Configuration\n\nGenerated from the code. Unknown keys are errors; `chaperone config check` names file, line and column.\n",
     );
     for (file, keys) in [("gateway.toml", GATEWAY), ("agent.toml", AGENT)] {
-        out.push_str(&format!("\n## {file}\n\n| table | key | example | default | meaning |\n|---|---|---|---|---|\n"));
+        out.push_str(&format!(
+            "\n## {file}\n\n| table | key | example | default | meaning |\n|---|---|---|---|---|\n"
+        ));
         for key in keys {
             let table = if key.table.is_empty() { String::new() } else { format!("`[{}]`", key.table) };
             let default = key.default.map_or_else(|| "required".to_owned(), |default| format!("`{default}`"));
-            out.push_str(&format!("| {table} | `{}` | `{}` | {default} | {} |\n", key.name, key.example, key.help));
+            out.push_str(&format!(
+                "| {table} | `{}` | `{}` | {default} | {} |\n",
+                key.name, key.example, key.help
+            ));
         }
     }
     out

@@ -25,16 +25,15 @@ pub(crate) enum ConfigError {
     /// Not TOML, or keys that do not exist or have another type. The text names line and column.
     #[error("`{}`: {why}", path.display())]
     Invalid { path: PathBuf, why: String },
-    /// Values that exclude each other, or that name what does not exist.
-    #[error("`{}`: {what} (hint: {hint})", path.display())]
-    Inconsistent { path: PathBuf, what: String, hint: String },
 }
 
 /// Read and parse a file.
 pub(crate) fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     let text = read_text(path)?;
-    toml::from_str(&text)
-        .map_err(|error| ConfigError::Invalid { path: path.to_owned(), why: error.to_string().trim_end().to_owned() })
+    toml::from_str(&text).map_err(|error| ConfigError::Invalid {
+        path: path.to_owned(),
+        why: error.to_string().trim_end().to_owned(),
+    })
 }
 
 /// Read a text file of bounded size.

@@ -63,7 +63,8 @@ impl Credential {
         let config: GatewayConfig = config::load(path)?;
         if !config.targets.contains_key(&self.target) {
             let names: Vec<&str> = config.targets.keys().map(TargetName::as_str).collect();
-            let text = format!("target `{}` is not configured (hint: there are: {})", self.target, names.join(", "));
+            let text =
+                format!("target `{}` is not configured (hint: there are: {})", self.target, names.join(", "));
             return Err(Failure::Usage(text));
         }
         let keys = credential_keys(&config::beside(path, &config.keys))?;

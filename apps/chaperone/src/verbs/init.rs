@@ -23,7 +23,8 @@ pub(crate) struct Init {
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let what = || format!("cannot write `{}`", path.display());
     let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o644).open(path).map_err(Failure::io(what()))?;
+    let mut file =
+        options.write(true).create_new(true).mode(0o644).open(path).map_err(Failure::io(what()))?;
     file.write_all(text.as_bytes()).map_err(Failure::io(what()))?;
     remark(&format!("wrote {}", path.display()));
     Ok(())
@@ -36,7 +37,9 @@ impl Init {
             .map_err(Failure::io(format!("cannot make `{}`", folder.display())))?;
         let absolute = folder.canonicalize().map_err(Failure::io("cannot find the folder"))?;
         let reader = self.reader_key.unwrap_or_else(|| {
-            let name = absolute.file_name().map_or_else(|| "chaperone".into(), |name| name.to_string_lossy().into_owned());
+            let name = absolute
+                .file_name()
+                .map_or_else(|| "chaperone".into(), |name| name.to_string_lossy().into_owned());
             absolute.parent().unwrap_or(&absolute).join(format!("{name}-reader.key"))
         });
         let public = make_reader(&reader)?;

@@ -9,6 +9,7 @@ mod reader;
 mod session;
 mod sessions;
 mod targets;
+mod trail;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -63,6 +64,9 @@ enum Verb {
     /// Show one session
     #[command(subcommand)]
     Session(session::Session),
+    /// Verify or follow the trail
+    #[command(subcommand)]
+    Trail(trail::Trail),
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
@@ -119,6 +123,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Targets(verb) => verb.run(),
         Verb::Sessions(verb) => verb.run(),
         Verb::Session(verb) => verb.run(),
+        Verb::Trail(verb) => verb.run(),
         Verb::Completions(verb) => verb.run(),
     }
 }

@@ -49,7 +49,16 @@ impl Sessions {
                 let who = who(&s.delegation);
                 let counts = [s.operations, s.refused, s.rows].map(|count| count.to_string());
                 let [operations, refused, rows] = counts;
-                vec![s.session.to_string(), clock(s.opened_at), who, s.target, s.state, operations, refused, rows]
+                vec![
+                    s.session.to_string(),
+                    clock(s.opened_at),
+                    who,
+                    s.target,
+                    s.state,
+                    operations,
+                    refused,
+                    rows,
+                ]
             })
             .collect();
         table(&["session", "opened", "who", "target", "state", "operations", "refused", "rows"], rows)?;
@@ -60,6 +69,7 @@ impl Sessions {
 /// Subject and client of a recorded delegation.
 pub(crate) fn who(delegation: &serde_json::Value) -> String {
     let text = |pointer: &str| delegation.pointer(pointer).and_then(serde_json::Value::as_str);
-    let subject = format!("{}/{}", text("/subject/issuer").unwrap_or("?"), text("/subject/sub").unwrap_or("?"));
+    let subject =
+        format!("{}/{}", text("/subject/issuer").unwrap_or("?"), text("/subject/sub").unwrap_or("?"));
     text("/client").map_or(subject.clone(), |client| format!("{subject} via {client}"))
 }

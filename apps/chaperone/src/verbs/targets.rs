@@ -26,7 +26,8 @@ impl Targets {
             .into_iter()
             .map(|target| {
                 let relations = target.relations.map_or_else(|| "not read yet".to_owned(), |n| n.to_string());
-                let agents = if target.agents.is_empty() { "none".to_owned() } else { target.agents.join(", ") };
+                let agents =
+                    if target.agents.is_empty() { "none".to_owned() } else { target.agents.join(", ") };
                 vec![target.name.to_string(), target.protocol, agents, relations]
             })
             .collect();

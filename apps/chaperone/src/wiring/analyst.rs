@@ -131,7 +131,8 @@ impl AtTarget {
         let session = SessionId::from_parts(now_us() / 1000, random());
         let application = ApplicationName::new(&format!("cp:{session}:catalog"))
             .map_err(|_| Refusal::new(RefusalCode::Internal, "no name for the session"))?;
-        let dial = Dial { target: self.name.clone(), session, application, parameters: Parameters::default() };
+        let dial =
+            Dial { target: self.name.clone(), session, application, parameters: Parameters::default() };
         let dialled = self.dialer.dial(dial).await.map_err(|error| error.refusal())?;
         let handle = dialled.handle.clone();
         let rows = chaperone_postgres::rows::ask(Box::new(dialled.stream), &QUERIES).await;
@@ -161,11 +162,14 @@ impl AtTarget {
             (Err(refusal), None) => return unavailable(text, refusal),
         };
         let (done, analysed) = oneshot::channel();
-        let submitted = self.analyser.submit(text.clone(), names.path.clone(), catalog.clone(), move |analysis| {
-            // A session that has gone does not wait for it.
-            drop(done.send(analysis));
-        });
-        let busy = || Refusal::new(RefusalCode::Busy, "too many new statements wait to be understood").hint("try again");
+        let submitted =
+            self.analyser.submit(text.clone(), names.path.clone(), catalog.clone(), move |analysis| {
+                // A session that has gone does not wait for it.
+                drop(done.send(analysis));
+            });
+        let busy = || {
+            Refusal::new(RefusalCode::Busy, "too many new statements wait to be understood").hint("try again")
+        };
         if !submitted {
             return unavailable(text, busy());
         }

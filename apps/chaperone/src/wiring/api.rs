@@ -223,7 +223,11 @@ fn detail(managed: &Managed, session: SessionId) -> Result<SessionDetail, Refuse
     });
     scanned.map_err(failed)?;
     let summary = views.remove(&wanted).ok_or_else(|| {
-        refused(StatusCode::NOT_FOUND, format!("there is no session `{session}`"), Some("`chaperone sessions` lists them"))
+        refused(
+            StatusCode::NOT_FOUND,
+            format!("there is no session `{session}`"),
+            Some("`chaperone sessions` lists them"),
+        )
     })?;
     Ok(SessionDetail { summary, entries })
 }
@@ -235,7 +239,9 @@ async fn session(State(managed): Shared, Path(id): Path<String>) -> Result<Json<
 }
 
 fn session_id(text: &str) -> Result<SessionId, Refused> {
-    text.parse().map_err(|error: chaperone_access::InvalidName| refused(StatusCode::BAD_REQUEST, error.to_string(), None))
+    text.parse().map_err(|error: chaperone_access::InvalidName| {
+        refused(StatusCode::BAD_REQUEST, error.to_string(), None)
+    })
 }
 
 /// Hand out what is needed to open a session's sealed objects, after the reading itself is on durable record.
@@ -261,7 +267,8 @@ async fn read(
     });
     let entry = managed.recorder.note(body).await.map_err(failed)?;
     let managed_too = managed.clone();
-    let objects = tokio::task::spawn_blocking(move || objects(&managed_too, session)).await.map_err(failed)??;
+    let objects =
+        tokio::task::spawn_blocking(move || objects(&managed_too, session)).await.map_err(failed)??;
     let wrapped = WrappedText {
         installation: managed.installation.clone(),
         key: STANDARD.encode(key.key.as_bytes()),

@@ -48,7 +48,11 @@ impl Ask {
         self.send(Method::GET, path, Bytes::new()).await
     }
 
-    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
         let body = serde_json::to_vec(body).map_err(Failure::failed)?;
         self.send(Method::POST, path, Bytes::from(body)).await
     }
@@ -60,9 +64,17 @@ impl Ask {
         }
     }
 
-    async fn exchange<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Failure> {
+    async fn exchange<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, Failure> {
         let stream = TcpStream::connect(self.address).await.map_err(|why| {
-            Failure::Failed(format!("cannot reach the gateway at {}: {why} (hint: is it running?)", self.address))
+            Failure::Failed(format!(
+                "cannot reach the gateway at {}: {why} (hint: is it running?)",
+                self.address
+            ))
         })?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(Failure::failed)?;

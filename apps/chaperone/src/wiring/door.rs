@@ -62,7 +62,8 @@ impl Sessions {
 
     /// End every session, with words for its client.
     pub(crate) fn stop_all(&self) {
-        let refusal = Refusal::new(RefusalCode::ShuttingDown, "the gateway is stopping").hint("connect again later");
+        let refusal =
+            Refusal::new(RefusalCode::ShuttingDown, "the gateway is stopping").hint("connect again later");
         for live in self.live().values() {
             live.stop.send_replace(Some(refusal.clone()));
         }

@@ -51,11 +51,15 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
         Err(errors) => return Err(Failure::Usage(policies::lines(&errors))),
     };
     let readers = readers(&config.recording.readers)?;
-    let keys = Keys::open(&beside(path, &config.keys))?;
+    let keys = Keys::open(&beside(path, &config.keys), &config.name)?;
     let data = beside(path, &config.data);
     let (trail, recovered) = Trail::open(Options::new(data.join("trail"))).map_err(Failure::failed)?;
+    let publisher = trail.publish(keys.log_signer).map_err(Failure::failed)?;
     if !recovered.open.is_empty() {
-        tracing::warn!(sessions = recovered.open.len(), "the last run did not end well; its sessions were closed as lost");
+        tracing::warn!(
+            sessions = recovered.open.len(),
+            "the last run did not end well; its sessions were closed as lost"
+        );
     }
     let table = KeyFiles::open(&data.join("keytable")).map_err(Failure::io("cannot open the key table"))?;
     let counters = Arc::new(Counters::default());
@@ -70,11 +74,17 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
     }));
     let (policy, count) = (policies.digest(), policies.len());
     let (dialer, agent) = local_agent(path, &config, keys.local_agent)?;
-    let started = Started { text: &text, made: &keys.made, policy, count, agent: &agent, public: &agent_public };
+    let started =
+        Started { text: &text, made: &keys.made, policy, count, agent: &agent, public: &agent_public };
     record_start(&recorder, &config, &started, &dialer).await?;
 
-    let refresh = config.targets.iter().map(|(name, target)| (name.clone(), Duration::from_secs(target.catalog_refresh_s)));
-    let analysts = Arc::new(Analysts::new(refresh, &dialer, &recorder).map_err(Failure::io("cannot start the analyser"))?);
+    let refresh = config
+        .targets
+        .iter()
+        .map(|(name, target)| (name.clone(), Duration::from_secs(target.catalog_refresh_s)));
+    let analysts = Arc::new(
+        Analysts::new(refresh, &dialer, &recorder).map_err(Failure::io("cannot start the analyser"))?,
+    );
     let sessions = Arc::new(Sessions::new(analysts.clone(), dialer.clone(), config.postgres.sessions_max));
     let identity = Arc::new(Identity::new(keys.credentials, Arc::new(NoRevocations)));
     let boundary = Arc::new(Boundary {
@@ -93,12 +103,22 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
         counters: counters.clone(),
         admin_token: keys.admin_token,
         installation: config.name.clone(),
-        targets: config.targets.iter().map(|(name, target)| (name.clone(), spoken(target.protocol))).collect(),
+        targets: config
+            .targets
+            .iter()
+            .map(|(name, target)| (name.clone(), spoken(target.protocol)))
+            .collect(),
     });
     let options = listener_options(path, &config)?;
     let listener = Arc::new(Listener { boundary, sessions: sessions.clone(), options, counters });
     serve(&config, listener, managed, &recorder, &identity, &sessions).await?;
-    tokio::task::spawn_blocking(move || trail.close("asked to stop")).await.map_err(Failure::failed)?.map_err(Failure::failed)
+    let closed = tokio::task::spawn_blocking(move || {
+        let closed = trail.close("asked to stop");
+        // The last checkpoint covers the stop itself.
+        drop(publisher.join());
+        closed
+    });
+    closed.await.map_err(Failure::failed)?.map_err(Failure::failed)
 }
 
 fn spoken(protocol: Protocol) -> &'static str {
@@ -119,7 +139,9 @@ pub(crate) fn check_listeners(config: &GatewayConfig) -> Result<(), Failure> {
             "the PostgreSQL listener has no certificate (hint: set `postgres.certificate` and `postgres.key`, \
              or `plain_loopback = true` with a loopback address)",
         ),
-        (Some(_), None) | (None, Some(_)) => usage("`postgres.certificate` and `postgres.key` belong together"),
+        (Some(_), None) | (None, Some(_)) => {
+            usage("`postgres.certificate` and `postgres.key` belong together")
+        }
         (Some(_), Some(_)) | (None, None) => Ok(()),
     }
 }
@@ -133,7 +155,10 @@ pub(crate) fn listener_options(path: &Path, config: &GatewayConfig) -> Result<Li
                 std::fs::read(&file).map_err(Failure::io(format!("cannot read `{}`", file.display())))
             };
             let (chain, key) = (read(certificate)?, read(key)?);
-            Some(chaperone_postgres::certificate::listener_certificate(&chain, &key).map_err(Failure::failed)?)
+            Some(
+                chaperone_postgres::certificate::listener_certificate(&chain, &key)
+                    .map_err(Failure::failed)?,
+            )
         }
         (Some(_), None) | (None, Some(_)) | (None, None) => None,
     };
@@ -145,7 +170,11 @@ pub(crate) fn listener_options(path: &Path, config: &GatewayConfig) -> Result<Li
 }
 
 /// The agent inside this process.
-fn local_agent(path: &Path, config: &GatewayConfig, key: AgentKey) -> Result<(Arc<dyn Dialer>, AgentName), Failure> {
+fn local_agent(
+    path: &Path,
+    config: &GatewayConfig,
+    key: AgentKey,
+) -> Result<(Arc<dyn Dialer>, AgentName), Failure> {
     let file = beside(path, &config.local_agent);
     let agent: AgentConfig = config::load(&file)?;
     let name = agent.name.clone();
@@ -185,7 +214,10 @@ async fn record_start(
         public_key: hex::encode(started.public),
         targets: dialer.targets().iter().map(ToString::to_string).collect(),
     }));
-    bodies.push(Body::PolicyLoaded(PolicyLoaded { count: started.count as u64, policy: Digest(started.policy) }));
+    bodies.push(Body::PolicyLoaded(PolicyLoaded {
+        count: started.count as u64,
+        policy: Digest(started.policy),
+    }));
     for body in bodies {
         recorder.note(body).await.map_err(Failure::failed)?;
     }
@@ -213,7 +245,12 @@ async fn serve(
         let server = axum::serve(api_listener, api::router(managed));
         server.with_graceful_shutdown(async move { drop(api_stop.wait_for(|stop| *stop).await) }).await
     });
-    let beat = tokio::spawn(heartbeat(recorder.clone(), identity.clone(), sessions.clone(), config.trail.heartbeat_s));
+    let beat = tokio::spawn(heartbeat(
+        recorder.clone(),
+        identity.clone(),
+        sessions.clone(),
+        config.trail.heartbeat_s,
+    ));
     tracing::info!(postgres = %config.postgres.listen, api = %config.api.listen, "gateway is up");
     tokio::select! {
         _ = terminate.recv() => {}
@@ -237,7 +274,12 @@ async fn serve(
 }
 
 /// An entry at a fixed interval, so that silence is visible; and the failures that were only counted.
-async fn heartbeat(recorder: Arc<Recorder>, identity: Arc<Identity>, sessions: Arc<Sessions>, interval_s: u64) {
+async fn heartbeat(
+    recorder: Arc<Recorder>,
+    identity: Arc<Identity>,
+    sessions: Arc<Sessions>,
+    interval_s: u64,
+) {
     let mut due = tokio::time::interval(Duration::from_secs(interval_s.max(1)));
     let mut minute = tokio::time::interval(Duration::from_secs(MINUTE_S));
     loop {

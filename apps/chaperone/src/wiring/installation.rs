@@ -10,6 +10,7 @@ use chaperone_identity::{RootKey, RootKeys};
 use chaperone_recording::commit::CommitmentKey;
 use chaperone_recording::keyfile;
 use chaperone_recording::keys::{KeyId, Reader, ReaderPrivate, ReaderPublic, WrappedKey};
+use chaperone_trail::Signer;
 use chaperone_tunnel::AgentKey;
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +43,7 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
 pub(crate) struct Keys {
     pub(crate) credentials: RootKeys,
     pub(crate) commitment: CommitmentKey,
-    pub(crate) log_seed: [u8; 32],
+    pub(crate) log_signer: Signer,
     pub(crate) local_agent: AgentKey,
     pub(crate) admin_token: String,
     /// Names of those that did not exist before.
@@ -71,8 +72,9 @@ fn thirty_two(bytes: &[u8], name: &str) -> Result<[u8; 32], Failure> {
 
 impl Keys {
     /// Load them, making those that do not exist.
-    pub(crate) fn open(folder: &Path) -> Result<Self, Failure> {
-        std::fs::create_dir_all(folder).map_err(Failure::io(format!("cannot make `{}`", folder.display())))?;
+    pub(crate) fn open(folder: &Path, installation: &str) -> Result<Self, Failure> {
+        std::fs::create_dir_all(folder)
+            .map_err(Failure::io(format!("cannot make `{}`", folder.display())))?;
         let mut made = Vec::new();
         let fresh = || Ok(random::<32>().to_vec());
         let credential = load_or_make(folder, CREDENTIAL_KEY_FILE, &mut made, fresh)?;
@@ -88,12 +90,22 @@ impl Keys {
         Ok(Self {
             credentials: RootKeys::new(root, Vec::new()),
             commitment: CommitmentKey::new(1, &thirty_two(&commitment, COMMITMENT_KEY_FILE)?),
-            log_seed: thirty_two(&log, LOG_KEY_FILE)?,
+            log_signer: signer(&log, installation)?,
             local_agent: AgentKey::from_pkcs8(&agent).map_err(Failure::failed)?,
             admin_token: String::from_utf8_lossy(&token).trim().to_owned(),
             made,
         })
     }
+}
+
+fn signer(seed: &[u8], installation: &str) -> Result<Signer, Failure> {
+    Signer::new(&format!("chaperone/{installation}"), &thirty_two(seed, LOG_KEY_FILE)?)
+        .map_err(Failure::failed)
+}
+
+/// The log's signer, for the verb that prints its verifier key.
+pub(crate) fn log_signer(folder: &Path, installation: &str) -> Result<Signer, Failure> {
+    signer(&keyfile::load(&folder.join(LOG_KEY_FILE)).map_err(Failure::failed)?, installation)
 }
 
 /// The keys that credentials are made with, for the verb that makes them.

@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::config::agent::{AgentConfig, Target, TlsMode};
-use crate::config::{self};
+use crate::config::{self, gateway::Protocol};
 use crate::verbs::Failure;
 
 struct Place {
@@ -31,6 +31,9 @@ impl Declared {
     pub(crate) fn new(config: AgentConfig, path: &Path) -> Result<Self, Failure> {
         let mut places = BTreeMap::new();
         for (name, target) in config.targets {
+            match target.protocol {
+                Protocol::Postgres => {}
+            }
             let tls = tls(&target, path).map_err(|why| Failure::Usage(format!("target `{name}`: {why}")))?;
             places.insert(name, Arc::new(Place { target, tls }));
         }
@@ -43,10 +46,14 @@ fn tls(target: &Target, file: &Path) -> Result<Option<TargetTls>, String> {
         TlsMode::Disable => return Ok(None),
         TlsMode::VerifyFull => {}
     }
-    let roots = target.roots.as_ref().ok_or("`tls = \"verify-full\"` needs `roots` (hint: or say `tls = \"disable\"`)")?;
+    let roots = target
+        .roots
+        .as_ref()
+        .ok_or("`tls = \"verify-full\"` needs `roots` (hint: or say `tls = \"disable\"`)")?;
     let mut store = rustls::RootCertStore::empty();
     let path = config::beside(file, roots);
-    let certificates = CertificateDer::pem_file_iter(&path).map_err(|error| format!("`{}`: {error}", path.display()))?;
+    let certificates =
+        CertificateDer::pem_file_iter(&path).map_err(|error| format!("`{}`: {error}", path.display()))?;
     for certificate in certificates {
         let certificate = certificate.map_err(|error| format!("`{}`: {error}", path.display()))?;
         store.add(certificate).map_err(|error| error.to_string())?;
@@ -57,7 +64,8 @@ fn tls(target: &Target, file: &Path) -> Result<Option<TargetTls>, String> {
             let chain = CertificateDer::pem_file_iter(config::beside(file, certificate))
                 .and_then(Iterator::collect::<Result<Vec<_>, _>>)
                 .map_err(|error| error.to_string())?;
-            let key = PrivateKeyDer::from_pem_file(config::beside(file, key)).map_err(|error| error.to_string())?;
+            let key =
+                PrivateKeyDer::from_pem_file(config::beside(file, key)).map_err(|error| error.to_string())?;
             builder.with_client_auth_cert(chain, key).map_err(|error| error.to_string())?
         }
         (None, None) => builder.with_no_client_auth(),
@@ -107,7 +115,10 @@ impl Targets for Declared {
     fn open(&self, request: Dial) -> BoxFuture<'_, Result<Opened, Refusal>> {
         Box::pin(async move {
             let Some(place) = self.places.get(&request.target).cloned() else {
-                return Err(Refusal::new(RefusalCode::UndefinedTarget, "this agent does not serve the target"));
+                return Err(Refusal::new(
+                    RefusalCode::UndefinedTarget,
+                    "this agent does not serve the target",
+                ));
             };
             let target = &place.target;
             let secret = match &target.password {
@@ -139,7 +150,12 @@ impl Targets for Declared {
                 tls: place.tls.as_ref().map(|_| "verified".to_owned()),
             };
             let canceller = Box::new(Cancel { place, pid: logged_in.pid, key: logged_in.cancel_key });
-            Ok(Opened { stream: Box::new(logged_in.stream) as Box<dyn Stream>, greeting: logged_in.greeting, facts, canceller })
+            Ok(Opened {
+                stream: Box::new(logged_in.stream) as Box<dyn Stream>,
+                greeting: logged_in.greeting,
+                facts,
+                canceller,
+            })
         })
     }
 }

@@ -1,0 +1,159 @@
+//! `chaperone trail verify|tail|key`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::{Failure, clock, remark, say, say_json};
+use crate::config::{self, beside, gateway::GatewayConfig};
+use crate::wiring::installation::log_signer;
+
+/// `chaperone trail`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Trail {
+    /// Verify a trail from its files alone: signature, tree, tiles, entries, sessions, tallies, sealed objects. Exits
+    /// with 1 where anything is wrong
+    Verify(Verify),
+    /// Print the last entries
+    Tail(Tail),
+    /// Print the verifier key of this gateway's log; give it to whoever verifies, by another way than the trail
+    Key(Where),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Where {
+    /// The gateway's configuration file
+    #[arg(long, value_name = "FILE", default_value = "gateway.toml", env = "CHAPERONE_CONFIG")]
+    config: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    place: Where,
+    /// The trail's folder, where there is no configuration
+    #[arg(long, value_name = "DIR", requires = "key")]
+    trail: Option<PathBuf>,
+    /// The log's verifier key, as `chaperone trail key` prints it
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Tail {
+    #[command(flatten)]
+    place: Where,
+    /// How many
+    #[arg(short = 'n', long, default_value_t = 20)]
+    lines: usize,
+    /// The trail's folder, where there is no configuration
+    #[arg(long, value_name = "DIR")]
+    trail: Option<PathBuf>,
+}
+
+impl Where {
+    fn folder(&self) -> Result<PathBuf, Failure> {
+        let config: GatewayConfig = config::load(&self.config)?;
+        Ok(beside(&self.config, &config.data).join("trail"))
+    }
+
+    fn verifier_key(&self) -> Result<String, Failure> {
+        let config: GatewayConfig = config::load(&self.config)?;
+        Ok(log_signer(&beside(&self.config, &config.keys), &config.name)?.verifier_key())
+    }
+}
+
+impl Trail {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Verify(verify) => verify.run(),
+            Self::Tail(tail) => tail.run(),
+            Self::Key(place) => {
+                let key = place.verifier_key()?;
+                if place.json {
+                    say_json(&serde_json::json!({ "key": key }))?
+                } else {
+                    say(&key)?
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+impl Verify {
+    fn run(self) -> Result<ExitCode, Failure> {
+        let key = match self.key {
+            Some(key) => key,
+            None => self.place.verifier_key()?,
+        };
+        let folder = match self.trail {
+            Some(folder) => folder,
+            None => self.place.folder()?,
+        };
+        let mut told = 0;
+        let report = chaperone_trail::verify(&folder, &key, |done| {
+            if done >= told + 100_000 {
+                told = done;
+                remark(&format!("{done} entries verified"));
+            }
+        });
+        if self.place.json {
+            say_json(&report)?;
+        } else {
+            for finding in &report.findings {
+                let entry = finding.entry.map(|entry| format!("entry {entry}: ")).unwrap_or_default();
+                say(&format!("WRONG  {entry}{}", finding.what))?;
+            }
+            say(&format!(
+                "{} entries of {} under the signed checkpoint (root {}), {} more not signed yet\n\
+                 {} sessions, {} agents' tallies and {} sealed objects checked: {}",
+                report.size,
+                report.origin,
+                report.root,
+                report.unsigned,
+                report.sessions,
+                report.tallies,
+                report.objects,
+                if report.is_clean() { "everything holds" } else { "NOT everything holds" }
+            ))?;
+        }
+        Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+impl Tail {
+    fn run(self) -> Result<ExitCode, Failure> {
+        let folder = match self.trail {
+            Some(folder) => folder,
+            None => self.place.folder()?,
+        };
+        let mut last = std::collections::VecDeque::new();
+        chaperone_trail::scan_folder(&folder, |entry| {
+            if last.len() == self.lines {
+                last.pop_front();
+            }
+            last.push_back(entry);
+        })
+        .map_err(Failure::failed)?;
+        for entry in last {
+            let bytes = entry.to_bytes().map_err(Failure::failed)?;
+            let text = String::from_utf8_lossy(&bytes);
+            if self.place.json {
+                say(&text)?;
+            } else {
+                say(&format!(
+                    "{:>8}  {}  {}  {text}",
+                    entry.seq,
+                    clock(entry.at),
+                    entry.body.kind().as_str()
+                ))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

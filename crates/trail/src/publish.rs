@@ -1,0 +1,188 @@
+//! Tiles and checkpoints, built behind the durable watermark from the segments alone. What a crash leaves half done is
+//! built again: the same leaves give the same files.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::TrailError;
+use crate::checkpoint::{Checkpoint, Signer, parse_checkpoint};
+use crate::segment;
+use crate::tree::{Frontier, Hash, TILE_WIDTH, bundle_path, leaf_hash, tile_path, tile_root};
+
+/// The publisher of one log.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    folder: PathBuf,
+    signer: Signer,
+    frontier: Frontier,
+    /// The last, incomplete tile of each level.
+    levels: Vec<Vec<Hash>>,
+    /// The last, incomplete bundle.
+    bundle: Vec<u8>,
+    /// Where reading goes on: the segment's first number, and the offset in it.
+    segment: u64,
+    offset: usize,
+    signed: Option<u64>,
+}
+
+fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> TrailError {
+    TrailError::io(what)
+}
+
+impl Publisher {
+    /// Build the tree of everything that is durable and compare it with what was signed before: a log that is shorter
+    /// than its own checkpoint, or another one, is not gone on with.
+    pub(crate) fn open(folder: &Path, signer: Signer, durable: u64) -> Result<Self, TrailError> {
+        let mut publisher = Self {
+            folder: folder.to_owned(),
+            signer,
+            frontier: Frontier::default(),
+            levels: Vec::new(),
+            bundle: Vec::new(),
+            segment: 0,
+            offset: 0,
+            signed: None,
+        };
+        let signed = match fs::read(folder.join("checkpoint")) {
+            Ok(bytes) => {
+                let damaged = |_| TrailError::Damaged { seq: 0, what: "the checkpoint is not one" };
+                Some(parse_checkpoint(&bytes).map_err(damaged)?.0)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(io("read the checkpoint")(error)),
+        };
+        if let Some(signed) = &signed {
+            publisher.read(signed.size.min(durable))?;
+            if publisher.frontier.size() < signed.size {
+                let what = "the log is shorter than its own signed checkpoint: an old copy was restored";
+                return Err(TrailError::Damaged { seq: publisher.frontier.size(), what });
+            }
+            if publisher.frontier.root() != signed.root {
+                let what = "the log is not the one that its checkpoint was signed for";
+                return Err(TrailError::Damaged { seq: signed.size, what });
+            }
+            publisher.signed = Some(signed.size);
+        }
+        publisher.publish(durable)?;
+        Ok(publisher)
+    }
+
+    /// Publish all leaves up to `durable`, exclusive.
+    pub(crate) fn publish(&mut self, durable: u64) -> Result<(), TrailError> {
+        self.read(durable)?;
+        let size = self.frontier.size();
+        if self.signed == Some(size) {
+            return Ok(());
+        }
+        let (full, width) = (size / TILE_WIDTH, size % TILE_WIDTH);
+        if width > 0 {
+            self.write(&bundle_path(full, width), &self.bundle)?;
+        }
+        for (level, hashes) in self.levels.iter().enumerate() {
+            if !hashes.is_empty() {
+                let at_level = size >> (8 * level);
+                self.write(&tile_path(level, at_level / TILE_WIDTH, hashes.len() as u64), &hashes.concat())?;
+            }
+        }
+        // The checkpoint is last: whoever reads it finds everything that it speaks of.
+        let checkpoint =
+            Checkpoint { origin: self.signer.name().to_owned(), size, root: self.frontier.root() };
+        self.write("checkpoint", self.signer.sign(&checkpoint).as_bytes())?;
+        self.signed = Some(size);
+        Ok(())
+    }
+
+    /// Read leaves from the segments up to a size.
+    fn read(&mut self, until: u64) -> Result<(), TrailError> {
+        while self.frontier.size() < until {
+            let path = segment::path(&self.folder, self.segment);
+            let bytes = fs::read(&path).map_err(io("read a segment"))?;
+            let before = self.frontier.size();
+            while self.frontier.size() < until
+                && let Some(batch) = bytes.get(self.offset..).and_then(segment::batch)
+            {
+                let leaves = segment::records(batch.body).filter(|(class, _)| *class == segment::LEAF);
+                // A batch is taken whole or in part: what was taken of it before is skipped.
+                let taken = self.frontier.size().saturating_sub(batch.first);
+                let left = until - self.frontier.size();
+                let (taken, left) = (
+                    usize::try_from(taken).unwrap_or(usize::MAX),
+                    usize::try_from(left).unwrap_or(usize::MAX),
+                );
+                for (_, leaf) in leaves.skip(taken).take(left) {
+                    self.push(leaf)?;
+                }
+                if self.frontier.size() >= batch.first + u64::from(batch.count) {
+                    self.offset += segment::HEADER + batch.body.len();
+                }
+            }
+            if self.frontier.size() < until {
+                let next = segment::path(&self.folder, self.frontier.size());
+                if next == path || !next.exists() {
+                    if self.frontier.size() == before {
+                        let what = "a durable entry cannot be read";
+                        return Err(TrailError::Damaged { seq: before, what });
+                    }
+                    continue;
+                }
+                self.segment = self.frontier.size();
+                self.offset = 0;
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, leaf: &[u8]) -> Result<(), TrailError> {
+        let length = u16::try_from(leaf.len())
+            .map_err(|_| TrailError::Damaged { seq: self.frontier.size(), what: "an entry is too long" })?;
+        self.bundle.extend_from_slice(&length.to_be_bytes());
+        self.bundle.extend_from_slice(leaf);
+        let hash = leaf_hash(leaf);
+        self.frontier.push(hash);
+        let size = self.frontier.size();
+        if size.is_multiple_of(TILE_WIDTH) {
+            let number = size / TILE_WIDTH - 1;
+            self.write(&bundle_path(number, TILE_WIDTH), &self.bundle)?;
+            self.forget_partials(&bundle_path(number, TILE_WIDTH));
+            self.bundle.clear();
+        }
+        self.push_hash(0, hash)
+    }
+
+    fn push_hash(&mut self, level: usize, hash: Hash) -> Result<(), TrailError> {
+        let mut carried = Some((level, hash));
+        while let Some((level, hash)) = carried.take() {
+            if self.levels.len() <= level {
+                self.levels.resize(level + 1, Vec::new());
+            }
+            let Some(hashes) = self.levels.get_mut(level) else { return Ok(()) };
+            hashes.push(hash);
+            if hashes.len() as u64 == TILE_WIDTH {
+                let full = std::mem::take(hashes);
+                let number = (self.frontier.size() >> (8 * (level + 1))) - 1;
+                let path = tile_path(level, number, TILE_WIDTH);
+                self.write(&path, &full.concat())?;
+                self.forget_partials(&path);
+                carried = Some((level + 1, tile_root(&full)));
+            }
+        }
+        Ok(())
+    }
+
+    /// A full tile makes its partial ones superfluous. One that stays does no harm.
+    fn forget_partials(&self, path: &str) {
+        fs::remove_dir_all(self.folder.join(format!("{path}.p"))).ok();
+    }
+
+    /// Write a file whole: a crash leaves the old one, or none, or the new one.
+    fn write(&self, path: &str, bytes: &[u8]) -> Result<(), TrailError> {
+        let path = self.folder.join(path);
+        let parent = path.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(parent).map_err(io("make a tile's folder"))?;
+        let half = path.with_extension("half");
+        let mut file = File::create(&half).map_err(io("write a tile"))?;
+        file.write_all(bytes).and_then(|()| file.sync_data()).map_err(io("write a tile"))?;
+        fs::rename(&half, &path).map_err(io("put a tile in its place"))
+    }
+}

@@ -1,0 +1,146 @@
+//! What is published can be verified by us and by a program that is not ours, and a changed bit is found by both.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use chaperone_trail::{Body, Draft, GatewayHeartbeat, Options, Signer, Trail, Urgency, verify};
+
+const SEED: [u8; 32] = [7; 32];
+
+fn signer() -> Signer {
+    Signer::new("chaperone/test", &SEED).unwrap()
+}
+
+fn beat(trail: &Trail, n: u64) {
+    let body =
+        Body::GatewayHeartbeat(GatewayHeartbeat { agents: vec![], durable: n, interval_s: 1, sessions: 0 });
+    let draft = Draft::new(1_795_000_000_000_000 + n, &body).unwrap();
+    loop {
+        match trail.append(draft.clone(), &[], Urgency::Now) {
+            Ok(_) => return,
+            Err(chaperone_trail::TrailError::Busy) => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// A log of a few hundred entries, made in two runs.
+fn make(folder: &Path) -> String {
+    for run in 0..2 {
+        let (trail, _) = Trail::open(Options::new(folder)).unwrap();
+        let publisher = trail.publish(signer()).unwrap();
+        for n in 0..350 {
+            beat(&trail, run * 1000 + n);
+        }
+        trail.close("test").unwrap();
+        publisher.join().unwrap();
+    }
+    signer().verifier_key()
+}
+
+fn build_checker(folder: &Path) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/foreign/go/main.go");
+    let program = folder.join("foreign-check");
+    let built = Command::new("go")
+        .args(["build", "-o"])
+        .arg(&program)
+        .arg(source)
+        .env("GO111MODULE", "off")
+        .env("GOPATH", "/usr/share/gocode")
+        .env("GOCACHE", folder.join("cache"))
+        .env("GOFLAGS", "")
+        .output()
+        .expect("apt-get install golang-go golang-golang-x-mod-dev");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    program
+}
+
+fn foreign(program: &Path, folder: &Path, key: &str) -> bool {
+    let output = Command::new(program).arg(folder).arg(key).output().unwrap();
+    if output.status.success() {
+        assert!(String::from_utf8_lossy(&output.stdout).contains("702 entries"));
+    } else {
+        assert!(!output.stderr.is_empty(), "it names what differs");
+    }
+    output.status.success()
+}
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files(&path, found) } else { found.push(path) }
+    }
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_found_by_us_and_by_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let trail = folder.path().join("trail");
+    let key = make(&trail);
+    let checker = build_checker(folder.path());
+    let report = verify(&trail, &key, |_| {});
+    assert!(report.is_clean(), "{:?}", report.findings);
+    assert_eq!((report.size, report.unsigned), (702, 0));
+    assert!(foreign(&checker, &trail, &key));
+    let other = Signer::new("chaperone/test", &[8; 32]).unwrap().verifier_key();
+    assert!(!verify(&trail, &other, |_| {}).is_clean());
+    assert!(!foreign(&checker, &trail, &other));
+
+    let mut published = Vec::new();
+    files(&trail, &mut published);
+    let mut changed = 0;
+    for path in published {
+        let bytes = std::fs::read(&path).unwrap();
+        let name = path.to_string_lossy().into_owned();
+        if name.ends_with("lock") {
+            continue;
+        }
+        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        for at in [0, used / 3, used / 2, used - 1] {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 4;
+            std::fs::write(&path, &flipped).unwrap();
+            // Partial tiles and bundles of the first run belong to no checkpoint that is there.
+            let stale = name.contains(".p/") && verify(&trail, &key, |_| {}).is_clean();
+            if stale {
+                assert!(!name.contains("001.p/95") && !name.contains("002.p/190"), "{name}");
+            } else {
+                assert!(!verify(&trail, &key, |_| {}).is_clean(), "{name} at {at}");
+                changed += 1;
+            }
+            if name.contains("entries") && !stale || name.ends_with("checkpoint") {
+                assert!(!foreign(&checker, &trail, &key), "{name} at {at}");
+            }
+        }
+        std::fs::write(&path, &bytes).unwrap();
+    }
+    assert!(changed >= 20, "{changed}");
+    assert!(verify(&trail, &key, |_| {}).is_clean());
+}
+
+#[test]
+fn an_old_copy_or_another_history_is_not_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let trail = folder.path().join("trail");
+    make(&trail);
+    let checkpoint = std::fs::read(trail.join("checkpoint")).unwrap();
+    let other = folder.path().join("other");
+    let (log, _) = Trail::open(Options::new(&other)).unwrap();
+    for n in 0..10 {
+        beat(&log, n);
+    }
+    log.close("test").unwrap();
+    drop(log);
+    std::fs::write(other.join("checkpoint"), &checkpoint).unwrap();
+    let (log, _) = Trail::open(Options::new(&other)).unwrap();
+    let refused = log.publish(signer()).unwrap_err().to_string();
+    assert!(refused.contains("shorter"), "{refused}");
+    for n in 10..900 {
+        beat(&log, n);
+    }
+    log.close("test").unwrap();
+    drop(log);
+    let (log, _) = Trail::open(Options::new(&other)).unwrap();
+    let refused = log.publish(signer()).unwrap_err().to_string();
+    assert!(refused.contains("not the one"), "{refused}");
+}
