@@ -148,7 +148,8 @@ fn pg_dump_of_an_unrestricted_scope_is_the_same() {
     let boundary =
         Boundary::start(&home.path().join("chaperone"), &cluster, Layout::new(AgentPlace::InProcess))
             .unwrap();
-    let dump = |url: &str| capture(Command::new("pg_dump").args(["-d", url])).unwrap();
+    let dump =
+        |url: &str| capture(Command::new("pg_dump").args(["--restrict-key", "same", "-d", url])).unwrap();
     let directly = dump(&cluster.login_url().unwrap());
     assert!(directly.len() > 10_000_000, "the dump has only {} bytes", directly.len());
     let through = dump(&boundary.credential(&ENGINEER).unwrap());
