@@ -1,5 +1,5 @@
-//! PostgreSQL's own clients must not notice the boundary: each program of `drivers/` sees the same through Chaperone, with
-//! the agent inside the gateway and apart from it, as directly.
+//! PostgreSQL's own clients must not notice the boundary: each program of `drivers/` sees the same through Chaperone as
+//! directly.
 
 use std::path::Path;
 use std::process::Command;
@@ -75,11 +75,6 @@ macro_rules! drivers {
 }
 
 drivers! {
-    psycopg_notices_nothing: "psycopg", Separate;
-    asyncpg_notices_nothing: "asyncpg", Separate;
-    node_postgres_notices_nothing: "node-postgres", Separate;
-    jdbc_notices_nothing: "jdbc", Separate;
-    tokio_postgres_and_sqlx_notice_nothing: "rust", Separate;
     psycopg_notices_nothing_in_process: "psycopg", InProcess;
     asyncpg_notices_nothing_in_process: "asyncpg", InProcess;
     node_postgres_notices_nothing_in_process: "node-postgres", InProcess;

@@ -51,7 +51,8 @@ impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for place in (0..Self::TEXT_LEN).rev() {
             let digit = (self.0 >> (5 * place)) & 31;
-            let letter = usize::try_from(digit).ok().and_then(|digit| BASE32.get(digit)).copied().unwrap_or(b'0');
+            let letter =
+                usize::try_from(digit).ok().and_then(|digit| BASE32.get(digit)).copied().unwrap_or(b'0');
             write!(f, "{}", char::from(letter))?;
         }
         Ok(())

@@ -13,13 +13,14 @@ use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chaperone_access::{SubjectKind, TargetName};
-use chaperone_wire::limits::USER_BYTES_MAX;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::caveat::Caveat;
 use crate::keys::{RootKey, RootKeys};
 
+/// Longest user name in bytes: what drivers, logs and screens still carry.
+pub const USER_BYTES_MAX: usize = 512;
 /// Version of the encoding.
 const VERSION: &str = "c1";
 /// Most caveats that a credential may carry.

@@ -76,19 +76,21 @@ impl Policies {
     ///
     /// # Errors
     /// A [`Denial`], the same whether the target does not exist or may not be known.
-    pub fn admit(&self, principal: Principal, exists: bool, now_us: u64) -> Result<Admission, Denial> {
+    pub fn admit(&self, principal: Principal, exists: bool, now_us: u64) -> Result<Admission, Box<Denial>> {
         let set = self.now();
         let target = principal.credential().target.clone();
         let (me, groups) = set.kinds.principal(principal.delegation());
-        let refused = |decided: Decided, principal: &Principal| Denial {
-            refusal: Refusal::new(
-                RefusalCode::UndefinedTarget,
-                format!("there is no target `{target}` for you"),
-            )
-            .hint("ask an administrator for permission to connect to it"),
-            delegation: principal.delegation().clone(),
-            credential: principal.credential().clone(),
-            decided: Arc::new(decided),
+        let refused = |decided: Decided, principal: &Principal| {
+            Box::new(Denial {
+                refusal: Refusal::new(
+                    RefusalCode::UndefinedTarget,
+                    format!("there is no target `{target}` for you"),
+                )
+                .hint("ask an administrator for permission to connect to it"),
+                delegation: principal.delegation().clone(),
+                credential: principal.credential().clone(),
+                decided: Arc::new(decided),
+            })
         };
         let answer = decide::connect(&set, principal.delegation(), &me, &groups, &target, now_us);
         let decided =

@@ -73,14 +73,14 @@ pub(crate) struct Kinds {
 }
 
 impl Kinds {
-    pub(crate) fn new() -> Result<Self, cedar_policy::ParseErrors> {
+    pub(crate) fn new() -> Result<Self, Box<cedar_policy::ParseErrors>> {
         Ok(Self {
-            person: "Person".parse()?,
-            service: "Service".parse()?,
-            group: "Group".parse()?,
-            target: "Target".parse()?,
-            relation: "Relation".parse()?,
-            action: "Action".parse()?,
+            person: "Person".parse().map_err(Box::new)?,
+            service: "Service".parse().map_err(Box::new)?,
+            group: "Group".parse().map_err(Box::new)?,
+            target: "Target".parse().map_err(Box::new)?,
+            relation: "Relation".parse().map_err(Box::new)?,
+            action: "Action".parse().map_err(Box::new)?,
         })
     }
 

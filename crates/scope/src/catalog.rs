@@ -11,7 +11,7 @@ use thiserror::Error;
 /// PostgreSQL 13 to 18 have.
 pub const QUERIES: [&str; 7] = [
     "select current_setting('server_version_num'), current_user::text, array_to_string(current_schemas(false), ',')",
-    "select n.nspname::text, c.relname::text, c.relkind::text, (c.relhasrules or c.relhastriggers or c.relrowsecurity)::text \
+    "select n.nspname::text, c.relname::text, c.relkind::text, (c.relhasrules or c.relrowsecurity or exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal))::text \
      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
      where c.relkind in ('r','v','m','f','p','S') and n.nspname !~ '^pg_(toast|temp)' order by 1, 2",
     "select cn.nspname::text, c.relname::text, pn.nspname::text, p.relname::text from pg_catalog.pg_inherits i \

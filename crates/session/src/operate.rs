@@ -286,6 +286,7 @@ async fn finish<C: Conversation>(mut ends: Ends<C>, record: &mut Record, stop: S
     let (end, words) = match stop {
         Stop::Left => (End::Left, None),
         Stop::Fault(fault) => {
+            tracing::info!(session = %record.session(), %fault, "a session ends by a fault");
             let words = match &fault {
                 Fault::Client(refusal) | Fault::Target(refusal) => Some(refusal.clone()),
                 Fault::ClientGone => None,

@@ -195,7 +195,8 @@ fn compare(folder: &Path, path: &str, hashes: &[Hash], report: &mut Report) {
     }
 }
 
-fn follow(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry) {
+/// Its number and its time.
+fn follow_time(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry) {
     if entry.seq != seq {
         report.find(Some(seq), format!("the entry says that it is number {}", entry.seq));
     }
@@ -204,13 +205,16 @@ fn follow(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry)
         report.find(Some(seq), format!("nothing was written for {} s before it", silent / 1_000_000));
     }
     followed.last_at = entry.at;
+}
+
+fn follow(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry) {
+    follow_time(followed, report, seq, entry);
     match &entry.body {
         Body::GatewayStarted(body) => {
             followed.running = true;
             followed.heartbeat_us = body.heartbeat_s.saturating_mul(1_000_000);
         }
-        Body::GatewayStopped(_) => followed.running = false,
-        Body::Gap(_) => followed.running = false,
+        Body::GatewayStopped(_) | Body::Gap(_) => followed.running = false,
         Body::AgentEnrolled(body) => {
             followed.agents.insert(body.key.clone(), hex::decode(&body.public_key).unwrap_or_default());
         }

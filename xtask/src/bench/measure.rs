@@ -179,9 +179,9 @@ fn timed_psql(url: &str, script: &str) -> Result<f64, Failure> {
     }
 }
 
-/// Highest resident memory so far of the gateway with a separate agent, in KiB.
+/// Highest resident memory so far of the gateway, in KiB.
 fn memory(endpoints: &mut Endpoints) -> Result<u64, Failure> {
-    status_kib(endpoints.separate.gateway().id(), "VmHWM:")
+    status_kib(endpoints.in_process.gateway().id(), "VmHWM:")
 }
 
 fn status_kib(process: u32, field: &str) -> Result<u64, Failure> {
@@ -204,7 +204,7 @@ pub(crate) fn idle(endpoints: &mut Endpoints, home: &Path) -> Result<Value, Fail
         .find(|endpoint| endpoint.name == "chaperone+agent")
         .map(|endpoint| endpoint.url.clone());
     let url = url.ok_or_else(|| Failure::new("no endpoint with an agent"))?;
-    let before = status_kib(endpoints.separate.gateway().id(), "VmRSS:")?;
+    let before = status_kib(endpoints.in_process.gateway().id(), "VmRSS:")?;
     // pgbench as the one program that opens thousands of sessions: each runs one statement and sleeps.
     let script = home.join("idle.sql");
     fs::write(&script, "select 1;\n\\sleep 600 s\n")
@@ -215,13 +215,13 @@ pub(crate) fn idle(endpoints: &mut Endpoints, home: &Path) -> Result<Value, Fail
     );
     command.args(["-c", &line]).arg(&script).arg(&url);
     let mut clients = Running::start("pgbench", command, &home.join("idle.log"))?;
-    let separate = &endpoints.separate;
+    let in_process = &endpoints.in_process;
     clients.until(Duration::from_secs(180), || {
-        let open = separate.cli_json(&["sessions", "--live"]).ok();
+        let open = in_process.cli_json(&["sessions", "--live"]).ok();
         let open = open.as_ref().and_then(Value::as_array).map_or(0, Vec::len);
         u32::try_from(open).is_ok_and(|open| open >= IDLE_SESSIONS)
     })?;
-    let with = status_kib(endpoints.separate.gateway().id(), "VmRSS:")?;
+    let with = status_kib(endpoints.in_process.gateway().id(), "VmRSS:")?;
     clients.kill()?;
     let each = with.saturating_sub(before) as f64 / f64::from(IDLE_SESSIONS);
     Ok(

@@ -36,7 +36,7 @@ pub(crate) fn what_to_try(stage: &Stage, home: &Path) {
     for (name, who, _) in CAST {
         println!("\n{who}:\n  psql '{}'", stage.url(name));
     }
-    let program = chaperone_tests::Layout::new(chaperone_tests::AgentPlace::Separate).program;
+    let program = chaperone_tests::Layout::new(chaperone_tests::AgentPlace::InProcess).program;
     let config = stage.boundary.config();
     println!("\nand look at what you did:");
     println!("  export CHAPERONE_CONFIG={}", config.display());

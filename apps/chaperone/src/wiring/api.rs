@@ -155,7 +155,7 @@ async fn sessions(
     let limit = page.limit.unwrap_or(50).min(LIST_MAX);
     let views = tokio::task::spawn_blocking(move || summaries(&managed)).await.map_err(failed)??;
     let mut views: Vec<SessionView> = views.into_values().collect();
-    views.sort_by(|a, b| b.first_entry.cmp(&a.first_entry));
+    views.sort_by_key(|view| std::cmp::Reverse(view.first_entry));
     views.truncate(limit);
     Ok(Json(views))
 }
@@ -198,7 +198,27 @@ fn summarise(views: &mut HashMap<String, SessionView>, entry: &Entry) {
             view.state = body.reason.clone();
             view.closed_at = Some(entry.at);
         }),
-        _ => {}
+        Body::GatewayStarted(_)
+        | Body::GatewayStopped(_)
+        | Body::GatewayRecovered(_)
+        | Body::GatewayHeartbeat(_)
+        | Body::Gap(_)
+        | Body::ClockStepped(_)
+        | Body::KeyCreated(_)
+        | Body::KeyRotated(_)
+        | Body::PolicyLoaded(_)
+        | Body::CatalogLoaded(_)
+        | Body::ConfigurationChanged(_)
+        | Body::AgentEnrolled(_)
+        | Body::AgentConnected(_)
+        | Body::AgentDisconnected(_)
+        | Body::AgentLocked(_)
+        | Body::AuthenticationSucceeded(_)
+        | Body::AuthenticationFailed(_)
+        | Body::SessionJoined(_)
+        | Body::OperationProgress(_)
+        | Body::OperationHeld(_)
+        | Body::RecordingRead(_) => {}
     }
 }
 

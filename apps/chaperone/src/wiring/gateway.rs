@@ -4,15 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chaperone_access::AgentName;
+use std::thread::JoinHandle;
+
+use chaperone_access::{AgentName, TargetName};
 use chaperone_identity::{Identity, NoRevocations};
-use chaperone_policy::Policies;
+use chaperone_policy::{Policies, PolicySet};
 use chaperone_postgres::opening::ListenerOptions;
 use chaperone_recording::{Recorder, RecorderParts, key_id};
 use chaperone_session::Boundary;
 use chaperone_store::KeyFiles;
 use chaperone_trail::{
-    AgentEnrolled, Body, Digest, GatewayHeartbeat, GatewayStarted, KeyCreated, Options, PolicyLoaded, Trail,
+    AgentEnrolled, Body, Digest, GatewayHeartbeat, GatewayStarted, KeyCreated, Options, PolicyLoaded, Signer,
+    Trail,
 };
 use chaperone_tunnel::{AgentKey, Dialer, InProcess};
 use tokio::net::TcpListener;
@@ -20,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::agent::AgentConfig;
-use crate::config::gateway::{GatewayConfig, Protocol};
+use crate::config::gateway::{GatewayConfig, Protocol, Target};
 use crate::config::{self, beside};
 use crate::verbs::Failure;
 use crate::wiring::analyst::Analysts;
@@ -41,26 +44,11 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
     let text = config::read_text(path)?;
     let config: GatewayConfig = config::load(path)?;
     check_listeners(&config)?;
-    let policies = match policies::load(&config, &beside(path, &config.policy.folder))? {
-        Ok((set, warnings)) => {
-            for warning in warnings {
-                tracing::warn!("{warning}");
-            }
-            set
-        }
-        Err(errors) => return Err(Failure::Usage(policies::lines(&errors))),
-    };
+    let policies = policies(path, &config)?;
     let readers = readers(&config.recording.readers)?;
     let keys = Keys::open(&beside(path, &config.keys), &config.name)?;
     let data = beside(path, &config.data);
-    let (trail, recovered) = Trail::open(Options::new(data.join("trail"))).map_err(Failure::failed)?;
-    let publisher = trail.publish(keys.log_signer).map_err(Failure::failed)?;
-    if !recovered.open.is_empty() {
-        tracing::warn!(
-            sessions = recovered.open.len(),
-            "the last run did not end well; its sessions were closed as lost"
-        );
-    }
+    let (trail, publisher) = open_trail(&data, keys.log_signer)?;
     let table = KeyFiles::open(&data.join("keytable")).map_err(Failure::io("cannot open the key table"))?;
     let counters = Arc::new(Counters::default());
     let agent_public = keys.local_agent.public();
@@ -77,16 +65,66 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
     let started =
         Started { text: &text, made: &keys.made, policy, count, agent: &agent, public: &agent_public };
     record_start(&recorder, &config, &started, &dialer).await?;
-
-    let refresh = config
-        .targets
-        .iter()
-        .map(|(name, target)| (name.clone(), Duration::from_secs(target.catalog_refresh_s)));
-    let analysts = Arc::new(
-        Analysts::new(refresh, &dialer, &recorder).map_err(Failure::io("cannot start the analyser"))?,
-    );
-    let sessions = Arc::new(Sessions::new(analysts.clone(), dialer.clone(), config.postgres.sessions_max));
     let identity = Arc::new(Identity::new(keys.credentials, Arc::new(NoRevocations)));
+    let parts = Parts { recorder, dialer, counters, identity, policies, admin_token: keys.admin_token };
+    serve(path, &config, parts).await?;
+    let closed = tokio::task::spawn_blocking(move || {
+        let closed = trail.close("asked to stop");
+        // The last checkpoint covers the stop itself.
+        drop(publisher.join());
+        closed
+    });
+    closed.await.map_err(Failure::failed)?.map_err(Failure::failed)
+}
+
+/// The policies, with their warnings in the log.
+fn policies(path: &Path, config: &GatewayConfig) -> Result<PolicySet, Failure> {
+    match policies::load(config, &beside(path, &config.policy.folder))? {
+        Ok((set, warnings)) => {
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+            Ok(set)
+        }
+        Err(errors) => Err(Failure::Usage(policies::lines(&errors))),
+    }
+}
+
+/// The trail, recovered, and the thread that publishes it. The verifier key is put beside it for convenience; whoever
+/// verifies should have it from somewhere else.
+fn open_trail(data: &Path, signer: Signer) -> Result<(Trail, JoinHandle<()>), Failure> {
+    let folder = data.join("trail");
+    let (trail, recovered) = Trail::open(Options::new(&folder)).map_err(Failure::failed)?;
+    let key = signer.verifier_key();
+    let publisher = trail.publish(signer).map_err(Failure::failed)?;
+    std::fs::write(folder.join("log.vkey"), format!("{key}\n"))
+        .map_err(Failure::io("cannot write the verifier key"))?;
+    if !recovered.open.is_empty() {
+        let sessions = recovered.open.len();
+        tracing::warn!(sessions, "the last run did not end well; its open sessions were closed as lost");
+    }
+    Ok((trail, publisher))
+}
+
+/// What is served.
+struct Parts {
+    recorder: Arc<Recorder>,
+    dialer: Arc<dyn Dialer>,
+    counters: Arc<Counters>,
+    identity: Arc<Identity>,
+    policies: PolicySet,
+    admin_token: String,
+}
+
+/// The listeners' shared state, from the parts.
+fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembled, Failure> {
+    let Parts { recorder, dialer, counters, identity, policies, admin_token } = parts;
+    let refresh = |(name, target): (&TargetName, &Target)| {
+        (name.clone(), Duration::from_secs(target.catalog_refresh_s))
+    };
+    let analysts = Analysts::new(config.targets.iter().map(refresh), &dialer, &recorder);
+    let analysts = Arc::new(analysts.map_err(Failure::io("cannot start the analyser"))?);
+    let sessions = Arc::new(Sessions::new(analysts.clone(), dialer.clone(), config.postgres.sessions_max));
     let boundary = Arc::new(Boundary {
         identity: identity.clone(),
         policies: Arc::new(Policies::new(policies)),
@@ -99,9 +137,9 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
         recorder: recorder.clone(),
         sessions: sessions.clone(),
         analysts,
-        dialer: dialer.clone(),
+        dialer,
         counters: counters.clone(),
-        admin_token: keys.admin_token,
+        admin_token,
         installation: config.name.clone(),
         targets: config
             .targets
@@ -109,16 +147,17 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
             .map(|(name, target)| (name.clone(), spoken(target.protocol)))
             .collect(),
     });
-    let options = listener_options(path, &config)?;
+    let options = listener_options(path, config)?;
     let listener = Arc::new(Listener { boundary, sessions: sessions.clone(), options, counters });
-    serve(&config, listener, managed, &recorder, &identity, &sessions).await?;
-    let closed = tokio::task::spawn_blocking(move || {
-        let closed = trail.close("asked to stop");
-        // The last checkpoint covers the stop itself.
-        drop(publisher.join());
-        closed
-    });
-    closed.await.map_err(Failure::failed)?.map_err(Failure::failed)
+    Ok(Assembled { listener, managed, recorder, identity, sessions })
+}
+
+struct Assembled {
+    listener: Arc<Listener>,
+    managed: Arc<Managed>,
+    recorder: Arc<Recorder>,
+    identity: Arc<Identity>,
+    sessions: Arc<Sessions>,
 }
 
 fn spoken(protocol: Protocol) -> &'static str {
@@ -224,14 +263,8 @@ async fn record_start(
     Ok(())
 }
 
-async fn serve(
-    config: &GatewayConfig,
-    listener: Arc<Listener>,
-    managed: Arc<Managed>,
-    recorder: &Arc<Recorder>,
-    identity: &Arc<Identity>,
-    sessions: &Arc<Sessions>,
-) -> Result<(), Failure> {
+async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), Failure> {
+    let Assembled { listener, managed, recorder, identity, sessions } = assemble(path, config, parts)?;
     let bind = |address| async move {
         TcpListener::bind(address).await.map_err(Failure::io(format!("cannot listen on {address}")))
     };

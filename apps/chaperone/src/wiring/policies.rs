@@ -23,11 +23,11 @@ pub(crate) fn read(folder: &Path) -> Result<Vec<(String, String)>, Failure> {
     Ok(files)
 }
 
+/// A set with its warnings, or what is wrong with it.
+pub(crate) type Loaded = Result<(PolicySet, Vec<Warning>), Vec<Diagnostic>>;
+
 /// Load the policies that a configuration names.
-pub(crate) fn load(
-    config: &GatewayConfig,
-    folder: &Path,
-) -> Result<Result<(PolicySet, Vec<Warning>), Vec<Diagnostic>>, Failure> {
+pub(crate) fn load(config: &GatewayConfig, folder: &Path) -> Result<Loaded, Failure> {
     let known = Known { targets: config.targets.keys().cloned().collect(), ..Known::default() };
     Ok(PolicySet::load(&read(folder)?, &known))
 }

@@ -100,16 +100,7 @@ impl Conversation {
         match seen {
             BackendView::DataRow(_) => self.answer_run(raw, 1),
             BackendView::CopyData(_) => self.answer_run(raw, 0),
-            BackendView::RowDescription(_) => {
-                if matches!(self.expected.front(), Some(Expect::Describe)) {
-                    self.expected.pop_front();
-                    self.say(raw, Part::Aside);
-                    return Ok(());
-                }
-                self.running()?;
-                self.say(raw, Part::Head);
-                Ok(())
-            }
+            BackendView::RowDescription(_) => self.shape(raw),
             BackendView::CopyInResponse(_) => {
                 self.running()?;
                 self.begin_copy_in();
@@ -159,6 +150,18 @@ impl Conversation {
             | BackendView::FunctionCallResponse(_)
             | BackendView::NegotiateProtocolVersion { .. } => Err(out_of_order("a message")),
         }
+    }
+
+    /// RowDescription: the answer to a Describe, or the head of a Query's result.
+    fn shape(&mut self, raw: Bytes) -> Result<(), Fault> {
+        if matches!(self.expected.front(), Some(Expect::Describe)) {
+            self.expected.pop_front();
+            self.say(raw, Part::Aside);
+            return Ok(());
+        }
+        self.running()?;
+        self.say(raw, Part::Head);
+        Ok(())
     }
 
     fn acknowledge(&mut self, raw: Bytes, fits: impl Fn(&Expect) -> bool) -> Result<(), Fault> {
@@ -323,6 +326,10 @@ impl Conversation {
         if idle {
             self.names_before = None;
         }
+        if self.expected.is_empty() {
+            // Ends that no COPY wanted are ignored by the server as well.
+            self.copies_ended = 0;
+        }
         self.book.ready(idle);
         self.say(raw, Part::Aside);
         Ok(())
@@ -330,7 +337,9 @@ impl Conversation {
 
     /// From here to CopyDone the server ignores Sync; one that was sent ahead has been read and dropped by it.
     fn begin_copy_in(&mut self) {
-        self.copying_in = true;
+        // A driver may send all data and its end without waiting for this message.
+        self.copying_in = self.copies_ended == 0;
+        self.copies_ended = self.copies_ended.saturating_sub(1);
         if matches!(self.expected.front(), Some(Expect::Execute { .. }))
             && matches!(self.expected.get(1), Some(Expect::Sync))
         {

@@ -41,19 +41,21 @@ type Heard = Result<Option<Event<Conversation>>, Fault>;
 impl Conversation {
     /// Whether a frame has to wait until the target has answered what it depends on.
     pub(super) fn must_wait(&self, frame: &Frame<FrontendTag>) -> Result<bool, Fault> {
-        if self.unsettled > 0 {
-            return Ok(true);
-        }
+        let unsettled = self.unsettled > 0;
         match frame {
             Frame::Whole(message) => Ok(match view(message).map_err(|error| broken(&error))? {
                 FrontendView::Bind(bind) => {
-                    !self.book.settled(Object::Statement, bind.statement)
+                    unsettled
+                        || !self.book.settled(Object::Statement, bind.statement)
                         || (!bind.portal.is_empty() && !self.book.settled(Object::Portal, bind.portal))
                 }
                 FrontendView::Parse(parse) => {
-                    !parse.name.is_empty() && !self.book.settled(Object::Statement, parse.name)
+                    unsettled || !parse.name.is_empty() && !self.book.settled(Object::Statement, parse.name)
                 }
-                FrontendView::Execute(execute) => !self.book.settled(Object::Portal, execute.portal),
+                FrontendView::Query(_) => unsettled,
+                FrontendView::Execute(execute) => {
+                    unsettled || !self.book.settled(Object::Portal, execute.portal)
+                }
                 FrontendView::Close(object, name) => !self.book.settled(object, name),
                 FrontendView::CopyData(_)
                 | FrontendView::CopyDone
@@ -62,7 +64,6 @@ impl Conversation {
                 | FrontendView::Flush
                 | FrontendView::FunctionCall { .. }
                 | FrontendView::Password(_)
-                | FrontendView::Query(_)
                 | FrontendView::Sync
                 | FrontendView::Terminate => false,
             }),

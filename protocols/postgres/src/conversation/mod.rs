@@ -58,6 +58,10 @@ pub struct Conversation {
     /// The target failed in a pipeline whose Sync has not been sent yet.
     lost_until_sync: bool,
     copying_in: bool,
+    /// A Flush was sent for the frame that waits.
+    flushed: bool,
+    /// Ends of COPY data that were sent before the server had said that it wants any.
+    copies_ended: u32,
     /// Requests under way that change what later texts mean.
     unsettled: usize,
 }
@@ -98,6 +102,8 @@ impl Conversation {
             skipping: false,
             lost_until_sync: false,
             copying_in: false,
+            copies_ended: 0,
+            flushed: false,
             unsettled: 0,
         }
     }
@@ -120,8 +126,13 @@ impl Conversation {
             if let Some(frame) = frame {
                 if !self.skipping && self.must_wait(&frame)? {
                     self.waiting = Some(frame);
+                    if !std::mem::replace(&mut self.flushed, true) {
+                        // The server keeps its answers back until Sync, which may be behind what waits for them.
+                        return Poll::Ready(Ok(Event::Step(Step::bare(framed(encode::flush)))));
+                    }
                     return Poll::Pending;
                 }
+                self.flushed = false;
                 match self.hear(frame)? {
                     Some(event) => return Poll::Ready(Ok(event)),
                     None => continue,
@@ -189,10 +200,11 @@ impl chaperone_wire::Conversation for Conversation {
             ))));
         }
         // Replies before requests: they end what is under way.
-        if interest.reply && self.client.waiting() < BACKLOG_BYTES_MAX {
-            if let Poll::Ready(event) = self.poll_target(cx) {
-                return Poll::Ready(event);
-            }
+        if interest.reply
+            && self.client.waiting() < BACKLOG_BYTES_MAX
+            && let Poll::Ready(event) = self.poll_target(cx)
+        {
+            return Poll::Ready(event);
         }
         if interest.request && self.target.waiting() < BACKLOG_BYTES_MAX {
             return self.poll_client(cx);
@@ -249,7 +261,9 @@ impl chaperone_wire::Conversation for Conversation {
     }
 
     fn forward_step(&mut self, step: Step) {
-        if step.ends_copy {
+        if step.ends_copy && !self.copying_in {
+            self.copies_ended += 1;
+        } else if step.ends_copy {
             self.copying_in = false;
         }
         match step.expect {
