@@ -22,7 +22,7 @@ pub(crate) struct Publisher {
     bundle: Vec<u8>,
     /// Where reading goes on: the segment's first number, and the offset in it.
     segment: u64,
-    offset: usize,
+    offset: u64,
     signed: Option<u64>,
 }
 
@@ -97,10 +97,11 @@ impl Publisher {
     fn read(&mut self, until: u64) -> Result<(), TrailError> {
         while self.frontier.size() < until {
             let path = segment::path(&self.folder, self.segment);
-            let bytes = fs::read(&path).map_err(io("read a segment"))?;
+            let file = File::open(&path).map_err(io("read a segment"))?;
             let before = self.frontier.size();
             while self.frontier.size() < until
-                && let Some(batch) = bytes.get(self.offset..).and_then(segment::batch)
+                && let Some(bytes) = segment::read_batch(&file, self.offset).map_err(io("read a segment"))?
+                && let Some(batch) = segment::batch(&bytes)
             {
                 let leaves = segment::records(batch.body).filter(|(class, _)| *class == segment::LEAF);
                 // A batch is taken whole or in part: what was taken of it before is skipped.
@@ -114,7 +115,7 @@ impl Publisher {
                     self.push(leaf)?;
                 }
                 if self.frontier.size() >= batch.first + u64::from(batch.count) {
-                    self.offset += segment::HEADER + batch.body.len();
+                    self.offset += (segment::HEADER + batch.body.len()) as u64;
                 }
             }
             if self.frontier.size() < until {

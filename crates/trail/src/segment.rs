@@ -77,6 +77,29 @@ pub(crate) fn batch(bytes: &[u8]) -> Option<Batch<'_>> {
     Some(Batch { first, count: u32::from_le_bytes(*count), body })
 }
 
+/// The bytes of the batch at an offset, as its header says; none where no header stands or the file ends before it does.
+/// One batch is held at a time, never a segment.
+pub(crate) fn read_batch(file: &File, offset: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut header = [0; HEADER];
+    let read = |buffer: &mut [u8], at| match file.read_exact_at(buffer, at) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    };
+    if !read(&mut header, offset)? {
+        return Ok(None);
+    }
+    let length = header.strip_prefix(MAGIC).and_then(|rest| rest.first_chunk::<4>());
+    let length = length.map_or(SEGMENT_BYTES, |length| u64::from(u32::from_le_bytes(*length)));
+    if length >= SEGMENT_BYTES {
+        return Ok(None);
+    }
+    let mut bytes = header.to_vec();
+    bytes.resize(HEADER + usize::try_from(length).unwrap_or(0), 0);
+    let Some(body) = bytes.get_mut(HEADER..) else { return Ok(None) };
+    Ok(if read(body, offset + HEADER as u64)? { Some(bytes) } else { None })
+}
+
 /// The records of a body: class and payload.
 pub(crate) fn records(mut body: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     std::iter::from_fn(move || {
