@@ -213,3 +213,17 @@ fn tls_binds_the_login_to_the_channel() {
     let stranger = with(&format!("sslmode=verify-full&sslrootcert={}", "/etc/hostname"));
     assert!(stranger.rows.is_empty(), "{stranger:?}");
 }
+
+#[test]
+fn a_large_value_passes_without_being_held() {
+    let mut it = Installation::new(AgentPlace::InProcess, false).unwrap();
+    let url = it.boundary.credential(&ENGINEER).unwrap();
+    let mut client = Command::new("psql");
+    client.args(["-X", "-q", "-A", "-t", "-d", &url, "-c", "select repeat('x', 400000000)"]);
+    let output = client.stderr(Stdio::inherit()).output().unwrap();
+    assert_eq!(output.stdout.len(), 400_000_001);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", it.boundary.gateway().id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak_kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak_kib < 128 * 1024, "the gateway held {peak_kib} KiB for a value of 400 MB");
+}
