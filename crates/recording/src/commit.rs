@@ -10,15 +10,25 @@ use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
 
 const DOMAIN: &[u8] = b"chaperone commitment v1\0";
 
-/// A type's name in a commitment, for example `text` or `int8`: 1 to 255 bytes.
+/// What a committed value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KindTag<'a>(&'a str, u8);
+pub enum KindTag {
+    /// A bound value too large to seal.
+    Parameter,
+    /// Issuer and subject.
+    Subject,
+    /// What was typed as a user name.
+    UserName,
+}
 
-impl<'a> KindTag<'a> {
-    /// Take a tag; `None` when it is empty or longer than 255 bytes.
-    #[must_use]
-    pub fn new(tag: &'a str) -> Option<Self> {
-        u8::try_from(tag.len()).ok().filter(|length| *length > 0).map(|length| Self(tag, length))
+impl KindTag {
+    /// Its name in the commitment, after a byte that holds the name's length.
+    fn framed(self) -> &'static [u8] {
+        match self {
+            Self::Parameter => b"\x09parameter",
+            Self::Subject => b"\x07subject",
+            Self::UserName => b"\x09user-name",
+        }
     }
 }
 
@@ -43,7 +53,7 @@ impl CommitmentKey {
 
     /// Commit to a value that is in memory.
     #[must_use]
-    pub fn commit(&self, tag: KindTag<'_>, value: &[u8]) -> [u8; 32] {
+    pub fn commit(&self, tag: KindTag, value: &[u8]) -> [u8; 32] {
         let mut hasher = self.hasher(tag);
         hasher.update(value);
         hasher.finish()
@@ -51,11 +61,10 @@ impl CommitmentKey {
 
     /// Commit to a value that arrives in pieces; equal to [`Self::commit`] over their concatenation.
     #[must_use]
-    pub fn hasher(&self, tag: KindTag<'_>) -> Hasher {
+    pub fn hasher(&self, tag: KindTag) -> Hasher {
         let mut context = Context::with_key(&self.key);
         context.update(DOMAIN);
-        context.update(&[tag.1]);
-        context.update(tag.0.as_bytes());
+        context.update(tag.framed());
         Hasher(context)
     }
 }
@@ -81,5 +90,28 @@ impl Hasher {
         let mut out = [0; 32];
         out.copy_from_slice(self.0.sign().as_ref());
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commitment_is_bound_to_key_kind_and_value() {
+        let key = CommitmentKey::new(1, &[7; 32]);
+        let of = |key: &CommitmentKey, tag, value: &[u8]| key.commit(tag, value);
+        let value = of(&key, KindTag::Parameter, b"123");
+        assert_eq!(value, of(&key, KindTag::Parameter, b"123"));
+        assert_ne!(value, of(&key, KindTag::Subject, b"123"));
+        assert_ne!(value, of(&key, KindTag::Parameter, b"124"));
+        assert_ne!(value, of(&CommitmentKey::new(1, &[8; 32]), KindTag::Parameter, b"123"));
+        let mut pieces = key.hasher(KindTag::Parameter);
+        pieces.update(b"1");
+        pieces.update(b"23");
+        assert_eq!(pieces.finish(), value);
+        for tag in [KindTag::Parameter, KindTag::Subject, KindTag::UserName] {
+            assert_eq!(usize::from(tag.framed()[0]), tag.framed().len() - 1);
+        }
     }
 }

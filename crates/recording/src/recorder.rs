@@ -175,14 +175,13 @@ impl Recorder {
             Noted::Single => {}
         }
         // Anything may have been typed as a user name, a patient's or a password.
-        let user =
-            KindTag::new("user-name").map(|tag| self.parts.commitment.commit(tag, failure.user.as_bytes()));
+        let user = self.parts.commitment.commit(KindTag::UserName, failure.user.as_bytes());
         self.note(Body::AuthenticationFailed(AuthenticationFailed {
             count: None,
             method: METHOD.to_owned(),
             reason: failure.reason.as_str().to_owned(),
             source: source.to_string(),
-            user: user.map(Digest),
+            user: Some(Digest(user)),
             window_s: None,
         }))
         .await
@@ -301,9 +300,8 @@ impl Record {
     pub fn application_name(&self) -> String {
         let subject = &self.delegation.subject;
         let text = format!("{}\u{1f}{}", subject.issuer, subject.sub);
-        let hash =
-            KindTag::new("subject").map(|tag| self.recorder.parts.commitment.commit(tag, text.as_bytes()));
-        let short: String = hex::encode(hash.unwrap_or_default()).chars().take(8).collect();
+        let hash = self.recorder.parts.commitment.commit(KindTag::Subject, text.as_bytes());
+        let short: String = hex::encode(hash).chars().take(8).collect();
         format!("cp:{}:{short}", self.session)
     }
 
@@ -401,11 +399,7 @@ struct Feeding(Hasher);
 
 impl chaperone_wire::Digester for Digests {
     fn begin(&self) -> Box<dyn chaperone_wire::Digest> {
-        // The tag is a constant of ours.
-        match KindTag::new("parameter") {
-            Some(tag) => Box::new(Feeding(self.0.hasher(tag))),
-            None => Box::new(Nothing),
-        }
+        Box::new(Feeding(self.0.hasher(KindTag::Parameter)))
     }
 }
 
@@ -415,14 +409,5 @@ impl chaperone_wire::Digest for Feeding {
     }
     fn finish(self: Box<Self>) -> [u8; 32] {
         self.0.finish()
-    }
-}
-
-struct Nothing;
-
-impl chaperone_wire::Digest for Nothing {
-    fn update(&mut self, _: &[u8]) {}
-    fn finish(self: Box<Self>) -> [u8; 32] {
-        [0; 32]
     }
 }
