@@ -295,10 +295,9 @@ impl Files<'_> {
     fn gateway_toml(&self, reader: &str) -> String {
         let (local, agents) = match self.layout.agent {
             AgentPlace::InProcess => ("local_agent = \"agent.toml\"\n", String::new()),
-            AgentPlace::Separate => (
-                "",
-                format!("[agents]\nlisten = \"127.0.0.1:{}\"\nnames = [\"localhost\"]\n\n", self.agents_port),
-            ),
+            AgentPlace::Separate => {
+                ("", format!("[agents]\nlisten = \"127.0.0.1:{}\"\n\n", self.agents_port))
+            }
         };
         let tls = if self.layout.tls {
             "certificate = \"server.crt\"\nkey = \"server.key\"\n"

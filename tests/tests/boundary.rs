@@ -1,8 +1,11 @@
 //! What the boundary promises, asked from outside: refusals, the record, and what is left after something dies.
 
+#![allow(clippy::unwrap_used, reason = "a test's own set-up may fail it")]
+
 use std::process::{Command, Output, Stdio};
 
 use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, private_folder};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -27,6 +30,40 @@ impl Installation {
         layout.tls = tls;
         let boundary = Boundary::start(&home.path().join("chaperone"), &cluster, layout)?;
         Ok(Self { boundary, cluster, home })
+    }
+
+    /// Wait until the database runs a statement with these words.
+    fn until_running(&self, words: &str) {
+        let ask = format!(
+            "select count(*) from pg_stat_activity where state = 'active' and query like '%{words}%' \
+             and pid <> pg_backend_pid()"
+        );
+        let url = self.cluster.superuser_url().unwrap();
+        let begun = std::time::Instant::now();
+        while psql(&url, &ask).rows == "0" {
+            assert!(begun.elapsed().as_secs() < 20, "the database never ran `{words}`");
+        }
+    }
+
+    /// The answer, once an agent serves again.
+    fn psql_until_served(&self, caller: &Caller, statement: &str) -> String {
+        let begun = std::time::Instant::now();
+        loop {
+            let answer = self.psql(caller, statement).unwrap();
+            if answer.sqlstate.is_none() {
+                return answer.rows;
+            }
+            assert!(begun.elapsed().as_secs() < 20, "{answer:?}");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
+
+    /// What an agent says that is started with a token and ends by itself.
+    fn run_agent(&self, config: &std::path::Path, token: &std::path::Path) -> String {
+        let program = Layout::new(AgentPlace::Separate).program;
+        let mut agent = Command::new(program);
+        agent.args(["agent", "--config"]).arg(config).arg("--token-file").arg(token);
+        String::from_utf8_lossy(&agent.output().unwrap().stderr).into_owned()
     }
 
     fn psql(&self, caller: &Caller, statement: &str) -> Result<Answer, chaperone_tests::Failure> {
@@ -70,7 +107,7 @@ fn psql(url: &str, statement: &str) -> Answer {
 
 #[test]
 fn each_caller_gets_what_policy_says_and_no_more() {
-    for place in [AgentPlace::InProcess] {
+    for place in [AgentPlace::InProcess, AgentPlace::Separate] {
         let it = Installation::new(place, false).unwrap();
         let answered = [
             (&NURSE, "select count(*) from clinic.patients", "20000"),
@@ -226,4 +263,94 @@ fn a_large_value_passes_without_being_held() {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak_kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(peak_kib < 128 * 1024, "the gateway held {peak_kib} KiB for a value of 400 MB");
+}
+
+/// A client that runs one statement; what it said, and how long after `since` it ended.
+fn ended(client: std::process::Child, since: std::time::Instant) -> (String, std::time::Duration) {
+    let output = client.wait_with_output().unwrap();
+    (String::from_utf8_lossy(&output.stderr).into_owned(), since.elapsed())
+}
+
+fn asking(url: &str, statement: &str) -> std::process::Child {
+    let mut client = Command::new("psql");
+    client.args(["-X", "-q", "-A", "-t", "-v", "VERBOSITY=verbose", "-d", url, "-c", statement]);
+    client.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+#[test]
+fn a_lost_agent_ends_its_sessions_and_the_record_says_so() {
+    // Killed, the kernel closes its sockets; stopped, only silence tells.
+    for signal in [Signal::KILL, Signal::STOP] {
+        let mut it = Installation::new(AgentPlace::Separate, false).unwrap();
+        let url = it.boundary.credential(&ENGINEER).unwrap();
+        let client = asking(&url, "select pg_sleep(60)");
+        it.until_running("pg_sleep");
+        let since = std::time::Instant::now();
+        it.boundary.agent().unwrap().signal(signal).unwrap();
+        let (said, after) = ended(client, since);
+        assert!(after.as_secs() < 5, "the client waited {after:?} after {signal:?}");
+        assert!(said.contains("lost"), "{signal:?}: {said}");
+        if signal == Signal::STOP {
+            it.boundary.agent().unwrap().signal(Signal::CONT).unwrap();
+        } else {
+            it.boundary.start_agent().unwrap();
+        }
+        // The agent comes back by itself, or is started again, and serves.
+        let again = it.psql_until_served(&NURSE, "select count(*) from clinic.clinics");
+        assert_eq!(again, "8");
+        let sessions = it.boundary.cli_json(&["sessions"]).unwrap();
+        let sessions = sessions.as_array().unwrap();
+        let lost = sessions.iter().find(|session| session["state"] == "target_lost").unwrap();
+        let shown = it.boundary.cli_json(&["session", "show", lost["session"].as_str().unwrap()]).unwrap();
+        let entries = shown["entries"].as_array().unwrap();
+        let outcome = entries.iter().find(|entry| entry["kind"] == "operation.outcome").unwrap();
+        assert_eq!(outcome["status"], "lost", "{signal:?}: {outcome}");
+        it.boundary.cli(&["trail", "verify"]).unwrap();
+    }
+}
+
+#[test]
+fn an_agent_that_is_stopped_lets_its_sessions_end() {
+    let mut it = Installation::new(AgentPlace::Separate, false).unwrap();
+    let url = it.boundary.credential(&ENGINEER).unwrap();
+    let client = asking(&url, "select 'to the end' from pg_sleep(3)");
+    it.until_running("pg_sleep");
+    it.boundary.agent().unwrap().signal(Signal::TERM).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let refused = it.psql(&NURSE, "select 1 from clinic.clinics").unwrap();
+    assert!(refused.said.contains("no agent serves"), "{refused:?}");
+    let output = client.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "to the end", "{output:?}");
+    assert!(it.boundary.agent().unwrap().stop().unwrap().success());
+    it.boundary.cli(&["trail", "verify"]).unwrap();
+    let log = it.boundary.agent().unwrap().log();
+    assert!(!log.contains("were not fetched"), "{log}");
+}
+
+#[test]
+fn a_token_enrols_once_and_a_locked_agent_serves_no_more() {
+    let mut it = Installation::new(AgentPlace::Separate, false).unwrap();
+    let used = it.home.path().join("chaperone/enrolment.token");
+    let config = it.home.path().join("chaperone/agent.toml");
+    let again = it.run_agent(&config, &used);
+    assert!(again.contains("does not accept this agent"), "{again}");
+
+    let url = it.boundary.credential(&ENGINEER).unwrap();
+    let client = asking(&url, "select pg_sleep(60)");
+    it.until_running("pg_sleep");
+    let since = std::time::Instant::now();
+    it.boundary.cli(&["agent", "lock", "beside-the-clinic", "--reason", "a drill"]).unwrap();
+    let (said, after) = ended(client, since);
+    assert!(after.as_secs() < 5 && said.contains("lost"), "after {after:?}: {said}");
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let refused = it.psql(&NURSE, "select 1 from clinic.clinics").unwrap();
+    assert!(refused.said.contains("no agent serves"), "{refused:?}");
+    let agents = it.boundary.cli_json(&["agent", "list"]).unwrap();
+    assert_eq!((&agents[0]["locked"], &agents[0]["linked"]), (&Value::from("a drill"), &Value::from(false)));
+
+    // A new token for the same name makes it good again.
+    std::fs::remove_dir_all(it.home.path().join("chaperone/agent-state")).unwrap();
+    it.boundary.start_agent().unwrap();
+    assert_eq!(it.psql_until_served(&NURSE, "select count(*) from clinic.clinics"), "8");
+    it.boundary.cli(&["trail", "verify"]).unwrap();
 }

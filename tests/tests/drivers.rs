@@ -80,6 +80,11 @@ drivers! {
     node_postgres_notices_nothing_in_process: "node-postgres", InProcess;
     jdbc_notices_nothing_in_process: "jdbc", InProcess;
     tokio_postgres_and_sqlx_notice_nothing_in_process: "rust", InProcess;
+    psycopg_notices_nothing_through_an_agent: "psycopg", Separate;
+    asyncpg_notices_nothing_through_an_agent: "asyncpg", Separate;
+    node_postgres_notices_nothing_through_an_agent: "node-postgres", Separate;
+    jdbc_notices_nothing_through_an_agent: "jdbc", Separate;
+    tokio_postgres_and_sqlx_notice_nothing_through_an_agent: "rust", Separate;
 }
 
 /// The `\d` family, which asks the catalog in many ways, and settings that psql follows.
@@ -141,8 +146,7 @@ fn pg_dump_of_an_unrestricted_scope_is_the_same() {
     let home = private_folder("test").unwrap();
     let cluster = Cluster::start(&home.path().join("postgres"), Fsync::Off, None).unwrap();
     let boundary =
-        Boundary::start(&home.path().join("chaperone"), &cluster, Layout::new(AgentPlace::InProcess))
-            .unwrap();
+        Boundary::start(&home.path().join("chaperone"), &cluster, Layout::new(AgentPlace::Separate)).unwrap();
     let dump =
         |url: &str| capture(Command::new("pg_dump").args(["--restrict-key", "same", "-d", url])).unwrap();
     let directly = dump(&cluster.login_url().unwrap());

@@ -1,6 +1,6 @@
 //! What the management API takes and gives, as JSON. Paths are under `/api/v1`.
 
-use chaperone_access::{Delegation, SessionId, TargetName};
+use chaperone_access::{AgentName, Delegation, SessionId, TargetName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,6 +19,51 @@ pub struct TargetView {
     /// Relations in that catalog.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relations: Option<u64>,
+}
+
+/// `GET /agents`: one agent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AgentView {
+    /// Its name.
+    pub agent: AgentName,
+    /// Whether it is linked now. The agent inside the gateway always is.
+    pub linked: bool,
+    /// The targets that it is authorised for.
+    pub targets: Vec<TargetName>,
+    /// Streams that are open.
+    pub streams: u32,
+    /// Generation of its newest certificate; 0 inside the gateway's process.
+    pub generation: u64,
+    /// Why its identity is locked, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locked: Option<String>,
+}
+
+/// `POST /agents/tokens`: make a one-time token.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    /// The agent to enrol.
+    pub agent: AgentName,
+    /// What it may serve.
+    pub targets: Vec<TargetName>,
+    /// How long the token is valid, in seconds, at most a day.
+    pub ttl_s: u64,
+}
+
+/// The answer to [`TokenRequest`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TokenView {
+    /// The token: shown this once.
+    pub token: String,
+}
+
+/// `POST /agents/{name}/lock`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockRequest {
+    /// Why.
+    pub reason: String,
 }
 
 /// `GET /sessions`: one session, open or closed.

@@ -1,7 +1,11 @@
 //! What the gateway keeps beside the trail, behind the traits that other rooms own.
 //!
-//! So far that is the table of wrapped keys: one small file a session and class, so that shredding one is removing a
-//! file and nothing else is rewritten.
+//! That is the table of wrapped keys: one small file a session and class, so that shredding one is removing a file and
+//! nothing else is rewritten. And the roster of agents, likewise a file each.
+
+mod roster;
+
+pub use roster::RosterFiles;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

@@ -1,13 +1,15 @@
 //! The gateway names a target; an agent opens it, logs in, counts and signs.
 //!
 //! [`Dialer`] is the gateway's side, [`Targets`] the agent's: where a target is and how to log in stands on the agent
-//! only. [`InProcess`] joins the two inside one process. A link between two machines is not built yet.
+//! only. [`InProcess`] joins the two inside one process, [`link`] over the network.
 
 mod dial;
 mod in_process;
 mod key;
 pub mod limits;
+pub mod link;
 mod served;
+mod several;
 mod tally;
 
 pub use dial::{
@@ -16,4 +18,5 @@ pub use dial::{
 };
 pub use in_process::InProcess;
 pub use key::{AgentKey, KeyError, verify};
+pub use several::Several;
 pub use tally::{Signed, SignedTally, SignedTotals, Tally, Totals, tally_message, totals_message};

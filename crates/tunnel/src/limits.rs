@@ -14,3 +14,31 @@ pub const TALLIES: usize = 10_000;
 pub const DIAL: Duration = Duration::from_secs(20);
 /// Wait for a stream's end to reach its tally.
 pub const TALLY_WAIT: Duration = Duration::from_secs(2);
+
+/// Life of a link's certificates; an agent renews after two thirds of it.
+pub const CERTIFICATE_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// Longest life of an enrolment token.
+pub const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// From a connection's first byte to the end of its handshake, and one exchange of words after it.
+pub const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Connections that have not shown a certificate of an agent yet, at a time.
+pub const STRANGERS: usize = 64;
+/// Any message on the link, and each part of a stream's prologue.
+pub const WORDS_BYTES: usize = 64 * 1024;
+/// Characters of another side's words that are shown on.
+pub const WORDS_SHOWN: usize = 300;
+/// Streams of one link at a time.
+pub const STREAMS: u32 = 4096;
+/// Bytes of one stream that may be under way, unread by its receiver.
+pub const STREAM_WINDOW: u32 = 256 * 1024;
+/// Bytes of one link that may be under way: a window for each stream and one more, so that streams whose readers have
+/// stopped never stop the others.
+pub const LINK_WINDOW: u32 = STREAM_WINDOW * (STREAMS + 1);
+/// Silence after which a link is asked whether it still stands.
+pub const PING_AFTER: Duration = Duration::from_millis(1500);
+/// How long it may take to answer. With [`PING_AFTER`] this bounds how late a lost agent is noticed: under 5 s.
+pub const PING_PATIENCE: Duration = Duration::from_secs(3);
+/// First and longest wait before a link is dialled again; each wait is a random share of a bound that doubles.
+pub const REDIAL: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// How long an agent that is asked to stop waits for its streams, and after them for its tallies to be fetched.
+pub const DRAIN: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3));

@@ -14,6 +14,10 @@ use super::gateway::Protocol;
 #[serde(deny_unknown_fields)]
 pub(crate) struct AgentConfig {
     pub(crate) name: AgentName,
+    /// `host:port`; only for an agent with a process of its own.
+    pub(crate) gateway: Option<String>,
+    #[serde(default = "state")]
+    pub(crate) state: PathBuf,
     pub(crate) targets: BTreeMap<TargetName, Target>,
 }
 
@@ -43,6 +47,9 @@ pub(crate) enum TlsMode {
     VerifyFull,
 }
 
+fn state() -> PathBuf {
+    PathBuf::from("agent-state")
+}
 fn port() -> u16 {
     5432
 }

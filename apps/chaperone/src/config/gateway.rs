@@ -26,7 +26,16 @@ pub(crate) struct GatewayConfig {
     #[serde(default)]
     pub(crate) issuer: Issuer,
     pub(crate) targets: BTreeMap<TargetName, Target>,
-    pub(crate) local_agent: PathBuf,
+    /// Without it every target needs an agent of its own, and `agents`.
+    pub(crate) local_agent: Option<PathBuf>,
+    pub(crate) agents: Option<Agents>,
+}
+
+/// Where agents dial in.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Agents {
+    pub(crate) listen: SocketAddr,
 }
 
 #[derive(Debug, Deserialize)]

@@ -47,11 +47,12 @@ const GATEWAY: &[Key] = &[
         "\"keys\"",
         "Folder of the key files (mode 0600): log signing, commitments, credentials, the agent's tallies. Back it up apart from the state.",
     ),
-    required(
+    optional(
         "",
         "local_agent",
         "\"agent.toml\"",
-        "The agent inside this process: its configuration file. Targets' addresses and secrets stand there only.",
+        "none",
+        "An agent inside this process: its configuration file. Targets' addresses and secrets stand there only. Leave it out where the agent is a process of its own (`chaperone agent`).",
     ),
     required("postgres", "listen", "\"127.0.0.1:6432\"", "Where PostgreSQL clients connect."),
     optional(
@@ -71,6 +72,13 @@ const GATEWAY: &[Key] = &[
     optional("postgres", "key", "\"server.key\"", "none", "The certificate's private key (PEM)."),
     optional("postgres", "sessions_max", "4096", "4096", "Sessions at a time; one more is refused as busy."),
     optional("postgres", "statement_bytes_max", "1048576", "1048576", "Longest statement text, in bytes."),
+    optional(
+        "agents",
+        "listen",
+        "\"0.0.0.0:6443\"",
+        "none",
+        "Where agents dial in (mutual TLS). Leave the table out where only `local_agent` serves targets.",
+    ),
     required(
         "api",
         "listen",
@@ -115,6 +123,20 @@ const GATEWAY: &[Key] = &[
 
 const AGENT: &[Key] = &[
     required("", "name", "\"agent-1\"", "Name of this agent, as enrolled."),
+    optional(
+        "",
+        "gateway",
+        "\"gateway.example:6443\"",
+        "none",
+        "Where its gateway listens for agents. Needed for `chaperone agent`; an agent inside the gateway has none.",
+    ),
+    optional(
+        "",
+        "state",
+        "\"agent-state\"",
+        "\"agent-state\"",
+        "Folder of its key and certificate (mode 0600), made when it is enrolled.",
+    ),
     required("targets.ehr", "protocol", "\"postgres\"", "A target that this agent serves: what it speaks."),
     required(
         "targets.ehr",

@@ -1,6 +1,6 @@
 //! `chaperone config check`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -22,6 +22,9 @@ pub(crate) enum Config {
         /// gateway.toml, or the folder it is in
         #[arg(default_value = "gateway.toml")]
         path: PathBuf,
+        /// Check the agent.toml of an agent with a process of its own, and nothing else
+        #[arg(long, value_name = "FILE", conflicts_with = "path")]
+        agent: Option<PathBuf>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -30,7 +33,11 @@ pub(crate) enum Config {
 
 impl Config {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let Self::Check { path, json } = self;
+        let Self::Check { path, agent, json } = self;
+        if let Some(file) = agent {
+            let errors = check_agent(&file).err().map(|error| error.to_string());
+            return report(&errors.into_iter().collect::<Vec<_>>(), &[], json);
+        }
         let path = if path.is_dir() { path.join("gateway.toml") } else { path };
         let config: GatewayConfig = config::load(&path)?;
         let mut errors = Vec::new();
@@ -42,34 +49,54 @@ impl Config {
         note(check_listeners(&config));
         note(listener_options(&path, &config).map(drop));
         note(readers(&config.recording.readers).map(drop));
-        let agent_file = beside(&path, &config.local_agent);
-        note(config::load::<AgentConfig>(&agent_file).map_err(Failure::from).and_then(|agent| {
-            let missing: Vec<String> = config
-                .targets
-                .keys()
-                .filter(|name| !agent.targets.contains_key(name))
-                .map(|name| format!("target `{name}` is not declared in `{}`", agent_file.display()))
-                .collect();
-            if !missing.is_empty() {
-                return Err(Failure::Usage(missing.join("\n")));
-            }
-            Declared::new(agent, &agent_file).map(drop)
-        }));
+        if let Some(file) = &config.local_agent {
+            note(check_local(&config, &beside(&path, file)));
+        }
         let mut warnings = Vec::new();
         match policies::load(&config, &beside(&path, &config.policy.folder)) {
             Ok(Ok((_, found))) => warnings = found.iter().map(ToString::to_string).collect(),
             Ok(Err(found)) => errors.extend(found.iter().map(ToString::to_string)),
             Err(failure) => errors.push(failure.to_string()),
         }
-        if json {
-            say_json(&serde_json::json!({ "errors": errors, "warnings": warnings }))?;
-        } else {
-            errors.iter().for_each(|error| remark(&format!("error: {error}")));
-            warnings.iter().for_each(|warning| remark(&format!("warning: {warning}")));
-            if errors.is_empty() {
-                remark("the configuration is usable");
-            }
-        }
-        Ok(if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) })
+        report(&errors, &warnings, json)
     }
+}
+
+fn check_agent(file: &Path) -> Result<(), Failure> {
+    let agent: AgentConfig = config::load(file)?;
+    if agent.gateway.is_none() {
+        return Err(Failure::Usage(format!(
+            "`{}` names no `gateway` (hint: `gateway = \"host:port\"`, where its `[agents]` listens)",
+            file.display()
+        )));
+    }
+    Declared::new(agent, file).map(drop)
+}
+
+/// The agent inside the gateway. Targets that it does not declare need an agent that dials in.
+fn check_local(config: &GatewayConfig, file: &Path) -> Result<(), Failure> {
+    let agent: AgentConfig = config::load(file)?;
+    let missing: Vec<String> = config
+        .targets
+        .keys()
+        .filter(|name| config.agents.is_none() && !agent.targets.contains_key(name))
+        .map(|name| format!("target `{name}` is not declared in `{}`", file.display()))
+        .collect();
+    if !missing.is_empty() {
+        return Err(Failure::Usage(missing.join("\n")));
+    }
+    Declared::new(agent, file).map(drop)
+}
+
+fn report(errors: &[String], warnings: &[String], json: bool) -> Result<ExitCode, Failure> {
+    if json {
+        say_json(&serde_json::json!({ "errors": errors, "warnings": warnings }))?;
+    } else {
+        errors.iter().for_each(|error| remark(&format!("error: {error}")));
+        warnings.iter().for_each(|warning| remark(&format!("warning: {warning}")));
+        if errors.is_empty() {
+            remark("the configuration is usable");
+        }
+    }
+    Ok(if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }

@@ -41,7 +41,7 @@ pub(crate) struct Credential {
     ttl: u64,
 }
 
-fn duration_s(text: &str) -> Result<u64, String> {
+pub(super) fn duration_s(text: &str) -> Result<u64, String> {
     let hint = || format!("`{text}` is not a time (hint: 45s, 30m or 8h)");
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(hint)?;
     let number: u64 = number.parse().map_err(|_| hint())?;
@@ -52,7 +52,7 @@ fn duration_s(text: &str) -> Result<u64, String> {
         _ => return Err(hint()),
     };
     if !(1..=TTL_S_MAX).contains(&seconds) {
-        return Err("a credential lives from 1s to 24h".to_owned());
+        return Err("a time from 1s to 24h is needed".to_owned());
     }
     Ok(seconds)
 }

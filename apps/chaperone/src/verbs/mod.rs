@@ -1,5 +1,6 @@
 //! One file a verb. Standard output is data only; everything else goes to standard error.
 
+mod agent;
 mod completions;
 mod config;
 mod credential;
@@ -52,6 +53,8 @@ enum Verb {
     Config(config::Config),
     /// Run the gateway
     Gateway(gateway::Gateway),
+    /// Run an agent beside its targets, or say who may be one
+    Agent(agent::Agent),
     /// Print a connection string for a subject (administrator of a development installation)
     Credential(credential::Credential),
     /// Make the key pair of somebody who may read recorded statements
@@ -118,6 +121,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Init(verb) => verb.run(),
         Verb::Config(verb) => verb.run(),
         Verb::Gateway(verb) => verb.run(),
+        Verb::Agent(verb) => verb.run(),
         Verb::Credential(verb) => verb.run(),
         Verb::Reader(verb) => verb.run(),
         Verb::Targets(verb) => verb.run(),
@@ -171,6 +175,22 @@ pub(crate) fn clock(micros: u64) -> String {
         .ok()
         .and_then(|at| at.format(format).ok())
         .unwrap_or_else(|| micros.to_string())
+}
+
+/// The log on standard error and the asynchronous runtime of verbs that serve.
+fn serving(log_json: bool) -> Result<tokio::runtime::Runtime, Failure> {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CHAPERONE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if log_json {
+        log.json().init();
+    } else {
+        log.init();
+    }
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::io("cannot start the runtime"))
 }
 
 /// The asynchronous runtime of verbs that only ask.

@@ -10,14 +10,14 @@ use chaperone_access::{AgentName, TargetName};
 use chaperone_identity::{Identity, NoRevocations};
 use chaperone_policy::{Policies, PolicySet};
 use chaperone_postgres::opening::ListenerOptions;
-use chaperone_recording::{Recorder, RecorderParts, key_id};
+use chaperone_recording::{Recorder, RecorderParts};
 use chaperone_session::Boundary;
-use chaperone_store::KeyFiles;
+use chaperone_store::{KeyFiles, RosterFiles};
 use chaperone_trail::{
-    AgentEnrolled, Body, Digest, GatewayHeartbeat, GatewayStarted, KeyCreated, Options, PolicyLoaded, Signer,
-    Trail,
+    Body, Digest, GatewayHeartbeat, GatewayStarted, KeyCreated, Options, PolicyLoaded, Signer, Trail,
 };
-use chaperone_tunnel::{AgentKey, Dialer, InProcess};
+use chaperone_tunnel::link::{AgentAuthority, Links};
+use chaperone_tunnel::{AgentKey, Dialer, InProcess, Several};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -30,6 +30,7 @@ use crate::wiring::analyst::Analysts;
 use crate::wiring::api::{self, Managed};
 use crate::wiring::door::Sessions;
 use crate::wiring::installation::{Keys, readers};
+use crate::wiring::link::{self, OnRecord};
 use crate::wiring::listener::Listener;
 use crate::wiring::metrics::Counters;
 use crate::wiring::policies;
@@ -51,7 +52,6 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
     let (trail, publisher) = open_trail(&data, keys.log_signer)?;
     let table = KeyFiles::open(&data.join("keytable")).map_err(Failure::io("cannot open the key table"))?;
     let counters = Arc::new(Counters::default());
-    let agent_public = keys.local_agent.public();
     let recorder = Arc::new(Recorder::new(RecorderParts {
         trail: trail.clone(),
         keys: Arc::new(table),
@@ -61,12 +61,14 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
         subscriber: counters.clone(),
     }));
     let (policy, count) = (policies.digest(), policies.len());
-    let (dialer, agent) = local_agent(path, &config, keys.local_agent)?;
-    let started =
-        Started { text: &text, made: &keys.made, policy, count, agent: &agent, public: &agent_public };
-    record_start(&recorder, &config, &started, &dialer).await?;
+    let local = local_agent(path, &config, keys.local_agent)?;
+    let links = links(&config, &data, keys.agent_authority, &recorder)?;
+    let started = Started { text: &text, made: &keys.made, policy, count, local: local.as_ref() };
+    record_start(&recorder, &config, &started).await?;
+    let dialer = dialer(local, links.clone());
     let identity = Arc::new(Identity::new(keys.credentials, Arc::new(NoRevocations)));
-    let parts = Parts { recorder, dialer, counters, identity, policies, admin_token: keys.admin_token };
+    let admin_token = keys.admin_token;
+    let parts = Parts { recorder, dialer, links, counters, identity, policies, admin_token };
     serve(path, &config, parts).await?;
     let closed = tokio::task::spawn_blocking(move || {
         let closed = trail.close("asked to stop");
@@ -110,6 +112,7 @@ fn open_trail(data: &Path, signer: Signer) -> Result<(Trail, JoinHandle<()>), Fa
 struct Parts {
     recorder: Arc<Recorder>,
     dialer: Arc<dyn Dialer>,
+    links: Option<Arc<Links>>,
     counters: Arc<Counters>,
     identity: Arc<Identity>,
     policies: PolicySet,
@@ -118,7 +121,7 @@ struct Parts {
 
 /// The listeners' shared state, from the parts.
 fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembled, Failure> {
-    let Parts { recorder, dialer, counters, identity, policies, admin_token } = parts;
+    let Parts { recorder, dialer, links, counters, identity, policies, admin_token } = parts;
     let refresh = |(name, target): (&TargetName, &Target)| {
         (name.clone(), Duration::from_secs(target.catalog_refresh_s))
     };
@@ -137,7 +140,8 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         recorder: recorder.clone(),
         sessions: sessions.clone(),
         analysts,
-        dialer,
+        dialer: dialer.clone(),
+        links: links.clone(),
         counters: counters.clone(),
         admin_token,
         installation: config.name.clone(),
@@ -149,7 +153,7 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
     });
     let options = listener_options(path, config)?;
     let listener = Arc::new(Listener { boundary, sessions: sessions.clone(), options, counters });
-    Ok(Assembled { listener, managed, recorder, identity, sessions })
+    Ok(Assembled { listener, managed, recorder, identity, sessions, dialer, links })
 }
 
 struct Assembled {
@@ -158,6 +162,8 @@ struct Assembled {
     recorder: Arc<Recorder>,
     identity: Arc<Identity>,
     sessions: Arc<Sessions>,
+    dialer: Arc<dyn Dialer>,
+    links: Option<Arc<Links>>,
 }
 
 fn spoken(protocol: Protocol) -> &'static str {
@@ -171,6 +177,11 @@ pub(crate) fn check_listeners(config: &GatewayConfig) -> Result<(), Failure> {
     let usage = |text: &str| Err(Failure::Usage(text.to_owned()));
     if !config.api.listen.ip().is_loopback() {
         return usage("`api.listen` has to be a loopback address: the API is plain HTTP");
+    }
+    if config.local_agent.is_none() && config.agents.is_none() {
+        return usage(
+            "no agent can serve a target (hint: `local_agent = \"agent.toml\"`, or `listen` in `[agents]` for agents of their own)",
+        );
     }
     let loopback = config.postgres.listen.ip().is_loopback();
     match (&config.postgres.certificate, &config.postgres.key) {
@@ -209,16 +220,44 @@ pub(crate) fn listener_options(path: &Path, config: &GatewayConfig) -> Result<Li
 }
 
 /// The agent inside this process.
-fn local_agent(
-    path: &Path,
-    config: &GatewayConfig,
-    key: AgentKey,
-) -> Result<(Arc<dyn Dialer>, AgentName), Failure> {
-    let file = beside(path, &config.local_agent);
+fn local_agent(path: &Path, config: &GatewayConfig, key: AgentKey) -> Result<Option<LocalAgent>, Failure> {
+    let Some(file) = &config.local_agent else { return Ok(None) };
+    let file = beside(path, file);
     let agent: AgentConfig = config::load(&file)?;
-    let name = agent.name.clone();
+    let (name, public) = (agent.name.clone(), key.public());
     let declared = Arc::new(Declared::new(agent, &file)?);
-    Ok((Arc::new(InProcess::new(name.clone(), declared, key)), name))
+    let dialer = Arc::new(InProcess::new(name.clone(), declared, key));
+    Ok(Some(LocalAgent { name, public, dialer }))
+}
+
+struct LocalAgent {
+    name: AgentName,
+    public: Vec<u8>,
+    dialer: Arc<InProcess>,
+}
+
+/// Agents that dial in, where the configuration has a place for them.
+fn links(
+    config: &GatewayConfig,
+    data: &Path,
+    key: AgentKey,
+    recorder: &Arc<Recorder>,
+) -> Result<Option<Arc<Links>>, Failure> {
+    if config.agents.is_none() {
+        return Ok(None);
+    }
+    let roster =
+        RosterFiles::open(&data.join("agents")).map_err(Failure::io("cannot open the roster of agents"))?;
+    let authority = AgentAuthority::new(&key).map_err(Failure::failed)?;
+    let observer = Arc::new(OnRecord(recorder.clone()));
+    Links::new(authority, Arc::new(roster), observer).map(Some).map_err(Failure::failed)
+}
+
+fn dialer(local: Option<LocalAgent>, links: Option<Arc<Links>>) -> Arc<dyn Dialer> {
+    let mut ways: Vec<Arc<dyn Dialer>> = Vec::new();
+    ways.extend(local.map(|local| local.dialer as Arc<dyn Dialer>));
+    ways.extend(links.map(|links| links as Arc<dyn Dialer>));
+    Arc::new(Several::new(ways))
 }
 
 struct Started<'a> {
@@ -226,8 +265,7 @@ struct Started<'a> {
     made: &'a [&'static str],
     policy: [u8; 32],
     count: usize,
-    agent: &'a AgentName,
-    public: &'a [u8],
+    local: Option<&'a LocalAgent>,
 }
 
 /// The first entries of a run: nothing is served before they are durable.
@@ -235,7 +273,6 @@ async fn record_start(
     recorder: &Recorder,
     config: &GatewayConfig,
     started: &Started<'_>,
-    dialer: &Arc<dyn Dialer>,
 ) -> Result<(), Failure> {
     let mut bodies = vec![Body::GatewayStarted(GatewayStarted {
         configuration: Digest::of(started.text.as_bytes()),
@@ -246,13 +283,10 @@ async fn record_start(
         let purpose = name.trim_end_matches(".key").replace('.', " ");
         bodies.push(Body::KeyCreated(KeyCreated { key: (*name).to_owned(), purpose }));
     }
-    bodies.push(Body::AgentEnrolled(AgentEnrolled {
-        agent: started.agent.to_string(),
-        by: "gateway configuration".to_owned(),
-        key: key_id(started.public),
-        public_key: hex::encode(started.public),
-        targets: dialer.targets().iter().map(ToString::to_string).collect(),
-    }));
+    if let Some(local) = started.local {
+        let targets = local.dialer.targets().iter().map(ToString::to_string).collect();
+        bodies.push(link::enrolled(&local.name, "gateway configuration".to_owned(), &local.public, targets));
+    }
     bodies.push(Body::PolicyLoaded(PolicyLoaded {
         count: started.count as u64,
         policy: Digest(started.policy),
@@ -264,13 +298,19 @@ async fn record_start(
 }
 
 async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), Failure> {
-    let Assembled { listener, managed, recorder, identity, sessions } = assemble(path, config, parts)?;
+    let assembled = assemble(path, config, parts)?;
+    let Assembled { listener, managed, recorder, identity, sessions, dialer, links } = assembled;
     let bind = |address| async move {
         TcpListener::bind(address).await.map_err(Failure::io(format!("cannot listen on {address}")))
     };
     let clients = bind(config.postgres.listen).await?;
     let api_listener = bind(config.api.listen).await?;
     let (stop, stopped) = watch::channel(false);
+    if let (Some(links), Some(agents)) = (links, &config.agents) {
+        let listener = bind(agents.listen).await?;
+        tracing::info!(agents = %agents.listen, "waiting for agents");
+        tokio::spawn(link::serve(links, listener, stopped.clone()));
+    }
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io("cannot wait for SIGTERM"))?;
     let served = tokio::spawn(listener.serve(clients, stopped.clone()));
     let mut api_stop = stopped.clone();
@@ -282,6 +322,7 @@ async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), 
         recorder.clone(),
         identity.clone(),
         sessions.clone(),
+        dialer,
         config.trail.heartbeat_s,
     ));
     tracing::info!(postgres = %config.postgres.listen, api = %config.api.listen, "gateway is up");
@@ -311,6 +352,7 @@ async fn heartbeat(
     recorder: Arc<Recorder>,
     identity: Arc<Identity>,
     sessions: Arc<Sessions>,
+    dialer: Arc<dyn Dialer>,
     interval_s: u64,
 ) {
     let mut due = tokio::time::interval(Duration::from_secs(interval_s.max(1)));
@@ -320,7 +362,7 @@ async fn heartbeat(
             _ = due.tick() => {
                 let trail = recorder.trail().metrics();
                 let body = Body::GatewayHeartbeat(GatewayHeartbeat {
-                    agents: Vec::new(),
+                    agents: link::totals(&dialer).await,
                     durable: trail.durable,
                     interval_s,
                     sessions: sessions.count() as u64,

@@ -22,6 +22,7 @@ pub(crate) const ADMIN_TOKEN_FILE: &str = "admin.token";
 pub(crate) const CREDENTIAL_KEY_FILE: &str = "credential.key";
 const COMMITMENT_KEY_FILE: &str = "commitment.key";
 const LOG_KEY_FILE: &str = "log.key";
+const AGENT_AUTHORITY_KEY_FILE: &str = "agent-authority.key";
 const LOCAL_AGENT_KEY_FILE: &str = "local-agent.key";
 
 /// Microseconds since the Unix epoch.
@@ -45,6 +46,8 @@ pub(crate) struct Keys {
     pub(crate) commitment: CommitmentKey,
     pub(crate) log_signer: Signer,
     pub(crate) local_agent: AgentKey,
+    /// Signs agents' certificates.
+    pub(crate) agent_authority: AgentKey,
     pub(crate) admin_token: String,
     /// Names of those that did not exist before.
     pub(crate) made: Vec<&'static str>,
@@ -80,9 +83,9 @@ impl Keys {
         let credential = load_or_make(folder, CREDENTIAL_KEY_FILE, &mut made, fresh)?;
         let commitment = load_or_make(folder, COMMITMENT_KEY_FILE, &mut made, fresh)?;
         let log = load_or_make(folder, LOG_KEY_FILE, &mut made, fresh)?;
-        let agent = load_or_make(folder, LOCAL_AGENT_KEY_FILE, &mut made, || {
-            Ok(AgentKey::generate().map_err(Failure::failed)?.pkcs8().to_vec())
-        })?;
+        let p256 = || Ok(AgentKey::generate().map_err(Failure::failed)?.pkcs8().to_vec());
+        let agent = load_or_make(folder, LOCAL_AGENT_KEY_FILE, &mut made, p256)?;
+        let authority = load_or_make(folder, AGENT_AUTHORITY_KEY_FILE, &mut made, p256)?;
         let token = load_or_make(folder, ADMIN_TOKEN_FILE, &mut made, || {
             Ok(format!("cpa1.{}", URL_SAFE_NO_PAD.encode(random::<32>())).into_bytes())
         })?;
@@ -92,6 +95,7 @@ impl Keys {
             commitment: CommitmentKey::new(1, &thirty_two(&commitment, COMMITMENT_KEY_FILE)?),
             log_signer: signer(&log, installation)?,
             local_agent: AgentKey::from_pkcs8(&agent).map_err(Failure::failed)?,
+            agent_authority: AgentKey::from_pkcs8(&authority).map_err(Failure::failed)?,
             admin_token: String::from_utf8_lossy(&token).trim().to_owned(),
             made,
         })

@@ -1,11 +1,13 @@
 //! Every part is built here once, from configuration.
 
+pub(crate) mod agent;
 pub(crate) mod analyst;
 pub(crate) mod api;
 pub(crate) mod ask;
 pub(crate) mod door;
 pub(crate) mod gateway;
 pub(crate) mod installation;
+pub(crate) mod link;
 pub(crate) mod listener;
 pub(crate) mod metrics;
 pub(crate) mod policies;

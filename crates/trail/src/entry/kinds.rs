@@ -170,7 +170,7 @@ kinds! {
         by: String,
         /// Id of its key.
         key: String,
-        /// Its public key, SubjectPublicKeyInfo in DER, base64.
+        /// Its public key: the uncompressed P-256 point (SEC 1), in hexadecimal.
         public_key: String,
         /// The targets that it may serve, sorted.
         targets: Vec<String>,

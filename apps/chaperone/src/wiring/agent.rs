@@ -1,0 +1,223 @@
+//! The agent, from its configuration to its stop.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chaperone_recording::keyfile;
+use chaperone_tunnel::link::{
+    EnrolmentToken, Issued, LinkEnd, LinkError, Serving, enrol, link, renew, signing_request, validity,
+};
+use chaperone_tunnel::{AgentKey, limits};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{RwLock, watch};
+
+use crate::config::agent::AgentConfig;
+use crate::config::{self, beside};
+use crate::verbs::Failure;
+use crate::wiring::installation::{now_us, random};
+use crate::wiring::targets::Declared;
+
+const KEY_FILE: &str = "agent.key";
+const IDENTITY_FILE: &str = "identity.json";
+const PENDING_FILE: &str = "renewal.request";
+/// Wait before a renewal that failed is tried again.
+const RENEWAL_RETRY: Duration = Duration::from_secs(60);
+
+/// Run until SIGTERM or SIGINT.
+pub(crate) async fn run(path: &Path, token: Option<&Path>) -> Result<(), Failure> {
+    let config: AgentConfig = config::load(path)?;
+    let gateway = config.gateway.clone().ok_or_else(|| {
+        Failure::Usage(format!(
+            "`{}` names no `gateway` (hint: `gateway = \"host:port\"`, where its `[agents]` listens)",
+            path.display()
+        ))
+    })?;
+    let name = config.name.clone();
+    let state = State { folder: beside(path, &config.state) };
+    let declared = Arc::new(Declared::new(config, path)?);
+    let key = Arc::new(state.key()?);
+    let identity = match (state.identity()?, token) {
+        (Some(identity), None) => identity,
+        (_, Some(token)) => {
+            let token = read_token(token)?;
+            let request = signing_request(&key).map_err(Failure::failed)?;
+            let issued = enrol(&gateway, &token, &name, request).await.map_err(Failure::failed)?;
+            state.keep(&issued)?;
+            tracing::info!(agent = %name, "enrolled");
+            issued
+        }
+        (None, None) => {
+            return Err(Failure::Usage(format!(
+                "agent `{name}` is not enrolled (hint: `chaperone agent token create {name} --target TARGET` on the \
+                 gateway's machine prints a token; then start with `--token-file FILE`)"
+            )));
+        }
+    };
+    let agent = Agent {
+        gateway,
+        serving: Serving::new(name, declared, key.clone()),
+        key,
+        state,
+        identity: RwLock::new(identity),
+    };
+    let (stop, stopped) = watch::channel(false);
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io("cannot wait for SIGTERM"))?;
+    let asked = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        tracing::info!("stopping: open streams may end, new ones are refused");
+        stop.send_replace(true);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = agent.keep_linked(stopped) => Ok(()),
+        failure = agent.keep_renewed() => Err(failure),
+        () = asked => Ok(()),
+    }
+}
+
+fn read_token(path: &Path) -> Result<EnrolmentToken, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map(zeroize::Zeroizing::new)
+        .map_err(Failure::io(format!("cannot read the token `{}`", path.display())))?;
+    text.parse().map_err(|error: LinkError| Failure::Usage(error.to_string()))
+}
+
+struct Agent {
+    gateway: String,
+    serving: Serving,
+    key: Arc<AgentKey>,
+    state: State,
+    /// Owner: `keep_renewed` writes, `keep_linked` reads.
+    identity: RwLock<Issued>,
+}
+
+impl Agent {
+    /// Dial, serve, and dial again until drained.
+    async fn keep_linked(&self, mut stop: watch::Receiver<bool>) {
+        let (first, longest) = limits::REDIAL;
+        let mut bound = first;
+        loop {
+            let identity = self.identity.read().await.clone();
+            match link(&self.gateway, &identity, &self.serving, stop.clone()).await {
+                Ok(LinkEnd::Drained) => return,
+                Ok(LinkEnd::Over(reason)) => {
+                    tracing::warn!(%reason, "the link is over");
+                    bound = first;
+                }
+                Err(error) => tracing::warn!(%error, gateway = %self.gateway, "no link"),
+            }
+            // A random share of the bound: agents that lost one gateway together do not come back together.
+            let share = f64::from(u32::from_be_bytes(random())) / f64::from(u32::MAX);
+            let wait = first.max(bound.mul_f64(share));
+            bound = (bound * 2).min(longest);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                // Without a link nothing is open: there is nothing to drain.
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
+    /// Renew after two thirds of the certificate's life, for ever. Returns only when nothing can be stored.
+    async fn keep_renewed(&self) -> Failure {
+        loop {
+            let identity = self.identity.read().await.clone();
+            let due_s = match validity(&identity.certificate) {
+                Ok((begins, ends)) => begins + (ends - begins) * 2 / 3,
+                Err(error) => return Failure::failed(error),
+            };
+            let now_s = i64::try_from(now_us() / 1_000_000).unwrap_or(i64::MAX);
+            if now_s < due_s {
+                // In steps, so that a machine that slept renews soon after it woke.
+                let left = Duration::from_secs(u64::try_from(due_s - now_s).unwrap_or(0));
+                tokio::time::sleep(left.min(RENEWAL_RETRY)).await;
+                continue;
+            }
+            let request = match self.state.request(&self.key) {
+                Ok(request) => request,
+                Err(failure) => return failure,
+            };
+            match renew(&self.gateway, &self.key, &identity, request).await {
+                Ok(issued) => {
+                    if let Err(failure) = self.state.keep(&issued) {
+                        return failure;
+                    }
+                    *self.identity.write().await = issued;
+                    tracing::info!("the certificate was renewed");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the certificate could not be renewed yet");
+                    tokio::time::sleep(RENEWAL_RETRY).await;
+                }
+            }
+        }
+    }
+}
+
+/// The agent's folder. Each file is replaced whole.
+struct State {
+    folder: PathBuf,
+}
+
+impl State {
+    fn key(&self) -> Result<AgentKey, Failure> {
+        let folder = &self.folder;
+        std::fs::create_dir_all(folder)
+            .map_err(Failure::io(format!("cannot make `{}`", folder.display())))?;
+        let path = folder.join(KEY_FILE);
+        if !path.exists() {
+            let key = AgentKey::generate().map_err(Failure::failed)?;
+            keyfile::create(&path, key.pkcs8()).map_err(Failure::failed)?;
+        }
+        AgentKey::from_pkcs8(&keyfile::load(&path).map_err(Failure::failed)?).map_err(Failure::failed)
+    }
+
+    fn identity(&self) -> Result<Option<Issued>, Failure> {
+        let path = self.folder.join(IDENTITY_FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = std::fs::read(&path).map_err(Failure::io(format!("cannot read `{}`", path.display())))?;
+        let parsed = serde_json::from_slice(&text);
+        parsed.map(Some).map_err(|error| Failure::Failed(format!("`{}`: {error}", path.display())))
+    }
+
+    /// The request that is asked with until it is answered: the gateway answers the same request alike, however often,
+    /// and takes a second one from the same certificate for a second holder of the key.
+    fn request(&self, key: &AgentKey) -> Result<Vec<u8>, Failure> {
+        let path = self.folder.join(PENDING_FILE);
+        if !path.exists() {
+            let request = signing_request(key).map_err(Failure::failed)?;
+            self.replace(PENDING_FILE, &request)?;
+        }
+        std::fs::read(&path).map_err(Failure::io(format!("cannot read `{}`", path.display())))
+    }
+
+    fn keep(&self, issued: &Issued) -> Result<(), Failure> {
+        let text = serde_json::to_vec(issued).map_err(Failure::failed)?;
+        self.replace(IDENTITY_FILE, &text)?;
+        // A crash before this line repeats a request that the new certificate's generation does not know: the gateway
+        // signs once more, which is harmless.
+        match std::fs::remove_file(self.folder.join(PENDING_FILE)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Failure::io("cannot remove the renewal's request")(error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        use std::io::Write;
+        let path = self.folder.join(name);
+        let half = self.folder.join(format!("{name}.half"));
+        let written = std::fs::File::create(&half)
+            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+            .and_then(|()| std::fs::rename(&half, &path))
+            .and_then(|()| std::fs::File::open(&self.folder)?.sync_all());
+        written.map_err(Failure::io(format!("cannot write `{}`", path.display())))
+    }
+}

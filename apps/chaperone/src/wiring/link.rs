@@ -1,0 +1,120 @@
+//! The gateway's listener for agents, and what happens to them as entries of the trail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chaperone_access::{AgentName, Refusal};
+use chaperone_recording::{Recorder, key_id};
+use chaperone_trail::{
+    AgentConnected, AgentDisconnected, AgentEnrolled, AgentLocked, Body, CumulativeTally, Digest,
+    SignedCumulative, Tls,
+};
+use chaperone_tunnel::link::{AgentEvent, Links, Observer};
+use chaperone_tunnel::{BoxFuture, Dialer, SignedTotals};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// How long agents' totals may hold up a heartbeat.
+const TOTALS: Duration = Duration::from_secs(2);
+
+/// Writes what happens to agents into the trail.
+pub(crate) struct OnRecord(pub(crate) Arc<Recorder>);
+
+impl Observer for OnRecord {
+    fn note(&self, event: AgentEvent) -> BoxFuture<'_, Result<(), Refusal>> {
+        let body = match event {
+            AgentEvent::Enrolled { record, by } => enrolled(
+                &record.agent,
+                by,
+                &record.public_key,
+                record.targets.iter().map(ToString::to_string).collect(),
+            ),
+            AgentEvent::Connected { agent, public_key, source, tls } => {
+                Body::AgentConnected(AgentConnected {
+                    agent: agent.to_string(),
+                    key: key_id(&public_key),
+                    source: source.to_string(),
+                    tls: Some(Tls {
+                        cipher: tls.cipher,
+                        peer: Some(Digest(tls.peer)),
+                        version: "1.3".to_owned(),
+                    }),
+                })
+            }
+            AgentEvent::Disconnected { agent, reason } => {
+                Body::AgentDisconnected(AgentDisconnected { agent: agent.to_string(), reason })
+            }
+            AgentEvent::Locked { agent, reason } => {
+                Body::AgentLocked(AgentLocked { agent: agent.to_string(), reason })
+            }
+        };
+        Box::pin(async move { self.0.note(body).await.map(drop) })
+    }
+}
+
+/// The entry of an agent's identity.
+pub(crate) fn enrolled(agent: &AgentName, by: String, public_key: &[u8], targets: Vec<String>) -> Body {
+    Body::AgentEnrolled(AgentEnrolled {
+        agent: agent.to_string(),
+        by,
+        key: key_id(public_key),
+        public_key: hex::encode(public_key),
+        targets,
+    })
+}
+
+/// Take agents' connections until told to stop. Links outlive this: they are needed until the last session has ended.
+pub(crate) async fn serve(links: Arc<Links>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let (stream, source) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept an agent's connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let links = Arc::clone(&links);
+        tokio::spawn(async move {
+            if let Err(error) = links.accept(stream, source).await {
+                tracing::warn!(%source, %error, "an agent's connection came to nothing");
+            }
+        });
+    }
+}
+
+/// What every linked agent counted, signed, for a heartbeat. One that does not answer is left out.
+pub(crate) async fn totals(dialer: &Arc<dyn Dialer>) -> Vec<SignedCumulative> {
+    let mut all = Vec::new();
+    for status in dialer.agents() {
+        match tokio::time::timeout(TOTALS, dialer.totals(&status.agent)).await {
+            Ok(Ok(signed)) => {
+                use base64::Engine;
+                let signature = base64::engine::general_purpose::STANDARD.encode(&signed.signature);
+                all.push(SignedCumulative {
+                    key: key_id(&signed.public_key),
+                    signature,
+                    tally: tally(&signed),
+                });
+            }
+            Ok(Err(error)) => tracing::warn!(agent = %status.agent, %error, "no totals for the heartbeat"),
+            Err(_elapsed) => tracing::warn!(agent = %status.agent, "no totals for the heartbeat in time"),
+        }
+    }
+    all
+}
+
+fn tally(signed: &SignedTotals) -> CumulativeTally {
+    CumulativeTally {
+        agent: signed.body.agent.to_string(),
+        at: None,
+        bytes_down: signed.body.bytes_down,
+        bytes_up: signed.body.bytes_up,
+        sessions: signed.body.sessions,
+        streams: signed.body.streams,
+    }
+}

@@ -1,0 +1,135 @@
+//! The roster of agents: one small file an agent, one a token.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use chaperone_access::AgentName;
+use chaperone_tunnel::link::{AgentRecord, Roster, TokenRecord};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A roster in a folder of its own.
+#[derive(Debug)]
+pub struct RosterFiles {
+    agents: PathBuf,
+    tokens: PathBuf,
+}
+
+impl RosterFiles {
+    /// Open the folder, making it where it does not exist.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        let this = Self { agents: folder.join("enrolled"), tokens: folder.join("tokens") };
+        fs::create_dir_all(&this.agents)?;
+        fs::create_dir_all(&this.tokens)?;
+        Ok(this)
+    }
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let parsed = serde_json::from_slice(&text);
+    parsed.map(Some).map_err(|error| io::Error::other(format!("`{}`: {error}", path.display())))
+}
+
+/// Replace a file whole: a crash leaves the old one or the new one, and perhaps a half file that is written over.
+fn write<T: Serialize>(folder: &Path, name: &str, value: &T) -> io::Result<()> {
+    let half = folder.join(format!("{name}.half"));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&half)?;
+    file.write_all(&serde_json::to_vec(value)?)?;
+    file.sync_all()?;
+    fs::rename(&half, folder.join(name))?;
+    sync(folder)
+}
+
+impl Roster for RosterFiles {
+    fn agent(&self, name: &AgentName) -> io::Result<Option<AgentRecord>> {
+        read(&self.agents.join(name.as_str()))
+    }
+
+    fn agents(&self) -> io::Result<Vec<AgentRecord>> {
+        let mut records = Vec::new();
+        for entry in fs::read_dir(&self.agents)? {
+            let path = entry?.path();
+            // An agent's name has no dot in it; a half file's has.
+            if path.extension().is_none() {
+                records.extend(read::<AgentRecord>(&path)?);
+            }
+        }
+        records.sort_by(|one, other| one.agent.cmp(&other.agent));
+        Ok(records)
+    }
+
+    fn put_agent(&self, record: &AgentRecord) -> io::Result<()> {
+        write(&self.agents, record.agent.as_str(), record)
+    }
+
+    fn token(&self, id: &str) -> io::Result<Option<TokenRecord>> {
+        read(&self.tokens.join(id))
+    }
+
+    fn put_token(&self, token: &TokenRecord) -> io::Result<()> {
+        write(&self.tokens, &token.id, token)
+    }
+
+    fn remove_token(&self, id: &str) -> io::Result<bool> {
+        match fs::remove_file(self.tokens.join(id)) {
+            Ok(()) => sync(&self.tokens).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_taken_once_and_records_are_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let roster = RosterFiles::open(folder.path()).unwrap();
+        let token = TokenRecord {
+            id: "abcdefghijk".into(),
+            secret: [1; 32],
+            agent: "ward".parse().unwrap(),
+            targets: vec!["ehr".parse().unwrap()],
+            not_after_s: 9,
+            by: "administrator".into(),
+        };
+        roster.put_token(&token).unwrap();
+        assert_eq!(roster.token(&token.id).unwrap().as_ref(), Some(&token));
+        assert!(roster.remove_token(&token.id).unwrap());
+        assert!(!roster.remove_token(&token.id).unwrap());
+        assert_eq!(roster.token(&token.id).unwrap(), None);
+
+        let mut record = AgentRecord {
+            agent: token.agent,
+            targets: token.targets,
+            public_key: vec![4; 65],
+            generation: 1,
+            renewal: None,
+            locked: None,
+        };
+        roster.put_agent(&record).unwrap();
+        record.generation = 2;
+        roster.put_agent(&record).unwrap();
+        fs::write(folder.path().join("enrolled/ward.half"), "{").unwrap();
+        let again = RosterFiles::open(folder.path()).unwrap();
+        assert_eq!(again.agents().unwrap(), vec![record.clone()]);
+        assert_eq!(again.agent(&record.agent).unwrap(), Some(record));
+        assert_eq!(again.agent(&"other".parse().unwrap()).unwrap(), None);
+    }
+}

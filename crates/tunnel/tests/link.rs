@@ -1,0 +1,388 @@
+//! The link over real sockets: what it carries, and what it refuses to whoever should not be on it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's own set-up may fail it")]
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chaperone_access::{AgentName, Refusal, RefusalCode, SessionId, TargetName};
+use chaperone_tunnel::link::{
+    AgentAuthority, AgentEvent, AgentRecord, EnrolmentToken, Issued, LinkEnd, LinkError, Links, Observer,
+    Roster, Serving, TokenRecord, enrol, link, renew, signing_request,
+};
+use chaperone_tunnel::{
+    AgentKey, ApplicationName, BoxFuture, Canceller, Dial, DialError, Dialer, LoginFacts, Opened, Parameters,
+    Targets,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// A target that answers every byte with itself.
+struct Echo(Arc<Mutex<Vec<String>>>);
+
+struct Cancelled(Arc<Mutex<Vec<String>>>);
+
+impl Canceller for Cancelled {
+    fn cancel(&self) -> BoxFuture<'_, Result<(), Refusal>> {
+        self.0.lock().unwrap().push("cancelled".to_owned());
+        Box::pin(async { Ok(()) })
+    }
+}
+
+impl Targets for Echo {
+    fn names(&self) -> Vec<TargetName> {
+        vec!["echo".parse().unwrap(), "secret".parse().unwrap()]
+    }
+
+    fn open(&self, request: Dial) -> BoxFuture<'_, Result<Opened, Refusal>> {
+        self.0.lock().unwrap().push(request.application.as_str().to_owned());
+        let (ours, mut theirs) = tokio::io::duplex(64 * 1024);
+        tokio::spawn(async move {
+            let (mut reads, mut writes) = tokio::io::split(&mut theirs);
+            drop(tokio::io::copy(&mut reads, &mut writes).await);
+        });
+        let facts = LoginFacts {
+            login: "app".into(),
+            backend_pid: 7,
+            backend_start: None,
+            server_version: "15".into(),
+            tls: None,
+        };
+        let canceller = Box::new(Cancelled(Arc::clone(&self.0)));
+        Box::pin(async move {
+            Ok(Opened { stream: Box::new(ours), greeting: Bytes::from_static(b"hello"), facts, canceller })
+        })
+    }
+}
+
+#[derive(Default)]
+struct InMemory {
+    agents: Mutex<BTreeMap<AgentName, AgentRecord>>,
+    tokens: Mutex<BTreeMap<String, TokenRecord>>,
+}
+
+impl Roster for InMemory {
+    fn agent(&self, name: &AgentName) -> io::Result<Option<AgentRecord>> {
+        Ok(self.agents.lock().unwrap().get(name).cloned())
+    }
+    fn agents(&self) -> io::Result<Vec<AgentRecord>> {
+        Ok(self.agents.lock().unwrap().values().cloned().collect())
+    }
+    fn put_agent(&self, record: &AgentRecord) -> io::Result<()> {
+        self.agents.lock().unwrap().insert(record.agent.clone(), record.clone());
+        Ok(())
+    }
+    fn token(&self, id: &str) -> io::Result<Option<TokenRecord>> {
+        Ok(self.tokens.lock().unwrap().get(id).cloned())
+    }
+    fn put_token(&self, token: &TokenRecord) -> io::Result<()> {
+        self.tokens.lock().unwrap().insert(token.id.clone(), token.clone());
+        Ok(())
+    }
+    fn remove_token(&self, id: &str) -> io::Result<bool> {
+        Ok(self.tokens.lock().unwrap().remove(id).is_some())
+    }
+}
+
+/// Remembers events; refuses them while told to.
+#[derive(Default)]
+struct Seen {
+    events: Mutex<Vec<&'static str>>,
+    broken: Mutex<bool>,
+}
+
+impl Observer for Seen {
+    fn note(&self, event: AgentEvent) -> BoxFuture<'_, Result<(), Refusal>> {
+        let word = match event {
+            AgentEvent::Enrolled { .. } => "enrolled",
+            AgentEvent::Connected { .. } => "connected",
+            AgentEvent::Disconnected { .. } => "disconnected",
+            AgentEvent::Locked { .. } => "locked",
+        };
+        let refused = *self.broken.lock().unwrap();
+        if !refused {
+            self.events.lock().unwrap().push(word);
+        }
+        Box::pin(async move {
+            if refused { Err(Refusal::new(RefusalCode::RecordUnavailable, "no room")) } else { Ok(()) }
+        })
+    }
+}
+
+struct Gateway {
+    links: Arc<Links>,
+    seen: Arc<Seen>,
+    address: SocketAddr,
+}
+
+async fn gateway() -> Gateway {
+    let (roster, seen) = (Arc::new(InMemory::default()), Arc::new(Seen::default()));
+    let authority = AgentAuthority::new(&AgentKey::generate().unwrap()).unwrap();
+    let links = Links::new(authority, roster, seen.clone()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = links.clone();
+    tokio::spawn(async move {
+        loop {
+            let (stream, source) = listener.accept().await.unwrap();
+            let links = serving.clone();
+            tokio::spawn(async move { drop(links.accept(stream, source).await) });
+        }
+    });
+    Gateway { links, seen, address }
+}
+
+struct Ward {
+    key: Arc<AgentKey>,
+    identity: Issued,
+    serving: Serving,
+    opened: Arc<Mutex<Vec<String>>>,
+}
+
+impl Gateway {
+    fn at(&self) -> String {
+        self.address.to_string()
+    }
+
+    async fn token(&self, life: Duration) -> EnrolmentToken {
+        let targets = vec!["echo".parse().unwrap()];
+        self.links.token("ward".parse().unwrap(), targets, life, "test".into()).await.unwrap()
+    }
+
+    async fn ward(&self) -> Ward {
+        let token = self.token(Duration::from_secs(60)).await;
+        let key = Arc::new(AgentKey::generate().unwrap());
+        let request = signing_request(&key).unwrap();
+        let identity = enrol(&self.at(), &token, &"ward".parse().unwrap(), request).await.unwrap();
+        let opened = Arc::default();
+        let serving = Serving::new("ward".parse().unwrap(), Arc::new(Echo(Arc::clone(&opened))), key.clone());
+        Ward { key, identity, serving, opened }
+    }
+
+    async fn until_linked(&self, linked: bool) {
+        for _ in 0..500 {
+            if self.links.agents().is_empty() != linked {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the link did not become {linked}");
+    }
+}
+
+impl Ward {
+    fn link(&self, gateway: &Gateway) -> (watch::Sender<bool>, JoinHandle<Result<LinkEnd, LinkError>>) {
+        let (stop, stopped) = watch::channel(false);
+        let (at, identity, serving) = (gateway.at(), self.identity.clone(), self.serving.clone());
+        (stop, tokio::spawn(async move { link(&at, &identity, &serving, stopped).await }))
+    }
+}
+
+fn dial(target: &str) -> Dial {
+    Dial {
+        target: target.parse().unwrap(),
+        session: SessionId::from_parts(1, [3; 10]),
+        application: ApplicationName::new("cp:1").unwrap(),
+        parameters: Parameters::default(),
+    }
+}
+
+#[tokio::test]
+async fn a_stream_carries_bytes_and_is_tallied_by_the_agent() {
+    let gateway = gateway().await;
+    let ward = gateway.ward().await;
+    let (stop, linked) = ward.link(&gateway);
+    gateway.until_linked(true).await;
+    let mut dialled = gateway.links.dial(dial("echo")).await.unwrap();
+    assert_eq!((&dialled.greeting[..], dialled.facts.backend_pid), (&b"hello"[..], 7));
+    let sent: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    let (mut reads, mut writes) = tokio::io::split(dialled.stream);
+    let copy = sent.clone();
+    let writer = tokio::spawn(async move {
+        writes.write_all(&copy).await.unwrap();
+        writes
+    });
+    let mut back = vec![0; sent.len()];
+    reads.read_exact(&mut back).await.unwrap();
+    assert!(back == sent, "bytes came back changed");
+    let handle = dialled.handle.clone();
+    gateway.links.cancel(&handle).await.unwrap();
+    assert_eq!(*ward.opened.lock().unwrap(), ["cp:1", "cancelled"]);
+    let writes = writer.await.unwrap();
+    dialled.stream = Box::new(tokio::io::empty());
+    drop((reads, writes));
+    let tally = gateway.links.tally(&handle).await.unwrap();
+    assert_eq!((tally.body.bytes_up, tally.body.bytes_down), (3_000_000, 3_000_000));
+    assert!(tally.verifies(&ward.key.public()));
+    let totals = gateway.links.totals(&handle.agent).await.unwrap();
+    assert_eq!((totals.body.streams, totals.body.bytes_up), (1, 3_000_000));
+    gateway.links.acknowledge(&handle).await.unwrap();
+    assert_eq!(ward.serving.outstanding(), (0, 0));
+    stop.send_replace(true);
+    assert_eq!(linked.await.unwrap().unwrap(), LinkEnd::Drained);
+    gateway.until_linked(false).await;
+    assert_eq!(*gateway.seen.events.lock().unwrap(), ["enrolled", "connected", "disconnected"]);
+}
+
+#[tokio::test]
+async fn an_agent_serves_only_what_it_was_authorised_for() {
+    let gateway = gateway().await;
+    let ward = gateway.ward().await;
+    let (_stop, _linked) = ward.link(&gateway);
+    gateway.until_linked(true).await;
+    // It declares `secret` too; its token named `echo` only.
+    assert_eq!(gateway.links.targets(), ["echo".parse().unwrap()]);
+    assert!(matches!(gateway.links.dial(dial("secret")).await, Err(DialError::NoAgent(_))));
+    assert!(ward.opened.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn tokens_are_good_once_for_their_own_agent_and_not_for_long() {
+    let gateway = gateway().await;
+    let request = || signing_request(&AgentKey::generate().unwrap()).unwrap();
+    let ward: AgentName = "ward".parse().unwrap();
+    let try_with = async |token: &EnrolmentToken, name: &AgentName| {
+        enrol(&gateway.at(), token, name, request()).await.map(drop)
+    };
+    let token = gateway.token(Duration::from_secs(60)).await;
+    let refused = |tried: Result<(), LinkError>| match tried {
+        Err(LinkError::Refused(refusal)) => refusal.message,
+        other => panic!("{other:?}"),
+    };
+    let other = refused(try_with(&token, &"other".parse().unwrap()).await);
+    let text = token.text().replace(token.id(), "AAAAAAAAAAA");
+    let unknown = refused(try_with(&text.parse().unwrap(), &ward).await);
+    let mut secret = token.text().to_string();
+    secret.replace_range(18..22, "AAAA");
+    let guessed = refused(try_with(&secret.parse().unwrap(), &ward).await);
+    let path = token.text().replace(token.id(), "../../../aa");
+    assert!(path.parse::<EnrolmentToken>().is_err());
+    let expired = gateway.token(Duration::ZERO).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let expired = refused(try_with(&expired, &ward).await);
+    // None of these used it up, and all are refused in the same words.
+    try_with(&token, &ward).await.unwrap();
+    let used = refused(try_with(&token, &ward).await);
+    for words in [&unknown, &guessed, &expired, &used] {
+        assert_eq!(words, &other);
+    }
+}
+
+#[tokio::test]
+async fn an_agent_says_nothing_to_a_gateway_that_its_token_does_not_pin() {
+    let (ours, theirs) = (gateway().await, gateway().await);
+    let token = ours.token(Duration::from_secs(60)).await;
+    let request = signing_request(&AgentKey::generate().unwrap()).unwrap();
+    let tried = enrol(&theirs.at(), &token, &"ward".parse().unwrap(), request.clone()).await;
+    assert!(matches!(tried, Err(LinkError::Io { .. })), "{tried:?}");
+    // The token was not shown to the other gateway, and is still good.
+    enrol(&ours.at(), &token, &"ward".parse().unwrap(), request).await.unwrap();
+}
+
+#[tokio::test]
+async fn certificates_of_others_and_none_do_not_link() {
+    let (ours, theirs) = (gateway().await, gateway().await);
+    let (ward, stranger) = (ours.ward().await, theirs.ward().await);
+    // Signed by another authority, for the same name.
+    let identity = Issued {
+        certificate: stranger.identity.certificate.clone(),
+        authority: ward.identity.authority.clone(),
+    };
+    let (_stop, stopped) = watch::channel(false);
+    let tried = link(&ours.at(), &identity, &stranger.serving, stopped.clone()).await;
+    assert!(tried.is_err(), "{tried:?}");
+    // Signed by the right authority, held with another key.
+    let serving = Serving::new("ward".parse().unwrap(), Arc::new(Echo(Arc::default())), stranger.key.clone());
+    let tried = link(&ours.at(), &ward.identity, &serving, stopped).await;
+    assert!(tried.is_err(), "{tried:?}");
+    // Plain bytes, and a connection that says nothing.
+    let mut plain = TcpStream::connect(ours.address).await.unwrap();
+    plain.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    drop(plain.read_to_end(&mut answer).await);
+    assert!(ours.links.agents().is_empty());
+    assert_eq!(*ours.seen.events.lock().unwrap(), ["enrolled"]);
+}
+
+#[tokio::test]
+async fn one_identity_has_one_link() {
+    let gateway = gateway().await;
+    let ward = gateway.ward().await;
+    let (_stop, first) = ward.link(&gateway);
+    gateway.until_linked(true).await;
+    let (_other, second) = ward.link(&gateway);
+    assert!(second.await.unwrap().is_err());
+    assert!(!first.is_finished());
+    gateway.links.dial(dial("echo")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_renewal_from_one_certificate_locks_the_identity() {
+    let gateway = gateway().await;
+    let mut ward = gateway.ward().await;
+    let first = ward.identity.clone();
+    let request = signing_request(&ward.key).unwrap();
+    let renewed = renew(&gateway.at(), &ward.key, &first, request.clone()).await.unwrap();
+    assert_ne!(renewed.certificate, first.certificate);
+    // The answer was lost: the same request is answered alike.
+    let again = renew(&gateway.at(), &ward.key, &first, request).await.unwrap();
+    assert_eq!(again, renewed);
+    ward.identity = renewed;
+    let (_stop, linked) = ward.link(&gateway);
+    gateway.until_linked(true).await;
+    let mut dialled = gateway.links.dial(dial("echo")).await.unwrap();
+    // A thief with a copy of key and first certificate.
+    let theft = renew(&gateway.at(), &ward.key, &first, signing_request(&ward.key).unwrap()).await;
+    assert!(matches!(theft, Err(LinkError::Refused(_))), "{theft:?}");
+    gateway.until_linked(false).await;
+    assert!(linked.await.unwrap().is_ok_and(|end| end != LinkEnd::Drained));
+    let mut byte = [0];
+    assert!(dialled.stream.read_exact(&mut byte).await.is_err());
+    let (_stop, locked) = ward.link(&gateway);
+    assert!(locked.await.unwrap().is_err());
+    let late = renew(&gateway.at(), &ward.key, &ward.identity, signing_request(&ward.key).unwrap()).await;
+    assert!(late.is_err());
+    let events = gateway.seen.events.lock().unwrap().clone();
+    assert_eq!(events.iter().filter(|event| **event == "locked").count(), 1, "{events:?}");
+}
+
+#[tokio::test]
+async fn without_a_record_there_is_no_identity_and_no_link() {
+    let gateway = gateway().await;
+    let ward = gateway.ward().await;
+    let token = gateway.token(Duration::from_secs(60)).await;
+    *gateway.seen.broken.lock().unwrap() = true;
+    let request = signing_request(&AgentKey::generate().unwrap()).unwrap();
+    assert!(enrol(&gateway.at(), &token, &"ward".parse().unwrap(), request).await.is_err());
+    let (_stop, unrecorded) = ward.link(&gateway);
+    assert!(unrecorded.await.unwrap().is_err());
+    assert!(gateway.links.agents().is_empty());
+}
+
+#[tokio::test]
+async fn a_stream_whose_reader_sleeps_does_not_stop_the_others() {
+    let gateway = gateway().await;
+    let ward = gateway.ward().await;
+    let (_stop, _linked) = ward.link(&gateway);
+    gateway.until_linked(true).await;
+    let mut sleeping = gateway.links.dial(dial("echo")).await.unwrap();
+    // Fills every buffer on the way there and back, since nobody reads what comes back.
+    let filled = tokio::time::timeout(Duration::from_secs(1), async {
+        let block = vec![1; 64 * 1024];
+        loop {
+            sleeping.stream.write_all(&block).await.unwrap();
+        }
+    });
+    assert!(filled.await.is_err());
+    let mut other = gateway.links.dial(dial("echo")).await.unwrap();
+    other.stream.write_all(b"ping").await.unwrap();
+    let mut back = [0; 4];
+    tokio::time::timeout(Duration::from_secs(5), other.stream.read_exact(&mut back)).await.unwrap().unwrap();
+    assert_eq!(&back, b"ping");
+}
