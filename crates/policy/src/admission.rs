@@ -10,7 +10,7 @@ use chaperone_access::{Analysis, Delegation, Refusal, RefusalCode, TargetName};
 use chaperone_identity::{CredentialFacts, Principal};
 use lru::LruCache;
 
-use crate::decide::{self, Kept};
+use crate::decide::{self, Answers, Kept};
 use crate::load::PolicySet;
 use crate::permit::{Decided, Decision, Masked};
 
@@ -38,7 +38,21 @@ pub struct Admission {
     pub(crate) me: EntityUid,
     pub(crate) groups: HashSet<EntityUid>,
     decided: Arc<Decided>,
-    kept: Mutex<LruCache<usize, Kept>>,
+    memory: Mutex<Memory>,
+}
+
+/// What one session's decisions came to under one set of policies.
+struct Memory {
+    set_digest: [u8; 32],
+    kept: LruCache<usize, Kept>,
+    answers: Answers,
+}
+
+impl Memory {
+    fn new(set_digest: [u8; 32]) -> Self {
+        let kept = LruCache::new(NonZeroUsize::new(KEPT_MAX).unwrap_or(NonZeroUsize::MIN));
+        Self { set_digest, kept, answers: Answers::default() }
+    }
 }
 
 /// A principal who may not be there.
@@ -104,7 +118,7 @@ impl Policies {
             me,
             groups,
             decided: Arc::new(decided),
-            kept: Mutex::new(LruCache::new(NonZeroUsize::new(KEPT_MAX).unwrap_or(NonZeroUsize::MIN))),
+            memory: Mutex::new(Memory::new(set.digest())),
         })
     }
 
@@ -112,16 +126,19 @@ impl Policies {
     pub fn decide(&self, admission: &Admission, analysis: &Arc<Analysis>, now_us: u64) -> Decision {
         let set = self.now();
         let key = Arc::as_ptr(analysis) as usize;
-        let mut kept = admission.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = kept.get(&key)
-            && known.fits(analysis, &set)
+        let mut memory = admission.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.set_digest != set.digest() {
+            *memory = Memory::new(set.digest());
+        }
+        if let Some(known) = memory.kept.get(&key)
+            && known.fits(analysis)
         {
             return known.decision();
         }
-        let (fresh, lasting) = decide::decide(&set, admission, analysis, now_us);
+        let (fresh, lasting) = decide::decide(&set, admission, analysis, &mut memory.answers, now_us);
         let decision = fresh.decision();
         if lasting {
-            kept.put(key, fresh);
+            memory.kept.put(key, fresh);
         }
         decision
     }

@@ -1,6 +1,6 @@
 //! From an analysis to an answer.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cedar_policy::{
@@ -16,12 +16,59 @@ use crate::load::PolicySet;
 use crate::permit::{Decided, Decision, Denied, Permit, Question};
 use crate::slice;
 
+/// Answers that one session keeps; beyond that it begins anew.
+const ANSWERS_MAX: usize = 4096;
+
 /// What Cedar said.
+#[derive(Clone)]
 pub(crate) struct Answer {
     pub(crate) allowed: bool,
     pub(crate) policies: Vec<Arc<str>>,
     /// Whether it holds until the policies change.
     pub(crate) lasting: bool,
+}
+
+/// What one question was about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct About {
+    verb: Verb,
+    /// A relation and what it is in; `None` is the target as a whole.
+    on: Option<(RelationName, Vec<RelationName>)>,
+    approved: bool,
+}
+
+/// Answers of one session under one set of policies that hold until the policies change: a statement that is new asks
+/// nothing that was asked before.
+#[derive(Default)]
+pub(crate) struct Answers {
+    known: HashMap<About, Answer>,
+    /// Whether the caller has every verb on the whole target, and by which policies.
+    unrestricted: Option<(bool, Vec<Arc<str>>)>,
+}
+
+impl Answers {
+    fn of(&mut self, asked: &Asked<'_>, target: &TargetName, about: About) -> Answer {
+        if let Some(answer) = self.known.get(&about) {
+            return answer.clone();
+        }
+        let kinds = &asked.set.kinds;
+        let answer = match &about.on {
+            Some((relation, parents)) => {
+                let mut within = vec![kinds.target(target)];
+                within.extend(parents.iter().map(|parent| kinds.relation(target, parent)));
+                let resource = kinds.relation(target, relation);
+                asked.ask(about.verb.as_str(), &resource, &within, about.approved)
+            }
+            None => asked.ask(about.verb.as_str(), &kinds.target(target), &[], about.approved),
+        };
+        if answer.lasting {
+            if self.known.len() >= ANSWERS_MAX {
+                self.known.clear();
+            }
+            self.known.insert(about, answer.clone());
+        }
+        answer
+    }
 }
 
 /// A decision that can be given again.
@@ -38,9 +85,9 @@ enum Arm {
 }
 
 impl Kept {
-    /// Whether it is the answer for this analysis under this set. Holding the analysis keeps its address its own.
-    pub(crate) fn fits(&self, analysis: &Arc<Analysis>, set: &PolicySet) -> bool {
-        Arc::ptr_eq(&self.analysis, analysis) && self.decided.set_digest == set.digest()
+    /// Whether it is the answer for this analysis. Holding the analysis keeps its address its own.
+    pub(crate) fn fits(&self, analysis: &Arc<Analysis>) -> bool {
+        Arc::ptr_eq(&self.analysis, analysis)
     }
 
     pub(crate) fn decision(&self) -> Decision {
@@ -261,6 +308,7 @@ pub(crate) fn decide(
     set: &PolicySet,
     admission: &Admission,
     analysis: &Arc<Analysis>,
+    answers: &mut Answers,
     now_us: u64,
 ) -> (Kept, bool) {
     let asked = Asked {
@@ -270,8 +318,13 @@ pub(crate) fn decide(
         groups: &admission.groups,
         now_us,
     };
-    let (unrestricted, policies, mut lasting) = unrestricted(&asked, admission);
-    let mut policies = policies;
+    let (unrestricted, mut policies, mut lasting) = match &answers.unrestricted {
+        Some((known, policies)) => (*known, policies.clone(), true),
+        None => unrestricted(&asked, admission),
+    };
+    if lasting && answers.unrestricted.is_none() {
+        answers.unrestricted = Some((unrestricted, policies.clone()));
+    }
     let kept = |arm: Arm, mut policies: Vec<Arc<str>>| {
         policies.sort();
         policies.dedup();
@@ -287,7 +340,7 @@ pub(crate) fn decide(
     let mut held = None;
     for (member, statement) in analysis.members.iter().enumerate() {
         for touch in &statement.touches {
-            match touched(&asked, admission, touch, &mut policies, &mut lasting) {
+            match touched(&asked, admission, touch, answers, &mut policies, &mut lasting) {
                 Verdict::Allowed => {}
                 Verdict::Held(refusal) => held = held.or(Some((refusal, member))),
                 Verdict::Refused(refusal, by) => {
@@ -295,7 +348,7 @@ pub(crate) fn decide(
                 }
             }
         }
-        match whole(&asked, admission, statement.whole, &mut policies, &mut lasting) {
+        match whole(&asked, admission, statement.whole, answers, &mut policies, &mut lasting) {
             Verdict::Allowed => {}
             Verdict::Held(refusal) => held = held.or(Some((refusal, member))),
             Verdict::Refused(refusal, by) => return (kept(Arm::Refuse { refusal, member }, by), lasting),
@@ -325,6 +378,7 @@ fn touched(
     asked: &Asked<'_>,
     admission: &Admission,
     touch: &Touch,
+    answers: &mut Answers,
     policies: &mut Vec<Arc<str>>,
     lasting: &mut bool,
 ) -> Verdict {
@@ -340,11 +394,6 @@ fn touched(
         }
         NameRule::Named => {}
     }
-    let target = admission.target();
-    let kinds = &asked.set.kinds;
-    let resource = kinds.relation(target, &touch.relation);
-    let mut within = vec![kinds.target(target)];
-    within.extend(touch.within.iter().map(|parent| kinds.relation(target, parent)));
     let name = touch.relation.to_string();
     for verb in touch.verbs.iter() {
         let what = format!("`{}` on `{name}`", verb.as_str());
@@ -354,7 +403,8 @@ fn touched(
                 Vec::new(),
             );
         }
-        match one(asked, verb, &resource, &within, &what, policies, lasting) {
+        let about = About { verb, on: Some((touch.relation.clone(), touch.within.clone())), approved: false };
+        match one(asked, admission, about, &what, answers, policies, lasting) {
             Verdict::Allowed => {}
             other @ (Verdict::Held(_) | Verdict::Refused(..)) => return other,
         }
@@ -366,11 +416,11 @@ fn whole(
     asked: &Asked<'_>,
     admission: &Admission,
     verbs: Verbs,
+    answers: &mut Answers,
     policies: &mut Vec<Arc<str>>,
     lasting: &mut bool,
 ) -> Verdict {
     let target = admission.target();
-    let resource = asked.set.kinds.target(target);
     for verb in verbs.iter() {
         let what = format!("`{}` on target `{target}`", verb.as_str());
         if !admission.credential().restriction.allows_whole(verb) {
@@ -379,7 +429,8 @@ fn whole(
                 Vec::new(),
             );
         }
-        match one(asked, verb, &resource, &[], &what, policies, lasting) {
+        let about = About { verb, on: None, approved: false };
+        match one(asked, admission, about, &what, answers, policies, lasting) {
             Verdict::Allowed => {}
             other @ (Verdict::Held(_) | Verdict::Refused(..)) => return other,
         }
@@ -389,20 +440,20 @@ fn whole(
 
 fn one(
     asked: &Asked<'_>,
-    verb: Verb,
-    resource: &EntityUid,
-    within: &[EntityUid],
+    admission: &Admission,
+    about: About,
     what: &str,
+    answers: &mut Answers,
     policies: &mut Vec<Arc<str>>,
     lasting: &mut bool,
 ) -> Verdict {
-    let answer = asked.ask(verb.as_str(), resource, within, false);
+    let answer = answers.of(asked, admission.target(), about.clone());
     *lasting &= answer.lasting;
     if answer.allowed {
         policies.extend(answer.policies);
         return Verdict::Allowed;
     }
-    let approved = asked.ask(verb.as_str(), resource, within, true);
+    let approved = answers.of(asked, admission.target(), About { approved: true, ..about });
     *lasting &= approved.lasting;
     if approved.allowed {
         let refusal = Refusal::new(RefusalCode::ApprovalRequired, format!("{what} needs an approval"))

@@ -53,6 +53,15 @@ enum Need {
     Uncovered,
 }
 
+impl Need {
+    fn met(&self, durable: Watermark) -> bool {
+        match self {
+            Self::Entry(entry) => durable.covers(*entry),
+            Self::Uncovered => false,
+        }
+    }
+}
+
 /// The queue.
 #[derive(Debug)]
 pub struct Gate<T> {
@@ -123,13 +132,30 @@ impl<T> Gate<T> {
         }
     }
 
-    /// The entry that the first item waits for.
+    /// The next entry that something waits for.
     #[must_use]
-    pub fn earliest(&self) -> Option<Seq> {
-        match self.queue.front() {
+    pub fn earliest(&self, durable: Watermark) -> Option<Seq> {
+        match self.queue.iter().find(|(need, _, _)| !need.met(durable)) {
             Some((Need::Entry(entry), _, _)) => *entry,
             Some((Need::Uncovered, _, _)) | None => None,
         }
+    }
+
+    /// Whether what may leave now is all there is, or at least `least` bytes: less than that is better sent together
+    /// with what follows it.
+    #[must_use]
+    pub fn worthwhile(&self, durable: Watermark, least: usize) -> bool {
+        let mut size = 0;
+        for (need, bytes, _) in &self.queue {
+            if !need.met(durable) {
+                return false;
+            }
+            size += bytes;
+            if size >= least {
+                return true;
+            }
+        }
+        true
     }
 
     /// Bytes that wait.
@@ -140,9 +166,8 @@ impl<T> Gate<T> {
 
     /// The first item, if its entry is durable.
     pub fn pop(&mut self, durable: Watermark) -> Option<Cleared<T>> {
-        match self.queue.front() {
-            Some((Need::Entry(entry), _, _)) if durable.covers(*entry) => {}
-            Some(_) | None => return None,
+        if !self.queue.front().is_some_and(|(need, _, _)| need.met(durable)) {
+            return None;
         }
         let (_, size, item) = self.queue.pop_front()?;
         self.bytes -= size;
@@ -174,6 +199,19 @@ mod tests {
         assert_eq!(drain(&mut gate, Some(Seq(8))), Vec::<u8>::new());
         assert_eq!(drain(&mut gate, Some(Seq(9))), [4, 5]);
         assert_eq!(gate.size(), 0);
+    }
+
+    #[test]
+    fn little_waits_for_what_follows_it() {
+        let mut gate = Gate::new();
+        gate.pass(1, 10);
+        assert!(gate.worthwhile(Watermark(None), 1000), "nothing follows");
+        gate.after(Some(Seq(3)), 2, 10);
+        assert!(!gate.worthwhile(Watermark(None), 1000));
+        assert_eq!(gate.earliest(Watermark(None)), Some(Seq(3)));
+        assert!(gate.worthwhile(Watermark(None), 50), "enough for a write of its own");
+        assert!(gate.worthwhile(Watermark(Some(Seq(3))), 1000));
+        assert_eq!(gate.earliest(Watermark(Some(Seq(3)))), None);
     }
 
     #[test]

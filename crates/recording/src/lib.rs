@@ -10,6 +10,7 @@ mod recorder;
 pub mod seal;
 mod values;
 
+pub use chaperone_trail::Seq;
 pub use gate::{Cleared, Gate, Receipt, Watermark};
 pub use record::{End, Record, Traffic, Unrecorded};
 pub use recorder::{Digests, LinkFacts, Opening, Recorder, RecorderParts, Subscriber, key_id};

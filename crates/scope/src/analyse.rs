@@ -7,11 +7,10 @@ use chaperone_access::{
     Analysis, Effect, Member, NameRule, Refusal, RefusalCode, SessionEffect, Touch, TransactionStep, Verb,
     Verbs,
 };
-use serde_json::{Map, Value};
 
 use crate::catalog::Catalog;
 use crate::limits;
-use crate::tree::{self, Parsed, constant, node, number, placeless, text, unset};
+use crate::tree::{self, Fields, Likeness, Parsed, Value, alike, constant, flag, node, number, text, unset};
 use crate::walk::{Found, Walk};
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {
@@ -144,78 +143,40 @@ fn written_out(
     }
     completed.push_str(text.get(from..).ok_or_else(unfaithful)?);
     let completed = tree::parse(&completed).map_err(|_| unfaithful())?;
-    let meant = placeless(&completed.tree);
-    if unqualified(&meant) != unqualified(&placeless(&parsed.tree)) {
+    if !alike(&completed.tree, &parsed.tree, Likeness::Unqualified) {
         return Err(unfaithful());
     }
     let sent = completed.write_out().ok_or_else(unfaithful)?;
     let again = tree::parse(&sent).map_err(|_| unfaithful())?;
-    if placeless(&again.tree) != meant {
+    if !alike(&again.tree, &completed.tree, Likeness::Meaning) {
         return Err(unfaithful());
     }
     let mut ctes = std::collections::BTreeSet::new();
-    names_of(&again.tree, "ctename", &mut ctes);
+    again.tree.each(&mut |fields| ctes.extend(fields.get("ctename").and_then(Value::as_str)));
     if !qualified(&again.tree, &ctes, catalog) {
         return Err(unfaithful());
     }
     Ok(Arc::from(sent))
 }
 
-/// The tree without the qualification of relations and functions, to compare what was written with what was completed.
-fn unqualified(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let mut out: Map<String, Value> =
-                fields.iter().map(|(name, value)| (name.clone(), unqualified(value))).collect();
-            if out.contains_key("relname") {
-                out.remove("schemaname");
-            }
-            if let Some(Value::Array(names)) = out.get_mut("funcname")
-                && names.len() > 1
-            {
-                *names = names.split_off(names.len() - 1);
-            }
-            Value::Object(out)
-        }
-        Value::Array(items) => Value::Array(items.iter().map(unqualified).collect()),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
-    }
-}
-
 /// The independent check on what is sent: every relation is named with its schema or is one of the text's own common
 /// table expressions, which have names that no table has; every function is named with its schema.
-fn qualified(value: &Value, ctes: &std::collections::BTreeSet<String>, catalog: &Catalog) -> bool {
+fn qualified(value: &Value, ctes: &std::collections::BTreeSet<&str>, catalog: &Catalog) -> bool {
+    let each = |fields: &Fields| {
+        let name = text(fields, "relname");
+        let named = name.is_empty()
+            || !text(fields, "schemaname").is_empty()
+            || (ctes.contains(name) && !catalog.names.contains(name));
+        named && tree::strings(fields, "funcname").len() != 1
+    };
     match value {
-        Value::Object(fields) => {
-            if fields.contains_key("locked_rels") {
-                return true;
-            }
-            if fields.contains_key("relname") && text(fields, "schemaname").is_empty() {
-                let name = text(fields, "relname");
-                if !ctes.contains(name) || catalog.names.contains(name) {
-                    return false;
-                }
-            }
-            if tree::strings(fields, "funcname").len() == 1 {
-                return false;
-            }
-            fields.values().all(|value| qualified(value, ctes, catalog))
+        // It names relations of the statement itself, which are checked where they stand.
+        Value::Object(fields) | Value::Node(_, fields) if fields.get("locked_rels").is_some() => true,
+        Value::Object(fields) | Value::Node(_, fields) => {
+            each(fields) && fields.values().all(|value| qualified(value, ctes, catalog))
         }
         Value::Array(items) => items.iter().all(|value| qualified(value, ctes, catalog)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
-    }
-}
-
-fn names_of(value: &Value, field: &str, names: &mut std::collections::BTreeSet<String>) {
-    match value {
-        Value::Object(fields) => {
-            if let Some(name) = fields.get(field).and_then(Value::as_str) {
-                names.insert(name.to_owned());
-            }
-            fields.values().for_each(|value| names_of(value, field, names));
-        }
-        Value::Array(items) => items.iter().for_each(|value| names_of(value, field, names)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => true,
     }
 }
 
@@ -233,7 +194,7 @@ fn member(
         Some((kind, fields)) => (kind, Some(fields)),
         None => ("", None),
     };
-    let empty = Map::new();
+    let empty = Fields::default();
     let fields = fields.unwrap_or(&empty);
     let (tag, class) = classify(kind, fields);
     let mut whole = found.whole;
@@ -263,7 +224,7 @@ fn member(
 }
 
 /// EXPLAIN ANALYZE runs what it explains.
-fn analyses(kind: &str, fields: &Map<String, Value>) -> bool {
+fn analyses(kind: &str, fields: &Fields) -> bool {
     let options = fields.get("options").and_then(Value::as_array);
     kind == "ExplainStmt"
         && options
@@ -285,7 +246,7 @@ enum Class {
     Other,
 }
 
-fn classify(kind: &str, fields: &Map<String, Value>) -> (&'static str, Class) {
+fn classify(kind: &str, fields: &Fields) -> (&'static str, Class) {
     match kind {
         "SelectStmt" => ("SELECT", Class::Query),
         "ExplainStmt" => ("EXPLAIN", if analyses(kind, fields) { Class::Other } else { Class::Query }),
@@ -296,7 +257,7 @@ fn classify(kind: &str, fields: &Map<String, Value>) -> (&'static str, Class) {
         "DeleteStmt" => ("DELETE", Class::Other),
         "MergeStmt" => ("MERGE", Class::Other),
         "CopyStmt" => {
-            let from = fields.get("is_from").and_then(Value::as_bool) == Some(true);
+            let from = flag(fields, "is_from");
             ("COPY", if from { Class::Other } else { Class::Query })
         }
         "VariableSetStmt" => ("SET", Class::Other),
@@ -345,7 +306,7 @@ fn transaction_tag(kind: i64) -> (&'static str, Class) {
 
 fn session_effect(
     kind: &str,
-    fields: &Map<String, Value>,
+    fields: &Fields,
     source: &str,
     catalog: &Catalog,
     path: &[Arc<str>],
@@ -402,7 +363,7 @@ fn inner(query: &Value, source: &str, catalog: &Catalog, path: &[Arc<str>]) -> A
     }
 }
 
-fn setting_effect(fields: &Map<String, Value>) -> SessionEffect {
+fn setting_effect(fields: &Fields) -> SessionEffect {
     let name = text(fields, "name");
     // VAR_RESET_ALL has no name.
     if name.is_empty() {

@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use chaperone_access::{NameRule, Refusal, RefusalCode, RelationName, Touch, Verb, Verbs};
-use serde_json::{Map, Value};
 
 use crate::catalog::{Catalog, Relation, ancestors};
 use crate::functions::{Standing, dangerous_field, listed_relation, standing};
 use crate::grammar::{self, Field};
 use crate::settings;
-use crate::tree::{constant, node, number, strings, text, unset};
+use crate::tree::{Fields, Value, constant, flag, node, number, strings, text, unset};
 
 /// Views are followed to this depth.
 const VIEW_DEPTH_MAX: usize = 32;
@@ -138,7 +137,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A node of a known kind: what it means first, then what is in it.
-    fn typed(&mut self, kind: &'a str, fields: &'a Map<String, Value>, verbs: Verbs) {
+    fn typed(&mut self, kind: &'a str, fields: &'a Fields, verbs: Verbs) {
         match kind {
             "RangeVar" => self.relation(fields, verbs),
             "FuncCall" => self.function(fields),
@@ -188,7 +187,7 @@ impl<'a> Walk<'a> {
                 self.found.writes = true;
                 Verbs::NONE.with(Verb::Delete)
             }
-            "CopyStmt" if fields.get("is_from").and_then(Value::as_bool) == Some(true) => {
+            "CopyStmt" if flag(fields, "is_from") => {
                 self.found.writes = true;
                 Verbs::NONE.with(Verb::Insert)
             }
@@ -209,18 +208,18 @@ impl<'a> Walk<'a> {
     fn allowed(
         &mut self,
         kind: &str,
-        fields: &'a Map<String, Value>,
+        fields: &'a Fields,
         allowed: &'static [(&'static str, Field)],
         verbs: Verbs,
     ) {
         // The verbs of a write are those of its target only: whatever else it names is read.
         let target_only = matches!(kind, "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "CopyStmt");
-        for (name, value) in fields {
+        for (name, value) in fields.iter() {
             if unset(value) || name.ends_with("location") {
                 continue;
             }
             let verbs = if target_only && name != "relation" { READ.with(Verb::Read) } else { verbs };
-            match allowed.iter().find(|(known, _)| known == name) {
+            match allowed.iter().find(|(known, _)| *known == name) {
                 Some((_, Field::Plain)) => {}
                 Some((_, Field::Node)) => self.node(value, verbs),
                 Some((_, Field::Nodes)) => {
@@ -228,7 +227,7 @@ impl<'a> Walk<'a> {
                         self.node(item, verbs);
                     }
                 }
-                Some((_, Field::Of(kind))) => match value.as_object() {
+                Some((_, Field::Of(kind))) => match value.fields() {
                     Some(fields) => self.typed(kind, fields, verbs),
                     None => self.found.not_understood("an unknown node".into(), "simplify the statement"),
                 },
@@ -248,7 +247,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Inside what a restricted caller may not use anyway: only relations are looked for, for the record.
-    fn everything(&mut self, fields: &'a Map<String, Value>, verbs: Verbs) {
+    fn everything(&mut self, fields: &'a Fields, verbs: Verbs) {
         for value in fields.values() {
             self.anything(value, verbs);
         }
@@ -260,13 +259,13 @@ impl<'a> Walk<'a> {
         }
         match value {
             Value::Array(items) => items.iter().for_each(|item| self.anything(item, verbs)),
-            Value::Object(fields) if fields.contains_key("relname") => self.relation(fields, verbs),
-            Value::Object(fields) => self.everything(fields, verbs),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+            Value::Object(fields) if fields.get("relname").is_some() => self.relation(fields, verbs),
+            Value::Object(fields) | Value::Node(_, fields) => self.everything(fields, verbs),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => {}
         }
     }
 
-    fn relation(&mut self, fields: &'a Map<String, Value>, verbs: Verbs) {
+    fn relation(&mut self, fields: &'a Fields, verbs: Verbs) {
         let (schema, name) = (text(fields, "schemaname"), text(fields, "relname"));
         if !text(fields, "catalogname").is_empty() {
             self.found
@@ -348,7 +347,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn function(&mut self, fields: &'a Map<String, Value>) {
+    fn function(&mut self, fields: &'a Fields) {
         let name = strings(fields, "funcname");
         let arguments = fields.get("args").and_then(Value::as_array);
         let first = arguments.and_then(|arguments| arguments.first());
@@ -396,7 +395,7 @@ impl<'a> Walk<'a> {
     }
 
     /// `x.f` and `(row).f` call the function `f` where the row has no such column.
-    fn column(&mut self, fields: &'a Map<String, Value>, list: &str, skip: usize) {
+    fn column(&mut self, fields: &'a Fields, list: &str, skip: usize) {
         for name in strings(fields, list).into_iter().skip(skip) {
             if dangerous_field(self.catalog, name) {
                 self.found.not_understood(
@@ -407,7 +406,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn type_name(&mut self, fields: &'a Map<String, Value>) {
+    fn type_name(&mut self, fields: &'a Fields) {
         let known = match strings(fields, "names").as_slice() {
             ["pg_catalog", name] => self.catalog.builtin_types.contains(*name),
             [name] | [_, name] => {
@@ -444,7 +443,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn setting(&mut self, fields: &'a Map<String, Value>) {
+    fn setting(&mut self, fields: &'a Fields) {
         let name = text(fields, "name");
         if settings::identity(name) {
             self.found.forbidden = Some(identity_fixed());
@@ -466,7 +465,7 @@ impl<'a> Walk<'a> {
         if name.eq_ignore_ascii_case("search_path") {
             let values = fields.get("args").and_then(Value::as_array);
             let listed = values.into_iter().flatten().filter_map(constant);
-            let local = fields.get("is_local").and_then(Value::as_bool) == Some(true);
+            let local = flag(fields, "is_local");
             if local || listed.into_iter().any(|schema| schema.starts_with("pg_")) {
                 self.found.not_understood(
                     "SET LOCAL search_path, or a path that names a system schema".into(),
@@ -485,8 +484,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn copy(&mut self, fields: &'a Map<String, Value>) {
-        let program = fields.get("is_program").and_then(Value::as_bool) == Some(true);
+    fn copy(&mut self, fields: &'a Fields) {
+        let program = flag(fields, "is_program");
         if program || !text(fields, "filename").is_empty() {
             self.found.writes = true;
             self.found.not_understood(
@@ -496,7 +495,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn explain(&mut self, fields: &'a Map<String, Value>) {
+    fn explain(&mut self, fields: &'a Fields) {
         for option in fields.get("options").and_then(Value::as_array).into_iter().flatten() {
             let Some((_, option)) = node(option) else { continue };
             if !matches!(
@@ -532,16 +531,7 @@ pub(crate) fn identity_fixed() -> Refusal {
 
 /// All names of common table expressions, wherever they stand.
 fn cte_names<'a>(value: &'a Value, names: &mut BTreeSet<&'a str>) {
-    match value {
-        Value::Object(fields) => {
-            if let Some(name) = fields.get("ctename").and_then(Value::as_str) {
-                names.insert(name);
-            }
-            fields.values().for_each(|value| cte_names(value, names));
-        }
-        Value::Array(items) => items.iter().for_each(|value| cte_names(value, names)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
+    value.each(&mut |fields| names.extend(fields.get("ctename").and_then(Value::as_str)));
 }
 
 /// An identifier in double quotes.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chaperone_access::{Refusal, RefusalCode};
 use chaperone_policy::{Admission, Decision, Masked};
-use chaperone_recording::{Cleared, End, Gate, Record, Unrecorded};
+use chaperone_recording::{Cleared, End, Gate, Record, Seq, Unrecorded, Watermark};
 use chaperone_wire::{Conversation, Event, Fault, Interest, Part, Prepared, Reply, Request};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
@@ -19,6 +19,8 @@ use crate::session::Boundary;
 const OUT_BYTES_MAX: usize = 256 * 1024;
 /// Replies that may wait for the record before the target is no longer read, in bytes.
 const BACK_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Replies below this, in bytes, wait for what follows them where that waits for the record: a packet less.
+const WORTHWHILE_BYTES: usize = 1024;
 /// Result bytes after which a running operation's progress is recorded, so that they can leave.
 const PROGRESS_BYTES: u64 = 1024 * 1024;
 /// How long the first bytes of a result wait for its end before progress is recorded for them.
@@ -54,14 +56,20 @@ impl<C: Conversation> Ends<C> {
     }
 
     /// Let go of everything whose record is durable.
-    fn settle(&mut self, record: &Record) {
-        let durable = record.watermark();
+    fn settle(&mut self, durable: Watermark) {
         while let Some(cleared) = self.out.pop(durable) {
             self.forward(cleared);
         }
-        while let Some(cleared) = self.back.pop(durable) {
-            self.release(cleared);
+        if self.back.worthwhile(durable, WORTHWHILE_BYTES) {
+            while let Some(cleared) = self.back.pop(durable) {
+                self.release(cleared);
+            }
         }
+    }
+
+    /// The next entry that either end waits for.
+    fn earliest(&self, durable: Watermark) -> Option<Seq> {
+        self.out.earliest(durable).into_iter().chain(self.back.earliest(durable)).min()
     }
 
     fn interest(&self) -> Interest {
@@ -146,8 +154,10 @@ async fn turn<C: Conversation>(
     mut outside: impl FnMut(&mut std::task::Context<'_>) -> Poll<Stop>,
     mut linger: Pin<&mut Sleep>,
 ) -> Result<(), Stop> {
-    ends.settle(record);
-    let earliest = ends.out.earliest().into_iter().chain(ends.back.earliest()).min();
+    // One watermark for both: what is held back because of an entry is woken by that entry.
+    let durable = record.watermark();
+    ends.settle(durable);
+    let earliest = ends.earliest(durable);
     let woken = poll_fn(|cx| {
         if let Poll::Ready(stop) = outside(cx) {
             return Poll::Ready(Err(stop));
@@ -298,7 +308,7 @@ async fn finish<C: Conversation>(mut ends: Ends<C>, record: &mut Record, stop: S
     };
     if let Ok(recorded) = record.close_running(&end) {
         let _durable = tokio::time::timeout(FAREWELL, record.durable(recorded)).await;
-        ends.settle(record);
+        ends.settle(record.watermark());
     }
     if let Some(words) = words {
         ends.conversation.farewell(&words);

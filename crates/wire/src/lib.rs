@@ -104,8 +104,8 @@ pub struct CancelKey {
 
 /// Understands statements against the target's catalog. Implemented in wiring over `scope`.
 pub trait Analyst: Send + Sync {
-    /// The analysis if it is at hand without any wait.
-    fn cached(&self, text: &str, names: &Names) -> Option<Arc<Analysis>>;
+    /// The analysis if it is at hand, or made in less time than another thread would take to begin.
+    fn cached(&self, text: &Arc<str>, names: &Names) -> Option<Arc<Analysis>>;
 
     /// Analyse. Never fails: what cannot be understood is an analysis that only a caller with every verb may run.
     fn analyse(&self, text: Arc<str>, names: Names) -> futures::BoxFuture<Arc<Analysis>>;

@@ -31,6 +31,7 @@ pub(crate) struct Endpoints {
     pub(crate) all: Vec<Endpoint>,
     /// The one whose gateway's memory is looked at.
     pub(crate) in_process: Boundary,
+    _separate: Boundary,
     _haproxy: Running,
     _pgbouncer: Running,
     _cluster: Cluster,
@@ -54,14 +55,23 @@ impl Endpoints {
             Boundary::start(&home.join(name), &cluster, layout)
         };
         let in_process = boundary("in-process", AgentPlace::InProcess)?;
+        let separate = boundary("separate", AgentPlace::Separate)?;
         let moved = |port: u16| direct.replace(&format!(":{}/", cluster.port()), &format!(":{port}/"));
         let all = vec![
             Endpoint { name: "haproxy", url: moved(haproxy_port) },
             Endpoint { name: "pgbouncer", url: moved(pgbouncer_port) },
             Endpoint { name: "chaperone", url: in_process.credential(&ENGINEER)? },
+            Endpoint { name: "chaperone+agent", url: separate.credential(&ENGINEER)? },
             Endpoint { name: "direct", url: direct },
         ];
-        Ok(Self { all, in_process, _haproxy: haproxy, _pgbouncer: pgbouncer, _cluster: cluster })
+        Ok(Self {
+            all,
+            in_process,
+            _separate: separate,
+            _haproxy: haproxy,
+            _pgbouncer: pgbouncer,
+            _cluster: cluster,
+        })
     }
 }
 

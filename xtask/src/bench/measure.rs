@@ -142,10 +142,10 @@ pub(crate) fn bulk(endpoints: &mut Endpoints, effort: Effort) -> Result<Value, F
             copies.push(timed_psql(&endpoint.url, &format!("{copy};"))?);
             cursors.push(timed_psql(&endpoint.url, &cursor)?);
             eprintln!(
-                "bulk  {:<16} copy {:?} s  cursor {:?} s",
+                "bulk  {:<16} copy {:.2} s  cursor {:.2} s",
                 endpoint.name,
-                copies.last(),
-                cursors.last()
+                copies.last().copied().unwrap_or_default(),
+                cursors.last().copied().unwrap_or_default()
             );
         }
     }
@@ -201,9 +201,9 @@ pub(crate) fn idle(endpoints: &mut Endpoints, home: &Path) -> Result<Value, Fail
     let url = endpoints
         .all
         .iter()
-        .find(|endpoint| endpoint.name == "chaperone+agent")
+        .find(|endpoint| endpoint.name == "chaperone")
         .map(|endpoint| endpoint.url.clone());
-    let url = url.ok_or_else(|| Failure::new("no endpoint with an agent"))?;
+    let url = url.ok_or_else(|| Failure::new("no endpoint with an agent inside"))?;
     let before = status_kib(endpoints.in_process.gateway().id(), "VmRSS:")?;
     // pgbench as the one program that opens thousands of sessions: each runs one statement and sleeps.
     let script = home.join("idle.sql");

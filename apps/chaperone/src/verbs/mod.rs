@@ -177,6 +177,9 @@ pub(crate) fn clock(micros: u64) -> String {
         .unwrap_or_else(|| micros.to_string())
 }
 
+/// Stack of a worker: virtual memory until a statement's tree needs it.
+pub(crate) const STACK_BYTES: usize = 16 * 1024 * 1024;
+
 /// The log on standard error and the asynchronous runtime of verbs that serve.
 fn serving(log_json: bool) -> Result<tokio::runtime::Runtime, Failure> {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CHAPERONE_LOG")
@@ -189,6 +192,7 @@ fn serving(log_json: bool) -> Result<tokio::runtime::Runtime, Failure> {
     }
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(STACK_BYTES)
         .build()
         .map_err(Failure::io("cannot start the runtime"))
 }

@@ -24,6 +24,10 @@ const KEPT_MAX: usize = 4096;
 /// Texts above this are not kept: they are loads of data, which do not come again.
 const KEPT_TEXT_BYTES_MAX: usize = 16 * 1024;
 
+/// Texts up to this are analysed where they arrive: it takes less time than waking another thread, and no tree of so
+/// short a text is too deep for a worker's stack ([`crate::verbs::STACK_BYTES`]).
+const AT_ONCE_BYTES_MAX: usize = 512;
+
 /// The analysts of all targets.
 pub(crate) struct Analysts {
     targets: BTreeMap<TargetName, Arc<AtTarget>>,
@@ -45,6 +49,12 @@ struct State {
     read_at: Option<Instant>,
     stale: bool,
     kept: LruCache<(Arc<str>, Names), Arc<Analysis>>,
+}
+
+impl State {
+    fn is_fresh(&self, refresh: Duration) -> bool {
+        !self.stale && self.read_at.is_some_and(|at| at.elapsed() < refresh)
+    }
 }
 
 fn hold(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -107,8 +117,7 @@ impl Analysts {
 
 impl AtTarget {
     fn is_fresh(&self) -> bool {
-        let state = hold(&self.state);
-        !state.stale && state.read_at.is_some_and(|at| at.elapsed() < self.refresh)
+        hold(&self.state).is_fresh(self.refresh)
     }
 
     /// Read the catalog again if it is stale; what is there stays in force until then.
@@ -174,12 +183,18 @@ impl AtTarget {
             return unavailable(text, busy());
         }
         let Ok(analysis) = analysed.await else { return unavailable(text, busy()) };
-        let mut state = hold(&self.state);
-        let current = state.catalog.as_ref().is_some_and(|now| now.version == catalog.version);
-        if current && text.len() <= KEPT_TEXT_BYTES_MAX {
-            state.kept.put((text, names), analysis.clone());
-        }
+        self.keep((text, names), &analysis);
         analysis
+    }
+
+    /// Keep an analysis, unless it was made against a catalog that is no longer in force.
+    fn keep(&self, key: (Arc<str>, Names), analysis: &Arc<Analysis>) {
+        let mut state = hold(&self.state);
+        let current =
+            state.catalog.as_ref().is_some_and(|catalog| catalog.version == analysis.catalog_version);
+        if current && key.0.len() <= KEPT_TEXT_BYTES_MAX {
+            state.kept.put(key, analysis.clone());
+        }
     }
 }
 
@@ -201,11 +216,27 @@ fn unavailable(text: Arc<str>, refusal: Refusal) -> Arc<Analysis> {
 struct Session(Arc<AtTarget>);
 
 impl Analyst for Session {
-    fn cached(&self, text: &str, names: &Names) -> Option<Arc<Analysis>> {
-        if text.len() > KEPT_TEXT_BYTES_MAX || !self.0.is_fresh() {
+    fn cached(&self, text: &Arc<str>, names: &Names) -> Option<Arc<Analysis>> {
+        if text.len() > KEPT_TEXT_BYTES_MAX {
             return None;
         }
-        hold(&self.0.state).kept.get(&(Arc::from(text), names.clone())).cloned()
+        let key = (text.clone(), names.clone());
+        let catalog = {
+            let mut state = hold(&self.0.state);
+            if !state.is_fresh(self.0.refresh) {
+                return None;
+            }
+            if let Some(analysis) = state.kept.get(&key) {
+                return Some(analysis.clone());
+            }
+            state.catalog.clone()?
+        };
+        if text.len() > AT_ONCE_BYTES_MAX {
+            return None;
+        }
+        let analysis = Arc::new(chaperone_scope::analyse(text, &names.path, &catalog));
+        self.0.keep(key, &analysis);
+        Some(analysis)
     }
 
     fn analyse(&self, text: Arc<str>, names: Names) -> BoxFuture<Arc<Analysis>> {

@@ -145,7 +145,31 @@ fn sessions_keep_only_what_is_theirs() {
     let decided =
         Arc::new(Decided { policies: Arc::from([]), set_digest: set.digest(), unrestricted: false });
     let kept = Kept { analysis: first.clone(), decided, arm: Arm::Allow { text: None } };
-    assert!(kept.fits(&first, &set));
-    assert!(!kept.fits(&second, &set));
-    assert!(!kept.fits(&first, &load("permit (principal, action, resource);").unwrap()));
+    assert!(kept.fits(&first));
+    assert!(!kept.fits(&second));
+}
+
+#[test]
+fn an_answer_is_kept_unless_it_depends_on_the_time() {
+    let set = load(TEXT).unwrap();
+    let ehr = TargetName::new("ehr").unwrap();
+    let about = || About {
+        verb: Verb::Read,
+        on: Some((RelationName::new("public", "patients"), Vec::new())),
+        approved: false,
+    };
+    // 02:00 and 10:00 of a day: one policy speaks of the time.
+    for (sub, groups, kept) in [("ana", &["nurses"][..], 1), ("night", &[][..], 0)] {
+        let who = delegation(sub, groups, None);
+        let (me, within) = set.kinds.principal(&who);
+        let mut answers = Answers::default();
+        let mut at = |hour: u64| {
+            let now_us = hour * 3_600_000_000;
+            let asked = Asked { set: &set, delegation: &who, me: &me, groups: &within, now_us };
+            answers.of(&asked, &ehr, about()).allowed
+        };
+        let (early, late) = (at(2), at(10));
+        assert_eq!((early, late), (true, kept == 1), "{sub}");
+        assert_eq!(answers.known.len(), kept, "{sub}");
+    }
 }

@@ -15,7 +15,7 @@ mod pipe;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use chaperone_access::{Analysis, Refusal, RefusalCode};
@@ -108,13 +108,13 @@ impl Conversation {
         }
     }
 
-    /// The next event of the client's, as far as its bytes are here.
-    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event<Self>, Fault>> {
+    /// The next event of the client's, from the bytes that are here.
+    fn client_at_hand(&mut self, cx: &mut Context<'_>) -> Result<AtHand, Fault> {
         loop {
             if let Some((future, _)) = &mut self.analysing {
-                let Poll::Ready(analysis) = future.as_mut().poll(cx) else { return Poll::Pending };
+                let Poll::Ready(analysis) = future.as_mut().poll(cx) else { return Ok(AtHand::Waits) };
                 if let Some((_, then)) = self.analysing.take() {
-                    return Poll::Ready(Ok(self.understood(analysis, then)));
+                    return Ok(AtHand::Event(self.understood(analysis, then)));
                 }
             }
             let frame = match self.waiting.take() {
@@ -123,34 +123,27 @@ impl Conversation {
                     Fault::Client(Refusal::new(RefusalCode::ProtocolViolation, error.to_string()))
                 })?,
             };
-            if let Some(frame) = frame {
-                if !self.skipping && self.must_wait(&frame)? {
-                    self.waiting = Some(frame);
-                    if !std::mem::replace(&mut self.flushed, true) {
-                        // The server keeps its answers back until Sync, which may be behind what waits for them.
-                        return Poll::Ready(Ok(Event::Step(Step::bare(framed(encode::flush)))));
-                    }
-                    return Poll::Pending;
+            let Some(frame) = frame else { return Ok(AtHand::Hungry) };
+            if !self.skipping && self.must_wait(&frame)? {
+                self.waiting = Some(frame);
+                if !std::mem::replace(&mut self.flushed, true) {
+                    // The server keeps its answers back until Sync, which may be behind what waits for them.
+                    return Ok(AtHand::Event(Event::Step(Step::bare(framed(encode::flush)))));
                 }
-                self.flushed = false;
-                match self.hear(frame)? {
-                    Some(event) => return Poll::Ready(Ok(event)),
-                    None => continue,
-                }
+                return Ok(AtHand::Waits);
             }
-            match self.client.poll_read(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::ClientGone)),
-                Poll::Ready(Ok(_)) => {}
+            self.flushed = false;
+            if let Some(event) = self.hear(frame)? {
+                return Ok(AtHand::Event(event));
             }
         }
     }
 
-    /// The next piece of the target's reply, as far as its bytes are here.
-    fn poll_target(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event<Self>, Fault>> {
+    /// The next piece of the target's reply, from the bytes that are here.
+    fn target_at_hand(&mut self) -> Result<Option<Event<Self>>, Fault> {
         loop {
             if let Some(reply) = self.replies.pop_front() {
-                return Poll::Ready(Ok(Event::Reply(reply)));
+                return Ok(Some(Event::Reply(reply)));
             }
             let run = self.backend.scan_run(&self.target.input);
             if run.bytes > 0 {
@@ -164,22 +157,76 @@ impl Conversation {
                     format!("the target broke the protocol: {error}"),
                 ))
             })?;
-            if let Some(frame) = frame {
-                self.answer(frame)?;
-                continue;
+            match frame {
+                Some(frame) => self.answer(frame)?,
+                None => return Ok(None),
             }
-            match self.target.poll_read(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
+        }
+    }
+
+    /// Read from the client until there is an event, an end, or nothing more.
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event<Self>, Fault>> {
+        loop {
+            match ready!(self.client.poll_read(cx)) {
+                Ok(0) | Err(_) => return Poll::Ready(Err(Fault::ClientGone)),
+                Ok(_) => {}
+            }
+            match self.client_at_hand(cx)? {
+                AtHand::Event(event) => return Poll::Ready(Ok(event)),
+                AtHand::Waits => return Poll::Pending,
+                AtHand::Hungry => {}
+            }
+        }
+    }
+
+    /// Read from the target until there is an event, an end, or nothing more.
+    fn poll_target(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event<Self>, Fault>> {
+        loop {
+            match ready!(self.target.poll_read(cx)) {
+                Ok(0) | Err(_) => {
                     return Poll::Ready(Err(Fault::Target(
                         Refusal::new(RefusalCode::TargetLost, "the connection to the target was lost")
                             .hint("reconnect; what was under way may or may not have been carried out"),
                     )));
                 }
-                Poll::Ready(Ok(_)) => {}
+                Ok(_) => {}
+            }
+            if let Some(event) = self.target_at_hand()? {
+                return Poll::Ready(Ok(event));
             }
         }
     }
+
+    /// Write what waits on both ends: neither waits for the other.
+    fn poll_writes(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
+        if let Poll::Ready(Err(_)) = self.client.poll_write(cx) {
+            return Err(Fault::ClientGone);
+        }
+        if let Poll::Ready(Err(_)) = self.target.poll_write(cx) {
+            return Err(Fault::Target(Refusal::new(
+                RefusalCode::TargetLost,
+                "the connection to the target was lost",
+            )));
+        }
+        Ok(())
+    }
+
+    /// What there is room for, of what is wanted.
+    fn room(&self, interest: Interest) -> Interest {
+        Interest {
+            reply: interest.reply && self.client.waiting() < BACKLOG_BYTES_MAX,
+            request: interest.request && self.target.waiting() < BACKLOG_BYTES_MAX,
+        }
+    }
+}
+
+/// What the client's bytes that are here come to.
+enum AtHand {
+    Event(Event<Conversation>),
+    /// The next message is not here yet.
+    Hungry,
+    /// The next message waits for an analysis, or for the target.
+    Waits,
 }
 
 impl chaperone_wire::Conversation for Conversation {
@@ -189,27 +236,38 @@ impl chaperone_wire::Conversation for Conversation {
     type Reply = Reply;
 
     fn poll_next(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<Result<Event<Self>, Fault>> {
-        // Both writes first: they make room, and neither waits for the other.
-        if let Poll::Ready(Err(_)) = self.client.poll_write(cx) {
-            return Poll::Ready(Err(Fault::ClientGone));
+        loop {
+            let room = self.room(interest);
+            // What is here comes before any write, so that messages which came together leave together: one write,
+            // and one wake-up of the other side, for a whole pipeline. Replies first: they end what is under way.
+            if room.reply
+                && let Some(event) = self.target_at_hand()?
+            {
+                return Poll::Ready(Ok(event));
+            }
+            let mut hungry = false;
+            if room.request {
+                match self.client_at_hand(cx)? {
+                    AtHand::Event(event) => return Poll::Ready(Ok(event)),
+                    AtHand::Hungry => hungry = true,
+                    AtHand::Waits => {}
+                }
+            }
+            self.poll_writes(cx)?;
+            let now = self.room(interest);
+            if (now.reply, now.request) != (room.reply, room.request) {
+                continue;
+            }
+            if room.reply
+                && let Poll::Ready(event) = self.poll_target(cx)
+            {
+                return Poll::Ready(event);
+            }
+            if hungry {
+                return self.poll_client(cx);
+            }
+            return Poll::Pending;
         }
-        if let Poll::Ready(Err(_)) = self.target.poll_write(cx) {
-            return Poll::Ready(Err(Fault::Target(Refusal::new(
-                RefusalCode::TargetLost,
-                "the connection to the target was lost",
-            ))));
-        }
-        // Replies before requests: they end what is under way.
-        if interest.reply
-            && self.client.waiting() < BACKLOG_BYTES_MAX
-            && let Poll::Ready(event) = self.poll_target(cx)
-        {
-            return Poll::Ready(event);
-        }
-        if interest.request && self.target.waiting() < BACKLOG_BYTES_MAX {
-            return self.poll_client(cx);
-        }
-        Poll::Pending
     }
 
     fn poll_flush_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
