@@ -13,7 +13,8 @@ mod subject;
 pub use claim::{ChannelBinding, Claim, ScramClaim, Source};
 pub use ids::{AgentName, InvalidName, OperationId, SessionId, TargetName};
 pub use operation::{
-    Analysis, Effect, Member, NameRule, RelationName, SessionEffect, Touch, TransactionStep, Verb, Verbs,
+    Analysis, Confined, Effect, Member, NameRule, RelationName, SessionEffect, Touch, TransactionStep, Verb,
+    Verbs,
 };
 pub use refusal::{Blame, Refusal, RefusalCode};
 pub use subject::{Attribution, Delegation, Subject, SubjectKind};

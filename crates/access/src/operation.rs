@@ -1,7 +1,7 @@
 //! What is asked: statements as Chaperone understood them, before anybody decided anything.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -237,6 +237,42 @@ pub struct Member {
     pub session: SessionEffect,
 }
 
+/// A statement's tree, written out again with qualified names; or why that cannot be done. It may be made when it is
+/// first asked for: callers with every verb never ask.
+#[derive(Clone)]
+pub struct Confined(Arc<LazyLock<Written, Box<dyn FnOnce() -> Written + Send>>>);
+
+type Written = Result<Arc<str>, Refusal>;
+
+impl Confined {
+    /// Made already.
+    #[must_use]
+    pub fn made(written: Written) -> Self {
+        Self::later(move || written)
+    }
+
+    /// To be made by `make`, once.
+    #[must_use]
+    pub fn later(make: impl FnOnce() -> Written + Send + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(make))))
+    }
+
+    /// The words, or the refusal.
+    ///
+    /// # Errors
+    /// It cannot be vouched for.
+    pub fn get(&self) -> Result<&Arc<str>, &Refusal> {
+        LazyLock::force(&self.0).as_ref()
+    }
+}
+
+impl fmt::Debug for Confined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without making it.
+        f.write_str("Confined")
+    }
+}
+
 /// A whole string of statements, understood against one catalog and one search path. It depends on nothing of the
 /// caller, so it is cached and shared.
 #[derive(Debug, Clone)]
@@ -245,9 +281,8 @@ pub struct Analysis {
     pub text: Arc<str>,
     /// Its statements in order; empty for an empty string.
     pub members: Vec<Member>,
-    /// What is sent for a caller who does not have every verb on the whole target: the tree, written out again
-    /// with qualified names; or why that cannot be done.
-    pub confined: Result<Arc<str>, Refusal>,
+    /// What is sent for a caller who does not have every verb on the whole target.
+    pub confined: Confined,
     /// Refused to everybody, whatever they may do: it would change the identity at the target.
     pub forbidden: Option<Refusal>,
     /// Version of the catalog that it was resolved against.

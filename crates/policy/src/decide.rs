@@ -356,7 +356,7 @@ pub(crate) fn decide(
     }
     // What cannot be written out again is refused even where every name in it is permitted: names that no tree shows
     // are not among them.
-    let text = match &analysis.confined {
+    let text = match analysis.confined.get() {
         Ok(text) => text.clone(),
         Err(refusal) => {
             return (kept(Arm::Refuse { refusal: refusal.clone(), member: 0 }, policies), lasting);

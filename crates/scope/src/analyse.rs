@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use chaperone_access::{
-    Analysis, Effect, Member, NameRule, Refusal, RefusalCode, SessionEffect, Touch, TransactionStep, Verb,
-    Verbs,
+    Analysis, Confined, Effect, Member, NameRule, Refusal, RefusalCode, SessionEffect, Touch,
+    TransactionStep, Verb, Verbs,
 };
 
 use crate::catalog::Catalog;
 use crate::limits;
 use crate::tree::{self, Fields, Likeness, Parsed, Value, alike, constant, flag, node, number, text, unset};
 use crate::walk::{Found, Walk};
+
+/// Texts up to this may be analysed on any thread: no tree of so short a text is deep. It is also what is written out
+/// only when it is asked for.
+pub const AT_ONCE_BYTES_MAX: usize = 512;
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
@@ -27,7 +31,7 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 /// To be called on a thread with a deep stack ([`crate::Analyser`] does): the depth of a tree is bounded, its stack
 /// is not small.
 #[must_use]
-pub fn analyse(text: &Arc<str>, path: &[Arc<str>], catalog: &Catalog) -> Analysis {
+pub fn analyse(text: &Arc<str>, path: &[Arc<str>], catalog: &Arc<Catalog>) -> Analysis {
     if let Err(refusal) = limits::check(text) {
         return opaque(text, catalog, "(too complex)", refusal.clone(), Some(refusal));
     }
@@ -67,16 +71,24 @@ pub fn analyse(text: &Arc<str>, path: &[Arc<str>], catalog: &Catalog) -> Analysi
         moved |= moves(&member.session);
         members.push(member);
     }
-    let confined = match refusal {
-        Some(refusal) => Err(refusal),
-        None => written_out(text, &parsed, &insertions, catalog),
-    };
-    if confined.is_err() {
+    if refusal.is_some() {
         // Not provably read-only unless every node of it is on the list.
         for member in &mut members {
             member.effect = Effect::MayWrite;
         }
     }
+    let confined = match refusal {
+        Some(refusal) => Confined::made(Err(refusal)),
+        // Most callers of short texts are asked about once; whoever has every verb never needs this half of the work.
+        None if text.len() <= AT_ONCE_BYTES_MAX => {
+            let (text, catalog) = (text.clone(), catalog.clone());
+            Confined::later(move || {
+                let parsed = tree::parse(&text).map_err(|_| unfaithful())?;
+                written_out(&text, &parsed, &insertions, &catalog)
+            })
+        }
+        None => Confined::made(written_out(text, &parsed, &insertions, catalog)),
+    };
     Analysis { text: text.clone(), members, confined, forbidden, catalog_version: catalog.version }
 }
 
@@ -99,7 +111,7 @@ fn opaque(
     Analysis {
         text: text.clone(),
         members: vec![member],
-        confined: Err(refusal),
+        confined: Confined::made(Err(refusal)),
         forbidden,
         catalog_version: catalog.version,
     }
@@ -119,6 +131,11 @@ fn moves(effect: &SessionEffect) -> bool {
     }
 }
 
+fn unfaithful() -> Refusal {
+    Refusal::new(RefusalCode::NotUnderstood, "the statement cannot be written out faithfully")
+        .hint("write it in another way")
+}
+
 /// The tree with every name qualified, written out; or why that cannot be relied on.
 ///
 /// Names are completed in the text, at the places that the parser gave. That this did what was meant, and nothing else,
@@ -130,10 +147,6 @@ fn written_out(
     insertions: &std::collections::BTreeMap<usize, String>,
     catalog: &Catalog,
 ) -> Result<Arc<str>, Refusal> {
-    let unfaithful = || {
-        Refusal::new(RefusalCode::NotUnderstood, "the statement cannot be written out faithfully")
-            .hint("write it in another way")
-    };
     let mut completed = String::with_capacity(text.len() + 16 * insertions.len());
     let mut from = 0;
     for (at, prefix) in insertions {
@@ -351,7 +364,7 @@ fn session_effect(
 /// What running a prepared statement does: the statement inside it.
 fn inner(query: &Value, source: &str, catalog: &Catalog, path: &[Arc<str>]) -> Analysis {
     let found = Walk::new(catalog, path, false).statement(query);
-    let confined = found.refusal.clone().map_or_else(|| Ok(Arc::from(source)), Err);
+    let confined = Confined::made(found.refusal.clone().map_or_else(|| Ok(Arc::from(source)), Err));
     let forbidden = found.forbidden.clone();
     let member = member(query, found, source, 0..source.len(), catalog, path);
     Analysis {

@@ -12,6 +12,6 @@ mod settings;
 mod tree;
 mod walk;
 
-pub use analyse::analyse;
+pub use analyse::{AT_ONCE_BYTES_MAX, analyse};
 pub use catalog::{Catalog, CatalogError, QUERIES};
 pub use pool::Analyser;

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chaperone_access::{
-    Analysis, Effect, Member, Refusal, RefusalCode, SessionEffect, SessionId, TargetName, Verbs,
+    Analysis, Confined, Effect, Member, Refusal, RefusalCode, SessionEffect, SessionId, TargetName, Verbs,
 };
 use chaperone_recording::Recorder;
-use chaperone_scope::{Analyser, Catalog, QUERIES};
+use chaperone_scope::{AT_ONCE_BYTES_MAX, Analyser, Catalog, QUERIES};
 use chaperone_tunnel::{ApplicationName, Dial, Dialer, Parameters};
 use chaperone_wire::futures::BoxFuture;
 use chaperone_wire::{Analyst, Names};
@@ -23,10 +23,6 @@ use crate::wiring::installation::{now_us, random};
 const KEPT_MAX: usize = 4096;
 /// Texts above this are not kept: they are loads of data, which do not come again.
 const KEPT_TEXT_BYTES_MAX: usize = 16 * 1024;
-
-/// Texts up to this are analysed where they arrive: it takes less time than waking another thread, and no tree of so
-/// short a text is too deep for a worker's stack ([`crate::verbs::STACK_BYTES`]).
-const AT_ONCE_BYTES_MAX: usize = 512;
 
 /// The analysts of all targets.
 pub(crate) struct Analysts {
@@ -209,7 +205,7 @@ fn unavailable(text: Arc<str>, refusal: Refusal) -> Arc<Analysis> {
         effect: Effect::MayWrite,
         session: SessionEffect::None,
     };
-    let confined = Err(refusal.clone());
+    let confined = Confined::made(Err(refusal.clone()));
     Arc::new(Analysis { text, members: vec![member], confined, forbidden: Some(refusal), catalog_version: 0 })
 }
 
@@ -231,6 +227,8 @@ impl Analyst for Session {
             }
             state.catalog.clone()?
         };
+        // Where it arrives: that takes less time than waking another thread, and [`crate::verbs::STACK_BYTES`] is
+        // enough for any tree of so short a text.
         if text.len() > AT_ONCE_BYTES_MAX {
             return None;
         }

@@ -135,7 +135,7 @@ fn sessions_keep_only_what_is_theirs() {
         Arc::new(Analysis {
             text: "select 1".into(),
             members: vec![member.clone()],
-            confined: Ok("SELECT 1".into()),
+            confined: chaperone_access::Confined::made(Ok("SELECT 1".into())),
             forbidden,
             catalog_version: 1,
         })

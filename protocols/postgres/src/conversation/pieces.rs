@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chaperone_access::{Analysis, Effect, Member, SessionEffect, Verbs};
+use chaperone_access::{Analysis, Confined, Effect, Member, SessionEffect, Verbs};
 use chaperone_wire::{Parameter, Part, Prepared};
 
 use super::names::Undo;
@@ -88,7 +88,7 @@ impl Request {
         let analysis = Analysis {
             text: Arc::from(""),
             members: vec![member],
-            confined: Ok(Arc::from("")),
+            confined: Confined::made(Ok(Arc::from(""))),
             forbidden: None,
             catalog_version: 0,
         };
