@@ -2,6 +2,7 @@
 //! durable with the batch that carries it, and whoever must not go on before that waits for its number.
 
 mod checkpoint;
+mod disk;
 mod entry;
 mod publish;
 mod recover;
@@ -11,6 +12,7 @@ mod tree;
 mod verify;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Signer, open_checkpoint, parse_checkpoint};
+pub use disk::{Disk, Fate, Step, SystemDisk};
 pub use entry::*;
 pub use recover::Recovered;
 pub use trail::{

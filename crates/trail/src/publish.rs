@@ -4,9 +4,11 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::TrailError;
 use crate::checkpoint::{Checkpoint, Signer, parse_checkpoint};
+use crate::disk::{Disk, Step, carry_out};
 use crate::segment;
 use crate::tree::{Frontier, Hash, TILE_WIDTH, bundle_path, leaf_hash, tile_path, tile_root};
 
@@ -24,6 +26,7 @@ pub(crate) struct Publisher {
     segment: u64,
     offset: u64,
     signed: Option<u64>,
+    disk: Arc<dyn Disk>,
 }
 
 fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> TrailError {
@@ -33,7 +36,12 @@ fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> TrailError {
 impl Publisher {
     /// Build the tree of everything that is durable and compare it with what was signed before: a log that is shorter
     /// than its own checkpoint, or another one, is not gone on with.
-    pub(crate) fn open(folder: &Path, signer: Signer, durable: u64) -> Result<Self, TrailError> {
+    pub(crate) fn open(
+        folder: &Path,
+        signer: Signer,
+        durable: u64,
+        disk: Arc<dyn Disk>,
+    ) -> Result<Self, TrailError> {
         let mut publisher = Self {
             folder: folder.to_owned(),
             signer,
@@ -43,6 +51,7 @@ impl Publisher {
             segment: 0,
             offset: 0,
             signed: None,
+            disk,
         };
         let signed = match fs::read(folder.join("checkpoint")) {
             Ok(bytes) => {
@@ -181,9 +190,24 @@ impl Publisher {
         let path = self.folder.join(path);
         let parent = path.parent().unwrap_or(&self.folder);
         fs::create_dir_all(parent).map_err(io("make a tile's folder"))?;
+        // At a start most tiles are there already: what is there and right is not written again.
+        if fs::metadata(&path).is_ok_and(|found| found.len() == bytes.len() as u64)
+            && fs::read(&path).is_ok_and(|found| found == bytes)
+        {
+            return Ok(());
+        }
+        let is_checkpoint = path.file_name().is_some_and(|name| name == "checkpoint");
+        let (write, rename) = match is_checkpoint {
+            true => (Step::CheckpointWrite, Step::CheckpointRename),
+            false => (Step::TileWrite, Step::TileRename),
+        };
         let half = path.with_extension("half");
-        let mut file = File::create(&half).map_err(io("write a tile"))?;
-        file.write_all(bytes).and_then(|()| file.sync_data()).map_err(io("write a tile"))?;
-        fs::rename(&half, &path).map_err(io("put a tile in its place"))
+        carry_out(&*self.disk, write, || {
+            let mut file = File::create(&half)?;
+            file.write_all(bytes)?;
+            file.sync_data()
+        })
+        .map_err(io("write a tile"))?;
+        carry_out(&*self.disk, rename, || fs::rename(&half, &path)).map_err(io("put a tile in its place"))
     }
 }

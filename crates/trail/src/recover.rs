@@ -6,6 +6,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::disk::{Disk, Step, carry_out};
 use crate::entry::{Body, Entry, parse_entry};
 use crate::segment;
 use crate::trail::TrailError;
@@ -87,12 +88,19 @@ pub(crate) fn scan(
     mut take: impl FnMut(u8, &[u8], u64) -> Result<(), TrailError>,
 ) -> Result<(Option<std::path::PathBuf>, u64, u64, u64), TrailError> {
     let segments = segment::list(folder)?;
-    let (mut next, mut offset, mut torn) = (0, 0, 0);
-    for (place, (first, path)) in segments.iter().enumerate() {
-        if *first != next {
+    let (mut next, mut offset, mut torn, mut end) = (0, 0, 0, None);
+    for (first, path) in segments {
+        let bytes = std::fs::read(&path).map_err(TrailError::io("read a segment"))?;
+        if first != next {
+            // Its rename was reported as failed and was not: the log went on in the segment before it.
+            if first < next && bytes.iter().all(|byte| *byte == 0) {
+                continue;
+            }
             return Err(TrailError::Damaged { seq: next, what: "a segment is missing or misnamed" });
         }
-        let bytes = std::fs::read(path).map_err(TrailError::io("read a segment"))?;
+        if torn > 0 {
+            return Err(changed(next));
+        }
         let mut at = 0;
         while let Some(batch) = bytes.get(at..).and_then(segment::batch) {
             if batch.first != next {
@@ -114,23 +122,24 @@ pub(crate) fn scan(
         torn = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
         // A batch is written only after the one before it was synced: a whole batch behind a broken one means that
         // the broken one was acknowledged, so cutting it off would lose what a client relied on.
-        let last = place + 1 == segments.len();
-        if torn > 0 && (!last || segment::holds_batch(rest)) {
-            return Err(TrailError::Damaged {
-                seq: next,
-                what: "a batch that was durable does not match its checksum",
-            });
+        if torn > 0 && segment::holds_batch(rest) {
+            return Err(changed(next));
         }
         offset = at as u64;
+        end = Some(path);
     }
-    Ok((segments.last().map(|(_, path)| path.clone()), offset, next, torn))
+    Ok((end, offset, next, torn))
+}
+
+fn changed(seq: u64) -> TrailError {
+    TrailError::Damaged { seq, what: "a batch that was durable does not match its checksum" }
 }
 
 /// Read the log, cut off a torn tail and make it ready for the next batch.
 ///
 /// # Errors
 /// See [`scan`]; also an entry that does not parse.
-pub(crate) fn recover(folder: &Path) -> Result<(Recovered, Tail), TrailError> {
+pub(crate) fn recover(folder: &Path, disk: &dyn Disk) -> Result<(Recovered, Tail), TrailError> {
     std::fs::create_dir_all(folder.join("segments")).map_err(TrailError::io("make the folder"))?;
     let mut found = Recovered::default();
     let (path, offset, next, torn) = scan(folder, |class, payload, seq| {
@@ -146,7 +155,7 @@ pub(crate) fn recover(folder: &Path) -> Result<(Recovered, Tail), TrailError> {
     found.entries = next;
     found.torn_bytes = torn;
     let file = match path {
-        None => segment::create(folder, 0).map_err(TrailError::io("make the first segment"))?,
+        None => segment::create(folder, 0, disk).map_err(TrailError::io("make the first segment"))?,
         Some(path) => {
             let file = File::options()
                 .read(true)
@@ -156,8 +165,10 @@ pub(crate) fn recover(folder: &Path) -> Result<(Recovered, Tail), TrailError> {
             // Zeros over the torn tail, synced before anything is appended: else a shorter batch would leave old bytes
             // behind it that the next recovery could not tell from damage.
             let zeros = vec![0_u8; usize::try_from(torn).unwrap_or(0)];
-            file.write_all_at(&zeros, offset).map_err(TrailError::io("cut off the torn tail"))?;
-            file.sync_all().map_err(TrailError::io("sync the last segment"))?;
+            carry_out(disk, Step::TailWrite, || file.write_all_at(&zeros, offset))
+                .map_err(TrailError::io("cut off the torn tail"))?;
+            carry_out(disk, Step::TailSync, || file.sync_all())
+                .map_err(TrailError::io("sync the last segment"))?;
             file
         }
     };

@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::TrailError;
+use crate::disk::{Disk, Step, carry_out};
 
 /// Size of a segment file in bytes.
 pub(crate) const SEGMENT_BYTES: u64 = 32 << 20;
@@ -139,21 +140,37 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, TrailError> {
     Ok(found)
 }
 
-/// Make a segment: zero-filled, synced, then renamed into place and the folder synced. A crash before the rename
-/// leaves a file that nobody reads and that the next attempt overwrites; one after it leaves an empty segment, which
-/// recovery goes on with.
-pub(crate) fn create(folder: &Path, first: u64) -> io::Result<File> {
-    let wanted = path(folder, first);
-    let fresh = folder.join("segments").join("next.tmp");
-    let file = File::options().create(true).truncate(true).read(true).write(true).open(&fresh)?;
-    let zeros = vec![0_u8; 1 << 20];
-    let mut at = 0;
-    while at < SEGMENT_BYTES {
-        file.write_all_at(&zeros, at)?;
-        at += zeros.len() as u64;
-    }
-    file.sync_all()?;
-    std::fs::rename(&fresh, &wanted)?;
-    File::open(folder.join("segments"))?.sync_all()?;
+fn fresh(folder: &Path) -> PathBuf {
+    folder.join("segments").join("next.tmp")
+}
+
+/// Make the file of a segment that has no name yet: zero-filled and synced. A crash leaves a file that nobody reads and
+/// that the next attempt overwrites.
+pub(crate) fn prepare(folder: &Path, disk: &dyn Disk) -> io::Result<File> {
+    let file = File::options().create(true).truncate(true).read(true).write(true).open(fresh(folder))?;
+    carry_out(disk, Step::SegmentFill, || {
+        let zeros = vec![0_u8; 1 << 20];
+        let mut at = 0;
+        while at < SEGMENT_BYTES {
+            file.write_all_at(&zeros, at)?;
+            at += zeros.len() as u64;
+        }
+        Ok(())
+    })?;
+    carry_out(disk, Step::SegmentSync, || file.sync_all())?;
+    Ok(file)
+}
+
+/// Give a prepared segment its name. A crash before the rename leaves what [`prepare`] leaves; one after it an empty
+/// segment, which recovery goes on with.
+pub(crate) fn install(folder: &Path, first: u64, disk: &dyn Disk) -> io::Result<()> {
+    carry_out(disk, Step::SegmentRename, || std::fs::rename(fresh(folder), path(folder, first)))?;
+    carry_out(disk, Step::SegmentFolderSync, || File::open(folder.join("segments"))?.sync_all())
+}
+
+/// Both.
+pub(crate) fn create(folder: &Path, first: u64, disk: &dyn Disk) -> io::Result<File> {
+    let file = prepare(folder, disk)?;
+    install(folder, first, disk)?;
     Ok(file)
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 
+use crate::disk::{Disk, Step, SystemDisk, carry_out};
 use crate::entry::{
     Body, Draft, Entry, EntryError, Gap, GatewayRecovered, GatewayStopped, OperationOutcome, Refused,
     SessionClosed, Status, parse_entry,
@@ -131,13 +132,15 @@ pub struct Options {
     pub folder: PathBuf,
     /// How long a lazy entry may wait for company.
     pub linger_max: Duration,
+    /// The disk under it.
+    pub disk: Arc<dyn Disk>,
 }
 
 impl Options {
     /// The usual ones.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), linger_max: Duration::from_millis(2) }
+        Self { folder: folder.into(), linger_max: Duration::from_millis(2), disk: Arc::new(SystemDisk) }
     }
 }
 
@@ -171,8 +174,11 @@ struct Queue {
 struct Shared {
     folder: PathBuf,
     linger_max: Duration,
+    disk: Arc<dyn Disk>,
     queue: Mutex<Queue>,
     work: Condvar,
+    /// Told when the log is being closed.
+    closing: Condvar,
     /// Entries that are durable; owned by the writer.
     durable: AtomicU64,
     waiters: Mutex<BTreeMap<u64, Vec<Waker>>>,
@@ -233,10 +239,11 @@ impl Trail {
         std::fs::create_dir_all(&options.folder).map_err(TrailError::io("make the folder"))?;
         let lock = File::create(options.folder.join("lock")).map_err(TrailError::io("make the lock"))?;
         lock.try_lock().map_err(|_| TrailError::Locked)?;
-        let (found, tail) = recover(&options.folder)?;
+        let (found, tail) = recover(&options.folder, &*options.disk)?;
         let shared = Arc::new(Shared {
             folder: options.folder,
             linger_max: options.linger_max,
+            disk: options.disk,
             queue: Mutex::new(Queue {
                 buffer: vec![0; segment::HEADER],
                 count: 0,
@@ -248,6 +255,7 @@ impl Trail {
                 refused: BTreeMap::new(),
             }),
             work: Condvar::new(),
+            closing: Condvar::new(),
             durable: AtomicU64::new(tail.next),
             waiters: Mutex::new(BTreeMap::new()),
             counts: Mutex::new(Snapshot::default()),
@@ -445,7 +453,8 @@ impl Trail {
     /// The log is not the one that was signed before, or the disk refuses.
     pub fn publish(&self, signer: crate::Signer) -> Result<std::thread::JoinHandle<()>, TrailError> {
         let durable = self.shared.durable.load(Ordering::Acquire);
-        let mut publisher = crate::publish::Publisher::open(&self.shared.folder, signer, durable)?;
+        let mut publisher =
+            crate::publish::Publisher::open(&self.shared.folder, signer, durable, self.shared.disk.clone())?;
         let shared = self.shared.clone();
         std::thread::Builder::new()
             .name("publisher".to_owned())
@@ -461,10 +470,13 @@ impl Trail {
                         }
                         return;
                     }
-                    if closed && durable == hold(&shared.queue).next {
+                    let queue = hold(&shared.queue);
+                    let last = durable == queue.next || matches!(queue.state, TrailState::Failed(_));
+                    if closed && last {
                         return;
                     }
-                    std::thread::sleep(if closed { Duration::from_millis(10) } else { PUBLISH_EVERY });
+                    let wait = if closed { Duration::from_millis(10) } else { PUBLISH_EVERY };
+                    drop(shared.closing.wait_timeout_while(queue, wait, |queue| queue.closing == closed));
                 }
             })
             .map_err(TrailError::io("start the publisher"))
@@ -476,18 +488,20 @@ impl Trail {
     /// It cannot be written.
     pub fn close(&self, reason: &str) -> Result<(), TrailError> {
         let body = Body::GatewayStopped(GatewayStopped { reason: reason.to_owned() });
-        self.append(Draft::new(now(), &body)?, &[], Urgency::Now)?;
+        // Where even that cannot be written the threads end all the same; the next start records the gap.
+        let stopped = self.append(Draft::new(now(), &body)?, &[], Urgency::Now);
         {
             let mut queue = hold(&self.shared.queue);
             queue.closing = true;
             self.shared.work.notify_one();
+            self.shared.closing.notify_all();
         }
         if let Some(writer) = hold(&self.shared.writer).take() {
             writer.join().map_err(|_| TrailError::Failed("the writer died".into()))?;
         }
         match self.state() {
             TrailState::Failed(why) => Err(TrailError::Failed(why)),
-            TrailState::Open | TrailState::Full | TrailState::Closed => Ok(()),
+            TrailState::Open | TrailState::Full | TrailState::Closed => stopped.map(drop),
         }
     }
 }
@@ -498,9 +512,10 @@ fn read(folder: &Path, take: impl FnMut(u8, &[u8], u64) -> Result<(), TrailError
 }
 
 /// The writer: takes all that waits, writes it, syncs once, moves the watermark, wakes.
-fn write_all(shared: &Shared, mut tail: Tail) {
+fn write_all(shared: &Arc<Shared>, mut tail: Tail) {
     let mut buffer = vec![0; segment::HEADER];
     let mut last = 0;
+    let mut preparing = None;
     loop {
         let (count, closing) = take_batch(shared, &mut buffer, last);
         last = count;
@@ -519,7 +534,7 @@ fn write_all(shared: &Shared, mut tail: Tail) {
         }
         buffer.truncate(segment::HEADER);
         buffer.shrink_to(1 << 20);
-        make_room(shared, &mut tail);
+        make_room(shared, &mut tail, &mut preparing);
     }
 }
 
@@ -571,9 +586,10 @@ fn write_batch(shared: &Shared, tail: &mut Tail, buffer: &mut [u8], count: u32) 
     }
     // A crash from here to the end of the sync leaves part of a batch, which nobody was told of: recovery cuts it off
     // by its checksum, or keeps it whole.
-    tail.file.write_all_at(buffer, tail.offset)?;
+    let disk = &*shared.disk;
+    carry_out(disk, Step::BatchWrite, || tail.file.write_all_at(buffer, tail.offset))?;
     let began = Instant::now();
-    tail.file.sync_data()?;
+    carry_out(disk, Step::BatchSync, || tail.file.sync_data())?;
     let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     {
         let mut counts = hold(&shared.counts);
@@ -588,12 +604,29 @@ fn write_batch(shared: &Shared, tail: &mut Tail, buffer: &mut [u8], count: u32) 
     Ok(())
 }
 
-/// Make the next segment while the last still has the reserve; stop admission when that cannot be done.
-fn make_room(shared: &Shared, tail: &mut Tail) {
+/// The next segment, being made on a thread of its own: filling 32 MiB takes longer than anybody should wait.
+type Preparing = std::thread::JoinHandle<io::Result<std::fs::File>>;
+
+/// Go over to the next segment while the last still has the reserve; stop admission when that cannot be done.
+fn make_room(shared: &Arc<Shared>, tail: &mut Tail, preparing: &mut Option<Preparing>) {
+    if preparing.is_none() && tail.offset > segment::SEGMENT_BYTES / 2 {
+        let theirs = shared.clone();
+        let thread = std::thread::Builder::new().name("segment".to_owned());
+        // Without a thread it is made below, when it is needed.
+        *preparing = thread.spawn(move || segment::prepare(&theirs.folder, &*theirs.disk)).ok();
+    }
     if tail.offset + RESERVE_BYTES <= segment::SEGMENT_BYTES {
         return;
     }
-    match segment::create(&shared.folder, tail.next) {
+    let prepared = match preparing.take().map(std::thread::JoinHandle::join) {
+        Some(Ok(prepared)) => prepared,
+        Some(Err(_)) | None => segment::prepare(&shared.folder, &*shared.disk),
+    };
+    let installed = prepared.and_then(|file| {
+        segment::install(&shared.folder, tail.next, &*shared.disk)?;
+        Ok(file)
+    });
+    match installed {
         Ok(file) => {
             tail.file = file;
             tail.offset = 0;
