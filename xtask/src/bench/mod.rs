@@ -20,8 +20,6 @@ const ROOMS: &[(&str, &str)] = &[
     ("trail", "crates/trail"),
     ("scope", "crates/scope"),
     ("policy", "crates/policy"),
-    ("tunnel", "crates/tunnel"),
-    ("identity", "crates/identity"),
 ];
 
 /// How much is measured.
