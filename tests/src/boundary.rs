@@ -125,6 +125,12 @@ impl Boundary {
         format!("http://127.0.0.1:{}", self.api_port)
     }
 
+    /// Status of a GET on the management API; `None` where nothing answers.
+    #[must_use]
+    pub fn status(&self, path: &str) -> Option<String> {
+        http_status(self.api_port, path)
+    }
+
     /// Where agents dial in.
     #[must_use]
     pub fn agents_port(&self) -> u16 {
@@ -256,6 +262,11 @@ fn start_gateway(home: &Path, layout: &Layout, api_port: u16) -> Result<Running>
 
 /// Whether a GET on the loopback address is answered by 200.
 fn http_ok(port: u16, path: &str) -> bool {
+    http_status(port, path).as_deref() == Some("200")
+}
+
+/// The status that a GET on the loopback address is answered by.
+fn http_status(port: u16, path: &str) -> Option<String> {
     use std::io::{Read, Write};
     let asked = std::net::TcpStream::connect(("127.0.0.1", port)).and_then(|mut stream| {
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
@@ -264,7 +275,8 @@ fn http_ok(port: u16, path: &str) -> bool {
         stream.read_exact(&mut status)?;
         Ok(status)
     });
-    asked.is_ok_and(|status| &status == b"HTTP/1.1 200")
+    let line = String::from_utf8(asked.ok()?.to_vec()).ok()?;
+    line.strip_prefix("HTTP/1.1 ").map(str::to_owned)
 }
 
 /// The files of an installation.

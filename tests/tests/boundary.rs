@@ -354,3 +354,112 @@ fn a_token_enrols_once_and_a_locked_agent_serves_no_more() {
     assert_eq!(it.psql_until_served(&NURSE, "select count(*) from clinic.clinics"), "8");
     it.boundary.cli(&["trail", "verify"]).unwrap();
 }
+
+#[test]
+fn hostile_statements_end_in_an_error_while_others_go_on() {
+    let it = Installation::new(AgentPlace::InProcess, false).unwrap();
+    let home = it.home.path();
+    let monsters = [
+        ("parentheses", format!("select {}1{};", "(".repeat(100_000), ")".repeat(100_000)), "54001"),
+        ("unions", format!("{};", vec!["select 1"; 10_000].join(" union ")), "54001"),
+        ("long", format!("select '{}';", "x".repeat(5_000_000)), "54000"),
+        ("nots", format!("select {} true;", "not ".repeat(200_000)), "54001"),
+    ];
+    let (clerk, nurse) = (it.boundary.credential(&CLERK).unwrap(), it.boundary.credential(&NURSE).unwrap());
+    let engineer = it.boundary.credential(&ENGINEER).unwrap();
+    for (name, text, sqlstate) in monsters {
+        let script = home.join(format!("{name}.sql"));
+        std::fs::write(&script, format!("{text}\nselect 'still here' from clinic.claims limit 1;\n"))
+            .unwrap();
+        for url in [&clerk, &engineer] {
+            let mut hostile = Command::new("psql");
+            hostile.args(["-X", "-q", "-A", "-t", "-v", "VERBOSITY=verbose", "-d", url, "-f"]).arg(&script);
+            let hostile = hostile.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let other = psql(&nurse, "select count(*) from clinic.clinics");
+            assert_eq!(other.rows, "8", "{name}: {}", other.said);
+            let output = hostile.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(said.contains(sqlstate), "{name}: {}", said.chars().take(400).collect::<String>());
+            let rows = String::from_utf8_lossy(&output.stdout);
+            assert_eq!(rows.trim(), "still here", "{name}: the session did not go on");
+        }
+    }
+    it.boundary.cli(&["trail", "verify"]).unwrap();
+}
+
+/// A small file system of its own, gone with the value.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    /// `None` where this process may not mount.
+    fn mount(at: &std::path::Path, megabytes: u32) -> Option<Self> {
+        std::fs::create_dir_all(at).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "none"])
+            .arg(at)
+            .stderr(Stdio::null())
+            .status();
+        mounted.is_ok_and(|status| status.success()).then(|| Self(at.to_owned()))
+    }
+
+    fn resize(&self, megabytes: u32) {
+        let options = format!("remount,size={megabytes}m");
+        assert!(Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+#[test]
+fn a_full_disk_stops_everything_and_room_lets_it_go_on() {
+    let home = private_folder("test").unwrap();
+    let data = home.path().join("chaperone/data");
+    let Some(disk) = SmallDisk::mount(&data, 50) else {
+        println!("skipped: this user may not mount a small file system");
+        return;
+    };
+    let cluster = Cluster::start(&home.path().join("postgres"), Fsync::Off, None).unwrap();
+    let layout = Layout::new(AgentPlace::InProcess);
+    let boundary = Boundary::start(&home.path().join("chaperone"), &cluster, layout).unwrap();
+    let url = boundary.credential(&ENGINEER).unwrap();
+    // Statements that do not compress: their sealed text fills the first segment.
+    let mut seed = 1_u64;
+    let mut letter = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(b'0' + u8::try_from((seed >> 33) % 64).unwrap_or(0)).to_string().replace(['\'', '\\'], "x")
+    };
+    let mut script = String::new();
+    for n in 0..60 {
+        let noise: String = (0..900_000).map(|_| letter()).collect();
+        script.push_str(&format!("select {n}, length('{noise}');\n"));
+    }
+    let file = home.path().join("load.sql");
+    std::fs::write(&file, script).unwrap();
+    let mut load = Command::new("psql");
+    load.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-d", &url, "-f"]);
+    let output = load.arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("58030"), "the disk never became full: {said}");
+    let answered = String::from_utf8_lossy(&output.stdout).lines().count();
+    assert!((5..60).contains(&answered), "{answered} statements were answered");
+    let health = || boundary.status("/health").unwrap_or_default();
+    assert_eq!(health(), "503");
+    let refused = psql(&url, "select 1");
+    assert!(refused.rows.is_empty() && refused.sqlstate.is_some(), "{refused:?}");
+
+    disk.resize(400);
+    let begun = std::time::Instant::now();
+    while health() != "200" {
+        assert!(begun.elapsed().as_secs() < 20, "it never went on");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(psql(&url, "select 1").rows, "1");
+    boundary.cli(&["trail", "verify"]).unwrap();
+    let tail = boundary.cli(&["trail", "tail", "--lines", "1000"]).unwrap();
+    let gap = tail.lines().find(|line| line.contains("\"kind\":\"gap\"")).unwrap();
+    assert!(gap.contains("no room on the disk"), "{gap}");
+}

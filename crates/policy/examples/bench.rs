@@ -1,7 +1,12 @@
 //! What a decision costs under 2,000 policies: medians in microseconds, as one JSON object.
 //! `cargo run --release --package chaperone-policy --example bench`
 
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program of the bench's own")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a program of the bench's own"
+)]
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::num::NonZeroU32;

@@ -1,7 +1,12 @@
 //! What understanding a statement costs the first time that it is seen: medians in microseconds, as one JSON object.
 //! `cargo run --release --package chaperone-scope --example bench`
 
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program of the bench's own")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a program of the bench's own"
+)]
 
 use std::sync::Arc;
 use std::time::Instant;

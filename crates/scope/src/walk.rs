@@ -415,7 +415,7 @@ impl<'a> Walk<'a> {
             _ => false,
         };
         let unusual =
-            ["setof", "pct_type"].iter().any(|name| fields.get(*name).is_some_and(|value| !unset(value)));
+            ["setof", "pct_type"].iter().any(|name| fields.get(name).is_some_and(|value| !unset(value)));
         if !known || unusual {
             self.found.not_understood(
                 format!(

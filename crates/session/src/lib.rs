@@ -4,4 +4,5 @@ mod meter;
 mod operate;
 mod session;
 
+pub use meter::Counts;
 pub use session::{Boundary, Door, Ended, Notify, Opened, run};

@@ -11,13 +11,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The counts; shared between the stream and whoever closes the record.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Counts {
+pub struct Counts {
     from_target: Arc<AtomicU64>,
     to_target: Arc<AtomicU64>,
 }
 
 impl Counts {
-    pub(crate) fn traffic(&self) -> Traffic {
+    /// What has passed so far.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
         Traffic {
             from_target: self.from_target.load(Ordering::Relaxed),
             to_target: self.to_target.load(Ordering::Relaxed),

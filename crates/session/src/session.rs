@@ -73,6 +73,8 @@ pub struct Opened {
     pub handle: StreamHandle,
     /// When it began, in microseconds since the Unix epoch.
     pub at: u64,
+    /// What passes between the gateway and its agent.
+    pub counts: Counts,
 }
 
 /// What a session hears from outside.
@@ -187,6 +189,7 @@ async fn carry<K: Known>(
         source,
         handle: dialled.handle.clone(),
         at,
+        counts: way.counts.clone(),
     });
     let company = Company {
         analyst,

@@ -9,7 +9,7 @@
 )]
 
 use std::path::{Path, PathBuf};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use chaperone_trail::{
@@ -43,7 +43,7 @@ fn wait(trail: &Trail, seq: Seq) {
     }
     let waker = Waker::from(std::sync::Arc::new(Unpark(std::thread::current())));
     let mut cx = Context::from_waker(&waker);
-    while let Poll::Pending = trail.poll_durable(seq, &mut cx) {
+    while trail.poll_durable(seq, &mut cx).is_pending() {
         std::thread::park();
     }
 }
@@ -83,7 +83,7 @@ fn lone_us(trail: &Trail) -> f64 {
         })
         .collect();
     times.sort_by(f64::total_cmp);
-    times[LONE / 2]
+    times.get(LONE / 2).copied().unwrap_or_default()
 }
 
 /// As many entries as there are places for, without waiting for each: entries a second, all durable.

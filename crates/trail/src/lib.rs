@@ -4,6 +4,7 @@
 mod checkpoint;
 mod disk;
 mod entry;
+mod follow;
 mod publish;
 mod recover;
 mod segment;
@@ -14,10 +15,11 @@ mod verify;
 pub use checkpoint::{Checkpoint, CheckpointError, Signer, open_checkpoint, parse_checkpoint};
 pub use disk::{Disk, Fate, Step, SystemDisk};
 pub use entry::*;
+pub use follow::Follower;
 pub use recover::Recovered;
 pub use trail::{
-    APPEND_BYTES_MAX, Options, QUEUE_BYTES_MAX, RESERVE_BYTES, Seq, Snapshot, Trail, TrailError, TrailState,
-    Urgency,
+    APPEND_BYTES_MAX, Options, QUEUE_BYTES_MAX, RESERVE_BYTES, SYNC_BOUNDS_US, Seq, Snapshot, Trail,
+    TrailError, TrailState, Urgency,
 };
 pub use tree::{
     Frontier, Hash, TILE_WIDTH, bundle_path, leaf_hash, node_hash, number_path, tile_path, tile_root,

@@ -16,7 +16,7 @@ use crate::tree::{Frontier, Hash, TILE_WIDTH, bundle_path, leaf_hash, tile_path,
 #[derive(Debug)]
 pub(crate) struct Publisher {
     folder: PathBuf,
-    signer: Signer,
+    signer: Arc<Signer>,
     frontier: Frontier,
     /// The last, incomplete tile of each level.
     levels: Vec<Vec<Hash>>,
@@ -38,7 +38,7 @@ impl Publisher {
     /// than its own checkpoint, or another one, is not gone on with.
     pub(crate) fn open(
         folder: &Path,
-        signer: Signer,
+        signer: Arc<Signer>,
         durable: u64,
         disk: Arc<dyn Disk>,
     ) -> Result<Self, TrailError> {

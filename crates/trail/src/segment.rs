@@ -147,6 +147,15 @@ fn fresh(folder: &Path) -> PathBuf {
 /// Make the file of a segment that has no name yet: zero-filled and synced. A crash leaves a file that nobody reads and
 /// that the next attempt overwrites.
 pub(crate) fn prepare(folder: &Path, disk: &dyn Disk) -> io::Result<File> {
+    let filled = fill(folder, disk);
+    if filled.is_err() {
+        // What is left of it takes room that the rest of the log needs.
+        std::fs::remove_file(fresh(folder)).ok();
+    }
+    filled
+}
+
+fn fill(folder: &Path, disk: &dyn Disk) -> io::Result<File> {
     let file = File::options().create(true).truncate(true).read(true).write(true).open(fresh(folder))?;
     carry_out(disk, Step::SegmentFill, || {
         let zeros = vec![0_u8; 1 << 20];

@@ -97,6 +97,11 @@ impl TrailError {
         move |error| Self::Io { what, error: Arc::new(error) }
     }
 
+    /// Whether room on the disk is all that is missing.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::Io { error, .. } if error.kind() == io::ErrorKind::StorageFull)
+    }
+
     /// A sealed object could not be made.
     pub fn sealing(error: impl std::fmt::Display) -> Self {
         Self::Sealing(error.to_string().into())
@@ -157,7 +162,12 @@ pub struct Snapshot {
     pub sync_last_us: u64,
     /// Time that all syncs took, in microseconds.
     pub sync_total_us: u64,
+    /// Syncs that took at most so long, by [`SYNC_BOUNDS_US`]; what took longer is in none of them.
+    pub syncs_within: [u64; SYNC_BOUNDS_US.len()],
 }
+
+/// Bounds of the syncs that are counted, in microseconds.
+pub const SYNC_BOUNDS_US: [u64; 8] = [100, 200, 500, 1_000, 2_000, 5_000, 20_000, 100_000];
 
 /// What waits for the writer.
 struct Queue {
@@ -452,23 +462,25 @@ impl Trail {
     /// # Errors
     /// The log is not the one that was signed before, or the disk refuses.
     pub fn publish(&self, signer: crate::Signer) -> Result<std::thread::JoinHandle<()>, TrailError> {
-        let durable = self.shared.durable.load(Ordering::Acquire);
-        let mut publisher =
-            crate::publish::Publisher::open(&self.shared.folder, signer, durable, self.shared.disk.clone())?;
+        let signer = Arc::new(signer);
         let shared = self.shared.clone();
+        let mut publisher = open_publisher(&shared, &signer)?;
         std::thread::Builder::new()
             .name("publisher".to_owned())
             .spawn(move || {
                 loop {
                     let closed = hold(&shared.queue).closing;
                     let durable = shared.durable.load(Ordering::Acquire);
-                    if let Err(error) = publisher.publish(durable) {
-                        // Whoever verifies sees an old checkpoint; whoever appends must not go on unseen.
-                        let mut queue = hold(&shared.queue);
-                        if queue.state == TrailState::Open {
-                            queue.state = TrailState::Failed(error.to_string().into());
-                        }
-                        return;
+                    match publisher.publish(durable) {
+                        Ok(()) => {}
+                        Err(error) if error.is_full() => match wait_for_room(&shared, &signer) {
+                            Some(again) => {
+                                publisher = again;
+                                continue;
+                            }
+                            None => return,
+                        },
+                        Err(error) => return fail(&shared, &error),
                     }
                     let queue = hold(&shared.queue);
                     let last = durable == queue.next || matches!(queue.state, TrailState::Failed(_));
@@ -503,6 +515,55 @@ impl Trail {
             TrailState::Failed(why) => Err(TrailError::Failed(why)),
             TrailState::Open | TrailState::Full | TrailState::Closed => stopped.map(drop),
         }
+    }
+}
+
+fn open_publisher(
+    shared: &Shared,
+    signer: &Arc<crate::Signer>,
+) -> Result<crate::publish::Publisher, TrailError> {
+    let durable = shared.durable.load(Ordering::Acquire);
+    crate::publish::Publisher::open(&shared.folder, signer.clone(), durable, shared.disk.clone())
+}
+
+/// Whoever verifies sees an old checkpoint; whoever appends must not go on unseen.
+fn fail(shared: &Shared, error: &TrailError) {
+    let mut queue = hold(&shared.queue);
+    if matches!(queue.state, TrailState::Open | TrailState::Full) {
+        queue.state = TrailState::Failed(error.to_string().into());
+    }
+}
+
+/// There is no room for tiles: nothing is admitted until there is. What was half done is built again from the segments.
+/// `None` where the log is closed meanwhile, or fails.
+fn wait_for_room(shared: &Shared, signer: &Arc<crate::Signer>) -> Option<crate::publish::Publisher> {
+    fill_up(shared);
+    loop {
+        let queue = hold(&shared.queue);
+        if queue.closing || matches!(queue.state, TrailState::Failed(_)) {
+            return None;
+        }
+        drop(shared.closing.wait_timeout_while(queue, RETRY, |queue| !queue.closing));
+        match open_publisher(shared, signer) {
+            Ok(publisher) => {
+                reopen(shared);
+                return Some(publisher);
+            }
+            Err(error) if error.is_full() => fill_up(shared),
+            Err(error) => {
+                fail(shared, &error);
+                return None;
+            }
+        }
+    }
+}
+
+/// Only closing entries from here on.
+fn fill_up(shared: &Shared) {
+    let mut queue = hold(&shared.queue);
+    if queue.state == TrailState::Open {
+        queue.state = TrailState::Full;
+        queue.full_since = now();
     }
 }
 
@@ -596,6 +657,9 @@ fn write_batch(shared: &Shared, tail: &mut Tail, buffer: &mut [u8], count: u32) 
         counts.syncs += 1;
         counts.sync_last_us = took;
         counts.sync_total_us = counts.sync_total_us.saturating_add(took);
+        for (within, bound) in counts.syncs_within.iter_mut().zip(SYNC_BOUNDS_US) {
+            *within += u64::from(took <= bound);
+        }
     }
     // From here on the batch survives any crash; only now is anybody told.
     tail.offset += buffer.len() as u64;
@@ -632,13 +696,7 @@ fn make_room(shared: &Arc<Shared>, tail: &mut Tail, preparing: &mut Option<Prepa
             tail.offset = 0;
             reopen(shared);
         }
-        Err(_) => {
-            let mut queue = hold(&shared.queue);
-            if queue.state == TrailState::Open {
-                queue.state = TrailState::Full;
-                queue.full_since = now();
-            }
-        }
+        Err(_) => fill_up(shared),
     }
 }
 
@@ -656,6 +714,7 @@ fn reopen(shared: &Shared) {
         queue.push(&draft, &[]);
         queue.due = Some(Instant::now());
         queue.state = TrailState::Open;
+        shared.work.notify_one();
     }
 }
 

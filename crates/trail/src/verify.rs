@@ -12,7 +12,10 @@ use serde::Serialize;
 
 use crate::checkpoint::open_checkpoint;
 use crate::tree::{Frontier, Hash, TILE_WIDTH, bundle_path, leaf_hash, tile_path, tile_root};
-use crate::{Body, Entry, SessionClosed, SignedTally, parse_entry, segment, tally_message};
+use crate::{
+    Body, Entry, GatewayHeartbeat, ObjectRef, SessionClosed, SignedTally, cumulative_tally_message,
+    parse_entry, segment, tally_message,
+};
 
 /// Findings that are listed; more are counted.
 const FINDINGS_MAX: usize = 1000;
@@ -75,6 +78,13 @@ struct Followed {
     heartbeat_us: u64,
     last_at: u64,
     running: bool,
+}
+
+impl Followed {
+    /// An entry names a sealed object: it has to be there.
+    fn name(&mut self, object: Option<&ObjectRef>) {
+        self.objects.extend(object.map(|object| object.object.to_string()));
+    }
 }
 
 /// Verify the log in a folder against its verifier key; `progress` hears how many entries are done.
@@ -223,16 +233,16 @@ fn follow(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry)
             followed.open.insert(body.session.clone(), BTreeSet::new());
         }
         Body::OperationIntent(body) => {
-            let objects = [body.statement.as_ref(), body.parameters.as_ref().and_then(|p| p.sealed.as_ref())];
-            followed.objects.extend(objects.into_iter().flatten().map(|object| object.object.to_string()));
+            followed.name(body.statement.as_ref());
+            followed.name(body.parameters.as_ref().and_then(|parameters| parameters.sealed.as_ref()));
             match followed.open.get_mut(&body.session) {
                 Some(open) => drop(open.insert(body.operation)),
                 None => report.find(Some(seq), "an operation of a session that is not open"),
             }
         }
         Body::OperationRefused(body) => {
-            let objects = [body.statement.as_ref(), body.parameters.as_ref().and_then(|p| p.sealed.as_ref())];
-            followed.objects.extend(objects.into_iter().flatten().map(|object| object.object.to_string()));
+            followed.name(body.statement.as_ref());
+            followed.name(body.parameters.as_ref().and_then(|parameters| parameters.sealed.as_ref()));
         }
         Body::OperationOutcome(body) => {
             let was_open =
@@ -253,8 +263,8 @@ fn follow(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry)
                 check_tally(followed, report, seq, body, tally);
             }
         }
+        Body::GatewayHeartbeat(body) => check_totals(followed, report, seq, body),
         Body::GatewayRecovered(_)
-        | Body::GatewayHeartbeat(_)
         | Body::ClockStepped(_)
         | Body::KeyCreated(_)
         | Body::KeyRotated(_)
@@ -273,6 +283,39 @@ fn follow(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry)
     }
 }
 
+/// What agents counted since they started: signed by keys that were enrolled.
+fn check_totals(followed: &Followed, report: &mut Report, seq: u64, body: &GatewayHeartbeat) {
+    for signed in &body.agents {
+        report.tallies += 1;
+        let message = cumulative_tally_message(&signed.tally);
+        check_signature(followed, report, seq, &signed.key, &signed.signature, message);
+    }
+}
+
+/// Whether an agent that was enrolled signed the message; what is wrong is found.
+fn check_signature(
+    followed: &Followed,
+    report: &mut Report,
+    seq: u64,
+    key: &str,
+    signature: &str,
+    message: Result<Vec<u8>, serde_json::Error>,
+) -> bool {
+    let Some(public) = followed.agents.get(key) else {
+        report.find(Some(seq), "a tally is signed with a key that was not enrolled");
+        return false;
+    };
+    let (Ok(message), Ok(signature)) = (message, STANDARD.decode(signature)) else {
+        report.find(Some(seq), "a tally has no usable signature");
+        return false;
+    };
+    let valid = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, public).verify(&message, &signature).is_ok();
+    if !valid {
+        report.find(Some(seq), "a tally's signature is not valid");
+    }
+    valid
+}
+
 /// The agent's own count: signed by a key that was enrolled, of this session, and not contradicting the gateway's.
 fn check_tally(
     followed: &Followed,
@@ -281,16 +324,9 @@ fn check_tally(
     closed: &SessionClosed,
     signed: &SignedTally,
 ) {
-    let Some(public) = followed.agents.get(&signed.key) else {
-        return report.find(Some(seq), "the tally is signed with a key that was not enrolled");
-    };
     let message = tally_message(&signed.tally);
-    let signature = STANDARD.decode(&signed.signature);
-    let (Ok(message), Ok(signature)) = (message, signature) else {
-        return report.find(Some(seq), "the tally has no usable signature");
-    };
-    if UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, public).verify(&message, &signature).is_err() {
-        return report.find(Some(seq), "the tally's signature is not valid");
+    if !check_signature(followed, report, seq, &signed.key, &signed.signature, message) {
+        return;
     }
     if signed.tally.session != closed.session {
         report.find(Some(seq), "the tally is of another session");

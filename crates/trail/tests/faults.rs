@@ -93,9 +93,10 @@ fn reopened(folder: &Path) -> Trail {
 
 fn marks_of(folder: &Path) -> Vec<u64> {
     let mut found = Vec::new();
-    let take = |entry: Entry| match entry.body {
-        Body::GatewayHeartbeat(body) => found.push(body.durable),
-        _ => {}
+    let take = |entry: Entry| {
+        if let Body::GatewayHeartbeat(body) = entry.body {
+            found.push(body.durable);
+        }
     };
     scan_folder(folder, take).unwrap();
     found

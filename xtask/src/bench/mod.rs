@@ -16,11 +16,8 @@ use crate::setup::{self, For};
 use endpoints::Endpoints;
 
 /// The rooms that measure themselves: `cargo run --release --package ... --example bench`.
-const ROOMS: &[(&str, &str)] = &[
-    ("trail", "crates/trail"),
-    ("scope", "crates/scope"),
-    ("policy", "crates/policy"),
-];
+const ROOMS: &[(&str, &str)] =
+    &[("trail", "crates/trail"), ("scope", "crates/scope"), ("policy", "crates/policy")];
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

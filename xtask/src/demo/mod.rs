@@ -126,7 +126,7 @@ impl Stage {
         eprintln!("starting a private PostgreSQL with a synthetic clinic ...");
         let cluster = Cluster::start(&home.join("postgres"), Fsync::On, None)?;
         eprintln!("starting the gateway, and an agent beside the database ...");
-        let mut layout = Layout::new(AgentPlace::InProcess);
+        let mut layout = Layout::new(AgentPlace::Separate);
         layout.postgres_port = options.postgres_port;
         layout.api_port = options.api_port;
         let boundary = Boundary::start(&home.join("chaperone"), &cluster, layout)?;

@@ -134,10 +134,15 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 
 /// Data, on standard output. A reader that has gone away (`| head`) ends the program quietly.
 pub(crate) fn say(text: &str) -> Result<(), Failure> {
+    heard(text).map(drop)
+}
+
+/// The same, for whoever would go on: `false` where the reader has gone away.
+fn heard(text: &str) -> Result<bool, Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(Failure::io("cannot write to standard output")),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        other => other.map(|()| true).map_err(Failure::io("cannot write to standard output")),
     }
 }
 

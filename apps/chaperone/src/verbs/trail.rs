@@ -3,11 +3,15 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use chaperone_trail::{Entry, Follower};
 use clap::Subcommand;
 
-use super::{Failure, clock, remark, say, say_json};
+use super::{Failure, clock, heard, remark, say, say_json};
 use crate::config::{self, beside, gateway::GatewayConfig};
 use crate::wiring::installation::log_signer;
+
+/// How often a trail that is followed is looked at.
+const GLANCE: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// `chaperone trail`
 #[derive(Debug, Subcommand)]
@@ -50,6 +54,9 @@ pub(crate) struct Tail {
     /// How many
     #[arg(short = 'n', long, default_value_t = 20)]
     lines: usize,
+    /// Go on with what comes, until interrupted
+    #[arg(short, long)]
+    follow: bool,
     /// The trail's folder, where there is no configuration
     #[arg(long, value_name = "DIR")]
     trail: Option<PathBuf>,
@@ -128,32 +135,40 @@ impl Verify {
 
 impl Tail {
     fn run(self) -> Result<ExitCode, Failure> {
-        let folder = match self.trail {
-            Some(folder) => folder,
+        let folder = match &self.trail {
+            Some(folder) => folder.clone(),
             None => self.place.folder()?,
         };
+        let mut follower = Follower::new(&folder);
         let mut last = std::collections::VecDeque::new();
-        chaperone_trail::scan_folder(&folder, |entry| {
-            if last.len() == self.lines {
+        let read = follower.read(|entry| {
+            last.push_back(entry);
+            if last.len() > self.lines {
                 last.pop_front();
             }
-            last.push_back(entry);
-        })
-        .map_err(Failure::failed)?;
-        for entry in last {
-            let bytes = entry.to_bytes().map_err(Failure::failed)?;
-            let text = String::from_utf8_lossy(&bytes);
-            if self.place.json {
-                say(&text)?;
-            } else {
-                say(&format!(
-                    "{:>8}  {}  {}  {text}",
-                    entry.seq,
-                    clock(entry.at),
-                    entry.body.kind().as_str()
-                ))?;
+        });
+        read.map_err(Failure::failed)?;
+        loop {
+            for entry in last.drain(..) {
+                if !self.print(&entry)? {
+                    return Ok(ExitCode::SUCCESS);
+                }
             }
+            if !self.follow {
+                return Ok(ExitCode::SUCCESS);
+            }
+            std::thread::sleep(GLANCE);
+            follower.read(|entry| last.push_back(entry)).map_err(Failure::failed)?;
         }
-        Ok(ExitCode::SUCCESS)
+    }
+
+    /// `false` where nobody reads any more.
+    fn print(&self, entry: &Entry) -> Result<bool, Failure> {
+        let bytes = entry.to_bytes().map_err(Failure::failed)?;
+        let text = String::from_utf8_lossy(&bytes);
+        if self.place.json {
+            return heard(&text);
+        }
+        heard(&format!("{:>8}  {}  {}  {text}", entry.seq, clock(entry.at), entry.body.kind().as_str()))
     }
 }

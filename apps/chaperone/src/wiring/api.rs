@@ -128,7 +128,8 @@ async fn ready(State(managed): Shared) -> Response {
 }
 
 async fn metrics(State(managed): Shared) -> String {
-    managed.counters.page(managed.sessions.count(), managed.recorder.trail().metrics())
+    let (sessions, trail) = (&managed.sessions, managed.recorder.trail().metrics());
+    managed.counters.page(sessions.count(), sessions.traffic(), trail, &managed.dialer.agents())
 }
 
 async fn targets(State(managed): Shared) -> Json<Vec<TargetView>> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chaperone_access::{Refusal, RefusalCode, SessionId, TargetName};
 use chaperone_api::LiveSession;
-use chaperone_session::{Door, Notify, Opened};
+use chaperone_session::{Counts, Door, Notify, Opened};
 use chaperone_tunnel::{Dialer, StreamHandle};
 use chaperone_wire::futures::BoxFuture;
 use chaperone_wire::{Analyst, CancelKey};
@@ -19,12 +19,15 @@ struct Live {
     handle: StreamHandle,
     cancel: CancelKey,
     stop: watch::Sender<Option<Refusal>>,
+    counts: Counts,
 }
 
 /// The registry. Owner of each field: this type; sessions only put themselves in and take themselves out.
 pub(crate) struct Sessions {
     live: Mutex<HashMap<SessionId, Live>>,
     by_cancel_id: Mutex<HashMap<u32, SessionId>>,
+    /// Bytes from and to targets of the sessions that have ended.
+    ended: Mutex<(u64, u64)>,
     analysts: Arc<Analysts>,
     dialer: Arc<dyn Dialer>,
     max: usize,
@@ -32,7 +35,14 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     pub(crate) fn new(analysts: Arc<Analysts>, dialer: Arc<dyn Dialer>, max: usize) -> Self {
-        Self { live: Mutex::default(), by_cancel_id: Mutex::default(), analysts, dialer, max }
+        Self {
+            live: Mutex::default(),
+            by_cancel_id: Mutex::default(),
+            ended: Mutex::default(),
+            analysts,
+            dialer,
+            max,
+        }
     }
 
     fn live(&self) -> MutexGuard<'_, HashMap<SessionId, Live>> {
@@ -53,6 +63,16 @@ impl Sessions {
         let mut views: Vec<LiveSession> = self.live().values().map(|live| live.view.clone()).collect();
         views.sort_by_key(|view| view.session);
         views
+    }
+
+    /// Bytes from and to targets since the start, open sessions included.
+    pub(crate) fn traffic(&self) -> (u64, u64) {
+        let live = self.live();
+        let ended = *self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        live.values().fold(ended, |(down, up), live| {
+            let traffic = live.counts.traffic();
+            (down + traffic.from_target, up + traffic.to_target)
+        })
     }
 
     /// How many are open.
@@ -116,12 +136,27 @@ impl Door for Sessions {
             source: opened.source.to_string(),
             subject: LiveSession::subject_of(&opened.delegation),
         };
-        self.live().insert(opened.session, Live { view, handle: opened.handle, cancel, stop });
+        self.live().insert(
+            opened.session,
+            Live { view, handle: opened.handle, cancel, stop, counts: opened.counts },
+        );
         Notify { cancel, stop: told }
     }
 
     fn closed(&self, session: SessionId) {
-        if let Some(live) = self.live().remove(&session) {
+        let gone = {
+            let mut table = self.live();
+            let gone = table.remove(&session);
+            if let Some(live) = &gone {
+                // Under the table's lock: nobody counts it twice, or not at all.
+                let traffic = live.counts.traffic();
+                let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+                *ended = (ended.0 + traffic.from_target, ended.1 + traffic.to_target);
+            }
+            gone
+        };
+        // Not under it: whoever opens a session takes these two locks in the other order.
+        if let Some(live) = gone {
             self.ids().remove(&live.cancel.id);
         }
     }

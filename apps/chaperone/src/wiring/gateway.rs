@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use std::thread::JoinHandle;
 
@@ -14,7 +14,8 @@ use chaperone_recording::{Recorder, RecorderParts};
 use chaperone_session::Boundary;
 use chaperone_store::{KeyFiles, RosterFiles};
 use chaperone_trail::{
-    Body, Digest, GatewayHeartbeat, GatewayStarted, KeyCreated, Options, PolicyLoaded, Signer, Trail,
+    Body, ClockStepped, Digest, GatewayHeartbeat, GatewayStarted, KeyCreated, Options, PolicyLoaded, Signer,
+    Trail,
 };
 use chaperone_tunnel::link::{AgentAuthority, Links};
 use chaperone_tunnel::{AgentKey, Dialer, InProcess, Several};
@@ -28,8 +29,9 @@ use crate::config::{self, beside};
 use crate::verbs::Failure;
 use crate::wiring::analyst::Analysts;
 use crate::wiring::api::{self, Managed};
+use crate::wiring::clock::{self, Clock, Stepped};
 use crate::wiring::door::Sessions;
-use crate::wiring::installation::{Keys, readers};
+use crate::wiring::installation::{Keys, now_us, readers};
 use crate::wiring::link::{self, OnRecord};
 use crate::wiring::listener::Listener;
 use crate::wiring::metrics::Counters;
@@ -357,6 +359,8 @@ async fn heartbeat(
 ) {
     let mut due = tokio::time::interval(Duration::from_secs(interval_s.max(1)));
     let mut minute = tokio::time::interval(Duration::from_secs(MINUTE_S));
+    let mut look = tokio::time::interval(clock::LOOK);
+    let mut clock = Clock::new(Instant::now(), now_us());
     loop {
         let written = tokio::select! {
             _ = due.tick() => {
@@ -373,6 +377,12 @@ async fn heartbeat(
                 let counts = identity.counted_failures(recorder.now());
                 recorder.authentication_failures(counts, MINUTE_S).await
             }
+            _ = look.tick() => match clock.look(Instant::now(), now_us()) {
+                Some(Stepped { back, by_us }) => {
+                    recorder.note(Body::ClockStepped(ClockStepped { back, by_us })).await.map(drop)
+                }
+                None => Ok(()),
+            },
         };
         if let Err(refusal) = written {
             tracing::error!(%refusal, "a heartbeat could not be recorded");

@@ -6,6 +6,7 @@ use chaperone_access::Source;
 use chaperone_postgres::opening::{First, ListenerOptions, accept};
 use chaperone_recording::LinkFacts;
 use chaperone_session::{Boundary, run};
+use chaperone_trail::Tls;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
@@ -55,7 +56,12 @@ impl Listener {
         }
         match accept(Box::new(stream), source, &self.options).await {
             Ok(First::Session(arrival)) => {
-                let ended = run(arrival, &self.boundary, source, LinkFacts::default()).await;
+                let tls = arrival.tls().map(|tls| Tls {
+                    cipher: tls.cipher.clone(),
+                    peer: None,
+                    version: tls.version.to_owned(),
+                });
+                let ended = run(arrival, &self.boundary, source, LinkFacts { tls }).await;
                 tracing::info!(%source, ?ended, "session ended");
             }
             Ok(First::Cancel { pid, key }) => {

@@ -209,7 +209,7 @@ fn alike_fields(one: &Fields, other: &Fields, likeness: Likeness) -> bool {
     let meant = |fields: &Fields| fields.get("relname").is_some() && likeness == Likeness::Unqualified;
     let (one_is_relation, other_is_relation) = (meant(one), meant(other));
     let counts = |relation: bool| {
-        move |(name, _): &(&'static str, &Value)| !is_place(name) && !(relation && *name == "schemaname")
+        move |(name, _): &(&'static str, &Value)| !(is_place(name) || relation && *name == "schemaname")
     };
     let (mut one, mut other) =
         (one.iter().filter(counts(one_is_relation)), other.iter().filter(counts(other_is_relation)));

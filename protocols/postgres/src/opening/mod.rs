@@ -64,10 +64,25 @@ pub enum First {
     Nothing,
 }
 
+/// What the client's connection is encrypted with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientTls {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// Cipher suite, IANA name.
+    pub cipher: String,
+}
+
+/// An encrypted line: the hash that a login may be bound to, and what encrypts it.
+struct Secured {
+    end_point: [u8; 32],
+    tls: ClientTls,
+}
+
 /// A connection with a StartupMessage that may be granted.
 pub struct Arrival {
     line: Line,
-    end_point: Option<[u8; 32]>,
+    secured: Option<Secured>,
     wishes: Wishes,
     source: Source,
     deadline: Instant,
@@ -132,13 +147,13 @@ async fn greet(
     if line.fill().await.is_err() {
         return Ok(First::Nothing);
     }
-    let mut end_point = None;
+    let mut secured = None;
     if line.input.first() == Some(&TLS_HANDSHAKE)
         && let Some(tls) = &options.tls
     {
         // Without the name of our protocol a handshake meant for another server could be led here (ALPACA).
-        line = handshake(line, tls, true).await?;
-        end_point = Some(tls.end_point);
+        let (encrypted, facts) = handshake(line, tls, true).await?;
+        (line, secured) = (encrypted, Some(facts));
     }
     // TLS, GSSAPI encryption and the StartupMessage: no honest client asks three times.
     let mut requests = 0;
@@ -146,13 +161,13 @@ async fn greet(
         match packet(&mut line).await {
             Ok(Startup::Cancel { pid, key }) => return Ok(First::Cancel { pid, key }),
             Ok(Startup::Session(request)) => break request,
-            Ok(Startup::Ssl | Startup::GssEnc) if end_point.is_some() || requests == 2 => {
+            Ok(Startup::Ssl | Startup::GssEnc) if secured.is_some() || requests == 2 => {
                 return Err(dismiss(line, violation("encryption requested again")).await);
             }
             Ok(Startup::Ssl) => match &options.tls {
                 Some(tls) => {
-                    line = upgrade(line, tls).await?;
-                    end_point = Some(tls.end_point);
+                    let (encrypted, facts) = upgrade(line, tls).await?;
+                    (line, secured) = (encrypted, Some(facts));
                 }
                 None => line.send(b"N").await.map_err(gone)?,
             },
@@ -161,10 +176,10 @@ async fn greet(
         }
         requests += 1;
     };
-    match admit(&request, source, end_point.is_some(), options) {
+    match admit(&request, source, secured.is_some(), options) {
         Ok(wishes) => {
             let statement_bytes_max = options.statement_bytes_max;
-            Ok(First::Session(Arrival { line, end_point, wishes, source, deadline, statement_bytes_max }))
+            Ok(First::Session(Arrival { line, secured, wishes, source, deadline, statement_bytes_max }))
         }
         Err(refusal) => Err(dismiss(line, refusal).await),
     }
@@ -199,7 +214,7 @@ async fn packet(line: &mut Line) -> Result<Startup, Break> {
 }
 
 /// Answer an SSLRequest with TLS.
-async fn upgrade(mut line: Line, tls: &ListenerTls) -> Result<Line, Fault> {
+async fn upgrade(mut line: Line, tls: &ListenerTls) -> Result<(Line, Secured), Fault> {
     // Bytes that came in clear behind the request would be taken for encrypted ones (CVE-2021-23214).
     if !line.input.is_empty() {
         return Err(dismiss(line, violation("unencrypted data after the request for TLS")).await);
@@ -208,15 +223,24 @@ async fn upgrade(mut line: Line, tls: &ListenerTls) -> Result<Line, Fault> {
     handshake(line, tls, false).await
 }
 
-async fn handshake(line: Line, tls: &ListenerTls, named: bool) -> Result<Line, Fault> {
+async fn handshake(line: Line, tls: &ListenerTls, named: bool) -> Result<(Line, Secured), Fault> {
     let stream = TlsAcceptor::from(tls.config.clone())
         .accept(line)
         .await
         .map_err(|error| Fault::Client(violation(&format!("the TLS handshake failed: {error}"))))?;
-    if named && stream.get_ref().1.alpn_protocol() != Some(ALPN) {
+    let (_, connection) = stream.get_ref();
+    if named && connection.alpn_protocol() != Some(ALPN) {
         return Err(Fault::Client(violation("direct TLS without the application protocol `postgresql`")));
     }
-    Ok(Line::new(Box::new(stream)))
+    let version = match connection.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_3) => "1.3",
+        Some(_) | None => "1.2",
+    };
+    // rustls says `TLS13_` where IANA says `TLS_`.
+    let cipher = connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
+    let cipher = cipher.unwrap_or_default().replace("TLS13_", "TLS_");
+    let secured = Secured { end_point: tls.end_point, tls: ClientTls { version, cipher } };
+    Ok((Line::new(Box::new(stream)), secured))
 }
 
 fn gone(broken: Break) -> Fault {
@@ -250,12 +274,26 @@ async fn farewell(line: &mut Line, refusal: &Refusal) {
     timeout(Duration::from_millis(FAREWELL_MS_MAX), words).await.ok();
 }
 
+impl Arrival {
+    /// What the connection is encrypted with; `None` is plain text.
+    #[must_use]
+    pub fn tls(&self) -> Option<&ClientTls> {
+        self.secured.as_ref().map(|secured| &secured.tls)
+    }
+}
+
 impl chaperone_wire::Opening for Arrival {
     type Known = Claimed;
 
     async fn claim(self, challenger: &dyn Challenger) -> Result<(Claim, Claimed), Fault> {
-        let Self { mut line, end_point, wishes, source, deadline, statement_bytes_max } = self;
-        let exchanged = exchange(&mut line, end_point.as_ref(), &wishes, source, challenger);
+        let Self { mut line, secured, wishes, source, deadline, statement_bytes_max } = self;
+        let exchanged = exchange(
+            &mut line,
+            secured.as_ref().map(|secured| &secured.end_point),
+            &wishes,
+            source,
+            challenger,
+        );
         match timeout_at(deadline, exchanged).await {
             Ok(Ok(claim)) => Ok((Claim::Scram(claim), Claimed { line, wishes, statement_bytes_max })),
             Ok(Err(Fault::Client(refusal))) => Err(dismiss(line, refusal).await),

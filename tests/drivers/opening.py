@@ -1,0 +1,378 @@
+"""What the listener makes of openings that no driver of ours would send. Prints a JSON object: case -> what happened."""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import socket
+import ssl
+import struct
+import sys
+import time
+from urllib.parse import urlsplit, unquote
+
+url = urlsplit(sys.argv[1])
+HOST, PORT = url.hostname, url.port
+USER, PASSWORD, DATABASE = url.username, unquote(url.password), url.path[1:]
+SSL_REQUEST, GSS_REQUEST, CANCEL = 80877103, 80877104, 80877102
+
+
+def plain():
+    connection = socket.create_connection((HOST, PORT), timeout=10)
+    connection.settimeout(10)
+    return connection
+
+
+def ask(connection, code):
+    connection.sendall(struct.pack("!ii", 8, code))
+    return connection.recv(1).decode() or "closed"
+
+
+def context(alpn=None):
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+    if alpn:
+        made.set_alpn_protocols([alpn])
+    return made
+
+
+def tls():
+    connection = plain()
+    assert ask(connection, SSL_REQUEST) == "S"
+    return context().wrap_socket(connection)
+
+
+def startup(connection, version=(3, 0), **options):
+    pairs = {"user": USER, "database": DATABASE, **options}
+    body = struct.pack("!hh", *version)
+    for name, value in pairs.items():
+        body += name.encode() + b"\0" + value.encode() + b"\0"
+    connection.sendall(struct.pack("!i", len(body) + 5) + body + b"\0")
+
+
+def exactly(connection, count):
+    out = b""
+    while len(out) < count:
+        piece = connection.recv(count - len(out))
+        if not piece:
+            raise EOFError
+        out += piece
+    return out
+
+
+def message(connection):
+    kind = exactly(connection, 1).decode()
+    length = struct.unpack("!i", exactly(connection, 4))[0]
+    return kind, exactly(connection, length - 4)
+
+
+def send(connection, kind, body=b""):
+    connection.sendall(kind.encode() + struct.pack("!i", len(body) + 4) + body)
+
+
+def said(body):
+    fields = {part[:1].decode(): part[1:].decode() for part in body.split(b"\0") if part}
+    return f"{fields.get('S')} {fields.get('C')}"
+
+
+def outcome(connection):
+    """The next thing that the other side says, in a few words."""
+    try:
+        kind, body = message(connection)
+    except (EOFError, ConnectionError, ssl.SSLError, TimeoutError) as error:
+        return "closed" if not isinstance(error, TimeoutError) else "silent"
+    return said(body) if kind == "E" else kind
+
+
+class Scram:
+    def __init__(self):
+        self.nonce = base64.b64encode(os.urandom(18)).decode()
+        self.first = f"n=,r={self.nonce}"
+
+    def begin(self, connection):
+        kind, body = message(connection)
+        assert kind == "R" and body[:4] == struct.pack("!i", 10), (kind, body)
+        initial = f"n,,{self.first}".encode()
+        send(connection, "p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(initial)) + initial)
+        kind, body = message(connection)
+        assert kind == "R", (kind, body)
+        return body[4:].decode()
+
+    def final(self, server_first):
+        parts = dict(part.split("=", 1) for part in server_first.split(","))
+        salted = hashlib.pbkdf2_hmac(
+            "sha256", PASSWORD.encode(), base64.b64decode(parts["s"]), int(parts["i"])
+        )
+        client_key = hmac.digest(salted, b"Client Key", "sha256")
+        bare = f"c=biws,r={parts['r']}"
+        auth = f"{self.first},{server_first},{bare}".encode()
+        signature = hmac.digest(hashlib.sha256(client_key).digest(), auth, "sha256")
+        proof = bytes(a ^ b for a, b in zip(client_key, signature))
+        return f"{bare},p={base64.b64encode(proof).decode()}".encode()
+
+
+def login(version=(3, 0), **options):
+    """A session that is ready: the connection, its key, and what was negotiated."""
+    connection, scram, key, negotiated = tls(), Scram(), None, None
+    startup(connection, version, **options)
+    connection_peek = connection
+    # NegotiateProtocolVersion comes before authentication.
+    if version != (3, 0) or options:
+        first = exactly(connection, 1)
+        length = struct.unpack("!i", exactly(connection, 4))[0]
+        body = exactly(connection, length - 4)
+        if first == b"E":
+            raise RuntimeError(said(body))
+        if first == b"v":
+            negotiated = struct.unpack("!ii", body[:8])
+            server_first = scram.begin(connection)
+        else:
+            assert first == b"R", first
+            initial = f"n,,{scram.first}".encode()
+            send(connection_peek, "p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(initial)) + initial)
+            kind, body = message(connection)
+            server_first = body[4:].decode()
+    else:
+        server_first = scram.begin(connection)
+    send(connection, "p", scram.final(server_first))
+    while True:
+        kind, body = message(connection)
+        if kind == "K":
+            key = (struct.unpack("!i", body[:4])[0], body[4:])
+        if kind == "E":
+            raise RuntimeError(said(body))
+        if kind == "Z":
+            return connection, key, negotiated
+
+
+def rows(connection, sql):
+    send(connection, "Q", sql.encode() + b"\0")
+    kinds = ""
+    while True:
+        kind, body = message(connection)
+        kinds += said(body) if kind == "E" else kind
+        if kind == "Z":
+            return kinds
+
+
+cases = {}
+
+
+def case(function):
+    try:
+        cases[function.__name__] = function()
+    except Exception as error:  # a case that breaks is a result too
+        cases[function.__name__] = f"{type(error).__name__}: {error}"
+
+
+@case
+def gss_then_tls():
+    connection = plain()
+    first = ask(connection, GSS_REQUEST)
+    second = ask(connection, SSL_REQUEST)
+    connection = context().wrap_socket(connection)
+    startup(connection)
+    kind, body = message(connection)
+    return [first, second, kind, body[4:].decode().strip("\0").split("\0")]
+
+
+@case
+def tls_asked_for_twice():
+    connection = plain()
+    ask(connection, SSL_REQUEST)
+    connection = context().wrap_socket(connection)
+    connection.sendall(struct.pack("!ii", 8, SSL_REQUEST))
+    return outcome(connection)
+
+
+@case
+def plain_text_where_tls_is_wanted():
+    connection = plain()
+    startup(connection)
+    return outcome(connection)
+
+
+@case
+def clear_bytes_behind_the_request():
+    # What is sent before the handshake must never be read as if it had come through it.
+    connection = plain()
+    connection.sendall(struct.pack("!ii", 8, SSL_REQUEST) + struct.pack("!ii", 8, GSS_REQUEST))
+    first = connection.recv(1).decode()
+    if first == "S":
+        try:
+            context().wrap_socket(connection)
+            return "went on"
+        except (ssl.SSLError, ConnectionError, OSError):
+            return "closed"
+    return first or "closed"
+
+
+@case
+def direct_tls_with_alpn():
+    connection = context("postgresql").wrap_socket(plain())
+    startup(connection)
+    return [connection.selected_alpn_protocol(), outcome(connection)]
+
+
+@case
+def direct_tls_without_alpn():
+    try:
+        connection = context().wrap_socket(plain())
+        startup(connection)
+        return outcome(connection)
+    except (ssl.SSLError, ConnectionError, OSError):
+        return "closed"
+
+
+@case
+def direct_tls_for_another_protocol():
+    try:
+        connection = context("http/1.1").wrap_socket(plain())
+        startup(connection)
+        return outcome(connection)
+    except (ssl.SSLError, ConnectionError, OSError):
+        return "closed"
+
+
+@case
+def protocol_3_2_has_long_keys():
+    connection, key, negotiated = login((3, 2))
+    return [len(key[1]), negotiated]
+
+
+@case
+def protocol_3_0_has_short_keys():
+    return len(login()[1][1])
+
+
+@case
+def a_newer_minor_version_is_negotiated():
+    connection, key, negotiated = login((3, 9))
+    return [list(negotiated), rows(connection, "select 1")]
+
+
+@case
+def an_unknown_protocol_option_is_negotiated():
+    return list(login((3, 0), **{"_pq_.nothing": "1"})[2])
+
+
+@case
+def protocol_2_is_refused():
+    connection = tls()
+    startup(connection, (2, 0))
+    return outcome(connection)
+
+
+def sized(length):
+    connection = tls()
+    connection.sendall(struct.pack("!i", length) + b"\0\3\0\0")
+    return outcome(connection)
+
+
+@case
+def lengths_that_cannot_be():
+    return [sized(length) for length in (0, 3, 7, 1 << 20, -1)]
+
+
+@case
+def a_role_in_the_options():
+    return login(options="-c role=postgres")[1]
+
+
+@case
+def replication():
+    return login(replication="database")[1]
+
+
+@case
+def a_replayed_exchange():
+    connection, scram = tls(), Scram()
+    startup(connection)
+    final = scram.final(scram.begin(connection))
+    send(connection, "p", final)
+    assert message(connection)[1][:4] == struct.pack("!i", 12)
+    again = tls()
+    startup(again)
+    scram.begin(again)
+    send(again, "p", final)
+    return outcome(again)
+
+
+def cancelled(version, spoil):
+    connection, (pid, secret), _ = login(version)
+    send(connection, "Q", b"select pg_sleep(4)\0")
+    # Until the server runs it: a cancel that comes before is nobody's.
+    time.sleep(1)
+    if spoil:
+        secret = secret[:-1] + bytes([secret[-1] ^ 1])
+    asking = tls()
+    asking.sendall(struct.pack("!iii", 12 + len(secret), CANCEL, pid) + secret)
+    kind = ""
+    while kind not in ("E", "C"):
+        kind, body = message(connection)
+    return said(body) if kind == "E" else "ran to its end"
+
+
+@case
+def cancel_with_a_long_key():
+    return cancelled((3, 2), False)
+
+
+@case
+def cancel_with_a_short_key():
+    return cancelled((3, 0), False)
+
+
+@case
+def cancel_with_a_wrong_key():
+    return cancelled((3, 2), True)
+
+
+@case
+def a_function_call_message():
+    connection, _, _ = login()
+    send(connection, "F", struct.pack("!ihhh", 1, 0, 0, 0))
+    first = ""
+    while True:
+        kind, body = message(connection)
+        first += said(body) if kind == "E" else ""
+        if kind == "Z":
+            return [first, rows(connection, "select 1")]
+
+
+@case
+def an_unknown_message():
+    connection, _, _ = login()
+    send(connection, "?", b"what")
+    return outcome(connection)
+
+
+@case
+def a_length_below_itself():
+    connection, _, _ = login()
+    connection.sendall(b"Q" + struct.pack("!i", 2))
+    return outcome(connection)
+
+
+@case
+def a_truncated_message():
+    connection, _, _ = login()
+    connection.sendall(b"Q" + struct.pack("!i", 100) + b"select")
+    connection.shutdown(socket.SHUT_WR)
+    return outcome(connection)
+
+
+@case
+def a_password_after_login():
+    connection, _, _ = login()
+    send(connection, "p", b"again\0")
+    return outcome(connection)
+
+
+@case
+def others_notice_nothing():
+    return rows(login()[0], "select 1")
+
+
+print(json.dumps(cases, indent=1))

@@ -1,0 +1,60 @@
+//! The listener against openings that no driver sends: what `drivers/opening.py` did is compared with what should come of
+//! it.
+
+#![allow(clippy::unwrap_used, reason = "a test's own set-up may fail it")]
+
+use std::process::Command;
+
+use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, capture, private_folder, root};
+use serde_json::{Value, json};
+
+const ENGINEER: Caller = Caller { subject: "dora", groups: &["engineers"], client: None };
+
+#[test]
+fn strange_openings_end_as_they_should() {
+    let home = private_folder("test").unwrap();
+    let cluster = Cluster::start(&home.path().join("postgres"), Fsync::Off, None).unwrap();
+    let mut layout = Layout::new(AgentPlace::InProcess);
+    layout.tls = true;
+    let boundary = Boundary::start(&home.path().join("chaperone"), &cluster, layout).unwrap();
+    let url = boundary.credential(&ENGINEER).unwrap();
+    let mut script = Command::new("python3");
+    script.arg(root().join("tests/drivers/opening.py")).arg(&url);
+    let said: Value = serde_json::from_str(&capture(&mut script).unwrap()).unwrap();
+    let wanted = json!({
+        "gss_then_tls": ["N", "S", "R", ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]],
+        "tls_asked_for_twice": "FATAL 08P01",
+        "plain_text_where_tls_is_wanted": "FATAL 0A000",
+        "clear_bytes_behind_the_request": "E",
+        "direct_tls_with_alpn": ["postgresql", "R"],
+        "direct_tls_without_alpn": "closed",
+        "direct_tls_for_another_protocol": "closed",
+        "protocol_3_2_has_long_keys": [32, null],
+        "protocol_3_0_has_short_keys": 4,
+        "a_newer_minor_version_is_negotiated": [[196_610, 0], "TDCZ"],
+        "an_unknown_protocol_option_is_negotiated": [196_608, 1],
+        "protocol_2_is_refused": "FATAL 0A000",
+        "lengths_that_cannot_be": ["FATAL 08P01", "FATAL 08P01", "FATAL 08P01", "FATAL 08P01", "FATAL 08P01"],
+        "a_role_in_the_options": "RuntimeError: FATAL 0A000",
+        "replication": "RuntimeError: FATAL 0A000",
+        "a_replayed_exchange": "FATAL 28P01",
+        "cancel_with_a_long_key": "ERROR 57014",
+        "cancel_with_a_short_key": "ERROR 57014",
+        "cancel_with_a_wrong_key": "ran to its end",
+        "a_function_call_message": ["ERROR 0A000", "TDCZ"],
+        "an_unknown_message": "FATAL 08P01",
+        "a_length_below_itself": "FATAL 08P01",
+        "a_truncated_message": "closed",
+        "a_password_after_login": "FATAL 08P01",
+        "others_notice_nothing": "TDCZ",
+    });
+    let cases = wanted.as_object().unwrap();
+    let differing: Vec<String> = cases
+        .iter()
+        .filter(|(case, wanted)| said.get(*case) != Some(wanted))
+        .map(|(case, wanted)| format!("{case}: {} instead of {wanted}", said.get(case).unwrap_or_default()))
+        .collect();
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+    assert_eq!(said.as_object().unwrap().len(), cases.len());
+    boundary.cli(&["trail", "verify"]).unwrap();
+}
