@@ -463,3 +463,28 @@ fn a_full_disk_stops_everything_and_room_lets_it_go_on() {
     let gap = tail.lines().find(|line| line.contains("\"kind\":\"gap\"")).unwrap();
     assert!(gap.contains("no room on the disk"), "{gap}");
 }
+
+#[test]
+fn a_client_may_name_itself_and_the_target_still_knows_the_session() {
+    let it = Installation::new(AgentPlace::InProcess, false).unwrap();
+    let named = "show application_name;\nset application_name = 'another';\nshow application_name;\n";
+    for (caller, last) in
+        [(&ENGINEER, "select count(*) from clinic.clinics, pg_sleep(1.5)"), (&NURSE, "select 8")]
+    {
+        let url = format!("{}&application_name=mine", it.boundary.credential(caller).unwrap());
+        let script = it.home.path().join("names.sql");
+        std::fs::write(&script, format!("{named}{last};\n")).unwrap();
+        let mut client = Command::new("psql");
+        client.args(["-X", "-q", "-A", "-t", "-d", &url, "-f"]).arg(&script).stdout(Stdio::piped());
+        let client = client.spawn().unwrap();
+        if caller == &ENGINEER {
+            it.until_running("pg_sleep");
+            let ask = "select application_name from pg_stat_activity where query like '%pg_sleep%' and pid <> pg_backend_pid()";
+            let at_target = it.cluster.sql(ask).unwrap();
+            assert!(at_target.trim().starts_with("cp:"), "the target knows it as `{at_target}`");
+        }
+        let output = client.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said.lines().collect::<Vec<_>>(), ["mine", "another", "8"], "{caller:?}");
+    }
+}

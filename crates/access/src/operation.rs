@@ -214,6 +214,11 @@ pub enum SessionEffect {
         /// Schemas in order, unquoted.
         path: Option<Vec<Arc<str>>>,
     },
+    /// The client names itself (`application_name`): kept as its claim, never shown to the target under that name.
+    NamesApplication {
+        /// The name; empty for the default.
+        name: Arc<str>,
+    },
     /// May have changed the catalog: DDL, or something that can run DDL.
     ChangesCatalog,
 }
@@ -283,6 +288,8 @@ pub struct Analysis {
     pub members: Vec<Member>,
     /// What is sent for a caller who does not have every verb on the whole target.
     pub confined: Confined,
+    /// What is sent in the place of the text for everybody else, where the text itself is not.
+    pub replaced: Option<Arc<str>>,
     /// Refused to everybody, whatever they may do: it would change the identity at the target.
     pub forbidden: Option<Refusal>,
     /// Version of the catalog that it was resolved against.

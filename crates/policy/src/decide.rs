@@ -335,7 +335,7 @@ pub(crate) fn decide(
         return (kept(Arm::Refuse { refusal: refusal.clone(), member: 0 }, Vec::new()), true);
     }
     if unrestricted {
-        return (kept(Arm::Allow { text: None }, policies), lasting);
+        return (kept(Arm::Allow { text: analysis.replaced.clone() }, policies), lasting);
     }
     let mut held = None;
     for (member, statement) in analysis.members.iter().enumerate() {

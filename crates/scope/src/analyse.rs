@@ -10,6 +10,7 @@ use chaperone_access::{
 
 use crate::catalog::Catalog;
 use crate::limits;
+use crate::settings::APPLICATION;
 use crate::tree::{self, Fields, Likeness, Parsed, Value, alike, constant, flag, node, number, text, unset};
 use crate::walk::{Found, Walk};
 
@@ -77,8 +78,12 @@ pub fn analyse(text: &Arc<str>, path: &[Arc<str>], catalog: &Arc<Catalog>) -> An
             member.effect = Effect::MayWrite;
         }
     }
+    let replaced = application(text, &parsed).map(Arc::<str>::from);
     let confined = match refusal {
         Some(refusal) => Confined::made(Err(refusal)),
+        None if let Some(replaced) = &replaced => {
+            Confined::made(analyse(replaced, path, catalog).confined.get().cloned().map_err(Clone::clone))
+        }
         // Most callers of short texts are asked about once; whoever has every verb never needs this half of the work.
         None if text.len() <= AT_ONCE_BYTES_MAX => {
             let (text, catalog) = (text.clone(), catalog.clone());
@@ -89,7 +94,50 @@ pub fn analyse(text: &Arc<str>, path: &[Arc<str>], catalog: &Arc<Catalog>) -> An
         }
         None => Confined::made(written_out(text, &parsed, &insertions, catalog)),
     };
-    Analysis { text: text.clone(), members, confined, forbidden, catalog_version: catalog.version }
+    Analysis { text: text.clone(), members, confined, replaced, forbidden, catalog_version: catalog.version }
+}
+
+/// The text with every SET and SHOW of `application_name` turned to the setting of ours that keeps the client's own
+/// value. `None` where there is none.
+fn application(text: &str, parsed: &Parsed) -> Option<String> {
+    const NAME: &str = "application_name";
+    let mut out = String::new();
+    let mut from = 0;
+    for (statement, span) in parsed.statements(text) {
+        let Some((kind, fields)) = node(statement) else { continue };
+        if !tree::text(fields, "name").eq_ignore_ascii_case(NAME) {
+            continue;
+        }
+        let source = text.get(span.clone())?;
+        let local = if flag(fields, "is_local") { "LOCAL " } else { "" };
+        let words = match kind {
+            "VariableShowStmt" => {
+                format!("SELECT COALESCE(pg_catalog.current_setting('{APPLICATION}', true), '') AS {NAME}")
+            }
+            "VariableSetStmt" => match application_value(fields) {
+                Some(value) => format!("SET {local}{APPLICATION} TO '{}'", value.replace('\'', "''")),
+                None => format!("SET {local}{APPLICATION} TO ''"),
+            },
+            _ => continue,
+        };
+        out.push_str(text.get(from..span.start)?);
+        // The space before a statement belongs to it.
+        out.push_str(source.get(..source.len() - source.trim_start().len())?);
+        out.push_str(&words);
+        from = span.end;
+    }
+    if from == 0 {
+        return None;
+    }
+    out.push_str(text.get(from..)?);
+    Some(out)
+}
+
+/// What `SET application_name` names: at most what PostgreSQL keeps, and nothing that its log could not show.
+fn application_value(fields: &Fields) -> Option<String> {
+    let values = fields.get("args").and_then(Value::as_array)?;
+    let value: String = values.first().and_then(constant)?.chars().filter(|c| !c.is_control()).collect();
+    (!value.contains('\\')).then_some(value)
 }
 
 fn opaque(
@@ -112,6 +160,7 @@ fn opaque(
         text: text.clone(),
         members: vec![member],
         confined: Confined::made(Err(refusal)),
+        replaced: None,
         forbidden,
         catalog_version: catalog.version,
     }
@@ -124,6 +173,7 @@ fn moves(effect: &SessionEffect) -> bool {
             true
         }
         SessionEffect::None
+        | SessionEffect::NamesApplication { .. }
         | SessionEffect::Transaction(_)
         | SessionEffect::Prepares { .. }
         | SessionEffect::Executes { .. }
@@ -371,6 +421,7 @@ fn inner(query: &Value, source: &str, catalog: &Catalog, path: &[Arc<str>]) -> A
         text: Arc::from(source),
         members: vec![member],
         confined,
+        replaced: None,
         forbidden,
         catalog_version: catalog.version,
     }
@@ -381,6 +432,10 @@ fn setting_effect(fields: &Fields) -> SessionEffect {
     // VAR_RESET_ALL has no name.
     if name.is_empty() {
         return SessionEffect::SetsSearchPath { path: None };
+    }
+    if name.eq_ignore_ascii_case("application_name") {
+        let name = application_value(fields).unwrap_or_default();
+        return SessionEffect::NamesApplication { name: Arc::from(name) };
     }
     if !name.eq_ignore_ascii_case("search_path") {
         return SessionEffect::None;

@@ -15,3 +15,4 @@ mod walk;
 pub use analyse::{AT_ONCE_BYTES_MAX, analyse};
 pub use catalog::{Catalog, CatalogError, QUERIES};
 pub use pool::Analyser;
+pub use settings::APPLICATION;

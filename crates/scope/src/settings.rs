@@ -1,9 +1,14 @@
 //! Settings that a restricted caller may change or see.
 
+/// Where the target keeps what the client calls itself. `application_name` there is the session's own name, for people
+/// who read the database's log.
+pub const APPLICATION: &str = "chaperone.application_name";
+
 /// May be set: they change how values look or how long a statement may take, nothing that a statement means.
-const SETTABLE: [&str; 17] = [
+const SETTABLE: [&str; 18] = [
     "application_name",
     "bytea_output",
+    APPLICATION,
     "client_min_messages",
     "datestyle",
     "default_transaction_isolation",

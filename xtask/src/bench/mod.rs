@@ -15,7 +15,7 @@ use crate::setup::{self, For};
 
 use endpoints::Endpoints;
 
-/// The rooms that measure themselves: `cargo run --release --package ... --example bench`.
+/// The rooms that measure themselves: `cargo run --release --package ... --example bench_...`.
 const ROOMS: &[(&str, &str)] =
     &[("trail", "crates/trail"), ("scope", "crates/scope"), ("policy", "crates/policy")];
 
@@ -97,12 +97,13 @@ fn machine() -> Value {
 fn rooms(root: &Path) -> Result<Value, Failure> {
     let mut figures = Map::new();
     for (name, folder) in ROOMS {
-        if !root.join(folder).join("examples/bench.rs").exists() {
+        let example = format!("bench_{name}");
+        if !root.join(folder).join(format!("examples/{example}.rs")).exists() {
             eprintln!("note: {folder} has no bench");
             continue;
         }
         let package = format!("chaperone-{name}");
-        eprintln!("$ cargo run --release --package {package} --example bench");
+        eprintln!("$ cargo run --release --package {package} --example {example}");
         let command = run::command(&[
             "cargo",
             "run",
@@ -111,7 +112,7 @@ fn rooms(root: &Path) -> Result<Value, Failure> {
             "--package",
             &package,
             "--example",
-            "bench",
+            &example,
         ]);
         let text = run::capture(command)?;
         // One JSON value, or one a line.

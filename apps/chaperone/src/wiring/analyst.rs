@@ -206,7 +206,14 @@ fn unavailable(text: Arc<str>, refusal: Refusal) -> Arc<Analysis> {
         session: SessionEffect::None,
     };
     let confined = Confined::made(Err(refusal.clone()));
-    Arc::new(Analysis { text, members: vec![member], confined, forbidden: Some(refusal), catalog_version: 0 })
+    Arc::new(Analysis {
+        text,
+        members: vec![member],
+        confined,
+        replaced: None,
+        forbidden: Some(refusal),
+        catalog_version: 0,
+    })
 }
 
 struct Session(Arc<AtTarget>);

@@ -136,6 +136,7 @@ fn sessions_keep_only_what_is_theirs() {
             text: "select 1".into(),
             members: vec![member.clone()],
             confined: chaperone_access::Confined::made(Ok("SELECT 1".into())),
+            replaced: None,
             forbidden,
             catalog_version: 1,
         })

@@ -292,3 +292,33 @@ proptest::proptest! {
         look(&sql);
     }
 }
+
+#[test]
+fn the_clients_own_name_is_kept_apart_from_the_sessions() {
+    for (sql, wanted) in [
+        ("set application_name = 'mine'", "SET chaperone.application_name TO 'mine'"),
+        ("SET LOCAL \"application_name\" TO 'it''s'", "SET LOCAL chaperone.application_name TO 'it''s'"),
+        (
+            "/* application_name */ set session Application_Name to mine;",
+            "/* application_name */ SET chaperone.application_name TO 'mine';",
+        ),
+        ("reset application_name", "SET chaperone.application_name TO ''"),
+        ("set application_name = default; select 1", "SET chaperone.application_name TO ''; select 1"),
+        (
+            "select 1 ; show application_name",
+            "select 1 ; SELECT COALESCE(pg_catalog.current_setting('chaperone.application_name', true), '') AS application_name",
+        ),
+    ] {
+        let analysis = look(sql);
+        assert_eq!(analysis.replaced.as_deref(), Some(wanted), "{sql}");
+        assert!(analysis.confined.get().is_ok(), "{sql}: {:?}", analysis.confined.get());
+        assert!(!analysis.confined.get().unwrap().contains("\"application_name\" ="), "{sql}");
+    }
+    assert!(look("set statement_timeout = 5").replaced.is_none());
+    assert!(look("select application_name from patients").replaced.is_none());
+    let SessionEffect::NamesApplication { name } = &look("set application_name = 'mine'").members[0].session
+    else {
+        panic!("the name is not seen");
+    };
+    assert_eq!(&**name, "mine");
+}

@@ -10,7 +10,7 @@ use super::Conversation;
 use super::names::Undo;
 use super::pieces::{Expect, Reply};
 use crate::codec::backend::{BackendView, TransactionStatus, view};
-use crate::codec::{BackendTag, Frame, Message};
+use crate::codec::{BackendTag, Frame, Message, encode};
 use crate::words::{Severity, error};
 
 /// The server said something that does not answer what was asked.
@@ -33,7 +33,9 @@ pub(super) fn unsettling(analysis: &Analysis) -> bool {
             | TransactionStep::Savepoint
             | TransactionStep::Prepare => false,
         },
-        SessionEffect::None | SessionEffect::Executes { .. } => false,
+        SessionEffect::None | SessionEffect::NamesApplication { .. } | SessionEffect::Executes { .. } => {
+            false
+        }
     })
 }
 
@@ -381,6 +383,13 @@ impl Conversation {
             SessionEffect::SetsSearchPath { path } => {
                 let fresh = self.company.analyst.fresh_names();
                 self.names.path = path.as_ref().map_or(fresh.path, |path| path.iter().cloned().collect());
+            }
+            SessionEffect::NamesApplication { name } => {
+                // The target reports nothing for a setting that is not its own.
+                let mut bytes = BytesMut::new();
+                encode::parameter_status("application_name", name, &mut bytes);
+                let bytes = bytes.freeze();
+                self.say(bytes, Part::Aside);
             }
             SessionEffect::ChangesCatalog => self.company.analyst.catalog_changed(),
         }

@@ -403,6 +403,7 @@ fn executed(effect: &SessionEffect) -> Option<&Arc<str>> {
         | SessionEffect::Prepares { .. }
         | SessionEffect::Deallocates { .. }
         | SessionEffect::DiscardsAll
+        | SessionEffect::NamesApplication { .. }
         | SessionEffect::SetsSearchPath { .. }
         | SessionEffect::ChangesCatalog => None,
     }

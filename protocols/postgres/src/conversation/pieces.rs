@@ -89,6 +89,7 @@ impl Request {
             text: Arc::from(""),
             members: vec![member],
             confined: Confined::made(Ok(Arc::from(""))),
+            replaced: None,
             forbidden: None,
             catalog_version: 0,
         };

@@ -28,6 +28,9 @@ pub const SETTINGS: [&str; 15] = [
     "work_mem",
 ];
 
+/// Where the target keeps what the client calls itself; `chaperone_scope::APPLICATION` reads it.
+const APPLICATION: &str = "chaperone.application_name";
+
 /// A session as it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wishes {
@@ -117,7 +120,12 @@ impl Wishes {
     fn set(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
         let lower = name.to_ascii_lowercase();
         match lower.as_str() {
-            "application_name" => self.application = Some(value.into()),
+            "application_name" => {
+                // The target knows the session by another name; its own setting keeps this one, for SHOW.
+                self.application = Some(value.into());
+                self.settings.retain(|(earlier, _)| earlier != APPLICATION);
+                self.settings.push((APPLICATION.to_owned(), value.to_owned()));
+            }
             "client_encoding" => encoding(value)?,
             "standard_conforming_strings" if value.eq_ignore_ascii_case("on") => {}
             "role" | "session_authorization" => {

@@ -1,5 +1,5 @@
 //! What understanding a statement costs the first time that it is seen: medians in microseconds, as one JSON object.
-//! `cargo run --release --package chaperone-scope --example bench`
+//! `cargo run --release --package chaperone-scope --example bench_scope`
 
 #![allow(
     clippy::print_stdout,

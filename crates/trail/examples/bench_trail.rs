@@ -1,5 +1,5 @@
 //! What the log costs, as one JSON object: entries a second under group commit, a lone entry's latency, recovery and
-//! verification of a million entries. `cargo run --release --package chaperone-trail --example bench [FOLDER]`
+//! verification of a million entries. `cargo run --release --package chaperone-trail --example bench_trail [FOLDER]`
 
 #![allow(
     clippy::print_stdout,

@@ -1,5 +1,5 @@
 //! What a decision costs under 2,000 policies: medians in microseconds, as one JSON object.
-//! `cargo run --release --package chaperone-policy --example bench`
+//! `cargo run --release --package chaperone-policy --example bench_policy`
 
 #![allow(
     clippy::print_stdout,
@@ -112,6 +112,7 @@ fn analysis(round: usize) -> Arc<Analysis> {
         text: format!("select {round}").into(),
         members: vec![member],
         confined: Confined::made(Ok("SELECT 1".into())),
+        replaced: None,
         forbidden: None,
         catalog_version: 1,
     })
