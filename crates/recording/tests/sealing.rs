@@ -52,7 +52,10 @@ fn no_byte_of_a_frame_or_wrapped_key_can_be_changed() {
             altered[at] ^= bit;
             assert!(open(&private, INSTALLATION, session(1), &wrapped, &altered).is_err(), "byte {at}");
         }
-        assert!(open(&private, INSTALLATION, session(1), &wrapped, &frame.bytes[..at]).is_err(), "cut at {at}");
+        assert!(
+            open(&private, INSTALLATION, session(1), &wrapped, &frame.bytes[..at]).is_err(),
+            "cut at {at}"
+        );
     }
     for at in 0..wrapped.bytes.len() {
         let mut altered = wrapped.clone();

@@ -104,8 +104,15 @@ impl Challenger for Challenge<'_> {
     }
 }
 
-/// Carry one session from beginning to end.
-pub async fn run<O: Opening>(opening: O, boundary: &Boundary, source: Source, link: LinkFacts) -> Ended {
+/// Carry one session from beginning to end. `stranger` is whatever counts the connection among those that have proved
+/// nothing: it is dropped as soon as this one has.
+pub async fn run<O: Opening, S: Send>(
+    opening: O,
+    boundary: &Boundary,
+    source: Source,
+    link: LinkFacts,
+    stranger: S,
+) -> Ended {
     // 1. a claim, then a principal
     let Ok((claim, known)) = opening.claim(&Challenge(&boundary.identity)).await else {
         return Ended::Stranger;
@@ -115,8 +122,9 @@ pub async fn run<O: Opening>(opening: O, boundary: &Boundary, source: Source, li
     let (application, binding) = (said.application.clone(), said.channel_binding);
     let (principal, proof) = match boundary.identity.authenticate(claim, now).await {
         Ok(known) => known,
-        Err(failure) => return stranger(known, boundary, source, failure).await,
+        Err(failure) => return unproved(known, boundary, source, failure).await,
     };
+    drop(stranger);
 
     // 2. an admission
     let exists = boundary.door.serves(&principal.credential().target);
@@ -218,7 +226,7 @@ async fn refuse<K: Known>(known: K, refusal: Refusal) -> Ended {
 
 /// A claim that proved nothing. The record comes before the answer, within the bounds that keep a stranger from
 /// filling it.
-async fn stranger<K: Known>(known: K, boundary: &Boundary, source: Source, failure: Failure) -> Ended {
+async fn unproved<K: Known>(known: K, boundary: &Boundary, source: Source, failure: Failure) -> Ended {
     let recorded = boundary.recorder.authentication_failed(source, &failure).await;
     refuse(known, recorded.err().unwrap_or_else(|| failure.refusal())).await
 }

@@ -132,7 +132,7 @@ async fn gateway() -> Gateway {
         loop {
             let (stream, source) = listener.accept().await.unwrap();
             let links = serving.clone();
-            tokio::spawn(async move { drop(links.accept(stream, source).await) });
+            tokio::spawn(async move { drop(links.accept(stream, source, ()).await) });
         }
     });
     Gateway { links, seen, address }

@@ -14,6 +14,10 @@ use chaperone_tunnel::{BoxFuture, Dialer, SignedTotals};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::wiring::strangers::Strangers;
+
+/// Connections of one source that have not shown a certificate yet.
+const STRANGERS_PER_SOURCE: u32 = 8;
 /// How long agents' totals may hold up a heartbeat.
 const TOTALS: Duration = Duration::from_secs(2);
 
@@ -65,6 +69,7 @@ pub(crate) fn enrolled(agent: &AgentName, by: String, public_key: &[u8], targets
 
 /// Take agents' connections until told to stop. Links outlive this: they are needed until the last session has ended.
 pub(crate) async fn serve(links: Arc<Links>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+    let strangers = Strangers::new(STRANGERS_PER_SOURCE);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -78,9 +83,10 @@ pub(crate) async fn serve(links: Arc<Links>, listener: TcpListener, mut stop: wa
                 continue;
             }
         };
+        let Some(stranger) = strangers.admit(source.ip()) else { continue };
         let links = Arc::clone(&links);
         tokio::spawn(async move {
-            if let Err(error) = links.accept(stream, source).await {
+            if let Err(error) = links.accept(stream, source, stranger).await {
                 tracing::warn!(%source, %error, "an agent's connection came to nothing");
             }
         });

@@ -12,6 +12,10 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::wiring::door::Sessions;
 use crate::wiring::metrics::Counters;
+use crate::wiring::strangers::{Stranger, Strangers};
+
+/// Connections of one source that have not logged in yet.
+const STRANGERS_PER_SOURCE: u32 = 256;
 
 /// Everything that a connection needs.
 pub(crate) struct Listener {
@@ -25,6 +29,7 @@ impl Listener {
     /// Accept until told to stop.
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
         let places = Arc::new(Semaphore::new(self.sessions.max()));
+        let strangers = Strangers::new(STRANGERS_PER_SOURCE);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -41,15 +46,16 @@ impl Listener {
             };
             // A stranger beyond the bound is not served at all: reading him would cost what the bound is there for.
             let Ok(place) = places.clone().try_acquire_owned() else { continue };
+            let Some(stranger) = strangers.admit(peer.ip()) else { continue };
             let this = self.clone();
             tokio::spawn(async move {
-                this.connection(stream, Source::Ip(peer.ip())).await;
+                this.connection(stream, Source::Ip(peer.ip()), stranger).await;
                 drop(place);
             });
         }
     }
 
-    async fn connection(&self, stream: TcpStream, source: Source) {
+    async fn connection(&self, stream: TcpStream, source: Source, stranger: Stranger) {
         self.counters.session();
         if stream.set_nodelay(true).is_err() {
             return;
@@ -61,7 +67,7 @@ impl Listener {
                     peer: None,
                     version: tls.version.to_owned(),
                 });
-                let ended = run(arrival, &self.boundary, source, LinkFacts { tls }).await;
+                let ended = run(arrival, &self.boundary, source, LinkFacts { tls }, stranger).await;
                 tracing::info!(%source, ?ended, "session ended");
             }
             Ok(First::Cancel { pid, key }) => {

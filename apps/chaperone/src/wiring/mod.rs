@@ -12,4 +12,5 @@ pub(crate) mod link;
 pub(crate) mod listener;
 pub(crate) mod metrics;
 pub(crate) mod policies;
+pub(crate) mod strangers;
 pub(crate) mod targets;

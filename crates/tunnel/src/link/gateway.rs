@@ -228,12 +228,19 @@ impl Links {
         self.observer.note(event).await.map_err(LinkError::Refused)
     }
 
-    /// Serve one connection to its end. A stranger beyond [`limits::STRANGERS`] is not served at all.
+    /// Serve one connection to its end. A stranger beyond [`limits::STRANGERS`] is not served at all; `place` is whatever
+    /// else counts it among strangers, and is dropped when it is none any more.
     ///
     /// # Errors
     /// Why it ended before it was a link, or what was wrong with its request.
-    pub async fn accept(&self, stream: TcpStream, source: SocketAddr) -> Result<(), LinkError> {
+    pub async fn accept<P: Send>(
+        &self,
+        stream: TcpStream,
+        source: SocketAddr,
+        place: P,
+    ) -> Result<(), LinkError> {
         let Ok(stranger) = Arc::clone(&self.strangers).try_acquire_owned() else { return Ok(()) };
+        let stranger = (stranger, place);
         stream.set_nodelay(true).map_err(LinkError::io("the connection"))?;
         let shaken = tokio::time::timeout(limits::HANDSHAKE, self.acceptor.accept(stream)).await;
         let stream = shaken
@@ -389,13 +396,13 @@ impl Links {
         })
     }
 
-    async fn link_up(
+    async fn link_up<P: Send>(
         &self,
         stream: TlsStream<TcpStream>,
         shown: Presented,
         source: SocketAddr,
         tls: LinkTls,
-        stranger: tokio::sync::OwnedSemaphorePermit,
+        stranger: P,
     ) -> Result<(), LinkError> {
         let record = self.standing(&shown)?;
         let seat = {
