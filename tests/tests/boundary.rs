@@ -348,9 +348,11 @@ fn a_token_enrols_once_and_a_locked_agent_serves_no_more() {
     let agents = it.boundary.cli_json(&["agent", "list"]).unwrap();
     assert_eq!((&agents[0]["locked"], &agents[0]["linked"]), (&Value::from("a drill"), &Value::from(false)));
 
-    // A new token for the same name makes it good again.
+    // A new token for the same name makes it good again, and it comes back by itself to a gateway that was away.
     std::fs::remove_dir_all(it.home.path().join("chaperone/agent-state")).unwrap();
     it.boundary.start_agent().unwrap();
+    assert_eq!(it.psql_until_served(&NURSE, "select count(*) from clinic.clinics"), "8");
+    it.boundary.restart_gateway().unwrap();
     assert_eq!(it.psql_until_served(&NURSE, "select count(*) from clinic.clinics"), "8");
     it.boundary.cli(&["trail", "verify"]).unwrap();
 }

@@ -91,6 +91,18 @@ impl Roster for RosterFiles {
             Err(error) => Err(error),
         }
     }
+
+    fn remove_tokens_of(&self, agent: &AgentName) -> io::Result<()> {
+        for entry in fs::read_dir(&self.tokens)? {
+            let path = entry?.path();
+            if path.extension().is_none()
+                && read::<TokenRecord>(&path)?.is_some_and(|token| token.agent == *agent)
+            {
+                fs::remove_file(&path)?;
+            }
+        }
+        sync(&self.tokens)
+    }
 }
 
 #[cfg(test)]
@@ -114,6 +126,12 @@ mod tests {
         assert!(roster.remove_token(&token.id).unwrap());
         assert!(!roster.remove_token(&token.id).unwrap());
         assert_eq!(roster.token(&token.id).unwrap(), None);
+        let other =
+            TokenRecord { id: "otherotherr".into(), agent: "other".parse().unwrap(), ..token.clone() };
+        roster.put_token(&token).unwrap();
+        roster.put_token(&other).unwrap();
+        roster.remove_tokens_of(&token.agent).unwrap();
+        assert_eq!((roster.token(&token.id).unwrap(), roster.token(&other.id).unwrap()), (None, Some(other)));
 
         let mut record = AgentRecord {
             agent: token.agent,

@@ -17,6 +17,10 @@ pub const TALLY_WAIT: Duration = Duration::from_secs(2);
 
 /// Life of a link's certificates; an agent renews after two thirds of it.
 pub const CERTIFICATE_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// Least time between two certificates of one agent.
+pub const RENEWAL_PAUSE: Duration = Duration::from_secs(60);
+/// How long an agent that failed to open a stream is asked last.
+pub const FAILED: Duration = Duration::from_secs(30);
 /// Longest life of an enrolment token.
 pub const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// From a connection's first byte to the end of its handshake, and one exchange of words after it.

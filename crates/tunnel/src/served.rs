@@ -51,6 +51,7 @@ impl Served {
 
     /// Open a declared target; the stream that comes back is counted.
     pub(crate) async fn open(&self, request: Dial, number: u64) -> Result<Opened, Refusal> {
+        let _opening = self.ledger.opening();
         let (session, target) = (request.session, request.target.clone());
         if !self.targets.names().contains(&target) {
             return Err(Refusal::new(

@@ -106,6 +106,17 @@ pub(crate) struct Ledger {
     agent: AgentName,
     books: Mutex<Books>,
     closed: Notify,
+    /// Streams that are being opened: logging in takes a while.
+    opening: AtomicU64,
+}
+
+/// A stream that is being opened.
+pub(crate) struct OpeningStream<'a>(&'a Ledger);
+
+impl Drop for OpeningStream<'_> {
+    fn drop(&mut self) {
+        self.0.opening.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 #[derive(Default)]
@@ -136,7 +147,7 @@ pub(crate) enum Closing {
 
 impl Ledger {
     pub(crate) fn new(agent: AgentName) -> Arc<Self> {
-        Arc::new(Self { agent, books: Mutex::default(), closed: Notify::new() })
+        Arc::new(Self { agent, books: Mutex::default(), closed: Notify::new(), opening: AtomicU64::new(0) })
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -224,10 +235,18 @@ impl Ledger {
         }
     }
 
-    /// Streams that are open, and closed tallies that nobody has acknowledged.
+    /// One more stream is being opened, until the value is dropped.
+    pub(crate) fn opening(&self) -> OpeningStream<'_> {
+        self.opening.fetch_add(1, Ordering::AcqRel);
+        OpeningStream(self)
+    }
+
+    /// Streams that are open or being opened, and closed tallies that nobody has acknowledged.
     pub(crate) fn outstanding(&self) -> (u64, usize) {
+        // Before the books: a stream leaves this count only after it has entered them.
+        let opening = self.opening.load(Ordering::Acquire);
         let books = self.books();
-        (books.pairs.values().map(|count| count.open).sum(), books.closed.len())
+        (opening + books.pairs.values().map(|count| count.open).sum::<u64>(), books.closed.len())
     }
 
     pub(crate) fn totals(&self) -> Totals {

@@ -88,6 +88,10 @@ impl Roster for InMemory {
     fn remove_token(&self, id: &str) -> io::Result<bool> {
         Ok(self.tokens.lock().unwrap().remove(id).is_some())
     }
+    fn remove_tokens_of(&self, agent: &AgentName) -> io::Result<()> {
+        self.tokens.lock().unwrap().retain(|_, token| token.agent != *agent);
+        Ok(())
+    }
 }
 
 /// Remembers events; refuses them while told to.
@@ -151,17 +155,26 @@ impl Gateway {
     }
 
     async fn token(&self, life: Duration) -> EnrolmentToken {
+        self.token_for("ward", life).await
+    }
+
+    async fn token_for(&self, name: &str, life: Duration) -> EnrolmentToken {
         let targets = vec!["echo".parse().unwrap()];
-        self.links.token("ward".parse().unwrap(), targets, life, "test".into()).await.unwrap()
+        self.links.token(name.parse().unwrap(), targets, life, "test".into()).await.unwrap()
     }
 
     async fn ward(&self) -> Ward {
-        let token = self.token(Duration::from_secs(60)).await;
+        self.agent("ward").await
+    }
+
+    async fn agent(&self, name: &str) -> Ward {
+        let token = self.token_for(name, Duration::from_secs(60)).await;
         let key = Arc::new(AgentKey::generate().unwrap());
         let request = signing_request(&key).unwrap();
-        let identity = enrol(&self.at(), &token, &"ward".parse().unwrap(), request).await.unwrap();
+        let name: AgentName = name.parse().unwrap();
+        let identity = enrol(&self.at(), &token, &name, request).await.unwrap();
         let opened = Arc::default();
-        let serving = Serving::new("ward".parse().unwrap(), Arc::new(Echo(Arc::clone(&opened))), key.clone());
+        let serving = Serving::new(name, Arc::new(Echo(Arc::clone(&opened))), key.clone());
         Ward { key, identity, serving, opened }
     }
 
@@ -385,4 +398,35 @@ async fn a_stream_whose_reader_sleeps_does_not_stop_the_others() {
     let mut back = [0; 4];
     tokio::time::timeout(Duration::from_secs(5), other.stream.read_exact(&mut back)).await.unwrap().unwrap();
     assert_eq!(&back, b"ping");
+}
+
+#[tokio::test]
+async fn while_one_agent_drains_another_takes_over() {
+    let gateway = gateway().await;
+    let (first, second) = (gateway.agent("ward").await, gateway.agent("ward-two").await);
+    let (stop, draining) = first.link(&gateway);
+    gateway.until_linked(true).await;
+    let mut open = gateway.links.dial(dial("echo")).await.unwrap();
+    assert_eq!(open.agent.as_str(), "ward");
+    let (_stop, _linked) = second.link(&gateway);
+    while gateway.links.agents().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stop.send_replace(true);
+    // The gateway learns of it when it asks; nobody is refused meanwhile.
+    for _ in 0..4 {
+        let dialled = gateway.links.dial(dial("echo")).await.unwrap();
+        assert_eq!(dialled.agent.as_str(), "ward-two");
+    }
+    // What was open goes on to its end.
+    open.stream.write_all(b"still").await.unwrap();
+    let mut back = [0; 5];
+    open.stream.read_exact(&mut back).await.unwrap();
+    assert_eq!(&back, b"still");
+    assert!(!draining.is_finished());
+    let handle = open.handle.clone();
+    drop(open);
+    gateway.links.tally(&handle).await.unwrap();
+    gateway.links.acknowledge(&handle).await.unwrap();
+    assert_eq!(draining.await.unwrap().unwrap(), LinkEnd::Drained);
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chaperone_recording::keyfile;
 use chaperone_tunnel::link::{
@@ -36,16 +36,17 @@ pub(crate) async fn run(path: &Path, token: Option<&Path>) -> Result<(), Failure
     let name = config.name.clone();
     let state = State { folder: beside(path, &config.state) };
     let declared = Arc::new(Declared::new(config, path)?);
-    let key = Arc::new(state.key()?);
-    let identity = match (state.identity()?, token) {
-        (Some(identity), None) => identity,
+    let (key, identity) = match (state.identity()?, token) {
+        (Some(identity), None) => (Arc::new(state.key()?), identity),
         (_, Some(token)) => {
             let token = read_token(token)?;
+            // Never the key of an identity before: a copy of it may be why there is a new one.
+            let key = Arc::new(AgentKey::generate().map_err(Failure::failed)?);
             let request = signing_request(&key).map_err(Failure::failed)?;
             let issued = enrol(&gateway, &token, &name, request).await.map_err(Failure::failed)?;
-            state.keep(&issued)?;
+            state.begin(&key, &issued)?;
             tracing::info!(agent = %name, "enrolled");
-            issued
+            (key, issued)
         }
         (None, None) => {
             return Err(Failure::Usage(format!(
@@ -100,6 +101,7 @@ impl Agent {
     async fn keep_linked(&self, mut stop: watch::Receiver<bool>) {
         let (first, longest) = limits::REDIAL;
         let mut bound = first;
+        let mut stopping = None;
         loop {
             let identity = self.identity.read().await.clone();
             match link(&self.gateway, &identity, &self.serving, stop.clone()).await {
@@ -114,15 +116,23 @@ impl Agent {
             let share = f64::from(u32::from_be_bytes(random())) / f64::from(u32::MAX);
             let wait = first.max(bound.mul_f64(share));
             bound = (bound * 2).min(longest);
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                // Without a link nothing is open: there is nothing to drain.
-                _ = stop.wait_for(|stop| *stop) => return,
+            if stopping.is_none() {
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => continue,
+                    _ = stop.wait_for(|stop| *stop) => {}
+                }
             }
+            // Without a link no stream is open, but tallies may be left that the gateway has not fetched.
+            let since = *stopping.get_or_insert_with(Instant::now);
+            if self.serving.outstanding() == (0, 0) || since.elapsed() > limits::DRAIN.0 {
+                return;
+            }
+            tokio::time::sleep(first).await;
         }
     }
 
-    /// Renew after two thirds of the certificate's life, for ever. Returns only when nothing can be stored.
+    /// Renew after two thirds of the certificate's life, for ever. What cannot be done now is tried again: the gateway
+    /// answers the same request alike. Returns only where the certificate is none.
     async fn keep_renewed(&self) -> Failure {
         loop {
             let identity = self.identity.read().await.clone();
@@ -137,24 +147,23 @@ impl Agent {
                 tokio::time::sleep(left.min(RENEWAL_RETRY)).await;
                 continue;
             }
-            let request = match self.state.request(&self.key) {
-                Ok(request) => request,
-                Err(failure) => return failure,
-            };
-            match renew(&self.gateway, &self.key, &identity, request).await {
+            match self.renew(&identity).await {
                 Ok(issued) => {
-                    if let Err(failure) = self.state.keep(&issued) {
-                        return failure;
-                    }
                     *self.identity.write().await = issued;
                     tracing::info!("the certificate was renewed");
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "the certificate could not be renewed yet");
-                    tokio::time::sleep(RENEWAL_RETRY).await;
-                }
+                Err(failure) => tracing::warn!(%failure, "the certificate could not be renewed yet"),
             }
+            // Also after a success: a clock that is far ahead finds every certificate due.
+            tokio::time::sleep(RENEWAL_RETRY).await;
         }
+    }
+
+    async fn renew(&self, identity: &Issued) -> Result<Issued, Failure> {
+        let request = self.state.request(&self.key)?;
+        let issued = renew(&self.gateway, &self.key, identity, request).await.map_err(Failure::failed)?;
+        self.state.keep(&issued)?;
+        Ok(issued)
     }
 }
 
@@ -165,15 +174,17 @@ struct State {
 
 impl State {
     fn key(&self) -> Result<AgentKey, Failure> {
+        let path = self.folder.join(KEY_FILE);
+        AgentKey::from_pkcs8(&keyfile::load(&path).map_err(Failure::failed)?).map_err(Failure::failed)
+    }
+
+    /// Keep a new identity. A crash in between leaves a key without its certificate: the agent has to be enrolled again.
+    fn begin(&self, key: &AgentKey, issued: &Issued) -> Result<(), Failure> {
         let folder = &self.folder;
         std::fs::create_dir_all(folder)
             .map_err(Failure::io(format!("cannot make `{}`", folder.display())))?;
-        let path = folder.join(KEY_FILE);
-        if !path.exists() {
-            let key = AgentKey::generate().map_err(Failure::failed)?;
-            keyfile::create(&path, key.pkcs8()).map_err(Failure::failed)?;
-        }
-        AgentKey::from_pkcs8(&keyfile::load(&path).map_err(Failure::failed)?).map_err(Failure::failed)
+        self.replace(KEY_FILE, key.pkcs8())?;
+        self.keep(issued)
     }
 
     fn identity(&self) -> Result<Option<Issued>, Failure> {
@@ -212,9 +223,16 @@ impl State {
 
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         use std::io::Write;
+        use std::os::unix::fs::OpenOptionsExt;
         let path = self.folder.join(name);
         let half = self.folder.join(format!("{name}.half"));
-        let written = std::fs::File::create(&half)
+        let mut options = std::fs::OpenOptions::new();
+        let written = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&half)
             .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
             .and_then(|()| std::fs::rename(&half, &path))
             .and_then(|()| std::fs::File::open(&self.folder)?.sync_all());

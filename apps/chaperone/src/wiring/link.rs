@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chaperone_access::{AgentName, Refusal};
 use chaperone_recording::{Recorder, key_id};
 use chaperone_trail::{
@@ -13,6 +15,7 @@ use chaperone_tunnel::link::{AgentEvent, Links, Observer};
 use chaperone_tunnel::{BoxFuture, Dialer, SignedTotals};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::wiring::strangers::Strangers;
 
@@ -95,23 +98,30 @@ pub(crate) async fn serve(links: Arc<Links>, listener: TcpListener, mut stop: wa
 
 /// What every linked agent counted, signed, for a heartbeat. One that does not answer is left out.
 pub(crate) async fn totals(dialer: &Arc<dyn Dialer>) -> Vec<SignedCumulative> {
-    let mut all = Vec::new();
+    let mut asked = JoinSet::new();
     for status in dialer.agents() {
-        match tokio::time::timeout(TOTALS, dialer.totals(&status.agent)).await {
-            Ok(Ok(signed)) => {
-                use base64::Engine;
-                let signature = base64::engine::general_purpose::STANDARD.encode(&signed.signature);
-                all.push(SignedCumulative {
-                    key: key_id(&signed.public_key),
-                    signature,
-                    tally: tally(&signed),
-                });
+        let dialer = dialer.clone();
+        // All at once: a silent agent holds up the heartbeat no longer than any other.
+        asked.spawn(async move {
+            let answer = tokio::time::timeout(TOTALS, dialer.totals(&status.agent)).await;
+            match answer {
+                Ok(Ok(signed)) => return Some(signed),
+                Ok(Err(error)) => {
+                    tracing::warn!(agent = %status.agent, %error, "no totals for the heartbeat")
+                }
+                Err(_elapsed) => tracing::warn!(agent = %status.agent, "no totals for the heartbeat in time"),
             }
-            Ok(Err(error)) => tracing::warn!(agent = %status.agent, %error, "no totals for the heartbeat"),
-            Err(_elapsed) => tracing::warn!(agent = %status.agent, "no totals for the heartbeat in time"),
-        }
+            None
+        });
     }
-    all
+    let mut all: Vec<SignedTotals> = asked.join_all().await.into_iter().flatten().collect();
+    all.sort_by(|one, other| one.body.agent.cmp(&other.body.agent));
+    let entry = |signed: SignedTotals| SignedCumulative {
+        key: key_id(&signed.public_key),
+        signature: STANDARD.encode(&signed.signature),
+        tally: tally(&signed),
+    };
+    all.into_iter().map(entry).collect()
 }
 
 fn tally(signed: &SignedTotals) -> CumulativeTally {

@@ -1,10 +1,11 @@
 //! The agent's end: proves itself, and serves the streams that the gateway opens.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chaperone_access::{AgentName, Refusal, RefusalCode};
+use chaperone_access::{AgentName, Refusal, RefusalCode, SessionId};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -17,6 +18,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -40,7 +42,11 @@ pub struct Serving {
     name: AgentName,
     served: Served,
     key: Arc<AgentKey>,
+    /// What carries the open streams' bytes; owner: each carrier takes itself out at its end.
+    carriers: Carriers,
 }
+
+type Carriers = Arc<Mutex<HashMap<(SessionId, u64), AbortHandle>>>;
 
 /// How a link ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +61,11 @@ impl Serving {
     /// An agent of that name for those targets.
     #[must_use]
     pub fn new(name: AgentName, targets: Arc<dyn Targets>, key: Arc<AgentKey>) -> Self {
-        Self { served: Served::new(name.clone(), targets), name, key }
+        Self { served: Served::new(name.clone(), targets), name, key, carriers: Carriers::default() }
+    }
+
+    fn carriers(&self) -> MutexGuard<'_, HashMap<(SessionId, u64), AbortHandle>> {
+        self.carriers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Streams that are open, and tallies that the gateway has not acknowledged.
@@ -200,14 +210,14 @@ pub async fn link(
     let service = {
         let (serving, stop, greeted) = (serving.clone(), stop.clone(), greeted.clone());
         service_fn(move |request: Request<Incoming>| {
-            let (serving, stopping, greeted) = (serving.clone(), *stop.borrow(), greeted.clone());
+            let (serving, stop, greeted) = (serving.clone(), stop.clone(), greeted.clone());
             async move {
                 if request.uri().path() == "/hello"
                     && !std::mem::replace(&mut *greeted.lock().unwrap_or_else(PoisonError::into_inner), true)
                 {
                     tracing::info!("linked to the gateway");
                 }
-                Ok::<_, std::convert::Infallible>(serving.answer(request, stopping).await)
+                Ok::<_, std::convert::Infallible>(serving.answer(request, &stop).await)
             }
         })
     };
@@ -230,6 +240,10 @@ pub async fn link(
         ended = &mut connection => Some(ended),
         () = drained => None,
     };
+    // A stream does not outlive its link, whatever its target is waiting for.
+    if ended.is_some() {
+        serving.carriers().drain().for_each(|(_, carrier)| carrier.abort());
+    }
     match ended {
         Some(Ok(())) => Ok(LinkEnd::Over("closed by the gateway".to_owned())),
         Some(Err(error)) if *greeted.lock().unwrap_or_else(PoisonError::into_inner) => {
@@ -261,9 +275,13 @@ impl Serving {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>, stopping: bool) -> Response<Full<Bytes>> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        stop: &watch::Receiver<bool>,
+    ) -> Response<Full<Bytes>> {
         if request.method() == Method::CONNECT {
-            return self.open(request, stopping).await;
+            return self.open(request, stop).await;
         }
         let path = request.uri().path().to_owned();
         let body = request.into_body();
@@ -293,10 +311,19 @@ impl Serving {
                 Ok(()) => json(StatusCode::OK, &DoneWords {}),
                 Err(refusal) => refused(&refusal),
             },
-            "/tally" => match self.served.tally(session, target).await {
-                Ok(tally) => signed(Signed::make(tally, &self.key)),
-                Err(refusal) => refused(&refusal),
-            },
+            "/tally" => {
+                let mut tally = self.served.tally(session, target.clone()).await;
+                // The gateway asks once the session is over. A stream that has not noticed is stuck at its target.
+                let stuck = self.carriers().remove(&(session, number));
+                if let (Err(_), Some(stuck)) = (&tally, stuck) {
+                    stuck.abort();
+                    tally = self.served.tally(session, target).await;
+                }
+                match tally {
+                    Ok(tally) => signed(Signed::make(tally, &self.key)),
+                    Err(refusal) => refused(&refusal),
+                }
+            }
             _ => {
                 self.served.ledger.acknowledge(session, target);
                 json(StatusCode::OK, &DoneWords {})
@@ -304,26 +331,36 @@ impl Serving {
         }
     }
 
-    async fn open(&self, request: Request<Incoming>, stopping: bool) -> Response<Full<Bytes>> {
-        if stopping {
+    async fn open(&self, request: Request<Incoming>, stop: &watch::Receiver<bool>) -> Response<Full<Bytes>> {
+        // Counted first, asked then: whoever waits for the last stream either sees this one or refuses it.
+        let _opening = self.served.ledger.opening();
+        if *stop.borrow() {
             return refused(&Refusal::new(RefusalCode::ShuttingDown, "the agent is stopping"));
         }
         let dial: Option<(Dial, u64)> = request.headers().get(DIAL_HEADER).and_then(DialWords::read);
         let Some((dial, number)) = dial else {
             return refused(&Refusal::new(RefusalCode::ProtocolViolation, "a dial that cannot be read"));
         };
+        let stream_key = (dial.session, number);
         let Opened { stream, greeting, facts, canceller: _ } = match self.served.open(dial, number).await {
             Ok(opened) => opened,
             Err(refusal) => return refused(&refusal),
         };
-        tokio::spawn(async move {
-            let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
-            let mut gateway = TokioIo::new(upgraded);
-            match write_prologue(&mut gateway, &facts, &greeting).await {
-                Ok(()) => carry(gateway, stream).await,
-                Err(error) => tracing::warn!(%error, "a stream broke off at its beginning"),
+        let serving = self.clone();
+        // Held while it is listed, so that a carrier that ends at once takes itself out after it was put in.
+        let mut carriers = self.carriers();
+        let carrier = tokio::spawn(async move {
+            if let Ok(upgraded) = hyper::upgrade::on(request).await {
+                let mut gateway = TokioIo::new(upgraded);
+                match write_prologue(&mut gateway, &facts, &greeting).await {
+                    Ok(()) => carry(gateway, stream).await,
+                    Err(error) => tracing::warn!(%error, "a stream broke off at its beginning"),
+                }
             }
+            serving.carriers().remove(&stream_key);
         });
+        carriers.insert(stream_key, carrier.abort_handle());
+        drop(carriers);
         Response::new(Full::default())
     }
 }

@@ -96,6 +96,8 @@ struct Link {
     streams: Arc<AtomicU32>,
     /// Cleared once the agent says that it is stopping.
     admits: AtomicBool,
+    /// When it last failed to open a stream, in seconds since the Unix epoch.
+    failed_s: AtomicU64,
     /// Told when the link has to end now.
     cut: Notify,
 }
@@ -128,6 +130,14 @@ impl Drop for Seat<'_> {
 
 fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Whether the newest certificate was made so lately that another would serve nobody.
+fn is_young(record: &AgentRecord) -> bool {
+    let newest = record.renewal.as_ref().and_then(|renewal| presented(&renewal.certificate).ok());
+    let ends_s = newest.map_or(0, |newest| u64::try_from(newest.not_after_s).unwrap_or(0));
+    let least = limits::CERTIFICATE_LIFE.saturating_sub(limits::RENEWAL_PAUSE);
+    ends_s > now_s() + least.as_secs()
 }
 
 fn stored(error: std::io::Error) -> LinkError {
@@ -221,6 +231,8 @@ impl Links {
         let mut record = found.ok_or_else(|| LinkError::Refused(unknown().hint("`chaperone agent list`")))?;
         record.locked = Some(reason.to_owned());
         self.roster.put_agent(&record).map_err(stored)?;
+        // A token that was made before must not undo it.
+        self.roster.remove_tokens_of(agent).map_err(stored)?;
         if let Ok(link) = self.link(agent) {
             link.cut.notify_one();
         }
@@ -328,12 +340,17 @@ impl Links {
             return Err(unknown());
         }
         let before = self.roster.agent(&token.agent).map_err(stored)?;
-        let generation = before.map_or(1, |record| record.generation + 1);
+        // A step more than a renewal: the certificate before this one is not the newest but one.
+        let generation = before.as_ref().map_or(1, |record| record.generation + 2);
         let (public_key, certificate) = self.authority.issue(&words.request, &token.agent, generation)?;
+        if before.is_some_and(|record| record.locked.is_some() && record.public_key == public_key) {
+            return Err(LinkError::Broken(format!("agent `{}` was locked with that very key", token.agent)));
+        }
         // A crash after this line costs the token, never gives two identities for it.
         if !self.roster.remove_token(&token.id).map_err(stored)? {
             return Err(unknown());
         }
+        self.roster.remove_tokens_of(&token.agent).map_err(stored)?;
         let record = AgentRecord {
             agent: token.agent,
             targets: token.targets,
@@ -342,13 +359,15 @@ impl Links {
             renewal: None,
             locked: None,
         };
-        self.roster.put_agent(&record).map_err(stored)?;
+        // The entry first: one without an identity does no harm, an identity without its entry would.
+        let event = AgentEvent::Enrolled { record: record.clone(), by: token.by };
+        self.observer.note(event).await.map_err(LinkError::Refused)?;
+        let kept = self.roster.put_agent(&record).map_err(stored);
         if let Ok(link) = self.link(&record.agent) {
             // Whoever held the name before holds it no more.
             link.cut.notify_one();
         }
-        let event = AgentEvent::Enrolled { record, by: token.by };
-        self.observer.note(event).await.map_err(LinkError::Refused)?;
+        kept?;
         Ok(Issued { certificate, authority: self.authority.certificate().to_vec() })
     }
 
@@ -361,6 +380,9 @@ impl Links {
         }
         let request = sha256(&words.request);
         let certificate = match record.renewal(shown.generation, &request) {
+            Verdict::Sign { .. } if is_young(&record) => {
+                return Err(LinkError::Broken(format!("agent `{}` has just renewed", record.agent)));
+            }
             Verdict::Sign { generation } => {
                 let (public_key, certificate) =
                     self.authority.issue(&words.request, &record.agent, generation)?;
@@ -404,7 +426,7 @@ impl Links {
         tls: LinkTls,
         stranger: P,
     ) -> Result<(), LinkError> {
-        let record = self.standing(&shown)?;
+        self.standing(&shown)?;
         let seat = {
             let mut table = self.table();
             if table.contains_key(&shown.agent) {
@@ -414,7 +436,7 @@ impl Links {
             Seat { links: self, agent: shown.agent.clone() }
         };
         // Dropped with this call, however it ends: nothing of a link outlives it.
-        let (_leash, stream) = leash(stream);
+        let (leash, stream) = leash(stream);
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(limits::STREAM_WINDOW)
@@ -431,6 +453,9 @@ impl Links {
             targets = declared(&sender, &shown.agent) => targets?,
             _ = &mut connection => return Err(LinkError::Broken("the agent broke off".into())),
         };
+        // Again, and until the link can be found: a lock that comes before finds no link to cut, one after it does.
+        let change = self.change.lock().await;
+        let record = self.standing(&shown)?;
         targets.retain(|target| record.targets.contains(target));
         let connected = AgentEvent::Connected {
             agent: shown.agent.clone(),
@@ -447,9 +472,11 @@ impl Links {
             sender,
             streams: Arc::default(),
             admits: AtomicBool::new(true),
+            failed_s: AtomicU64::new(0),
             cut: Notify::new(),
         });
         self.table().insert(shown.agent.clone(), Some(Arc::clone(&link)));
+        drop(change);
         drop(stranger);
         tracing::info!(agent = %link.agent, %source, generation = link.generation, "an agent is linked");
         let reason = tokio::select! {
@@ -460,10 +487,14 @@ impl Links {
             () = link.cut.notified() => "cut by the gateway".to_owned(),
             reason = self.expiry(&shown) => reason,
         };
-        drop(seat);
+        // Nothing passes from here on; the next link comes up only once the end of this one is on record.
+        drop(leash);
+        self.table().insert(shown.agent.clone(), None);
         tracing::info!(agent = %link.agent, %reason, "an agent's link is over");
         let event = AgentEvent::Disconnected { agent: shown.agent, reason };
-        self.observer.note(event).await.map_err(LinkError::Refused)
+        let noted = self.observer.note(event).await.map_err(LinkError::Refused);
+        drop(seat);
+        noted
     }
 
     /// Returns when the link's identity has run out: its certificate has ended and no newer one was asked for.
@@ -476,6 +507,9 @@ impl Links {
                 tokio::time::sleep(left).await;
             }
             match self.roster.agent(&shown.agent) {
+                Ok(Some(record)) if record.public_key != shown.public_key => {
+                    return "enrolled anew".to_owned();
+                }
                 Ok(Some(record)) if record.locked.is_none() && record.generation > shown.generation => {
                     ends_s = now_s() + limits::CERTIFICATE_LIFE.as_secs();
                     let Some(renewal) = &record.renewal else { return "enrolled anew".to_owned() };
@@ -584,23 +618,42 @@ impl Dialer for Links {
         Box::pin(async move {
             let target = request.target.clone();
             let mut why = DialError::NoAgent(target.clone());
-            // The least laden first; one that is stopping or full is passed over.
+            // The least laden first; one that is stopping, or failed a moment ago, last.
             let mut links = self.live();
             links.retain(|link| link.targets.contains(&target));
+            let lately = now_s().saturating_sub(limits::FAILED.as_secs());
             links.sort_by_key(|link| {
-                (!link.admits.load(Ordering::Relaxed), link.streams.load(Ordering::Relaxed))
+                let failed = link.failed_s.load(Ordering::Relaxed) > lately;
+                (!link.admits.load(Ordering::Relaxed), failed, link.streams.load(Ordering::Relaxed))
             });
+            let deadline = tokio::time::Instant::now() + limits::DIAL;
+            let mut left = links.len();
             for link in links {
-                let dialled = tokio::time::timeout(limits::DIAL, self.dial_on(&link, request.clone())).await;
+                // Half of what is left for each but the last, so that a silent agent leaves time for another.
+                left -= 1;
+                let whole = deadline.saturating_duration_since(tokio::time::Instant::now());
+                let share = if left == 0 { whole } else { whole / 2 };
+                let dialled = tokio::time::timeout(share, self.dial_on(&link, request.clone())).await;
                 why = match dialled {
                     Ok(Ok(dialled)) => return Ok(dialled),
                     Ok(Err(DialError::Refused(refusal))) if refusal.code == RefusalCode::ShuttingDown => {
                         link.admits.store(false, Ordering::Relaxed);
                         DialError::NoAgent(target.clone())
                     }
-                    Ok(Err(error @ (DialError::Busy(_) | DialError::Lost(_)))) => error,
-                    Ok(Err(error)) => return Err(error),
-                    Err(_elapsed) => return Err(DialError::TimedOut(link.agent.clone())),
+                    Ok(Err(error @ DialError::Busy(_))) => error,
+                    Ok(Err(DialError::Refused(refusal)))
+                        if refusal.code != RefusalCode::TargetUnavailable =>
+                    {
+                        return Err(DialError::Refused(refusal));
+                    }
+                    Ok(Err(error)) => {
+                        link.failed_s.store(now_s(), Ordering::Relaxed);
+                        error
+                    }
+                    Err(_elapsed) => {
+                        link.failed_s.store(now_s(), Ordering::Relaxed);
+                        DialError::TimedOut(link.agent.clone())
+                    }
                 };
             }
             Err(why)

@@ -85,6 +85,11 @@ pub trait Roster: Send + Sync {
     /// # Errors
     /// The disk; the token may still be there.
     fn remove_token(&self, id: &str) -> io::Result<bool>;
+    /// Forget every token for an agent.
+    ///
+    /// # Errors
+    /// As [`Roster::remove_token`].
+    fn remove_tokens_of(&self, agent: &AgentName) -> io::Result<()>;
 }
 
 /// What a request for renewal comes to.
