@@ -329,6 +329,84 @@ def cancel_with_a_wrong_key():
     return cancelled((3, 2), True)
 
 
+def parse(name, sql):
+    return b"P" + sized_body(name.encode() + b"\0" + sql.encode() + b"\0\0\0")
+
+
+def bind(portal, statement):
+    return b"B" + sized_body(portal.encode() + b"\0" + statement.encode() + b"\0" + b"\0" * 6)
+
+
+def execute(portal="", rows=0):
+    return b"E" + sized_body(portal.encode() + b"\0" + struct.pack("!i", rows))
+
+
+def sized_body(body):
+    return struct.pack("!i", len(body) + 4) + body
+
+
+SYNC = b"S\0\0\0\4"
+
+
+def query(sql):
+    return b"Q" + sized_body(sql.encode() + b"\0")
+
+
+def until_ready(connection, times):
+    out = []
+    while times:
+        kind, body = message(connection)
+        out.append(said(body) if kind == "E" else kind)
+        times -= kind == "Z"
+    return " ".join(out)
+
+
+@case
+def fetch_from_a_portal_of_the_extended_protocol():
+    connection, _, _ = login()
+    connection.sendall(query("begin"))
+    until_ready(connection, 1)
+    connection.sendall(parse("", "select 1 as secret") + bind("p1", "") + SYNC)
+    until_ready(connection, 1)
+    connection.sendall(query("fetch all from p1"))
+    return until_ready(connection, 1)
+
+
+@case
+def execute_of_a_name_whose_definition_is_not_answered():
+    connection, _, _ = login()
+    connection.sendall(parse("s", "select 'old'") + SYNC)
+    until_ready(connection, 1)
+    close = b"C" + sized_body(b"Ss\0")
+    failing = parse("", "select 1/0") + bind("", "") + execute()
+    connection.sendall(failing + close + parse("s", "select 'new'") + SYNC + query("execute s"))
+    return until_ready(connection, 2)
+
+
+@case
+def a_suspended_call_leaves_the_session_usable():
+    connection, _, _ = login()
+    connection.sendall(query("create or replace procedure pg_temp.two(out a integer) language sql as 'select 2'"))
+    until_ready(connection, 1)
+    connection.sendall(parse("", "call pg_temp.two(null)") + bind("", "") + execute(rows=1) + SYNC)
+    first = until_ready(connection, 1)
+    return [first, rows(connection, "select 1")]
+
+
+@case
+def a_query_between_an_error_and_its_sync():
+    connection, _, _ = login()
+    connection.sendall(parse("kept", "select 5") + SYNC)
+    until_ready(connection, 1)
+    failing = parse("", "select 1/0") + bind("", "") + execute()
+    connection.sendall(failing + query("select 'skipped'") + SYNC)
+    first = until_ready(connection, 1)
+    connection.sendall(parse("next", "select 6") + SYNC)
+    until_ready(connection, 1)
+    connection.sendall(bind("", "next") + execute() + SYNC)
+    return [first, until_ready(connection, 1)]
+
+
 @case
 def a_function_call_message():
     connection, _, _ = login()

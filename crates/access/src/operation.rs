@@ -202,6 +202,11 @@ pub enum SessionEffect {
         /// The statement's name.
         name: Arc<str>,
     },
+    /// FETCH or MOVE: goes on with a cursor or portal that was made before.
+    Fetches {
+        /// Its name.
+        name: Arc<str>,
+    },
     /// DEALLOCATE of one name, or of all.
     Deallocates {
         /// `None` is ALL.

@@ -312,7 +312,7 @@ impl Record {
         analysis: &Arc<Analysis>,
         parameters: &[Parameter],
         denied: &Denied,
-    ) -> Result<(), Unrecorded> {
+    ) -> Result<Seq, Unrecorded> {
         let mut frames = Vec::new();
         let statement = self.seal_statement(analysis, &mut frames)?;
         let parameters = self.seal_parameters(parameters, &mut frames)?;
@@ -339,7 +339,7 @@ impl Record {
         self.next += 1;
         self.refusals += 1;
         self.recorder.count_refused(denied.refusal.code);
-        Ok(())
+        Ok(self.last)
     }
 
     /// The intent that a header of the running operation waits for.

@@ -174,6 +174,7 @@ fn moves(effect: &SessionEffect) -> bool {
         }
         SessionEffect::None
         | SessionEffect::NamesApplication { .. }
+        | SessionEffect::Fetches { .. }
         | SessionEffect::Transaction(_)
         | SessionEffect::Prepares { .. }
         | SessionEffect::Executes { .. }
@@ -391,6 +392,7 @@ fn session_effect(
             })
         }
         "ExecuteStmt" => SessionEffect::Executes { name: Arc::from(text(fields, "name")) },
+        "FetchStmt" => SessionEffect::Fetches { name: Arc::from(text(fields, "portalname")) },
         "DeallocateStmt" => {
             let name = text(fields, "name");
             SessionEffect::Deallocates { name: (!name.is_empty()).then(|| Arc::from(name)) }

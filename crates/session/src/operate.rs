@@ -67,6 +67,13 @@ impl<C: Conversation> Ends<C> {
         }
     }
 
+    /// The same at the end, when nothing follows that would be worth a wait.
+    fn settle_all(&mut self, durable: Watermark) {
+        while let Some(cleared) = self.back.pop(durable) {
+            self.release(cleared);
+        }
+    }
+
     /// The next entry that either end waits for.
     fn earliest(&self, durable: Watermark) -> Option<Seq> {
         self.out.earliest(durable).into_iter().chain(self.back.earliest(durable)).min()
@@ -194,7 +201,10 @@ fn ask<C: Conversation>(
     event: Event<C>,
 ) -> Result<(), Stop> {
     match event {
-        Event::Step(step) => ends.out.pass(Out::Step(step), 0),
+        Event::Step(step) => {
+            let size = C::step_size(&step);
+            ends.out.pass(Out::Step(step), size);
+        }
         Event::Prepare(request) => {
             match boundary.policies.decide(admission, request.analysis(), boundary.recorder.now()) {
                 Decision::Allow(permit) => {
@@ -241,9 +251,10 @@ fn refuse<C: Conversation>(
     request: C::Request,
     denied: &chaperone_policy::Denied,
 ) -> Result<(), Stop> {
-    record.refused(request.analysis(), request.parameters(), denied)?;
+    let recorded = record.refused(request.analysis(), request.parameters(), denied)?;
     let step = ends.conversation.refused(request, &denied.refusal);
-    ends.out.pass(Out::Step(step), 0);
+    // The client hears of a refusal that is on record, as of everything else.
+    ends.out.after(Some(recorded), Out::Step(step), 0);
     Ok(())
 }
 
@@ -259,8 +270,8 @@ fn answer<C: Conversation>(
     let size = reply.size();
     let reply = admission.mask(reply);
     match part {
-        Part::Aside => ends.back.pass(reply, size),
-        Part::Head => {
+        // A notice may say what an operation saw.
+        Part::Aside | Part::Head => {
             let intended = record.head_intent();
             ends.back.after(intended, reply, size);
         }
@@ -307,9 +318,11 @@ async fn finish<C: Conversation>(mut ends: Ends<C>, record: &mut Record, stop: S
         Stop::Unrecorded(unrecorded) => (End::Unrecorded, Some(unrecorded.refusal())),
     };
     if let Ok(recorded) = record.close_running(&end) {
+        ends.back.cover(recorded);
         let _durable = tokio::time::timeout(FAREWELL, record.durable(recorded)).await;
-        ends.settle(record.watermark());
     }
+    // What is on record is told, however little it is: a client should know that its write was carried out.
+    ends.settle_all(record.watermark());
     if let Some(words) = words {
         ends.conversation.farewell(&words);
     }

@@ -13,7 +13,7 @@ use crate::segment;
 use crate::tree::{Frontier, Hash, TILE_WIDTH, bundle_path, leaf_hash, tile_path, tile_root};
 
 /// The publisher of one log.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Publisher {
     folder: PathBuf,
     signer: Arc<Signer>,

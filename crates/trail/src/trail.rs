@@ -99,7 +99,11 @@ impl TrailError {
 
     /// Whether room on the disk is all that is missing.
     pub(crate) fn is_full(&self) -> bool {
-        matches!(self, Self::Io { error, .. } if error.kind() == io::ErrorKind::StorageFull)
+        matches!(
+            self,
+            Self::Io { error, .. }
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        )
     }
 
     /// A sealed object could not be made.
@@ -178,7 +182,31 @@ struct Queue {
     state: TrailState,
     closing: bool,
     full_since: u64,
+    /// Who found no room: the writer for a segment, the publisher for tiles. Admission needs both.
+    full: Full,
     refused: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Full {
+    writer: bool,
+    publisher: bool,
+}
+
+/// Which of them.
+#[derive(Debug, Clone, Copy)]
+enum Finder {
+    Writer,
+    Publisher,
+}
+
+impl Full {
+    fn set(&mut self, finder: Finder, full: bool) {
+        match finder {
+            Finder::Writer => self.writer = full,
+            Finder::Publisher => self.publisher = full,
+        }
+    }
 }
 
 struct Shared {
@@ -262,6 +290,7 @@ impl Trail {
                 state: TrailState::Open,
                 closing: false,
                 full_since: 0,
+                full: Full::default(),
                 refused: BTreeMap::new(),
             }),
             work: Condvar::new(),
@@ -462,24 +491,28 @@ impl Trail {
     /// # Errors
     /// The log is not the one that was signed before, or the disk refuses.
     pub fn publish(&self, signer: crate::Signer) -> Result<std::thread::JoinHandle<()>, TrailError> {
-        let signer = Arc::new(signer);
         let shared = self.shared.clone();
-        let mut publisher = open_publisher(&shared, &signer)?;
+        let durable = shared.durable.load(Ordering::Acquire);
+        let signer = Arc::new(signer);
+        let mut publisher =
+            crate::publish::Publisher::open(&shared.folder, signer, durable, shared.disk.clone())?;
         std::thread::Builder::new()
             .name("publisher".to_owned())
             .spawn(move || {
                 loop {
                     let closed = hold(&shared.queue).closing;
                     let durable = shared.durable.load(Ordering::Acquire);
+                    // What a failure leaves half done is forgotten, and built again from the segments.
+                    let before = publisher.clone();
                     match publisher.publish(durable) {
-                        Ok(()) => {}
-                        Err(error) if error.is_full() => match wait_for_room(&shared, &signer) {
-                            Some(again) => {
-                                publisher = again;
-                                continue;
-                            }
-                            None => return,
-                        },
+                        Ok(()) => reopen(&shared, Finder::Publisher),
+                        Err(error) if error.is_full() && !closed => {
+                            publisher = before;
+                            fill_up(&shared, Finder::Publisher);
+                            let queue = hold(&shared.queue);
+                            drop(shared.closing.wait_timeout_while(queue, RETRY, |queue| !queue.closing));
+                            continue;
+                        }
                         Err(error) => return fail(&shared, &error),
                     }
                     let queue = hold(&shared.queue);
@@ -518,14 +551,6 @@ impl Trail {
     }
 }
 
-fn open_publisher(
-    shared: &Shared,
-    signer: &Arc<crate::Signer>,
-) -> Result<crate::publish::Publisher, TrailError> {
-    let durable = shared.durable.load(Ordering::Acquire);
-    crate::publish::Publisher::open(&shared.folder, signer.clone(), durable, shared.disk.clone())
-}
-
 /// Whoever verifies sees an old checkpoint; whoever appends must not go on unseen.
 fn fail(shared: &Shared, error: &TrailError) {
     let mut queue = hold(&shared.queue);
@@ -534,33 +559,10 @@ fn fail(shared: &Shared, error: &TrailError) {
     }
 }
 
-/// There is no room for tiles: nothing is admitted until there is. What was half done is built again from the segments.
-/// `None` where the log is closed meanwhile, or fails.
-fn wait_for_room(shared: &Shared, signer: &Arc<crate::Signer>) -> Option<crate::publish::Publisher> {
-    fill_up(shared);
-    loop {
-        let queue = hold(&shared.queue);
-        if queue.closing || matches!(queue.state, TrailState::Failed(_)) {
-            return None;
-        }
-        drop(shared.closing.wait_timeout_while(queue, RETRY, |queue| !queue.closing));
-        match open_publisher(shared, signer) {
-            Ok(publisher) => {
-                reopen(shared);
-                return Some(publisher);
-            }
-            Err(error) if error.is_full() => fill_up(shared),
-            Err(error) => {
-                fail(shared, &error);
-                return None;
-            }
-        }
-    }
-}
-
 /// Only closing entries from here on.
-fn fill_up(shared: &Shared) {
+fn fill_up(shared: &Shared, finder: Finder) {
     let mut queue = hold(&shared.queue);
+    queue.full.set(finder, true);
     if queue.state == TrailState::Open {
         queue.state = TrailState::Full;
         queue.full_since = now();
@@ -581,6 +583,10 @@ fn write_all(shared: &Arc<Shared>, mut tail: Tail) {
         let (count, closing) = take_batch(shared, &mut buffer, last);
         last = count;
         if count > 0 {
+            if tail.offset + buffer.len() as u64 > segment::SEGMENT_BYTES {
+                // The reserve is used up, perhaps by the run before this one: there may be room by now.
+                make_room(shared, &mut tail, &mut preparing);
+            }
             if let Err(error) = write_batch(shared, &mut tail, &mut buffer, count) {
                 // Never tried again as if it had not happened: after a failed sync nobody knows what the disk holds.
                 let why: Arc<str> = error.to_string().into();
@@ -694,16 +700,17 @@ fn make_room(shared: &Arc<Shared>, tail: &mut Tail, preparing: &mut Option<Prepa
         Ok(file) => {
             tail.file = file;
             tail.offset = 0;
-            reopen(shared);
+            reopen(shared, Finder::Writer);
         }
-        Err(_) => fill_up(shared),
+        Err(_) => fill_up(shared, Finder::Writer),
     }
 }
 
 /// Room again: the gap is on record before anything else is admitted.
-fn reopen(shared: &Shared) {
+fn reopen(shared: &Shared, finder: Finder) {
     let mut queue = hold(&shared.queue);
-    if queue.state != TrailState::Full {
+    queue.full.set(finder, false);
+    if queue.state != TrailState::Full || queue.full.writer || queue.full.publisher {
         return;
     }
     let refused = std::mem::take(&mut queue.refused);

@@ -192,6 +192,9 @@ pub trait Conversation: Send {
     /// in our words: so the protocol's own rules for transactions, pipelines and order hold without our help.
     fn refused(&mut self, request: Self::Request, refusal: &Refusal) -> Self::Step;
 
+    /// Bytes of a step, to bound how many wait.
+    fn step_size(step: &Self::Step) -> usize;
+
     /// Pass a step on to the target.
     fn forward_step(&mut self, step: Self::Step);
 

@@ -449,13 +449,44 @@ impl Links {
             .await
             .map_err(|error| LinkError::Broken(error.to_string()))?;
         tokio::pin!(connection);
-        let mut targets = tokio::select! {
+        let targets = tokio::select! {
             targets = declared(&sender, &shown.agent) => targets?,
             _ = &mut connection => return Err(LinkError::Broken("the agent broke off".into())),
         };
-        // Again, and until the link can be found: a lock that comes before finds no link to cut, one after it does.
-        let change = self.change.lock().await;
-        let record = self.standing(&shown)?;
+        let link = self.admit(&shown, source, tls, targets, sender).await?;
+        drop(stranger);
+        tracing::info!(agent = %link.agent, %source, generation = link.generation, "an agent is linked");
+        let reason = tokio::select! {
+            ended = &mut connection => match ended {
+                Ok(()) => "closed by the agent".to_owned(),
+                Err(error) => format!("lost: {error}"),
+            },
+            () = link.cut.notified() => "cut by the gateway".to_owned(),
+            reason = self.expiry(&shown) => reason,
+        };
+        // Nothing passes from here on; the next link comes up only once the end of this one is on record.
+        drop(leash);
+        self.table().insert(shown.agent.clone(), None);
+        tracing::info!(agent = %link.agent, %reason, "an agent's link is over");
+        let event = AgentEvent::Disconnected { agent: shown.agent, reason };
+        let noted = self.observer.note(event).await.map_err(LinkError::Refused);
+        drop(seat);
+        noted
+    }
+
+    /// Record the link, then let it be found.
+    async fn admit(
+        &self,
+        shown: &Presented,
+        source: SocketAddr,
+        tls: LinkTls,
+        mut targets: Vec<TargetName>,
+        sender: SendRequest<Full<Bytes>>,
+    ) -> Result<Arc<Link>, LinkError> {
+        // Judged again, and held until the link can be found: a lock that comes before is seen here, one that comes
+        // after finds a link to cut.
+        let _change = self.change.lock().await;
+        let record = self.standing(shown)?;
         targets.retain(|target| record.targets.contains(target));
         let connected = AgentEvent::Connected {
             agent: shown.agent.clone(),
@@ -476,25 +507,7 @@ impl Links {
             cut: Notify::new(),
         });
         self.table().insert(shown.agent.clone(), Some(Arc::clone(&link)));
-        drop(change);
-        drop(stranger);
-        tracing::info!(agent = %link.agent, %source, generation = link.generation, "an agent is linked");
-        let reason = tokio::select! {
-            ended = &mut connection => match ended {
-                Ok(()) => "closed by the agent".to_owned(),
-                Err(error) => format!("lost: {error}"),
-            },
-            () = link.cut.notified() => "cut by the gateway".to_owned(),
-            reason = self.expiry(&shown) => reason,
-        };
-        // Nothing passes from here on; the next link comes up only once the end of this one is on record.
-        drop(leash);
-        self.table().insert(shown.agent.clone(), None);
-        tracing::info!(agent = %link.agent, %reason, "an agent's link is over");
-        let event = AgentEvent::Disconnected { agent: shown.agent, reason };
-        let noted = self.observer.note(event).await.map_err(LinkError::Refused);
-        drop(seat);
-        noted
+        Ok(link)
     }
 
     /// Returns when the link's identity has run out: its certificate has ended and no newer one was asked for.

@@ -33,9 +33,10 @@ pub(super) fn unsettling(analysis: &Analysis) -> bool {
             | TransactionStep::Savepoint
             | TransactionStep::Prepare => false,
         },
-        SessionEffect::None | SessionEffect::NamesApplication { .. } | SessionEffect::Executes { .. } => {
-            false
-        }
+        SessionEffect::None
+        | SessionEffect::NamesApplication { .. }
+        | SessionEffect::Fetches { .. }
+        | SessionEffect::Executes { .. } => false,
     })
 }
 
@@ -123,7 +124,11 @@ impl Conversation {
                 Ok(())
             }
             BackendView::PortalSuspended => match self.expected.pop_front() {
-                Some(Expect::Execute { analysis: Some(_) }) => {
+                Some(Expect::Execute { analysis: Some(analysis) }) => {
+                    self.settle(&analysis);
+                    if analysis.members.iter().any(|m| matches!(m.session, SessionEffect::ChangesCatalog)) {
+                        self.company.analyst.catalog_changed();
+                    }
                     self.say(raw, Part::End(Ending::Suspended));
                     Ok(())
                 }
@@ -284,7 +289,10 @@ impl Conversation {
                     for _ in ended..analysis.members.len() {
                         self.say(Bytes::new(), Part::End(Ending::NotRun));
                     }
+                    // No readiness comes for it.
+                    self.book.answered += 1;
                 }
+                Expect::Refused { simple: true, .. } => self.book.answered += 1,
                 Expect::Execute { analysis: None } | Expect::Describe | Expect::Refused { .. } => {}
             }
         }
@@ -360,7 +368,7 @@ impl Conversation {
     fn succeed(&mut self, analysis: &Arc<Analysis>, member: usize) {
         let Some(member) = analysis.members.get(member) else { return };
         match &member.session {
-            SessionEffect::None | SessionEffect::Executes { .. } => {}
+            SessionEffect::None | SessionEffect::Executes { .. } | SessionEffect::Fetches { .. } => {}
             SessionEffect::Transaction(step) => match step {
                 TransactionStep::Begin => self.names_before = Some(self.names.clone()),
                 TransactionStep::Rollback => {

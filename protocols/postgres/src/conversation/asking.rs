@@ -273,6 +273,9 @@ impl Conversation {
     /// A request that runs something. An SQL-level EXECUTE is what its name was prepared as: that is what has to be
     /// decided and recorded.
     fn run(&self, mut request: Request) -> Event<Self> {
+        if let Some(refusal) = self.names_refused(&request.analysis) {
+            return Event::Refused(request, refusal);
+        }
         let executes = request.analysis.members.iter().any(|member| executed(&member.session).is_some());
         if !executes {
             return Event::Run(request);
@@ -291,6 +294,10 @@ impl Conversation {
                     | Event::Left) => other,
                 };
             };
+            // It was sent in whatever words it was prepared with.
+            if inner.confined.get().is_err() {
+                analysis.confined = inner.confined.clone();
+            }
             for touched in &inner.members {
                 member.touches.extend(touched.touches.iter().cloned());
                 member.effect = touched.effect;
@@ -301,6 +308,56 @@ impl Conversation {
         }
         request.analysis = Arc::new(analysis);
         Event::Run(request)
+    }
+
+    /// Why statements of SQL's own that go by a name cannot be run now: what the name stands for has to be known, and
+    /// what a portal of the extended protocol does is recorded where that protocol executes it.
+    fn names_refused(&self, analysis: &Analysis) -> Option<Refusal> {
+        let unanswered = self.book.answered < self.book.reading;
+        analysis.members.iter().find_map(|member| match &member.session {
+            SessionEffect::Fetches { name } if self.book.portal(name).is_some() => Some(
+                Refusal::new(
+                    RefusalCode::Unsupported,
+                    format!("`{name}` is a portal of the extended protocol"),
+                )
+                .hint("execute it there, or DECLARE a cursor"),
+            ),
+            SessionEffect::Fetches { name } if unanswered => Some(
+                Refusal::new(
+                    RefusalCode::Busy,
+                    format!("what `{name}` is depends on requests that are not answered yet"),
+                )
+                .hint("wait for their answers before FETCH or MOVE"),
+            ),
+            SessionEffect::Executes { name } if !self.book.settled(Object::Statement, name) => Some(
+                Refusal::new(
+                    RefusalCode::Busy,
+                    format!("what `{name}` is depends on requests that are not answered yet"),
+                )
+                .hint("wait for their answers before EXECUTE"),
+            ),
+            SessionEffect::Prepares { name, .. }
+                if self.book.statements() >= STATEMENTS_MAX && self.book.statement(name).is_none() =>
+            {
+                Some(
+                    Refusal::new(
+                        RefusalCode::Busy,
+                        format!("a session may keep {STATEMENTS_MAX} prepared statements"),
+                    )
+                    .hint("close or deallocate some"),
+                )
+            }
+            SessionEffect::None
+            | SessionEffect::Transaction(_)
+            | SessionEffect::Prepares { .. }
+            | SessionEffect::Executes { .. }
+            | SessionEffect::Fetches { .. }
+            | SessionEffect::Deallocates { .. }
+            | SessionEffect::DiscardsAll
+            | SessionEffect::NamesApplication { .. }
+            | SessionEffect::SetsSearchPath { .. }
+            | SessionEffect::ChangesCatalog => None,
+        })
     }
 
     fn begin_large_bind(&mut self, length: u32, bytes: Bytes) -> Heard {
@@ -403,6 +460,7 @@ fn executed(effect: &SessionEffect) -> Option<&Arc<str>> {
         | SessionEffect::Prepares { .. }
         | SessionEffect::Deallocates { .. }
         | SessionEffect::DiscardsAll
+        | SessionEffect::Fetches { .. }
         | SessionEffect::NamesApplication { .. }
         | SessionEffect::SetsSearchPath { .. }
         | SessionEffect::ChangesCatalog => None,

@@ -318,6 +318,10 @@ impl chaperone_wire::Conversation for Conversation {
         }
     }
 
+    fn step_size(step: &Step) -> usize {
+        step.bytes.len()
+    }
+
     fn forward_step(&mut self, step: Step) {
         if step.ends_copy && !self.copying_in {
             self.copies_ended += 1;
