@@ -41,7 +41,7 @@ fn strange_openings_end_as_they_should() {
         "cancel_with_a_long_key": "ERROR 57014",
         "cancel_with_a_short_key": "ERROR 57014",
         "cancel_with_a_wrong_key": "ran to its end",
-        "fetch_from_a_portal_of_the_extended_protocol": "ERROR 0A000 Z",
+        "fetch_from_a_portal_of_the_extended_protocol": "T D C Z",
         "execute_of_a_name_whose_definition_is_not_answered": "1 ERROR 22012 Z ERROR 53300 Z",
         "a_suspended_call_leaves_the_session_usable": ["1 2 D s Z", "TDCZ"],
         "a_query_between_an_error_and_its_sync": ["1 ERROR 22012 Z", "2 D C Z"],
@@ -61,4 +61,14 @@ fn strange_openings_end_as_they_should() {
     assert!(differing.is_empty(), "{}", differing.join("\n"));
     assert_eq!(said.as_object().unwrap().len(), cases.len());
     boundary.cli(&["trail", "verify"]).unwrap();
+
+    // What the fetch stood for is on record with it.
+    let key = boundary.reader_key();
+    let sessions = boundary.cli_json(&["sessions", "--limit", "100"]).unwrap();
+    let texts = sessions.as_array().unwrap().iter().map(|session| {
+        let id = session["session"].as_str().unwrap();
+        boundary.cli(&["session", "show", id, "--json", "--reader-key", &key.to_string_lossy()]).unwrap()
+    });
+    let fetch = "fetch all from p1\\n-- stands for:\\nselect 1 as secret";
+    assert!(texts.into_iter().any(|text| text.contains(fetch)), "the fetch is on record without its query");
 }

@@ -592,16 +592,20 @@ fn write_all(shared: &Arc<Shared>, mut tail: Tail) {
                 let why: Arc<str> = error.to_string().into();
                 hold(&shared.queue).state = TrailState::Failed(why);
                 wake(shared, u64::MAX);
-                return;
+                break;
             }
             wake(shared, tail.next);
         }
         if closing && count == 0 {
-            return;
+            break;
         }
         buffer.truncate(segment::HEADER);
         buffer.shrink_to(1 << 20);
         make_room(shared, &mut tail, &mut preparing);
+    }
+    // It holds the log open until it is done.
+    if let Some(preparing) = preparing {
+        drop(preparing.join());
     }
 }
 

@@ -276,28 +276,25 @@ impl Conversation {
         if let Some(refusal) = self.names_refused(&request.analysis) {
             return Event::Refused(request, refusal);
         }
-        let executes = request.analysis.members.iter().any(|member| executed(&member.session).is_some());
-        if !executes {
-            return Event::Run(request);
-        }
-        let mut analysis = Analysis::clone(&request.analysis);
-        for member in &mut analysis.members {
-            let Some(name) = executed(&member.session) else { continue };
-            let Some(inner) = self.book.statement(name).map(|known| known.analysis.clone()) else {
-                let event = unknown_statement(name);
-                return match event {
-                    Event::Refused(_, refusal) => Event::Refused(request, refusal),
-                    other @ (Event::Step(_)
-                    | Event::Prepare(_)
-                    | Event::Run(_)
-                    | Event::Reply(_)
-                    | Event::Left) => other,
-                };
+        let mut merged: Option<(Analysis, String, Vec<Parameter>)> = None;
+        for (place, member) in request.analysis.members.iter().enumerate() {
+            let (inner, parameters) = match self.stands_for(&member.session) {
+                Ok(None) => continue,
+                Ok(Some(found)) => found,
+                Err(refusal) => return Event::Refused(request, refusal),
             };
+            let (analysis, text, values) = merged.get_or_insert_with(|| {
+                (Analysis::clone(&request.analysis), request.analysis.text.to_string(), Vec::new())
+            });
             // It was sent in whatever words it was prepared with.
             if inner.confined.get().is_err() {
                 analysis.confined = inner.confined.clone();
             }
+            // For the record, which otherwise would show a name only.
+            text.push_str("\n-- stands for:\n");
+            text.push_str(&inner.text);
+            values.extend(parameters.iter().cloned());
+            let Some(member) = analysis.members.get_mut(place) else { continue };
             for touched in &inner.members {
                 member.touches.extend(touched.touches.iter().cloned());
                 member.effect = touched.effect;
@@ -306,22 +303,44 @@ impl Conversation {
                 }
             }
         }
-        request.analysis = Arc::new(analysis);
+        if let Some((mut analysis, text, values)) = merged {
+            analysis.text = Arc::from(text);
+            request.analysis = Arc::new(analysis);
+            request.parameters = request.parameters.iter().cloned().chain(values).collect();
+        }
         Event::Run(request)
     }
 
-    /// Why statements of SQL's own that go by a name cannot be run now: what the name stands for has to be known, and
-    /// what a portal of the extended protocol does is recorded where that protocol executes it.
+    /// What a statement runs that goes by a name: a prepared statement, or a portal that Bind made.
+    fn stands_for(
+        &self,
+        effect: &SessionEffect,
+    ) -> Result<Option<(Arc<Analysis>, Arc<[Parameter]>)>, Refusal> {
+        match effect {
+            SessionEffect::Executes { name } => match self.book.statement(name) {
+                Some(known) => Ok(Some((known.analysis.clone(), Arc::from([])))),
+                None => Err(no_statement(name)),
+            },
+            // A cursor that DECLARE made is not in the book: it was decided and recorded then.
+            SessionEffect::Fetches { name } => {
+                let portal = self.book.portal(name);
+                Ok(portal.map(|portal| (portal.statement.analysis.clone(), portal.parameters.clone())))
+            }
+            SessionEffect::None
+            | SessionEffect::Transaction(_)
+            | SessionEffect::Prepares { .. }
+            | SessionEffect::Deallocates { .. }
+            | SessionEffect::DiscardsAll
+            | SessionEffect::NamesApplication { .. }
+            | SessionEffect::SetsSearchPath { .. }
+            | SessionEffect::ChangesCatalog => Ok(None),
+        }
+    }
+
+    /// Why statements of SQL's own that go by a name cannot be run now: what the name stands for has to be known.
     fn names_refused(&self, analysis: &Analysis) -> Option<Refusal> {
         let unanswered = self.book.answered < self.book.reading;
         analysis.members.iter().find_map(|member| match &member.session {
-            SessionEffect::Fetches { name } if self.book.portal(name).is_some() => Some(
-                Refusal::new(
-                    RefusalCode::Unsupported,
-                    format!("`{name}` is a portal of the extended protocol"),
-                )
-                .hint("execute it there, or DECLARE a cursor"),
-            ),
             SessionEffect::Fetches { name } if unanswered => Some(
                 Refusal::new(
                     RefusalCode::Busy,
@@ -452,24 +471,11 @@ fn drop_piece(_bytes: &Bytes) -> Option<Event<Conversation>> {
     None
 }
 
-fn executed(effect: &SessionEffect) -> Option<&Arc<str>> {
-    match effect {
-        SessionEffect::Executes { name } => Some(name),
-        SessionEffect::None
-        | SessionEffect::Transaction(_)
-        | SessionEffect::Prepares { .. }
-        | SessionEffect::Deallocates { .. }
-        | SessionEffect::DiscardsAll
-        | SessionEffect::Fetches { .. }
-        | SessionEffect::NamesApplication { .. }
-        | SessionEffect::SetsSearchPath { .. }
-        | SessionEffect::ChangesCatalog => None,
-    }
+fn no_statement(name: &str) -> Refusal {
+    Refusal::new(RefusalCode::UndefinedStatement, format!("prepared statement `{name}` does not exist"))
+        .hint("prepare it in this session, with PREPARE or with the driver's own call")
 }
 
 fn unknown_statement(name: &str) -> Event<Conversation> {
-    let refusal =
-        Refusal::new(RefusalCode::UndefinedStatement, format!("prepared statement `{name}` does not exist"))
-            .hint("prepare it in this session, with PREPARE or with the driver's own call");
-    Event::Refused(Request::unread("(bind)", false), refusal)
+    Event::Refused(Request::unread("(bind)", false), no_statement(name))
 }
