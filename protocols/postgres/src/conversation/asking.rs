@@ -35,6 +35,9 @@ fn broken(error: &CodecError) -> Fault {
     Fault::Client(Refusal::new(RefusalCode::ProtocolViolation, error.to_string()))
 }
 
+/// What a name stands for: a statement, and the values that it has.
+type Meant = (Arc<Analysis>, Arc<[Parameter]>);
+
 /// The next thing for the data path, or nothing yet.
 type Heard = Result<Option<Event<Conversation>>, Fault>;
 
@@ -312,10 +315,7 @@ impl Conversation {
     }
 
     /// What a statement runs that goes by a name: a prepared statement, or a portal that Bind made.
-    fn stands_for(
-        &self,
-        effect: &SessionEffect,
-    ) -> Result<Option<(Arc<Analysis>, Arc<[Parameter]>)>, Refusal> {
+    fn stands_for(&self, effect: &SessionEffect) -> Result<Option<Meant>, Refusal> {
         match effect {
             SessionEffect::Executes { name } => match self.book.statement(name) {
                 Some(known) => Ok(Some((known.analysis.clone(), Arc::from([])))),
