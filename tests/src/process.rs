@@ -189,6 +189,9 @@ pub fn capture(command: &mut Command) -> Result<String> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(Failure::new(format!("`{program}` ended with {}: {}", output.status, said.trim())))
+    let (said, printed) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+    // Findings are data, and stand on standard output.
+    let last: Vec<&str> = printed.lines().rev().take(LOG_LINES_QUOTED).collect();
+    let printed = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+    Err(Failure::new(format!("`{program}` ended with {}: {}\n{printed}", output.status, said.trim())))
 }

@@ -148,9 +148,9 @@ pub async fn run<O: Opening, S: Send>(
     let way = Way { known, proof, counts: counts.clone() };
     let end = carry(way, boundary, &admission, &mut record, source, now).await;
 
-    // 6. the record is sealed, whatever happened
-    boundary.door.closed(session);
+    // 6. the record is sealed, whatever happened; a gateway that stops waits for that
     let reason = record.seal(end, counts.traffic(), boundary.dialer.as_ref()).await;
+    boundary.door.closed(session);
     Ended::Closed(reason)
 }
 

@@ -314,17 +314,20 @@ impl Trail {
 
     /// The first words after a crash: the gap, then the end of everything that was open.
     fn close_lost(&self, found: &Recovered) -> Result<(), TrailError> {
-        if !found.unclean {
+        // A run that stopped in order may still have had sessions whose ends took too long.
+        if !found.unclean && found.open.is_empty() {
             return Ok(());
         }
         let at = now();
-        let gap = Gap {
-            cause: "ended without closing".to_owned(),
-            from: found.last_at,
-            refused: vec![],
-            until: at,
-        };
-        self.append(Draft::new(at, &Body::Gap(gap))?, &[], Urgency::Lazy)?;
+        if found.unclean {
+            let gap = Gap {
+                cause: "ended without closing".to_owned(),
+                from: found.last_at,
+                refused: vec![],
+                until: at,
+            };
+            self.append(Draft::new(at, &Body::Gap(gap))?, &[], Urgency::Lazy)?;
+        }
         let mut operations = 0;
         for (session, open) in &found.open {
             for operation in open {
