@@ -1,7 +1,7 @@
 //! The link between an agent's machine and the gateway's: the agent dials, both show certificates, and from then on the
 //! gateway opens streams on the connection that the agent dialled (HTTP/2 with the roles turned round, RFC 9113).
 //!
-//! [`Links`] is the gateway's end, [`serve`] the agent's. [`AgentAuthority`] signs, [`Roster`] remembers who there is.
+//! [`Links`] is the gateway's end, [`link`] the agent's. [`AgentAuthority`] signs, [`Roster`] remembers who there is.
 
 mod agent;
 mod authority;
