@@ -431,3 +431,20 @@ async fn while_one_agent_drains_another_takes_over() {
     gateway.links.acknowledge(&handle).await.unwrap();
     assert_eq!(draining.await.unwrap().unwrap(), LinkEnd::Drained);
 }
+
+#[tokio::test]
+async fn a_lock_voids_tokens_that_were_made_before_and_the_key_itself() {
+    let gateway = gateway().await;
+    let ward = gateway.ward().await;
+    let name: AgentName = "ward".parse().unwrap();
+    let leftover = gateway.token(Duration::from_secs(60)).await;
+    gateway.links.lock(&name, "a drill").await.unwrap();
+    let fresh = || signing_request(&AgentKey::generate().unwrap()).unwrap();
+    assert!(enrol(&gateway.at(), &leftover, &name, fresh()).await.is_err());
+    let after = gateway.token(Duration::from_secs(60)).await;
+    let same_key = signing_request(&ward.key).unwrap();
+    assert!(enrol(&gateway.at(), &after, &name, same_key).await.is_err());
+    assert!(gateway.links.enrolled().unwrap()[0].locked.is_some());
+    enrol(&gateway.at(), &after, &name, fresh()).await.unwrap();
+    assert_eq!(gateway.links.enrolled().unwrap()[0].locked, None);
+}
