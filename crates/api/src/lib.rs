@@ -1,5 +1,11 @@
 //! What the management API takes and gives, as JSON. Paths are under `/api/v1`.
 
+mod login;
+
+pub use login::{
+    AssuranceView, CredentialRequest, CredentialView, IssuerView, LoginRequest, LoginView, WhoView,
+};
+
 use chaperone_access::{AgentName, Delegation, SessionId, TargetName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
