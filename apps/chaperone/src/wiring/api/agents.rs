@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::extract::State;
+use axum::{Extension, Json};
 use chaperone_access::AgentName;
-use chaperone_api::{AgentView, LockRequest, TokenRequest, TokenView};
+use chaperone_api::{AgentView, LockRequest, Page, TokenRequest, TokenView};
 use chaperone_tunnel::link::Links;
 
-use super::{Managed, Refused, Shared, failed, refused};
+use super::caller::Caller;
+use super::given::{Asked, Given, Named, PageQuery, Secret};
+use super::refused::{Refused, failed};
+use super::{Managed, Shared};
 
 /// Those that were enrolled and those that serve now.
 fn agent_views(managed: &Managed) -> Result<Vec<AgentView>, Refused> {
@@ -45,52 +47,63 @@ fn agent_views(managed: &Managed) -> Result<Vec<AgentView>, Refused> {
     Ok(views.into_values().collect())
 }
 
-pub(super) async fn agents(State(managed): Shared) -> Result<Json<Vec<AgentView>>, Refused> {
-    Ok(Json(agent_views(&managed)?))
+/// Agents that were enrolled, and whether they are linked now.
+#[utoipa::path(get, path = "/agents", params(PageQuery), responses((status = 200, body = Page<AgentView>)))]
+pub(super) async fn list(
+    State(managed): Shared,
+    Asked(asked): Asked<PageQuery>,
+) -> Result<Json<Page<AgentView>>, Refused> {
+    Ok(Json(asked.page(agent_views(&managed)?, |view| view.agent.to_string())))
 }
 
 fn links(managed: &Managed) -> Result<&Arc<Links>, Refused> {
-    let hint = "set `listen` in `[agents]` of gateway.toml and start it again";
-    managed
-        .links
-        .as_ref()
-        .ok_or_else(|| refused(StatusCode::CONFLICT, "this gateway does not listen for agents", Some(hint)))
+    managed.links.as_ref().ok_or_else(|| {
+        Refused::conflict("this gateway does not listen for agents")
+            .hint("set `listen` in `[agents]` of gateway.toml and start it again")
+    })
 }
 
+/// Make a one-time token that enrols an agent.
+#[utoipa::path(
+    post, path = "/agents/tokens", request_body = TokenRequest, responses((status = 200, body = TokenView))
+)]
 pub(super) async fn token(
     State(managed): Shared,
-    Json(request): Json<TokenRequest>,
-) -> Result<Json<TokenView>, Refused> {
+    Extension(caller): Extension<Caller>,
+    Given(request): Given<TokenRequest>,
+) -> Result<Secret<TokenView>, Refused> {
     let links = links(&managed)?;
-    let bad = |message: String, hint: &str| refused(StatusCode::BAD_REQUEST, message, Some(hint));
     let unknown =
         request.targets.iter().find(|target| !managed.targets.iter().any(|(name, _)| name == *target));
     if let Some(target) = unknown {
-        return Err(bad(format!("target `{target}` is not configured"), "`chaperone targets` lists them"));
+        return Err(Refused::unusable(format!("target `{target}` is not configured"))
+            .hint("`chaperone targets` lists them"));
     }
     if request.targets.is_empty() || request.ttl_s == 0 {
-        return Err(bad(
-            "a token needs a target and a life".to_owned(),
-            "`chaperone agent token create --help`",
-        ));
+        return Err(Refused::unusable("a token needs a target and a life")
+            .hint("`chaperone agent token create --help`"));
     }
     if managed.dialer.agents().iter().any(|status| status.generation == 0 && status.agent == request.agent) {
         let message = format!("`{}` is the agent inside the gateway", request.agent);
-        return Err(bad(message, "choose another name"));
+        return Err(Refused::unusable(message).hint("choose another name"));
     }
     let life = std::time::Duration::from_secs(request.ttl_s);
-    let token = links.token(request.agent, request.targets, life, "administrator".to_owned()).await;
-    Ok(Json(TokenView { token: token.map_err(failed)?.text().to_string() }))
+    let token = links.token(request.agent, request.targets, life, caller.name()).await;
+    Ok(Secret(TokenView { token: token.map_err(failed)?.text().to_string() }))
 }
 
+/// Lock an agent's identity and cut its link.
+#[utoipa::path(
+    post, path = "/agents/{name}/lock", params(("name" = String, Path)), request_body = LockRequest,
+    responses((status = 200, body = AgentView))
+)]
 pub(super) async fn lock(
     State(managed): Shared,
-    Path(name): Path<String>,
-    Json(request): Json<LockRequest>,
+    Named(name): Named,
+    Given(request): Given<LockRequest>,
 ) -> Result<Json<AgentView>, Refused> {
-    let agent: AgentName = name.parse().map_err(|error: chaperone_access::InvalidName| {
-        refused(StatusCode::BAD_REQUEST, error.to_string(), None)
-    })?;
+    let agent: AgentName =
+        name.parse().map_err(|error: chaperone_access::InvalidName| Refused::malformed(error.to_string()))?;
     links(&managed)?.lock(&agent, &request.reason).await.map_err(failed)?;
     let view = agent_views(&managed)?.into_iter().find(|view| view.agent == agent);
     view.map(Json).ok_or_else(|| failed("the agent is not there any more"))

@@ -3,33 +3,36 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::extract::State;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chaperone_access::SessionId;
-use chaperone_api::{ReadGrant, ReadRequest};
+use chaperone_api::{ProblemKind, ReadGrant, ReadRequest};
 use chaperone_trail::{Body, Digest, RecordingRead};
 use serde_json::Value;
 
+use super::given::{Given, Named};
+use super::refused::{Refused, failed};
 use super::sessions::{detail, session_id};
-use super::{Managed, Refused, Shared, failed, refused};
+use super::{Managed, Shared};
 use crate::wiring::installation::WrappedText;
 
 /// Hand out what is needed to open a session's sealed objects, after the reading itself is on durable record.
+#[utoipa::path(
+    post, path = "/sessions/{id}/read", params(("id" = String, Path)), request_body = ReadRequest,
+    responses((status = 200, body = ReadGrant))
+)]
 pub(super) async fn read(
     State(managed): Shared,
-    Path(id): Path<String>,
-    Json(request): Json<ReadRequest>,
+    Named(id): Named,
+    Given(request): Given<ReadRequest>,
 ) -> Result<Json<ReadGrant>, Refused> {
     let session = session_id(&id)?;
     let wrapped = managed.recorder.keys().get(session).await.map_err(failed)?;
     let Some((_, key)) = wrapped.into_iter().find(|(_, key)| key.reader == request.reader) else {
-        return Err(refused(
-            StatusCode::FORBIDDEN,
-            "the session's content is not sealed to this reader, or its key was destroyed",
-            Some("`recording.readers` of gateway.toml lists the readers of new sessions"),
-        ));
+        let detail = "the session's content is not sealed to this reader, or its key was destroyed";
+        return Err(Refused::new(ProblemKind::NotPermitted, detail)
+            .hint("`recording.readers` of gateway.toml lists the readers of new sessions"));
     };
     let body = Body::RecordingRead(RecordingRead {
         by: request.reader,
@@ -37,7 +40,7 @@ pub(super) async fn read(
         purpose: None,
         session: session.to_string(),
     });
-    let entry = managed.recorder.note(body).await.map_err(failed)?;
+    let entry = managed.recorder.note(body).await?;
     let managed_too = managed.clone();
     let objects =
         tokio::task::spawn_blocking(move || objects(&managed_too, session)).await.map_err(failed)??;

@@ -1,77 +1,106 @@
 //! Sessions, open and closed, as the trail has them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::extract::State;
 use chaperone_access::SessionId;
-use chaperone_api::{LiveSession, SessionDetail, SessionView};
+use chaperone_api::{LiveSession, PAGE_DEFAULT, PAGE_MAX, Page, SessionDetail, SessionView};
 use chaperone_trail::{Body, Entry};
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Managed, Refused, Shared, failed, refused};
+use super::given::{Asked, Named, PageQuery};
+use super::refused::{Refused, failed};
+use super::{Managed, Shared};
 
-/// Most sessions that one list returns.
-const LIST_MAX: usize = 1000;
-
-pub(super) async fn live(State(managed): Shared) -> Json<Vec<LiveSession>> {
-    Json(managed.sessions.list())
+/// Sessions that are open now, oldest first.
+#[utoipa::path(
+    get, path = "/sessions/live", params(PageQuery), responses((status = 200, body = Page<LiveSession>))
+)]
+pub(super) async fn live(State(managed): Shared, Asked(asked): Asked<PageQuery>) -> Json<Page<LiveSession>> {
+    Json(asked.page(managed.sessions.list(), |view| view.session.to_string()))
 }
 
-#[derive(Deserialize)]
-pub(super) struct Page {
-    limit: Option<usize>,
-}
-
-pub(super) async fn sessions(
+/// Sessions, open and closed, newest first.
+#[utoipa::path(get, path = "/sessions", params(PageQuery), responses((status = 200, body = Page<SessionView>)))]
+pub(super) async fn list(
     State(managed): Shared,
-    Query(page): Query<Page>,
-) -> Result<Json<Vec<SessionView>>, Refused> {
-    let limit = page.limit.unwrap_or(50).min(LIST_MAX);
-    let views = tokio::task::spawn_blocking(move || summaries(&managed)).await.map_err(failed)??;
-    let mut views: Vec<SessionView> = views.into_values().collect();
-    views.sort_by_key(|view| std::cmp::Reverse(view.first_entry));
-    views.truncate(limit);
-    Ok(Json(views))
+    Asked(asked): Asked<PageQuery>,
+) -> Result<Json<Page<SessionView>>, Refused> {
+    let limit = asked.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+    let before = asked.after.as_deref().map(session_id).transpose()?;
+    let found = tokio::task::spawn_blocking(move || newest(&managed, limit + 1, before)).await;
+    let mut items: Vec<SessionView> = found.map_err(failed)??.into_values().rev().collect();
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(|view| view.session.to_string());
+    Ok(Json(Page { items, next }))
 }
 
-/// Every session of the trail, by its id. Read from the trail itself: there is no second truth.
-fn summaries(managed: &Managed) -> Result<HashMap<String, SessionView>, Refused> {
-    let mut views = HashMap::new();
+/// Sessions under way in a scan: no more than are asked for, whatever the trail holds.
+struct Views {
+    by_id: BTreeMap<SessionId, SessionView>,
+    max: usize,
+    before: Option<SessionId>,
+}
+
+impl Views {
+    fn new(max: usize, before: Option<SessionId>) -> Self {
+        Self { by_id: BTreeMap::new(), max, before }
+    }
+
+    fn open(&mut self, view: SessionView) {
+        if self.before.is_none_or(|before| view.session < before) {
+            self.by_id.insert(view.session, view);
+            if self.by_id.len() > self.max {
+                self.by_id.pop_first();
+            }
+        }
+    }
+
+    fn touch(&mut self, session: &str, change: impl FnOnce(&mut SessionView)) {
+        if let Some(view) = session.parse().ok().and_then(|id: SessionId| self.by_id.get_mut(&id)) {
+            change(view);
+        }
+    }
+}
+
+/// The newest sessions of the trail. Read from the trail itself: there is no second truth.
+fn newest(
+    managed: &Managed,
+    max: usize,
+    before: Option<SessionId>,
+) -> Result<BTreeMap<SessionId, SessionView>, Refused> {
+    let mut views = Views::new(max, before);
     let scanned = managed.recorder.trail().scan(|entry| {
         summarise(&mut views, &entry);
         Ok(())
     });
     scanned.map_err(failed)?;
-    Ok(views)
+    Ok(views.by_id)
 }
 
-fn summarise(views: &mut HashMap<String, SessionView>, entry: &Entry) {
+fn summarise(views: &mut Views, entry: &Entry) {
     match &entry.body {
         Body::SessionOpened(opened) => {
             let Ok(session) = opened.session.parse::<SessionId>() else { return };
-            views.insert(
-                opened.session.clone(),
-                SessionView {
-                    session,
-                    state: "open".to_owned(),
-                    opened_at: entry.at,
-                    closed_at: None,
-                    target: opened.target.clone(),
-                    delegation: serde_json::to_value(&opened.delegation).unwrap_or(Value::Null),
-                    operations: 0,
-                    refused: 0,
-                    rows: 0,
-                    first_entry: entry.seq,
-                },
-            );
+            views.open(SessionView {
+                session,
+                state: "open".to_owned(),
+                opened_at: entry.at,
+                closed_at: None,
+                target: opened.target.clone(),
+                delegation: serde_json::to_value(&opened.delegation).unwrap_or(Value::Null),
+                operations: 0,
+                refused: 0,
+                rows: 0,
+                first_entry: entry.seq,
+            });
         }
-        Body::OperationIntent(body) => touch(views, &body.session, |view| view.operations += 1),
-        Body::OperationRefused(body) => touch(views, &body.session, |view| view.refused += 1),
-        Body::OperationOutcome(body) => touch(views, &body.session, |view| view.rows += body.rows),
-        Body::SessionClosed(body) => touch(views, &body.session, |view| {
+        Body::OperationIntent(body) => views.touch(&body.session, |view| view.operations += 1),
+        Body::OperationRefused(body) => views.touch(&body.session, |view| view.refused += 1),
+        Body::OperationOutcome(body) => views.touch(&body.session, |view| view.rows += body.rows),
+        Body::SessionClosed(body) => views.touch(&body.session, |view| {
             view.state = body.reason.clone();
             view.closed_at = Some(entry.at);
         }),
@@ -99,16 +128,10 @@ fn summarise(views: &mut HashMap<String, SessionView>, entry: &Entry) {
     }
 }
 
-fn touch(views: &mut HashMap<String, SessionView>, session: &str, change: impl FnOnce(&mut SessionView)) {
-    if let Some(view) = views.get_mut(session) {
-        change(view);
-    }
-}
-
 /// The entries of one session, as JSON, with its summary.
 pub(super) fn detail(managed: &Managed, session: SessionId) -> Result<SessionDetail, Refused> {
     let wanted = session.to_string();
-    let (mut views, mut entries) = (HashMap::new(), Vec::new());
+    let (mut views, mut entries) = (Views::new(1, None), Vec::new());
     let scanned = managed.recorder.trail().scan(|entry| {
         let bytes = entry.to_bytes()?;
         let Ok(value) = serde_json::from_slice::<Value>(&bytes) else { return Ok(()) };
@@ -119,27 +142,22 @@ pub(super) fn detail(managed: &Managed, session: SessionId) -> Result<SessionDet
         Ok(())
     });
     scanned.map_err(failed)?;
-    let summary = views.remove(&wanted).ok_or_else(|| {
-        refused(
-            StatusCode::NOT_FOUND,
-            format!("there is no session `{session}`"),
-            Some("`chaperone sessions` lists them"),
-        )
+    let summary = views.by_id.remove(&session).ok_or_else(|| {
+        Refused::not_found(format!("there is no session `{session}`")).hint("`chaperone sessions` lists them")
     })?;
     Ok(SessionDetail { summary, entries })
 }
 
-pub(super) async fn session(
-    State(managed): Shared,
-    Path(id): Path<String>,
-) -> Result<Json<SessionDetail>, Refused> {
+/// One session with its entries.
+#[utoipa::path(
+    get, path = "/sessions/{id}", params(("id" = String, Path)), responses((status = 200, body = SessionDetail))
+)]
+pub(super) async fn show(State(managed): Shared, Named(id): Named) -> Result<Json<SessionDetail>, Refused> {
     let session = session_id(&id)?;
     let found = tokio::task::spawn_blocking(move || detail(&managed, session)).await.map_err(failed)??;
     Ok(Json(found))
 }
 
 pub(super) fn session_id(text: &str) -> Result<SessionId, Refused> {
-    text.parse().map_err(|error: chaperone_access::InvalidName| {
-        refused(StatusCode::BAD_REQUEST, error.to_string(), None)
-    })
+    text.parse().map_err(|error: chaperone_access::InvalidName| Refused::malformed(error.to_string()))
 }

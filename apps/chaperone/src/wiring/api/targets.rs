@@ -2,12 +2,15 @@
 
 use axum::Json;
 use axum::extract::State;
-use chaperone_api::TargetView;
+use chaperone_api::{Page, TargetView};
 use chaperone_trail::Digest;
 
 use super::Shared;
+use super::given::{Asked, PageQuery};
 
-pub(super) async fn targets(State(managed): Shared) -> Json<Vec<TargetView>> {
+/// Targets, and the agents that serve them.
+#[utoipa::path(get, path = "/targets", params(PageQuery), responses((status = 200, body = Page<TargetView>)))]
+pub(super) async fn list(State(managed): Shared, Asked(asked): Asked<PageQuery>) -> Json<Page<TargetView>> {
     let catalogs = managed.analysts.catalogs();
     let agents = managed.dialer.agents();
     let views = managed.targets.iter().map(|(name, protocol)| TargetView {
@@ -21,5 +24,5 @@ pub(super) async fn targets(State(managed): Shared) -> Json<Vec<TargetView>> {
         catalog: catalogs.get(name).map(|(digest, _)| Digest(*digest).to_string()),
         relations: catalogs.get(name).map(|(_, relations)| *relations as u64),
     });
-    Json(views.collect())
+    Json(asked.page(views, |view| view.name.to_string()))
 }
