@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
+use chaperone_policy::ManagementAction;
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::SecurityRequirement;
@@ -14,22 +15,6 @@ use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt};
 use super::carry::{self, Answers};
 use super::refused::Refused;
 use super::{Managed, Shared};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ManagementAction {
-    ManageAgents,
-    ReadRecording,
-    ReadSessions,
-}
-impl ManagementAction {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::ManageAgents => "manageAgents",
-            Self::ReadRecording => "readRecording",
-            Self::ReadSessions => "readSessions",
-        }
-    }
-}
 
 /// How the OpenAPI document names the scheme.
 pub(super) const SCHEME: &str = "bearer";

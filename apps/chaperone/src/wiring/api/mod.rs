@@ -14,13 +14,12 @@ mod targets;
 
 use std::sync::Arc;
 
-use self::caller::ManagementAction;
 use axum::Router;
 use axum::extract::State;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use chaperone_api::ProblemKind;
-use chaperone_policy::Policies;
+use chaperone_policy::{ManagementAction, Policies};
 use chaperone_recording::Recorder;
 use chaperone_tunnel::Dialer;
 use chaperone_tunnel::link::Links;
