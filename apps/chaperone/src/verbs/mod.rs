@@ -1,6 +1,7 @@
 //! One file a verb. Standard output is data only; everything else goes to standard error.
 
 mod agent;
+mod api;
 mod completions;
 mod config;
 mod credential;
@@ -68,6 +69,9 @@ enum Verb {
     /// Show one session
     #[command(subcommand)]
     Session(session::Session),
+    /// The management API
+    #[command(subcommand)]
+    Api(api::Api),
     /// Verify or follow the trail
     #[command(subcommand)]
     Trail(trail::Trail),
@@ -131,6 +135,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Targets(verb) => verb.run(),
         Verb::Sessions(verb) => verb.run(),
         Verb::Session(verb) => verb.run(),
+        Verb::Api(verb) => verb.run(),
         Verb::Trail(verb) => verb.run(),
         Verb::Completions(verb) => verb.run(),
     }

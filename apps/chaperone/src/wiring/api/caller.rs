@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use chaperone_access::Delegation;
+use chaperone_access::{Delegation, TargetName};
 use chaperone_api::ProblemKind;
 use chaperone_identity::{Holder, Lapse};
 use chaperone_policy::{Allowance, ManagementAction};
@@ -98,6 +98,20 @@ impl Caller {
             tracing::warn!(%who, action, policies = ?decided.policies, "a request to the management API was refused");
             Refused::not_permitted()
         })
+    }
+
+    /// Whether it may know of a target: whoever manages the installation of all, everybody else of those within reach.
+    pub(super) fn may_see(&self, target: &TargetName) -> bool {
+        match &self.who {
+            Who::Administrator => true,
+            Who::Holder(holder) => {
+                let delegation = Self::delegation(holder);
+                let (policies, now) = (&self.managed.policies, now_us());
+                let installation = &self.managed.installation;
+                policies.may(&delegation, ManagementAction::Administer, installation, now).is_ok()
+                    || policies.shows(&delegation, target, now)
+            }
+        }
     }
 
     /// Refuses a login that its issuer has not confirmed for too long: it can be refreshed and ended, and nothing else.

@@ -5,6 +5,7 @@ mod agents;
 mod caller;
 mod carry;
 mod credentials;
+mod description;
 mod given;
 mod health;
 mod recordings;
@@ -12,6 +13,8 @@ mod refused;
 pub(crate) mod served;
 mod sessions;
 mod targets;
+#[cfg(test)]
+mod tests;
 mod whoami;
 
 use std::sync::Arc;
@@ -19,20 +22,18 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
 use chaperone_api::ProblemKind;
 use chaperone_identity::{Holders, Identity};
 use chaperone_policy::{ManagementAction, Policies};
 use chaperone_recording::Recorder;
 use chaperone_tunnel::Dialer;
 use chaperone_tunnel::link::Links;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Info, License, OpenApi, OpenApiBuilder, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::caller::{even_overdue, guarded, known};
 pub(crate) use self::carry::Answers;
+pub(crate) use self::description::text as description_text;
 use self::refused::Refused;
 use crate::wiring::analyst::Analysts;
 use crate::wiring::door::Sessions;
@@ -89,23 +90,12 @@ fn endpoints() -> OpenApiRouter<Arc<Managed>> {
         .routes(guarded(ReadRecording, routes!(recordings::read)))
 }
 
-/// The description of the API (OpenAPI 3.1).
-pub(crate) fn description() -> OpenApi {
-    let info = Info::builder()
-        .title("Chaperone management API")
-        .version("1")
-        .description(Some("See docs/reference/api.md. Every refusal is a `Problem`."))
-        .license(Some(License::new("MIT")))
-        .build();
-    let mut document = OpenApiBuilder::new().info(info).build();
-    document = document.nest(BASE, endpoints().into_openapi());
-    let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
-    document
-        .components
-        .get_or_insert_default()
-        .security_schemes
-        .insert(caller::SCHEME.to_owned(), RefOr::T(scheme));
-    document
+/// What whoever watches over the gateway asks, without a token: it says nothing about anybody.
+fn watched() -> OpenApiRouter<Arc<Managed>> {
+    OpenApiRouter::default()
+        .routes(routes!(health::health))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
 }
 
 async fn nowhere() -> Refused {
@@ -121,11 +111,8 @@ async fn no_such_method() -> Refused {
 pub(crate) fn router(managed: Arc<Managed>) -> Router {
     let (api, _) = endpoints().split_for_parts();
     let api = api.route_layer(from_fn_with_state(managed.clone(), caller::authenticated));
-    Router::new()
+    Router::from(watched())
         .nest(BASE, api)
-        .route("/health", get(health::health))
-        .route("/ready", get(health::ready))
-        .route("/metrics", get(health::metrics))
         .fallback(nowhere)
         .method_not_allowed_fallback(no_such_method)
         .with_state(managed)
