@@ -312,6 +312,10 @@ fn summarise(views: &mut HashMap<String, SessionView>, entry: &Entry) {
         | Body::SessionJoined(_)
         | Body::OperationProgress(_)
         | Body::OperationHeld(_)
+        | Body::LimitHit(_)
+        | Body::LockPlaced(_)
+        | Body::LockLifted(_)
+        | Body::SessionKilled(_)
         | Body::RecordingRead(_) => {}
     }
 }
