@@ -83,8 +83,16 @@ const GATEWAY: &[Key] = &[
         "api",
         "listen",
         "\"127.0.0.1:6480\"",
-        "Management API, health and metrics. Plain HTTP, so a loopback address.",
+        "Management API, health and metrics. In clear on a loopback address; elsewhere it needs `certificate` and `key`.",
     ),
+    optional(
+        "api",
+        "certificate",
+        "\"api.crt\"",
+        "none",
+        "The API's certificate chain (PEM): it then speaks HTTPS only. Needs `key`.",
+    ),
+    optional("api", "key", "\"api.key\"", "none", "The certificate's private key (PEM)."),
     optional("policy", "folder", "\"policy\"", "\"policy\"", "Folder of Cedar policies (`*.cedar`)."),
     required(
         "recording",
