@@ -55,6 +55,7 @@ impl Cluster {
             user: user.to_owned(),
             database: "postgres".to_owned(),
             application_name: "cp:test".to_owned(),
+            role: None,
             tls: None,
         };
         let session = login(Box::new(stream), &options, secret).await?;

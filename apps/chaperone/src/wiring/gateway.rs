@@ -22,13 +22,14 @@ use chaperone_tunnel::{AgentKey, Dialer, InProcess, Several};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 use crate::config::agent::AgentConfig;
 use crate::config::gateway::{GatewayConfig, Protocol, Target};
 use crate::config::{self, beside};
 use crate::verbs::Failure;
 use crate::wiring::analyst::Analysts;
-use crate::wiring::api::{self, Managed};
+use crate::wiring::api::{self, Managed, served};
 use crate::wiring::clock::{self, Clock, Stepped};
 use crate::wiring::door::Sessions;
 use crate::wiring::installation::{Keys, now_us, readers};
@@ -37,6 +38,7 @@ use crate::wiring::listener::Listener;
 use crate::wiring::metrics::Counters;
 use crate::wiring::policies;
 use crate::wiring::targets::Declared;
+use crate::wiring::tls;
 
 /// How long open sessions may take to end when the gateway stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -130,9 +132,10 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
     let analysts = Analysts::new(config.targets.iter().map(refresh), &dialer, &recorder);
     let analysts = Arc::new(analysts.map_err(Failure::io("cannot start the analyser"))?);
     let sessions = Arc::new(Sessions::new(analysts.clone(), dialer.clone(), config.postgres.sessions_max));
+    let policies = Arc::new(Policies::new(policies));
     let boundary = Arc::new(Boundary {
         identity: identity.clone(),
-        policies: Arc::new(Policies::new(policies)),
+        policies: policies.clone(),
         recorder: recorder.clone(),
         dialer: dialer.clone(),
         door: sessions.clone(),
@@ -142,9 +145,11 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         recorder: recorder.clone(),
         sessions: sessions.clone(),
         analysts,
+        policies,
         dialer: dialer.clone(),
         links: links.clone(),
         counters: counters.clone(),
+        answers: Arc::default(),
         admin_token,
         installation: config.name.clone(),
         targets: config
@@ -177,8 +182,14 @@ fn spoken(protocol: Protocol) -> &'static str {
 /// What `config check` and the start both refuse.
 pub(crate) fn check_listeners(config: &GatewayConfig) -> Result<(), Failure> {
     let usage = |text: &str| Err(Failure::Usage(text.to_owned()));
-    if !config.api.listen.ip().is_loopback() {
-        return usage("`api.listen` has to be a loopback address: the API is plain HTTP");
+    match (&config.api.certificate, &config.api.key) {
+        (None, None) if !config.api.listen.ip().is_loopback() => {
+            return usage(
+                "`api.listen` is not a loopback address, so the API needs TLS (hint: set `api.certificate` and `api.key`)",
+            );
+        }
+        (Some(_), None) | (None, Some(_)) => return usage("`api.certificate` and `api.key` belong together"),
+        (Some(_), Some(_)) | (None, None) => {}
     }
     if config.local_agent.is_none() && config.agents.is_none() {
         return usage(
@@ -219,6 +230,16 @@ pub(crate) fn listener_options(path: &Path, config: &GatewayConfig) -> Result<Li
         plain_loopback: config.postgres.plain_loopback,
         statement_bytes_max: config.postgres.statement_bytes_max,
     })
+}
+
+/// The API's TLS, checked.
+pub(crate) fn api_tls(path: &Path, config: &GatewayConfig) -> Result<Option<TlsAcceptor>, Failure> {
+    match (&config.api.certificate, &config.api.key) {
+        (Some(certificate), Some(key)) => {
+            tls::acceptor(&beside(path, certificate), &beside(path, key)).map(Some)
+        }
+        (Some(_), None) | (None, Some(_)) | (None, None) => Ok(None),
+    }
 }
 
 /// The agent inside this process.
@@ -307,6 +328,7 @@ async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), 
     };
     let clients = bind(config.postgres.listen).await?;
     let api_listener = bind(config.api.listen).await?;
+    let api_tls = api_tls(path, config)?;
     let (stop, stopped) = watch::channel(false);
     if let (Some(links), Some(agents)) = (links, &config.agents) {
         let listener = bind(agents.listen).await?;
@@ -315,11 +337,8 @@ async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), 
     }
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io("cannot wait for SIGTERM"))?;
     let served = tokio::spawn(listener.serve(clients, stopped.clone()));
-    let mut api_stop = stopped.clone();
-    let api = tokio::spawn(async move {
-        let server = axum::serve(api_listener, api::router(managed));
-        server.with_graceful_shutdown(async move { drop(api_stop.wait_for(|stop| *stop).await) }).await
-    });
+    let answers = managed.answers.clone();
+    let api = tokio::spawn(served::serve(api_listener, api_tls, api::router(managed), answers, stopped));
     let beat = tokio::spawn(heartbeat(
         recorder.clone(),
         identity.clone(),

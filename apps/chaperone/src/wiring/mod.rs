@@ -14,3 +14,4 @@ pub(crate) mod metrics;
 pub(crate) mod policies;
 pub(crate) mod strangers;
 pub(crate) mod targets;
+pub(crate) mod tls;
