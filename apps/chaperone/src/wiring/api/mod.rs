@@ -34,6 +34,7 @@ pub(crate) use self::carry::Answers;
 use self::refused::Refused;
 use crate::wiring::analyst::Analysts;
 use crate::wiring::door::Sessions;
+use crate::wiring::locks::LockKeeper;
 use crate::wiring::metrics::Counters;
 
 /// Where all paths of the API begin.
@@ -45,6 +46,7 @@ pub(crate) struct Managed {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) analysts: Arc<Analysts>,
     pub(crate) policies: Arc<Policies>,
+    pub(crate) locks: Arc<LockKeeper>,
     pub(crate) dialer: Arc<dyn Dialer>,
     /// `None` where no agent may dial in.
     pub(crate) links: Option<Arc<Links>>,
