@@ -40,7 +40,7 @@ impl Answers {
             return answer.clone();
         }
         let on = about.on.as_ref().map(|(relation, within)| (relation, within.as_slice()));
-        let answer = asked.verb(about.verb, target, on, about.approved);
+        let answer = asked.ask(&asked.verb(about.verb, target, on, about.approved));
         if answer.lasting {
             if self.known.len() >= ANSWERS_MAX {
                 self.known.clear();
@@ -112,10 +112,9 @@ pub(crate) fn unrestricted(case: &Case<'_>) -> (bool, Vec<Arc<str>>, bool) {
     if may_be_forbidden {
         return (false, Vec::new(), true);
     }
-    let target = asked.set.kinds.target(case.target);
     let (mut policies, mut lasting) = (Vec::new(), true);
     for verb in Verb::ALL {
-        let answer = asked.ask(verb.as_str(), &target, &[], false);
+        let answer = asked.ask(&asked.verb(verb, case.target, None, false));
         lasting &= answer.lasting;
         if !answer.allowed {
             return (false, Vec::new(), lasting);

@@ -77,8 +77,12 @@ pub fn compare(old: &PolicySet, new: &PolicySet, world: &World, now_us: u64) -> 
     for class in &classes {
         // What changes without a client is not told again for each of them.
         let mut told: BTreeMap<usize, (Ruling, Ruling)> = BTreeMap::new();
+        let mut limited: BTreeMap<&str, (Limits, Limits)> = BTreeMap::new();
         for client in &clients {
-            let (was, is) = (class.member(client.as_deref(), &old.clients), class.member(client.as_deref(), &new.clients));
+            let (was, is) = (
+                class.member(client.as_deref(), &old.clients),
+                class.member(client.as_deref(), &new.clients),
+            );
             let (before, after) = (old.who(&was), new.who(&is));
             let before = Asked { set: old, delegation: &was, who: &before, now_us, opened_us: now_us };
             let after = Asked { set: new, delegation: &is, who: &after, now_us, opened_us: now_us };
@@ -106,14 +110,29 @@ pub fn compare(old: &PolicySet, new: &PolicySet, world: &World, now_us: u64) -> 
             }
             for target in world.targets.keys() {
                 let limits = (old.limits(&was, target), new.limits(&is, target));
-                difference.limits.extend(limit_changes(&class.label, client.as_deref(), target.as_str(), limits));
+                if client.is_none() {
+                    limited.insert(target.as_str(), limits);
+                } else if limited.get(target.as_str()) == Some(&limits) {
+                    continue;
+                }
+                difference.limits.extend(limit_changes(
+                    &class.label,
+                    client.as_deref(),
+                    target.as_str(),
+                    limits,
+                ));
             }
         }
     }
     difference
 }
 
-fn limit_changes(who: &str, client: Option<&str>, target: &str, limits: (Limits, Limits)) -> Vec<LimitChange> {
+fn limit_changes(
+    who: &str,
+    client: Option<&str>,
+    target: &str,
+    limits: (Limits, Limits),
+) -> Vec<LimitChange> {
     let (old, new) = limits;
     let both = old.each().into_iter().zip(new.each());
     both.filter(|((_, before), (_, after))| before != after)

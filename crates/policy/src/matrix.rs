@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chaperone_access::{Delegation, Verb};
 
-use crate::ask::{Asked, Query};
+use crate::ask::Asked;
 use crate::load::PolicySet;
 use crate::manage::ManagementAction;
 use crate::profile::Class;
@@ -27,7 +27,7 @@ type Lines = BTreeMap<(usize, String), String>;
 #[must_use]
 pub fn matrix(set: &PolicySet, world: &World, now_us: u64) -> String {
     let names = set.names();
-    let mut clients: Vec<&str> = set.clients.names().chain(names.clients.iter().map(String::as_str)).collect();
+    let mut clients: Vec<&str> = names_of(set).chain(names.clients.iter().map(String::as_str)).collect();
     clients.push(UNREGISTERED);
     clients.sort_unstable();
     clients.dedup();
@@ -101,16 +101,21 @@ fn word(asked: &Asked<'_>, thing: &Thing<'_>) -> Option<String> {
 
 /// Whether the ruling depends on something that a class leaves open.
 fn depends(asked: &Asked<'_>, thing: &Thing<'_>) -> bool {
-    thing.query(asked, |query: &Query<'_>| asked.fitting(query).any(|rule| rule.open))
+    asked.fitting(&thing.query(asked)).any(|rule| rule.open)
 }
 
-/// The classes of a set and what is printed of them, for whoever compares two sets.
+fn names_of(set: &PolicySet) -> impl Iterator<Item = &str> {
+    set.clients.iter().map(|(name, _)| name.as_str())
+}
+
+/// The classes of two sets and the clients that can act for them, for whoever compares two sets.
 pub(crate) fn classes(sets: [&PolicySet; 2]) -> (Vec<Class>, Vec<Option<String>>) {
     let [old, new] = sets;
     let names = old.names().and(new.names());
     let mut clients: Vec<Option<String>> = vec![None];
-    let registered = old.clients.names().chain(new.clients.names()).map(str::to_owned);
-    clients.extend(registered.chain(names.clients.iter().cloned()).chain([UNREGISTERED.to_owned()]).map(Some));
+    let registered = names_of(old).chain(names_of(new)).map(str::to_owned);
+    clients
+        .extend(registered.chain(names.clients.iter().cloned()).chain([UNREGISTERED.to_owned()]).map(Some));
     clients.sort();
     clients.dedup();
     (names.classes(), clients)

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chaperone_access::{Assurance, Attributes, Attribution, Delegation, Subject, SubjectKind};
-
-use crate::clients::Clients;
+use chaperone_access::{Assurance, Attributes, Delegation, Recipient, Subject, SubjectKind};
+use chaperone_identity::Clients;
 
 /// The issuer and name that stand for anybody in a class of people.
 pub(crate) const ANYBODY: &str = "(anybody)";
@@ -34,8 +33,9 @@ impl Profile {
     ///
     /// # Errors
     /// `who` is not `issuer/subject`.
-    pub fn delegation(&self) -> Result<Delegation, NotASubject> {
-        let Some((issuer, sub)) = self.who.split_once('/').filter(|(issuer, sub)| !issuer.is_empty() && !sub.is_empty())
+    pub fn delegation(&self, clients: &Clients) -> Result<Delegation, NotASubject> {
+        let Some((issuer, sub)) =
+            self.who.split_once('/').filter(|(issuer, sub)| !issuer.is_empty() && !sub.is_empty())
         else {
             return Err(NotASubject(self.who.clone()));
         };
@@ -43,19 +43,14 @@ impl Profile {
             let rest = group.strip_prefix(issuer).and_then(|rest| rest.strip_prefix('/'));
             rest.unwrap_or(group).to_owned()
         };
+        let subject = Subject { issuer: issuer.to_owned(), kind: kind(self.service), sub: sub.to_owned() };
         Ok(Delegation {
             assurance: self.assurance.clone(),
             attributes: self.attributes.clone(),
-            attribution: Attribution::Session,
             client: self.client.as_deref().map(Arc::from),
-            groups: self.groups.iter().map(short).collect(),
             purpose: self.purpose.as_deref().map(Arc::from),
-            recipient: None,
-            subject: Subject {
-                issuer: issuer.to_owned(),
-                kind: if self.service { SubjectKind::Service } else { SubjectKind::Person },
-                sub: sub.to_owned(),
-            },
+            recipient: self.client.as_deref().and_then(|name| recipient(name, clients)),
+            ..Delegation::of(subject, self.groups.iter().map(short).collect())
         })
     }
 }
@@ -119,19 +114,21 @@ impl Class {
 
     /// One of the class, through a client or not.
     pub(crate) fn member(&self, client: Option<&str>, clients: &Clients) -> Delegation {
+        let subject =
+            Subject { issuer: self.issuer.clone(), kind: kind(self.service), sub: self.sub.clone() };
         Delegation {
-            assurance: None,
-            attributes: Attributes::new(),
-            attribution: Attribution::Session,
             client: client.map(Arc::from),
-            groups: self.group.iter().cloned().collect(),
-            purpose: None,
-            recipient: client.and_then(|name| clients.recipient(name)),
-            subject: Subject {
-                issuer: self.issuer.clone(),
-                kind: if self.service { SubjectKind::Service } else { SubjectKind::Person },
-                sub: self.sub.clone(),
-            },
+            recipient: client.and_then(|name| recipient(name, clients)),
+            ..Delegation::of(subject, self.group.iter().cloned().collect())
         }
     }
+}
+
+fn kind(service: bool) -> SubjectKind {
+    if service { SubjectKind::Service } else { SubjectKind::Person }
+}
+
+/// Who sees what a client reads, as identity says it too.
+fn recipient(client: &str, clients: &Clients) -> Option<Recipient> {
+    clients.get(client)?.recipient.clone()
 }

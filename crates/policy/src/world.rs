@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chaperone_access::{RelationName, TargetName, Verb};
 
-use crate::ask::{Answer, Asked};
+use crate::ask::{Answer, Asked, Query};
 use crate::load::PolicySet;
 use crate::manage::ManagementAction;
 use crate::profile::Class;
@@ -69,20 +69,25 @@ impl Thing<'_> {
         }
     }
 
-    /// Ask. `connect` and management are never held: nobody can approve them.
-    pub(crate) fn ask(&self, asked: &Asked<'_>) -> (Ruling, Answer) {
-        let answer = match self {
+    /// The question.
+    pub(crate) fn query(&self, asked: &Asked<'_>) -> Query {
+        match self {
             Self::Connect(target) => asked.connect(target),
             Self::Manage(action, installation) => asked.manage(*action, installation),
-            Self::Verb(verb, target, on) => {
-                let answer = asked.verb(*verb, target, *on, false);
-                if !answer.allowed && asked.verb(*verb, target, *on, true).allowed {
-                    return (Ruling::Hold, answer);
-                }
-                answer
-            }
-        };
-        (if answer.allowed { Ruling::Allow } else { Ruling::Refuse }, answer)
+            Self::Verb(verb, target, on) => asked.verb(*verb, target, *on, false),
+        }
+    }
+
+    /// Ask. `connect` and management are never held: nobody can approve them.
+    pub(crate) fn ask(&self, asked: &Asked<'_>) -> (Ruling, Answer) {
+        let query = self.query(asked);
+        let answer = asked.ask(&query);
+        if answer.allowed {
+            return (Ruling::Allow, answer);
+        }
+        let approvable = matches!(self, Self::Verb(..));
+        let held = approvable && asked.ask(&query.approved()).allowed;
+        (if held { Ruling::Hold } else { Ruling::Refuse }, answer)
     }
 }
 
@@ -107,7 +112,9 @@ impl World {
             things.push(Thing::Connect(target));
             things.extend(Verb::ALL.map(|verb| Thing::Verb(verb, target, None)));
             for (relation, within) in relations {
-                things.extend(Verb::ALL.map(|verb| Thing::Verb(verb, target, Some((relation, within.as_slice())))));
+                things.extend(
+                    Verb::ALL.map(|verb| Thing::Verb(verb, target, Some((relation, within.as_slice())))),
+                );
             }
         }
         things.extend(ManagementAction::ALL.map(|action| Thing::Manage(action, &self.installation)));
