@@ -157,11 +157,8 @@ impl Sessions {
             return Ok(false);
         }
         let learnt = Instant::now();
-        let body = SessionKilled {
-            by: by.to_owned(),
-            reason: reason.to_owned(),
-            session: session.to_string(),
-        };
+        let body =
+            SessionKilled { by: by.to_owned(), reason: reason.to_owned(), session: session.to_string() };
         recorder.note(Body::SessionKilled(body)).await?;
         let refusal = Refusal::new(RefusalCode::Ended, "an administrator ended the session")
             .hint("ask an administrator before you connect again");

@@ -335,7 +335,8 @@ async fn record_start(
 
 async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), Failure> {
     let assembled = assemble(path, config, parts)?;
-    let Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links } = assembled;
+    let Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links } =
+        assembled;
     let bind = |address| async move {
         TcpListener::bind(address).await.map_err(Failure::io(format!("cannot listen on {address}")))
     };
@@ -386,8 +387,6 @@ async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), 
 async fn heartbeat(
     recorder: Arc<Recorder>,
     identity: Arc<Identity>,
-    policies: Arc<Policies>,
-    kick: Kick,
     sessions: Arc<Sessions>,
     dialer: Arc<dyn Dialer>,
     interval_s: u64,

@@ -36,7 +36,8 @@ impl LockKeeper {
         recorder: Arc<Recorder>,
         kick: Kick,
     ) -> Result<Self, Failure> {
-        let kept = files.all().map_err(Failure::io("cannot read the locks, so nobody knows what is locked"))?;
+        let kept =
+            files.all().map_err(Failure::io("cannot read the locks, so nobody knows what is locked"))?;
         for lock in kept {
             policies.place_lock(lock).map_err(Failure::failed)?;
         }
@@ -58,8 +59,7 @@ impl LockKeeper {
         }
         let _turn = self.changing.lock().await;
         let id = hex::encode(random::<8>());
-        let lock =
-            Lock { at: self.recorder.now(), by: by.to_owned(), id, on, reason: reason.to_owned() };
+        let lock = Lock { at: self.recorder.now(), by: by.to_owned(), id, on, reason: reason.to_owned() };
         if self.policies.locks().len() >= chaperone_policy::LOCKS_MAX {
             let full = chaperone_policy::LockError::Full;
             return Err(Refusal::new(RefusalCode::TooLarge, full.to_string()));
@@ -78,9 +78,10 @@ impl LockKeeper {
             .map_err(|error| Refusal::new(RefusalCode::Internal, error.to_string()))?;
         self.kick.now(Instant::now());
         let (files, kept) = (self.files.clone(), lock.clone());
-        tokio::task::spawn_blocking(move || files.put(&kept)).await.map_err(|error| unkept(&error))?.map_err(
-            |error| unkept(&error),
-        )?;
+        tokio::task::spawn_blocking(move || files.put(&kept))
+            .await
+            .map_err(|error| unkept(&error))?
+            .map_err(|error| unkept(&error))?;
         Ok(lock)
     }
 
@@ -96,9 +97,10 @@ impl LockKeeper {
         let body = LockLifted { by: by.to_owned(), lock: id.to_owned() };
         self.recorder.note(Body::LockLifted(body)).await?;
         let (files, gone) = (self.files.clone(), id.to_owned());
-        tokio::task::spawn_blocking(move || files.remove(&gone)).await.map_err(|error| unkept(&error))?.map_err(
-            |error| unkept(&error),
-        )?;
+        tokio::task::spawn_blocking(move || files.remove(&gone))
+            .await
+            .map_err(|error| unkept(&error))?
+            .map_err(|error| unkept(&error))?;
         Ok(self.policies.lift_lock(id))
     }
 

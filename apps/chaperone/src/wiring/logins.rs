@@ -27,7 +27,9 @@ impl DatabaseLogins {
         target: &TargetName,
     ) -> Result<As, Refusal> {
         let rules = self.rules.get(target).map(Vec::as_slice).unwrap_or_default();
-        let Some(rule) = rules.iter().find(|rule| fits(rule, subject, groups)) else { return Ok(As::default()) };
+        let Some(rule) = rules.iter().find(|rule| fits(rule, subject, groups)) else {
+            return Ok(As::default());
+        };
         let role = match rule.role {
             Some(RoleRule::Subject) => Some(role_of(subject)?),
             None => None,

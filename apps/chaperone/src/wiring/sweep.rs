@@ -80,7 +80,10 @@ fn at_once(open: &Open, sessions: &Sessions, policies: &Policies, now: u64, lear
     let lapse = standing.check(now / 1_000_000).err();
     if lapse.is_some() || policies.lock_against(open.facts.delegation(), target).is_some() {
         let refusal = policies.still_admits(&open.facts, now).err()?;
-        return Some(Told { refusal, learnt: lapse.and_then(|lapse| learnt_of(&lapse, now)).unwrap_or(learnt) });
+        return Some(Told {
+            refusal,
+            learnt: lapse.and_then(|lapse| learnt_of(&lapse, now)).unwrap_or(learnt),
+        });
     }
     let facts = standing.facts();
     if sessions.login_of(&facts.subject, &facts.groups, target).as_ref() == Ok(&open.login) {
