@@ -29,7 +29,7 @@ use crate::config::gateway::{GatewayConfig, Protocol, Target};
 use crate::config::{self, beside};
 use crate::verbs::Failure;
 use crate::wiring::analyst::Analysts;
-use crate::wiring::api::{self, Managed, served};
+use crate::wiring::api::{self, Entrance, Managed, served};
 use crate::wiring::clock::{self, Clock, Stepped};
 use crate::wiring::door::Sessions;
 use crate::wiring::installation::{Keys, now_us, readers};
@@ -161,6 +161,9 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         links: links.clone(),
         counters: counters.clone(),
         answers: Arc::default(),
+        holders: Arc::default(),
+        identity: identity.clone(),
+        entrance: entrance(config),
         admin_token,
         installation: config.name.clone(),
         targets: config
@@ -172,6 +175,12 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
     let options = listener_options(path, config)?;
     let listener = Arc::new(Listener { boundary, sessions: sessions.clone(), options, counters });
     Ok(Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links })
+}
+
+fn entrance(config: &GatewayConfig) -> Entrance {
+    let (ip, port) = (config.postgres.listen.ip(), config.postgres.listen.port());
+    let sslmode = if config.postgres.certificate.is_some() { "verify-full" } else { "disable" };
+    Entrance { host: (!ip.is_unspecified()).then(|| ip.to_string()), port, sslmode }
 }
 
 struct Assembled {
