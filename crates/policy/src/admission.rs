@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use chaperone_access::{Analysis, Delegation, Refusal, RefusalCode, TargetName};
-use chaperone_identity::{CredentialFacts, Principal};
+use chaperone_identity::{CredentialFacts, Lapse, Principal, Standing};
 use lru::LruCache;
 
 use crate::ask::{Asked, Who};
@@ -41,37 +41,51 @@ pub struct Policies {
 /// fn twice(admission: chaperone_policy::Admission) { let _again = admission.clone(); }
 /// ```
 pub struct Admission {
-    principal: Principal,
     facts: AdmissionFacts,
+    confined: bool,
     decided: Arc<Decided>,
     memory: Mutex<Memory>,
 }
 
 /// What an open session rests on: enough to ask again, from outside the session, whether it still may be there. Proves
-/// nothing.
+/// nothing to anybody else.
 #[derive(Debug, Clone)]
 pub struct AdmissionFacts {
-    delegation: Arc<Delegation>,
-    target: TargetName,
+    principal: Arc<Principal>,
+    opened_us: u64,
 }
 
 impl AdmissionFacts {
     /// Who was admitted, as it stands on record.
     #[must_use]
     pub fn delegation(&self) -> &Arc<Delegation> {
-        &self.delegation
+        self.principal.delegation()
     }
 
     /// To which target.
     #[must_use]
     pub fn target(&self) -> &TargetName {
-        &self.target
+        &self.principal.credential().target
+    }
+
+    /// With which credential.
+    #[must_use]
+    pub fn credential(&self) -> &CredentialFacts {
+        self.principal.credential()
+    }
+
+    /// What is true of the holder now: where it ends or is overdue, the session does.
+    #[must_use]
+    pub fn standing(&self) -> &Arc<Standing> {
+        self.principal.standing()
     }
 }
 
 /// What one session's decisions came to under one version of everything they depend on.
 struct Memory {
     version: u64,
+    /// The version of the holder's standing.
+    standing: u64,
     set: Arc<PolicySet>,
     delegation: Arc<Delegation>,
     who: Who,
@@ -102,13 +116,26 @@ pub struct Denial {
     pub decided: Arc<Decided>,
 }
 
+/// The words for somebody whose login or key admits nobody at the moment.
+fn lapsed(lapse: &Lapse) -> Refusal {
+    let (what, hint) = match lapse {
+        Lapse::Ended(_) | Lapse::Expired => ("your login has ended", "log in again"),
+        Lapse::Overdue => (
+            "your login was not checked again in time",
+            "keep the tool that logged you in running, or log in again",
+        ),
+        Lapse::Disabled => ("you are disabled here", "ask an administrator"),
+    };
+    Refusal::new(RefusalCode::LoginEnded, what).hint(hint)
+}
+
 fn locked_out(lock: &Lock) -> Refusal {
     let what = match &lock.on {
         LockOn::Subject(_) => "you are locked out".to_owned(),
         LockOn::Target(target) => format!("target `{target}` is locked"),
         LockOn::Client(client) => format!("client `{client}` is locked"),
     };
-    Refusal::new(RefusalCode::NotPermitted, what).hint("an administrator placed the lock and can lift it")
+    Refusal::new(RefusalCode::Locked, what).hint("an administrator placed the lock and can lift it")
 }
 
 impl Policies {
@@ -179,37 +206,38 @@ impl Policies {
     /// # Errors
     /// A [`Denial`], the same whether the target does not exist or may not be known.
     pub fn admit(&self, principal: Principal, exists: bool, now_us: u64) -> Result<Admission, Box<Denial>> {
-        let facts = AdmissionFacts {
-            delegation: principal.delegation().clone(),
-            target: principal.credential().target.clone(),
-        };
+        let facts = AdmissionFacts { principal: Arc::new(principal), opened_us: now_us };
         let (memory, policies) = self.begin(&facts, now_us);
         let decided = Arc::new(Decided { policies, set_digest: memory.set.digest(), unrestricted: false });
         let refused = match &memory.place.refused {
             Some((refusal, _)) => Some(refusal.clone()),
-            None if !exists => Some(nowhere(&facts.target)),
+            None if !exists => Some(nowhere(facts.target())),
             None => None,
         };
         if let Some(refusal) = refused {
             return Err(Box::new(Denial {
                 refusal,
-                delegation: facts.delegation,
-                credential: principal.credential().clone(),
+                delegation: memory.delegation,
+                credential: facts.credential().clone(),
                 decided,
             }));
         }
-        Ok(Admission { principal, facts, decided, memory: Mutex::new(memory) })
+        Ok(Admission { facts, confined: false, decided, memory: Mutex::new(memory) })
     }
 
     /// A memory of nothing, with the policies that admitted or kept out.
     fn begin(&self, facts: &AdmissionFacts, now_us: u64) -> (Memory, Arc<[Arc<str>]>) {
         let version = self.version();
-        let (set, delegation) = (self.now(), facts.delegation.clone());
+        let (standing, delegation) = facts.principal.current();
+        let set = self.now();
         let who = set.who(&delegation);
-        let (place, policies) = self.place(&set, &delegation, &who, &facts.target, now_us);
-        let limits = set.limits(&delegation, &facts.target);
+        let (place, policies) = self.place(&set, &delegation, &who, facts, now_us);
+        let narrowed =
+            Limits { rows_per_statement: facts.credential().restriction.rows_max(), ..Limits::NONE };
+        let limits = set.limits(&delegation, facts.target()).and(narrowed);
         let kept = LruCache::new(NonZeroUsize::new(KEPT_MAX).unwrap_or(NonZeroUsize::MIN));
-        (Memory { version, set, delegation, who, place, limits, kept, answers: Answers::default() }, policies)
+        let answers = Answers::default();
+        (Memory { version, standing, set, delegation, who, place, limits, kept, answers }, policies)
     }
 
     /// Ask whether somebody may be at a target: policy first, so that a lock tells nothing to those who may not know.
@@ -218,15 +246,16 @@ impl Policies {
         set: &PolicySet,
         delegation: &Delegation,
         who: &Who,
-        target: &TargetName,
+        facts: &AdmissionFacts,
         now_us: u64,
     ) -> (Place, Arc<[Arc<str>]>) {
-        let answer = Asked { set, delegation, who, now_us }.connect(target);
+        let asked = Asked { set, delegation, who, now_us, opened_us: facts.opened_us };
+        let answer = asked.ask(&asked.connect(facts.target()));
         let policies: Arc<[Arc<str>]> = answer.policies.into();
         let refusal = if answer.allowed {
-            self.lock_against(delegation, target).as_ref().map(locked_out)
+            self.lock_against(delegation, facts.target()).as_ref().map(locked_out)
         } else {
-            Some(nowhere(target))
+            Some(nowhere(facts.target()))
         };
         let refused = refusal.map(|refusal| (refusal, policies.clone()));
         (Place { refused, asked_us: now_us, lasting: answer.lasting }, policies)
@@ -235,11 +264,13 @@ impl Policies {
     /// An admission's memory, begun anew where something that it depends on has changed.
     fn current<'a>(&self, admission: &'a Admission, now_us: u64) -> MutexGuard<'a, Memory> {
         let mut memory = admission.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        if memory.version != self.version() {
+        let moved =
+            memory.version != self.version() || memory.standing != admission.facts.standing().version();
+        if moved {
             *memory = self.begin(&admission.facts, now_us).0;
         } else if !memory.place.lasting && now_us.abs_diff(memory.place.asked_us) >= CONNECT_BELIEVED_US {
             let Memory { set, delegation, who, .. } = &*memory;
-            memory.place = self.place(set, delegation, who, &admission.facts.target, now_us).0;
+            memory.place = self.place(set, delegation, who, &admission.facts, now_us).0;
         }
         memory
     }
@@ -248,11 +279,15 @@ impl Policies {
     pub fn decide(&self, admission: &Admission, analysis: &Arc<Analysis>, now_us: u64) -> Decision {
         let mut memory = self.current(admission, now_us);
         let Memory { set, delegation, who, place, kept, answers, .. } = &mut *memory;
+        let refuse = |refusal: Refusal, policies: Arc<[Arc<str>]>| {
+            let decided = Decided { policies, set_digest: set.digest(), unrestricted: false };
+            Decision::Refuse(Denied { refusal, member: 0, decided })
+        };
+        if let Err(lapse) = admission.facts.standing().check(now_us / 1_000_000) {
+            return refuse(lapsed(&lapse), Arc::from([]));
+        }
         if let Some((refusal, policies)) = &place.refused {
-            let decided =
-                Decided { policies: policies.clone(), set_digest: set.digest(), unrestricted: false };
-            let refusal = no_longer(refusal, &admission.facts.target);
-            return Decision::Refuse(Denied { refusal, member: 0, decided });
+            return refuse(no_longer(refusal, admission.target()), policies.clone());
         }
         let key = Arc::as_ptr(analysis) as usize;
         if let Some(known) = kept.get(&key)
@@ -261,9 +296,10 @@ impl Policies {
             return known.decision();
         }
         let case = Case {
-            asked: Asked { set, delegation, who, now_us },
-            target: &admission.facts.target,
+            asked: Asked { set, delegation, who, now_us, opened_us: admission.facts.opened_us },
+            target: admission.target(),
             restriction: &admission.credential().restriction,
+            confined: admission.confined,
         };
         let (fresh, lasting) = decide::decide(&case, analysis, answers);
         let decision = fresh.decision();
@@ -285,10 +321,13 @@ impl Policies {
     /// # Errors
     /// The words for its client.
     pub fn still_admits(&self, facts: &AdmissionFacts, now_us: u64) -> Result<(), Refusal> {
-        let (set, delegation) = (self.now(), &facts.delegation);
-        let who = set.who(delegation);
-        match self.place(&set, delegation, &who, &facts.target, now_us).0.refused {
-            Some((refusal, _)) => Err(no_longer(&refusal, &facts.target)),
+        if let Err(lapse) = facts.standing().check(now_us / 1_000_000) {
+            return Err(lapsed(&lapse));
+        }
+        let (set, (_, delegation)) = (self.now(), facts.principal.current());
+        let who = set.who(&delegation);
+        match self.place(&set, &delegation, &who, facts, now_us).0.refused {
+            Some((refusal, _)) => Err(no_longer(&refusal, facts.target())),
             None => Ok(()),
         }
     }
@@ -313,22 +352,29 @@ fn no_longer(refusal: &Refusal, target: &TargetName) -> Refusal {
 }
 
 impl Admission {
+    /// The same for a session in which only what is understood may run, even where its caller has every verb: words of
+    /// his own could leave the database role that keeps him apart from others.
+    #[must_use]
+    pub fn confined(self) -> Self {
+        Self { confined: true, ..self }
+    }
+
     /// Which target.
     #[must_use]
     pub fn target(&self) -> &TargetName {
-        &self.facts.target
+        self.facts.target()
     }
 
-    /// Who.
+    /// Who, as it stands on record.
     #[must_use]
     pub fn delegation(&self) -> &Arc<Delegation> {
-        &self.facts.delegation
+        self.facts.delegation()
     }
 
     /// With which credential.
     #[must_use]
     pub fn credential(&self) -> &CredentialFacts {
-        self.principal.credential()
+        self.facts.credential()
     }
 
     /// What the admission depended on.

@@ -1,12 +1,12 @@
 //! One question to Cedar: who, which action, on what, in which circumstances.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use cedar_policy::{
     Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression,
 };
-use chaperone_access::{Delegation, RelationName, SubjectKind, TargetName, Verb};
+use chaperone_access::{Attribute, Delegation, RelationName, SubjectKind, TargetName, Verb};
 
 use crate::load::{PolicySet, Rule};
 use crate::manage::ManagementAction;
@@ -80,7 +80,8 @@ fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
 #[derive(Debug)]
 pub(crate) struct Who {
     pub(crate) me: EntityUid,
-    pub(crate) groups: HashSet<EntityUid>,
+    /// The same with its groups and attributes; `None` where they are not what Cedar takes, which refuses everything.
+    entity: Option<Entity>,
     /// Places of rules in the set, ascending.
     pub(crate) mine: Vec<usize>,
 }
@@ -97,8 +98,26 @@ impl PolicySet {
         let group = |group: &String| uid(&self.kinds.group, &format!("{}/{group}", subject.issuer));
         let groups: HashSet<EntityUid> = delegation.groups.iter().map(group).collect();
         let mine = self.rules_of(&me, &groups);
-        Who { me, groups, mine }
+        let attributes: HashMap<String, RestrictedExpression> =
+            delegation.attributes.iter().map(|(name, value)| (name.clone(), expression(value))).collect();
+        let entity = Entity::new(me.clone(), attributes, groups).ok();
+        Who { me, entity, mine }
     }
+}
+
+/// An attribute in Cedar's words. One of another kind than is declared makes the policies that read it fail, and what
+/// fails is refused.
+fn expression(value: &Attribute) -> RestrictedExpression {
+    match value {
+        Attribute::Bool(truth) => RestrictedExpression::new_bool(*truth),
+        Attribute::Long(number) => RestrictedExpression::new_long(*number),
+        Attribute::Text(text) => RestrictedExpression::new_string(text.clone()),
+        Attribute::Texts(texts) => texts_of(texts.iter()),
+    }
+}
+
+fn texts_of<'a>(texts: impl Iterator<Item = &'a String>) -> RestrictedExpression {
+    RestrictedExpression::new_set(texts.map(|text| RestrictedExpression::new_string(text.clone())))
 }
 
 /// Somebody who asks, under one set.
@@ -107,89 +126,119 @@ pub(crate) struct Asked<'a> {
     pub(crate) delegation: &'a Delegation,
     pub(crate) who: &'a Who,
     pub(crate) now_us: u64,
+    /// When the session was opened, against which the age of its authentication is taken.
+    pub(crate) opened_us: u64,
 }
 
 /// What is asked.
-pub(crate) struct Query<'a> {
-    pub(crate) action: EntityUid,
+pub(crate) struct Query {
+    action: EntityUid,
     /// The action that it is in.
-    pub(crate) above: Option<EntityUid>,
-    pub(crate) resource: &'a EntityUid,
-    pub(crate) within: &'a [EntityUid],
-    pub(crate) approved: bool,
+    above: Option<EntityUid>,
+    resource: EntityUid,
+    /// What the resource is in.
+    within: Vec<EntityUid>,
+    approved: bool,
+}
+
+impl Query {
+    /// The same after somebody has approved it.
+    pub(crate) fn approved(self) -> Self {
+        Self { approved: true, ..self }
+    }
 }
 
 impl Asked<'_> {
     fn context(&self, approved: bool) -> Option<Context> {
         let time = RestrictedExpression::new_datetime(rfc3339(self.now_us / 1000));
+        let said = self.delegation;
+        let registered = said.client.as_deref().is_some_and(|name| self.set.clients.get(name).is_some());
+        let none = BTreeSet::new();
+        let amr = said.assurance.as_ref().map_or(&none, |assurance| &assurance.amr);
         let mut pairs = vec![
             ("approved".to_owned(), RestrictedExpression::new_bool(approved)),
             ("time".to_owned(), time),
+            ("registered".to_owned(), RestrictedExpression::new_bool(registered)),
+            ("amr".to_owned(), texts_of(amr.iter())),
+            ("authenticated_s".to_owned(), RestrictedExpression::new_long(self.authenticated_s())),
         ];
-        for (name, value) in [("client", &self.delegation.client), ("purpose", &self.delegation.purpose)] {
+        let recipient = said.recipient.as_ref();
+        let texts = [
+            ("client", said.client.as_deref()),
+            ("purpose", said.purpose.as_deref()),
+            ("recipient", recipient.map(|recipient| recipient.name.as_str())),
+            ("agreement", recipient.and_then(|recipient| recipient.agreement.as_deref())),
+            ("acr", said.assurance.as_ref().and_then(|assurance| assurance.acr.as_deref())),
+        ];
+        for (name, value) in texts {
             if let Some(value) = value {
-                pairs.push((name.to_owned(), RestrictedExpression::new_string(value.to_string())));
+                pairs.push((name.to_owned(), RestrictedExpression::new_string(value.to_owned())));
             }
         }
         Context::from_pairs(pairs).ok()
     }
 
-    /// Ask about one action on a target or relation.
-    pub(crate) fn ask(
-        &self,
-        action: &'static str,
-        resource: &EntityUid,
-        within: &[EntityUid],
-        approved: bool,
-    ) -> Answer {
-        let action = self.set.kinds.action(action);
-        self.answer(&Query { action, above: None, resource, within, approved }, |_| true)
+    /// Seconds between authentication and the session's opening. Where nobody says when, longer ago than any policy asks.
+    fn authenticated_s(&self) -> i64 {
+        let at = self.delegation.assurance.as_ref().map(|assurance| assurance.at);
+        let age = at.map(|at| (self.opened_us / 1_000_000).saturating_sub(at));
+        age.and_then(|age| i64::try_from(age).ok()).unwrap_or(i64::MAX)
     }
 
-    /// Ask about a verb on a relation, given what it is in, or on the target as a whole.
+    /// The question about a verb on a relation, given what it is in, or on the target as a whole.
     pub(crate) fn verb(
         &self,
         verb: Verb,
         target: &TargetName,
         on: Option<(&RelationName, &[RelationName])>,
         approved: bool,
-    ) -> Answer {
+    ) -> Query {
         let kinds = &self.set.kinds;
-        let Some((relation, parents)) = on else {
-            return self.ask(verb.as_str(), &kinds.target(target), &[], approved);
+        let (resource, within) = match on {
+            None => (kinds.target(target), Vec::new()),
+            Some((relation, parents)) => {
+                let mut within = vec![kinds.target(target)];
+                within.extend(parents.iter().map(|parent| kinds.relation(target, parent)));
+                (kinds.relation(target, relation), within)
+            }
         };
-        let mut within = vec![kinds.target(target)];
-        within.extend(parents.iter().map(|parent| kinds.relation(target, parent)));
-        self.ask(verb.as_str(), &kinds.relation(target, relation), &within, approved)
+        Query { action: kinds.action(verb.as_str()), above: None, resource, within, approved }
     }
 
-    /// Ask whether the principal may be at a target.
-    pub(crate) fn connect(&self, target: &TargetName) -> Answer {
-        self.ask("connect", &self.set.kinds.target(target), &[], false)
+    /// The question whether the principal may be at a target.
+    pub(crate) fn connect(&self, target: &TargetName) -> Query {
+        let kinds = &self.set.kinds;
+        let (action, resource) = (kinds.action("connect"), kinds.target(target));
+        Query { action, above: None, resource, within: Vec::new(), approved: false }
     }
 
-    /// Ask about managing the installation.
-    pub(crate) fn manage(&self, action: ManagementAction, installation: &str) -> Answer {
-        let above =
-            action.within_administer().then(|| self.set.kinds.action(ManagementAction::Administer.as_str()));
-        let resource = &self.set.kinds.installation(installation);
-        let action = self.set.kinds.action(action.as_str());
-        self.answer(&Query { action, above, resource, within: &[], approved: false }, |_| true)
+    /// The question about managing the installation.
+    pub(crate) fn manage(&self, action: ManagementAction, installation: &str) -> Query {
+        let kinds = &self.set.kinds;
+        let administer = ManagementAction::Administer.as_str();
+        let above = action.within_administer().then(|| kinds.action(administer));
+        let (action, resource) = (kinds.action(action.as_str()), kinds.installation(installation));
+        Query { action, above, resource, within: Vec::new(), approved: false }
+    }
+
+    /// Ask.
+    pub(crate) fn ask(&self, query: &Query) -> Answer {
+        self.answer(query, |_| true)
+    }
+
+    /// The rules whose head fits.
+    pub(crate) fn fitting<'b>(&'b self, query: &'b Query) -> impl Iterator<Item = &'b Rule> {
+        let rules = self.who.mine.iter().filter_map(|at| self.set.rules.get(*at));
+        rules
+            .filter(|rule| slice::action_fits(&rule.scope, &query.action, query.above.as_ref()))
+            .filter(|rule| slice::resource_fits(&rule.scope, &query.resource, &query.within))
     }
 
     /// Ask Cedar, of the rules that `counts` lets through. Anything that goes wrong on our side is a refusal.
-    pub(crate) fn answer(&self, query: &Query<'_>, counts: impl Fn(&Rule) -> bool) -> Answer {
+    pub(crate) fn answer(&self, query: &Query, counts: impl Fn(&Rule) -> bool) -> Answer {
         let mut policies = cedar_policy::PolicySet::new();
         let mut lasting = true;
-        let fitting: Vec<&Rule> = self
-            .who
-            .mine
-            .iter()
-            .filter_map(|at| self.set.rules.get(*at))
-            .filter(|rule| slice::action_fits(&rule.scope, &query.action, query.above.as_ref()))
-            .filter(|rule| slice::resource_fits(&rule.scope, query.resource, query.within))
-            .filter(|rule| counts(rule))
-            .collect();
+        let fitting: Vec<&Rule> = self.fitting(query).filter(|rule| counts(rule)).collect();
         for rule in &fitting {
             lasting &= !rule.reads_time;
             if policies.add(rule.policy.clone()).is_err() {
@@ -210,12 +259,8 @@ impl Asked<'_> {
         Answer { allowed, policies: names, lasting }
     }
 
-    fn evaluate(
-        &self,
-        policies: &cedar_policy::PolicySet,
-        query: &Query<'_>,
-    ) -> Option<cedar_policy::Response> {
-        let me = Entity::new_no_attrs(self.who.me.clone(), self.who.groups.clone());
+    fn evaluate(&self, policies: &cedar_policy::PolicySet, query: &Query) -> Option<cedar_policy::Response> {
+        let me = self.who.entity.clone()?;
         let thing = Entity::new_no_attrs(query.resource.clone(), query.within.iter().cloned().collect());
         let action = query
             .above

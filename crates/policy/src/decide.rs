@@ -40,7 +40,7 @@ impl Answers {
             return answer.clone();
         }
         let on = about.on.as_ref().map(|(relation, within)| (relation, within.as_slice()));
-        let answer = asked.verb(about.verb, target, on, about.approved);
+        let answer = asked.ask(&asked.verb(about.verb, target, on, about.approved));
         if answer.lasting {
             if self.known.len() >= ANSWERS_MAX {
                 self.known.clear();
@@ -93,6 +93,8 @@ pub(crate) struct Case<'a> {
     pub(crate) asked: Asked<'a>,
     pub(crate) target: &'a TargetName,
     pub(crate) restriction: &'a Restriction,
+    /// Only what is understood may run, whoever the caller is.
+    pub(crate) confined: bool,
 }
 
 /// Whether the caller has every verb on the whole target, now and whatever is named: every verb is allowed on the
@@ -100,7 +102,7 @@ pub(crate) struct Case<'a> {
 /// conditions are not looked at: they may speak of a relation that nobody has named yet).
 pub(crate) fn unrestricted(case: &Case<'_>) -> (bool, Vec<Arc<str>>, bool) {
     let asked = &case.asked;
-    if !case.restriction.is_none() {
+    if case.confined || !case.restriction.is_none() {
         return (false, Vec::new(), true);
     }
     let verbs: Vec<EntityUid> =
@@ -112,10 +114,9 @@ pub(crate) fn unrestricted(case: &Case<'_>) -> (bool, Vec<Arc<str>>, bool) {
     if may_be_forbidden {
         return (false, Vec::new(), true);
     }
-    let target = asked.set.kinds.target(case.target);
     let (mut policies, mut lasting) = (Vec::new(), true);
     for verb in Verb::ALL {
-        let answer = asked.ask(verb.as_str(), &target, &[], false);
+        let answer = asked.ask(&asked.verb(verb, case.target, None, false));
         lasting &= answer.lasting;
         if !answer.allowed {
             return (false, Vec::new(), lasting);

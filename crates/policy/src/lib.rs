@@ -3,21 +3,31 @@
 
 mod admission;
 mod ask;
-mod clients;
 mod decide;
+mod diff;
+mod expect;
+mod explain;
 mod limits;
 mod load;
 mod locks;
 mod manage;
+mod matrix;
 mod permit;
+mod profile;
 mod slice;
 mod starter;
+mod world;
 
 pub use admission::{Admission, AdmissionFacts, Denial, Policies};
-pub use clients::{Clients, Registered};
+pub use diff::{Change, Difference, LimitChange, compare};
+pub use expect::{Expectations, TESTS_FILE, Unmet};
+pub use explain::{Explanation, Finding, OfStatement, Seen, WouldChange, explain};
 pub use limits::{LIMITS_FILE, Limits};
 pub use load::{Diagnostic, Known, PolicySet, Warning};
 pub use locks::{LOCKS_MAX, Lock, LockError, LockOn, Locks};
 pub use manage::{Allowance, ManagementAction};
+pub use matrix::matrix;
 pub use permit::{Decided, Decision, Denied, Masked, Permit, Question};
+pub use profile::{NotASubject, Profile};
 pub use starter::STARTER;
+pub use world::{Names, Ruling, World};

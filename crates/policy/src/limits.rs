@@ -219,12 +219,22 @@ impl LimitRules {
         applying.fold(Limits::NONE, |limits, rule| limits.and(rule.limits()))
     }
 
-    /// Groups and subjects that the rules name.
-    pub(crate) fn named(&self) -> (Vec<&str>, Vec<&str>) {
+    /// What the rules select by.
+    pub(crate) fn named(&self) -> Named<'_> {
         let rules = || self.rules.iter().map(Spanned::get_ref);
-        let groups = rules().filter_map(|rule| rule.group.as_deref()).collect();
-        (groups, rules().filter_map(|rule| rule.subject.as_deref()).collect())
+        Named {
+            groups: rules().filter_map(|rule| rule.group.as_deref()).collect(),
+            subjects: rules().filter_map(|rule| rule.subject.as_deref()).collect(),
+            clients: rules().filter_map(|rule| rule.client.as_deref()).collect(),
+        }
     }
+}
+
+/// Names in the rules of one set.
+pub(crate) struct Named<'a> {
+    pub(crate) groups: Vec<&'a str>,
+    pub(crate) subjects: Vec<&'a str>,
+    pub(crate) clients: Vec<&'a str>,
 }
 
 #[cfg(test)]

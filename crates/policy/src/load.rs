@@ -9,15 +9,34 @@ use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PolicyId, PrincipalConstraint, ResourceConstraint, Schema,
     ValidationMode, Validator,
 };
-use chaperone_access::{Delegation, TargetName};
+use chaperone_access::{AttributeKind, Delegation, RelationName, TargetName};
+use chaperone_identity::Clients;
 
 use crate::ask::Kinds;
-use crate::clients::Clients;
 use crate::limits::{LIMITS_FILE, LimitRules, Limits};
-use crate::slice::{ByPrincipal, Scope, action_fits, principal_fits, reads_time};
+use crate::slice::{ByPrincipal, Scope, action_fits, clients_in, principal_fits, reads_open, reads_time};
+use crate::world::Names;
 
 /// The built-in schema.
 pub(crate) const SCHEMA: &str = include_str!("schema.cedarschema");
+
+/// The schema with the attributes that are declared, all of them optional: an issuer may leave any of them out.
+fn schema(attributes: &BTreeMap<String, AttributeKind>) -> String {
+    let declared: Vec<String> = attributes
+        .iter()
+        .map(|(name, kind)| {
+            let kind = match kind {
+                AttributeKind::Bool => "Bool",
+                AttributeKind::Long => "Long",
+                AttributeKind::Text => "String",
+                AttributeKind::Texts => "Set<String>",
+            };
+            let name: String = name.escape_default().collect();
+            format!("\"{name}\"?: {kind}")
+        })
+        .collect();
+    SCHEMA.replace("/* attributes */", &declared.join(", "))
+}
 
 /// What is wrong with a policy, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +69,8 @@ pub type Warning = Diagnostic;
 /// What exists, as far as it is known.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
+    /// Attributes of subjects that the configuration declares.
+    pub attributes: BTreeMap<String, AttributeKind>,
     /// Registered clients.
     pub clients: Arc<Clients>,
     /// The gateway's name in its configuration, where it is known.
@@ -67,6 +88,8 @@ pub(crate) struct Rule {
     pub(crate) scope: Scope,
     pub(crate) name: Arc<str>,
     pub(crate) reads_time: bool,
+    /// Whether its conditions read what a class of callers leaves open: attributes, purpose, authentication, time.
+    pub(crate) open: bool,
     file: usize,
     offset: usize,
 }
@@ -148,7 +171,7 @@ impl PolicySet {
         let kinds = Kinds::new().map_err(|error| vec![lower(error)])?;
         let (digest, clients) = (digest(&files), known.clients.clone());
         let set = Self { rules, by_principal, kinds, clients, limits, digest, files };
-        errors.extend(set.validate()?);
+        errors.extend(set.validate(known)?);
         let (more, mut warnings) = set.check_names(known);
         errors.extend(more);
         warnings.extend(set.lint());
@@ -175,8 +198,9 @@ impl PolicySet {
         &self.files
     }
 
-    fn validate(&self) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
-        let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(|error| vec![lower(error)])?;
+    fn validate(&self, known: &Known) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+        let (schema, _) =
+            Schema::from_cedarschema_str(&schema(&known.attributes)).map_err(|error| vec![lower(error)])?;
         let validator = Validator::new(schema);
         let mut all = cedar_policy::PolicySet::new();
         for rule in &self.rules {
@@ -243,6 +267,23 @@ impl PolicySet {
         warnings
     }
 
+    /// Everything that the policies and limits name.
+    #[must_use]
+    pub fn names(&self) -> Names {
+        let mut names = Names::default();
+        for rule in &self.rules {
+            let mut named = rule.policy.entity_literals();
+            named.extend(scope_literals(&rule.policy));
+            named.iter().for_each(|uid| name_into(&mut names, uid));
+            names.clients.extend(clients_in(&rule.policy));
+        }
+        let limited = self.limits.named();
+        names.groups.extend(limited.groups.into_iter().map(str::to_owned));
+        names.people.extend(limited.subjects.into_iter().map(str::to_owned));
+        names.clients.extend(limited.clients.into_iter().map(str::to_owned));
+        names
+    }
+
     /// Whether some answer to `connect` depends on the time, so that it may change while nothing else does.
     #[must_use]
     pub fn connect_reads_time(&self) -> bool {
@@ -254,6 +295,12 @@ impl PolicySet {
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         self.digest
+    }
+
+    /// The same in hexadecimal, as records and folders name it.
+    #[must_use]
+    pub fn digest_text(&self) -> String {
+        self.digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// How many policies it has.
@@ -324,6 +371,7 @@ fn rules_of(index: usize, file: &(String, String), set: &cedar_policy::PolicySet
             scope: Scope::of(policy),
             name,
             reads_time: reads_time(policy),
+            open: reads_open(policy),
             file: index,
             offset,
         });
@@ -346,6 +394,28 @@ fn scope_literals(policy: &Policy) -> Vec<EntityUid> {
         ResourceConstraint::Any | ResourceConstraint::Is(_) => {}
     }
     named
+}
+
+fn name_into(names: &mut Names, uid: &EntityUid) {
+    let id: &str = uid.id().unescaped();
+    match uid.type_name().to_string().as_str() {
+        "Group" => {
+            names.groups.insert(id.to_owned());
+        }
+        "Person" => {
+            names.people.insert(id.to_owned());
+        }
+        "Service" => {
+            names.services.insert(id.to_owned());
+        }
+        "Relation" => {
+            let parts = id.split_once('/');
+            let target = parts.and_then(|(target, _)| TargetName::new(target).ok());
+            let relation = parts.and_then(|(_, relation)| relation.parse::<RelationName>().ok());
+            names.relations.extend(target.zip(relation));
+        }
+        _ => {}
+    }
 }
 
 fn unknown(uid: &EntityUid, known: &Known) -> Option<(String, String)> {

@@ -107,8 +107,8 @@ impl Policies {
     ) -> Result<Allowance, Arc<Decided>> {
         let set = self.now();
         let who = set.who(delegation);
-        let asked = Asked { set: &set, delegation, who: &who, now_us };
-        let answer = asked.manage(action, installation);
+        let asked = Asked { set: &set, delegation, who: &who, now_us, opened_us: now_us };
+        let answer = asked.ask(&asked.manage(action, installation));
         let decided = Arc::new(Decided {
             policies: answer.policies.into(),
             set_digest: set.digest(),

@@ -1,7 +1,7 @@
 //! Which policies can matter for a principal and an action: a decision over 2,000 policies costs milliseconds, over the
 //! handful that name the caller microseconds. Sound by keeping whatever is not recognised.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use cedar_policy::{ActionConstraint, Effect, EntityUid, Policy, PrincipalConstraint, ResourceConstraint};
 
@@ -106,4 +106,79 @@ pub(crate) fn might_forbid_in(scope: &Scope, target: &str) -> bool {
 /// Whether a policy reads the time, so that its decision cannot be kept. Keeps too little rather than too long.
 pub(crate) fn reads_time(policy: &Policy) -> bool {
     policy.to_json().map_or(true, |json| json.to_string().contains("\"time\""))
+}
+
+/// What a class of callers does not say.
+const OPEN: [&str; 5] = ["acr", "amr", "authenticated_s", "purpose", "time"];
+
+/// Whether a policy's conditions read an attribute of the principal, or something of the context that a class of callers
+/// leaves open. What cannot be seen through counts as read.
+pub(crate) fn reads_open(policy: &Policy) -> bool {
+    policy.to_json().map_or(true, |json| {
+        let mut open = false;
+        walk(&json, &mut |variable, attribute| {
+            open |= variable == "principal" || (variable == "context" && OPEN.contains(&attribute));
+        });
+        open
+    })
+}
+
+/// Visit every `variable.attribute` and `variable has attribute` of a policy in Cedar's JSON form.
+fn walk(json: &serde_json::Value, visit: &mut impl FnMut(&str, &str)) {
+    use serde_json::Value;
+    match json {
+        Value::Object(members) => {
+            for access in [".", "has"].into_iter().filter_map(|access| members.get(access)) {
+                let variable = access.pointer("/left/Var").and_then(Value::as_str);
+                if let Some((variable, attribute)) = variable.zip(access.get("attr").and_then(Value::as_str))
+                {
+                    visit(variable, attribute);
+                }
+            }
+            members.values().for_each(|member| walk(member, visit));
+        }
+        Value::Array(members) => members.iter().for_each(|member| walk(member, visit)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// The texts with which a policy compares `context.client`: one by one, or as a set with `contains`.
+pub(crate) fn clients_in(policy: &Policy) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    if let Ok(json) = policy.to_json() {
+        compared(&json, &mut found);
+    }
+    found
+}
+
+fn compared(json: &serde_json::Value, found: &mut BTreeSet<String>) {
+    use serde_json::Value;
+    let is_client = |side: Option<&Value>| {
+        side.and_then(|side| side.get(".")).is_some_and(|access| {
+            access.pointer("/left/Var").and_then(Value::as_str) == Some("context")
+                && access.get("attr").and_then(Value::as_str) == Some("client")
+        })
+    };
+    match json {
+        Value::Object(members) => {
+            for operator in ["==", "!=", "contains"].into_iter().filter_map(|operator| members.get(operator))
+            {
+                let (left, right) = (operator.get("left"), operator.get("right"));
+                for (one, other) in [(left, right), (right, left)] {
+                    if is_client(one) {
+                        let set = other.and_then(|other| other.get("Set")).and_then(Value::as_array);
+                        let values = set.map_or_else(
+                            || other.into_iter().collect(),
+                            |set| set.iter().collect::<Vec<_>>(),
+                        );
+                        let texts = values.into_iter().filter_map(|value| value.get("Value")?.as_str());
+                        found.extend(texts.map(str::to_owned));
+                    }
+                }
+            }
+            members.values().for_each(|member| compared(member, found));
+        }
+        Value::Array(members) => members.iter().for_each(|member| compared(member, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }

@@ -1,10 +1,13 @@
 //! What the gateway keeps beside the trail, behind the traits that other rooms own.
 //!
 //! That is the table of wrapped keys: one small file a session and class, so that shredding one is removing a file and
-//! nothing else is rewritten. And the roster of agents, likewise a file each.
+//! nothing else is rewritten. And the roster of agents and the locks in force, likewise a file each.
 
+mod file;
+mod locks;
 mod roster;
 
+pub use locks::LockFiles;
 pub use roster::RosterFiles;
 
 use std::fs::{self, File, OpenOptions};

@@ -31,10 +31,10 @@ pub(crate) fn delegation(sub: &str, groups: &[&str], client: Option<&str>) -> De
 }
 
 fn read(set: &PolicySet, who: &Delegation, relation: &str, approved: bool, now_us: u64) -> Answer {
-    let asked = Asked { set, delegation: who, who: &set.who(who), now_us };
+    let asked = Asked { set, delegation: who, who: &set.who(who), now_us, opened_us: now_us };
     let ehr = TargetName::new("ehr").unwrap();
     let (schema, name) = relation.split_once('.').unwrap();
-    asked.verb(Verb::Read, &ehr, Some((&RelationName::new(schema, name), &[])), approved)
+    asked.ask(&asked.verb(Verb::Read, &ehr, Some((&RelationName::new(schema, name), &[])), approved))
 }
 
 const TEXT: &str = r#"
@@ -167,7 +167,7 @@ fn an_answer_is_kept_unless_it_depends_on_the_time() {
         let mut answers = Answers::default();
         let mut at = |hour: u64| {
             let now_us = hour * 3_600_000_000;
-            let asked = Asked { set: &set, delegation: &who, who: &inside, now_us };
+            let asked = Asked { set: &set, delegation: &who, who: &inside, now_us, opened_us: now_us };
             answers.of(&asked, &ehr, about()).allowed
         };
         let (early, late) = (at(2), at(10));

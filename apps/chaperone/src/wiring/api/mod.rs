@@ -8,6 +8,7 @@ mod credentials;
 mod description;
 mod given;
 mod health;
+mod locks;
 mod recordings;
 mod refused;
 pub(crate) mod served;
@@ -37,6 +38,7 @@ pub(crate) use self::description::text as description_text;
 use self::refused::Refused;
 use crate::wiring::analyst::Analysts;
 use crate::wiring::door::Sessions;
+use crate::wiring::locks::LockKeeper;
 use crate::wiring::metrics::Counters;
 
 /// Where all paths of the API begin.
@@ -48,6 +50,7 @@ pub(crate) struct Managed {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) analysts: Arc<Analysts>,
     pub(crate) policies: Arc<Policies>,
+    pub(crate) locks: Arc<LockKeeper>,
     pub(crate) dialer: Arc<dyn Dialer>,
     /// `None` where no agent may dial in.
     pub(crate) links: Option<Arc<Links>>,
@@ -76,7 +79,7 @@ type Shared = State<Arc<Managed>>;
 
 /// Every endpoint of the API that needs a caller.
 fn endpoints() -> OpenApiRouter<Arc<Managed>> {
-    use ManagementAction::{ManageAgents, ReadRecording, ReadSessions};
+    use ManagementAction::{EndSession, Lock, ManageAgents, ReadRecording, ReadSessions};
     OpenApiRouter::default()
         .routes(even_overdue(routes!(whoami::show)))
         .routes(known(routes!(credentials::make)))
@@ -87,6 +90,10 @@ fn endpoints() -> OpenApiRouter<Arc<Managed>> {
         .routes(guarded(ReadSessions, routes!(sessions::list)))
         .routes(guarded(ReadSessions, routes!(sessions::live)))
         .routes(guarded(ReadSessions, routes!(sessions::show)))
+        .routes(guarded(EndSession, routes!(sessions::end)))
+        .routes(guarded(Lock, routes!(locks::list)))
+        .routes(guarded(Lock, routes!(locks::place)))
+        .routes(guarded(Lock, routes!(locks::lift)))
         .routes(guarded(ReadRecording, routes!(recordings::read)))
 }
 
