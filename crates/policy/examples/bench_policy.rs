@@ -18,7 +18,7 @@ use chaperone_access::{
     Analysis, ChannelBinding, Claim, Confined, Effect, Member, NameRule, RelationName, ScramClaim,
     SessionEffect, Source, SubjectKind, TargetName, Touch, Verb, Verbs,
 };
-use chaperone_identity::{Grant, Identity, NoRevocations, Principal, RootKey, RootKeys};
+use chaperone_identity::{Grant, Identity, NoRevocations, Principal, RootKey, RootKeys, Who};
 use chaperone_policy::{Admission, Decision, Known, Policies, PolicySet};
 
 const POLICIES: usize = 2_000;
@@ -34,10 +34,12 @@ async fn nurse() -> Principal {
     let keys = || RootKeys::new(RootKey::new(1, [7; 32]), Vec::new());
     let identity = Identity::new(keys(), Arc::new(NoRevocations));
     let grant = Grant {
-        issuer: "dev".into(),
-        kind: SubjectKind::Person,
-        sub: "ana".into(),
-        groups: BTreeSet::from(["group7".to_owned()]),
+        who: Who::Named {
+            issuer: "dev".into(),
+            kind: SubjectKind::Person,
+            sub: "ana".into(),
+            groups: BTreeSet::from(["group7".to_owned()]),
+        },
         client: None,
         target: TargetName::new("ehr").unwrap(),
         purpose: None,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use chaperone_access::{SubjectKind, TargetName};
-use chaperone_identity::Grant;
+use chaperone_identity::{Grant, Who};
 
 use super::{Failure, Installation, say, say_json};
 use crate::config;
@@ -70,10 +70,12 @@ impl Credential {
         let keys = credential_keys(&config::beside(path, &config.keys))?;
         let now = now_us() / 1_000_000;
         let grant = Grant {
-            issuer: config.issuer.alias.clone(),
-            kind: if self.service { SubjectKind::Service } else { SubjectKind::Person },
-            sub: self.subject,
-            groups: self.groups.into_iter().collect::<BTreeSet<_>>(),
+            who: Who::Named {
+                issuer: config.issuer.alias.clone(),
+                kind: if self.service { SubjectKind::Service } else { SubjectKind::Person },
+                sub: self.subject,
+                groups: self.groups.into_iter().collect::<BTreeSet<_>>(),
+            },
             client: self.client,
             target: self.target,
             purpose: self.purpose,

@@ -14,10 +14,12 @@ fn keys(byte: u8) -> RootKeys {
 
 fn grant() -> Grant {
     Grant {
-        issuer: "dev".into(),
-        kind: SubjectKind::Person,
-        sub: "ana".into(),
-        groups: BTreeSet::from(["nurses".into()]),
+        who: Who::Named {
+            issuer: "dev".into(),
+            kind: SubjectKind::Person,
+            sub: "ana".into(),
+            groups: BTreeSet::from(["nurses".into()]),
+        },
         client: None,
         target: TargetName::new("ehr").unwrap(),
         purpose: None,

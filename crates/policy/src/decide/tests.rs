@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use chaperone_access::{Attribution, Effect, Member, SessionEffect, Subject};
+use chaperone_access::{Effect, Member, SessionEffect, Subject};
 
 use super::*;
 use crate::{Known, STARTER};
@@ -18,13 +18,9 @@ fn load(text: &str) -> Result<PolicySet, Vec<crate::Diagnostic>> {
 }
 
 fn delegation(sub: &str, groups: &[&str], client: Option<&str>) -> Delegation {
-    Delegation {
-        attribution: Attribution::Session,
-        client: client.map(Arc::from),
-        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
-        purpose: None,
-        subject: Subject { issuer: "dev".into(), kind: SubjectKind::Person, sub: sub.into() },
-    }
+    let subject = Subject { issuer: "dev".into(), kind: SubjectKind::Person, sub: sub.into() };
+    let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+    Delegation { client: client.map(Arc::from), ..Delegation::of(subject, groups) }
 }
 
 fn read(set: &PolicySet, who: &Delegation, relation: &str, approved: bool, now_us: u64) -> Answer {
