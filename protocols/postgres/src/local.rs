@@ -91,7 +91,8 @@ impl LocalClient {
             }
         };
         // Either side may leave without a word: that is its right, and an end like any other.
-        copy_bidirectional(&mut self.line, &mut gateway).await.map(drop).or_else(|_| Ok(()))
+        let (Ok(_) | Err(_)) = copy_bidirectional(&mut self.line, &mut gateway).await;
+        Ok(())
     }
 
     /// Tell the client why it gets no session, with an SQLSTATE.

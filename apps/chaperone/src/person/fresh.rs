@@ -27,7 +27,7 @@ pub(crate) struct InUse {
 /// What an attempt to confirm came to.
 enum Confirmed {
     /// It holds.
-    Fresh(Kept),
+    Fresh(Box<Kept>),
     /// Nobody answered; it may still hold.
     Later(String),
     /// It is over.
@@ -52,7 +52,7 @@ impl InUse {
         let mut this = Self { gateway: Gateway::new(&kept.gateway, http.clone())?, kept, http };
         if this.due() {
             match this.confirm().await? {
-                Confirmed::Fresh(kept) => this.kept = kept,
+                Confirmed::Fresh(kept) => this.kept = *kept,
                 Confirmed::Later(why) => remark(&format!("warning: the login was not confirmed: {why}")),
                 Confirmed::Ended(why) => return Err(this.over(&why)),
             }
@@ -84,7 +84,7 @@ impl InUse {
         };
         // Somebody else has confirmed it meanwhile, or has logged in anew.
         if kept.checked_at > self.kept.checked_at || kept.secrets.token != self.kept.secrets.token {
-            return Ok(Confirmed::Fresh(kept));
+            return Ok(Confirmed::Fresh(Box::new(kept)));
         }
         let Some(refresh_token) = kept.secrets.refresh_token.clone() else {
             return Ok(Confirmed::Ended("the issuer gave no refresh token".to_owned()));
@@ -106,8 +106,12 @@ impl InUse {
             self.gateway.post("/login/refresh", &kept.secrets.token, &shown(None, &tokens)).await;
         let who = match answer {
             Ok(who) => who,
-            Err(error @ (GatewayError::Unreachable(_) | GatewayError::Unable(_))) => return Ok(Confirmed::Later(error.to_string())),
-            Err(error @ (GatewayError::Ended(_) | GatewayError::Refused(_) | GatewayError::Strange { .. })) => {
+            Err(error @ (GatewayError::Unreachable(_) | GatewayError::Unable(_))) => {
+                return Ok(Confirmed::Later(error.to_string()));
+            }
+            Err(
+                error @ (GatewayError::Ended(_) | GatewayError::Refused(_) | GatewayError::Strange { .. }),
+            ) => {
                 return Ok(Confirmed::Ended(error.to_string()));
             }
         };
@@ -115,7 +119,7 @@ impl InUse {
         kept.not_after = who.not_after.unwrap_or(kept.not_after);
         kept.recheck_s = who.recheck_s.unwrap_or(kept.recheck_s);
         store.put(kept.clone())?;
-        Ok(Confirmed::Fresh(kept))
+        Ok(Confirmed::Fresh(Box::new(kept)))
     }
 
     /// Confirm it again and again while something long runs. Ends when the login does, with the reason.
@@ -126,7 +130,7 @@ impl InUse {
             tokio::time::sleep(wait).await;
             match self.confirm().await {
                 Ok(Confirmed::Fresh(kept)) => {
-                    self.kept = kept;
+                    self.kept = *kept;
                     wait = self.period();
                     complained = false;
                 }

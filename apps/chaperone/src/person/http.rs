@@ -143,7 +143,9 @@ mod tests {
 
     #[test]
     fn tokens_do_not_travel_in_clear() {
-        for fine in ["https://gateway.example", "http://127.0.0.1:6480", "http://localhost:1", "http://[::1]:1/x"] {
+        for fine in
+            ["https://gateway.example", "http://127.0.0.1:6480", "http://localhost:1", "http://[::1]:1/x"]
+        {
             address(fine).unwrap();
         }
         for bad in [

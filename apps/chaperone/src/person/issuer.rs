@@ -171,7 +171,8 @@ impl Issuer {
         &self,
     ) -> impl Fn(
         oauth2::HttpRequest,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<oauth2::HttpResponse, HttpError>> + Send>>
+    )
+        -> std::pin::Pin<Box<dyn Future<Output = Result<oauth2::HttpResponse, HttpError>> + Send>>
     + use<> {
         let http = self.http.clone();
         move |request| {
@@ -280,7 +281,9 @@ impl Issuer {
         let answer = self.endpoints().exchange_refresh_token(&token).request_async(&self.send()).await;
         let tokens = match answer {
             Ok(answer) => taken(&answer),
-            Err(error @ RequestTokenError::ServerResponse(_)) => return Err(RefreshError::Ended(told(&error))),
+            Err(error @ RequestTokenError::ServerResponse(_)) => {
+                return Err(RefreshError::Ended(told(&error)));
+            }
             Err(error) => return Err(RefreshError::Later(told(&error))),
         };
         // The answer to a refresh need not bring an ID token (OpenID Connect Core 12.2).
@@ -355,9 +358,9 @@ fn taken(answer: &Answer) -> Tokens {
 }
 
 /// What went wrong, without anything that was sent.
-fn told<T: oauth2::ErrorResponse + 'static>(error: &RequestTokenError<HttpError, T>) -> String
+fn told<T>(error: &RequestTokenError<HttpError, T>) -> String
 where
-    T: std::fmt::Display,
+    T: oauth2::ErrorResponse + std::fmt::Display + 'static,
 {
     match error {
         RequestTokenError::ServerResponse(said) => said.to_string(),

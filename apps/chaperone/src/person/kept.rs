@@ -98,7 +98,8 @@ impl Store {
     /// The login at a gateway; without a name the only one there is.
     pub(crate) fn find(&self, gateway: Option<&str>) -> Result<Kept, Failure> {
         let hint = |what: String| Failure::Usage(format!("{what} (hint: `chaperone login --gateway URL`)"));
-        let names = || self.all.logins.iter().map(|kept| kept.gateway.as_str()).collect::<Vec<_>>().join(", ");
+        let names =
+            || self.all.logins.iter().map(|kept| kept.gateway.as_str()).collect::<Vec<_>>().join(", ");
         match (gateway, self.all.logins.as_slice()) {
             (Some(wanted), logins) => {
                 let wanted = name(wanted);
@@ -188,8 +189,7 @@ fn lock(file: &Path) -> Result<File, Failure> {
     let path = file.with_extension("lock");
     let cannot = || format!("cannot lock `{}`", path.display());
     let mut options = File::options();
-    let lock =
-        options.create(true).append(true).mode(0o600).open(&path).map_err(Failure::io(cannot()))?;
+    let lock = options.create(true).append(true).mode(0o600).open(&path).map_err(Failure::io(cannot()))?;
     lock.lock().map_err(Failure::io(cannot()))?;
     Ok(lock)
 }

@@ -127,7 +127,8 @@ impl Joint {
         let stream = match self.reach().await {
             Ok(stream) => stream,
             Err(error) => {
-                let why = format!("cannot reach the gateway at {}:{}: {error}", self.there.host, self.there.port);
+                let why =
+                    format!("cannot reach the gateway at {}:{}: {error}", self.there.host, self.there.port);
                 client.refuse("08001", &why).await;
                 return Err(Failure::Failed(why));
             }
@@ -188,7 +189,8 @@ impl Place {
             }
             Self::Socket(_, path) => {
                 let folder = path.parent().unwrap_or(Path::new("."));
-                let port = path.extension().map(|port| port.to_string_lossy().into_owned()).unwrap_or_default();
+                let port =
+                    path.extension().map(|port| port.to_string_lossy().into_owned()).unwrap_or_default();
                 format!("host={} port={port}", folder.display())
             }
         }

@@ -48,7 +48,7 @@ impl Redirect {
         while let Some((redirected, reply)) = take.recv().await {
             let fits = Issuer::answers(asking, &redirected);
             // A browser that has left need not be told.
-            drop(reply.send(fits));
+            let (Ok(()) | Err(_)) = reply.send(fits);
             if fits {
                 found = Ok(redirected);
                 break;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use chaperone_access::TargetName;
 use chaperone_api::{CredentialRequest, WhoView};
 
-use super::credential::{SESSION_TTL_S, duration_s};
+use super::credential::duration_s;
 use super::{Failure, block_on, remark, say, whoami};
 use crate::person::fresh::InUse;
 use crate::person::local::{Joint, Place};
@@ -34,7 +34,7 @@ impl At {
     pub(crate) fn request(&self) -> CredentialRequest {
         CredentialRequest {
             target: self.target.clone(),
-            ttl_s: self.ttl.min(SESSION_TTL_S),
+            ttl_s: self.ttl,
             purpose: self.purpose.clone(),
             client: self.client.clone(),
             only: std::collections::BTreeSet::new(),
@@ -71,12 +71,10 @@ impl Connect {
         let who: WhoView = login.gateway.get("/whoami", login.token()).await?;
         let joint = Joint::new(login, self.at.request()).await?;
         let place = match &self.socket {
-            Some(folder) => {
-                Place::socket(folder, if self.port == 0 { SOCKET_PORT } else { self.port })?
-            }
+            Some(folder) => Place::socket(folder, if self.port == 0 { SOCKET_PORT } else { self.port })?,
             None => Place::port(self.port).await?,
         };
-        remark(&format!("you are {}; at {} {}", whoami::line(&who), self.at.target, joint.may()));
+        remark(&format!("you are {}", whoami::line(&who)));
         say(&format!("{} dbname={}", place.shown(), self.at.target))?;
         tokio::select! {
             failure = joint.serve(&place) => Err(failure),

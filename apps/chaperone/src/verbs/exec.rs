@@ -61,8 +61,7 @@ pub(super) async fn run_with(
     arguments: Vec<OsString>,
 ) -> Result<ExitCode, Failure> {
     let login = InUse::open(at.gateway.as_deref()).await?;
-    let credential: CredentialView =
-        login.gateway.post("/credentials", login.token(), &at.request()).await?;
+    let credential: CredentialView = login.gateway.post("/credentials", login.token(), &at.request()).await?;
     let mut command = Command::new(&program);
     command.args(arguments);
     for name in MISLEADING {
@@ -76,7 +75,10 @@ pub(super) async fn run_with(
     // Before the child is there, so that no signal falls between.
     let (mut interrupt, mut terminate) = (watch(SignalKind::interrupt())?, watch(SignalKind::terminate())?);
     let mut child = command.spawn().map_err(|why| {
-        Failure::Usage(format!("cannot run `{}`: {why} (hint: is it installed?)", Path::new(&program).display()))
+        Failure::Usage(format!(
+            "cannot run `{}`: {why} (hint: is it installed?)",
+            Path::new(&program).display()
+        ))
     })?;
     drop(credential);
     let kept = login.again()?.keep();
@@ -107,7 +109,7 @@ fn pass_on(child: &tokio::process::Child) {
     let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
     if let Some(id) = id {
         // It has ended by itself at this very moment.
-        drop(rustix::process::kill_process(id, rustix::process::Signal::TERM));
+        let (Ok(()) | Err(_)) = rustix::process::kill_process(id, rustix::process::Signal::TERM);
     }
 }
 
@@ -122,9 +124,13 @@ fn environment(login: &InUse, credential: &CredentialView) -> Vec<(&'static str,
         ("PGSSLMODE", (&credential.sslmode).into()),
     ];
     if credential.sslmode != "disable" {
-        let system = || SYSTEM_ROOTS.iter().map(Path::new).find(|path| path.exists());
-        let roots = login.ca().or_else(system).unwrap_or(Path::new("system"));
-        variables.push(("PGSSLROOTCERT", roots.into()));
+        variables.push(("PGSSLROOTCERT", roots(login).into()));
     }
     variables
+}
+
+/// What libpq verifies a gateway with: as it was verified at login. `system` is understood since version 16.
+pub(super) fn roots(login: &InUse) -> &Path {
+    let system = || SYSTEM_ROOTS.iter().map(Path::new).find(|path| path.exists());
+    login.ca().or_else(system).unwrap_or(Path::new("system"))
 }

@@ -127,9 +127,9 @@ fn choose(views: Vec<IssuerView>, name: Option<&str>) -> Result<IssuerView, Fail
         (None, Some(name)) => {
             Err(Failure::Usage(format!("the gateway has no issuer `{name}` (hint: it has: {names})")))
         }
-        (Some(_), None) if several => {
-            Err(Failure::Usage(format!("the gateway has several issuers: {names} (hint: choose with `--issuer`)")))
-        }
+        (Some(_), None) if several => Err(Failure::Usage(format!(
+            "the gateway has several issuers: {names} (hint: choose with `--issuer`)"
+        ))),
         (Some(view), _) => Ok(view),
     }
 }

@@ -27,8 +27,10 @@ impl Logout {
             let ended = end(&gateway, &kept, http).await;
             store.remove(&kept.gateway)?;
             if !ended {
-                let until = super::clock(kept.checked_at.saturating_add(kept.recheck_s).saturating_mul(1_000_000));
-                let text = format!("it is forgotten here and ends there at {until}, when it is not confirmed again");
+                let until =
+                    super::clock(kept.checked_at.saturating_add(kept.recheck_s).saturating_mul(1_000_000));
+                let text =
+                    format!("it is forgotten here and ends there at {until}, when it is not confirmed again");
                 return Err(Failure::Failed(text));
             }
             remark(&format!("{} is logged out at {}", kept.subject, kept.gateway));

@@ -10,6 +10,7 @@ mod gateway;
 mod init;
 mod login;
 mod logout;
+mod narrow;
 mod psql;
 mod reader;
 mod session;
@@ -74,7 +75,7 @@ enum Verb {
     /// Run one command with a target's connection in its environment (PGHOST, PGPASSWORD, ...)
     Exec(exec::Exec),
     /// Print a connection string for one target, or narrow one
-    Credential(credential::Credential),
+    Credential(Box<credential::Credential>),
     /// Make the key pair of somebody who may read recorded statements
     #[command(subcommand)]
     Reader(reader::Reader),
