@@ -46,6 +46,7 @@ const BUILD: &[Need] = &[
 ];
 
 const TEST: &[Need] = &[
+    Need { what: "curl", packages: &["curl"], is_there: || on_path("curl") },
     Need { what: "openssl", packages: &["openssl"], is_there: || on_path("openssl") },
     Need { what: "Go", packages: &["golang-go"], is_there: || on_path("go") },
     Need {

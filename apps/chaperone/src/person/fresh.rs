@@ -14,6 +14,8 @@ use crate::wiring::installation::now_us;
 
 /// Shortest time between two confirmations.
 const PERIOD_MIN: Duration = Duration::from_secs(1);
+/// Time between two where the gateway asks for none: the tokens of the issuer stay fresh all the same.
+const UNASKED: Duration = Duration::from_secs(3600);
 /// How soon another attempt is made when nobody answered.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -67,7 +69,10 @@ impl InUse {
 
     /// Half of the time that the gateway grants leaves room for a second attempt.
     fn period(&self) -> Duration {
-        (Duration::from_secs(self.kept.recheck_s) / 2).max(PERIOD_MIN)
+        match self.kept.recheck_s {
+            0 => UNASKED,
+            asked_s => (Duration::from_secs(asked_s) / 2).max(PERIOD_MIN),
+        }
     }
 
     fn due(&self) -> bool {
