@@ -9,8 +9,8 @@ use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::time::timeout;
 
 use crate::codec::backend::{Authentication, BackendView, view};
+use crate::codec::encode;
 use crate::codec::startup::{self, SessionRequest, Startup};
-use crate::codec::{Backend, Limits, encode};
 use crate::line::Line;
 use crate::login::{LOGIN_MS_MAX, LoginError, Session, TargetTls, encrypt};
 
@@ -110,8 +110,7 @@ impl LocalClient {
             Some(tls) => encrypt(stream, tls).await?,
             None => (Line::new(stream), None),
         };
-        let decoder = Backend::new(Limits::backend());
-        let mut session = Session { line, decoder, encrypted: shown.tls.is_some() };
+        let mut session = Session::new(line, shown.tls.is_some());
         let own = self.request.parameters.iter().filter(|(name, _)| !DECIDED.contains(&name.as_str()));
         let decided = [("user", shown.user), ("database", shown.database)];
         let decided = decided.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -120,27 +119,33 @@ impl LocalClient {
         let request = SessionRequest { version: self.request.version, parameters };
         startup::encode(&Startup::Session(request), &mut out);
         session.line.send(&out).await?;
+        let proved = self.prove(&mut session, shown.password, binding).await;
+        if let Err(LoginError::Refused { .. }) = &proved {
+            // With its hint. Whether the client still listens changes nothing.
+            drop(self.line.send(&session.refusal).await);
+        }
+        proved.map(|()| session.line)
+    }
+
+    async fn prove(
+        &mut self,
+        session: &mut Session,
+        password: &[u8],
+        binding: Option<Vec<u8>>,
+    ) -> Result<(), LoginError> {
         let mut proved = false;
         loop {
-            let message = session.line.message(&mut session.decoder).await?;
+            let message = session.hear().await?;
             let seen = view(&message)?;
             if let BackendView::Authentication(Authentication::Sasl(list)) = seen {
-                session.scram(list, shown.password, binding.clone()).await?;
+                session.scram(list, password, binding.clone()).await?;
                 proved = true;
             } else if let BackendView::Authentication(Authentication::Ok) = seen {
+                // A gateway that asks for no proof has given none either.
                 if !proved {
                     return Err(LoginError::NotProven);
                 }
-                self.line.send(message.raw()).await?;
-                return Ok(session.line);
-            } else if let BackendView::Error(report) = seen {
-                let refused = LoginError::Refused {
-                    code: String::from_utf8_lossy(&report.code()).into_owned(),
-                    message: String::from_utf8_lossy(report.message()).into_owned(),
-                };
-                // Whether it still listens changes nothing.
-                drop(self.line.send(message.raw()).await);
-                return Err(refused);
+                return Ok(self.line.send(message.raw()).await?);
             } else if let BackendView::NegotiateProtocolVersion { .. } = seen {
                 // Which version and options the gateway knows is the client's to hear.
                 self.line.send(message.raw()).await?;

@@ -135,8 +135,7 @@ pub async fn login(
             Some(tls) => encrypt(stream, tls).await?,
             None => (Line::new(stream), None),
         };
-        let decoder = Backend::new(Limits::backend());
-        let mut session = Session { line, decoder, encrypted: options.tls.is_some() };
+        let mut session = Session::new(line, options.tls.is_some());
         let bound = session.authenticate(options, secret, binding).await?;
         session.settle(bound).await
     };
@@ -192,14 +191,23 @@ pub(crate) async fn encrypt(
 /// A line on which a login is going on.
 pub(crate) struct Session {
     pub(crate) line: Line,
-    pub(crate) decoder: Backend,
-    pub(crate) encrypted: bool,
+    decoder: Backend,
+    encrypted: bool,
+    /// The error that ended it, as it came.
+    pub(crate) refusal: Bytes,
 }
 
 impl Session {
-    async fn hear(&mut self) -> Result<Message<BackendTag>, LoginError> {
+    pub(crate) fn new(line: Line, encrypted: bool) -> Self {
+        Self { line, decoder: Backend::new(Limits::backend()), encrypted, refusal: Bytes::new() }
+    }
+}
+
+impl Session {
+    pub(crate) async fn hear(&mut self) -> Result<Message<BackendTag>, LoginError> {
         let message = self.line.message(&mut self.decoder).await?;
         if let BackendView::Error(report) = view(&message)? {
+            self.refusal = message.raw().clone();
             return Err(LoginError::Refused {
                 code: String::from_utf8_lossy(&report.code()).into_owned(),
                 message: String::from_utf8_lossy(report.message()).into_owned(),

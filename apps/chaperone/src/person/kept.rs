@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chaperone_recording::keyfile;
 use keyring_core::Error as KeyringError;
@@ -19,6 +20,8 @@ const FILE_VARIABLE: &str = "CHAPERONE_LOGINS";
 /// What the entry in a keyring is called.
 const KEYRING_SERVICE: &str = "chaperone";
 const KEYRING_USER: &str = "logins";
+/// How long a person has to unlock the keyring.
+const UNLOCK_PATIENCE: Duration = Duration::from_secs(60);
 /// Most logins that are kept; one more than anybody has gateways.
 const LOGINS_MAX: usize = 32;
 
@@ -227,16 +230,25 @@ fn keyring() -> Option<keyring_core::Entry> {
     if !bus && !runtime {
         return None;
     }
-    // The D-Bus library waits on its own; a thread keeps that out of our runtime.
-    let opened = std::thread::spawn(|| {
-        let store = zbus_secret_service_keyring_store::Store::new()?;
-        let entry = store.build(KEYRING_SERVICE, KEYRING_USER, None)?;
-        match entry.get_secret() {
-            Ok(_) | Err(KeyringError::NoEntry) => Ok(entry),
-            Err(error) => Err(error),
-        }
+    // The D-Bus library waits on its own, and for a person who is asked to unlock: a thread keeps that out of our
+    // runtime, and the wait ends.
+    let (give, take) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // Nobody may be waiting any more.
+        let (Ok(()) | Err(_)) = give.send(entry());
     });
-    opened.join().ok()?.ok()
+    take.recv_timeout(UNLOCK_PATIENCE).ok()?.ok()
+}
+
+fn entry() -> Result<keyring_core::Entry, KeyringError> {
+    let store = zbus_secret_service_keyring_store::Store::new()?;
+    let entry = store.build(KEYRING_SERVICE, KEYRING_USER, None)?;
+    match entry.get_secret() {
+        Ok(secret) => drop(Zeroizing::new(secret)),
+        Err(KeyringError::NoEntry) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(entry)
 }
 
 fn keyring_failed(error: KeyringError) -> Failure {
