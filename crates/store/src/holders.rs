@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chaperone_access::Subject;
 use chaperone_identity::{Login, LoginId, LoginStore, PeopleStore, Person, Service, ServiceStore};
 
-use crate::files::{read_all, remove, write};
+use crate::file::{read_all, remove, write};
 
 /// Everybody who can hold a credential, in a folder of their own.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use chaperone_access::AgentName;
 use chaperone_tunnel::link::{AgentRecord, Roster, TokenRecord};
 
-use crate::files::{read, read_all, remove, sync, write};
+use crate::file::{read, read_all, remove, sync, write};
 
 /// A roster in a folder of its own.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Small JSON files, each replaced whole.
+//! Small JSON files that are replaced whole.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -8,12 +8,12 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Make what changed in a folder durable.
+/// What was changed in the folder is durable.
 pub(crate) fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Read one; `None` where there is none.
+/// What a file holds; `None` where there is none.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     let text = match fs::read(path) {
         Ok(text) => text,
@@ -24,7 +24,7 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     parsed.map(Some).map_err(|error| io::Error::other(format!("`{}`: {error}", path.display())))
 }
 
-/// Read all of a folder. Names of ours have no dot in them; a half file's has.
+/// What all files of a folder hold. Names of ours have no dot in them; a half file's has.
 pub(crate) fn read_all<T: DeserializeOwned>(folder: &Path) -> io::Result<Vec<T>> {
     let mut all = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -46,7 +46,7 @@ pub(crate) fn write<T: Serialize>(folder: &Path, name: &str, value: &T) -> io::R
     sync(folder)
 }
 
-/// Remove one; whether it was there.
+/// Remove a file for good; `false` where there is none.
 pub(crate) fn remove(folder: &Path, name: &str) -> io::Result<bool> {
     match fs::remove_file(folder.join(name)) {
         Ok(()) => sync(folder).map(|()| true),
