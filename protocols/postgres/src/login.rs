@@ -182,7 +182,10 @@ pub async fn cancel(
 }
 
 /// The encrypted line and what a proof is bound to.
-async fn encrypt(stream: Box<dyn Stream>, tls: &TargetTls) -> Result<(Line, Option<Vec<u8>>), LoginError> {
+pub(crate) async fn encrypt(
+    stream: Box<dyn Stream>,
+    tls: &TargetTls,
+) -> Result<(Line, Option<Vec<u8>>), LoginError> {
     let mut line = Line::new(stream);
     if !tls.direct {
         let mut out = BytesMut::new();
@@ -202,10 +205,11 @@ async fn encrypt(stream: Box<dyn Stream>, tls: &TargetTls) -> Result<(Line, Opti
     Ok((Line::new(Box::new(stream)), binding))
 }
 
-struct Session {
-    line: Line,
-    decoder: Backend,
-    encrypted: bool,
+/// A line on which a login is going on.
+pub(crate) struct Session {
+    pub(crate) line: Line,
+    pub(crate) decoder: Backend,
+    pub(crate) encrypted: bool,
 }
 
 impl Session {
@@ -280,7 +284,7 @@ impl Session {
     }
 
     /// The whole SCRAM exchange, the target's own proof included.
-    async fn scram(
+    pub(crate) async fn scram(
         &mut self,
         list: &[u8],
         secret: &[u8],
