@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use chaperone_access::{TargetName, Verb};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// `GET /issuers`: an issuer that people log in with, and what a command line needs to begin there. No secret is in it,
 /// so nobody has to authenticate for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct IssuerView {
     /// Its short name, as in subjects: `org` in `org/ana`.
     pub name: String,
@@ -24,7 +25,7 @@ pub struct IssuerView {
 }
 
 /// `POST /login` and, without `issuer`, `POST /login/refresh`: tokens that the issuer gave out.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoginRequest {
     /// Short name of the issuer; absent where a login is refreshed, which keeps its issuer.
@@ -46,7 +47,7 @@ impl std::fmt::Debug for LoginRequest {
 }
 
 /// How somebody was authenticated by the issuer.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct AssuranceView {
     /// Authentication context class (`acr`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,7 +60,7 @@ pub struct AssuranceView {
 }
 
 /// The answer to `POST /login`.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct LoginView {
     /// Which login.
     pub login: String,
@@ -91,7 +92,7 @@ impl std::fmt::Debug for LoginView {
 }
 
 /// `GET /whoami` and the answer to `POST /login/refresh`: whom the gateway takes the caller for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WhoView {
     /// Who, as `issuer/subject`.
     pub subject: String,
@@ -102,6 +103,7 @@ pub struct WhoView {
     pub groups: BTreeSet<String>,
     /// Attributes, as policies see them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, Object>)]
     pub attributes: BTreeMap<String, Value>,
     /// How the issuer authenticated the subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,10 +123,11 @@ pub struct WhoView {
 }
 
 /// `POST /credentials`: a credential for one target, from the caller's login or service key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CredentialRequest {
     /// The only target that it opens.
+    #[schema(value_type = String)]
     pub target: TargetName,
     /// How long it is valid, in seconds; at most a day, and never beyond the login's own end.
     pub ttl_s: u64,
@@ -139,6 +142,7 @@ pub struct CredentialRequest {
     pub only: BTreeSet<String>,
     /// Only these verbs; empty: all that policy permits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
     pub verbs: Vec<Verb>,
     /// At most this many rows a statement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -146,7 +150,7 @@ pub struct CredentialRequest {
 }
 
 /// The answer to `POST /credentials`.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct CredentialView {
     /// Which credential, as sessions and entries name it.
     pub credential: String,

@@ -88,8 +88,11 @@ fn set() -> PolicySet {
     }
     let ehr = TargetName::new("ehr").unwrap();
     let relations: HashSet<String> = (0..20).map(|n| format!("public.table{n}")).collect();
-    let known =
-        Known { targets: BTreeSet::from([ehr.clone()]), relations: BTreeMap::from([(ehr, relations)]) };
+    let known = Known {
+        targets: BTreeSet::from([ehr.clone()]),
+        relations: BTreeMap::from([(ehr, relations)]),
+        ..Known::default()
+    };
     PolicySet::load(&[("a.cedar".to_owned(), text)], &known).unwrap().0
 }
 

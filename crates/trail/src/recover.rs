@@ -73,6 +73,10 @@ impl Recovered {
             | Body::OperationProgress(_)
             | Body::OperationRefused(_)
             | Body::OperationHeld(_)
+            | Body::LimitHit(_)
+            | Body::LockPlaced(_)
+            | Body::LockLifted(_)
+            | Body::SessionKilled(_)
             | Body::RecordingRead(_) => {}
         }
     }

@@ -279,6 +279,10 @@ fn follow(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry)
         | Body::SessionJoined(_)
         | Body::OperationProgress(_)
         | Body::OperationHeld(_)
+        | Body::LimitHit(_)
+        | Body::LockPlaced(_)
+        | Body::LockLifted(_)
+        | Body::SessionKilled(_)
         | Body::RecordingRead(_) => {}
     }
 }

@@ -217,6 +217,7 @@ fn a_full_disk_leaves_room_for_closing_entries() {
         bytes_from_target: 0,
         bytes_to_target: 0,
         duration_us: 1,
+        ended_after_us: None,
         operations: 0,
         reason: "client_left".into(),
         refusals: 0,

@@ -49,6 +49,7 @@ impl Targets for Echo {
         });
         let facts = LoginFacts {
             login: "app".into(),
+            role: request.login.role.map(String::from),
             backend_pid: 7,
             backend_start: None,
             server_version: "15".into(),
@@ -202,6 +203,7 @@ fn dial(target: &str) -> Dial {
         target: target.parse().unwrap(),
         session: SessionId::from_parts(1, [3; 10]),
         application: ApplicationName::new("cp:1").unwrap(),
+        login: As::default(),
         parameters: Parameters::default(),
     }
 }

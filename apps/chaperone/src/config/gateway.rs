@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chaperone_access::TargetName;
+use chaperone_tunnel::LoginName;
 use serde::Deserialize;
 
 /// The whole file.
@@ -56,6 +57,8 @@ pub(crate) struct Postgres {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Api {
     pub(crate) listen: SocketAddr,
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,6 +112,28 @@ pub(crate) struct Target {
     pub(crate) protocol: Protocol,
     #[serde(default = "catalog_refresh_s")]
     pub(crate) catalog_refresh_s: u64,
+    /// Which of the agent's logins whose sessions run as; the first that fits.
+    #[serde(default)]
+    pub(crate) logins: Vec<LoginRule>,
+}
+
+/// Whose sessions run as which of a target's logins.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoginRule {
+    pub(crate) login: LoginName,
+    /// One of them is enough, `issuer/group` as in policies; without any it fits everybody.
+    #[serde(default)]
+    pub(crate) groups: Vec<String>,
+    pub(crate) role: Option<RoleRule>,
+}
+
+/// The role that a login takes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RoleRule {
+    /// One of the subject's own, called as policies call it: `issuer/subject`.
+    Subject,
 }
 
 /// What a target speaks.

@@ -83,8 +83,16 @@ const GATEWAY: &[Key] = &[
         "api",
         "listen",
         "\"127.0.0.1:6480\"",
-        "Management API, health and metrics. Plain HTTP, so a loopback address.",
+        "Management API, health and metrics. In clear on a loopback address; elsewhere it needs `certificate` and `key`.",
     ),
+    optional(
+        "api",
+        "certificate",
+        "\"api.crt\"",
+        "none",
+        "The API's certificate chain (PEM): it then speaks HTTPS only. Needs `key`.",
+    ),
+    optional("api", "key", "\"api.key\"", "none", "The certificate's private key (PEM)."),
     optional("policy", "folder", "\"policy\"", "\"policy\"", "Folder of Cedar policies (`*.cedar`)."),
     required(
         "recording",
@@ -118,6 +126,27 @@ const GATEWAY: &[Key] = &[
         "60",
         "60",
         "Seconds after which the target's catalog is read again.",
+    ),
+    optional(
+        "[targets.ehr.logins]",
+        "login",
+        "\"people\"",
+        "none",
+        "Which of the agent's logins the sessions of `groups` run as: needed in each such table. The first that fits counts, else it is the target's default login.",
+    ),
+    optional(
+        "[targets.ehr.logins]",
+        "groups",
+        "[\"dev/nurses\"]",
+        "everybody",
+        "Whom this is for: one of these groups is enough (`issuer/group`, as in policies).",
+    ),
+    optional(
+        "[targets.ehr.logins]",
+        "role",
+        "\"subject\"",
+        "none",
+        "`subject`: the login takes on a role of the subject's own, called `issuer/subject` as in policies.",
     ),
 ];
 
@@ -176,6 +205,27 @@ const AGENT: &[Key] = &[
         "Client certificate (PEM) to log in with. Needs `key`.",
     ),
     optional("targets.ehr", "key", "\"client.key\"", "none", "The client certificate's private key (PEM)."),
+    optional(
+        "targets.ehr.logins.people",
+        "user",
+        "\"chaperone_people\"",
+        "none",
+        "One more login of the target, which the gateway asks for by name: its user, needed in each such table.",
+    ),
+    optional(
+        "targets.ehr.logins.people",
+        "password",
+        "{ env = \"EHR_PEOPLE_PASSWORD\" }",
+        "none",
+        "Where that login's password comes from, as for the default one.",
+    ),
+    optional(
+        "targets.ehr.logins.people",
+        "roles",
+        "[\"dev/*\"]",
+        "[]",
+        "The roles that sessions of this login may take on; `*` stands for any characters. Such a login must have nothing of its own: the agent checks it.",
+    ),
 ];
 
 /// Keys whose line in the starter file is not a comment although they have a default.

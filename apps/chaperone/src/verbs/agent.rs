@@ -112,7 +112,7 @@ fn create(installation: &Installation, request: TokenRequest) -> Result<(), Fail
 
 fn list(installation: &Installation) -> Result<(), Failure> {
     let ask = Ask::new(&installation.config)?;
-    let agents: Vec<AgentView> = block_on(ask.get("/agents"))?;
+    let agents: Vec<AgentView> = block_on(ask.list("/agents", usize::MAX))?;
     if installation.json {
         return say_json(&agents);
     }

@@ -9,7 +9,7 @@ use super::{Failure, remark, say_json};
 use crate::config::agent::AgentConfig;
 use crate::config::gateway::GatewayConfig;
 use crate::config::{self, beside};
-use crate::wiring::gateway::{check_listeners, listener_options};
+use crate::wiring::gateway::{api_tls, check_listeners, listener_options};
 use crate::wiring::installation::readers;
 use crate::wiring::policies;
 use crate::wiring::targets::Declared;
@@ -48,6 +48,7 @@ impl Config {
         };
         note(check_listeners(&config));
         note(listener_options(&path, &config).map(drop));
+        note(api_tls(&path, &config).map(drop));
         note(readers(&config.recording.readers).map(drop));
         if let Some(file) = &config.local_agent {
             note(check_local(&config, &beside(&path, file)));

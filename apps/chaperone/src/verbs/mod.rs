@@ -23,6 +23,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use chaperone_api::Problem;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 use thiserror::Error;
@@ -110,6 +111,9 @@ pub(crate) enum Failure {
         /// The system's reason.
         why: std::io::Error,
     },
+    /// The gateway refused.
+    #[error("{}{}", .0.detail, .0.hint.as_ref().map(|hint| format!(" (hint: {hint})")).unwrap_or_default())]
+    Refused(Problem),
     /// Something needed for it does not work.
     #[error("{0}")]
     Failed(String),
@@ -120,7 +124,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Usage(_) => 2,
-            Self::Io { .. } | Self::Failed(_) => 1,
+            Self::Io { .. } | Self::Refused(_) | Self::Failed(_) => 1,
         }
     }
 

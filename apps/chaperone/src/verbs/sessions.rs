@@ -24,7 +24,7 @@ impl Sessions {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let ask = Ask::new(&self.installation.config)?;
         if self.live {
-            let sessions: Vec<LiveSession> = block_on(ask.get("/sessions/live"))?;
+            let sessions: Vec<LiveSession> = block_on(ask.list("/sessions/live", self.limit))?;
             if self.installation.json {
                 say_json(&sessions)?;
                 return Ok(ExitCode::SUCCESS);
@@ -38,7 +38,7 @@ impl Sessions {
             table(&["session", "opened", "who", "target", "from"], rows)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let sessions: Vec<SessionView> = block_on(ask.get(&format!("/sessions?limit={}", self.limit)))?;
+        let sessions: Vec<SessionView> = block_on(ask.list("/sessions", self.limit))?;
         if self.installation.json {
             say_json(&sessions)?;
             return Ok(ExitCode::SUCCESS);

@@ -17,7 +17,7 @@ pub(crate) struct Targets {
 impl Targets {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let ask = Ask::new(&self.installation.config)?;
-        let targets: Vec<TargetView> = block_on(ask.get("/targets"))?;
+        let targets: Vec<TargetView> = block_on(ask.list("/targets", usize::MAX))?;
         if self.installation.json {
             say_json(&targets)?;
             return Ok(ExitCode::SUCCESS);

@@ -11,7 +11,7 @@ use chaperone_access::{
 };
 use chaperone_recording::Recorder;
 use chaperone_scope::{AT_ONCE_BYTES_MAX, Analyser, Catalog, QUERIES};
-use chaperone_tunnel::{ApplicationName, Dial, Dialer, Parameters};
+use chaperone_tunnel::{ApplicationName, As, Dial, Dialer, Parameters};
 use chaperone_wire::futures::BoxFuture;
 use chaperone_wire::{Analyst, Names};
 use lru::LruCache;
@@ -136,8 +136,13 @@ impl AtTarget {
         let session = SessionId::from_parts(now_us() / 1000, random());
         let application = ApplicationName::new(&format!("cp:{session}:catalog"))
             .map_err(|_| Refusal::new(RefusalCode::Internal, "no name for the session"))?;
-        let dial =
-            Dial { target: self.name.clone(), session, application, parameters: Parameters::default() };
+        let dial = Dial {
+            target: self.name.clone(),
+            session,
+            application,
+            login: As::default(),
+            parameters: Parameters::default(),
+        };
         let dialled = self.dialer.dial(dial).await.map_err(|error| error.refusal())?;
         let handle = dialled.handle.clone();
         let rows = chaperone_postgres::rows::ask(Box::new(dialled.stream), &QUERIES).await;

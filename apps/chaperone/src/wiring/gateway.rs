@@ -11,8 +11,8 @@ use chaperone_identity::{Identity, NoRevocations};
 use chaperone_policy::{Policies, PolicySet};
 use chaperone_postgres::opening::ListenerOptions;
 use chaperone_recording::{Recorder, RecorderParts};
-use chaperone_session::Boundary;
-use chaperone_store::{KeyFiles, RosterFiles};
+use chaperone_session::{Boundary, Usages};
+use chaperone_store::{KeyFiles, LockFiles, RosterFiles};
 use chaperone_trail::{
     Body, ClockStepped, Digest, GatewayHeartbeat, GatewayStarted, KeyCreated, Options, PolicyLoaded, Signer,
     Trail,
@@ -22,21 +22,26 @@ use chaperone_tunnel::{AgentKey, Dialer, InProcess, Several};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 use crate::config::agent::AgentConfig;
 use crate::config::gateway::{GatewayConfig, Protocol, Target};
 use crate::config::{self, beside};
 use crate::verbs::Failure;
 use crate::wiring::analyst::Analysts;
-use crate::wiring::api::{self, Managed};
+use crate::wiring::api::{self, Entrance, Managed, served};
 use crate::wiring::clock::{self, Clock, Stepped};
 use crate::wiring::door::Sessions;
 use crate::wiring::installation::{Keys, now_us, readers};
 use crate::wiring::link::{self, OnRecord};
 use crate::wiring::listener::Listener;
+use crate::wiring::locks::LockKeeper;
+use crate::wiring::logins::DatabaseLogins;
 use crate::wiring::metrics::Counters;
 use crate::wiring::policies;
+use crate::wiring::sweep::{self, Kick};
 use crate::wiring::targets::Declared;
+use crate::wiring::tls;
 
 /// How long open sessions may take to end when the gateway stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -129,10 +134,18 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
     };
     let analysts = Analysts::new(config.targets.iter().map(refresh), &dialer, &recorder);
     let analysts = Arc::new(analysts.map_err(Failure::io("cannot start the analyser"))?);
-    let sessions = Arc::new(Sessions::new(analysts.clone(), dialer.clone(), config.postgres.sessions_max));
+    let logins = config.targets.iter().map(|(name, target)| (name.clone(), target.logins.clone()));
+    let (logins, max) = (DatabaseLogins::new(logins), config.postgres.sessions_max);
+    let sessions = Arc::new(Sessions::new(analysts.clone(), dialer.clone(), logins, max));
+    let policies = Arc::new(Policies::new(policies));
+    let kick = Kick::default();
+    let files = LockFiles::open(&beside(path, &config.data).join("locks"));
+    let files = files.map_err(Failure::io("cannot open the folder of locks"))?;
+    let locks = Arc::new(LockKeeper::open(files, policies.clone(), recorder.clone(), kick.clone())?);
     let boundary = Arc::new(Boundary {
         identity: identity.clone(),
-        policies: Arc::new(Policies::new(policies)),
+        policies: policies.clone(),
+        usages: Usages::default(),
         recorder: recorder.clone(),
         dialer: dialer.clone(),
         door: sessions.clone(),
@@ -142,9 +155,15 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         recorder: recorder.clone(),
         sessions: sessions.clone(),
         analysts,
+        policies: policies.clone(),
+        locks,
         dialer: dialer.clone(),
         links: links.clone(),
         counters: counters.clone(),
+        answers: Arc::default(),
+        holders: Arc::default(),
+        identity: identity.clone(),
+        entrance: entrance(config),
         admin_token,
         installation: config.name.clone(),
         targets: config
@@ -155,7 +174,13 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
     });
     let options = listener_options(path, config)?;
     let listener = Arc::new(Listener { boundary, sessions: sessions.clone(), options, counters });
-    Ok(Assembled { listener, managed, recorder, identity, sessions, dialer, links })
+    Ok(Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links })
+}
+
+fn entrance(config: &GatewayConfig) -> Entrance {
+    let (ip, port) = (config.postgres.listen.ip(), config.postgres.listen.port());
+    let sslmode = if config.postgres.certificate.is_some() { "verify-full" } else { "disable" };
+    Entrance { host: (!ip.is_unspecified()).then(|| ip.to_string()), port, sslmode }
 }
 
 struct Assembled {
@@ -163,6 +188,8 @@ struct Assembled {
     managed: Arc<Managed>,
     recorder: Arc<Recorder>,
     identity: Arc<Identity>,
+    policies: Arc<Policies>,
+    kick: Kick,
     sessions: Arc<Sessions>,
     dialer: Arc<dyn Dialer>,
     links: Option<Arc<Links>>,
@@ -177,8 +204,14 @@ fn spoken(protocol: Protocol) -> &'static str {
 /// What `config check` and the start both refuse.
 pub(crate) fn check_listeners(config: &GatewayConfig) -> Result<(), Failure> {
     let usage = |text: &str| Err(Failure::Usage(text.to_owned()));
-    if !config.api.listen.ip().is_loopback() {
-        return usage("`api.listen` has to be a loopback address: the API is plain HTTP");
+    match (&config.api.certificate, &config.api.key) {
+        (None, None) if !config.api.listen.ip().is_loopback() => {
+            return usage(
+                "`api.listen` is not a loopback address, so the API needs TLS (hint: set `api.certificate` and `api.key`)",
+            );
+        }
+        (Some(_), None) | (None, Some(_)) => return usage("`api.certificate` and `api.key` belong together"),
+        (Some(_), Some(_)) | (None, None) => {}
     }
     if config.local_agent.is_none() && config.agents.is_none() {
         return usage(
@@ -219,6 +252,16 @@ pub(crate) fn listener_options(path: &Path, config: &GatewayConfig) -> Result<Li
         plain_loopback: config.postgres.plain_loopback,
         statement_bytes_max: config.postgres.statement_bytes_max,
     })
+}
+
+/// The API's TLS, checked.
+pub(crate) fn api_tls(path: &Path, config: &GatewayConfig) -> Result<Option<TlsAcceptor>, Failure> {
+    match (&config.api.certificate, &config.api.key) {
+        (Some(certificate), Some(key)) => {
+            tls::acceptor(&beside(path, certificate), &beside(path, key)).map(Some)
+        }
+        (Some(_), None) | (None, Some(_)) | (None, None) => Ok(None),
+    }
 }
 
 /// The agent inside this process.
@@ -301,25 +344,25 @@ async fn record_start(
 
 async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), Failure> {
     let assembled = assemble(path, config, parts)?;
-    let Assembled { listener, managed, recorder, identity, sessions, dialer, links } = assembled;
+    let Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links } =
+        assembled;
     let bind = |address| async move {
         TcpListener::bind(address).await.map_err(Failure::io(format!("cannot listen on {address}")))
     };
     let clients = bind(config.postgres.listen).await?;
     let api_listener = bind(config.api.listen).await?;
+    let api_tls = api_tls(path, config)?;
     let (stop, stopped) = watch::channel(false);
     if let (Some(links), Some(agents)) = (links, &config.agents) {
         let listener = bind(agents.listen).await?;
         tracing::info!(agents = %agents.listen, "waiting for agents");
         tokio::spawn(link::serve(links, listener, stopped.clone()));
     }
+    tokio::spawn(sweep::run(sessions.clone(), policies, kick, stopped.clone()));
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io("cannot wait for SIGTERM"))?;
     let served = tokio::spawn(listener.serve(clients, stopped.clone()));
-    let mut api_stop = stopped.clone();
-    let api = tokio::spawn(async move {
-        let server = axum::serve(api_listener, api::router(managed));
-        server.with_graceful_shutdown(async move { drop(api_stop.wait_for(|stop| *stop).await) }).await
-    });
+    let answers = managed.answers.clone();
+    let api = tokio::spawn(served::serve(api_listener, api_tls, api::router(managed), answers, stopped));
     let beat = tokio::spawn(heartbeat(
         recorder.clone(),
         identity.clone(),

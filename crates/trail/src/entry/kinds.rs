@@ -272,6 +272,9 @@ kinds! {
         bytes_to_target: u64,
         /// How long it lasted, in microseconds.
         duration_us: u64,
+        /// From when the gateway learnt that it had to end until this entry, in microseconds; absent where nobody told
+        /// it to.
+        ended_after_us: Option<u64>,
         /// Operations permitted.
         operations: u64,
         /// Why it ended.
@@ -366,6 +369,48 @@ kinds! {
         /// Its number.
         operation: u64,
         /// The session.
+        session: String,
+    }
+    /// A limit was reached: something was refused, cut off or ended for it.
+    LimitHit = "limit.hit" {
+        /// Which limit.
+        limit: String,
+        /// What it allows, in the unit of its name.
+        maximum: u64,
+        /// The operation that reached it, where it was one.
+        operation: Option<u64>,
+        /// The session.
+        session: String,
+        /// What it would have come to, in the same unit.
+        value: u64,
+    }
+    /// A subject, target or client was locked: nobody gets past it from here on.
+    LockPlaced = "lock.placed" {
+        /// By whom.
+        by: String,
+        /// Id of the lock.
+        lock: String,
+        /// The name of what is locked.
+        name: String,
+        /// `subject`, `target` or `client`.
+        on: String,
+        /// Why.
+        reason: String,
+    }
+    /// A lock was lifted.
+    LockLifted = "lock.lifted" {
+        /// By whom.
+        by: String,
+        /// Id of the lock.
+        lock: String,
+    }
+    /// Somebody is about to end a session.
+    SessionKilled = "session.killed" {
+        /// By whom.
+        by: String,
+        /// Why.
+        reason: String,
+        /// Which session.
         session: String,
     }
     /// Somebody is about to read a sealed object.

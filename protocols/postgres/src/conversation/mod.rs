@@ -349,6 +349,10 @@ impl chaperone_wire::Conversation for Conversation {
         self.client.push(reply.bytes);
     }
 
+    fn failed_as(&mut self, reply: Reply, refusal: &Refusal) -> Reply {
+        Reply { bytes: report(refusal, false), part: reply.part }
+    }
+
     fn farewell(&mut self, refusal: &Refusal) {
         // In the middle of a message another one cannot be said: the connection's end has to do.
         if self.backend.at_boundary() {
