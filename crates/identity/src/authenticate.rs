@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::caveat::{Caveat, Restriction};
 use crate::clients::Clients;
-use crate::credential::{CredentialId, Parsed, Who, parse_user, password};
+use crate::credential::{Credential, CredentialId, Grant, IssueError, Parsed, Who, parse_user, password};
 use crate::failures::{FailureLedger, Noted};
 use crate::holder::Holders;
 use crate::keys::RootKeys;
@@ -209,6 +209,14 @@ impl Identity {
     #[must_use]
     pub fn registered(self, clients: Arc<Clients>) -> Self {
         Self { clients, ..self }
+    }
+
+    /// Make a credential with the newest root key.
+    ///
+    /// # Errors
+    /// See [`IssueError`].
+    pub fn issue(&self, grant: &Grant) -> Result<Credential, IssueError> {
+        self.keys.issue(grant)
     }
 
     /// Salt and iterations for a user name: the same work and the same answer whether or not it is a credential.

@@ -42,6 +42,7 @@ pub struct Policies {
 /// ```
 pub struct Admission {
     facts: AdmissionFacts,
+    confined: bool,
     decided: Arc<Decided>,
     memory: Mutex<Memory>,
 }
@@ -221,7 +222,7 @@ impl Policies {
                 decided,
             }));
         }
-        Ok(Admission { facts, decided, memory: Mutex::new(memory) })
+        Ok(Admission { facts, confined: false, decided, memory: Mutex::new(memory) })
     }
 
     /// A memory of nothing, with the policies that admitted or kept out.
@@ -298,6 +299,7 @@ impl Policies {
             asked: Asked { set, delegation, who, now_us, opened_us: admission.facts.opened_us },
             target: admission.target(),
             restriction: &admission.credential().restriction,
+            confined: admission.confined,
         };
         let (fresh, lasting) = decide::decide(&case, analysis, answers);
         let decision = fresh.decision();
@@ -350,6 +352,13 @@ fn no_longer(refusal: &Refusal, target: &TargetName) -> Refusal {
 }
 
 impl Admission {
+    /// The same for a session in which only what is understood may run, even where its caller has every verb: words of
+    /// his own could leave the database role that keeps him apart from others.
+    #[must_use]
+    pub fn confined(self) -> Self {
+        Self { confined: true, ..self }
+    }
+
     /// Which target.
     #[must_use]
     pub fn target(&self) -> &TargetName {

@@ -93,6 +93,8 @@ pub(crate) struct Case<'a> {
     pub(crate) asked: Asked<'a>,
     pub(crate) target: &'a TargetName,
     pub(crate) restriction: &'a Restriction,
+    /// Only what is understood may run, whoever the caller is.
+    pub(crate) confined: bool,
 }
 
 /// Whether the caller has every verb on the whole target, now and whatever is named: every verb is allowed on the
@@ -100,7 +102,7 @@ pub(crate) struct Case<'a> {
 /// conditions are not looked at: they may speak of a relation that nobody has named yet).
 pub(crate) fn unrestricted(case: &Case<'_>) -> (bool, Vec<Arc<str>>, bool) {
     let asked = &case.asked;
-    if !case.restriction.is_none() {
+    if case.confined || !case.restriction.is_none() {
         return (false, Vec::new(), true);
     }
     let verbs: Vec<EntityUid> =

@@ -276,7 +276,7 @@ impl Asker<'_> {
         let who = self.set.who(delegation);
         let now_us = self.now_us;
         let asked = Asked { set: self.set, delegation, who: &who, now_us, opened_us: now_us };
-        let case = Case { asked, target, restriction: &Restriction::default() };
+        let case = Case { asked, target, restriction: &Restriction::default(), confined: false };
         decide::decide(&case, analysis, &mut Answers::default()).0.decision()
     }
 }
@@ -312,7 +312,7 @@ pub fn explain(
     let unrestricted = asker.as_is(|asked| {
         let Asked { set, delegation, who, .. } = *asked;
         let asked = Asked { set, delegation, who, now_us, opened_us: now_us };
-        decide::unrestricted(&Case { asked, target, restriction: &Restriction::default() }).0
+        decide::unrestricted(&Case { asked, target, restriction: &Restriction::default(), confined: false }).0
     });
     let (mut relations, mut hidden) = (Vec::new(), 0);
     for (relation, within) in world.targets.get(target).into_iter().flatten() {

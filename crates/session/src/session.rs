@@ -159,6 +159,10 @@ pub async fn run<O: Opening, S: Send>(
             Err(no_place) => return unplaced(known, boundary, session, source, &admission, no_place).await,
         };
 
+    let login = boundary.door.login(admission.delegation(), admission.target());
+    let has_role = login.as_ref().is_ok_and(|login| login.role.is_some());
+    let admission = if has_role { admission.confined() } else { admission };
+
     // 3. the record: no record, no session
     let opening = RecordOpening { session, admission: &admission, source, link, binding, application };
     let mut record = match boundary.recorder.open(opening).await {
@@ -168,7 +172,7 @@ pub async fn run<O: Opening, S: Send>(
 
     // 4. the target, through the agent; 5. operations
     let counts = Counts::default();
-    let way = Way { known, proof, place, counts: counts.clone() };
+    let way = Way { known, proof, place, login, counts: counts.clone() };
     let end = carry(way, boundary, &admission, &mut record, source, now).await;
 
     // 6. the record is sealed, whatever happened; a gateway that stops waits for that
@@ -182,6 +186,7 @@ struct Way<K> {
     known: K,
     proof: [u8; 32],
     place: Place,
+    login: Result<As, Refusal>,
     counts: Counts,
 }
 
@@ -213,7 +218,7 @@ async fn carry<K: Known>(
                 .await;
         }
     };
-    let login = match boundary.door.login(admission.delegation(), &target) {
+    let login = match way.login {
         Ok(login) => login,
         Err(refusal) => return refused_end(way.known, refusal).await,
     };

@@ -42,7 +42,7 @@ impl Window {
             Some(tag | there.saturating_add(more).min(COUNT_MAX))
         };
         // The closure always gives a value, so the loop ends with it stored.
-        drop(slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add));
+        let _held = slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 
     /// What was counted in the parts that end with this one.

@@ -343,10 +343,10 @@ impl Session {
                 return Err(LoginError::Unexpected);
             }
         }
-        let backend_start_us = self.backend_start().await?;
-        if let Some(role) = role {
-            self.bare(role).await?;
-        }
+        let backend_start_us = match role {
+            None => self.backend_start().await?,
+            Some(role) => self.backend_start_as(role).await?,
+        };
         if !self.line.input.is_empty() {
             return Err(LoginError::Unexpected);
         }
@@ -355,56 +355,68 @@ impl Session {
     }
 
     async fn backend_start(&mut self) -> Result<i64, LoginError> {
-        let start = self
-            .text(
-                "select (extract(epoch from backend_start) operator(pg_catalog.*) 1000000)::pg_catalog.int8 \
-                 from pg_catalog.pg_stat_activity where pid operator(pg_catalog.=) pg_catalog.pg_backend_pid()",
-            )
-            .await?;
-        start.and_then(|text| text.parse().ok()).ok_or(LoginError::Unexpected)
+        let said = self.texts(BACKEND_START).await?;
+        said.first().and_then(|text| text.parse().ok()).ok_or(LoginError::Unexpected)
     }
 
-    /// Whether the login, without the role that it has taken on, is nobody: asked by us, before the client can ask
-    /// anything. A session that gets out of its role is this login, and can become what the login is a member of.
-    async fn bare(&mut self, role: &RoleOptions) -> Result<(), LoginError> {
-        match self.text(&bare_query(&role.among)).await? {
-            None => Ok(()),
-            Some(fault) => Err(LoginError::NotBare(fault)),
+    /// The same for a session that runs as a role, which may not see it, and whether the login is nobody without the role:
+    /// asked as the login, before the client can ask anything. A session that gets out of its role is this login, and
+    /// can become what the login is a member of.
+    async fn backend_start_as(&mut self, role: &RoleOptions) -> Result<i64, LoginError> {
+        let bare = bare_query(role);
+        let query = format!("set role none; {BACKEND_START}; {bare}; reset role; select current_user");
+        let said = self.texts(&query).await?;
+        let (start, fault, now) = match said.as_slice() {
+            [start, now] => (start, None, now),
+            [start, fault, now] => (start, Some(fault), now),
+            _ => return Err(LoginError::Unexpected),
+        };
+        match fault {
+            Some(fault) => Err(LoginError::NotBare(fault.clone())),
+            None if *now != role.name => Err(LoginError::Unexpected),
+            None => start.parse().map_err(|_| LoginError::Unexpected),
         }
     }
 
-    /// The only column of the first row of a query; `None` for no row.
-    async fn text(&mut self, query: &str) -> Result<Option<String>, LoginError> {
+    /// The first column of a few rows.
+    async fn texts(&mut self, query: &str) -> Result<Vec<String>, LoginError> {
         let mut out = BytesMut::new();
         encode::query(query, &mut out);
         self.line.send(&out).await?;
-        let mut text = None;
+        let mut texts = Vec::new();
         loop {
             let message = self.hear().await?;
             let seen = view(&message)?;
             if let BackendView::ReadyForQuery(_) = seen {
-                return Ok(text);
-            } else if let BackendView::DataRow(row) = seen
-                && text.is_none()
-            {
+                return Ok(texts);
+            } else if let BackendView::DataRow(row) = seen {
                 let value = row.iter().next().transpose()?.flatten().ok_or(LoginError::Unexpected)?;
-                text = Some(String::from_utf8_lossy(value).into_owned());
+                if texts.len() >= TEXTS_MAX {
+                    return Err(LoginError::Unexpected);
+                }
+                texts.push(String::from_utf8_lossy(value).into_owned());
             }
         }
     }
 }
 
+/// Rows of our own questions at login.
+const TEXTS_MAX: usize = 3;
+
+/// When the backend started, in microseconds of Unix time.
+const BACKEND_START: &str = "\
+select (extract(epoch from backend_start) operator(pg_catalog.*) 1000000)::pg_catalog.int8
+from pg_catalog.pg_stat_activity where pid operator(pg_catalog.=) pg_catalog.pg_backend_pid()";
+
 /// A query for what a login could do by itself, a fault a row. Everything in it is named in full: a role may own
 /// functions and operators in a schema that is searched.
-fn bare_query(among: &[String]) -> String {
-    let patterns: Vec<String> = among
-        .iter()
-        .map(|pattern| {
-            let like = pattern.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_").replace('*', "%");
-            format!("'{}'", like.replace('\'', "''"))
-        })
-        .collect();
-    BARE.replace("{among}", &patterns.join(", "))
+fn bare_query(role: &RoleOptions) -> String {
+    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let like = |pattern: &String| {
+        literal(&pattern.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_").replace('*', "%"))
+    };
+    let among: Vec<String> = role.among.iter().map(like).collect();
+    BARE.replace("{among}", &among.join(", ")).replace("{role}", &literal(&role.name))
 }
 
 /// `pg_shdepend` knows, for the whole cluster, what a role owns (`o`) and where an access list names it (`a`). The right
@@ -447,5 +459,5 @@ select 'it is a member of a role that `roles` does not list' from member_of
 where not (rolname::pg_catalog.text operator(pg_catalog.~~) any (array[{among}]::pg_catalog.text[]))
 union all
 select 'the role that it took on is a superuser' from pg_catalog.pg_roles r
-where r.rolname operator(pg_catalog.=) current_user and r.rolsuper
+where r.rolname::pg_catalog.text operator(pg_catalog.=) {role} and r.rolsuper
 limit 1";

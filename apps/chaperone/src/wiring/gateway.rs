@@ -11,8 +11,8 @@ use chaperone_identity::{Identity, NoRevocations};
 use chaperone_policy::{Policies, PolicySet};
 use chaperone_postgres::opening::ListenerOptions;
 use chaperone_recording::{Recorder, RecorderParts};
-use chaperone_session::Boundary;
-use chaperone_store::{KeyFiles, RosterFiles};
+use chaperone_session::{Boundary, Usages};
+use chaperone_store::{KeyFiles, LockFiles, RosterFiles};
 use chaperone_trail::{
     Body, ClockStepped, Digest, GatewayHeartbeat, GatewayStarted, KeyCreated, Options, PolicyLoaded, Signer,
     Trail,
@@ -29,14 +29,17 @@ use crate::config::gateway::{GatewayConfig, Protocol, Target};
 use crate::config::{self, beside};
 use crate::verbs::Failure;
 use crate::wiring::analyst::Analysts;
-use crate::wiring::api::{self, Managed, served};
+use crate::wiring::api::{self, Entrance, Managed, served};
 use crate::wiring::clock::{self, Clock, Stepped};
 use crate::wiring::door::Sessions;
 use crate::wiring::installation::{Keys, now_us, readers};
 use crate::wiring::link::{self, OnRecord};
 use crate::wiring::listener::Listener;
+use crate::wiring::locks::LockKeeper;
+use crate::wiring::logins::DatabaseLogins;
 use crate::wiring::metrics::Counters;
 use crate::wiring::policies;
+use crate::wiring::sweep::{self, Kick};
 use crate::wiring::targets::Declared;
 use crate::wiring::tls;
 
@@ -131,11 +134,18 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
     };
     let analysts = Analysts::new(config.targets.iter().map(refresh), &dialer, &recorder);
     let analysts = Arc::new(analysts.map_err(Failure::io("cannot start the analyser"))?);
-    let sessions = Arc::new(Sessions::new(analysts.clone(), dialer.clone(), config.postgres.sessions_max));
+    let logins = config.targets.iter().map(|(name, target)| (name.clone(), target.logins.clone()));
+    let (logins, max) = (DatabaseLogins::new(logins), config.postgres.sessions_max);
+    let sessions = Arc::new(Sessions::new(analysts.clone(), dialer.clone(), logins, max));
     let policies = Arc::new(Policies::new(policies));
+    let kick = Kick::default();
+    let files = LockFiles::open(&beside(path, &config.data).join("locks"));
+    let files = files.map_err(Failure::io("cannot open the folder of locks"))?;
+    let locks = Arc::new(LockKeeper::open(files, policies.clone(), recorder.clone(), kick.clone())?);
     let boundary = Arc::new(Boundary {
         identity: identity.clone(),
         policies: policies.clone(),
+        usages: Usages::default(),
         recorder: recorder.clone(),
         dialer: dialer.clone(),
         door: sessions.clone(),
@@ -145,11 +155,15 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         recorder: recorder.clone(),
         sessions: sessions.clone(),
         analysts,
-        policies,
+        policies: policies.clone(),
+        locks,
         dialer: dialer.clone(),
         links: links.clone(),
         counters: counters.clone(),
         answers: Arc::default(),
+        holders: Arc::default(),
+        identity: identity.clone(),
+        entrance: entrance(config),
         admin_token,
         installation: config.name.clone(),
         targets: config
@@ -160,7 +174,13 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
     });
     let options = listener_options(path, config)?;
     let listener = Arc::new(Listener { boundary, sessions: sessions.clone(), options, counters });
-    Ok(Assembled { listener, managed, recorder, identity, sessions, dialer, links })
+    Ok(Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links })
+}
+
+fn entrance(config: &GatewayConfig) -> Entrance {
+    let (ip, port) = (config.postgres.listen.ip(), config.postgres.listen.port());
+    let sslmode = if config.postgres.certificate.is_some() { "verify-full" } else { "disable" };
+    Entrance { host: (!ip.is_unspecified()).then(|| ip.to_string()), port, sslmode }
 }
 
 struct Assembled {
@@ -168,6 +188,8 @@ struct Assembled {
     managed: Arc<Managed>,
     recorder: Arc<Recorder>,
     identity: Arc<Identity>,
+    policies: Arc<Policies>,
+    kick: Kick,
     sessions: Arc<Sessions>,
     dialer: Arc<dyn Dialer>,
     links: Option<Arc<Links>>,
@@ -322,7 +344,8 @@ async fn record_start(
 
 async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), Failure> {
     let assembled = assemble(path, config, parts)?;
-    let Assembled { listener, managed, recorder, identity, sessions, dialer, links } = assembled;
+    let Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links } =
+        assembled;
     let bind = |address| async move {
         TcpListener::bind(address).await.map_err(Failure::io(format!("cannot listen on {address}")))
     };
@@ -335,6 +358,7 @@ async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), 
         tracing::info!(agents = %agents.listen, "waiting for agents");
         tokio::spawn(link::serve(links, listener, stopped.clone()));
     }
+    tokio::spawn(sweep::run(sessions.clone(), policies, kick, stopped.clone()));
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io("cannot wait for SIGTERM"))?;
     let served = tokio::spawn(listener.serve(clients, stopped.clone()));
     let answers = managed.answers.clone();

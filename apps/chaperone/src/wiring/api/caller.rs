@@ -6,6 +6,10 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
+use chaperone_access::Delegation;
+use chaperone_api::ProblemKind;
+use chaperone_identity::{Holder, Lapse};
+use chaperone_policy::{Allowance, ManagementAction};
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::SecurityRequirement;
@@ -14,22 +18,7 @@ use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt};
 use super::carry::{self, Answers};
 use super::refused::Refused;
 use super::{Managed, Shared};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ManagementAction {
-    ManageAgents,
-    ReadRecording,
-    ReadSessions,
-}
-impl ManagementAction {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::ManageAgents => "manageAgents",
-            Self::ReadRecording => "readRecording",
-            Self::ReadSessions => "readSessions",
-        }
-    }
-}
+use crate::wiring::installation::now_us;
 
 /// How the OpenAPI document names the scheme.
 pub(super) const SCHEME: &str = "bearer";
@@ -45,25 +34,43 @@ pub(super) struct Caller {
 
 #[derive(Clone)]
 enum Who {
-    /// The holder of the administrator's token.
+    /// Whoever has the administrator's token.
     Administrator,
+    /// Somebody who logged in, or a service.
+    Holder(Arc<Holder>),
 }
 
 /// The administrator's name in the record.
 const ADMINISTRATOR: &str = "local/administrator";
 
 impl Caller {
-    /// What an idempotency key is kept under.
+    /// What an idempotency key is kept under: one person's two logins do not share keys.
     pub(super) fn id(&self) -> String {
         match &self.who {
             Who::Administrator => "administrator".to_owned(),
+            Who::Holder(holder) => match &**holder {
+                Holder::Login(login, _) => login.id.to_string(),
+                Holder::Service(_, key, _) => key.to_string(),
+            },
         }
     }
 
-    /// The name in the record.
+    /// The name in the record, `issuer/subject`.
     pub(super) fn name(&self) -> String {
         match &self.who {
             Who::Administrator => ADMINISTRATOR.to_owned(),
+            Who::Holder(holder) => {
+                let facts = holder.standing().facts();
+                format!("{}/{}", facts.subject.issuer, facts.subject.sub)
+            }
+        }
+    }
+
+    /// Whose login or service key was shown; `None` for the administrator's token.
+    pub(super) fn holder(&self) -> Option<&Holder> {
+        match &self.who {
+            Who::Administrator => None,
+            Who::Holder(holder) => Some(holder),
         }
     }
 
@@ -71,10 +78,40 @@ impl Caller {
         &self.managed.answers
     }
 
+    /// The chain as policy sees it: no client stands between a caller of this API and the gateway.
+    fn delegation(holder: &Holder) -> Delegation {
+        let facts = holder.standing().facts();
+        Delegation {
+            assurance: facts.assurance.clone(),
+            attributes: facts.attributes.clone(),
+            ..Delegation::of(facts.subject.clone(), facts.groups.clone())
+        }
+    }
+
     /// Whether policy lets it ask for this.
-    pub(super) fn may(&self, action: ManagementAction) -> Result<(), Refused> {
-        match &self.who {
-            Who::Administrator => Ok(()),
+    pub(super) fn may(&self, action: ManagementAction) -> Result<Allowance, Refused> {
+        let policies = &self.managed.policies;
+        let Who::Holder(holder) = &self.who else { return Ok(policies.administrator(action)) };
+        let installation = &self.managed.installation;
+        policies.may(&Self::delegation(holder), action, installation, now_us()).map_err(|decided| {
+            let (who, action) = (self.name(), action.as_str());
+            tracing::warn!(%who, action, policies = ?decided.policies, "a request to the management API was refused");
+            Refused::not_permitted()
+        })
+    }
+
+    /// Refuses a login that its issuer has not confirmed for too long: it can be refreshed and ended, and nothing else.
+    fn is_current(&self) -> Result<(), Refused> {
+        match self.holder().map(|holder| holder.standing().check(now_us() / 1_000_000)) {
+            None | Some(Ok(())) => Ok(()),
+            Some(Err(Lapse::Overdue)) => Err(Refused::new(
+                ProblemKind::NotAuthenticated,
+                "the issuer has not confirmed this login for too long",
+            )
+            .hint("refresh it with a fresh token of the issuer (`POST /login/refresh`), or log in again")),
+            Some(Err(Lapse::Ended(_) | Lapse::Expired | Lapse::Disabled)) => {
+                Err(Refused::not_authenticated())
+            }
         }
     }
 }
@@ -89,7 +126,11 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 fn who(managed: &Managed, token: &str) -> Option<Who> {
     let same =
         aws_lc_rs::constant_time::verify_slices_are_equal(token.as_bytes(), managed.admin_token.as_bytes());
-    same.is_ok().then_some(Who::Administrator)
+    if same.is_ok() {
+        return Some(Who::Administrator);
+    }
+    let holder = managed.holders.by_token_or_overdue(token, now_us() / 1_000_000);
+    holder.ok().map(|holder| Who::Holder(Arc::new(holder)))
 }
 
 /// The layer that turns a token into a [`Caller`], or refuses.
@@ -106,12 +147,21 @@ pub(super) async fn authenticated(
 
 type Routes = UtoipaMethodRouter<Arc<Managed>>;
 
-/// Routes for every caller who is authenticated: what they do concerns the caller alone, or asks policy itself.
-pub(super) fn known(mut routes: Routes) -> Routes {
+/// Routes for every caller whose token was believed once, overdue logins among them.
+pub(super) fn even_overdue(mut routes: Routes) -> Routes {
     describe(&mut routes, |operation| {
         operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, [])]);
     });
     routes.map(|router| router.route_layer(from_fn(carry::through)))
+}
+
+/// Routes for every caller who is authenticated: what they do concerns the caller alone, or asks policy itself.
+pub(super) fn known(routes: Routes) -> Routes {
+    let guard = |request: Request, next: Next| async move {
+        caller(&request)?.is_current()?;
+        Ok::<_, Refused>(next.run(request).await)
+    };
+    even_overdue(routes).map(|router| router.route_layer(from_fn(guard)))
 }
 
 /// Routes for callers whom policy permits an action on this installation.
@@ -122,11 +172,14 @@ pub(super) fn guarded(action: ManagementAction, routes: Routes) -> Routes {
         operation.extensions.get_or_insert_default().merge(named);
     });
     let guard = move |request: Request, next: Next| async move {
-        let caller = request.extensions().get::<Caller>().ok_or_else(Refused::not_authenticated)?;
-        caller.may(action)?;
+        let _allowance = caller(&request)?.may(action)?;
         Ok::<_, Refused>(next.run(request).await)
     };
     routes.map(|router| router.route_layer(from_fn(guard)))
+}
+
+fn caller(request: &Request) -> Result<&Caller, Refused> {
+    request.extensions().get::<Caller>().ok_or_else(Refused::not_authenticated)
 }
 
 fn describe(routes: &mut Routes, change: impl Fn(&mut Operation)) {

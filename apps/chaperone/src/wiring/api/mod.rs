@@ -4,6 +4,7 @@
 mod agents;
 mod caller;
 mod carry;
+mod credentials;
 mod given;
 mod health;
 mod recordings;
@@ -11,16 +12,17 @@ mod refused;
 pub(crate) mod served;
 mod sessions;
 mod targets;
+mod whoami;
 
 use std::sync::Arc;
 
-use self::caller::ManagementAction;
 use axum::Router;
 use axum::extract::State;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use chaperone_api::ProblemKind;
-use chaperone_policy::Policies;
+use chaperone_identity::{Holders, Identity};
+use chaperone_policy::{ManagementAction, Policies};
 use chaperone_recording::Recorder;
 use chaperone_tunnel::Dialer;
 use chaperone_tunnel::link::Links;
@@ -29,11 +31,12 @@ use utoipa::openapi::{Info, License, OpenApi, OpenApiBuilder, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::caller::{guarded, known};
+use self::caller::{even_overdue, guarded, known};
 pub(crate) use self::carry::Answers;
 use self::refused::Refused;
 use crate::wiring::analyst::Analysts;
 use crate::wiring::door::Sessions;
+use crate::wiring::locks::LockKeeper;
 use crate::wiring::metrics::Counters;
 
 /// Where all paths of the API begin.
@@ -45,14 +48,29 @@ pub(crate) struct Managed {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) analysts: Arc<Analysts>,
     pub(crate) policies: Arc<Policies>,
+    pub(crate) locks: Arc<LockKeeper>,
     pub(crate) dialer: Arc<dyn Dialer>,
     /// `None` where no agent may dial in.
     pub(crate) links: Option<Arc<Links>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) answers: Arc<Answers>,
+    pub(crate) holders: Arc<Holders>,
+    /// Makes credentials.
+    pub(crate) identity: Arc<Identity>,
+    /// Where PostgreSQL clients connect.
+    pub(crate) entrance: Entrance,
     pub(crate) admin_token: String,
     pub(crate) installation: String,
     pub(crate) targets: Vec<(chaperone_access::TargetName, &'static str)>,
+}
+
+/// Where PostgreSQL clients connect, as a credential's holder is told.
+pub(crate) struct Entrance {
+    /// `None` where the gateway listens on every address: then it is the host by which the API was reached.
+    pub(crate) host: Option<String>,
+    pub(crate) port: u16,
+    /// libpq's word.
+    pub(crate) sslmode: &'static str,
 }
 
 type Shared = State<Arc<Managed>>;
@@ -61,6 +79,8 @@ type Shared = State<Arc<Managed>>;
 fn endpoints() -> OpenApiRouter<Arc<Managed>> {
     use ManagementAction::{ManageAgents, ReadRecording, ReadSessions};
     OpenApiRouter::default()
+        .routes(even_overdue(routes!(whoami::show)))
+        .routes(known(routes!(credentials::make)))
         .routes(known(routes!(targets::list)))
         .routes(guarded(ManageAgents, routes!(agents::list)))
         .routes(guarded(ManageAgents, routes!(agents::token)))
