@@ -2,6 +2,7 @@
 //! describes all of them and is written from these types.
 
 mod agents;
+mod locks;
 mod login;
 mod page;
 mod problem;
@@ -10,11 +11,12 @@ mod sessions;
 mod targets;
 
 pub use agents::{AgentView, LockRequest, TokenRequest, TokenView};
+pub use locks::{LockKind, LockView, PlaceLock};
 pub use login::{
     AssuranceView, CredentialRequest, CredentialView, IssuerView, LoginRequest, LoginView, WhoView,
 };
 pub use page::{PAGE_DEFAULT, PAGE_MAX, Page};
 pub use problem::{Problem, ProblemKind};
 pub use recordings::{ReadGrant, ReadRequest};
-pub use sessions::{LiveSession, SessionDetail, SessionView};
+pub use sessions::{EndSession, LiveSession, SessionDetail, SessionView};
 pub use targets::TargetView;

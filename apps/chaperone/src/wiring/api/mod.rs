@@ -7,6 +7,7 @@ mod carry;
 mod credentials;
 mod given;
 mod health;
+mod locks;
 mod recordings;
 mod refused;
 pub(crate) mod served;
@@ -77,7 +78,7 @@ type Shared = State<Arc<Managed>>;
 
 /// Every endpoint of the API that needs a caller.
 fn endpoints() -> OpenApiRouter<Arc<Managed>> {
-    use ManagementAction::{ManageAgents, ReadRecording, ReadSessions};
+    use ManagementAction::{EndSession, Lock, ManageAgents, ReadRecording, ReadSessions};
     OpenApiRouter::default()
         .routes(even_overdue(routes!(whoami::show)))
         .routes(known(routes!(credentials::make)))
@@ -88,6 +89,10 @@ fn endpoints() -> OpenApiRouter<Arc<Managed>> {
         .routes(guarded(ReadSessions, routes!(sessions::list)))
         .routes(guarded(ReadSessions, routes!(sessions::live)))
         .routes(guarded(ReadSessions, routes!(sessions::show)))
+        .routes(guarded(EndSession, routes!(sessions::end)))
+        .routes(guarded(Lock, routes!(locks::list)))
+        .routes(guarded(Lock, routes!(locks::place)))
+        .routes(guarded(Lock, routes!(locks::lift)))
         .routes(guarded(ReadRecording, routes!(recordings::read)))
 }
 
