@@ -470,3 +470,6 @@ fn carried(told: Option<Assurance>, at_is_told: bool, login: &Login) -> Option<A
         (Some(told), Some(_) | None) => Some(told),
     }
 }
+
+#[cfg(test)]
+mod tests;
