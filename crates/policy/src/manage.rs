@@ -124,8 +124,8 @@ impl Policies {
     pub fn shows(&self, delegation: &Delegation, target: &TargetName, now_us: u64) -> bool {
         let set = self.now();
         let who = set.who(delegation);
-        let asked = Asked { set: &set, delegation, who: &who, now_us };
-        asked.connect(target).allowed && self.lock_against(delegation, target).is_none()
+        let asked = Asked { set: &set, delegation, who: &who, now_us, opened_us: now_us };
+        asked.ask(&asked.connect(target)).allowed && self.lock_against(delegation, target).is_none()
     }
 
     /// The allowance of whoever holds the administrator's token, who needs no policy: a set that locks everybody out

@@ -17,7 +17,7 @@ use chaperone_policy::{Known, Policies, PolicySet};
 use chaperone_recording::commit::CommitmentKey;
 use chaperone_recording::keys::{Reader, ReaderKey};
 use chaperone_recording::{Recorder, RecorderParts};
-use chaperone_store::{KeyFiles, RosterFiles};
+use chaperone_store::{KeyFiles, LockFiles, RosterFiles};
 use chaperone_trail::{Options, Trail};
 use chaperone_tunnel::link::{AgentAuthority, Links};
 use chaperone_tunnel::{AgentKey, Dialer, Several};
@@ -32,6 +32,8 @@ use super::*;
 use crate::verbs::Failure;
 use crate::wiring::ask::Ask;
 use crate::wiring::link::OnRecord;
+use crate::wiring::logins::DatabaseLogins;
+use crate::wiring::sweep::Kick;
 use crate::wiring::tls;
 
 const ADMIN: &str = "cpa1.the-administrator";
@@ -101,9 +103,13 @@ impl Running {
         let keys = RootKeys::new(RootKey::new(1, [7; 32]), Vec::new());
         let identity = Identity::new(keys, Arc::new(NoRevocations)).holding(holders.clone(), people.clone());
         let policies = Arc::new(Policies::new(policies(policy)));
+        let files = LockFiles::open(&folder.path().join("locks")).unwrap();
+        let locks = LockKeeper::open(files, policies.clone(), recorder.clone(), Kick::default()).unwrap();
+        let logins = DatabaseLogins::new(std::iter::empty());
         let managed = Arc::new(Managed {
             recorder,
-            sessions: Arc::new(Sessions::new(analysts.clone(), dialer.clone(), 8)),
+            sessions: Arc::new(Sessions::new(analysts.clone(), dialer.clone(), logins, 8)),
+            locks: Arc::new(locks),
             analysts,
             policies: policies.clone(),
             dialer,
