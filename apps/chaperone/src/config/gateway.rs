@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use chaperone_access::TargetName;
+use chaperone_access::{AttributeKind, TargetName};
 use chaperone_tunnel::LoginName;
 use serde::Deserialize;
+
+use super::issuers::IssuerSection;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -24,8 +26,12 @@ pub(crate) struct GatewayConfig {
     pub(crate) recording: Recording,
     #[serde(default)]
     pub(crate) trail: TrailSection,
+    /// The development issuer; without the table there is one on a loopback address only.
+    pub(crate) issuer: Option<Issuer>,
     #[serde(default)]
-    pub(crate) issuer: Issuer,
+    pub(crate) issuers: BTreeMap<String, IssuerSection>,
+    #[serde(default)]
+    pub(crate) attributes: BTreeMap<String, AttributeKind>,
     pub(crate) targets: BTreeMap<TargetName, Target>,
     /// Without it every target needs an agent of its own, and `agents`.
     pub(crate) local_agent: Option<PathBuf>,
@@ -100,9 +106,12 @@ pub(crate) struct Issuer {
     pub(crate) alias: String,
 }
 
-impl Default for Issuer {
-    fn default() -> Self {
-        Self { alias: alias() }
+impl GatewayConfig {
+    /// Alias of the development issuer, whose credentials name their subject themselves. There is none where strangers
+    /// of other machines can knock.
+    pub(crate) fn development(&self) -> Option<String> {
+        let loopback = self.postgres.listen.ip().is_loopback();
+        loopback.then(|| self.issuer.as_ref().map_or_else(alias, |issuer| issuer.alias.clone()))
     }
 }
 
