@@ -161,6 +161,11 @@ pub(super) async fn authenticated(
 
 type Routes = UtoipaMethodRouter<Arc<Managed>>;
 
+/// Routes for everybody.
+pub(super) fn open(routes: Routes) -> Routes {
+    routes.map(|router| router.route_layer(from_fn(carry::to_its_end)))
+}
+
 /// Routes for every caller whose token was believed once, overdue logins among them.
 pub(super) fn even_overdue(mut routes: Routes) -> Routes {
     describe(&mut routes, |operation| {

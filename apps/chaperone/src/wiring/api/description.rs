@@ -9,7 +9,7 @@ use utoipa::openapi::{Info, License, OpenApi, OpenApiBuilder, Ref, RefOr, Requir
 use utoipa::{PartialSchema, ToSchema};
 
 use super::caller::SCHEME;
-use super::{BASE, endpoints, watched};
+use super::{BASE, endpoints, open_endpoints, watched};
 use crate::verbs::Failure;
 
 /// As it stands in `crates/api/openapi.json`.
@@ -26,7 +26,7 @@ fn document() -> OpenApi {
         .build();
     let mut document = OpenApiBuilder::new().info(info).build();
     document.merge(watched().into_openapi());
-    let mut document = document.nest(BASE, endpoints().into_openapi());
+    let mut document = document.nest(BASE, open_endpoints().merge(endpoints()).into_openapi());
     let components = document.components.get_or_insert_default();
     let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     components.security_schemes.insert(SCHEME.to_owned(), RefOr::T(scheme));

@@ -9,9 +9,12 @@ mod description;
 mod given;
 mod health;
 mod locks;
+mod login;
+mod people;
 mod recordings;
 mod refused;
 pub(crate) mod served;
+mod services;
 mod sessions;
 mod targets;
 #[cfg(test)]
@@ -32,12 +35,13 @@ use chaperone_tunnel::link::Links;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::caller::{even_overdue, guarded, known};
+use self::caller::{even_overdue, guarded, known, open};
 pub(crate) use self::carry::Answers;
 pub(crate) use self::description::text as description_text;
 use self::refused::Refused;
 use crate::wiring::analyst::Analysts;
 use crate::wiring::door::Sessions;
+use crate::wiring::identity::Identities;
 use crate::wiring::locks::LockKeeper;
 use crate::wiring::metrics::Counters;
 
@@ -57,6 +61,8 @@ pub(crate) struct Managed {
     pub(crate) counters: Arc<Counters>,
     pub(crate) answers: Arc<Answers>,
     pub(crate) holders: Arc<Holders>,
+    /// Changes who may hold a credential.
+    pub(crate) identities: Arc<Identities>,
     /// Makes credentials.
     pub(crate) identity: Arc<Identity>,
     /// Where PostgreSQL clients connect.
@@ -79,9 +85,13 @@ type Shared = State<Arc<Managed>>;
 
 /// Every endpoint of the API that needs a caller.
 fn endpoints() -> OpenApiRouter<Arc<Managed>> {
-    use ManagementAction::{EndSession, Lock, ManageAgents, ReadRecording, ReadSessions};
+    use ManagementAction::{
+        Administer, EndSession, Lock, ManageAgents, ManageServices, ReadRecording, ReadSessions,
+    };
     OpenApiRouter::default()
         .routes(even_overdue(routes!(whoami::show)))
+        .routes(even_overdue(routes!(login::refresh)))
+        .routes(even_overdue(routes!(login::end)))
         .routes(known(routes!(credentials::make)))
         .routes(known(routes!(targets::list)))
         .routes(guarded(ManageAgents, routes!(agents::list)))
@@ -94,7 +104,24 @@ fn endpoints() -> OpenApiRouter<Arc<Managed>> {
         .routes(guarded(Lock, routes!(locks::list)))
         .routes(guarded(Lock, routes!(locks::place)))
         .routes(guarded(Lock, routes!(locks::lift)))
+        .routes(guarded(ManageServices, routes!(services::list)))
+        .routes(guarded(ManageServices, routes!(services::create)))
+        .routes(guarded(ManageServices, routes!(services::rotate)))
+        .routes(guarded(ManageServices, routes!(services::revoke)))
+        .routes(guarded(Administer, routes!(people::list)))
+        .routes(guarded(Administer, routes!(people::disable)))
+        .routes(guarded(Administer, routes!(people::enable)))
+        .routes(guarded(Administer, routes!(people::logins)))
+        .routes(guarded(Administer, routes!(people::end)))
         .routes(guarded(ReadRecording, routes!(recordings::read)))
+}
+
+/// Endpoints by which a caller becomes known, or an issuer is heard: nobody can show a token of ours before.
+fn open_endpoints() -> OpenApiRouter<Arc<Managed>> {
+    OpenApiRouter::default()
+        .routes(open(routes!(login::issuers)))
+        .routes(open(routes!(login::make)))
+        .routes(open(routes!(login::back_channel)))
 }
 
 /// What whoever watches over the gateway asks, without a token: it says nothing about anybody.
@@ -118,6 +145,8 @@ async fn no_such_method() -> Refused {
 pub(crate) fn router(managed: Arc<Managed>) -> Router {
     let (api, _) = endpoints().split_for_parts();
     let api = api.route_layer(from_fn_with_state(managed.clone(), caller::authenticated));
+    let (open, _) = open_endpoints().split_for_parts();
+    let api = open.merge(api);
     Router::from(watched())
         .nest(BASE, api)
         .fallback(nowhere)

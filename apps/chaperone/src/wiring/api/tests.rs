@@ -1,18 +1,13 @@
 //! The API as it is served: over a socket, with a real trail on a real disk.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use chaperone_access::{Subject, SubjectKind, TargetName};
-use chaperone_api::{
-    AgentView, CredentialRequest, CredentialView, Page, Problem, TargetView, TokenView, WhoView,
-};
-use chaperone_identity::{
-    Holders, Identity, Logins, NoRevocations, People, RootKey, RootKeys, Service, ServiceStore, Services,
-};
+use chaperone_api::{AgentView, CreateService, CredentialRequest, CredentialView, DisableSubject, EnableSubject, Page, PersonView, Problem, RevokeService, RotateService, ServiceKeyView, ServiceView, TargetView, TokenView, WhoView};
+use chaperone_identity::{Holders, Identity, NoRevocations, People, RootKey, RootKeys};
 use chaperone_policy::{Known, Policies, PolicySet};
 use chaperone_recording::commit::CommitmentKey;
 use chaperone_recording::keys::{Reader, ReaderKey};
@@ -31,6 +26,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::verbs::Failure;
 use crate::wiring::ask::Ask;
+use crate::wiring::identity::{self, Identities};
 use crate::wiring::link::OnRecord;
 use crate::wiring::logins::DatabaseLogins;
 use crate::wiring::sweep::Kick;
@@ -39,24 +35,13 @@ use crate::wiring::tls;
 const ADMIN: &str = "cpa1.the-administrator";
 const INSTALLATION: &str = "gw";
 
-struct InMemory;
-
-impl ServiceStore for InMemory {
-    fn services(&self) -> io::Result<Vec<Service>> {
-        Ok(Vec::new())
-    }
-
-    fn put_service(&self, _: &Service) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// A gateway's API on a loopback port.
 struct Running {
     address: SocketAddr,
     holders: Arc<Holders>,
     people: Arc<People>,
     policies: Arc<Policies>,
+    recorder: Arc<Recorder>,
     _stop: watch::Sender<bool>,
     folder: tempfile::TempDir,
 }
@@ -97,17 +82,25 @@ impl Running {
         let links = Links::new(authority, roster, Arc::new(OnRecord(recorder.clone()))).unwrap();
         let dialer: Arc<dyn Dialer> = Arc::new(Several::new(vec![links.clone() as Arc<dyn Dialer>]));
         let analysts = Arc::new(Analysts::new(std::iter::empty(), &dialer, &recorder).unwrap());
-        let people = Arc::new(People::default());
-        let services = Arc::new(Services::open(Arc::new(InMemory), people.clone()).unwrap());
-        let holders = Arc::new(Holders { logins: Arc::new(Logins::default()), services });
+        let issuers = identity::Issuers::new();
+        let (holders, people) = identity::holders(folder.path(), &issuers).unwrap();
         let keys = RootKeys::new(RootKey::new(1, [7; 32]), Vec::new());
         let identity = Identity::new(keys, Arc::new(NoRevocations)).holding(holders.clone(), people.clone());
+        let identity = Arc::new(identity);
+        let identities = Arc::new(Identities::new(identity::Parts {
+            recorder: recorder.clone(),
+            identity: identity.clone(),
+            holders: holders.clone(),
+            people: people.clone(),
+            issuers,
+            kick: Kick::default(),
+        }));
         let policies = Arc::new(Policies::new(policies(policy)));
         let files = LockFiles::open(&folder.path().join("locks")).unwrap();
         let locks = LockKeeper::open(files, policies.clone(), recorder.clone(), Kick::default()).unwrap();
         let logins = DatabaseLogins::new(std::iter::empty());
         let managed = Arc::new(Managed {
-            recorder,
+            recorder: recorder.clone(),
             sessions: Arc::new(Sessions::new(analysts.clone(), dialer.clone(), logins, 8)),
             locks: Arc::new(locks),
             analysts,
@@ -117,7 +110,8 @@ impl Running {
             counters,
             answers: Arc::default(),
             holders: holders.clone(),
-            identity: Arc::new(identity),
+            identities,
+            identity,
             entrance: Entrance { host: Some("127.0.0.1".to_owned()), port: 6432, sslmode: "disable" },
             admin_token: ADMIN.to_owned(),
             installation: INSTALLATION.to_owned(),
@@ -128,7 +122,7 @@ impl Running {
         let (stop, stopped) = watch::channel(false);
         let answers = managed.answers.clone();
         tokio::spawn(served::serve(listener, tls(folder.path()), router(managed), answers, stopped));
-        Self { address, holders, people, policies, _stop: stop, folder }
+        Self { address, holders, people, policies, recorder, _stop: stop, folder }
     }
 
     /// The key of a new service.
@@ -203,11 +197,16 @@ const WITHOUT_TOKEN: &[(&str, &str)] = &[
     ("get /health", "a load balancer has none; it says nothing about anybody"),
     ("get /ready", "the same"),
     ("get /metrics", "a collector has none; counts only"),
+    ("get /api/v1/issuers", "what a command line needs before anybody can log in; no secret is in it"),
+    ("post /api/v1/login", "the issuer's token in its body proves who asks"),
+    ("post /api/v1/backchannel-logout/{issuer}", "the issuer's logout token in its body proves itself"),
 ];
 
 /// Operations that need a token but no right of policy, and why.
 const WITHOUT_RIGHT: &[(&str, &str)] = &[
     ("get /api/v1/whoami", "says to a caller what it knows of that caller"),
+    ("post /api/v1/login/refresh", "a login refreshes itself, and is refused to everybody else"),
+    ("delete /api/v1/login", "a login ends itself"),
     ("post /api/v1/credentials", "made for the caller itself; policy decides when it is used"),
     ("get /api/v1/targets", "lists only what policy lets the caller connect to"),
 ];
@@ -238,7 +237,7 @@ fn operations() -> Vec<(String, String, Option<String>)> {
 }
 
 fn sample(path: &str) -> String {
-    path.replace("{id}", "00000000000000000000000000").replace("{name}", "nobody")
+    path.replace("{id}", "00000000000000000000000000").replace("{name}", "nobody").replace("{issuer}", "nobody")
 }
 
 #[tokio::test]
@@ -253,7 +252,8 @@ async fn no_operation_is_done_for_whoever_may_not() {
         };
         let nobody = send(None).await;
         if WITHOUT_TOKEN.iter().any(|(name, _)| *name == named) {
-            assert_ne!(nobody.status, 401, "{named}: {nobody:?}");
+            // It is not the token that is missing.
+            assert!(!String::from_utf8_lossy(&nobody.body).contains("not-authenticated"), "{named}: {nobody:?}");
             continue;
         }
         assert_eq!(nobody.status, 401, "{named}");
@@ -337,9 +337,14 @@ async fn a_service_key_makes_narrowed_credentials_and_ends_with_its_owner() {
     let too_long =
         ask.post::<Value>("/credentials", &CredentialRequest { ttl_s: 86_401, ..request.clone() }).await;
     assert_eq!(problem(too_long).status, 422);
-    let owner = Subject { issuer: "org".into(), kind: SubjectKind::Person, sub: "olga".into() };
-    it.people.keep(it.people.weigh_disable(&owner, "left", "ops", 1).unwrap()).unwrap();
+    let administrator = Ask::for_login(&format!("http://{}", it.address), ADMIN, None).unwrap();
+    let left = DisableSubject { subject: "org/olga".to_owned(), reason: "left".to_owned() };
+    let gone: PersonView = administrator.post("/people/disable", &left).await.unwrap();
+    assert_eq!(gone.disabled.unwrap().by, "local/administrator");
     assert_eq!(problem(ask.post::<Value>("/credentials", &request).await).status, 401);
+    let back = EnableSubject { subject: "org/olga".to_owned() };
+    let _: PersonView = administrator.post("/people/enable", &back).await.unwrap();
+    let _: CredentialView = ask.post("/credentials", &request).await.unwrap();
 }
 
 fn problem<T: std::fmt::Debug>(answered: Result<T, Failure>) -> Problem {
@@ -347,6 +352,67 @@ fn problem<T: std::fmt::Debug>(answered: Result<T, Failure>) -> Problem {
         Err(Failure::Refused(problem)) => problem,
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_service_lives_from_its_making_to_its_end_and_all_of_it_is_on_record() {
+    let it = Running::start("").await;
+    let owner = Subject { issuer: "org".into(), kind: SubjectKind::Person, sub: "olga".into() };
+    it.people.meet(&owner, None, now()).unwrap();
+    let url = format!("http://{}", it.address);
+    let administrator = Ask::for_login(&url, ADMIN, None).unwrap();
+    let create = |name: &str, owner: &str| CreateService {
+        name: name.to_owned(),
+        owner: owner.to_owned(),
+        groups: BTreeSet::new(),
+        ttl_s: 60,
+    };
+    let nobody = administrator.post::<Value>("/services", &create("etl", "org/nobody")).await;
+    assert_eq!(problem(nobody).status, 422);
+    let first: ServiceKeyView = administrator.post("/services", &create("etl", "org/olga")).await.unwrap();
+    let taken = administrator.post::<Value>("/services", &create("etl", "org/olga")).await;
+    assert_eq!(problem(taken).status, 409);
+    let rotate = RotateService { ttl_s: 60, overlap_s: 30 };
+    let second: ServiceKeyView = administrator.post("/services/etl/rotate", &rotate).await.unwrap();
+    for key in [&first.key, &second.key] {
+        let who: WhoView = Ask::for_login(&url, key, None).unwrap().get("/whoami").await.unwrap();
+        assert_eq!(who.subject, "local/etl");
+    }
+    let listed: Vec<ServiceView> = administrator.list("/services", 10).await.unwrap();
+    assert_eq!((listed.len(), listed[0].keys.len()), (1, 2));
+    let reason = RevokeService { reason: "replaced".to_owned() };
+    let _: ServiceView = administrator.delete("/services/etl", &reason).await.unwrap();
+    for key in [&first.key, &second.key] {
+        let who = Ask::for_login(&url, key, None).unwrap().get::<WhoView>("/whoami").await;
+        assert_eq!(problem(who).status, 401);
+    }
+    let mut kinds = Vec::new();
+    let scanned = it.recorder.trail().scan(|entry| {
+        kinds.push(entry.body.kind().as_str());
+        Ok(())
+    });
+    scanned.unwrap();
+    assert_eq!(kinds, ["service.created", "service.rotated", "service.revoked"]);
+}
+
+#[tokio::test]
+async fn lists_come_in_pages() {
+    let it = Running::start("").await;
+    for name in ["a", "b", "c"] {
+        it.service(name);
+    }
+    let page = |query: &'static str| {
+        let it = &it;
+        async move {
+            let path = format!("/api/v1/services?{query}");
+            let page: Page<ServiceView> = it.send("GET", &path, Some(ADMIN), "").await.json();
+            (page.items.into_iter().map(|view| view.name).collect::<Vec<_>>(), page.next)
+        }
+    };
+    assert_eq!(page("limit=2").await, (vec!["a".to_owned(), "b".to_owned()], Some("b".to_owned())));
+    assert_eq!(page("limit=2&after=b").await, (vec!["c".to_owned()], None));
+    let people: Page<PersonView> = it.send("GET", "/api/v1/people", Some(ADMIN), "").await.json();
+    assert_eq!((people.items.len(), people.next), (1, None));
 }
 
 #[tokio::test]
