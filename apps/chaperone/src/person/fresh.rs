@@ -51,7 +51,8 @@ impl InUse {
     pub(crate) async fn open(gateway: Option<&str>) -> Result<Self, Failure> {
         let kept = Store::open()?.find(gateway)?;
         let http = Http::new(kept.ca.as_deref())?;
-        let mut this = Self { gateway: Gateway::new(&kept.gateway, http.clone())?, kept, http };
+        let gateway = Gateway::new(&kept.gateway, kept.ca.as_deref())?;
+        let mut this = Self { gateway, kept, http };
         if this.due() {
             match this.confirm().await? {
                 Confirmed::Fresh(kept) => this.kept = *kept,
@@ -111,12 +112,10 @@ impl InUse {
             self.gateway.post("/login/refresh", &kept.secrets.token, &shown(None, &tokens)).await;
         let who = match answer {
             Ok(who) => who,
-            Err(error @ (GatewayError::Unreachable(_) | GatewayError::Unable(_))) => {
+            Err(error @ GatewayError::Unable(_)) => {
                 return Ok(Confirmed::Later(error.to_string()));
             }
-            Err(
-                error @ (GatewayError::Ended(_) | GatewayError::Refused(_) | GatewayError::Strange { .. }),
-            ) => {
+            Err(error @ (GatewayError::Ended(_) | GatewayError::Refused(_))) => {
                 return Ok(Confirmed::Ended(error.to_string()));
             }
         };
@@ -154,7 +153,7 @@ impl InUse {
 
     /// For a task of its own.
     pub(crate) fn again(&self) -> Result<Self, Failure> {
-        let gateway = Gateway::new(&self.kept.gateway, self.http.clone())?;
+        let gateway = Gateway::new(&self.kept.gateway, self.kept.ca.as_deref())?;
         Ok(Self { kept: self.kept.clone(), gateway, http: self.http.clone() })
     }
 
