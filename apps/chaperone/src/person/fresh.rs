@@ -100,7 +100,15 @@ impl InUse {
         let tokens = match issuer.refresh(&refresh_token).await {
             Ok(tokens) => tokens,
             Err(RefreshError::Later(why)) => return Ok(Confirmed::Later(why)),
-            Err(RefreshError::Ended(why)) => return Ok(Confirmed::Ended(why)),
+            Err(RefreshError::Ended(why)) => {
+                // Its sessions need not go on until the gateway misses us.
+                let told = self.gateway.delete("/login", &kept.secrets.token).await;
+                store.remove(&kept.gateway)?;
+                if let Err(error @ (GatewayError::Unable(_) | GatewayError::Refused(_))) = told {
+                    remark(&format!("warning: the gateway has not ended the login: {error}"));
+                }
+                return Ok(Confirmed::Ended(why));
+            }
         };
         if let Some(next) = &tokens.refresh_token {
             // The old one is spent: a crash from here on must find the new one.
