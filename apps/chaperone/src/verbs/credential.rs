@@ -173,11 +173,18 @@ impl Credential {
             let text = format!("target `{target}` is not configured (hint: there are: {})", names.join(", "));
             return Err(Failure::Usage(text));
         }
+        let issuer = config.development().ok_or_else(|| {
+            Failure::Usage(
+                "the gateway listens beyond this machine, so it has no development issuer (hint: `chaperone login`, \
+                 then `chaperone credential` without `--as`)"
+                    .to_owned(),
+            )
+        })?;
         let keys = credential_keys(&config::beside(path, &config.keys))?;
         let now = now_us() / 1_000_000;
         let grant = Grant {
             who: Who::Named {
-                issuer: config.issuer.alias.clone(),
+                issuer,
                 kind: if self.service { SubjectKind::Service } else { SubjectKind::Person },
                 sub: subject,
                 groups: self.groups.into_iter().collect::<BTreeSet<_>>(),

@@ -28,7 +28,11 @@ pub(crate) type Loaded = Result<(PolicySet, Vec<Warning>), Vec<Diagnostic>>;
 
 /// Load the policies that a configuration names.
 pub(crate) fn load(config: &GatewayConfig, folder: &Path) -> Result<Loaded, Failure> {
-    let known = Known { targets: config.targets.keys().cloned().collect(), ..Known::default() };
+    let known = Known {
+        attributes: config.attributes.clone(),
+        targets: config.targets.keys().cloned().collect(),
+        ..Known::default()
+    };
     Ok(PolicySet::load(&read(folder)?, &known))
 }
 

@@ -8,6 +8,7 @@ mod credentials;
 mod given;
 mod health;
 mod locks;
+mod login;
 mod recordings;
 mod refused;
 pub(crate) mod served;
@@ -37,6 +38,7 @@ pub(crate) use self::carry::Answers;
 use self::refused::Refused;
 use crate::wiring::analyst::Analysts;
 use crate::wiring::door::Sessions;
+use crate::wiring::identity::Identities;
 use crate::wiring::locks::LockKeeper;
 use crate::wiring::metrics::Counters;
 
@@ -56,6 +58,8 @@ pub(crate) struct Managed {
     pub(crate) counters: Arc<Counters>,
     pub(crate) answers: Arc<Answers>,
     pub(crate) holders: Arc<Holders>,
+    /// Changes who may hold a credential.
+    pub(crate) identities: Arc<Identities>,
     /// Makes credentials.
     pub(crate) identity: Arc<Identity>,
     /// Where PostgreSQL clients connect.
@@ -81,6 +85,8 @@ fn endpoints() -> OpenApiRouter<Arc<Managed>> {
     use ManagementAction::{EndSession, Lock, ManageAgents, ReadRecording, ReadSessions};
     OpenApiRouter::default()
         .routes(even_overdue(routes!(whoami::show)))
+        .routes(even_overdue(routes!(login::refresh)))
+        .routes(even_overdue(routes!(login::end)))
         .routes(known(routes!(credentials::make)))
         .routes(known(routes!(targets::list)))
         .routes(guarded(ManageAgents, routes!(agents::list)))
@@ -96,6 +102,14 @@ fn endpoints() -> OpenApiRouter<Arc<Managed>> {
         .routes(guarded(ReadRecording, routes!(recordings::read)))
 }
 
+/// Endpoints by which a caller becomes known, or an issuer is heard: nobody can show a token of ours before.
+fn open_endpoints() -> OpenApiRouter<Arc<Managed>> {
+    OpenApiRouter::default()
+        .routes(routes!(login::issuers))
+        .routes(routes!(login::make))
+        .routes(routes!(login::back_channel))
+}
+
 /// The description of the API (OpenAPI 3.1).
 pub(crate) fn description() -> OpenApi {
     let info = Info::builder()
@@ -105,7 +119,7 @@ pub(crate) fn description() -> OpenApi {
         .license(Some(License::new("MIT")))
         .build();
     let mut document = OpenApiBuilder::new().info(info).build();
-    document = document.nest(BASE, endpoints().into_openapi());
+    document = document.nest(BASE, open_endpoints().merge(endpoints()).into_openapi());
     let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     document
         .components
@@ -128,6 +142,8 @@ async fn no_such_method() -> Refused {
 pub(crate) fn router(managed: Arc<Managed>) -> Router {
     let (api, _) = endpoints().split_for_parts();
     let api = api.route_layer(from_fn_with_state(managed.clone(), caller::authenticated));
+    let (open, _) = open_endpoints().split_for_parts();
+    let api = open.merge(api);
     Router::new()
         .nest(BASE, api)
         .route("/health", get(health::health))
