@@ -51,7 +51,8 @@ impl InUse {
     pub(crate) async fn open(gateway: Option<&str>) -> Result<Self, Failure> {
         let kept = Store::open()?.find(gateway)?;
         let http = Http::new(kept.ca.as_deref())?;
-        let mut this = Self { gateway: Gateway::new(&kept.gateway, http.clone())?, kept, http };
+        let gateway = Gateway::new(&kept.gateway, kept.ca.as_deref())?;
+        let mut this = Self { gateway, kept, http };
         if this.due() {
             match this.confirm().await? {
                 Confirmed::Fresh(kept) => this.kept = *kept,
@@ -99,7 +100,15 @@ impl InUse {
         let tokens = match issuer.refresh(&refresh_token).await {
             Ok(tokens) => tokens,
             Err(RefreshError::Later(why)) => return Ok(Confirmed::Later(why)),
-            Err(RefreshError::Ended(why)) => return Ok(Confirmed::Ended(why)),
+            Err(RefreshError::Ended(why)) => {
+                // Its sessions need not go on until the gateway misses us.
+                let told = self.gateway.delete("/login", &kept.secrets.token).await;
+                store.remove(&kept.gateway)?;
+                if let Err(error @ (GatewayError::Unable(_) | GatewayError::Refused(_))) = told {
+                    remark(&format!("warning: the gateway has not ended the login: {error}"));
+                }
+                return Ok(Confirmed::Ended(why));
+            }
         };
         if let Some(next) = &tokens.refresh_token {
             // The old one is spent: a crash from here on must find the new one.
@@ -111,12 +120,10 @@ impl InUse {
             self.gateway.post("/login/refresh", &kept.secrets.token, &shown(None, &tokens)).await;
         let who = match answer {
             Ok(who) => who,
-            Err(error @ (GatewayError::Unreachable(_) | GatewayError::Unable(_))) => {
+            Err(error @ GatewayError::Unable(_)) => {
                 return Ok(Confirmed::Later(error.to_string()));
             }
-            Err(
-                error @ (GatewayError::Ended(_) | GatewayError::Refused(_) | GatewayError::Strange { .. }),
-            ) => {
+            Err(error @ (GatewayError::Ended(_) | GatewayError::Refused(_))) => {
                 return Ok(Confirmed::Ended(error.to_string()));
             }
         };
@@ -154,7 +161,7 @@ impl InUse {
 
     /// For a task of its own.
     pub(crate) fn again(&self) -> Result<Self, Failure> {
-        let gateway = Gateway::new(&self.kept.gateway, self.http.clone())?;
+        let gateway = Gateway::new(&self.kept.gateway, self.kept.ca.as_deref())?;
         Ok(Self { kept: self.kept.clone(), gateway, http: self.http.clone() })
     }
 

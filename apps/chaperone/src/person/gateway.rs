@@ -1,73 +1,81 @@
-//! A gateway's API as the holder of a login calls it.
+//! A gateway's API as the holder of a login calls it: what may be tried again is told from what is over.
 
-use http::{Method, StatusCode, header};
-use oauth2::url::Url;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use thiserror::Error;
 
-use super::http::{Http, HttpError, address};
 use crate::verbs::Failure;
+use crate::wiring::ask::Ask;
+
+/// What HTTP says to a token that holds for nobody (RFC 9110, 15.5.2).
+const UNAUTHORIZED: u16 = 401;
+/// What it says to somebody who asks too often (RFC 6585, 4).
+const TOO_MANY: u16 = 429;
+/// From here on it is the server that cannot.
+const SERVER_ERRORS: u16 = 500;
 
 /// Why the gateway did not do it.
 #[derive(Debug, Error)]
 pub(crate) enum GatewayError {
     /// It does not know the token: the login has ended or was never one.
     #[error("the login at `{0}` has ended (hint: `chaperone login --gateway {0}`)")]
-    Ended(Url),
+    Ended(String),
     /// It said why not.
     #[error("{0}")]
-    Refused(String),
-    /// It cannot do it now, whoever asks.
+    Refused(Failure),
+    /// Nothing usable came back: another attempt may do better.
     #[error("{0}")]
-    Unable(String),
-    /// Nothing came back: another attempt may do better.
-    #[error(transparent)]
-    Unreachable(#[from] HttpError),
-    /// What came back is not what this version knows.
-    #[error("`{gateway}` answered with something else: {why} (hint: are both of the same version?)")]
-    Strange {
-        /// Which gateway.
-        gateway: Url,
-        /// What is wrong with it.
-        why: String,
-    },
+    Unable(Failure),
 }
 
 impl From<GatewayError> for Failure {
     fn from(error: GatewayError) -> Self {
-        Self::Failed(error.to_string())
+        match error {
+            ended @ GatewayError::Ended(_) => Self::Failed(ended.to_string()),
+            GatewayError::Refused(failure) | GatewayError::Unable(failure) => failure,
+        }
     }
-}
-
-/// The parts of a refusal (RFC 9457) that a person reads.
-#[derive(Deserialize)]
-struct Said {
-    #[serde(alias = "message")]
-    detail: String,
-    hint: Option<String>,
 }
 
 /// A gateway to ask.
 pub(crate) struct Gateway {
-    url: Url,
-    http: Http,
+    url: String,
+    ca: Option<PathBuf>,
 }
 
 impl Gateway {
     /// By its base address, such as `https://gateway.example:6480`.
-    pub(crate) fn new(url: &str, http: Http) -> Result<Self, Failure> {
-        let url = address(url).map_err(|error| Failure::Usage(error.to_string()))?;
-        Ok(Self { url, http })
+    pub(crate) fn new(url: &str, ca: Option<&Path>) -> Result<Self, Failure> {
+        // An address that cannot be used is told before anybody logs in for it.
+        Ask::without_token(url, ca)?;
+        Ok(Self { url: url.to_owned(), ca: ca.map(Path::to_owned) })
     }
 
     /// The host by which it is reached.
     pub(crate) fn host(&self) -> String {
-        self.url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned()
+        let uri: Option<http::Uri> = self.url.parse().ok();
+        let host = uri.as_ref().and_then(http::Uri::host).unwrap_or_default();
+        host.trim_matches(['[', ']']).to_owned()
+    }
+
+    /// What needs no token.
+    pub(crate) async fn open_get<T: DeserializeOwned>(&self, path: &str) -> Result<T, GatewayError> {
+        self.ask(None)?.get(path).await.map_err(unable_or_refused)
+    }
+
+    /// What proves itself by its body.
+    pub(crate) async fn open_post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, GatewayError> {
+        self.ask(None)?.post(path, body).await.map_err(unable_or_refused)
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str, token: &str) -> Result<T, GatewayError> {
-        self.read(self.send(Method::GET, path, token, Vec::new()).await?)
+        self.ask(Some(token))?.get(path).await.map_err(|failure| self.judged(failure))
     }
 
     pub(crate) async fn post<T: DeserializeOwned>(
@@ -76,56 +84,43 @@ impl Gateway {
         token: &str,
         body: &impl Serialize,
     ) -> Result<T, GatewayError> {
-        let body = serde_json::to_vec(body).map_err(|why| self.strange(&why))?;
-        self.read(self.send(Method::POST, path, token, body).await?)
+        self.ask(Some(token))?.post(path, body).await.map_err(|failure| self.judged(failure))
     }
 
-    /// Without an answer to read.
+    /// Whatever the answer says: it is done.
     pub(crate) async fn delete(&self, path: &str, token: &str) -> Result<(), GatewayError> {
-        self.send(Method::DELETE, path, token, Vec::new()).await.map(drop)
+        let nothing = serde_json::json!({});
+        let done: Result<IgnoredAny, Failure> = self.ask(Some(token))?.delete(path, &nothing).await;
+        done.map(drop).map_err(|failure| self.judged(failure))
     }
 
-    fn strange(&self, why: &dyn std::fmt::Display) -> GatewayError {
-        GatewayError::Strange { gateway: self.url.clone(), why: why.to_string() }
-    }
-
-    fn read<T: DeserializeOwned>(&self, body: Vec<u8>) -> Result<T, GatewayError> {
-        serde_json::from_slice(&body).map_err(|why| self.strange(&why))
-    }
-
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        token: &str,
-        body: Vec<u8>,
-    ) -> Result<Vec<u8>, GatewayError> {
-        let base = self.url.as_str().trim_end_matches('/');
-        let mut request = http::Request::builder()
-            .method(method)
-            .uri(format!("{base}/api/v1{path}"))
-            .header(header::CONTENT_TYPE, "application/json");
-        if !token.is_empty() {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-        }
-        let request = request.body(body).map_err(|why| self.strange(&why))?;
-        let answer = self.http.send(request).await?;
-        if answer.status().is_success() {
-            return Ok(answer.into_body());
-        }
-        // Without a token 401 is an answer to what was shown in the body.
-        if answer.status() == StatusCode::UNAUTHORIZED && !token.is_empty() {
-            return Err(GatewayError::Ended(self.url.clone()));
-        }
-        let said = match serde_json::from_slice::<Said>(answer.body()) {
-            Ok(Said { detail, hint: Some(hint) }) => format!("{detail} (hint: {hint})"),
-            Ok(Said { detail, hint: None }) => detail,
-            Err(_) => format!("`{}` answered {}", self.url, answer.status()),
+    fn ask(&self, token: Option<&str>) -> Result<Ask, GatewayError> {
+        let ca = self.ca.as_deref();
+        let ask = match token {
+            Some(token) => Ask::for_login(&self.url, token, ca),
+            None => Ask::without_token(&self.url, ca),
         };
-        let status = answer.status();
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(GatewayError::Unable(said));
+        ask.map_err(GatewayError::Refused)
+    }
+
+    fn judged(&self, failure: Failure) -> GatewayError {
+        if let Failure::Refused(problem) = &failure
+            && problem.status == UNAUTHORIZED
+        {
+            return GatewayError::Ended(self.url.clone());
         }
-        Err(GatewayError::Refused(said))
+        unable_or_refused(failure)
+    }
+}
+
+fn unable_or_refused(failure: Failure) -> GatewayError {
+    match failure {
+        Failure::Refused(problem) if problem.status >= SERVER_ERRORS || problem.status == TOO_MANY => {
+            GatewayError::Unable(Failure::Refused(problem))
+        }
+        refused @ (Failure::Refused(_) | Failure::Config(_) | Failure::Usage(_)) => {
+            GatewayError::Refused(refused)
+        }
+        other @ (Failure::Io { .. } | Failure::Failed(_)) => GatewayError::Unable(other),
     }
 }

@@ -1,18 +1,15 @@
-//! HTTP towards gateways and issuers: TLS verified, in clear on loopback only, no redirects, answers of bounded size.
+//! HTTP towards issuers: TLS verified, in clear on loopback only, no redirects, answers of bounded size.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use oauth2::url::{Host, Url};
 use oauth2::{HttpRequest, HttpResponse};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::verbs::Failure;
+use crate::wiring::tls::{self, Trust};
 
 /// Longest answer that is read, in bytes: documents with keys and tokens are far smaller.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -67,35 +64,10 @@ pub(crate) fn address(text: &str) -> Result<Url, HttpError> {
     if fine && url.username().is_empty() && url.password().is_none() { Ok(url) } else { Err(refused()) }
 }
 
-/// TLS that trusts the certificates in `ca`, or those of the system.
-pub(crate) fn tls(ca: Option<&Path>) -> Result<ClientConfig, Failure> {
-    let mut roots = RootCertStore::empty();
-    if let Some(file) = ca {
-        let unusable = |why: String| {
-            Failure::Usage(format!("cannot use `{}`: {why} (hint: certificates in PEM)", file.display()))
-        };
-        for certificate in CertificateDer::pem_file_iter(file).map_err(|why| unusable(why.to_string()))? {
-            let certificate = certificate.map_err(|why| unusable(why.to_string()))?;
-            roots.add(certificate).map_err(|why| unusable(why.to_string()))?;
-        }
-        if roots.is_empty() {
-            return Err(unusable("no certificate in it".to_owned()));
-        }
-    } else {
-        // Some that cannot be read do not matter as long as the one that is needed can.
-        for certificate in rustls_native_certs::load_native_certs().certs {
-            drop(roots.add(certificate));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    Ok(versions.map_err(Failure::failed)?.with_root_certificates(roots).with_no_client_auth())
-}
-
 impl Http {
     pub(crate) fn new(ca: Option<&Path>) -> Result<Self, Failure> {
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(ca)?)
+            .tls_backend_preconfigured(tls::client(&ca.map_or(Trust::System, Trust::Roots))?)
             // An issuer or gateway that redirects would have tokens sent where nobody looked.
             .redirect(reqwest::redirect::Policy::none())
             .timeout(PATIENCE)

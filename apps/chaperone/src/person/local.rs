@@ -20,8 +20,8 @@ use tokio::sync::Semaphore;
 
 use super::fresh::InUse;
 use super::gateway::GatewayError;
-use super::http::tls;
 use crate::verbs::{Failure, remark};
+use crate::wiring::tls::{self, Trust};
 
 /// Clients at a time.
 const CLIENTS_MAX: usize = 256;
@@ -68,7 +68,8 @@ impl Joint {
         }
         let tls = if encrypted {
             let name = ServerName::try_from(host.clone()).map_err(Failure::failed)?;
-            Some(TargetTls { config: Arc::new(tls(login.ca())?), name, direct: false })
+            let config = Arc::new(tls::client(&login.ca().map_or(Trust::System, Trust::Roots))?);
+            Some(TargetTls { config, name, direct: false })
         } else {
             None
         };

@@ -52,15 +52,15 @@ impl Login {
         };
         let ca = self.certificates(before.as_ref())?;
         let http = Http::new(ca.as_deref())?;
-        let gateway = Gateway::new(&url, http.clone())?;
-        let view = choose(gateway.get("/issuers", "").await?, self.issuer.as_deref())?;
+        let gateway = Gateway::new(&url, ca.as_deref())?;
+        let view = choose(gateway.open_get("/issuers").await?, self.issuer.as_deref())?;
         let issuer = Issuer::discover(&view, http.clone()).await?;
         let asked = async { if self.device { device(&issuer).await } else { self.browser(&issuer).await } };
         let tokens = tokio::time::timeout(LOGIN_PATIENCE, asked).await.map_err(|_| {
             Failure::Failed(format!("nobody logged in within {} s", LOGIN_PATIENCE.as_secs()))
         })??;
         let checked_at = now_us() / 1_000_000;
-        let made: LoginView = gateway.post("/login", "", &shown(Some(view.name.clone()), &tokens)).await?;
+        let made: LoginView = gateway.open_post("/login", &shown(Some(view.name.clone()), &tokens)).await?;
         let kept = Kept {
             gateway: url,
             ca,

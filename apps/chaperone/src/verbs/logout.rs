@@ -23,7 +23,7 @@ impl Logout {
             let mut store = Store::open()?;
             let kept = store.find(self.gateway.as_deref())?;
             let http = Http::new(kept.ca.as_deref())?;
-            let gateway = Gateway::new(&kept.gateway, http.clone())?;
+            let gateway = Gateway::new(&kept.gateway, kept.ca.as_deref())?;
             let ended = end(&gateway, &kept, http).await;
             store.remove(&kept.gateway)?;
             if !ended {

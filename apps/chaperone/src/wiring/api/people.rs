@@ -3,9 +3,7 @@
 use axum::extract::State;
 use axum::{Extension, Json};
 use chaperone_access::{Subject, SubjectKind};
-use chaperone_api::{
-    DisableSubject, DisabledView, EnableSubject, LoginEntryView, Page, PersonView,
-};
+use chaperone_api::{DisableSubject, DisabledView, EnableSubject, LoginEntryView, Page, PersonView};
 use chaperone_identity::{EndCause, Login, LoginId, Person, Standing};
 
 use super::caller::Caller;
@@ -147,7 +145,8 @@ pub(super) async fn end(
     Named(id): Named,
 ) -> Result<Json<LoginEntryView>, Refused> {
     let id = login_id(&id)?;
-    let missing = || Refused::not_found("there is no such login").hint("`chaperone people logins` lists them");
+    let missing =
+        || Refused::not_found("there is no such login").hint("`chaperone people logins` lists them");
     let (_, standing) = managed.holders.logins.get(id).ok_or_else(missing)?;
     let ended = managed.identities.end(id, EndCause::Administrator, Some(&caller.name())).await?;
     Ok(Json(login_view(ended, &standing)))

@@ -3,7 +3,9 @@
 use axum::extract::State;
 use axum::{Extension, Json};
 use chaperone_access::{Subject, SubjectKind};
-use chaperone_api::{CreateService, KeyView, Page, RevokeService, RotateService, ServiceKeyView, ServiceView};
+use chaperone_api::{
+    CreateService, KeyView, Page, RevokeService, RotateService, ServiceKeyView, ServiceView,
+};
 use chaperone_identity::Service;
 use zeroize::Zeroizing;
 
@@ -65,7 +67,8 @@ pub(super) async fn create(
     Given(request): Given<CreateService>,
 ) -> Result<Secret<ServiceKeyView>, Refused> {
     let CreateService { name, owner, groups, ttl_s } = request;
-    let made = managed.identities.create_service(&name, person(&owner)?, groups, ttl_s, &caller.name()).await?;
+    let made =
+        managed.identities.create_service(&name, person(&owner)?, groups, ttl_s, &caller.name()).await?;
     Ok(shown(made))
 }
 

@@ -6,7 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chaperone_access::{Subject, SubjectKind, TargetName};
-use chaperone_api::{AgentView, CreateService, CredentialRequest, CredentialView, DisableSubject, EnableSubject, Page, PersonView, Problem, RevokeService, RotateService, ServiceKeyView, ServiceView, TargetView, TokenView, WhoView};
+use chaperone_api::{
+    AgentView, CreateService, CredentialRequest, CredentialView, DisableSubject, EnableSubject, Page,
+    PersonView, Problem, RevokeService, RotateService, ServiceKeyView, ServiceView, TargetView, TokenView,
+    WhoView,
+};
 use chaperone_identity::{Holders, Identity, NoRevocations, People, RootKey, RootKeys};
 use chaperone_policy::{Known, Policies, PolicySet};
 use chaperone_recording::commit::CommitmentKey;
@@ -237,7 +241,9 @@ fn operations() -> Vec<(String, String, Option<String>)> {
 }
 
 fn sample(path: &str) -> String {
-    path.replace("{id}", "00000000000000000000000000").replace("{name}", "nobody").replace("{issuer}", "nobody")
+    path.replace("{id}", "00000000000000000000000000")
+        .replace("{name}", "nobody")
+        .replace("{issuer}", "nobody")
 }
 
 #[tokio::test]
@@ -253,7 +259,10 @@ async fn no_operation_is_done_for_whoever_may_not() {
         let nobody = send(None).await;
         if WITHOUT_TOKEN.iter().any(|(name, _)| *name == named) {
             // It is not the token that is missing.
-            assert!(!String::from_utf8_lossy(&nobody.body).contains("not-authenticated"), "{named}: {nobody:?}");
+            assert!(
+                !String::from_utf8_lossy(&nobody.body).contains("not-authenticated"),
+                "{named}: {nobody:?}"
+            );
             continue;
         }
         assert_eq!(nobody.status, 401, "{named}");
