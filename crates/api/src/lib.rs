@@ -4,6 +4,7 @@
 mod agents;
 mod login;
 mod page;
+mod policies;
 mod problem;
 mod recordings;
 mod sessions;
@@ -14,6 +15,7 @@ pub use login::{
     AssuranceView, CredentialRequest, CredentialView, IssuerView, LoginRequest, LoginView, WhoView,
 };
 pub use page::{PAGE_DEFAULT, PAGE_MAX, Page};
+pub use policies::{CatalogView, ExplainRequest, ExplanationView, PolicySetView, PolicyTextView, ReloadView};
 pub use problem::{Problem, ProblemKind};
 pub use recordings::{ReadGrant, ReadRequest};
 pub use sessions::{LiveSession, SessionDetail, SessionView};

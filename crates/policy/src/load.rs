@@ -212,6 +212,12 @@ impl PolicySet {
         self.limits.of(delegation, target)
     }
 
+    /// The clients that are registered.
+    #[must_use]
+    pub fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
     /// The files that the set was made from, sorted by name: what is archived under its digest.
     #[must_use]
     pub fn files(&self) -> &[(String, String)] {
@@ -354,6 +360,14 @@ impl PolicySet {
     pub fn connect_reads_time(&self) -> bool {
         let connect = self.kinds.action("connect");
         self.rules.iter().any(|rule| rule.reads_time && action_fits(&rule.scope, &connect, None))
+    }
+
+    /// The digest that a set of these files would have, whether or not it can be loaded.
+    #[must_use]
+    pub fn digest_of(files: &[(String, String)]) -> [u8; 32] {
+        let mut files = files.to_vec();
+        files.sort();
+        digest(&files)
     }
 
     /// SHA-256 over the files, sorted by name.

@@ -7,6 +7,7 @@ mod carry;
 mod credentials;
 mod given;
 mod health;
+mod policies;
 mod recordings;
 mod refused;
 pub(crate) mod served;
@@ -38,6 +39,7 @@ use crate::wiring::analyst::Analysts;
 use crate::wiring::door::Sessions;
 use crate::wiring::locks::LockKeeper;
 use crate::wiring::metrics::Counters;
+use crate::wiring::policies::PolicyKeeper;
 
 /// Where all paths of the API begin.
 const BASE: &str = "/api/v1";
@@ -48,6 +50,7 @@ pub(crate) struct Managed {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) analysts: Arc<Analysts>,
     pub(crate) policies: Arc<Policies>,
+    pub(crate) keeper: Arc<PolicyKeeper>,
     pub(crate) locks: Arc<LockKeeper>,
     pub(crate) dialer: Arc<dyn Dialer>,
     /// `None` where no agent may dial in.
@@ -77,11 +80,16 @@ type Shared = State<Arc<Managed>>;
 
 /// Every endpoint of the API that needs a caller.
 fn endpoints() -> OpenApiRouter<Arc<Managed>> {
-    use ManagementAction::{ManageAgents, ReadRecording, ReadSessions};
+    use ManagementAction::{ManageAgents, ManagePolicy, ReadRecording, ReadSessions};
     OpenApiRouter::default()
         .routes(even_overdue(routes!(whoami::show)))
         .routes(known(routes!(credentials::make)))
         .routes(known(routes!(targets::list)))
+        .routes(guarded(ManagePolicy, routes!(policies::catalog)))
+        .routes(guarded(ManagePolicy, routes!(policies::list)))
+        .routes(guarded(ManagePolicy, routes!(policies::show)))
+        .routes(guarded(ManagePolicy, routes!(policies::reload)))
+        .routes(guarded(ManagePolicy, routes!(policies::explain)))
         .routes(guarded(ManageAgents, routes!(agents::list)))
         .routes(guarded(ManageAgents, routes!(agents::token)))
         .routes(guarded(ManageAgents, routes!(agents::lock)))
