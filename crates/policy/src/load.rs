@@ -96,6 +96,31 @@ pub struct Known {
     pub relations: BTreeMap<TargetName, HashSet<String>>,
 }
 
+impl Known {
+    /// Where no configuration says what exists: the targets that policies name. A misspelt one cannot be told then.
+    #[must_use]
+    pub fn named_in(sets: &[&[(String, String)]]) -> Self {
+        let mut targets = BTreeSet::new();
+        for (_, text) in sets.iter().flat_map(|files| files.iter()) {
+            let Ok(set) = cedar_policy::PolicySet::from_str(text) else { continue };
+            for policy in set.policies() {
+                let mut named = policy.entity_literals();
+                named.extend(scope_literals(policy));
+                for uid in named {
+                    let id: &str = uid.id().unescaped();
+                    let target = match uid.type_name().to_string().as_str() {
+                        "Target" => id,
+                        "Relation" => id.split_once('/').map_or(id, |(target, _)| target),
+                        _ => continue,
+                    };
+                    targets.extend(TargetName::new(target));
+                }
+            }
+        }
+        Self { targets, ..Self::default() }
+    }
+}
+
 /// One policy with what is needed to slice.
 #[derive(Debug)]
 pub(crate) struct Rule {

@@ -6,6 +6,7 @@ mod config;
 mod credential;
 mod gateway;
 mod init;
+mod policy;
 mod reader;
 mod session;
 mod sessions;
@@ -61,6 +62,9 @@ enum Verb {
     /// Make the key pair of somebody who may read recorded statements
     #[command(subcommand)]
     Reader(reader::Reader),
+    /// Check, explain, test and compare policies
+    #[command(subcommand)]
+    Policy(policy::Policy),
     /// List targets and the agents that serve them
     Targets(targets::Targets),
     /// List sessions, newest first
@@ -128,6 +132,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Agent(verb) => verb.run(),
         Verb::Credential(verb) => verb.run(),
         Verb::Reader(verb) => verb.run(),
+        Verb::Policy(verb) => verb.run(),
         Verb::Targets(verb) => verb.run(),
         Verb::Sessions(verb) => verb.run(),
         Verb::Session(verb) => verb.run(),
