@@ -1,11 +1,14 @@
-//! `chaperone policy`: check, explain, test and compare policies where they are written. Everything is worked out here;
-//! a running gateway is asked only for its targets' catalogs.
+//! `chaperone policy`: check, explain, test and compare policies where they are written. Everything about a
+//! folder is worked out here; a running gateway is asked for its targets' catalogs, and for the sets in force.
 
 mod check;
 mod diff;
 mod explain;
+mod list;
 mod matrix;
+mod reload;
 mod setting;
+mod show;
 mod test;
 
 use std::process::ExitCode;
@@ -25,6 +28,12 @@ pub(crate) enum Policy {
     Test(test::Test),
     /// Print who may do what, by class of callers, as text that can be reviewed and compared
     Matrix(matrix::Matrix),
+    /// Let the gateway read its policy folder again; a set with an error changes nothing
+    Reload(reload::Reload),
+    /// List the sets that are or were in force
+    List(list::List),
+    /// Print a set that is or was in force
+    Show(show::Show),
     /// Say who gains and who loses what between two sets of policies
     Diff(diff::Diff),
 }
@@ -36,6 +45,9 @@ impl Policy {
             Self::Explain(verb) => verb.run(),
             Self::Test(verb) => verb.run(),
             Self::Matrix(verb) => verb.run(),
+            Self::Reload(verb) => verb.run(),
+            Self::List(verb) => verb.run(),
+            Self::Show(verb) => verb.run(),
             Self::Diff(verb) => verb.run(),
         }
     }
