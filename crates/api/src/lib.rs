@@ -6,6 +6,7 @@ mod locks;
 mod login;
 mod page;
 mod people;
+mod policies;
 mod problem;
 mod recordings;
 mod services;
@@ -19,6 +20,7 @@ pub use login::{
 };
 pub use page::{PAGE_DEFAULT, PAGE_MAX, Page};
 pub use people::{DisableSubject, DisabledView, EnableSubject, LoginEntryView, PersonView};
+pub use policies::{CatalogView, ExplainRequest, ExplanationView, PolicySetView, PolicyTextView, ReloadView};
 pub use problem::{Problem, ProblemKind};
 pub use recordings::{ReadGrant, ReadRequest};
 pub use services::{CreateService, KeyView, RevokeService, RotateService, ServiceKeyView, ServiceView};

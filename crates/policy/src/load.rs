@@ -96,6 +96,31 @@ pub struct Known {
     pub relations: BTreeMap<TargetName, HashSet<String>>,
 }
 
+impl Known {
+    /// Where no configuration says what exists: the targets that policies name. A misspelt one cannot be told then.
+    #[must_use]
+    pub fn named_in(sets: &[&[(String, String)]]) -> Self {
+        let mut targets = BTreeSet::new();
+        for (_, text) in sets.iter().flat_map(|files| files.iter()) {
+            let Ok(set) = cedar_policy::PolicySet::from_str(text) else { continue };
+            for policy in set.policies() {
+                let mut named = policy.entity_literals();
+                named.extend(scope_literals(policy));
+                for uid in named {
+                    let id: &str = uid.id().unescaped();
+                    let target = match uid.type_name().to_string().as_str() {
+                        "Target" => id,
+                        "Relation" => id.split_once('/').map_or(id, |(target, _)| target),
+                        _ => continue,
+                    };
+                    targets.extend(TargetName::new(target));
+                }
+            }
+        }
+        Self { targets, ..Self::default() }
+    }
+}
+
 /// One policy with what is needed to slice.
 #[derive(Debug)]
 pub(crate) struct Rule {
@@ -210,6 +235,12 @@ impl PolicySet {
     #[must_use]
     pub fn limits(&self, delegation: &Delegation, target: &TargetName) -> Limits {
         self.limits.of(delegation, target)
+    }
+
+    /// The clients that are registered.
+    #[must_use]
+    pub fn clients(&self) -> &Clients {
+        &self.clients
     }
 
     /// The files that the set was made from, sorted by name: what is archived under its digest.
@@ -354,6 +385,14 @@ impl PolicySet {
     pub fn connect_reads_time(&self) -> bool {
         let connect = self.kinds.action("connect");
         self.rules.iter().any(|rule| rule.reads_time && action_fits(&rule.scope, &connect, None))
+    }
+
+    /// The digest that a set of these files would have, whether or not it can be loaded.
+    #[must_use]
+    pub fn digest_of(files: &[(String, String)]) -> [u8; 32] {
+        let mut files = files.to_vec();
+        files.sort();
+        digest(&files)
     }
 
     /// SHA-256 over the files, sorted by name.

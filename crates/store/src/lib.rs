@@ -7,10 +7,12 @@
 mod file;
 mod holders;
 mod locks;
+mod policies;
 mod roster;
 
 pub use holders::HolderFiles;
 pub use locks::LockFiles;
+pub use policies::{KeptSet, PolicyArchive};
 pub use roster::RosterFiles;
 
 use std::fs::{self, File, OpenOptions};

@@ -61,6 +61,7 @@ impl Recovered {
             | Body::KeyCreated(_)
             | Body::KeyRotated(_)
             | Body::PolicyLoaded(_)
+            | Body::PolicyRefused(_)
             | Body::CatalogLoaded(_)
             | Body::ConfigurationChanged(_)
             | Body::AgentEnrolled(_)

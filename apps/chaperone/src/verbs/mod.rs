@@ -12,6 +12,7 @@ mod init;
 mod login;
 mod logout;
 mod narrow;
+mod policy;
 mod psql;
 mod reader;
 mod session;
@@ -81,6 +82,9 @@ enum Verb {
     /// Make the key pair of somebody who may read recorded statements
     #[command(subcommand)]
     Reader(reader::Reader),
+    /// Check, explain, test and compare policies
+    #[command(subcommand)]
+    Policy(policy::Policy),
     /// List targets and the agents that serve them
     Targets(targets::Targets),
     /// List sessions, newest first
@@ -157,6 +161,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Exec(verb) => verb.run(),
         Verb::Credential(verb) => verb.run(),
         Verb::Reader(verb) => verb.run(),
+        Verb::Policy(verb) => verb.run(),
         Verb::Targets(verb) => verb.run(),
         Verb::Sessions(verb) => verb.run(),
         Verb::Session(verb) => verb.run(),

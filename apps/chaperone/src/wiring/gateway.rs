@@ -12,10 +12,9 @@ use chaperone_policy::{Policies, PolicySet};
 use chaperone_postgres::opening::ListenerOptions;
 use chaperone_recording::{Recorder, RecorderParts};
 use chaperone_session::{Boundary, Usages};
-use chaperone_store::{KeyFiles, LockFiles, RosterFiles};
+use chaperone_store::{KeyFiles, LockFiles, PolicyArchive, RosterFiles};
 use chaperone_trail::{
-    Body, ClockStepped, Digest, GatewayHeartbeat, GatewayStarted, KeyCreated, Options, PolicyLoaded, Signer,
-    Trail,
+    Body, ClockStepped, Digest, GatewayHeartbeat, GatewayStarted, KeyCreated, Options, Signer, Trail,
 };
 use chaperone_tunnel::link::{AgentAuthority, Links};
 use chaperone_tunnel::{AgentKey, Dialer, InProcess, Several};
@@ -39,7 +38,7 @@ use crate::wiring::listener::Listener;
 use crate::wiring::locks::LockKeeper;
 use crate::wiring::logins::DatabaseLogins;
 use crate::wiring::metrics::Counters;
-use crate::wiring::policies;
+use crate::wiring::policies::{self, KeeperParts, PolicyKeeper};
 use crate::wiring::sweep::{self, Kick};
 use crate::wiring::targets::Declared;
 use crate::wiring::tls;
@@ -69,15 +68,18 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
         installation: config.name.clone(),
         subscriber: counters.clone(),
     }));
-    let (policy, count) = (policies.digest(), policies.len());
+    let archive = PolicyArchive::open(&data.join("policies"))
+        .map_err(Failure::io("cannot open the archive of policies"))?;
+    archive.keep(policies.files()).map_err(Failure::io("cannot keep the policies"))?;
+    let archive = Arc::new(archive);
     let local = local_agent(path, &config, keys.local_agent)?;
     let links = links(&config, &data, keys.agent_authority, &recorder)?;
-    let started = Started { text: &text, made: &keys.made, policy, count, local: local.as_ref() };
+    let started = Started { text: &text, made: &keys.made, policies: &policies, local: local.as_ref() };
     record_start(&recorder, &config, &started).await?;
     let dialer = dialer(local, links.clone());
     let known = known(&config, &data, keys.credentials, issuers, &recorder)?;
     let admin_token = keys.admin_token;
-    let parts = Parts { recorder, dialer, links, counters, known, policies, admin_token };
+    let parts = Parts { recorder, dialer, links, counters, known, policies, archive, admin_token };
     serve(path, &config, parts).await?;
     let closed = tokio::task::spawn_blocking(move || {
         let closed = trail.close("asked to stop");
@@ -133,7 +135,9 @@ fn known(
     recorder: &Arc<Recorder>,
 ) -> Result<Known, Failure> {
     let (holders, people) = identity::holders(data, &issuers)?;
-    let mut identity = Identity::new(keys, Arc::new(NoRevocations)).holding(holders.clone(), people.clone());
+    let mut identity = Identity::new(keys, Arc::new(NoRevocations))
+        .holding(holders.clone(), people.clone())
+        .registered(Arc::new(config.registered()?));
     if config.development().is_none() {
         identity = identity.without_named();
     }
@@ -157,12 +161,13 @@ struct Parts {
     counters: Arc<Counters>,
     known: Known,
     policies: PolicySet,
+    archive: Arc<PolicyArchive>,
     admin_token: String,
 }
 
 /// The listeners' shared state, from the parts.
 fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembled, Failure> {
-    let Parts { recorder, dialer, links, counters, known, policies, admin_token } = parts;
+    let Parts { recorder, dialer, links, counters, known, policies, archive, admin_token } = parts;
     let Known { identity, holders, identities, kick } = known;
     let refresh = |(name, target): (&TargetName, &Target)| {
         (name.clone(), Duration::from_secs(target.catalog_refresh_s))
@@ -176,6 +181,15 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
     let files = LockFiles::open(&beside(path, &config.data).join("locks"));
     let files = files.map_err(Failure::io("cannot open the folder of locks"))?;
     let locks = Arc::new(LockKeeper::open(files, policies.clone(), recorder.clone(), kick.clone())?);
+    let keeper = PolicyKeeper::new(KeeperParts {
+        folder: beside(path, &config.policy.folder),
+        known: policies::known(config)?,
+        archive,
+        policies: policies.clone(),
+        analysts: analysts.clone(),
+        recorder: recorder.clone(),
+        kick: kick.clone(),
+    });
     let boundary = Arc::new(Boundary {
         identity: identity.clone(),
         policies: policies.clone(),
@@ -190,6 +204,7 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         sessions: sessions.clone(),
         analysts,
         policies: policies.clone(),
+        keeper,
         locks,
         dialer: dialer.clone(),
         links: links.clone(),
@@ -344,8 +359,7 @@ fn dialer(local: Option<LocalAgent>, links: Option<Arc<Links>>) -> Arc<dyn Diale
 struct Started<'a> {
     text: &'a str,
     made: &'a [&'static str],
-    policy: [u8; 32],
-    count: usize,
+    policies: &'a PolicySet,
     local: Option<&'a LocalAgent>,
 }
 
@@ -368,10 +382,7 @@ async fn record_start(
         let targets = local.dialer.targets().iter().map(ToString::to_string).collect();
         bodies.push(link::enrolled(&local.name, "gateway configuration".to_owned(), &local.public, targets));
     }
-    bodies.push(Body::PolicyLoaded(PolicyLoaded {
-        count: started.count as u64,
-        policy: Digest(started.policy),
-    }));
+    bodies.push(policies::loaded_body("start", started.policies));
     for body in bodies {
         recorder.note(body).await.map_err(Failure::failed)?;
     }
@@ -396,6 +407,7 @@ async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), 
         tracing::info!(agents = %agents.listen, "waiting for agents");
         tokio::spawn(link::serve(links, listener, stopped.clone()));
     }
+    tokio::spawn(policies::on_hangup(managed.keeper.clone(), stopped.clone()));
     tokio::spawn(sweep::run(sessions.clone(), policies, kick, stopped.clone()));
     tokio::spawn(identities.run(stopped.clone()));
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io("cannot wait for SIGTERM"))?;

@@ -139,10 +139,23 @@ kinds! {
     }
     /// A set of policies came into force.
     PolicyLoaded = "policy.loaded" {
+        /// By whom: `start`, `signal`, or `issuer/subject` over the API.
+        by: String,
         /// How many policies.
         count: u64,
-        /// Digest of the set.
+        /// Digest of the set; its text is kept under it.
         policy: Digest,
+    }
+    /// A set of policies was not loaded: the one before it stays in force.
+    PolicyRefused = "policy.refused" {
+        /// By whom, as for one that is loaded.
+        by: String,
+        /// How many errors it has.
+        errors: u64,
+        /// The first of them, with file, line and column.
+        first: Vec<String>,
+        /// Digest of the refused files; absent where they could not be read.
+        policy: Option<Digest>,
     }
     /// A target's catalog was read.
     CatalogLoaded = "catalog.loaded" {

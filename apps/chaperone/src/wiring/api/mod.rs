@@ -11,6 +11,7 @@ mod health;
 mod locks;
 mod login;
 mod people;
+mod policies;
 mod recordings;
 mod refused;
 pub(crate) mod served;
@@ -44,6 +45,7 @@ use crate::wiring::door::Sessions;
 use crate::wiring::identity::Identities;
 use crate::wiring::locks::LockKeeper;
 use crate::wiring::metrics::Counters;
+use crate::wiring::policies::PolicyKeeper;
 
 /// Where all paths of the API begin.
 const BASE: &str = "/api/v1";
@@ -54,6 +56,7 @@ pub(crate) struct Managed {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) analysts: Arc<Analysts>,
     pub(crate) policies: Arc<Policies>,
+    pub(crate) keeper: Arc<PolicyKeeper>,
     pub(crate) locks: Arc<LockKeeper>,
     pub(crate) dialer: Arc<dyn Dialer>,
     /// `None` where no agent may dial in.
@@ -86,7 +89,7 @@ type Shared = State<Arc<Managed>>;
 /// Every endpoint of the API that needs a caller.
 fn endpoints() -> OpenApiRouter<Arc<Managed>> {
     use ManagementAction::{
-        Administer, EndSession, Lock, ManageAgents, ManageServices, ReadRecording, ReadSessions,
+        Administer, EndSession, Lock, ManageAgents, ManagePolicy, ManageServices, ReadRecording, ReadSessions,
     };
     OpenApiRouter::default()
         .routes(even_overdue(routes!(whoami::show)))
@@ -94,6 +97,11 @@ fn endpoints() -> OpenApiRouter<Arc<Managed>> {
         .routes(even_overdue(routes!(login::end)))
         .routes(known(routes!(credentials::make)))
         .routes(known(routes!(targets::list)))
+        .routes(guarded(ManagePolicy, routes!(policies::catalog)))
+        .routes(guarded(ManagePolicy, routes!(policies::list)))
+        .routes(guarded(ManagePolicy, routes!(policies::show)))
+        .routes(guarded(ManagePolicy, routes!(policies::reload)))
+        .routes(guarded(ManagePolicy, routes!(policies::explain)))
         .routes(guarded(ManageAgents, routes!(agents::list)))
         .routes(guarded(ManageAgents, routes!(agents::token)))
         .routes(guarded(ManageAgents, routes!(agents::lock)))

@@ -138,6 +138,7 @@ fn summarise(views: &mut Views, entry: &Entry) {
         | Body::KeyCreated(_)
         | Body::KeyRotated(_)
         | Body::PolicyLoaded(_)
+        | Body::PolicyRefused(_)
         | Body::CatalogLoaded(_)
         | Body::ConfigurationChanged(_)
         | Body::AgentEnrolled(_)
