@@ -2,20 +2,20 @@
 
 use std::path::Path;
 
-use chaperone_policy::{Diagnostic, Known, PolicySet, Warning};
+use chaperone_policy::{Diagnostic, Known, LIMITS_FILE, PolicySet, Warning};
 
 use crate::config::{self, gateway::GatewayConfig};
 use crate::verbs::Failure;
 
-/// Read every `*.cedar` file of a folder.
+/// Read every `*.cedar` file of a folder, and its limits.
 pub(crate) fn read(folder: &Path) -> Result<Vec<(String, String)>, Failure> {
     let entries = std::fs::read_dir(folder)
         .map_err(Failure::io(format!("cannot read the policy folder `{}`", folder.display())))?;
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(Failure::io("cannot read the policy folder"))?.path();
-        if path.extension().is_some_and(|extension| extension == "cedar") {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if path.extension().is_some_and(|extension| extension == "cedar") || name == LIMITS_FILE {
             files.push((name, config::read_text(&path)?));
         }
     }
