@@ -42,10 +42,10 @@ pub struct Layout {
     pub api_port: Option<u16>,
     /// Folder of Cedar policies to copy; `demo/policy` unless given.
     pub policy: Option<PathBuf>,
-    /// Lines that stand at the end of `gateway.toml`, behind the table of its only target.
-    pub gateway_lines: String,
-    /// Lines that stand at the end of `agent.toml`, likewise.
-    pub agent_lines: String,
+    /// What else stands in gateway.toml: tables only, since it comes last.
+    pub more: String,
+    /// What else stands in agent.toml, likewise.
+    pub more_of_agent: String,
 }
 
 impl Layout {
@@ -54,16 +54,9 @@ impl Layout {
     pub fn new(agent: AgentPlace) -> Self {
         let program = std::env::var_os("CHAPERONE_PROGRAM")
             .map_or_else(|| crate::target_dir().join("debug/chaperone"), PathBuf::from);
-        Self {
-            agent,
-            program,
-            tls: false,
-            postgres_port: None,
-            api_port: None,
-            policy: None,
-            gateway_lines: String::new(),
-            agent_lines: String::new(),
-        }
+        let (postgres_port, api_port, policy) = (None, None, None);
+        let (more, more_of_agent) = (String::new(), String::new());
+        Self { agent, program, tls: false, postgres_port, api_port, policy, more, more_of_agent }
     }
 }
 
@@ -130,6 +123,12 @@ impl Boundary {
     #[must_use]
     pub fn postgres_port(&self) -> u16 {
         self.postgres_port
+    }
+
+    /// The program that runs here.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.layout.program
     }
 
     /// Base address of the management API.
@@ -365,8 +364,8 @@ impl Files<'_> {
              [api]\nlisten = \"127.0.0.1:{}\"\n\n\
              {agents}\
              [recording]\nreaders = [\"{reader}\"]\n\n\
-             [targets.{TARGET}]\nprotocol = \"postgres\"\n{}",
-            self.postgres_port, self.api_port, self.layout.gateway_lines
+             [targets.{TARGET}]\nprotocol = \"postgres\"\n\n{}",
+            self.postgres_port, self.api_port, self.layout.more
         )
     }
 
@@ -381,7 +380,7 @@ impl Files<'_> {
              database = \"{DATABASE}\"\nuser = \"{LOGIN}\"\npassword = {{ file = {} }}\ntls = \"disable\"\n{}",
             cluster.port(),
             Value::from(cluster.login_password_file().to_string_lossy()),
-            self.layout.agent_lines
+            self.layout.more_of_agent
         )
     }
 

@@ -501,8 +501,8 @@ fn with_logins(layout: &mut Layout, cluster: &Cluster, home: &Path) {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
         Value::from(file.to_string_lossy()).to_string()
     };
-    layout.gateway_lines = LOGINS.to_owned();
-    layout.agent_lines = format!(
+    layout.more = LOGINS.to_owned();
+    layout.more_of_agent = format!(
         "[targets.clinic.logins.billing]\nuser = \"bills\"\npassword = {{ file = {} }}\n\
          [targets.clinic.logins.people]\nuser = \"people\"\npassword = {{ file = {} }}\nroles = [\"dev/*\"]\n",
         secret("bills"),

@@ -2,10 +2,14 @@
 
 mod authenticate;
 mod caveat;
+mod claims;
 mod clients;
 mod credential;
 mod failures;
 mod holder;
+mod issuer;
+mod jwks;
+mod jws;
 mod keys;
 mod login;
 mod people;
@@ -22,6 +26,9 @@ pub use credential::{
 };
 pub use failures::{FailureLedger, Noted};
 pub use holder::{Holder, Holders, InvalidId, SecretHash, TokenRefused};
+pub use issuer::{ClaimNames, Issuer, SKEW_S, SignatureAlgorithm, Vouches, Workload};
+pub use jwks::{KEY_SET_BYTES_MAX, KeyCache, KeySet, KeySetError};
+pub use jws::TOKEN_BYTES_MAX;
 pub use keys::{RootKey, RootKeys};
 pub use login::{
     LOGINS_MAX, LOGINS_OF_ONE_MAX, Login, LoginError, LoginId, LoginStore, Logins, NewLogin, Refreshed, Terms,
@@ -33,4 +40,4 @@ pub use service::{
     ServiceKeyId, ServiceStore, Services,
 };
 pub use standing::{EndCause, Ending, Facts, Lapse, Standing};
-pub use token::Verified;
+pub use token::{LoggedOut, Shown, TokenError, Verified, verify, verify_logout};

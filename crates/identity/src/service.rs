@@ -92,7 +92,7 @@ pub trait ServiceStore: Send + Sync {
 pub enum ServiceError {
     /// Not a name.
     #[error(
-        "`{0}` is not a name (hint: 1 to 63 characters of a-z, 0-9, `-`, `_` and `.`, beginning with a letter)"
+        "`{0}` is not a name (hint: 1 to 63 characters of a-z, 0-9, `-` and `_`, beginning with a letter)"
     )]
     Name(String),
     /// There is one of that name; a revoked one's name is not used again.
@@ -169,7 +169,7 @@ impl std::fmt::Debug for Services {
 fn plain(text: &str) -> bool {
     let starts = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
     let rest =
-        text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte));
+        text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte));
     starts && rest && text.len() <= NAME_BYTES_MAX
 }
 
@@ -384,3 +384,6 @@ impl Services {
         Standing::new(facts, key.not_after, Some(service.owner.clone()), self.people.clone())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,3 +31,6 @@ pub use permit::{Decided, Decision, Denied, Masked, Permit, Question};
 pub use profile::{NotASubject, Profile};
 pub use starter::STARTER;
 pub use world::{Names, Ruling, World};
+
+#[cfg(test)]
+mod tests;

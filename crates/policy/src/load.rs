@@ -1,20 +1,21 @@
 //! Policies from text: parsed, validated against the built-in schema, and every name in them checked, because Cedar
 //! does not know which targets and relations exist and a misspelt `forbid` would fail open.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PolicyId, PrincipalConstraint, ResourceConstraint, Schema,
-    ValidationMode, Validator,
+    ValidationMode, ValidationWarning, Validator,
 };
 use chaperone_access::{AttributeKind, Delegation, RelationName, TargetName};
 use chaperone_identity::Clients;
+use miette::Diagnostic as _;
 
 use crate::ask::Kinds;
 use crate::limits::{LIMITS_FILE, LimitRules, Limits};
-use crate::slice::{ByPrincipal, Scope, action_fits, clients_in, principal_fits, reads_open, reads_time};
+use crate::slice::{ByPrincipal, Scope, action_fits, clients_in, is_open, principal_fits, reads, reads_time};
 use crate::world::Names;
 
 /// The built-in schema.
@@ -37,6 +38,20 @@ fn schema(attributes: &BTreeMap<String, AttributeKind>) -> String {
         .collect();
     SCHEMA.replace("/* attributes */", &declared.join(", "))
 }
+
+/// What the schema's `Circumstances` have.
+const CIRCUMSTANCES: [&str; 10] = [
+    "acr",
+    "agreement",
+    "amr",
+    "approved",
+    "authenticated_s",
+    "client",
+    "purpose",
+    "recipient",
+    "registered",
+    "time",
+];
 
 /// What is wrong with a policy, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +96,31 @@ pub struct Known {
     pub relations: BTreeMap<TargetName, HashSet<String>>,
 }
 
+impl Known {
+    /// Where no configuration says what exists: the targets that policies name. A misspelt one cannot be told then.
+    #[must_use]
+    pub fn named_in(sets: &[&[(String, String)]]) -> Self {
+        let mut targets = BTreeSet::new();
+        for (_, text) in sets.iter().flat_map(|files| files.iter()) {
+            let Ok(set) = cedar_policy::PolicySet::from_str(text) else { continue };
+            for policy in set.policies() {
+                let mut named = policy.entity_literals();
+                named.extend(scope_literals(policy));
+                for uid in named {
+                    let id: &str = uid.id().unescaped();
+                    let target = match uid.type_name().to_string().as_str() {
+                        "Target" => id,
+                        "Relation" => id.split_once('/').map_or(id, |(target, _)| target),
+                        _ => continue,
+                    };
+                    targets.extend(TargetName::new(target));
+                }
+            }
+        }
+        Self { targets, ..Self::default() }
+    }
+}
+
 /// One policy with what is needed to slice.
 #[derive(Debug)]
 pub(crate) struct Rule {
@@ -88,7 +128,9 @@ pub(crate) struct Rule {
     pub(crate) scope: Scope,
     pub(crate) name: Arc<str>,
     pub(crate) reads_time: bool,
-    /// Whether its conditions read what a class of callers leaves open: attributes, purpose, authentication, time.
+    /// Variables and their attributes that its conditions read.
+    reads: BTreeSet<(String, String)>,
+    /// Whether they are something that a class of callers leaves open: attributes, purpose, authentication, time.
     pub(crate) open: bool,
     file: usize,
     offset: usize,
@@ -171,9 +213,12 @@ impl PolicySet {
         let kinds = Kinds::new().map_err(|error| vec![lower(error)])?;
         let (digest, clients) = (digest(&files), known.clients.clone());
         let set = Self { rules, by_principal, kinds, clients, limits, digest, files };
-        errors.extend(set.validate(known)?);
-        let (more, mut warnings) = set.check_names(known);
-        errors.extend(more);
+        let (found, mut warnings) = set.validate(known)?;
+        errors.extend(found);
+        errors.extend(set.check_reads(known));
+        let (found, odd) = set.check_names(known);
+        errors.extend(found);
+        warnings.extend(odd);
         warnings.extend(set.lint());
         if errors.is_empty() { Ok((set, warnings)) } else { Err(errors) }
     }
@@ -192,13 +237,20 @@ impl PolicySet {
         self.limits.of(delegation, target)
     }
 
+    /// The clients that are registered.
+    #[must_use]
+    pub fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
     /// The files that the set was made from, sorted by name: what is archived under its digest.
     #[must_use]
     pub fn files(&self) -> &[(String, String)] {
         &self.files
     }
 
-    fn validate(&self, known: &Known) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+    /// Validate against the schema. Cedar only warns of a policy that can never hold; in a forbid that is an error.
+    fn validate(&self, known: &Known) -> Result<(Vec<Diagnostic>, Vec<Warning>), Vec<Diagnostic>> {
         let (schema, _) =
             Schema::from_cedarschema_str(&schema(&known.attributes)).map_err(|error| vec![lower(error)])?;
         let validator = Validator::new(schema);
@@ -206,16 +258,60 @@ impl PolicySet {
         for rule in &self.rules {
             all.add(rule.policy.clone()).map_err(|error| vec![lower(error)])?;
         }
+        let by_id: HashMap<&PolicyId, &Rule> =
+            self.rules.iter().map(|rule| (rule.policy.id(), rule)).collect();
+        let place = |id: &PolicyId| {
+            let rule = by_id.get(id)?;
+            Some((*rule, self.files.get(rule.file)?))
+        };
         let result = validator.validate(&all, ValidationMode::Strict);
-        let mut errors: Vec<Diagnostic> = result
-            .validation_errors()
-            .filter_map(|error| {
-                let rule = self.rules.iter().find(|rule| rule.policy.id() == error.policy_id())?;
-                Some(diagnose(self.files.get(rule.file)?, error))
-            })
-            .collect();
-        errors.sort_by_key(|error| (error.file.clone(), error.line, error.column));
-        Ok(errors)
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        for error in result.validation_errors() {
+            errors.extend(place(error.policy_id()).map(|(_, file)| diagnose(file, error)));
+        }
+        for warning in result.validation_warnings() {
+            let Some((rule, file)) = place(warning.policy_id()) else { continue };
+            let never = matches!(
+                warning,
+                ValidationWarning::ImpossiblePolicy(_) | ValidationWarning::InvalidActionApplication(_)
+            );
+            let found = Diagnostic {
+                message: warning.to_string().replace('\n', " "),
+                ..diagnostic(file, rule.offset, String::new(), warning.help().map(|help| help.to_string()))
+            };
+            let list = if never && rule.scope.effect == Effect::Forbid { &mut errors } else { &mut warnings };
+            list.push(found);
+        }
+        for list in [&mut errors, &mut warnings] {
+            list.sort_by_key(|found: &Diagnostic| (found.file.clone(), found.line, found.column));
+        }
+        Ok((errors, warnings))
+    }
+
+    /// Check every attribute of the caller and of the circumstances that a condition reads: Cedar takes `has` of one that
+    /// does not exist for false, so that a misspelt forbid would bite nobody.
+    fn check_reads(&self, known: &Known) -> Vec<Diagnostic> {
+        let mut errors = Vec::new();
+        for rule in &self.rules {
+            let Some(file) = self.files.get(rule.file) else { continue };
+            for (variable, attribute) in &rule.reads {
+                let (exists, hint) = match variable.as_str() {
+                    "principal" => (
+                        known.attributes.contains_key(attribute),
+                        "`[attributes]` of gateway.toml declares what subjects have",
+                    ),
+                    "context" => {
+                        (CIRCUMSTANCES.contains(&attribute.as_str()), "see the reference of policies")
+                    }
+                    _ => (false, "targets and relations have no attributes"),
+                };
+                if !exists {
+                    let message = format!("`{variable}` has no attribute `{attribute}`");
+                    errors.push(diagnostic(file, rule.offset, message, Some(hint.to_owned())));
+                }
+            }
+        }
+        errors
     }
 
     /// Check every target and relation that a policy names: unknown in a `forbid` is an error, in a `permit` a warning.
@@ -289,6 +385,14 @@ impl PolicySet {
     pub fn connect_reads_time(&self) -> bool {
         let connect = self.kinds.action("connect");
         self.rules.iter().any(|rule| rule.reads_time && action_fits(&rule.scope, &connect, None))
+    }
+
+    /// The digest that a set of these files would have, whether or not it can be loaded.
+    #[must_use]
+    pub fn digest_of(files: &[(String, String)]) -> [u8; 32] {
+        let mut files = files.to_vec();
+        files.sort();
+        digest(&files)
     }
 
     /// SHA-256 over the files, sorted by name.
@@ -366,12 +470,14 @@ fn rules_of(index: usize, file: &(String, String), set: &cedar_policy::PolicySet
             None => Arc::from(format!("{}#{number}", file.0)),
         };
         let id = PolicyId::new(format!("{}#{number}", file.0));
+        let reads = reads(policy);
         rules.push(Rule {
             policy: policy.new_id(id),
             scope: Scope::of(policy),
             name,
             reads_time: reads_time(policy),
-            open: reads_open(policy),
+            open: reads.iter().any(is_open),
+            reads,
             file: index,
             offset,
         });

@@ -111,16 +111,23 @@ pub(crate) fn reads_time(policy: &Policy) -> bool {
 /// What a class of callers does not say.
 const OPEN: [&str; 5] = ["acr", "amr", "authenticated_s", "purpose", "time"];
 
-/// Whether a policy's conditions read an attribute of the principal, or something of the context that a class of callers
-/// leaves open. What cannot be seen through counts as read.
-pub(crate) fn reads_open(policy: &Policy) -> bool {
-    policy.to_json().map_or(true, |json| {
-        let mut open = false;
-        walk(&json, &mut |variable, attribute| {
-            open |= variable == "principal" || (variable == "context" && OPEN.contains(&attribute));
-        });
-        open
-    })
+/// Every `variable.attribute` and `variable has attribute` in a policy's conditions. What cannot be seen through reads
+/// something that nobody has.
+pub(crate) fn reads(policy: &Policy) -> BTreeSet<(String, String)> {
+    let mut found = BTreeSet::new();
+    let mut read = |variable: &str, attribute: &str| {
+        found.insert((variable.to_owned(), attribute.to_owned()));
+    };
+    match policy.to_json() {
+        Ok(json) => walk(&json, &mut read),
+        Err(_) => read("policy", "form"),
+    }
+    found
+}
+
+/// Whether what is read is something that a class of callers leaves open.
+pub(crate) fn is_open((variable, attribute): &(String, String)) -> bool {
+    variable == "principal" || (variable == "context" && OPEN.contains(&attribute.as_str()))
 }
 
 /// Visit every `variable.attribute` and `variable has attribute` of a policy in Cedar's JSON form.

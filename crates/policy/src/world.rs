@@ -95,11 +95,13 @@ impl World {
     /// With relations that are only known because policies name them, where nothing better is there.
     #[must_use]
     pub fn with_named(mut self, sets: &[&PolicySet]) -> Self {
-        for set in sets {
-            for (target, relation) in set.names().relations {
-                if let Some(relations) = self.targets.get_mut(&target) {
-                    relations.entry(relation).or_default();
-                }
+        let unknown: BTreeSet<TargetName> =
+            self.targets.iter().filter(|(_, known)| known.is_empty()).map(|(name, _)| name.clone()).collect();
+        for (target, relation) in sets.iter().flat_map(|set| set.names().relations) {
+            if unknown.contains(&target)
+                && let Some(relations) = self.targets.get_mut(&target)
+            {
+                relations.entry(relation).or_default();
             }
         }
         self

@@ -24,6 +24,18 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     parsed.map(Some).map_err(|error| io::Error::other(format!("`{}`: {error}", path.display())))
 }
 
+/// What all files of a folder hold. Names of ours have no dot in them; a half file's has.
+pub(crate) fn read_all<T: DeserializeOwned>(folder: &Path) -> io::Result<Vec<T>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_none() {
+            all.extend(read(&path)?);
+        }
+    }
+    Ok(all)
+}
+
 /// Replace a file whole: a crash leaves the old one or the new one, and perhaps a half file that is written over.
 pub(crate) fn write<T: Serialize>(folder: &Path, name: &str, value: &T) -> io::Result<()> {
     let half = folder.join(format!("{name}.half"));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use chaperone_policy::Lock;
 
-use crate::file::{read, remove, write};
+use crate::file::{read_all, remove, write};
 
 /// Locks in a folder of their own.
 #[derive(Debug)]
@@ -29,15 +29,7 @@ impl LockFiles {
     /// # Errors
     /// The disk refuses, or a file does not hold a lock: what it locked is not known, so nothing may be served.
     pub fn all(&self) -> io::Result<Vec<Lock>> {
-        let mut locks = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            // An id has no dot in it; a half file's name has.
-            if path.extension().is_none() {
-                locks.extend(read::<Lock>(&path)?);
-            }
-        }
-        Ok(locks)
+        read_all(&self.folder)
     }
 
     /// Keep one. Durable when it returns.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use chaperone_access::AgentName;
 use chaperone_tunnel::link::{AgentRecord, Roster, TokenRecord};
 
-use crate::file::{read, remove, sync, write};
+use crate::file::{read, read_all, remove, sync, write};
 
 /// A roster in a folder of its own.
 #[derive(Debug)]
@@ -35,14 +35,7 @@ impl Roster for RosterFiles {
     }
 
     fn agents(&self) -> io::Result<Vec<AgentRecord>> {
-        let mut records = Vec::new();
-        for entry in fs::read_dir(&self.agents)? {
-            let path = entry?.path();
-            // An agent's name has no dot in it; a half file's has.
-            if path.extension().is_none() {
-                records.extend(read::<AgentRecord>(&path)?);
-            }
-        }
+        let mut records: Vec<AgentRecord> = read_all(&self.agents)?;
         records.sort_by(|one, other| one.agent.cmp(&other.agent));
         Ok(records)
     }

@@ -203,7 +203,11 @@ fn a_full_disk_leaves_room_for_closing_entries() {
     let mut count = 0;
     let refused = loop {
         // A heartbeat would still have room: it is among the closing kinds.
-        let body = Body::PolicyLoaded(chaperone_trail::PolicyLoaded { count, policy: Digest([1; 32]) });
+        let body = Body::PolicyLoaded(chaperone_trail::PolicyLoaded {
+            by: "start".into(),
+            count,
+            policy: Digest([1; 32]),
+        });
         match trail.append(Draft::new(1, &body).unwrap(), &[&frame], Urgency::Now) {
             Ok(seq) => settled(&trail, seq).unwrap(),
             Err(error) => break error,
@@ -229,7 +233,11 @@ fn a_full_disk_leaves_room_for_closing_entries() {
     disk.0.store(0, Ordering::SeqCst);
     let began = Instant::now();
     let again = loop {
-        let body = Body::PolicyLoaded(chaperone_trail::PolicyLoaded { count, policy: Digest([1; 32]) });
+        let body = Body::PolicyLoaded(chaperone_trail::PolicyLoaded {
+            by: "start".into(),
+            count,
+            policy: Digest([1; 32]),
+        });
         match trail.append(Draft::new(1, &body).unwrap(), &[], Urgency::Now) {
             Ok(seq) => break seq,
             Err(TrailError::Full) => std::thread::sleep(Duration::from_millis(50)),

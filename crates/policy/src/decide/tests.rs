@@ -106,7 +106,7 @@ fn what_cannot_be_loaded_says_where() {
 
 #[test]
 fn an_unknown_name_in_a_permit_only_warns() {
-    let text = "permit (principal, action, resource == Relation::\"ehr/public.nothing\");";
+    let text = "permit (principal in Group::\"dev/a\", action == Action::\"read\", resource == Relation::\"ehr/public.nothing\");";
     let files = [("a.cedar".to_owned(), text.to_owned())];
     let (_, warnings) = PolicySet::load(&files, &known()).unwrap();
     assert_eq!(warnings.len(), 1, "{warnings:?}");

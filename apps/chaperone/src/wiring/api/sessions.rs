@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::{Extension, Json};
 use chaperone_access::SessionId;
-use chaperone_api::{EndSession, LiveSession, PAGE_DEFAULT, PAGE_MAX, Page, SessionDetail, SessionView};
+use chaperone_api::{EndSession, LiveSession, Page, SessionDetail, SessionView};
 use chaperone_trail::{Body, Entry};
 use serde_json::Value;
 
@@ -52,7 +52,7 @@ pub(super) async fn list(
     State(managed): Shared,
     Asked(asked): Asked<PageQuery>,
 ) -> Result<Json<Page<SessionView>>, Refused> {
-    let limit = asked.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+    let limit = asked.limit();
     let before = asked.after.as_deref().map(session_id).transpose()?;
     let found = tokio::task::spawn_blocking(move || newest(&managed, limit + 1, before)).await;
     let mut items: Vec<SessionView> = found.map_err(failed)??.into_values().rev().collect();
@@ -138,6 +138,7 @@ fn summarise(views: &mut Views, entry: &Entry) {
         | Body::KeyCreated(_)
         | Body::KeyRotated(_)
         | Body::PolicyLoaded(_)
+        | Body::PolicyRefused(_)
         | Body::CatalogLoaded(_)
         | Body::ConfigurationChanged(_)
         | Body::AgentEnrolled(_)
@@ -150,6 +151,14 @@ fn summarise(views: &mut Views, entry: &Entry) {
         | Body::OperationProgress(_)
         | Body::OperationHeld(_)
         | Body::LimitHit(_)
+        | Body::LoginMade(_)
+        | Body::LoginRefreshed(_)
+        | Body::LoginEnded(_)
+        | Body::ServiceCreated(_)
+        | Body::ServiceRotated(_)
+        | Body::ServiceRevoked(_)
+        | Body::SubjectDisabled(_)
+        | Body::SubjectEnabled(_)
         | Body::LockPlaced(_)
         | Body::LockLifted(_)
         | Body::SessionKilled(_)
