@@ -42,6 +42,8 @@ pub struct Layout {
     pub api_port: Option<u16>,
     /// Folder of Cedar policies to copy; `demo/policy` unless given.
     pub policy: Option<PathBuf>,
+    /// What else stands in gateway.toml: tables only, since it comes last.
+    pub more: String,
 }
 
 impl Layout {
@@ -50,7 +52,8 @@ impl Layout {
     pub fn new(agent: AgentPlace) -> Self {
         let program = std::env::var_os("CHAPERONE_PROGRAM")
             .map_or_else(|| crate::target_dir().join("debug/chaperone"), PathBuf::from);
-        Self { agent, program, tls: false, postgres_port: None, api_port: None, policy: None }
+        let (postgres_port, api_port, policy, more) = (None, None, None, String::new());
+        Self { agent, program, tls: false, postgres_port, api_port, policy, more }
     }
 }
 
@@ -117,6 +120,12 @@ impl Boundary {
     #[must_use]
     pub fn postgres_port(&self) -> u16 {
         self.postgres_port
+    }
+
+    /// The program that runs here.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.layout.program
     }
 
     /// Base address of the management API.
@@ -322,8 +331,8 @@ impl Files<'_> {
              [api]\nlisten = \"127.0.0.1:{}\"\n\n\
              {agents}\
              [recording]\nreaders = [\"{reader}\"]\n\n\
-             [targets.{TARGET}]\nprotocol = \"postgres\"\n",
-            self.postgres_port, self.api_port
+             [targets.{TARGET}]\nprotocol = \"postgres\"\n\n{}",
+            self.postgres_port, self.api_port, self.layout.more
         )
     }
 

@@ -2,21 +2,27 @@
 //! describes all of them and is written from these types.
 
 mod agents;
+mod locks;
 mod login;
 mod page;
+mod people;
 mod policies;
 mod problem;
 mod recordings;
+mod services;
 mod sessions;
 mod targets;
 
 pub use agents::{AgentView, LockRequest, TokenRequest, TokenView};
+pub use locks::{LockKind, LockView, PlaceLock};
 pub use login::{
     AssuranceView, CredentialRequest, CredentialView, IssuerView, LoginRequest, LoginView, WhoView,
 };
 pub use page::{PAGE_DEFAULT, PAGE_MAX, Page};
+pub use people::{DisableSubject, DisabledView, EnableSubject, LoginEntryView, PersonView};
 pub use policies::{CatalogView, ExplainRequest, ExplanationView, PolicySetView, PolicyTextView, ReloadView};
 pub use problem::{Problem, ProblemKind};
 pub use recordings::{ReadGrant, ReadRequest};
-pub use sessions::{LiveSession, SessionDetail, SessionView};
+pub use services::{CreateService, KeyView, RevokeService, RotateService, ServiceKeyView, ServiceView};
+pub use sessions::{EndSession, LiveSession, SessionDetail, SessionView};
 pub use targets::TargetView;

@@ -43,6 +43,14 @@ pub struct SessionDetail {
     pub entries: Vec<Value>,
 }
 
+/// `DELETE /sessions/{id}`: end a session that is open.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EndSession {
+    /// Why: for the record, not for the client.
+    pub reason: String,
+}
+
 /// `GET /sessions/live`: what is known of a session only while it is open.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LiveSession {

@@ -52,6 +52,8 @@ pub enum FailureReason {
     Overdue,
     /// The subject, or the owner of the service, is disabled.
     Disabled,
+    /// Names somebody itself, and this gateway has no development issuer.
+    Named,
     /// The login was made by another registered client than the credential names.
     OtherClient,
     /// Only for calls of a tool, and this is none.
@@ -78,6 +80,7 @@ impl FailureReason {
             Self::Ended => "ended",
             Self::Overdue => "overdue",
             Self::Disabled => "disabled",
+            Self::Named => "named",
             Self::OtherClient => "other_client",
             Self::OtherTool => "other_tool",
             Self::Throttled => "throttled",
@@ -142,6 +145,8 @@ pub struct Identity {
     holders: Arc<Holders>,
     people: Arc<People>,
     clients: Arc<Clients>,
+    /// Whether credentials may name their subject themselves.
+    named: bool,
 }
 
 fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {
@@ -196,7 +201,14 @@ impl Identity {
             holders: Arc::default(),
             people: Arc::default(),
             clients: Arc::default(),
+            named: true,
         }
+    }
+
+    /// The same, for a gateway without a development issuer: credentials that name their subject themselves are void.
+    #[must_use]
+    pub fn without_named(self) -> Self {
+        Self { named: false, ..self }
     }
 
     /// The same, for credentials of those who logged in and of services as well.
@@ -230,6 +242,17 @@ impl Identity {
     /// Failures of the last minute that were only counted, if a new minute has begun.
     pub fn counted_failures(&self, now_us: u64) -> Vec<(String, u64)> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).turn(now_us)
+    }
+
+    /// Count a failure of another proof than a credential's, from the same source as credentials'.
+    pub fn note_failure(&self, source: Source) -> Noted {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).note(source)
+    }
+
+    /// Whether a source has failed so often in this minute that no work is spent on it.
+    #[must_use]
+    pub fn is_throttled(&self, source: Source) -> bool {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).throttled(source)
     }
 
     /// Turn a claim into a principal, with the proof to the client that we know its password. `now_us` is in
@@ -354,6 +377,7 @@ impl Identity {
     /// What is true now of whom a credential names.
     fn standing(&self, who: &Who, not_after: u64) -> Result<Arc<Standing>, FailureReason> {
         match who {
+            Who::Named { .. } if !self.named => Err(FailureReason::Named),
             Who::Named { issuer, kind, sub, groups } => {
                 let subject = Subject { issuer: issuer.clone(), kind: *kind, sub: sub.clone() };
                 let facts = Facts::of(subject, groups.clone());

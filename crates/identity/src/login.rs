@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use chaperone_access::Assurance;
+use chaperone_access::{Assurance, Subject};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -237,6 +237,7 @@ impl Logins {
         if self.people.is_disabled(subject) {
             return Err(LoginError::Disabled(name(subject)));
         }
+        self.room(subject)?;
         let id = LoginId::fresh().ok_or(LoginError::Random)?;
         let (token, secret) = SecretHash::fresh(LOGIN_PREFIX, &id).ok_or(LoginError::Random)?;
         let login = Login {
@@ -255,6 +256,18 @@ impl Logins {
         Ok(NewLogin { login, token })
     }
 
+    fn room(&self, subject: &Subject) -> Result<(), LoginError> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        if table.len() >= LOGINS_MAX {
+            return Err(LoginError::Full);
+        }
+        let own = |kept: &&Kept| kept.login.ended.is_none() && kept.login.facts.subject == *subject;
+        if table.values().filter(own).count() >= LOGINS_OF_ONE_MAX {
+            return Err(LoginError::TooMany(name(subject)));
+        }
+        Ok(())
+    }
+
     /// Bring a login into force; its bearer token, shown this once.
     ///
     /// # Errors
@@ -263,16 +276,7 @@ impl Logins {
         let _turn = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let NewLogin { login, token } = new;
         let subject = &login.facts.subject;
-        {
-            let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-            if table.len() >= LOGINS_MAX {
-                return Err(LoginError::Full);
-            }
-            let own = |kept: &&Kept| kept.login.ended.is_none() && kept.login.facts.subject == *subject;
-            if table.values().filter(own).count() >= LOGINS_OF_ONE_MAX {
-                return Err(LoginError::TooMany(name(subject)));
-            }
-        }
+        self.room(subject)?;
         self.people.meet(subject, login.facts.display.as_deref(), login.made_at)?;
         self.put(&login)?;
         let kept = self.kept(login.clone());

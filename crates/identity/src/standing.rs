@@ -57,6 +57,10 @@ pub enum EndCause {
     Revoked,
     /// An administrator ended it.
     Administrator,
+    /// Its subject was disabled.
+    Disabled,
+    /// It was recorded, and could not be kept.
+    NotKept,
     /// Its time is over.
     Expired,
     /// Its issuer is not configured any more.
@@ -74,6 +78,8 @@ impl EndCause {
             Self::BackChannel => "back_channel",
             Self::Revoked => "revoked",
             Self::Administrator => "administrator",
+            Self::Disabled => "disabled",
+            Self::NotKept => "not_kept",
             Self::Expired => "expired",
             Self::IssuerRemoved => "issuer_removed",
             Self::Rotated => "rotated",

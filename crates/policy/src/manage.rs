@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chaperone_access::Delegation;
+use chaperone_access::{Delegation, TargetName};
 
 use crate::admission::Policies;
 use crate::ask::Asked;
@@ -116,6 +116,16 @@ impl Policies {
         });
         let locked = self.locked_subject(delegation).is_some();
         if answer.allowed && !locked { Ok(Allowance { action, decided }) } else { Err(decided) }
+    }
+
+    /// Whether somebody could connect to a target now, through no client: for lists, which name to nobody what he may
+    /// not reach. It admits nobody.
+    #[must_use]
+    pub fn shows(&self, delegation: &Delegation, target: &TargetName, now_us: u64) -> bool {
+        let set = self.now();
+        let who = set.who(delegation);
+        let asked = Asked { set: &set, delegation, who: &who, now_us, opened_us: now_us };
+        asked.ask(&asked.connect(target)).allowed && self.lock_against(delegation, target).is_none()
     }
 
     /// The allowance of whoever holds the administrator's token, who needs no policy: a set that locks everybody out

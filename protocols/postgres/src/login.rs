@@ -151,8 +151,7 @@ pub async fn login(
             Some(tls) => encrypt(stream, tls).await?,
             None => (Line::new(stream), None),
         };
-        let decoder = Backend::new(Limits::backend());
-        let mut session = Session { line, decoder, encrypted: options.tls.is_some() };
+        let mut session = Session::new(line, options.tls.is_some());
         let bound = session.authenticate(options, secret, binding).await?;
         session.settle(bound, options.role.as_ref()).await
     };
@@ -182,7 +181,10 @@ pub async fn cancel(
 }
 
 /// The encrypted line and what a proof is bound to.
-async fn encrypt(stream: Box<dyn Stream>, tls: &TargetTls) -> Result<(Line, Option<Vec<u8>>), LoginError> {
+pub(crate) async fn encrypt(
+    stream: Box<dyn Stream>,
+    tls: &TargetTls,
+) -> Result<(Line, Option<Vec<u8>>), LoginError> {
     let mut line = Line::new(stream);
     if !tls.direct {
         let mut out = BytesMut::new();
@@ -202,16 +204,26 @@ async fn encrypt(stream: Box<dyn Stream>, tls: &TargetTls) -> Result<(Line, Opti
     Ok((Line::new(Box::new(stream)), binding))
 }
 
-struct Session {
-    line: Line,
+/// A line on which a login is going on.
+pub(crate) struct Session {
+    pub(crate) line: Line,
     decoder: Backend,
     encrypted: bool,
+    /// The error that ended it, as it came.
+    pub(crate) refusal: Bytes,
 }
 
 impl Session {
-    async fn hear(&mut self) -> Result<Message<BackendTag>, LoginError> {
+    pub(crate) fn new(line: Line, encrypted: bool) -> Self {
+        Self { line, decoder: Backend::new(Limits::backend()), encrypted, refusal: Bytes::new() }
+    }
+}
+
+impl Session {
+    pub(crate) async fn hear(&mut self) -> Result<Message<BackendTag>, LoginError> {
         let message = self.line.message(&mut self.decoder).await?;
         if let BackendView::Error(report) = view(&message)? {
+            self.refusal = message.raw().clone();
             return Err(LoginError::Refused {
                 code: String::from_utf8_lossy(&report.code()).into_owned(),
                 message: String::from_utf8_lossy(report.message()).into_owned(),
@@ -280,7 +292,7 @@ impl Session {
     }
 
     /// The whole SCRAM exchange, the target's own proof included.
-    async fn scram(
+    pub(crate) async fn scram(
         &mut self,
         list: &[u8],
         secret: &[u8],

@@ -9,7 +9,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use chaperone_postgres::login::{LoginError, LoginOptions, RoleOptions, login};
+use chaperone_postgres::local::{Asked, Shown, hear};
+use chaperone_postgres::login::{LoginError, LoginOptions, RoleOptions, cancel, login};
 use chaperone_postgres::rows::ask;
 
 const BIN: &str = "/usr/lib/postgresql/15/bin";
@@ -233,4 +234,61 @@ async fn what_a_role_owns_does_not_answer_in_the_catalogs_place() {
          reset role; alter role bare set search_path = public, pg_catalog",
     );
     assert!(cluster.as_role("dev/ana", &[]).await.is_ok());
+}
+
+/// A port that joins `clients` clients, one after the other, to the cluster as `user`; what came of each.
+async fn local_port(
+    cluster: &Cluster,
+    user: &'static str,
+    password: &'static [u8],
+    clients: usize,
+) -> (u16, tokio::task::JoinHandle<Vec<Result<(), LoginError>>>) {
+    let socket = cluster.0.path().join(".s.PGSQL.5432");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let served = tokio::spawn(async move {
+        let mut joined = Vec::new();
+        for _ in 0..clients {
+            let (client, _) = listener.accept().await.unwrap();
+            let gateway = Box::new(tokio::net::UnixStream::connect(&socket).await.unwrap());
+            let shown = Shown { user, password, database: "postgres", tls: None };
+            joined.push(match hear(Box::new(client)).await {
+                Ok(Asked::Session(client)) => client.join(gateway, &shown).await,
+                Ok(Asked::Cancel { pid, key }) => cancel(gateway, None, pid, &key).await,
+                Err(error) => Err(error),
+            });
+        }
+        joined
+    });
+    (port, served)
+}
+
+async fn psql(port: u16, statement: &'static str) -> Output {
+    let address = format!("host=127.0.0.1 port={port} user=anybody dbname=anything application_name=mine");
+    let run = move || Command::new("psql").args(["-XAtw", "-d", &address, "-c", statement]).output().unwrap();
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_local_client_is_joined_without_a_password() {
+    let cluster = Cluster::start();
+    let (port, served) = local_port(&cluster, "new", b"right", 1).await;
+    let said =
+        psql(port, "select current_user, current_database(), current_setting('application_name')").await;
+    assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), "new|postgres|mine");
+    assert!(served.await.unwrap().iter().all(Result::is_ok));
+
+    // A refusal reaches the client as it was said.
+    let (port, served) = local_port(&cluster, "new", b"wrong", 1).await;
+    let said = psql(port, "select 1").await;
+    assert!(
+        String::from_utf8_lossy(&said.stderr).contains("password authentication failed for user \"new\"")
+    );
+    assert!(matches!(served.await.unwrap().as_slice(), [Err(LoginError::Refused { .. })]));
+
+    // Whoever asks for no proof has not shown that it knows the secret either.
+    let (port, served) = local_port(&cluster, "boss", b"right", 1).await;
+    let said = psql(port, "select 1").await;
+    assert!(String::from_utf8_lossy(&said.stderr).contains("did not prove"), "{said:?}");
+    assert!(matches!(served.await.unwrap().as_slice(), [Err(LoginError::NotProven)]));
 }

@@ -9,6 +9,7 @@ use chaperone_identity::{Client, Clients};
 use chaperone_tunnel::LoginName;
 use serde::Deserialize;
 
+use super::issuers::IssuerSection;
 use crate::verbs::Failure;
 
 /// The whole file.
@@ -27,8 +28,10 @@ pub(crate) struct GatewayConfig {
     pub(crate) recording: Recording,
     #[serde(default)]
     pub(crate) trail: TrailSection,
+    /// The development issuer; without the table there is one on a loopback address only.
+    pub(crate) issuer: Option<Issuer>,
     #[serde(default)]
-    pub(crate) issuer: Issuer,
+    pub(crate) issuers: BTreeMap<String, IssuerSection>,
     pub(crate) targets: BTreeMap<TargetName, Target>,
     /// What issuers may say of subjects, by name: policies read it.
     #[serde(default)]
@@ -154,9 +157,12 @@ pub(crate) struct Issuer {
     pub(crate) alias: String,
 }
 
-impl Default for Issuer {
-    fn default() -> Self {
-        Self { alias: alias() }
+impl GatewayConfig {
+    /// Alias of the development issuer, whose credentials name their subject themselves. There is none where strangers
+    /// of other machines can knock.
+    pub(crate) fn development(&self) -> Option<String> {
+        let loopback = self.postgres.listen.ip().is_loopback();
+        loopback.then(|| self.issuer.as_ref().map_or_else(alias, |issuer| issuer.alias.clone()))
     }
 }
 

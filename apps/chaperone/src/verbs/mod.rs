@@ -1,17 +1,25 @@
 //! One file a verb. Standard output is data only; everything else goes to standard error.
 
 mod agent;
+mod api;
 mod completions;
 mod config;
+mod connect;
 mod credential;
+mod exec;
 mod gateway;
 mod init;
+mod login;
+mod logout;
+mod narrow;
 mod policy;
+mod psql;
 mod reader;
 mod session;
 mod sessions;
 mod targets;
 mod trail;
+mod whoami;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -57,8 +65,20 @@ enum Verb {
     Gateway(gateway::Gateway),
     /// Run an agent beside its targets, or say who may be one
     Agent(agent::Agent),
-    /// Print a connection string for a subject (administrator of a development installation)
-    Credential(credential::Credential),
+    /// Log in at a gateway with your organisation's account
+    Login(login::Login),
+    /// End a login, here and at the gateway
+    Logout(logout::Logout),
+    /// Say whom the gateway takes you for
+    Whoami(whoami::Whoami),
+    /// Open a local port to a target that asks for no password
+    Connect(connect::Connect),
+    /// Run psql at a target
+    Psql(psql::Psql),
+    /// Run one command with a target's connection in its environment (PGHOST, PGPASSWORD, ...)
+    Exec(exec::Exec),
+    /// Print a connection string for one target, or narrow one
+    Credential(Box<credential::Credential>),
     /// Make the key pair of somebody who may read recorded statements
     #[command(subcommand)]
     Reader(reader::Reader),
@@ -72,6 +92,9 @@ enum Verb {
     /// Show one session
     #[command(subcommand)]
     Session(session::Session),
+    /// The management API
+    #[command(subcommand)]
+    Api(api::Api),
     /// Verify or follow the trail
     #[command(subcommand)]
     Trail(trail::Trail),
@@ -130,12 +153,19 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Config(verb) => verb.run(),
         Verb::Gateway(verb) => verb.run(),
         Verb::Agent(verb) => verb.run(),
+        Verb::Login(verb) => verb.run(),
+        Verb::Logout(verb) => verb.run(),
+        Verb::Whoami(verb) => verb.run(),
+        Verb::Connect(verb) => verb.run(),
+        Verb::Psql(verb) => verb.run(),
+        Verb::Exec(verb) => verb.run(),
         Verb::Credential(verb) => verb.run(),
         Verb::Reader(verb) => verb.run(),
         Verb::Policy(verb) => verb.run(),
         Verb::Targets(verb) => verb.run(),
         Verb::Sessions(verb) => verb.run(),
         Verb::Session(verb) => verb.run(),
+        Verb::Api(verb) => verb.run(),
         Verb::Trail(verb) => verb.run(),
         Verb::Completions(verb) => verb.run(),
     }
@@ -218,4 +248,14 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> R
         .build()
         .map_err(Failure::io("cannot start the runtime"))?
         .block_on(future)
+}
+
+/// SIGINT or SIGTERM.
+async fn ending() -> Result<(), Failure> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .map_err(Failure::io("cannot watch signals"))?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Failure::io("cannot watch signals")),
+        _ = terminate.recv() => Ok(()),
+    }
 }

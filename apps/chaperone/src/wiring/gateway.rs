@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use std::thread::JoinHandle;
 
 use chaperone_access::{AgentName, TargetName};
-use chaperone_identity::{Identity, NoRevocations};
+use chaperone_identity::{Holders, Identity, NoRevocations, RootKeys};
 use chaperone_policy::{Policies, PolicySet};
 use chaperone_postgres::opening::ListenerOptions;
 use chaperone_recording::{Recorder, RecorderParts};
@@ -31,6 +31,7 @@ use crate::wiring::analyst::Analysts;
 use crate::wiring::api::{self, Entrance, Managed, served};
 use crate::wiring::clock::{self, Clock, Stepped};
 use crate::wiring::door::Sessions;
+use crate::wiring::identity::{self, Identities, Issuers};
 use crate::wiring::installation::{Keys, now_us, readers};
 use crate::wiring::link::{self, OnRecord};
 use crate::wiring::listener::Listener;
@@ -49,8 +50,9 @@ const MINUTE_S: u64 = 60;
 /// Run until SIGTERM or SIGINT.
 pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
     let text = config::read_text(path)?;
-    let config: GatewayConfig = config::load(path)?;
+    let mut config: GatewayConfig = config::load(path)?;
     check_listeners(&config)?;
+    let issuers = identity::issuers(path, &mut config)?;
     let policies = policies(path, &config)?;
     let readers = readers(&config.recording.readers)?;
     let keys = Keys::open(&beside(path, &config.keys), &config.name)?;
@@ -75,11 +77,9 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
     let started = Started { text: &text, made: &keys.made, policies: &policies, local: local.as_ref() };
     record_start(&recorder, &config, &started).await?;
     let dialer = dialer(local, links.clone());
-    let clients = Arc::new(config.registered()?);
-    let identity = Identity::new(keys.credentials, Arc::new(NoRevocations)).registered(clients);
-    let identity = Arc::new(identity);
+    let known = known(&config, &data, keys.credentials, issuers, &recorder)?;
     let admin_token = keys.admin_token;
-    let parts = Parts { recorder, dialer, links, counters, identity, policies, archive, admin_token };
+    let parts = Parts { recorder, dialer, links, counters, known, policies, archive, admin_token };
     serve(path, &config, parts).await?;
     let closed = tokio::task::spawn_blocking(move || {
         let closed = trail.close("asked to stop");
@@ -119,13 +119,47 @@ fn open_trail(data: &Path, signer: Signer) -> Result<(Trail, JoinHandle<()>), Fa
     Ok((trail, publisher))
 }
 
+/// Who is known, and what proves it.
+struct Known {
+    identity: Arc<Identity>,
+    holders: Arc<Holders>,
+    identities: Arc<Identities>,
+    kick: Kick,
+}
+
+fn known(
+    config: &GatewayConfig,
+    data: &Path,
+    keys: RootKeys,
+    issuers: Issuers,
+    recorder: &Arc<Recorder>,
+) -> Result<Known, Failure> {
+    let (holders, people) = identity::holders(data, &issuers)?;
+    let mut identity = Identity::new(keys, Arc::new(NoRevocations))
+        .holding(holders.clone(), people.clone())
+        .registered(Arc::new(config.registered()?));
+    if config.development().is_none() {
+        identity = identity.without_named();
+    }
+    let (identity, kick) = (Arc::new(identity), Kick::default());
+    let identities = Arc::new(Identities::new(identity::Parts {
+        recorder: recorder.clone(),
+        identity: identity.clone(),
+        holders: holders.clone(),
+        people,
+        issuers,
+        kick: kick.clone(),
+    }));
+    Ok(Known { identity, holders, identities, kick })
+}
+
 /// What is served.
 struct Parts {
     recorder: Arc<Recorder>,
     dialer: Arc<dyn Dialer>,
     links: Option<Arc<Links>>,
     counters: Arc<Counters>,
-    identity: Arc<Identity>,
+    known: Known,
     policies: PolicySet,
     archive: Arc<PolicyArchive>,
     admin_token: String,
@@ -133,7 +167,8 @@ struct Parts {
 
 /// The listeners' shared state, from the parts.
 fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembled, Failure> {
-    let Parts { recorder, dialer, links, counters, identity, policies, archive, admin_token } = parts;
+    let Parts { recorder, dialer, links, counters, known, policies, archive, admin_token } = parts;
+    let Known { identity, holders, identities, kick } = known;
     let refresh = |(name, target): (&TargetName, &Target)| {
         (name.clone(), Duration::from_secs(target.catalog_refresh_s))
     };
@@ -143,7 +178,6 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
     let (logins, max) = (DatabaseLogins::new(logins), config.postgres.sessions_max);
     let sessions = Arc::new(Sessions::new(analysts.clone(), dialer.clone(), logins, max));
     let policies = Arc::new(Policies::new(policies));
-    let kick = Kick::default();
     let files = LockFiles::open(&beside(path, &config.data).join("locks"));
     let files = files.map_err(Failure::io("cannot open the folder of locks"))?;
     let locks = Arc::new(LockKeeper::open(files, policies.clone(), recorder.clone(), kick.clone())?);
@@ -176,7 +210,8 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         links: links.clone(),
         counters: counters.clone(),
         answers: Arc::default(),
-        holders: Arc::default(),
+        holders,
+        identities: identities.clone(),
         identity: identity.clone(),
         entrance: entrance(config),
         admin_token,
@@ -189,6 +224,7 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
     });
     let options = listener_options(path, config)?;
     let listener = Arc::new(Listener { boundary, sessions: sessions.clone(), options, counters });
+    let identity = (identity, identities);
     Ok(Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links })
 }
 
@@ -202,7 +238,7 @@ struct Assembled {
     listener: Arc<Listener>,
     managed: Arc<Managed>,
     recorder: Arc<Recorder>,
-    identity: Arc<Identity>,
+    identity: (Arc<Identity>, Arc<Identities>),
     policies: Arc<Policies>,
     kick: Kick,
     sessions: Arc<Sessions>,
@@ -357,6 +393,8 @@ async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), 
     let assembled = assemble(path, config, parts)?;
     let Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links } =
         assembled;
+    let (identity, identities) = identity;
+    identities.begin().await;
     let bind = |address| async move {
         TcpListener::bind(address).await.map_err(Failure::io(format!("cannot listen on {address}")))
     };
@@ -371,6 +409,7 @@ async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), 
     }
     tokio::spawn(policies::on_hangup(managed.keeper.clone(), stopped.clone()));
     tokio::spawn(sweep::run(sessions.clone(), policies, kick, stopped.clone()));
+    tokio::spawn(identities.run(stopped.clone()));
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io("cannot wait for SIGTERM"))?;
     let served = tokio::spawn(listener.serve(clients, stopped.clone()));
     let answers = managed.answers.clone();

@@ -1,15 +1,18 @@
 //! Locks: placed and lifted on record, kept over restarts, in force at once for new sessions, decisions and open
 //! sessions.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use chaperone_access::{Refusal, RefusalCode};
-use chaperone_policy::{Lock, LockOn, Policies};
+use chaperone_access::Refusal;
+use chaperone_policy::{LOCKS_MAX, Lock, LockError, LockOn, Policies};
 use chaperone_recording::Recorder;
 use chaperone_store::LockFiles;
 use chaperone_trail::{Body, LockLifted, LockPlaced};
+use thiserror::Error;
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 use crate::verbs::Failure;
 use crate::wiring::installation::random;
@@ -17,6 +20,36 @@ use crate::wiring::sweep::Kick;
 
 /// Longest reason and name, in bytes.
 const TEXT_BYTES_MAX: usize = 256;
+
+/// Why a lock was not placed or lifted.
+#[derive(Debug, Error)]
+pub(crate) enum LockFailure {
+    /// What is asked for cannot be.
+    #[error("{0}")]
+    Unusable(String),
+    /// There are too many.
+    #[error(transparent)]
+    Full(#[from] LockError),
+    /// It cannot be recorded, so it was not done.
+    #[error(transparent)]
+    Unrecorded(#[from] Refusal),
+    /// It is in force and on record, and the disk refuses to keep it.
+    #[error("the change is in force but cannot be kept over a restart: {0}")]
+    Unkept(String),
+}
+
+/// A reason that an administrator gives: what the record can hold in one line.
+pub(crate) fn check_reason(reason: &str) -> Result<(), LockFailure> {
+    text("a reason", reason)
+}
+
+fn text(what: &str, text: &str) -> Result<(), LockFailure> {
+    if !text.trim().is_empty() && text.len() <= TEXT_BYTES_MAX && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let rule = format!("{what} has 1 to {TEXT_BYTES_MAX} bytes without control characters");
+    Err(LockFailure::Unusable(rule))
+}
 
 /// Places and lifts. What is in force is [`Policies`]'; what outlives a restart is the files'.
 pub(crate) struct LockKeeper {
@@ -50,19 +83,18 @@ impl LockKeeper {
     ///
     /// # Errors
     /// Texts that are not, too many locks, a record or a disk that refuses.
-    pub(crate) async fn place(&self, on: LockOn, reason: &str, by: &str) -> Result<Lock, Refusal> {
+    pub(crate) async fn place(&self, on: LockOn, reason: &str, by: &str) -> Result<Lock, LockFailure> {
         text("a reason", reason)?;
         text("a name", on.name())?;
         if matches!(&on, LockOn::Subject(name) if !name.contains('/')) {
-            return Err(Refusal::new(RefusalCode::SyntaxError, format!("`{}` is no subject", on.name()))
-                .hint("a subject is written `issuer/name`, as in policies"));
+            let hint = "(hint: a subject is written `issuer/name`, as in policies)";
+            return Err(LockFailure::Unusable(format!("`{}` is no subject {hint}", on.name())));
         }
         let _turn = self.changing.lock().await;
         let id = hex::encode(random::<8>());
         let lock = Lock { at: self.recorder.now(), by: by.to_owned(), id, on, reason: reason.to_owned() };
-        if self.policies.locks().len() >= chaperone_policy::LOCKS_MAX {
-            let full = chaperone_policy::LockError::Full;
-            return Err(Refusal::new(RefusalCode::TooLarge, full.to_string()));
+        if self.policies.locks().len() >= LOCKS_MAX {
+            return Err(LockError::Full.into());
         }
         self.recorder
             .note(Body::LockPlaced(LockPlaced {
@@ -73,15 +105,10 @@ impl LockKeeper {
                 reason: lock.reason.clone(),
             }))
             .await?;
-        self.policies
-            .place_lock(lock.clone())
-            .map_err(|error| Refusal::new(RefusalCode::Internal, error.to_string()))?;
+        self.policies.place_lock(lock.clone())?;
         self.kick.now(Instant::now());
-        let (files, kept) = (self.files.clone(), lock.clone());
-        tokio::task::spawn_blocking(move || files.put(&kept))
-            .await
-            .map_err(|error| unkept(&error))?
-            .map_err(|error| unkept(&error))?;
+        let (files, placed) = (self.files.clone(), lock.clone());
+        kept(tokio::task::spawn_blocking(move || files.put(&placed))).await?;
         Ok(lock)
     }
 
@@ -89,7 +116,7 @@ impl LockKeeper {
     ///
     /// # Errors
     /// A record or a disk that refuses.
-    pub(crate) async fn lift(&self, id: &str, by: &str) -> Result<Option<Lock>, Refusal> {
+    pub(crate) async fn lift(&self, id: &str, by: &str) -> Result<Option<Lock>, LockFailure> {
         let _turn = self.changing.lock().await;
         if !self.policies.locks().iter().any(|lock| lock.id == id) {
             return Ok(None);
@@ -97,10 +124,7 @@ impl LockKeeper {
         let body = LockLifted { by: by.to_owned(), lock: id.to_owned() };
         self.recorder.note(Body::LockLifted(body)).await?;
         let (files, gone) = (self.files.clone(), id.to_owned());
-        tokio::task::spawn_blocking(move || files.remove(&gone))
-            .await
-            .map_err(|error| unkept(&error))?
-            .map_err(|error| unkept(&error))?;
+        kept(tokio::task::spawn_blocking(move || files.remove(&gone))).await?;
         Ok(self.policies.lift_lock(id))
     }
 
@@ -112,17 +136,7 @@ impl LockKeeper {
     }
 }
 
-fn unkept(error: &dyn std::fmt::Display) -> Refusal {
-    Refusal::new(RefusalCode::Internal, format!("the change is in force but cannot be kept: {error}"))
-        .hint("see to the gateway's disk before it is started again")
-}
-
-fn text(what: &str, text: &str) -> Result<(), Refusal> {
-    if !text.trim().is_empty() && text.len() <= TEXT_BYTES_MAX && !text.chars().any(char::is_control) {
-        return Ok(());
-    }
-    Err(Refusal::new(
-        RefusalCode::SyntaxError,
-        format!("{what} has 1 to {TEXT_BYTES_MAX} bytes without control characters"),
-    ))
+async fn kept<T>(work: JoinHandle<io::Result<T>>) -> Result<T, LockFailure> {
+    let unkept = |error: &dyn std::fmt::Display| LockFailure::Unkept(error.to_string());
+    work.await.map_err(|error| unkept(&error))?.map_err(|error| unkept(&error))
 }

@@ -57,12 +57,19 @@ pub(crate) enum Trust<'a> {
     Exactly(&'a Path),
 }
 
-/// A client's end.
+/// A client's end for this API.
 pub(crate) fn connector(trust: &Trust<'_>) -> Result<TlsConnector, Failure> {
+    let mut config = client(trust)?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// A client's end for whatever is spoken.
+pub(crate) fn client(trust: &Trust<'_>) -> Result<ClientConfig, Failure> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(Failure::failed)?;
-    let mut config = match trust {
+    Ok(match trust {
         Trust::System => builder.with_root_certificates(system_roots()?),
         Trust::Roots(file) => builder.with_root_certificates(roots(chain(file)?)?),
         Trust::Exactly(file) => {
@@ -71,9 +78,7 @@ pub(crate) fn connector(trust: &Trust<'_>) -> Result<TlsConnector, Failure> {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         }
     }
-    .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
+    .with_no_client_auth())
 }
 
 fn roots(certificates: Vec<CertificateDer<'static>>) -> Result<RootCertStore, Failure> {

@@ -204,6 +204,13 @@ async fn a_credential_of_a_login_follows_it() {
 }
 
 #[tokio::test]
+async fn without_a_development_issuer_nobody_is_named_by_a_credential() {
+    let made = issue(&grant());
+    let identity = identity().without_named();
+    assert_eq!(reason(&identity, &made.user, &made.password, "ehr", NOW).await, FailureReason::Named);
+}
+
+#[tokio::test]
 async fn a_credential_for_one_tool_opens_no_session_outside_of_it() {
     let identity = identity();
     let made = issue(&grant());

@@ -1,8 +1,8 @@
 //! The closed list of kinds. Fields stand in sorted order: the declaration is the canonical form.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chaperone_access::{Delegation, Effect, RefusalCode, Verb};
+use chaperone_access::{Assurance, Attributes, Delegation, Effect, RefusalCode, Subject, Verb};
 use serde::Deserialize;
 use serde::de::value::MapDeserializer;
 use serde_json::value::RawValue;
@@ -425,6 +425,108 @@ kinds! {
         reason: String,
         /// Which session.
         session: String,
+    }
+    /// A subject proved itself by an issuer's token: what the issuer vouches for.
+    LoginMade = "login.made" {
+        /// How it authenticated there, where the issuer says so.
+        assurance: Option<Assurance>,
+        /// Declared attributes.
+        attributes: Attributes,
+        /// The OAuth client that the token was made for.
+        client: Option<String>,
+        /// Groups, sorted.
+        groups: BTreeSet<String>,
+        /// Id of the login.
+        login: String,
+        /// Void from, in seconds since the Unix epoch.
+        not_after: u64,
+        /// Where from.
+        source: String,
+        /// Who.
+        subject: Subject,
+    }
+    /// The issuer vouches for other groups, attributes or assurance: open sessions follow.
+    LoginRefreshed = "login.refreshed" {
+        /// How it authenticated there.
+        assurance: Option<Assurance>,
+        /// Declared attributes.
+        attributes: Attributes,
+        /// The OAuth client that the token was made for.
+        client: Option<String>,
+        /// Groups, sorted.
+        groups: BTreeSet<String>,
+        /// Id of the login.
+        login: String,
+        /// Who.
+        subject: Subject,
+    }
+    /// A login is over.
+    LoginEnded = "login.ended" {
+        /// By whom, where it was somebody here.
+        by: Option<String>,
+        /// When the gateway learned of the reason, in microseconds since the Unix epoch.
+        learned_at: u64,
+        /// Id of the login.
+        login: String,
+        /// Why.
+        reason: String,
+        /// Whose.
+        subject: Subject,
+    }
+    /// A service was made, with its first key.
+    ServiceCreated = "service.created" {
+        /// By whom.
+        by: String,
+        /// Its groups, sorted.
+        groups: BTreeSet<String>,
+        /// Id of its key.
+        key: String,
+        /// Void from, in seconds since the Unix epoch.
+        not_after: u64,
+        /// The person who answers for it.
+        owner: Subject,
+        /// Its name.
+        service: String,
+    }
+    /// A service has a new key.
+    ServiceRotated = "service.rotated" {
+        /// By whom.
+        by: String,
+        /// Id of the new key.
+        key: String,
+        /// The new key is void from, in seconds since the Unix epoch.
+        not_after: u64,
+        /// The older keys are void from, in seconds since the Unix epoch, if not earlier.
+        previous_until: u64,
+        /// Its name.
+        service: String,
+    }
+    /// A service and all its keys are over.
+    ServiceRevoked = "service.revoked" {
+        /// By whom.
+        by: String,
+        /// When the gateway learned of it, in microseconds since the Unix epoch.
+        learned_at: u64,
+        /// Why.
+        reason: String,
+        /// Its name.
+        service: String,
+    }
+    /// Somebody may do nothing any more, and neither may the services that he owns.
+    SubjectDisabled = "subject.disabled" {
+        /// By whom.
+        by: String,
+        /// Why.
+        reason: String,
+        /// Who.
+        subject: Subject,
+    }
+    /// Somebody may do again what policies permit.
+    SubjectEnabled = "subject.enabled" {
+        /// By whom.
+        by: String,
+        /// Who.
+        subject: Subject,
     }
     /// Somebody is about to read a sealed object.
     RecordingRead = "recording.read" {

@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use chaperone_access::Delegation;
+use chaperone_access::{Delegation, TargetName};
 use chaperone_api::ProblemKind;
 use chaperone_identity::{Holder, Lapse};
 use chaperone_policy::{Allowance, ManagementAction};
@@ -100,6 +100,20 @@ impl Caller {
         })
     }
 
+    /// Whether it may know of a target: whoever manages the installation of all, everybody else of those within reach.
+    pub(super) fn may_see(&self, target: &TargetName) -> bool {
+        match &self.who {
+            Who::Administrator => true,
+            Who::Holder(holder) => {
+                let delegation = Self::delegation(holder);
+                let (policies, now) = (&self.managed.policies, now_us());
+                let installation = &self.managed.installation;
+                policies.may(&delegation, ManagementAction::Administer, installation, now).is_ok()
+                    || policies.shows(&delegation, target, now)
+            }
+        }
+    }
+
     /// Refuses a login that its issuer has not confirmed for too long: it can be refreshed and ended, and nothing else.
     fn is_current(&self) -> Result<(), Refused> {
         match self.holder().map(|holder| holder.standing().check(now_us() / 1_000_000)) {
@@ -146,6 +160,11 @@ pub(super) async fn authenticated(
 }
 
 type Routes = UtoipaMethodRouter<Arc<Managed>>;
+
+/// Routes for everybody.
+pub(super) fn open(routes: Routes) -> Routes {
+    routes.map(|router| router.route_layer(from_fn(carry::to_its_end)))
+}
 
 /// Routes for every caller whose token was believed once, overdue logins among them.
 pub(super) fn even_overdue(mut routes: Routes) -> Routes {

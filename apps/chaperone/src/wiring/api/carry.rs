@@ -199,6 +199,14 @@ fn fingerprint(body: &Bytes) -> [u8; 32] {
     out
 }
 
+/// The middleware for requests without a caller: carried through, and that is all.
+pub(super) async fn to_its_end(request: Request, next: Next) -> Result<Response, Refused> {
+    if request.method().is_safe() {
+        return Ok(next.run(request).await);
+    }
+    tokio::spawn(next.run(request)).await.map_err(failed)
+}
+
 /// The middleware. It stands inside authentication and authorisation: whoever repeats a request has to be permitted to
 /// make it now.
 pub(super) async fn through(request: Request, next: Next) -> Result<Response, Refused> {
@@ -206,9 +214,7 @@ pub(super) async fn through(request: Request, next: Next) -> Result<Response, Re
         return Ok(next.run(request).await);
     }
     let caller = request.extensions().get::<Caller>().ok_or_else(Refused::not_authenticated)?.clone();
-    let Some(key) = key_of(request.headers())? else {
-        return tokio::spawn(next.run(request)).await.map_err(failed);
-    };
+    let Some(key) = key_of(request.headers())? else { return to_its_end(request, next).await };
     let answers = caller.answers().clone();
     let asked_of = format!("{} {}", request.method(), request.uri());
     let key = Key { caller: caller.id(), asked_of, key };

@@ -16,7 +16,9 @@ use crate::wiring::installation::now_us;
 /// Longest life of a credential, in seconds.
 const TTL_S_MAX: u64 = 24 * 3600;
 
-/// Make a credential for one target. Whether its holder may be there is decided when it is used, so that this says
+/// Make a credential for one target.
+///
+/// Whether its holder may be there is decided when it is used, so that this says
 /// nothing about which targets exist.
 #[utoipa::path(
     post, path = "/credentials", request_body = CredentialRequest, responses((status = 200, body = CredentialView))

@@ -8,7 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use chaperone_api::{Page, ProblemKind};
+use chaperone_api::{PAGE_DEFAULT, PAGE_MAX, Page, ProblemKind};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -112,6 +112,16 @@ pub(super) struct PageQuery {
 }
 
 impl PageQuery {
+    /// Items of the page.
+    pub(super) fn limit(&self) -> usize {
+        self.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX)
+    }
+
+    /// The page of items of which only those after the place, and one more than the limit, were looked up.
+    pub(super) fn cut<T>(&self, items: Vec<T>, place: impl Fn(&T) -> String) -> Page<T> {
+        Page::of(items, place, self.limit, None)
+    }
+
     /// The page that is asked for, of items in ascending order of the texts that `place` gives.
     pub(super) fn page<T>(
         &self,

@@ -8,6 +8,7 @@ use chaperone_trail::TrailState;
 use super::Shared;
 
 /// Whether the gateway does its work, and if not, why.
+#[utoipa::path(get, path = "/health", responses((status = 200, body = String), (status = 503, body = String)))]
 pub(super) async fn health(State(managed): Shared) -> Response {
     match managed.recorder.trail().state() {
         TrailState::Open => (StatusCode::OK, "ok\n").into_response(),
@@ -22,6 +23,7 @@ pub(super) async fn health(State(managed): Shared) -> Response {
 }
 
 /// Whether sessions can be opened: the trail takes entries and every target has an agent.
+#[utoipa::path(get, path = "/ready", responses((status = 200, body = String), (status = 503, body = String)))]
 pub(super) async fn ready(State(managed): Shared) -> Response {
     let served = managed.dialer.targets();
     let missing: Vec<&str> = managed
@@ -38,6 +40,8 @@ pub(super) async fn ready(State(managed): Shared) -> Response {
     health(State(managed)).await
 }
 
+/// Prometheus metrics, in its text format.
+#[utoipa::path(get, path = "/metrics", responses((status = 200, body = String)))]
 pub(super) async fn metrics(State(managed): Shared) -> String {
     let (sessions, trail) = (&managed.sessions, managed.recorder.trail().metrics());
     managed.counters.page(sessions.count(), sessions.traffic(), trail, &managed.dialer.agents())

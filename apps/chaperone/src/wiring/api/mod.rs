@@ -5,14 +5,21 @@ mod agents;
 mod caller;
 mod carry;
 mod credentials;
+mod description;
 mod given;
 mod health;
+mod locks;
+mod login;
+mod people;
 mod policies;
 mod recordings;
 mod refused;
 pub(crate) mod served;
+mod services;
 mod sessions;
 mod targets;
+#[cfg(test)]
+mod tests;
 mod whoami;
 
 use std::sync::Arc;
@@ -20,23 +27,22 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
 use chaperone_api::ProblemKind;
 use chaperone_identity::{Holders, Identity};
 use chaperone_policy::{ManagementAction, Policies};
 use chaperone_recording::Recorder;
 use chaperone_tunnel::Dialer;
 use chaperone_tunnel::link::Links;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Info, License, OpenApi, OpenApiBuilder, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::caller::{even_overdue, guarded, known};
+use self::caller::{even_overdue, guarded, known, open};
 pub(crate) use self::carry::Answers;
+pub(crate) use self::description::text as description_text;
 use self::refused::Refused;
 use crate::wiring::analyst::Analysts;
 use crate::wiring::door::Sessions;
+use crate::wiring::identity::Identities;
 use crate::wiring::locks::LockKeeper;
 use crate::wiring::metrics::Counters;
 use crate::wiring::policies::PolicyKeeper;
@@ -58,6 +64,8 @@ pub(crate) struct Managed {
     pub(crate) counters: Arc<Counters>,
     pub(crate) answers: Arc<Answers>,
     pub(crate) holders: Arc<Holders>,
+    /// Changes who may hold a credential.
+    pub(crate) identities: Arc<Identities>,
     /// Makes credentials.
     pub(crate) identity: Arc<Identity>,
     /// Where PostgreSQL clients connect.
@@ -80,9 +88,13 @@ type Shared = State<Arc<Managed>>;
 
 /// Every endpoint of the API that needs a caller.
 fn endpoints() -> OpenApiRouter<Arc<Managed>> {
-    use ManagementAction::{ManageAgents, ManagePolicy, ReadRecording, ReadSessions};
+    use ManagementAction::{
+        Administer, EndSession, Lock, ManageAgents, ManagePolicy, ManageServices, ReadRecording, ReadSessions,
+    };
     OpenApiRouter::default()
         .routes(even_overdue(routes!(whoami::show)))
+        .routes(even_overdue(routes!(login::refresh)))
+        .routes(even_overdue(routes!(login::end)))
         .routes(known(routes!(credentials::make)))
         .routes(known(routes!(targets::list)))
         .routes(guarded(ManagePolicy, routes!(policies::catalog)))
@@ -96,26 +108,36 @@ fn endpoints() -> OpenApiRouter<Arc<Managed>> {
         .routes(guarded(ReadSessions, routes!(sessions::list)))
         .routes(guarded(ReadSessions, routes!(sessions::live)))
         .routes(guarded(ReadSessions, routes!(sessions::show)))
+        .routes(guarded(EndSession, routes!(sessions::end)))
+        .routes(guarded(Lock, routes!(locks::list)))
+        .routes(guarded(Lock, routes!(locks::place)))
+        .routes(guarded(Lock, routes!(locks::lift)))
+        .routes(guarded(ManageServices, routes!(services::list)))
+        .routes(guarded(ManageServices, routes!(services::create)))
+        .routes(guarded(ManageServices, routes!(services::rotate)))
+        .routes(guarded(ManageServices, routes!(services::revoke)))
+        .routes(guarded(Administer, routes!(people::list)))
+        .routes(guarded(Administer, routes!(people::disable)))
+        .routes(guarded(Administer, routes!(people::enable)))
+        .routes(guarded(Administer, routes!(people::logins)))
+        .routes(guarded(Administer, routes!(people::end)))
         .routes(guarded(ReadRecording, routes!(recordings::read)))
 }
 
-/// The description of the API (OpenAPI 3.1).
-pub(crate) fn description() -> OpenApi {
-    let info = Info::builder()
-        .title("Chaperone management API")
-        .version("1")
-        .description(Some("See docs/reference/api.md. Every refusal is a `Problem`."))
-        .license(Some(License::new("MIT")))
-        .build();
-    let mut document = OpenApiBuilder::new().info(info).build();
-    document = document.nest(BASE, endpoints().into_openapi());
-    let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
-    document
-        .components
-        .get_or_insert_default()
-        .security_schemes
-        .insert(caller::SCHEME.to_owned(), RefOr::T(scheme));
-    document
+/// Endpoints by which a caller becomes known, or an issuer is heard: nobody can show a token of ours before.
+fn open_endpoints() -> OpenApiRouter<Arc<Managed>> {
+    OpenApiRouter::default()
+        .routes(open(routes!(login::issuers)))
+        .routes(open(routes!(login::make)))
+        .routes(open(routes!(login::back_channel)))
+}
+
+/// What whoever watches over the gateway asks, without a token: it says nothing about anybody.
+fn watched() -> OpenApiRouter<Arc<Managed>> {
+    OpenApiRouter::default()
+        .routes(routes!(health::health))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
 }
 
 async fn nowhere() -> Refused {
@@ -131,11 +153,10 @@ async fn no_such_method() -> Refused {
 pub(crate) fn router(managed: Arc<Managed>) -> Router {
     let (api, _) = endpoints().split_for_parts();
     let api = api.route_layer(from_fn_with_state(managed.clone(), caller::authenticated));
-    Router::new()
+    let (open, _) = open_endpoints().split_for_parts();
+    let api = open.merge(api);
+    Router::from(watched())
         .nest(BASE, api)
-        .route("/health", get(health::health))
-        .route("/ready", get(health::ready))
-        .route("/metrics", get(health::metrics))
         .fallback(nowhere)
         .method_not_allowed_fallback(no_such_method)
         .with_state(managed)

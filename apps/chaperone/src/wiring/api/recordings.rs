@@ -17,7 +17,9 @@ use super::sessions::{detail, session_id};
 use super::{Managed, Shared};
 use crate::wiring::installation::WrappedText;
 
-/// Hand out what is needed to open a session's sealed objects, after the reading itself is on durable record.
+/// Hand out what is needed to open a session's sealed objects.
+///
+/// The reading itself is on durable record first.
 #[utoipa::path(
     post, path = "/sessions/{id}/read", params(("id" = String, Path)), request_body = ReadRequest,
     responses((status = 200, body = ReadGrant))

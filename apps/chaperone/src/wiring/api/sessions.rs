@@ -2,16 +2,41 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use chaperone_access::SessionId;
-use chaperone_api::{LiveSession, PAGE_DEFAULT, PAGE_MAX, Page, SessionDetail, SessionView};
+use chaperone_api::{EndSession, LiveSession, Page, SessionDetail, SessionView};
 use chaperone_trail::{Body, Entry};
 use serde_json::Value;
 
-use super::given::{Asked, Named, PageQuery};
+use super::caller::Caller;
+use super::given::{Asked, Given, Named, PageQuery};
 use super::refused::{Refused, failed};
 use super::{Managed, Shared};
+use crate::wiring::locks::check_reason;
+
+/// End a session that is open. What it runs is stopped at the target.
+#[utoipa::path(
+    delete, path = "/sessions/{id}", params(("id" = String, Path)), request_body = EndSession,
+    responses((status = 200, body = LiveSession))
+)]
+pub(super) async fn end(
+    State(managed): Shared,
+    Extension(caller): Extension<Caller>,
+    Named(id): Named,
+    Given(request): Given<EndSession>,
+) -> Result<Json<LiveSession>, Refused> {
+    check_reason(&request.reason)?;
+    let session = session_id(&id)?;
+    let missing =
+        || Refused::not_found("no such session is open").hint("`chaperone sessions --live` lists them");
+    let view =
+        managed.sessions.list().into_iter().find(|view| view.session == session).ok_or_else(missing)?;
+    match managed.sessions.kill(&managed.recorder, session, &request.reason, &caller.name()).await? {
+        true => Ok(Json(view)),
+        false => Err(missing()),
+    }
+}
 
 /// Sessions that are open now, oldest first.
 #[utoipa::path(
@@ -27,7 +52,7 @@ pub(super) async fn list(
     State(managed): Shared,
     Asked(asked): Asked<PageQuery>,
 ) -> Result<Json<Page<SessionView>>, Refused> {
-    let limit = asked.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+    let limit = asked.limit();
     let before = asked.after.as_deref().map(session_id).transpose()?;
     let found = tokio::task::spawn_blocking(move || newest(&managed, limit + 1, before)).await;
     let mut items: Vec<SessionView> = found.map_err(failed)??.into_values().rev().collect();
@@ -126,6 +151,14 @@ fn summarise(views: &mut Views, entry: &Entry) {
         | Body::OperationProgress(_)
         | Body::OperationHeld(_)
         | Body::LimitHit(_)
+        | Body::LoginMade(_)
+        | Body::LoginRefreshed(_)
+        | Body::LoginEnded(_)
+        | Body::ServiceCreated(_)
+        | Body::ServiceRotated(_)
+        | Body::ServiceRevoked(_)
+        | Body::SubjectDisabled(_)
+        | Body::SubjectEnabled(_)
         | Body::LockPlaced(_)
         | Body::LockLifted(_)
         | Body::SessionKilled(_)

@@ -1,19 +1,25 @@
 //! What can be reached.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use chaperone_api::{Page, TargetView};
 use chaperone_trail::Digest;
 
 use super::Shared;
+use super::caller::Caller;
 use super::given::{Asked, PageQuery};
 
-/// Targets, and the agents that serve them.
+/// Targets that the caller may know of, and the agents that serve them.
 #[utoipa::path(get, path = "/targets", params(PageQuery), responses((status = 200, body = Page<TargetView>)))]
-pub(super) async fn list(State(managed): Shared, Asked(asked): Asked<PageQuery>) -> Json<Page<TargetView>> {
+pub(super) async fn list(
+    State(managed): Shared,
+    Extension(caller): Extension<Caller>,
+    Asked(asked): Asked<PageQuery>,
+) -> Json<Page<TargetView>> {
     let catalogs = managed.analysts.catalogs();
     let agents = managed.dialer.agents();
-    let views = managed.targets.iter().map(|(name, protocol)| TargetView {
+    let seen = managed.targets.iter().filter(|(name, _)| caller.may_see(name));
+    let views = seen.map(|(name, protocol)| TargetView {
         name: name.clone(),
         protocol: (*protocol).to_owned(),
         agents: agents
