@@ -194,6 +194,8 @@ impl Ask {
             .to_bytes();
         connection.abort();
         if status.is_success() {
+            // An answer without content (RFC 9110, section 15.3.5) is nothing, which JSON has a word for.
+            let bytes = if bytes.is_empty() { Bytes::from_static(b"null") } else { bytes };
             return serde_json::from_slice(&bytes).map_err(Failure::failed);
         }
         let problem = serde_json::from_slice::<Problem>(&bytes).unwrap_or_else(|_| Problem {
