@@ -293,7 +293,8 @@ impl From<Decision> for Bare {
     fn from(decision: Decision) -> Self {
         let (ruling, denied) = match decision {
             Decision::Allow(permit) => {
-                let (policies, sent) = (permit.decided().policies.clone(), permit.text().map(ToString::to_string));
+                let (policies, sent) =
+                    (permit.decided().policies.clone(), permit.text().map(ToString::to_string));
                 return Self { ruling: Ruling::Allow, refusal: None, policies, sent };
             }
             Decision::Hold(question) => (Ruling::Hold, question.denied()),
