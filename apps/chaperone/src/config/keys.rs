@@ -119,7 +119,7 @@ const GATEWAY: &[Key] = &[
         "clinics",
         "\"texts\"",
         "none",
-        "An attribute of people and services that policies may read, by its name: `bool`, `long`, `text` or `texts`.",
+        "What issuers may say of subjects, for policies: a name and `bool`, `long`, `text` or `texts`. An issuer's section maps claims to them.",
     ),
     optional(
         "issuers.org",
@@ -221,13 +221,6 @@ const GATEWAY: &[Key] = &[
         "[]",
         "[]",
         "For `workloads`: `{ subject = \"system:serviceaccount:clinic:*\", service = \"etl\", groups = [] }`, the first that fits; `*` stands for any characters but `:`.",
-    ),
-    optional(
-        "attributes",
-        "clinics",
-        "\"texts\"",
-        "none",
-        "What issuers may say of subjects, for policies: a name and `bool`, `long`, `text` or `texts`. An issuer's section maps claims to them.",
     ),
     optional(
         "clients.claude",
