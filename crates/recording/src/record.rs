@@ -180,6 +180,7 @@ fn told(code: RefusalCode) -> &'static str {
 /// An operation whose intent is written and whose outcome is not.
 struct Running {
     number: u64,
+    may_write: bool,
     intent: Seq,
     started: Instant,
     rows: u64,
@@ -309,6 +310,7 @@ impl Record {
             frames.clear();
             self.running.push_back(Running {
                 number: self.next,
+                may_write: member.effect == Effect::MayWrite,
                 intent,
                 started: Instant::now(),
                 rows: 0,
@@ -428,6 +430,12 @@ impl Record {
     #[must_use]
     pub fn is_running(&self) -> bool {
         !self.running.is_empty()
+    }
+
+    /// Whether the oldest operation under way may have changed something.
+    #[must_use]
+    pub fn may_have_written(&self) -> bool {
+        self.running.front().is_some_and(|running| running.may_write)
     }
 
     /// Result rows and bytes of the oldest operation under way so far.

@@ -47,20 +47,18 @@ pub(crate) struct Bounds<'a> {
     look: Pin<Box<Sleep>>,
 }
 
+impl Told {
+    /// The same where the target was not stopped before it had done what it was asked for.
+    pub(crate) fn carried_out(self) -> Self {
+        let refusal = self.refusal.hint("the statement was carried out; only what it returned was held back");
+        Self { refusal, ..self }
+    }
+}
+
 /// The end of a session by its bounds.
 pub(crate) struct Over {
     pub(crate) told: Told,
     pub(crate) hit: Option<Hit>,
-}
-
-/// What becomes of the end of an operation.
-pub(crate) enum AtEnd {
-    /// It goes to the client as it came.
-    AsItCame,
-    /// The target failed because we stopped it: the client is told why.
-    Instead(Refusal),
-    /// The target finished before it could be stopped. Its success cannot be told as a failure, so the session ends.
-    Over(Told),
 }
 
 impl<'a> Bounds<'a> {
@@ -181,14 +179,10 @@ impl<'a> Bounds<'a> {
         });
     }
 
-    /// An operation has ended, by a failure or not.
-    pub(crate) fn end(&mut self, failed: bool) -> AtEnd {
+    /// An operation has ended. If it was stopped for going too far, why and since when.
+    pub(crate) fn end(&mut self) -> Option<Told> {
         self.active();
-        match self.cut.take() {
-            None => AtEnd::AsItCame,
-            Some(Cut { refusal, .. }) if failed => AtEnd::Instead(refusal),
-            Some(Cut { refusal, since }) => AtEnd::Over(Told { refusal, learnt: since }),
-        }
+        self.cut.take().map(|Cut { refusal, since }| Told { refusal, learnt: since })
     }
 
     /// Ready when the session has to end.

@@ -13,7 +13,7 @@ use chaperone_wire::{Conversation, Ending, Event, Fault, Interest, Part, Prepare
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
-use crate::bounds::{AtEnd, Bounds, Over};
+use crate::bounds::{Bounds, Over};
 use crate::session::{Boundary, Told};
 
 /// Requests and steps that may wait for the record before the client is no longer read, in bytes.
@@ -296,17 +296,30 @@ fn answer<C: Conversation>(
             }
         }
         Part::End(ending) => {
+            let stands = stands(record, &ending);
             let recorded = record.outcome(&ending, size as u64)?;
             ends.back.cover(recorded);
-            let reply = match bounds.end(matches!(ending, Ending::Failed { .. })) {
-                AtEnd::AsItCame => reply,
-                AtEnd::Instead(refusal) => ends.conversation.failed_as(reply, &refusal),
-                AtEnd::Over(told) => return Err(Stop::Told(told)),
+            let reply = match bounds.end() {
+                None => reply,
+                Some(too_far) if stands => return Err(Stop::Told(too_far.carried_out())),
+                Some(too_far) => match ends.conversation.failed_as(reply, &too_far.refusal) {
+                    Some(reply) => reply,
+                    None => return Err(Stop::Told(too_far)),
+                },
             };
             ends.back.after(Some(recorded), admission.mask(reply), size);
         }
     }
     Ok(())
+}
+
+/// Whether an end may not be told as a failure: the target has carried out what cannot be taken back, and a client that
+/// hears of a failure would do it again.
+fn stands(record: &Record, ending: &Ending) -> bool {
+    match ending {
+        Ending::Done { .. } | Ending::Suspended => record.may_have_written(),
+        Ending::Failed { .. } | Ending::NotRun => false,
+    }
 }
 
 /// Put the rows that wait on record, so that they can leave.

@@ -204,8 +204,9 @@ pub trait Conversation: Send {
     /// Give a reply to the client.
     fn release(&mut self, reply: Self::Reply);
 
-    /// Put our words in the place of the target's, in the reply with which an operation failed. Its part stays.
-    fn failed_as(&mut self, reply: Self::Reply, refusal: &Refusal) -> Self::Reply;
+    /// Put our words in the place of the target's, in the reply that ended an operation. Its part stays. `None` where
+    /// the target succeeded and its success cannot be told as a failure, because it has gone on to what follows.
+    fn failed_as(&mut self, reply: Self::Reply, refusal: &Refusal) -> Option<Self::Reply>;
 
     /// Append the protocol's words for the end of the session to what the client gets.
     fn farewell(&mut self, refusal: &Refusal);

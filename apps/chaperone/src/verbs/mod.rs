@@ -9,12 +9,16 @@ mod credential;
 mod exec;
 mod gateway;
 mod init;
+mod lock;
 mod login;
 mod logout;
 mod narrow;
+mod people;
 mod policy;
 mod psql;
+mod reach;
 mod reader;
+mod service;
 mod session;
 mod sessions;
 mod targets;
@@ -89,9 +93,18 @@ enum Verb {
     Targets(targets::Targets),
     /// List sessions, newest first
     Sessions(sessions::Sessions),
-    /// Show one session
+    /// Show or end one session
     #[command(subcommand)]
     Session(session::Session),
+    /// Lock a subject, a target or a client out, at once and until the lock is lifted
+    #[command(subcommand)]
+    Lock(lock::Lock),
+    /// Services and their keys
+    #[command(subcommand)]
+    Service(service::Service),
+    /// People who have logged in, and their logins
+    #[command(subcommand)]
+    People(people::People),
     /// The management API
     #[command(subcommand)]
     Api(api::Api),
@@ -165,6 +178,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Targets(verb) => verb.run(),
         Verb::Sessions(verb) => verb.run(),
         Verb::Session(verb) => verb.run(),
+        Verb::Lock(verb) => verb.run(),
+        Verb::Service(verb) => verb.run(),
+        Verb::People(verb) => verb.run(),
         Verb::Api(verb) => verb.run(),
         Verb::Trail(verb) => verb.run(),
         Verb::Completions(verb) => verb.run(),

@@ -194,7 +194,7 @@ impl Ask {
             .to_bytes();
         connection.abort();
         if status.is_success() {
-            // 204 has no body (RFC 9110, section 15.3.5): what is asked for is nothing then.
+            // An answer without content (RFC 9110, section 15.3.5) is nothing, which JSON has a word for.
             let bytes = if bytes.is_empty() { Bytes::from_static(b"null") } else { bytes };
             return serde_json::from_slice(&bytes).map_err(Failure::failed);
         }

@@ -168,8 +168,9 @@ impl Issuer {
 
     /// Ask for the keys where those at hand are due.
     pub(crate) async fn look(&self) {
-        let (age_s, keys) = (self.cache().age_s(now_s()), self.keys());
+        let age_s = self.cache().age_s(now_s());
         if age_s.is_none_or(|age_s| age_s >= KEYS_S) {
+            let keys = self.keys();
             self.learn(keys.as_ref()).await;
         }
     }

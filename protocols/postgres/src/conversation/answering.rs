@@ -209,6 +209,27 @@ impl Conversation {
         }
     }
 
+    /// Whether the target has nothing to answer before its readiness. Where the end of the pipeline has not been sent
+    /// yet, the client's messages are dropped up to it, as the server does after a failure.
+    pub(super) fn nothing_follows(&mut self) -> bool {
+        match self.expected.front() {
+            Some(Expect::Query { analysis, ended }) => *ended == analysis.members.len(),
+            Some(Expect::Sync) => true,
+            Some(
+                Expect::Refused { .. }
+                | Expect::Parse { .. }
+                | Expect::Bind { .. }
+                | Expect::Describe
+                | Expect::Close { .. }
+                | Expect::Execute { .. },
+            ) => false,
+            None => {
+                self.skipping = true;
+                true
+            }
+        }
+    }
+
     /// ErrorResponse: in the simple protocol the rest of the string is not run, in the extended one everything up to
     /// Sync is skipped.
     fn fail(&mut self, raw: Bytes, code: [u8; 5], fatal: bool) {

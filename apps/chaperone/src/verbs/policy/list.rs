@@ -2,24 +2,24 @@
 
 use std::process::ExitCode;
 
-use chaperone_api::{Page, PolicySetView};
+use chaperone_api::PolicySetView;
 
-use crate::verbs::{Failure, Installation, block_on, clock, say_json, table};
-use crate::wiring::ask::Ask;
+use crate::verbs::reach::Reach;
+use crate::verbs::{Failure, block_on, clock, say_json, table};
 
 /// `chaperone policy list`
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
     #[command(flatten)]
-    installation: Installation,
+    reach: Reach,
 }
 
 impl List {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let ask = Ask::new(&self.installation.config)?;
-        let mut sets = block_on(every(&ask))?;
+        let ask = block_on(self.reach.ask())?;
+        let mut sets: Vec<PolicySetView> = block_on(ask.list("/policies", usize::MAX))?;
         sets.sort_by_key(|set| std::cmp::Reverse(set.kept_at));
-        if self.installation.json {
+        if self.reach.json {
             say_json(&sets)?;
             return Ok(ExitCode::SUCCESS);
         }
@@ -29,16 +29,5 @@ impl List {
         };
         table(&["digest", "kept since", ""], sets.into_iter().map(row).collect())?;
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// Every page.
-async fn every(ask: &Ask) -> Result<Vec<PolicySetView>, Failure> {
-    let (mut sets, mut path) = (Vec::new(), "/policies?limit=1000".to_owned());
-    loop {
-        let page: Page<PolicySetView> = ask.get(&path).await?;
-        sets.extend(page.items);
-        let Some(next) = page.next else { return Ok(sets) };
-        path = format!("/policies?limit=1000&after={next}");
     }
 }

@@ -5,21 +5,21 @@ use std::process::ExitCode;
 use chaperone_api::ReloadView;
 use serde_json::json;
 
-use crate::verbs::{Failure, Installation, block_on, remark, say_json};
-use crate::wiring::ask::Ask;
+use crate::verbs::reach::Reach;
+use crate::verbs::{Failure, block_on, remark, say_json};
 
 /// `chaperone policy reload`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Reload {
     #[command(flatten)]
-    installation: Installation,
+    reach: Reach,
 }
 
 impl Reload {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let ask = Ask::new(&self.installation.config)?;
+        let ask = block_on(self.reach.ask())?;
         let loaded: ReloadView = block_on(ask.post("/policies/reload", &json!({})))?;
-        if self.installation.json {
+        if self.reach.json {
             say_json(&loaded)?;
             return Ok(ExitCode::SUCCESS);
         }

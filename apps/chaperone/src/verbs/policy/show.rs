@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use chaperone_api::PolicyTextView;
 
-use crate::verbs::{Failure, Installation, block_on, say, say_json};
-use crate::wiring::ask::Ask;
+use crate::verbs::reach::Reach;
+use crate::verbs::{Failure, block_on, say, say_json};
 
 /// `chaperone policy show`
 #[derive(Debug, clap::Args)]
@@ -13,7 +13,7 @@ pub(crate) struct Show {
     /// Digest of a set that is or was in force, as records name it
     digest: String,
     #[command(flatten)]
-    installation: Installation,
+    reach: Reach,
 }
 
 impl Show {
@@ -24,10 +24,10 @@ impl Show {
                 self.digest
             )));
         }
-        let ask = Ask::new(&self.installation.config)?;
+        let ask = block_on(self.reach.ask())?;
         let path = format!("/policies/{}", self.digest.to_ascii_lowercase());
         let set: PolicyTextView = block_on(ask.get(&path))?;
-        if self.installation.json {
+        if self.reach.json {
             say_json(&set)?;
             return Ok(ExitCode::SUCCESS);
         }

@@ -16,7 +16,7 @@ use chaperone_policy::{Known, Policies, PolicySet};
 use chaperone_recording::commit::CommitmentKey;
 use chaperone_recording::keys::{Reader, ReaderKey};
 use chaperone_recording::{Recorder, RecorderParts};
-use chaperone_store::{KeyFiles, LockFiles, RosterFiles};
+use chaperone_store::{KeyFiles, LockFiles, PolicyArchive, RosterFiles};
 use chaperone_trail::{Options, Trail};
 use chaperone_tunnel::link::{AgentAuthority, Links};
 use chaperone_tunnel::{AgentKey, Dialer, Several};
@@ -33,6 +33,7 @@ use crate::wiring::ask::Ask;
 use crate::wiring::identity::{self, Identities};
 use crate::wiring::link::OnRecord;
 use crate::wiring::logins::DatabaseLogins;
+use crate::wiring::policies::KeeperParts;
 use crate::wiring::sweep::Kick;
 use crate::wiring::tls;
 
@@ -50,13 +51,16 @@ struct Running {
     folder: tempfile::TempDir,
 }
 
-fn policies(text: &str) -> PolicySet {
-    let known = Known {
+fn known() -> Known {
+    Known {
         targets: BTreeSet::from([TargetName::new("ehr").unwrap()]),
         installation: Some(INSTALLATION.to_owned()),
         ..Known::default()
-    };
-    PolicySet::load(&[("a.cedar".to_owned(), text.to_owned())], &known).unwrap().0
+    }
+}
+
+fn policies(text: &str) -> PolicySet {
+    PolicySet::load(&[("a.cedar".to_owned(), text.to_owned())], &known()).unwrap().0
 }
 
 fn recorder(folder: &Path, counters: &Arc<Counters>) -> Arc<Recorder> {
@@ -103,7 +107,20 @@ impl Running {
         let files = LockFiles::open(&folder.path().join("locks")).unwrap();
         let locks = LockKeeper::open(files, policies.clone(), recorder.clone(), Kick::default()).unwrap();
         let logins = DatabaseLogins::new(std::iter::empty());
+        let policy_folder = folder.path().join("policy");
+        std::fs::create_dir(&policy_folder).unwrap();
+        std::fs::write(policy_folder.join("a.cedar"), policy).unwrap();
+        let keeper = PolicyKeeper::new(KeeperParts {
+            folder: policy_folder,
+            known: known(),
+            archive: Arc::new(PolicyArchive::open(&folder.path().join("policies")).unwrap()),
+            policies: policies.clone(),
+            analysts: analysts.clone(),
+            recorder: recorder.clone(),
+            kick: Kick::default(),
+        });
         let managed = Arc::new(Managed {
+            keeper,
             recorder: recorder.clone(),
             sessions: Arc::new(Sessions::new(analysts.clone(), dialer.clone(), logins, 8)),
             locks: Arc::new(locks),
