@@ -56,7 +56,7 @@ impl Setting {
             None => Known::named_in(files),
         };
         let views = match (&place.gateway, &config) {
-            _ if place.offline || !place.relations.is_empty() => place.from_files()?,
+            _ if place.offline || !place.relations.is_empty() => place.given()?,
             (Some(gateway), _) => from_gateway(async {
                 let login = InUse::open(Some(gateway)).await?;
                 Ask::for_login(&login.kept.gateway, login.token(), login.ca())
@@ -144,7 +144,7 @@ impl Place {
         Ok(Some((path, config)))
     }
 
-    fn from_files(&self) -> Result<Vec<CatalogView>, Failure> {
+    fn given(&self) -> Result<Vec<CatalogView>, Failure> {
         let read = |path: &PathBuf| {
             let unreadable = || Failure::io(format!("cannot read `{}`", path.display()));
             if std::fs::metadata(path).map_err(unreadable())?.len() > RELATIONS_BYTES_MAX {
