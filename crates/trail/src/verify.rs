@@ -251,7 +251,7 @@ fn follow(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry)
                 report.find(Some(seq), "an outcome without its intent");
             }
         }
-        Body::SessionClosed(body) => follow_close(followed, report, seq, body),
+        Body::SessionClosed(body) => close(followed, report, seq, body),
         Body::GatewayHeartbeat(body) => check_totals(followed, report, seq, body),
         Body::GatewayRecovered(_)
         | Body::ClockStepped(_)
@@ -285,8 +285,8 @@ fn follow(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry)
     }
 }
 
-/// A session's end: nothing is left open, and the agent counted what the gateway did.
-fn follow_close(followed: &mut Followed, report: &mut Report, seq: u64, body: &SessionClosed) {
+/// A session is over: everything that it ran has an outcome, and its agent counted no more than it says.
+fn close(followed: &mut Followed, report: &mut Report, seq: u64, body: &SessionClosed) {
     match followed.open.remove(&body.session) {
         Some(open) if open.is_empty() => {}
         Some(open) => {
