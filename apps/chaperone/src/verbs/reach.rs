@@ -33,12 +33,13 @@ impl Reach {
         if self.gateway.is_none() && Path::new(CONFIGURATION).exists() {
             return Ask::new(Path::new(CONFIGURATION));
         }
-        let login = InUse::open(self.gateway.as_deref()).await.map_err(|failure| match (failure, &self.gateway) {
-            (Failure::Usage(why), None) => Failure::Usage(format!(
-                "there is no `{CONFIGURATION}` here (`--config FILE` names another), and {why}"
-            )),
-            (failure, _) => failure,
-        })?;
+        let login =
+            InUse::open(self.gateway.as_deref()).await.map_err(|failure| match (failure, &self.gateway) {
+                (Failure::Usage(why), None) => Failure::Usage(format!(
+                    "there is no `{CONFIGURATION}` here (`--config FILE` names another), and {why}"
+                )),
+                (failure, _) => failure,
+            })?;
         Ask::for_login(&login.kept.gateway, login.token(), login.ca())
     }
 }
