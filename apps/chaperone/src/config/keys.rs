@@ -211,7 +211,7 @@ const GATEWAY: &[Key] = &[
     optional(
         "issuers.org",
         "introspection",
-        "{ client_id = \"chaperone\", secret = { file = \"issuer.secret\" } }",
+        "{ client_id = \"chaperone\", secret = { file = \"/etc/chaperone/issuer.secret\" } }",
         "none",
         "The client that the gateway is there, to ask whether access tokens are still active (RFC 7662). Without it, a login is checked by the tokens that its holder refreshes.",
     ),
