@@ -341,7 +341,7 @@ fn assurance(
     }
     if let Some(most) = issuer.authentication_s_max
         && (fresh || at.is_some())
-        && !at.is_some_and(|at| now_s <= at.saturating_add(most).saturating_add(SKEW_S))
+        && at.is_none_or(|at| now_s > at.saturating_add(most).saturating_add(SKEW_S))
     {
         return Err(TokenError::AuthenticationAge);
     }
