@@ -30,6 +30,8 @@ const LINGER: Duration = Duration::from_millis(2);
 const LINGER_MAX: Duration = Duration::from_millis(256);
 /// How long the last words may take to reach a client that does not read.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// The same for a client that is put out: whoever is locked must not keep the session by not reading.
+const PUT_OUT: Duration = Duration::from_millis(300);
 
 /// Towards the target: a step of the protocol, or a permitted request.
 enum Out<C: Conversation> {
@@ -358,7 +360,8 @@ async fn finish<C: Conversation>(
         ends.conversation.farewell(&words);
     }
     let flushed = poll_fn(|cx| ends.conversation.poll_flush_client(cx));
-    let _told = tokio::time::timeout(FAREWELL, flushed).await;
+    let patience = if matches!(end, End::Told { .. }) { PUT_OUT } else { FAREWELL };
+    let _told = tokio::time::timeout(patience, flushed).await;
     end
 }
 

@@ -649,3 +649,6 @@ fn ended(login: &Login, ending: &Ending, by: Option<&str>) -> LoginEnded {
         subject: login.facts.subject.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;
