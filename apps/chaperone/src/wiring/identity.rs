@@ -479,9 +479,9 @@ impl Identities {
     pub(crate) async fn begin(self: &Arc<Self>) {
         let mut looking = JoinSet::new();
         for alias in self.parts.issuers.keys() {
-            let (this, alias) = (self.clone(), alias.clone());
+            let (this, alias) = (self.clone(), Arc::<str>::from(alias.as_str()));
             looking.spawn(async move {
-                if let Some(issuer) = this.parts.issuers.get(&alias) {
+                if let Some(issuer) = this.parts.issuers.get(&*alias) {
                     issuer.look().await;
                 }
             });
