@@ -42,6 +42,10 @@ pub struct Layout {
     pub api_port: Option<u16>,
     /// Folder of Cedar policies to copy; `demo/policy` unless given.
     pub policy: Option<PathBuf>,
+    /// What else stands in gateway.toml: tables only, since it comes last.
+    pub more: String,
+    /// What else stands in agent.toml, likewise.
+    pub more_of_agent: String,
 }
 
 impl Layout {
@@ -50,7 +54,9 @@ impl Layout {
     pub fn new(agent: AgentPlace) -> Self {
         let program = std::env::var_os("CHAPERONE_PROGRAM")
             .map_or_else(|| crate::target_dir().join("debug/chaperone"), PathBuf::from);
-        Self { agent, program, tls: false, postgres_port: None, api_port: None, policy: None }
+        let (postgres_port, api_port, policy) = (None, None, None);
+        let (more, more_of_agent) = (String::new(), String::new());
+        Self { agent, program, tls: false, postgres_port, api_port, policy, more, more_of_agent }
     }
 }
 
@@ -119,6 +125,12 @@ impl Boundary {
         self.postgres_port
     }
 
+    /// The program that runs here.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.layout.program
+    }
+
     /// Base address of the management API.
     #[must_use]
     pub fn api_url(&self) -> String {
@@ -129,6 +141,25 @@ impl Boundary {
     #[must_use]
     pub fn status(&self, path: &str) -> Option<String> {
         http_status(self.api_port, path)
+    }
+
+    /// Ask the management API as the administrator: the status, and the JSON of the answer.
+    ///
+    /// # Errors
+    /// Nothing answers, or with something that is not JSON.
+    pub fn api(&self, method: &str, path: &str, body: &Value) -> Result<(u16, Value)> {
+        let token = folder::read(&self.home.join("keys/admin.token"))?;
+        let (token, body) = (token.trim(), body.to_string());
+        let request = format!(
+            "{method} /api/v1{path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = exchange(self.api_port, &request)
+            .map_err(|error| Failure::new(format!("the API does not answer: {error}")))?;
+        let status = answer.get(9..12).and_then(|status| status.parse().ok());
+        let json = answer.split_once("\r\n\r\n").and_then(|(_, body)| serde_json::from_str(body).ok());
+        status.zip(json).ok_or_else(|| Failure::new(format!("not an answer of the API: {answer}")))
     }
 
     /// Where agents dial in.
@@ -279,6 +310,17 @@ fn http_status(port: u16, path: &str) -> Option<String> {
     line.strip_prefix("HTTP/1.1 ").map(str::to_owned)
 }
 
+/// One request on a connection of its own, and everything that comes back.
+fn exchange(port: u16, request: &str) -> std::io::Result<String> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
 /// The files of an installation.
 struct Files<'a> {
     home: &'a Path,
@@ -322,8 +364,8 @@ impl Files<'_> {
              [api]\nlisten = \"127.0.0.1:{}\"\n\n\
              {agents}\
              [recording]\nreaders = [\"{reader}\"]\n\n\
-             [targets.{TARGET}]\nprotocol = \"postgres\"\n",
-            self.postgres_port, self.api_port
+             [targets.{TARGET}]\nprotocol = \"postgres\"\n\n{}",
+            self.postgres_port, self.api_port, self.layout.more
         )
     }
 
@@ -335,9 +377,10 @@ impl Files<'_> {
         format!(
             "name = \"{AGENT}\"\n{gateway}\n\
              [targets.{TARGET}]\nprotocol = \"postgres\"\nhost = \"127.0.0.1\"\nport = {}\n\
-             database = \"{DATABASE}\"\nuser = \"{LOGIN}\"\npassword = {{ file = {} }}\ntls = \"disable\"\n",
+             database = \"{DATABASE}\"\nuser = \"{LOGIN}\"\npassword = {{ file = {} }}\ntls = \"disable\"\n{}",
             cluster.port(),
-            Value::from(cluster.login_password_file().to_string_lossy())
+            Value::from(cluster.login_password_file().to_string_lossy()),
+            self.layout.more_of_agent
         )
     }
 

@@ -7,13 +7,19 @@ mod boundary;
 mod cluster;
 mod failure;
 mod folder;
+mod issuer;
+mod person;
 mod process;
+mod talk;
 
 pub use boundary::{AgentPlace, Boundary, Caller, Layout, TARGET};
 pub use cluster::{Cluster, DATABASE, Fsync, LOGIN, postgres_programs};
 pub use failure::{Failure, Result};
 pub use folder::{free_port, private_folder, secret};
+pub use issuer::Issuer;
+pub use person::{LoggingIn, Person};
 pub use process::{Identity, Running, capture, is_root};
+pub use talk::Talk;
 
 use std::path::{Path, PathBuf};
 

@@ -46,6 +46,7 @@ const BUILD: &[Need] = &[
 ];
 
 const TEST: &[Need] = &[
+    Need { what: "curl", packages: &["curl"], is_there: || on_path("curl") },
     Need { what: "openssl", packages: &["openssl"], is_there: || on_path("openssl") },
     Need { what: "Go", packages: &["golang-go"], is_there: || on_path("go") },
     Need {
@@ -91,6 +92,7 @@ pub(crate) fn setup(purpose: For) -> Result<(), Failure> {
         nextest()?;
         python_drivers()?;
         node_drivers()?;
+        issuer()?;
         rust_drivers()?;
         fuzzer()?;
     }
@@ -168,11 +170,19 @@ fn python_drivers() -> Result<(), Failure> {
 
 /// node-postgres, as its lock file says, under the target folder.
 fn node_drivers() -> Result<(), Failure> {
-    let lock = run::root().join("tests/drivers/package-lock.json");
-    let home = run::target_dir().join("drivers/node");
-    installed_once(&lock, &home, |_, home| {
+    node_packages(&run::root().join("tests/drivers"), &run::target_dir().join("drivers/node"))
+}
+
+/// The OpenID provider that the tests log in with.
+fn issuer() -> Result<(), Failure> {
+    node_packages(&run::root().join("tests/oidc"), &run::target_dir().join("oidc"))
+}
+
+/// What the lock file of `pins` says, into `home`.
+fn node_packages(pins: &Path, home: &Path) -> Result<(), Failure> {
+    installed_once(&pins.join("package-lock.json"), home, |_, home| {
         for file in ["package.json", "package-lock.json"] {
-            let from = run::root().join("tests/drivers").join(file);
+            let from = pins.join(file);
             std::fs::copy(&from, Path::new(home).join(file))
                 .map_err(|error| Failure::new(format!("cannot copy `{}`: {error}", from.display())))?;
         }

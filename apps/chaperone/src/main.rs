@@ -1,6 +1,7 @@
 //! `chaperone`: one binary; `gateway` and `agent` run, everything else asks or prepares.
 
 mod config;
+mod person;
 mod verbs;
 mod wiring;
 

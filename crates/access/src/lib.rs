@@ -17,4 +17,6 @@ pub use operation::{
     Verbs,
 };
 pub use refusal::{Blame, Refusal, RefusalCode};
-pub use subject::{Attribution, Delegation, Subject, SubjectKind};
+pub use subject::{
+    Assurance, Attribute, AttributeKind, Attributes, Attribution, Delegation, Recipient, Subject, SubjectKind,
+};

@@ -103,6 +103,46 @@ impl RelationName {
     }
 }
 
+impl std::str::FromStr for RelationName {
+    type Err = crate::InvalidName;
+
+    /// From what its `Display` writes: the schema, where there is one, and the name; a part in double quotes is taken as
+    /// it stands.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid =
+            || crate::InvalidName::new("relation name", "`schema.name`, parts that need it in double quotes");
+        let (first, rest) = part(text).ok_or_else(invalid)?;
+        let Some(rest) = rest.strip_prefix('.') else {
+            return if rest.is_empty() { Ok(Self::new("", first)) } else { Err(invalid()) };
+        };
+        match part(rest) {
+            Some((second, "")) => Ok(Self::new(first, second)),
+            Some(_) | None => Err(invalid()),
+        }
+    }
+}
+
+/// One part of a name at the beginning of a text, and the rest of the text.
+fn part(text: &str) -> Option<(String, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find('.').unwrap_or(text.len());
+        let (name, rest) = text.split_at(end);
+        return (!name.is_empty() && !name.contains('"')).then(|| (name.to_owned(), rest));
+    };
+    let (mut name, mut rest) = (String::new(), quoted);
+    loop {
+        let (before, after) = rest.split_once('"')?;
+        name.push_str(before);
+        match after.strip_prefix('"') {
+            Some(more) => {
+                name.push('"');
+                rest = more;
+            }
+            None => return (!name.is_empty()).then_some((name, after)),
+        }
+    }
+}
+
 impl fmt::Display for RelationName {
     /// As PostgreSQL would write it: a part that is not a plain lower-case word stands in double quotes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -299,4 +339,22 @@ pub struct Analysis {
     pub forbidden: Option<Refusal>,
     /// Version of the catalog that it was resolved against.
     pub catalog_version: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relation_name_prints_and_parses() {
+        for (schema, name) in
+            [("clinic", "patients"), ("", "patients"), ("My Schema", "a.b"), ("a", "say \"x\"")]
+        {
+            let relation = RelationName::new(schema, name);
+            assert_eq!(relation.to_string().parse::<RelationName>().unwrap(), relation, "{relation}");
+        }
+        for bad in ["", ".", "a.", ".b", "a.b.c", "\"a", "a\"b", "\"a\"b.c", "\"\".c"] {
+            assert!(bad.parse::<RelationName>().is_err(), "{bad}");
+        }
+    }
 }

@@ -56,6 +56,22 @@ pub enum RefusalCode {
     RecordUnavailable,
     /// Over a named limit of sessions or of work under way.
     Busy,
+    /// Subject, target or client is locked.
+    Locked,
+    /// An administrator ended the session.
+    Ended,
+    /// The login or key behind the session has ended, or was not checked again in time.
+    LoginEnded,
+    /// Nothing was asked for longer than a limit allows.
+    Idle,
+    /// Open for longer than a limit allows.
+    OpenTooLong,
+    /// As many sessions as a limit allows are open.
+    TooManySessions,
+    /// More statements, rows or bytes in a time than a limit allows.
+    TooOften,
+    /// More rows or bytes in one statement than a limit allows.
+    TooMuch,
     /// The gateway is stopping.
     ShuttingDown,
     /// A fault of ours.
@@ -79,7 +95,15 @@ impl RefusalCode {
             | Self::ApprovalRequired
             | Self::NotUnderstood
             | Self::UndefinedRelation
-            | Self::UndefinedTarget => Blame::Policy,
+            | Self::UndefinedTarget
+            | Self::Locked
+            | Self::Ended
+            | Self::LoginEnded
+            | Self::Idle
+            | Self::OpenTooLong
+            | Self::TooManySessions
+            | Self::TooOften
+            | Self::TooMuch => Blame::Policy,
             Self::TargetUnavailable | Self::TargetLost => Blame::Target,
             Self::RecordUnavailable | Self::Busy | Self::ShuttingDown | Self::Internal => Blame::Ours,
         }

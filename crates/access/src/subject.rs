@@ -1,6 +1,6 @@
 //! Who is behind a call: the delegation chain that every record keeps whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -35,9 +35,95 @@ pub enum Attribution {
     Session,
 }
 
+/// What a declared attribute of a subject may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AttributeKind {
+    /// True or false.
+    Bool,
+    /// A whole number of 64 bits.
+    Long,
+    /// One text.
+    Text,
+    /// A set of texts.
+    Texts,
+}
+
+/// One typed attribute of a subject, as its issuer vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Attribute {
+    /// True or false.
+    Bool(bool),
+    /// A whole number. Written as decimal text: a JSON number does not keep 64 bits (RFC 7493, section 2.2).
+    Long(#[serde(with = "decimal")] i64),
+    /// One text.
+    Text(String),
+    /// A set of texts.
+    Texts(BTreeSet<String>),
+}
+
+impl Attribute {
+    /// What it holds.
+    #[must_use]
+    pub fn kind(&self) -> AttributeKind {
+        match self {
+            Self::Bool(_) => AttributeKind::Bool,
+            Self::Long(_) => AttributeKind::Long,
+            Self::Text(_) => AttributeKind::Text,
+            Self::Texts(_) => AttributeKind::Texts,
+        }
+    }
+}
+
+/// The attributes of a subject by their declared names.
+pub type Attributes = BTreeMap<String, Attribute>;
+
+mod decimal {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// How and when the subject authenticated at its issuer (OpenID Connect Core, section 2: `acr`, `amr`, `auth_time`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Assurance {
+    /// Authentication context class, as the issuer names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+    /// Authentication methods (RFC 8176).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub amr: BTreeSet<String>,
+    /// When, in seconds since the Unix epoch.
+    pub at: u64,
+}
+
+/// Who sees the rows that a registered client reads: the model provider behind an AI client.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Recipient {
+    /// Reference of the agreement under which it may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
 /// The chain from the subject to the session: subject, client, and what they were vouched for with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Delegation {
+    /// How the subject authenticated, where an issuer said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assurance: Option<Assurance>,
+    /// Declared attributes of the subject.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: Attributes,
     /// How this chain is known.
     pub attribution: Attribution,
     /// The registered software that acts for the subject (an AI client's id), where the credential names one.
@@ -48,6 +134,52 @@ pub struct Delegation {
     /// HL7 PurposeOfUse code that the credential was issued for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub purpose: Option<Arc<str>>,
+    /// Who sees what the client reads, where the client is registered with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<Recipient>,
     /// Who is behind it.
     pub subject: Subject,
+}
+
+impl Delegation {
+    /// A chain of a subject and its groups alone.
+    #[must_use]
+    pub fn of(subject: Subject, groups: BTreeSet<String>) -> Self {
+        Self {
+            assurance: None,
+            attributes: Attributes::new(),
+            attribution: Attribution::Session,
+            client: None,
+            groups,
+            purpose: None,
+            recipient: None,
+            subject,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_keep_every_bit_and_absent_facts_leave_no_trace() {
+        let subject = Subject { issuer: "acme".into(), kind: SubjectKind::Person, sub: "ana".into() };
+        let mut delegation = Delegation::of(subject, BTreeSet::new());
+        let bare = serde_json::to_string(&delegation).unwrap();
+        assert_eq!(
+            bare,
+            r#"{"attribution":"session","groups":[],"subject":{"issuer":"acme","kind":"person","sub":"ana"}}"#
+        );
+        assert_eq!(serde_json::from_str::<Delegation>(&bare).unwrap(), delegation);
+        delegation.attributes = Attributes::from([
+            ("level".into(), Attribute::Long(i64::MIN)),
+            ("clinics".into(), Attribute::Texts(BTreeSet::from(["north".into()]))),
+            ("remote".into(), Attribute::Bool(true)),
+        ]);
+        delegation.assurance = Some(Assurance { acr: None, amr: BTreeSet::from(["otp".into()]), at: 5 });
+        let text = serde_json::to_string(&delegation).unwrap();
+        assert!(text.contains(r#""level":{"long":"-9223372036854775808"}"#), "{text}");
+        assert_eq!(serde_json::from_str::<Delegation>(&text).unwrap(), delegation);
+    }
 }

@@ -4,15 +4,19 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::{constant_time, digest, hmac, pbkdf2};
-use chaperone_access::{Attribution, Claim, Delegation, Refusal, RefusalCode, ScramClaim, Source, Subject};
+use chaperone_access::{Claim, Refusal, RefusalCode, ScramClaim, Source, Subject};
 use lru::LruCache;
 use tokio::sync::Semaphore;
 
 use crate::caveat::{Caveat, Restriction};
-use crate::credential::{CredentialId, Parsed, parse_user, password};
+use crate::clients::Clients;
+use crate::credential::{Credential, CredentialId, Grant, IssueError, Parsed, Who, parse_user, password};
 use crate::failures::{FailureLedger, Noted};
+use crate::holder::Holders;
 use crate::keys::RootKeys;
-use crate::principal::{CredentialFacts, Principal};
+use crate::people::People;
+use crate::principal::{Bound, CredentialFacts, Principal};
+use crate::standing::{Facts, Lapse, Standing};
 
 /// Iterations of PBKDF2. The password is 256 random bits, so they protect nothing; some drivers refuse fewer.
 pub(crate) const ITERATIONS: u32 = 4096;
@@ -40,6 +44,20 @@ pub enum FailureReason {
     Revoked,
     /// For another target.
     OtherTarget,
+    /// Names a login or a key that is not there.
+    UnknownHolder,
+    /// The login or key is over.
+    Ended,
+    /// The login was not checked for too long.
+    Overdue,
+    /// The subject, or the owner of the service, is disabled.
+    Disabled,
+    /// Names somebody itself, and this gateway has no development issuer.
+    Named,
+    /// The login was made by another registered client than the credential names.
+    OtherClient,
+    /// Only for calls of a tool, and this is none.
+    OtherTool,
     /// Too many failures from this source.
     Throttled,
     /// Too many verifications under way.
@@ -58,6 +76,13 @@ impl FailureReason {
             Self::NotYetValid => "not_yet_valid",
             Self::Revoked => "revoked",
             Self::OtherTarget => "other_target",
+            Self::UnknownHolder => "unknown_holder",
+            Self::Ended => "ended",
+            Self::Overdue => "overdue",
+            Self::Disabled => "disabled",
+            Self::Named => "named",
+            Self::OtherClient => "other_client",
+            Self::OtherTool => "other_tool",
             Self::Throttled => "throttled",
             Self::Busy => "busy",
         }
@@ -117,6 +142,11 @@ pub struct Identity {
     waiting: Semaphore,
     verifiers: Mutex<LruCache<[u8; 32], Verifier>>,
     failures: Mutex<FailureLedger>,
+    holders: Arc<Holders>,
+    people: Arc<People>,
+    clients: Arc<Clients>,
+    /// Whether credentials may name their subject themselves.
+    named: bool,
 }
 
 fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {
@@ -168,7 +198,37 @@ impl Identity {
                 NonZeroUsize::new(VERIFIERS_MAX).unwrap_or(NonZeroUsize::MIN),
             )),
             failures: Mutex::default(),
+            holders: Arc::default(),
+            people: Arc::default(),
+            clients: Arc::default(),
+            named: true,
         }
+    }
+
+    /// The same, for a gateway without a development issuer: credentials that name their subject themselves are void.
+    #[must_use]
+    pub fn without_named(self) -> Self {
+        Self { named: false, ..self }
+    }
+
+    /// The same, for credentials of those who logged in and of services as well.
+    #[must_use]
+    pub fn holding(self, holders: Arc<Holders>, people: Arc<People>) -> Self {
+        Self { holders, people, ..self }
+    }
+
+    /// The same, with the clients that are registered.
+    #[must_use]
+    pub fn registered(self, clients: Arc<Clients>) -> Self {
+        Self { clients, ..self }
+    }
+
+    /// Make a credential with the newest root key.
+    ///
+    /// # Errors
+    /// See [`IssueError`].
+    pub fn issue(&self, grant: &Grant) -> Result<Credential, IssueError> {
+        self.keys.issue(grant)
     }
 
     /// Salt and iterations for a user name: the same work and the same answer whether or not it is a credential.
@@ -182,6 +242,17 @@ impl Identity {
     /// Failures of the last minute that were only counted, if a new minute has begun.
     pub fn counted_failures(&self, now_us: u64) -> Vec<(String, u64)> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).turn(now_us)
+    }
+
+    /// Count a failure of another proof than a credential's, from the same source as credentials'.
+    pub fn note_failure(&self, source: Source) -> Noted {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).note(source)
+    }
+
+    /// Whether a source has failed so often in this minute that no work is spent on it.
+    #[must_use]
+    pub fn is_throttled(&self, source: Source) -> bool {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).throttled(source)
     }
 
     /// Turn a claim into a principal, with the proof to the client that we know its password. `now_us` is in
@@ -287,15 +358,58 @@ impl Identity {
         if grant.target.as_str() != asked {
             return Err(FailureReason::OtherTarget);
         }
-        let delegation = Arc::new(Delegation {
-            attribution: Attribution::Session,
-            client: grant.client.map(Arc::from),
-            groups: grant.groups,
-            purpose: grant.purpose.map(Arc::from),
-            subject: Subject { issuer: grant.issuer, kind: grant.kind, sub: grant.sub },
-        });
-        let facts = CredentialFacts { id, target: grant.target, not_after, restriction };
-        Ok(Principal::new(delegation, facts))
+        // Nothing here runs inside a call of a tool.
+        if !restriction.allows_tool(None) {
+            return Err(FailureReason::OtherTool);
+        }
+        let standing = self.standing(&grant.who, not_after)?;
+        standing.check(now_s).map_err(|lapse| match lapse {
+            Lapse::Ended(_) => FailureReason::Ended,
+            Lapse::Expired => FailureReason::Expired,
+            Lapse::Overdue => FailureReason::Overdue,
+            Lapse::Disabled => FailureReason::Disabled,
+        })?;
+        let bound = self.bound(grant.client, grant.purpose, &standing)?;
+        let facts = CredentialFacts { id, who: grant.who, target: grant.target, not_after, restriction };
+        Ok(Principal::new(standing, bound, facts))
+    }
+
+    /// What is true now of whom a credential names.
+    fn standing(&self, who: &Who, not_after: u64) -> Result<Arc<Standing>, FailureReason> {
+        match who {
+            Who::Named { .. } if !self.named => Err(FailureReason::Named),
+            Who::Named { issuer, kind, sub, groups } => {
+                let subject = Subject { issuer: issuer.clone(), kind: *kind, sub: sub.clone() };
+                let facts = Facts::of(subject, groups.clone());
+                Ok(Arc::new(Standing::new(facts, not_after, None, self.people.clone())))
+            }
+            Who::Login(id) => {
+                self.holders.logins.get(*id).map(|(_, standing)| standing).ok_or(FailureReason::UnknownHolder)
+            }
+            Who::ServiceKey(id) => {
+                let found = self.holders.services.by_key(*id);
+                found.map(|(_, standing)| standing).ok_or(FailureReason::UnknownHolder)
+            }
+        }
+    }
+
+    /// The client that acts: the one that the credential names. Who logged in with the OAuth client of a registered
+    /// client acts through that one, whatever the credential says.
+    fn bound(
+        &self,
+        named: Option<String>,
+        purpose: Option<String>,
+        standing: &Standing,
+    ) -> Result<Bound, FailureReason> {
+        let facts = standing.facts();
+        let by_login = facts.oauth_client.as_deref().and_then(|id| self.clients.by_oauth_client(id));
+        let client = match (named, by_login) {
+            (Some(named), Some(by_login)) if named != by_login => return Err(FailureReason::OtherClient),
+            (Some(named), _) => Some(named),
+            (None, by_login) => by_login.map(str::to_owned),
+        };
+        let recipient = client.as_deref().and_then(|name| self.clients.get(name)?.recipient.clone());
+        Ok(Bound { client: client.map(Arc::from), purpose: purpose.map(Arc::from), recipient })
     }
 }
 

@@ -9,6 +9,9 @@ use crate::credential::NarrowError;
 /// Most relations that one caveat names.
 pub(crate) const RELATIONS_MAX: usize = 16;
 
+/// Longest name of a tool, in bytes.
+pub(crate) const TOOL_BYTES_MAX: usize = 128;
+
 /// One restriction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caveat {
@@ -18,6 +21,10 @@ pub enum Caveat {
     Relations(BTreeSet<String>),
     /// Only these verbs.
     Verbs(Verbs),
+    /// At most this many rows a statement.
+    Rows(u64),
+    /// Only for calls of this tool.
+    Tool(String),
 }
 
 impl Caveat {
@@ -36,6 +43,13 @@ impl Caveat {
             Self::Verbs(verbs) => {
                 let words: Vec<&str> = verbs.iter().map(Verb::as_str).collect();
                 Ok(format!("v{}", words.join(",")))
+            }
+            Self::Rows(most) => Ok(format!("n{most}")),
+            Self::Tool(name) => {
+                if !is_tool(name) {
+                    return Err(NarrowError::Tool);
+                }
+                Ok(format!("t{name}"))
             }
         }
     }
@@ -59,9 +73,15 @@ impl Caveat {
                 }
                 Some(Self::Verbs(verbs))
             }
+            'n' => rest.parse().ok().map(Self::Rows),
+            't' => is_tool(rest).then(|| Self::Tool(rest.to_owned())),
             _ => None,
         }
     }
+}
+
+fn is_tool(name: &str) -> bool {
+    !name.is_empty() && name.len() <= TOOL_BYTES_MAX && !name.chars().any(char::is_control)
 }
 
 /// All caveats of a credential together: what is left.
@@ -71,6 +91,10 @@ pub struct Restriction {
     relations: Option<BTreeSet<String>>,
     /// `None` is every verb.
     verbs: Option<Verbs>,
+    /// Most rows a statement; `None` is no bound.
+    rows: Option<u64>,
+    /// `None` is every tool and none; empty is nothing at all.
+    tools: Option<BTreeSet<String>>,
 }
 
 impl Restriction {
@@ -90,13 +114,34 @@ impl Restriction {
                     if kept { left.with(verb) } else { left }
                 }));
             }
+            Caveat::Rows(most) => self.rows = Some(self.rows.map_or(*most, |before| before.min(*most))),
+            Caveat::Tool(name) => {
+                let kept = self.tools.as_ref().is_none_or(|before| before.contains(name));
+                self.tools = Some(kept.then(|| name.clone()).into_iter().collect());
+            }
         }
     }
 
     /// Whether nothing is taken away.
     #[must_use]
     pub fn is_none(&self) -> bool {
-        self.relations.is_none() && self.verbs.is_none()
+        self.relations.is_none() && self.verbs.is_none() && self.rows.is_none() && self.tools.is_none()
+    }
+
+    /// Most rows that one statement may return; `None` is no bound.
+    #[must_use]
+    pub fn rows_max(&self) -> Option<u64> {
+        self.rows
+    }
+
+    /// Whether a call of that tool is left; `None` is work outside of every call.
+    #[must_use]
+    pub fn allows_tool(&self, tool: Option<&str>) -> bool {
+        match (&self.tools, tool) {
+            (None, _) => true,
+            (Some(left), Some(tool)) => left.contains(tool),
+            (Some(_), None) => false,
+        }
     }
 
     /// Whether the verb on that relation (as `schema.name`) is left.

@@ -18,6 +18,8 @@ use zeroize::Zeroizing;
 
 use crate::caveat::Caveat;
 use crate::keys::{RootKey, RootKeys};
+use crate::login::LoginId;
+use crate::service::ServiceKeyId;
 
 /// Longest user name in bytes: what drivers, logs and screens still carry.
 pub const USER_BYTES_MAX: usize = 512;
@@ -44,17 +46,31 @@ impl std::fmt::Debug for CredentialId {
     }
 }
 
+/// Whom a credential is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// Somebody the development issuer names, with everything that is known of him.
+    Named {
+        /// Alias of the issuer that vouches for the subject.
+        issuer: String,
+        /// Person or service.
+        kind: SubjectKind,
+        /// The issuer's identifier of the subject.
+        sub: String,
+        /// Groups of the subject.
+        groups: BTreeSet<String>,
+    },
+    /// Whoever made this login. What is true of it is looked up at each use.
+    Login(LoginId),
+    /// The service that has this key.
+    ServiceKey(ServiceKeyId),
+}
+
 /// What a credential grants: somebody is somebody, at one target, for a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// Short name of the issuer that vouches for the subject.
-    pub issuer: String,
-    /// Person or service.
-    pub kind: SubjectKind,
-    /// The issuer's identifier of the subject.
-    pub sub: String,
-    /// Groups of the subject.
-    pub groups: BTreeSet<String>,
+    /// Whom it is for.
+    pub who: Who,
     /// The software that acts for the subject.
     pub client: Option<String>,
     /// The only target that it opens.
@@ -115,6 +131,9 @@ pub enum NarrowError {
     /// Names that the encoding cannot carry, none at all, or too many.
     #[error("a caveat names 1 to 16 relations, as `schema.name`, without commas")]
     Relations,
+    /// A name that the encoding cannot carry.
+    #[error("a caveat names one tool, of at most 128 bytes, without control characters")]
+    Tool,
 }
 
 /// A user name, taken apart and not believed.
@@ -180,15 +199,50 @@ pub(crate) fn password(key: &RootKey, links: &[Arc<str>]) -> Zeroizing<String> {
     Zeroizing::new(tag.map(|tag| URL_SAFE_NO_PAD.encode(tag.as_ref())).unwrap_or_default())
 }
 
+/// Kind, issuer, subject and groups, as they travel.
+fn encode_who(who: &Who) -> Result<[String; 4], IssueError> {
+    let held = |letter: &str, id: &dyn std::fmt::Display| {
+        [String::new(), letter.to_owned(), id.to_string(), String::new()]
+    };
+    match who {
+        Who::Login(id) => Ok(held("l", id)),
+        Who::ServiceKey(id) => Ok(held("k", id)),
+        Who::Named { issuer, kind, sub, groups } => {
+            for (fine, what) in [
+                (plain(issuer), "issuer"),
+                (plain(sub), "subject"),
+                (groups.len() <= GROUPS_MAX && groups.iter().all(|group| plain(group)), "groups"),
+            ] {
+                if !fine {
+                    return Err(IssueError::Text(what));
+                }
+            }
+            let letter = match kind {
+                SubjectKind::Person => "p",
+                SubjectKind::Service => "s",
+            };
+            let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+            Ok([issuer.clone(), letter.to_owned(), sub.clone(), groups.join(",")])
+        }
+    }
+}
+
+fn decode_who(issuer: &str, letter: &str, sub: &str, groups: &str) -> Option<Who> {
+    let kind = match letter {
+        "p" => SubjectKind::Person,
+        "s" => SubjectKind::Service,
+        "l" | "k" if !issuer.is_empty() || !groups.is_empty() => return None,
+        "l" => return sub.parse().ok().map(Who::Login),
+        "k" => return sub.parse().ok().map(Who::ServiceKey),
+        _ => return None,
+    };
+    let groups = groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect();
+    Some(Who::Named { issuer: issuer.to_owned(), kind, sub: sub.to_owned(), groups })
+}
+
 fn encode(grant: &Grant, epoch: u8, id: CredentialId) -> Result<String, IssueError> {
     let optional = |text: &Option<String>| text.as_deref().is_none_or(plain);
-    for (fine, what) in [
-        (plain(&grant.issuer), "issuer"),
-        (plain(&grant.sub), "subject"),
-        (grant.groups.len() <= GROUPS_MAX && grant.groups.iter().all(|group| plain(group)), "groups"),
-        (optional(&grant.client), "client"),
-        (optional(&grant.purpose), "purpose"),
-    ] {
+    for (fine, what) in [(optional(&grant.client), "client"), (optional(&grant.purpose), "purpose")] {
         if !fine {
             return Err(IssueError::Text(what));
         }
@@ -196,20 +250,16 @@ fn encode(grant: &Grant, epoch: u8, id: CredentialId) -> Result<String, IssueErr
     if grant.not_after <= grant.not_before {
         return Err(IssueError::Expired);
     }
-    let kind = match grant.kind {
-        SubjectKind::Person => "p",
-        SubjectKind::Service => "s",
-    };
-    let groups: Vec<&str> = grant.groups.iter().map(String::as_str).collect();
+    let [issuer, kind, sub, groups] = encode_who(&grant.who)?;
     // Unit separators cannot occur in a field: control characters are refused.
     Ok([
         VERSION,
         &epoch.to_string(),
         &id.to_string(),
-        &grant.issuer,
-        kind,
-        &grant.sub,
-        &groups.join(","),
+        &issuer,
+        &kind,
+        &sub,
+        &groups,
         grant.client.as_deref().unwrap_or_default(),
         grant.target.as_str(),
         grant.purpose.as_deref().unwrap_or_default(),
@@ -229,14 +279,7 @@ fn decode(line: &str) -> Option<(u8, CredentialId, Grant)> {
     let id: [u8; 8] = URL_SAFE_NO_PAD.decode(id).ok()?.try_into().ok()?;
     let optional = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let grant = Grant {
-        issuer: issuer.to_owned(),
-        kind: match kind {
-            "p" => SubjectKind::Person,
-            "s" => SubjectKind::Service,
-            _ => return None,
-        },
-        sub: sub.to_owned(),
-        groups: groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
+        who: decode_who(issuer, kind, sub, groups)?,
         client: optional(client),
         target: TargetName::new(target).ok()?,
         purpose: optional(purpose),

@@ -2,16 +2,42 @@
 
 mod authenticate;
 mod caveat;
+mod claims;
+mod clients;
 mod credential;
 mod failures;
+mod holder;
+mod issuer;
+mod jwks;
+mod jws;
 mod keys;
+mod login;
+mod people;
 mod principal;
+mod service;
+mod standing;
+mod token;
 
 pub use authenticate::{Failure, FailureReason, Identity, NoRevocations, Revocations};
 pub use caveat::{Caveat, Restriction};
+pub use clients::{Client, Clients};
 pub use credential::{
-    Credential, CredentialId, Grant, IssueError, NarrowError, USER_BYTES_MAX, narrow, parse_user,
+    Credential, CredentialId, Grant, IssueError, NarrowError, USER_BYTES_MAX, Who, narrow, parse_user,
 };
 pub use failures::{FailureLedger, Noted};
+pub use holder::{Holder, Holders, InvalidId, SecretHash, TokenRefused};
+pub use issuer::{ClaimNames, Issuer, SKEW_S, SignatureAlgorithm, Vouches, Workload};
+pub use jwks::{KEY_SET_BYTES_MAX, KeyCache, KeySet, KeySetError};
+pub use jws::TOKEN_BYTES_MAX;
 pub use keys::{RootKey, RootKeys};
+pub use login::{
+    LOGINS_MAX, LOGINS_OF_ONE_MAX, Login, LoginError, LoginId, LoginStore, Logins, NewLogin, Refreshed, Terms,
+};
+pub use people::{Disabling, PEOPLE_MAX, People, PeopleStore, Person, PersonChange, PersonError};
 pub use principal::{CredentialFacts, Principal};
+pub use service::{
+    KEY_S_MAX, LOCAL_ISSUER, OVERLAP_S_MAX, SERVICES_MAX, Service, ServiceChange, ServiceError, ServiceKey,
+    ServiceKeyId, ServiceStore, Services,
+};
+pub use standing::{EndCause, Ending, Facts, Lapse, Standing};
+pub use token::{LoggedOut, Shown, TokenError, Verified, verify, verify_logout};

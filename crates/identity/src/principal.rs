@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use chaperone_access::{Delegation, TargetName};
+use chaperone_access::{Attribution, Delegation, Recipient, TargetName};
 
 use crate::caveat::Restriction;
-use crate::credential::CredentialId;
+use crate::credential::{CredentialId, Who};
+use crate::standing::{Facts, Standing};
 
 /// Somebody who has proved who he is. Only [`crate::Identity::authenticate`] makes one, and policy consumes it.
 ///
@@ -20,6 +21,17 @@ use crate::credential::CredentialId;
 pub struct Principal {
     delegation: Arc<Delegation>,
     credential: CredentialFacts,
+    standing: Arc<Standing>,
+    version: u64,
+    bound: Bound,
+}
+
+/// What a credential adds to the facts of its holder.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) client: Option<Arc<str>>,
+    pub(crate) purpose: Option<Arc<str>>,
+    pub(crate) recipient: Option<Recipient>,
 }
 
 /// What the credential said that proved it.
@@ -27,6 +39,8 @@ pub struct Principal {
 pub struct CredentialFacts {
     /// Which credential.
     pub id: CredentialId,
+    /// Whom it names.
+    pub who: Who,
     /// The only target that it opens.
     pub target: TargetName,
     /// Void from, in seconds since the Unix epoch; the earliest of grant and caveats.
@@ -35,12 +49,28 @@ pub struct CredentialFacts {
     pub restriction: Restriction,
 }
 
+fn chain(facts: &Facts, bound: &Bound) -> Arc<Delegation> {
+    Arc::new(Delegation {
+        assurance: facts.assurance.clone(),
+        attributes: facts.attributes.clone(),
+        attribution: Attribution::Session,
+        client: bound.client.clone(),
+        groups: facts.groups.clone(),
+        purpose: bound.purpose.clone(),
+        recipient: bound.recipient.clone(),
+        subject: facts.subject.clone(),
+    })
+}
+
 impl Principal {
-    pub(crate) fn new(delegation: Arc<Delegation>, credential: CredentialFacts) -> Self {
-        Self { delegation, credential }
+    pub(crate) fn new(standing: Arc<Standing>, bound: Bound, credential: CredentialFacts) -> Self {
+        // The version first: facts that change in between are seen as a later version's.
+        let version = standing.version();
+        let delegation = chain(&standing.facts(), &bound);
+        Self { delegation, credential, standing, version, bound }
     }
 
-    /// The chain behind it.
+    /// The chain behind it, as it was when it was proved.
     #[must_use]
     pub fn delegation(&self) -> &Arc<Delegation> {
         &self.delegation
@@ -50,5 +80,28 @@ impl Principal {
     #[must_use]
     pub fn credential(&self) -> &CredentialFacts {
         &self.credential
+    }
+
+    /// What is true of its holder now, shared with every other principal of that holder.
+    #[must_use]
+    pub fn standing(&self) -> &Arc<Standing> {
+        &self.standing
+    }
+
+    /// The version of the standing that [`Self::delegation`] was made of.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The chain behind it now, with the version of the standing that it is made of. Whoever keeps something that
+    /// depends on the chain compares [`Standing::version`] and begins anew where it moved.
+    #[must_use]
+    pub fn current(&self) -> (u64, Arc<Delegation>) {
+        let version = self.standing.version();
+        if version == self.version {
+            return (version, self.delegation.clone());
+        }
+        (version, chain(&self.standing.facts(), &self.bound))
     }
 }

@@ -1,14 +1,36 @@
-//! May they. Cedar behind our own types; the only room in which an [`Admission`] or a [`Permit`] is made. Pure: no
-//! clock (time comes in), no files, no runtime.
+//! May they. Cedar behind our own types; the only room in which an [`Admission`], a [`Permit`] or an [`Allowance`] is
+//! made. Pure: no clock (time comes in), no files, no runtime.
 
 mod admission;
+mod ask;
 mod decide;
+mod diff;
+mod expect;
+mod explain;
+mod limits;
 mod load;
+mod locks;
+mod manage;
+mod matrix;
 mod permit;
+mod profile;
 mod slice;
 mod starter;
+mod world;
 
-pub use admission::{Admission, Denial, Policies};
+pub use admission::{Admission, AdmissionFacts, Denial, Policies};
+pub use diff::{Change, Difference, LimitChange, compare};
+pub use expect::{Expectations, TESTS_FILE, Unmet};
+pub use explain::{Explanation, Finding, OfStatement, Seen, WouldChange, explain};
+pub use limits::{LIMITS_FILE, Limits};
 pub use load::{Diagnostic, Known, PolicySet, Warning};
+pub use locks::{LOCKS_MAX, Lock, LockError, LockOn, Locks};
+pub use manage::{Allowance, ManagementAction};
+pub use matrix::matrix;
 pub use permit::{Decided, Decision, Denied, Masked, Permit, Question};
+pub use profile::{NotASubject, Profile};
 pub use starter::STARTER;
+pub use world::{Names, Ruling, World};
+
+#[cfg(test)]
+mod tests;

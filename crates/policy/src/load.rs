@@ -1,21 +1,59 @@
 //! Policies from text: parsed, validated against the built-in schema, and every name in them checked, because Cedar
 //! does not know which targets and relations exist and a misspelt `forbid` would fail open.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use cedar_policy::{
-    Effect, EntityUid, Policy, PolicyId, PrincipalConstraint, ResourceConstraint, Schema, ValidationMode,
-    Validator,
+    ActionConstraint, Effect, EntityUid, Policy, PolicyId, PrincipalConstraint, ResourceConstraint, Schema,
+    ValidationMode, ValidationWarning, Validator,
 };
-use chaperone_access::TargetName;
+use chaperone_access::{AttributeKind, Delegation, RelationName, TargetName};
+use chaperone_identity::Clients;
+use miette::Diagnostic as _;
 
-use crate::decide::Kinds;
-use crate::slice::reads_time;
+use crate::ask::Kinds;
+use crate::limits::{LIMITS_FILE, LimitRules, Limits};
+use crate::slice::{
+    ByPrincipal, Scope, action_fits, clients_in, form, is_open, principal_fits, reads, reads_time,
+};
+use crate::world::Names;
 
 /// The built-in schema.
 pub(crate) const SCHEMA: &str = include_str!("schema.cedarschema");
+
+/// The schema with the attributes that are declared, all of them optional: an issuer may leave any of them out.
+fn schema(attributes: &BTreeMap<String, AttributeKind>) -> String {
+    let declared: Vec<String> = attributes
+        .iter()
+        .map(|(name, kind)| {
+            let kind = match kind {
+                AttributeKind::Bool => "Bool",
+                AttributeKind::Long => "Long",
+                AttributeKind::Text => "String",
+                AttributeKind::Texts => "Set<String>",
+            };
+            let name: String = name.escape_default().collect();
+            format!("\"{name}\"?: {kind}")
+        })
+        .collect();
+    SCHEMA.replace("/* attributes */", &declared.join(", "))
+}
+
+/// What the schema's `Circumstances` have.
+const CIRCUMSTANCES: [&str; 10] = [
+    "acr",
+    "agreement",
+    "amr",
+    "approved",
+    "authenticated_s",
+    "client",
+    "purpose",
+    "recipient",
+    "registered",
+    "time",
+];
 
 /// What is wrong with a policy, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,18 +86,56 @@ pub type Warning = Diagnostic;
 /// What exists, as far as it is known.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
+    /// Attributes of subjects that the configuration declares.
+    pub attributes: BTreeMap<String, AttributeKind>,
+    /// Registered clients.
+    pub clients: Arc<Clients>,
+    /// The gateway's name in its configuration, where it is known.
+    pub installation: Option<String>,
     /// Every target.
     pub targets: BTreeSet<TargetName>,
     /// Relations of those targets whose catalog has been read, as `schema.name`.
     pub relations: BTreeMap<TargetName, HashSet<String>>,
 }
 
+impl Known {
+    /// Where no configuration says what exists: the targets that policies name. A misspelt one cannot be told then.
+    #[must_use]
+    pub fn named_in(sets: &[&[(String, String)]]) -> Self {
+        let mut targets = BTreeSet::new();
+        for (_, text) in sets.iter().flat_map(|files| files.iter()) {
+            let Ok(set) = cedar_policy::PolicySet::from_str(text) else { continue };
+            for policy in set.policies() {
+                let mut named = policy.entity_literals();
+                named.extend(scope_literals(policy));
+                for uid in named {
+                    let id: &str = uid.id().unescaped();
+                    let target = match uid.type_name().to_string().as_str() {
+                        "Target" => id,
+                        "Relation" => id.split_once('/').map_or(id, |(target, _)| target),
+                        _ => continue,
+                    };
+                    targets.extend(TargetName::new(target));
+                }
+            }
+        }
+        Self { targets, ..Self::default() }
+    }
+}
+
 /// One policy with what is needed to slice.
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) policy: Policy,
+    pub(crate) scope: Scope,
     pub(crate) name: Arc<str>,
     pub(crate) reads_time: bool,
+    /// Clients that its conditions name.
+    clients: BTreeSet<String>,
+    /// Variables and their attributes that its conditions read.
+    reads: BTreeSet<(String, String)>,
+    /// Whether they are something that a class of callers leaves open: attributes, purpose, authentication, time.
+    pub(crate) open: bool,
     file: usize,
     offset: usize,
 }
@@ -68,7 +144,10 @@ pub(crate) struct Rule {
 #[derive(Debug)]
 pub struct PolicySet {
     pub(crate) rules: Vec<Rule>,
+    by_principal: ByPrincipal,
     pub(crate) kinds: Kinds,
+    pub(crate) clients: Arc<Clients>,
+    limits: LimitRules,
     digest: [u8; 32],
     files: Vec<(String, String)>,
 }
@@ -80,7 +159,12 @@ fn place(text: &str, offset: usize) -> (usize, usize) {
     (line, column)
 }
 
-fn diagnostic(file: &(String, String), offset: usize, message: String, hint: Option<String>) -> Diagnostic {
+pub(crate) fn diagnostic(
+    file: &(String, String),
+    offset: usize,
+    message: String,
+    hint: Option<String>,
+) -> Diagnostic {
     let (line, column) = place(&file.1, offset);
     Diagnostic { file: file.0.clone(), line, column, message, hint }
 }
@@ -108,44 +192,130 @@ impl PolicySet {
         files.sort();
         let mut rules = Vec::new();
         let mut errors = Vec::new();
+        let mut limits = LimitRules::default();
         for (index, file) in files.iter().enumerate() {
+            if file.0 == LIMITS_FILE {
+                match LimitRules::parse(file) {
+                    Ok(parsed) => limits = parsed,
+                    Err(found) => errors.extend(found),
+                }
+                continue;
+            }
             match cedar_policy::PolicySet::from_str(&file.1) {
                 Ok(set) => {
                     if set.templates().next().is_some() {
                         let hint = Some("write the principal and resource out".to_owned());
                         errors.push(diagnostic(file, 0, "policy templates are not supported".into(), hint));
                     }
-                    rules.extend(set.policies().map(|policy| rule(index, file, policy)));
+                    rules.extend(rules_of(index, file, &set));
                 }
                 Err(broken) => errors.extend(broken.iter().map(|error| diagnose(file, error))),
             }
         }
-        rules.sort_by_key(|rule: &Rule| (rule.file, rule.offset));
+        let mut by_principal = ByPrincipal::default();
+        rules.iter().enumerate().for_each(|(at, rule): (usize, &Rule)| by_principal.add(at, &rule.scope));
         let kinds = Kinds::new().map_err(|error| vec![lower(error)])?;
-        let set = Self { digest: digest(&files), kinds, rules, files };
-        errors.extend(set.validate()?);
-        let (more, warnings) = set.check_names(known);
-        errors.extend(more);
+        let (digest, clients) = (digest(&files), known.clients.clone());
+        let set = Self { rules, by_principal, kinds, clients, limits, digest, files };
+        let (found, mut warnings) = set.validate(known)?;
+        errors.extend(found);
+        errors.extend(set.check_reads(known));
+        let (found, odd) = set.check_names(known);
+        errors.extend(found);
+        warnings.extend(odd);
+        warnings.extend(set.lint());
         if errors.is_empty() { Ok((set, warnings)) } else { Err(errors) }
     }
 
-    fn validate(&self) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
-        let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(|error| vec![lower(error)])?;
+    /// Places of the rules whose head can match a principal, ascending.
+    pub(crate) fn rules_of(&self, me: &EntityUid, groups: &HashSet<EntityUid>) -> Vec<usize> {
+        let mut mine = self.by_principal.of(me, groups);
+        mine.retain(|at| self.rules.get(*at).is_some_and(|rule| principal_fits(&rule.scope, me, groups)));
+        mine.sort_unstable();
+        mine
+    }
+
+    /// What somebody may not go beyond at a target.
+    #[must_use]
+    pub fn limits(&self, delegation: &Delegation, target: &TargetName) -> Limits {
+        self.limits.of(delegation, target)
+    }
+
+    /// The clients that are registered.
+    #[must_use]
+    pub fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    /// The files that the set was made from, sorted by name: what is archived under its digest.
+    #[must_use]
+    pub fn files(&self) -> &[(String, String)] {
+        &self.files
+    }
+
+    /// Validate against the schema. Cedar only warns of a policy that can never hold; in a forbid that is an error.
+    fn validate(&self, known: &Known) -> Result<(Vec<Diagnostic>, Vec<Warning>), Vec<Diagnostic>> {
+        let (schema, _) =
+            Schema::from_cedarschema_str(&schema(&known.attributes)).map_err(|error| vec![lower(error)])?;
         let validator = Validator::new(schema);
         let mut all = cedar_policy::PolicySet::new();
         for rule in &self.rules {
             all.add(rule.policy.clone()).map_err(|error| vec![lower(error)])?;
         }
+        let by_id: HashMap<&PolicyId, &Rule> =
+            self.rules.iter().map(|rule| (rule.policy.id(), rule)).collect();
+        let place = |id: &PolicyId| {
+            let rule = by_id.get(id)?;
+            Some((*rule, self.files.get(rule.file)?))
+        };
         let result = validator.validate(&all, ValidationMode::Strict);
-        let mut errors: Vec<Diagnostic> = result
-            .validation_errors()
-            .filter_map(|error| {
-                let rule = self.rules.iter().find(|rule| rule.policy.id() == error.policy_id())?;
-                Some(diagnose(self.files.get(rule.file)?, error))
-            })
-            .collect();
-        errors.sort_by_key(|error| (error.file.clone(), error.line, error.column));
-        Ok(errors)
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        for error in result.validation_errors() {
+            errors.extend(place(error.policy_id()).map(|(_, file)| diagnose(file, error)));
+        }
+        for warning in result.validation_warnings() {
+            let Some((rule, file)) = place(warning.policy_id()) else { continue };
+            let never = matches!(
+                warning,
+                ValidationWarning::ImpossiblePolicy(_) | ValidationWarning::InvalidActionApplication(_)
+            );
+            let found = Diagnostic {
+                message: warning.to_string().replace('\n', " "),
+                ..diagnostic(file, rule.offset, String::new(), warning.help().map(|help| help.to_string()))
+            };
+            let list = if never && rule.scope.effect == Effect::Forbid { &mut errors } else { &mut warnings };
+            list.push(found);
+        }
+        for list in [&mut errors, &mut warnings] {
+            list.sort_by_key(|found: &Diagnostic| (found.file.clone(), found.line, found.column));
+        }
+        Ok((errors, warnings))
+    }
+
+    /// Check every attribute of the caller and of the circumstances that a condition reads: Cedar takes `has` of one that
+    /// does not exist for false, so that a misspelt forbid would bite nobody.
+    fn check_reads(&self, known: &Known) -> Vec<Diagnostic> {
+        let mut errors = Vec::new();
+        for rule in &self.rules {
+            let Some(file) = self.files.get(rule.file) else { continue };
+            for (variable, attribute) in &rule.reads {
+                let (exists, hint) = match variable.as_str() {
+                    "principal" => (
+                        known.attributes.contains_key(attribute),
+                        "`[attributes]` of gateway.toml declares what subjects have",
+                    ),
+                    "context" => {
+                        (CIRCUMSTANCES.contains(&attribute.as_str()), "see the reference of policies")
+                    }
+                    _ => (false, "targets and relations have no attributes"),
+                };
+                if !exists {
+                    let message = format!("`{variable}` has no attribute `{attribute}`");
+                    errors.push(diagnostic(file, rule.offset, message, Some(hint.to_owned())));
+                }
+            }
+        }
+        errors
     }
 
     /// Check every target and relation that a policy names: unknown in a `forbid` is an error, in a `permit` a warning.
@@ -166,15 +336,79 @@ impl PolicySet {
                 }
             }
         }
+        if let Some(file) = self.files.iter().find(|file| file.0 == LIMITS_FILE) {
+            let (more, odd) = self.limits.check(file, known);
+            errors.extend(more);
+            warnings.extend(odd);
+        }
         errors.dedup();
         warnings.dedup();
         (errors, warnings)
+    }
+
+    /// What is allowed in Cedar and seldom meant: permits for everybody, to everything, on everything; and names that two
+    /// policies share, which a record cannot tell apart.
+    fn lint(&self) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        let mut seen: BTreeMap<&str, &Rule> = BTreeMap::new();
+        for rule in &self.rules {
+            let Some(file) = self.files.get(rule.file) else { continue };
+            let mut warn = |message: String, hint: &str| {
+                warnings.push(diagnostic(file, rule.offset, message, Some(hint.to_owned())));
+            };
+            for (message, hint) in wide(rule) {
+                warn(format!("policy `{}` {message}", rule.name), hint);
+            }
+            if seen.insert(&rule.name, rule).is_some() {
+                let message = format!("`{}` is the name of another policy too", rule.name);
+                warn(message, "give each its own `@id`: records name policies by it");
+            }
+        }
+        warnings
+    }
+
+    /// Everything that the policies and limits name.
+    #[must_use]
+    pub fn names(&self) -> Names {
+        let mut names = Names::default();
+        for rule in &self.rules {
+            let mut named = rule.policy.entity_literals();
+            named.extend(scope_literals(&rule.policy));
+            named.iter().for_each(|uid| name_into(&mut names, uid));
+            names.clients.extend(rule.clients.iter().cloned());
+        }
+        let limited = self.limits.named();
+        names.groups.extend(limited.groups.into_iter().map(str::to_owned));
+        names.people.extend(limited.subjects.into_iter().map(str::to_owned));
+        names.clients.extend(limited.clients.into_iter().map(str::to_owned));
+        names
+    }
+
+    /// Whether some answer to `connect` depends on the time, so that it may change while nothing else does.
+    #[must_use]
+    pub fn connect_reads_time(&self) -> bool {
+        let connect = self.kinds.action("connect");
+        self.rules.iter().any(|rule| rule.reads_time && action_fits(&rule.scope, &connect, None))
+    }
+
+    /// The digest that a set of these files would have, whether or not it can be loaded.
+    #[must_use]
+    pub fn digest_of(files: &[(String, String)]) -> [u8; 32] {
+        let mut files = files.to_vec();
+        files.sort();
+        digest(&files)
     }
 
     /// SHA-256 over the files, sorted by name.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         self.digest
+    }
+
+    /// The same in hexadecimal, as records and folders name it.
+    #[must_use]
+    pub fn digest_text(&self) -> String {
+        self.digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// How many policies it has.
@@ -190,17 +424,71 @@ impl PolicySet {
     }
 }
 
-fn rule(index: usize, file: &(String, String), policy: &Policy) -> Rule {
-    let number = policy.id().to_string();
-    let number = number.trim_start_matches("policy");
-    let name = match policy.annotation("id") {
-        Some(id) => Arc::from(id),
-        None => Arc::from(format!("{}#{number}", file.0)),
+/// Where a permit's head leaves open what it should say.
+fn wide(rule: &Rule) -> Vec<(&'static str, &'static str)> {
+    let mut found = Vec::new();
+    if rule.scope.effect == Effect::Forbid {
+        return found;
+    }
+    let anybody = matches!(rule.scope.principal, PrincipalConstraint::Any | PrincipalConstraint::Is(_));
+    if anybody && !rule.policy.has_non_scope_constraint() {
+        found.push((
+            "is for everybody whom an issuer vouches for",
+            "say `principal in Group::\"issuer/group\"`",
+        ));
+    }
+    if matches!(rule.scope.action, ActionConstraint::Any) {
+        found.push((
+            "permits every action, managing the gateway included",
+            "list the actions: `action in [Action::\"connect\", Action::\"read\"]`",
+        ));
+    }
+    if matches!(rule.scope.resource, ResourceConstraint::Any | ResourceConstraint::Is(_)) {
+        found.push((
+            "is about every target, those that are added later included",
+            "say `resource in Target::\"name\"`",
+        ));
+    }
+    found
+}
+
+/// The rules of one file, in its order.
+fn rules_of(index: usize, file: &(String, String), set: &cedar_policy::PolicySet) -> Vec<Rule> {
+    let number = |policy: &Policy| {
+        policy.id().to_string().trim_start_matches("policy").parse::<usize>().unwrap_or(usize::MAX)
     };
-    let text = policy.to_string();
-    let offset = file.1.find(text.trim()).unwrap_or(0);
-    let id = PolicyId::new(format!("{}#{number}", file.0));
-    Rule { policy: policy.new_id(id), name, reads_time: reads_time(policy), file: index, offset }
+    let mut policies: Vec<(usize, &Policy)> = set.policies().map(|policy| (number(policy), policy)).collect();
+    policies.sort_by_key(|(number, _)| *number);
+    let mut rules = Vec::with_capacity(policies.len());
+    // Each begins behind the one before it: equal texts have places of their own, and the file is searched once.
+    let mut from = 0;
+    for (number, policy) in policies {
+        let text = policy.to_string();
+        let text = text.trim();
+        let offset = file.1.get(from..).and_then(|rest| rest.find(text)).map_or(from, |at| from + at);
+        if file.1.get(offset..).is_some_and(|rest| rest.starts_with(text)) {
+            from = offset + text.len();
+        }
+        let name = match policy.annotation("id") {
+            Some(id) => Arc::from(id),
+            None => Arc::from(format!("{}#{number}", file.0)),
+        };
+        let id = PolicyId::new(format!("{}#{number}", file.0));
+        let form = form(policy);
+        let reads = reads(form.as_ref());
+        rules.push(Rule {
+            policy: policy.new_id(id),
+            scope: Scope::of(policy),
+            name,
+            reads_time: reads_time(form.as_ref()),
+            clients: clients_in(form.as_ref()),
+            open: reads.iter().any(is_open),
+            reads,
+            file: index,
+            offset,
+        });
+    }
+    rules
 }
 
 fn scope_literals(policy: &Policy) -> Vec<EntityUid> {
@@ -220,12 +508,41 @@ fn scope_literals(policy: &Policy) -> Vec<EntityUid> {
     named
 }
 
+fn name_into(names: &mut Names, uid: &EntityUid) {
+    let id: &str = uid.id().unescaped();
+    match uid.type_name().to_string().as_str() {
+        "Group" => {
+            names.groups.insert(id.to_owned());
+        }
+        "Person" => {
+            names.people.insert(id.to_owned());
+        }
+        "Service" => {
+            names.services.insert(id.to_owned());
+        }
+        "Relation" => {
+            let parts = id.split_once('/');
+            let target = parts.and_then(|(target, _)| TargetName::new(target).ok());
+            let relation = parts.and_then(|(_, relation)| relation.parse::<RelationName>().ok());
+            names.relations.extend(target.zip(relation));
+        }
+        _ => {}
+    }
+}
+
 fn unknown(uid: &EntityUid, known: &Known) -> Option<(String, String)> {
     let id: &str = uid.id().unescaped();
     let kind = uid.type_name().to_string();
     let (target, relation) = match (kind.as_str(), id.split_once('/')) {
         ("Target", _) => (id, None),
         ("Relation", Some((target, relation))) => (target, Some(relation)),
+        ("Installation", _) => {
+            let name = known.installation.as_deref().filter(|name| *name != id)?;
+            return Some((
+                format!("`{id}` is not the name of this installation"),
+                format!("`name` in gateway.toml is `{name}`"),
+            ));
+        }
         ("Relation", None) => {
             return Some((
                 format!("`{id}` is not the name of a relation"),

@@ -62,6 +62,12 @@ impl Permit {
         self.text
     }
 
+    /// A limit does not let it run now.
+    #[must_use]
+    pub fn limited(self, refusal: Refusal) -> Denied {
+        Denied { refusal, member: 0, decided: Decided::clone(&self.decided) }
+    }
+
     /// The words that it permits are not those that lie at the target.
     #[must_use]
     pub fn outdated(self) -> Denied {

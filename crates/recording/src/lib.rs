@@ -12,5 +12,5 @@ mod values;
 
 pub use chaperone_trail::Seq;
 pub use gate::{Cleared, Gate, Receipt, Watermark};
-pub use record::{End, Record, Traffic, Unrecorded};
+pub use record::{End, Hit, Record, Traffic, Unrecorded};
 pub use recorder::{Digests, LinkFacts, Opening, Recorder, RecorderParts, Subscriber, key_id};

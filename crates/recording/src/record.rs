@@ -9,8 +9,9 @@ use std::time::Instant;
 use chaperone_access::{Analysis, Delegation, Effect, Refusal, RefusalCode, SessionId, TargetName};
 use chaperone_policy::{Decided, Denied, Permit};
 use chaperone_trail::{
-    Arm, Body, Decision, Digest, Draft, ObjectRef, OperationIntent, OperationOutcome, OperationProgress,
-    OperationRefused, ParameterRef, Parameters, Position, Seq, Status, Touched, TrailError,
+    Arm, Body, Decision, Digest, Draft, LimitHit, ObjectRef, OperationIntent, OperationOutcome,
+    OperationProgress, OperationRefused, ParameterRef, Parameters, Position, Seq, Status, Touched,
+    TrailError,
 };
 use chaperone_wire::{Ending, Fault, Parameter};
 
@@ -57,6 +58,29 @@ pub struct Traffic {
     pub to_target: u64,
 }
 
+/// A limit that was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hit {
+    /// Its word in `limits.toml`.
+    pub limit: &'static str,
+    /// What it allows, in the unit of its name.
+    pub maximum: u64,
+    /// What it would have come to.
+    pub value: u64,
+}
+
+impl Hit {
+    pub(crate) fn body(&self, session: SessionId, operation: Option<u64>) -> Body {
+        Body::LimitHit(LimitHit {
+            limit: self.limit.to_owned(),
+            maximum: self.maximum,
+            operation,
+            session: session.to_string(),
+            value: self.value,
+        })
+    }
+}
+
 /// Why a session ended.
 #[derive(Debug)]
 pub enum End {
@@ -68,8 +92,13 @@ pub enum End {
     ClientBroke(RefusalCode),
     /// The target, its agent or the way there.
     Target(RefusalCode),
-    /// Told to: expiry, an administrator, the gateway stopping.
-    Told(RefusalCode),
+    /// Told to: expiry, a lock, a limit, an administrator, the gateway stopping.
+    Told {
+        /// What the client was told.
+        code: RefusalCode,
+        /// When the gateway learnt that the session has to end.
+        learnt: Instant,
+    },
     /// The record could not be written.
     Unrecorded,
 }
@@ -94,10 +123,18 @@ impl End {
             Self::ClientBroke(_) => "client_fault",
             Self::Target(RefusalCode::TargetUnavailable) => "target_unavailable",
             Self::Target(_) => "target_lost",
-            Self::Told(RefusalCode::AuthenticationFailed) => "credential_expired",
-            Self::Told(RefusalCode::ShuttingDown) => "gateway_stopping",
-            Self::Told(_) => "ended_by_administrator",
+            Self::Told { code, .. } => told(*code),
             Self::Unrecorded => "record_unavailable",
+        }
+    }
+
+    /// How long ago the gateway learnt of the reason, in microseconds, where somebody told it.
+    pub(crate) fn learnt_us_ago(&self) -> Option<u64> {
+        match self {
+            Self::Told { learnt, .. } => {
+                Some(u64::try_from(learnt.elapsed().as_micros()).unwrap_or(u64::MAX))
+            }
+            Self::Left | Self::ClientGone | Self::ClientBroke(_) | Self::Target(_) | Self::Unrecorded => None,
         }
     }
 
@@ -105,15 +142,46 @@ impl End {
     fn status(&self) -> Status {
         match self {
             Self::Left | Self::ClientGone | Self::ClientBroke(_) => Status::ClientGone,
-            Self::Told(_) => Status::Cancelled,
+            Self::Told { .. } => Status::Cancelled,
             Self::Target(_) | Self::Unrecorded => Status::Lost,
         }
+    }
+}
+
+/// The word for a reason that the session was told.
+fn told(code: RefusalCode) -> &'static str {
+    match code {
+        RefusalCode::AuthenticationFailed => "credential_expired",
+        RefusalCode::ShuttingDown => "gateway_stopping",
+        RefusalCode::Locked => "locked",
+        RefusalCode::LoginEnded => "login_ended",
+        RefusalCode::NotPermitted | RefusalCode::UndefinedTarget => "no_longer_admitted",
+        RefusalCode::Idle => "idle",
+        RefusalCode::OpenTooLong => "open_too_long",
+        RefusalCode::TooMuch | RefusalCode::TooOften | RefusalCode::TooManySessions => "limit_reached",
+        RefusalCode::Ended
+        | RefusalCode::Throttled
+        | RefusalCode::ApprovalRequired
+        | RefusalCode::NotUnderstood
+        | RefusalCode::Unsupported
+        | RefusalCode::SyntaxError
+        | RefusalCode::UndefinedRelation
+        | RefusalCode::UndefinedStatement
+        | RefusalCode::TooLarge
+        | RefusalCode::TooComplex
+        | RefusalCode::ProtocolViolation
+        | RefusalCode::TargetUnavailable
+        | RefusalCode::TargetLost
+        | RefusalCode::RecordUnavailable
+        | RefusalCode::Busy
+        | RefusalCode::Internal => "ended_by_administrator",
     }
 }
 
 /// An operation whose intent is written and whose outcome is not.
 struct Running {
     number: u64,
+    may_write: bool,
     intent: Seq,
     started: Instant,
     rows: u64,
@@ -265,6 +333,7 @@ impl Record {
             frames.clear();
             self.running.push_back(Running {
                 number: self.next,
+                may_write: member.effect == Effect::MayWrite,
                 intent,
                 started: Instant::now(),
                 rows: 0,
@@ -379,6 +448,37 @@ impl Record {
             running.bytes += bytes;
             running.uncovered += bytes;
         }
+    }
+
+    /// Whether an operation is under way.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.running.is_empty()
+    }
+
+    /// Whether the oldest operation under way may have changed something.
+    #[must_use]
+    pub fn may_have_written(&self) -> bool {
+        self.running.front().is_some_and(|running| running.may_write)
+    }
+
+    /// Result rows and bytes of the oldest operation under way so far.
+    #[must_use]
+    pub fn so_far(&self) -> (u64, u64) {
+        self.running.front().map_or((0, 0), |running| (running.rows, running.bytes))
+    }
+
+    /// Write that a limit was reached. `during` says whether the oldest operation under way did it.
+    ///
+    /// # Errors
+    /// The trail does not take entries.
+    pub fn limit_hit(&mut self, hit: &Hit, during: bool) -> Result<Seq, Unrecorded> {
+        let operation = self.running.front().filter(|_| during).map(|running| running.number);
+        let body = hit.body(self.session, operation);
+        let draft =
+            Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
+        self.last = self.recorder.trail.append(draft, &[])?;
+        Ok(self.last)
     }
 
     /// Bytes that no entry speaks of yet.

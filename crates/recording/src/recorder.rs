@@ -18,7 +18,7 @@ use chaperone_tunnel::{Dialer, LoginFacts, StreamHandle};
 
 use crate::commit::{CommitmentKey, Hasher, KindTag};
 use crate::keys::{DataKey, KeyTable, Reader};
-use crate::record::{End, Record, Traffic, Unrecorded, decision};
+use crate::record::{End, Hit, Record, Traffic, Unrecorded, decision};
 use crate::seal::SessionSealer;
 
 /// Retention class of statements and parameters.
@@ -255,6 +255,14 @@ impl Recorder {
         .map(drop)
     }
 
+    /// Write that a limit kept a session from being opened.
+    ///
+    /// # Errors
+    /// The trail cannot be written.
+    pub async fn limit_hit(&self, session: SessionId, hit: &Hit) -> Result<(), Refusal> {
+        self.note(hit.body(session, None)).await.map(drop)
+    }
+
     /// Open a session's record: its data key is wrapped and durable, then its opening is.
     ///
     /// # Errors
@@ -328,6 +336,7 @@ impl Record {
                     application: self.application_name(),
                     login: facts.login.clone(),
                     pid: u64::from(facts.backend_pid),
+                    role: facts.role.clone(),
                     server: facts.server_version.clone(),
                     started_at: facts.backend_start.as_deref().and_then(|text| text.parse().ok()),
                 },
@@ -371,6 +380,7 @@ impl Record {
             bytes_from_target: self.traffic.from_target,
             bytes_to_target: self.traffic.to_target,
             duration_us: u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX),
+            ended_after_us: end.learnt_us_ago(),
             operations: self.operations,
             reason: reason.to_owned(),
             refusals: self.refusals,

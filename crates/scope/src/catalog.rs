@@ -188,6 +188,12 @@ impl Catalog {
         self.relations.keys().filter(|name| !matches!(&*name.schema, "pg_catalog" | "information_schema"))
     }
 
+    /// The relations that one is in, nearest first: a partition's parents.
+    #[must_use]
+    pub fn above(&self, name: &RelationName) -> Vec<RelationName> {
+        ancestors(self, name)
+    }
+
     /// Version of the server, as `server_version_num`.
     #[must_use]
     pub fn server_version(&self) -> u32 {

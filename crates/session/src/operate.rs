@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use chaperone_access::{Refusal, RefusalCode};
 use chaperone_policy::{Admission, Decision, Masked};
-use chaperone_recording::{Cleared, End, Gate, Record, Seq, Unrecorded, Watermark};
-use chaperone_wire::{Conversation, Event, Fault, Interest, Part, Prepared, Reply, Request};
+use chaperone_recording::{Cleared, End, Gate, Hit, Record, Seq, Unrecorded, Watermark};
+use chaperone_wire::{Conversation, Ending, Event, Fault, Interest, Part, Prepared, Reply, Request};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
-use crate::session::Boundary;
+use crate::bounds::{Bounds, Over};
+use crate::session::{Boundary, Told};
 
 /// Requests and steps that may wait for the record before the client is no longer read, in bytes.
 const OUT_BYTES_MAX: usize = 256 * 1024;
@@ -29,6 +30,8 @@ const LINGER: Duration = Duration::from_millis(2);
 const LINGER_MAX: Duration = Duration::from_millis(256);
 /// How long the last words may take to reach a client that does not read.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// The same for a client that is put out: whoever is locked must not keep the session by not reading.
+const PUT_OUT: Duration = Duration::from_millis(300);
 
 /// Towards the target: a step of the protocol, or a permitted request.
 enum Out<C: Conversation> {
@@ -90,7 +93,8 @@ impl<C: Conversation> Ends<C> {
 enum Stop {
     Left,
     Fault(Fault),
-    Told(Refusal),
+    Told(Told),
+    Over(Over),
     Unrecorded(Unrecorded),
 }
 
@@ -119,7 +123,8 @@ pub(crate) async fn operate<C: Conversation>(
     boundary: &Boundary,
     admission: &Admission,
     record: &mut Record,
-    mut stop: watch::Receiver<Option<Refusal>>,
+    mut bounds: Bounds<'_>,
+    mut stop: watch::Receiver<Option<Told>>,
 ) -> End {
     let mut ends = Ends { conversation, out: Gate::new(), back: Gate::new(), cover_at: Instant::now() };
     let stopped = {
@@ -129,29 +134,22 @@ pub(crate) async fn operate<C: Conversation>(
                 Err(_) => None,
             }
         });
-        let mut expiry = pin!(tokio::time::sleep(admission.remaining(boundary.door.begin().1)));
         let mut linger = pin!(tokio::time::sleep(Duration::ZERO));
         loop {
             let outside = |cx: &mut std::task::Context<'_>| -> Poll<Stop> {
-                if let Poll::Ready(told) = told.as_mut().poll(cx) {
+                told.as_mut().poll(cx).map(|told| {
                     let refusal = Refusal::new(RefusalCode::ShuttingDown, "the gateway is stopping");
-                    return Poll::Ready(Stop::Told(told.unwrap_or(refusal)));
-                }
-                if expiry.as_mut().poll(cx).is_ready() {
-                    let refusal =
-                        Refusal::new(RefusalCode::AuthenticationFailed, "the credential has expired")
-                            .hint("ask for a new one and reconnect");
-                    return Poll::Ready(Stop::Told(refusal));
-                }
-                Poll::Pending
+                    Stop::Told(told.unwrap_or(Told { refusal, learnt: std::time::Instant::now() }))
+                })
             };
-            let step = turn(&mut ends, boundary, admission, record, outside, linger.as_mut()).await;
+            let step =
+                turn(&mut ends, boundary, admission, record, &mut bounds, outside, linger.as_mut()).await;
             if let Err(stop) = step {
                 break stop;
             }
         }
     };
-    finish(ends, record, stopped).await
+    finish(ends, record, &bounds, stopped).await
 }
 
 /// One turn: release what is durable, then wait for the next thing to happen and do it.
@@ -160,6 +158,7 @@ async fn turn<C: Conversation>(
     boundary: &Boundary,
     admission: &Admission,
     record: &mut Record,
+    bounds: &mut Bounds<'_>,
     mut outside: impl FnMut(&mut std::task::Context<'_>) -> Poll<Stop>,
     mut linger: Pin<&mut Sleep>,
 ) -> Result<(), Stop> {
@@ -171,6 +170,9 @@ async fn turn<C: Conversation>(
     let woken = poll_fn(|cx| {
         if let Poll::Ready(stop) = outside(cx) {
             return Poll::Ready(Err(stop));
+        }
+        if let Poll::Ready(over) = bounds.poll_over(cx, record.is_running()) {
+            return Poll::Ready(Err(Stop::Over(over)));
         }
         let interest = ends.interest();
         if let Poll::Ready(event) = ends.conversation.poll_next(cx, interest) {
@@ -199,8 +201,8 @@ async fn turn<C: Conversation>(
     match woken {
         Woken::Durable => Ok(()),
         Woken::Linger => cover(ends, record),
-        Woken::Event(Event::Reply(reply)) => answer(ends, admission, record, reply),
-        Woken::Event(event) => ask(ends, boundary, admission, record, event),
+        Woken::Event(Event::Reply(reply)) => answer(ends, admission, record, bounds, reply),
+        Woken::Event(event) => ask(ends, boundary, admission, record, bounds, event),
     }
 }
 
@@ -210,8 +212,10 @@ fn ask<C: Conversation>(
     boundary: &Boundary,
     admission: &Admission,
     record: &mut Record,
+    bounds: &mut Bounds<'_>,
     event: Event<C>,
 ) -> Result<(), Stop> {
+    bounds.active();
     match event {
         Event::Step(step) => {
             let size = C::step_size(&step);
@@ -236,6 +240,10 @@ fn ask<C: Conversation>(
                     {
                         let denied = permit.outdated();
                         return refuse(ends, record, request, &denied);
+                    }
+                    if let Err((refusal, hit)) = bounds.run(request.analysis().members.len()) {
+                        record.limit_hit(&hit, false)?;
+                        return refuse(ends, record, request, &permit.limited(refusal));
                     }
                     let size = request.size();
                     let (receipt, text) = record.intend(permit, request.parameters())?;
@@ -275,35 +283,56 @@ fn answer<C: Conversation>(
     ends: &mut Ends<C>,
     admission: &Admission,
     record: &mut Record,
+    bounds: &mut Bounds<'_>,
     reply: C::Reply,
 ) -> Result<(), Stop> {
     let part = reply.part().clone();
     let size = reply.size();
-    let reply = admission.mask(reply);
     match part {
         // A notice may say what an operation saw.
         Part::Aside | Part::Head => {
             let intended = record.head_intent();
-            ends.back.after(intended, reply, size);
+            ends.back.after(intended, admission.mask(reply), size);
         }
-        Part::Body { rows } => {
+        Part::Body { rows, bytes } => {
+            if !bounds.pass(record, rows, bytes)? {
+                return Ok(());
+            }
             if record.uncovered_bytes() == 0 {
                 let wait = LINGER.saturating_mul(1 << record.trickle().min(7)).min(LINGER_MAX);
                 ends.cover_at = Instant::now() + wait;
             }
             record.body(rows, size as u64);
-            ends.back.uncovered(reply, size);
+            ends.back.uncovered(admission.mask(reply), size);
             if record.uncovered_bytes() >= PROGRESS_BYTES {
                 cover(ends, record)?;
             }
         }
         Part::End(ending) => {
+            let stands = stands(record, &ending);
             let recorded = record.outcome(&ending, size as u64)?;
             ends.back.cover(recorded);
-            ends.back.after(Some(recorded), reply, size);
+            let reply = match bounds.end() {
+                None => reply,
+                Some(too_far) if stands => return Err(Stop::Told(too_far.carried_out())),
+                Some(too_far) => match ends.conversation.failed_as(reply, &too_far.refusal) {
+                    Some(reply) => reply,
+                    None => return Err(Stop::Told(too_far)),
+                },
+            };
+            ends.back.after(Some(recorded), admission.mask(reply), size);
         }
     }
     Ok(())
+}
+
+/// Whether an end may not be told as a failure: the target has carried out what cannot be taken back, and a client that
+/// hears of a failure would do it again.
+fn stands(record: &Record, ending: &Ending) -> bool {
+    match ending {
+        Ending::Done { .. } | Ending::Suspended => record.may_have_written(),
+        Ending::Failed { .. } | Ending::NotRun => false,
+    }
 }
 
 /// Put the rows that wait on record, so that they can leave.
@@ -314,30 +343,64 @@ fn cover<C: Conversation>(ends: &mut Ends<C>, record: &mut Record) -> Result<(),
 }
 
 /// The last words: what is open is closed on the record first, then the client is told.
-async fn finish<C: Conversation>(mut ends: Ends<C>, record: &mut Record, stop: Stop) -> End {
-    let (end, words) = match stop {
-        Stop::Left => (End::Left, None),
-        Stop::Fault(fault) => {
-            tracing::info!(session = %record.session(), %fault, "a session ends by a fault");
-            let words = match &fault {
-                Fault::Client(refusal) | Fault::Target(refusal) => Some(refusal.clone()),
-                Fault::ClientGone => None,
-            };
-            (End::from_fault(&fault), words)
+async fn finish<C: Conversation>(
+    mut ends: Ends<C>,
+    record: &mut Record,
+    bounds: &Bounds<'_>,
+    stop: Stop,
+) -> End {
+    let (end, words, hit) = last(record, stop);
+    let put_out = record.is_running() && matches!(end, End::Told { .. });
+    let recorded = close(record, &end, hit.as_ref());
+    // Whoever is put out leaves nothing running behind him: what he began is stopped at the target as well.
+    let stopping = async {
+        if put_out {
+            bounds.stop_running().await;
         }
-        Stop::Told(refusal) => (End::Told(refusal.code), Some(refusal)),
-        Stop::Unrecorded(unrecorded) => (End::Unrecorded, Some(unrecorded.refusal())),
     };
-    if let Ok(recorded) = record.close_running(&end) {
-        ends.back.cover(recorded);
-        let _durable = tokio::time::timeout(FAREWELL, record.durable(recorded)).await;
-    }
+    let durable = async {
+        if let Ok(recorded) = recorded {
+            ends.back.cover(recorded);
+            let _durable = tokio::time::timeout(FAREWELL, record.durable(recorded)).await;
+        }
+    };
+    tokio::join!(stopping, durable);
     // What is on record is told, however little it is: a client should know that its write was carried out.
     ends.settle_all(record.watermark());
     if let Some(words) = words {
         ends.conversation.farewell(&words);
     }
     let flushed = poll_fn(|cx| ends.conversation.poll_flush_client(cx));
-    let _told = tokio::time::timeout(FAREWELL, flushed).await;
+    let patience = if matches!(end, End::Told { .. }) { PUT_OUT } else { FAREWELL };
+    let _told = tokio::time::timeout(patience, flushed).await;
     end
+}
+
+/// Everything that is open gets its last entry.
+fn close(record: &mut Record, end: &End, hit: Option<&Hit>) -> Result<Seq, Unrecorded> {
+    if let Some(hit) = hit {
+        record.limit_hit(hit, false)?;
+    }
+    record.close_running(end)
+}
+
+/// What a reason to stop comes to: for the record, for the client, and the limit that was reached.
+fn last(record: &Record, stop: Stop) -> (End, Option<Refusal>, Option<Hit>) {
+    let told = |told: Told, hit| {
+        (End::Told { code: told.refusal.code, learnt: told.learnt }, Some(told.refusal), hit)
+    };
+    match stop {
+        Stop::Left => (End::Left, None, None),
+        Stop::Fault(fault) => {
+            tracing::info!(session = %record.session(), %fault, "a session ends by a fault");
+            let words = match &fault {
+                Fault::Client(refusal) | Fault::Target(refusal) => Some(refusal.clone()),
+                Fault::ClientGone => None,
+            };
+            (End::from_fault(&fault), words, None)
+        }
+        Stop::Told(why) => told(why, None),
+        Stop::Over(over) => told(over.told, over.hit),
+        Stop::Unrecorded(unrecorded) => (End::Unrecorded, Some(unrecorded.refusal()), None),
+    }
 }

@@ -10,17 +10,20 @@
 //! Each step consumes what the step before it returned, and nothing else makes those values.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use chaperone_access::{Claim, Delegation, Refusal, RefusalCode, SessionId, Source, TargetName};
 use chaperone_identity::{Failure, Identity};
-use chaperone_policy::{Admission, Policies};
-use chaperone_recording::{Digests, End, LinkFacts, Opening as RecordOpening, Record, Recorder};
-use chaperone_tunnel::{ApplicationName, Dial, Dialer, Parameters, StreamHandle};
+use chaperone_policy::{Admission, AdmissionFacts, Denial, Policies};
+use chaperone_recording::{Digests, End, Hit, LinkFacts, Opening as RecordOpening, Record, Recorder};
+use chaperone_tunnel::{ApplicationName, As, Dial, Dialer, Parameters, RoleName, StreamHandle};
 use chaperone_wire::{Analyst, CancelKey, Challenger, Company, Fault, Known, Opening, TargetEnd};
 use tokio::sync::watch;
 
+use crate::bounds::{self, Bounds};
 use crate::meter::{Counts, Meter};
 use crate::operate::operate;
+use crate::usage::{NoPlace, Place, Usages};
 
 /// What the data path is built from. Everything a session may touch is named here.
 pub struct Boundary {
@@ -28,6 +31,8 @@ pub struct Boundary {
     pub identity: Arc<Identity>,
     /// May they.
     pub policies: Arc<Policies>,
+    /// How much of what they may they have used.
+    pub usages: Usages,
     /// The record.
     pub recorder: Arc<Recorder>,
     /// The way to the targets.
@@ -49,6 +54,9 @@ pub trait Door: Send + Sync {
     /// Whether a target of that name is configured.
     fn serves(&self, target: &TargetName) -> bool;
 
+    /// As whom somebody's sessions are at a target; an error where that cannot be said.
+    fn login(&self, delegation: &Delegation, target: &TargetName) -> Result<As, Refusal>;
+
     /// A session has a target: from now on it can be listed, cancelled and ended.
     fn opened(&self, session: Opened) -> Notify;
 
@@ -63,10 +71,10 @@ pub trait Door: Send + Sync {
 pub struct Opened {
     /// Which one.
     pub session: SessionId,
-    /// Who is behind it.
-    pub delegation: Arc<Delegation>,
-    /// Which target.
-    pub target: TargetName,
+    /// Who was admitted to what.
+    pub facts: AdmissionFacts,
+    /// As whom it is there.
+    pub login: As,
     /// Where the client is.
     pub source: Source,
     /// The target's stream, to cancel what runs on it.
@@ -82,7 +90,16 @@ pub struct Notify {
     /// Shown to the client, for cancel requests.
     pub cancel: CancelKey,
     /// Becomes `Some` when the session has to end.
-    pub stop: watch::Receiver<Option<Refusal>>,
+    pub stop: watch::Receiver<Option<Told>>,
+}
+
+/// Why a session has to end.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// The words for the client.
+    pub refusal: Refusal,
+    /// When the gateway learnt the reason: the record says how long the end took from there.
+    pub learnt: Instant,
 }
 
 /// How a session ended.
@@ -136,6 +153,16 @@ pub async fn run<O: Opening, S: Send>(
         }
     };
 
+    let place =
+        match boundary.usages.enter(&admission.delegation().subject, boundary.sessions_max(&admission)) {
+            Ok(place) => place,
+            Err(no_place) => return unplaced(known, boundary, session, source, &admission, no_place).await,
+        };
+
+    let login = boundary.door.login(admission.delegation(), admission.target());
+    let has_role = login.as_ref().is_ok_and(|login| login.role.is_some());
+    let admission = if has_role { admission.confined() } else { admission };
+
     // 3. the record: no record, no session
     let opening = RecordOpening { session, admission: &admission, source, link, binding, application };
     let mut record = match boundary.recorder.open(opening).await {
@@ -145,7 +172,7 @@ pub async fn run<O: Opening, S: Send>(
 
     // 4. the target, through the agent; 5. operations
     let counts = Counts::default();
-    let way = Way { known, proof, counts: counts.clone() };
+    let way = Way { known, proof, place, login, counts: counts.clone() };
     let end = carry(way, boundary, &admission, &mut record, source, now).await;
 
     // 6. the record is sealed, whatever happened; a gateway that stops waits for that
@@ -158,7 +185,16 @@ pub async fn run<O: Opening, S: Send>(
 struct Way<K> {
     known: K,
     proof: [u8; 32],
+    place: Place,
+    login: Result<As, Refusal>,
     counts: Counts,
+}
+
+impl Boundary {
+    /// How many sessions at a time policy lets the admitted subject have.
+    fn sessions_max(&self, admission: &Admission) -> Option<u64> {
+        self.policies.limits(admission, self.recorder.now()).sessions
+    }
 }
 
 /// Steps 4 and 5. The way it ended is what the record is sealed with.
@@ -182,18 +218,35 @@ async fn carry<K: Known>(
                 .await;
         }
     };
-    let dial = Dial { target: target.clone(), session, application, parameters: Parameters::default() };
+    let login = match way.login {
+        Ok(login) => login,
+        Err(refusal) => return refused_end(way.known, refusal).await,
+    };
+    let dial = Dial {
+        target: target.clone(),
+        session,
+        application,
+        login: login.clone(),
+        parameters: Parameters::default(),
+    };
     let dialled = match boundary.dialer.dial(dial).await {
         Ok(dialled) => dialled,
         Err(error) => return refused_end(way.known, error.refusal()).await,
     };
+    // An agent that leaves the role out would give the subject whatever the login has.
+    if dialled.facts.role.as_deref() != login.role.as_ref().map(RoleName::as_str) {
+        let refusal =
+            Refusal::new(RefusalCode::TargetUnavailable, "the agent did not take on the role asked for")
+                .hint("ask whoever runs the agent to look at its log");
+        return refused_end(way.known, refusal).await;
+    }
     if let Err(refusal) = record.joined(dialled.handle.clone(), dialled.facts.clone()).await {
         return refused_end(way.known, refusal).await;
     }
     let notify = boundary.door.opened(Opened {
         session,
-        delegation: admission.delegation().clone(),
-        target: target.clone(),
+        facts: admission.facts().clone(),
+        login,
         source,
         handle: dialled.handle.clone(),
         at,
@@ -207,8 +260,9 @@ async fn carry<K: Known>(
     };
     let stream = Box::new(Meter::new(dialled.stream, way.counts));
     let end = TargetEnd { stream, greeting: dialled.greeting, target };
+    let bounds = Bounds::new(boundary, admission, dialled.handle, way.place);
     match way.known.join(way.proof, end, company).await {
-        Ok(conversation) => operate(conversation, boundary, admission, record, notify.stop).await,
+        Ok(conversation) => operate(conversation, boundary, admission, record, bounds, notify.stop).await,
         Err(fault) => End::from_fault(&fault),
     }
 }
@@ -222,6 +276,39 @@ async fn refused_end<K: Known>(known: K, refusal: Refusal) -> End {
 async fn refuse<K: Known>(known: K, refusal: Refusal) -> Ended {
     known.refuse(&refusal).await;
     Ended::Refused(refusal.code)
+}
+
+/// Somebody who is admitted and has as many sessions as he may. On record before the answer.
+async fn unplaced<K: Known>(
+    known: K,
+    boundary: &Boundary,
+    session: SessionId,
+    source: Source,
+    admission: &Admission,
+    no_place: NoPlace,
+) -> Ended {
+    let limits = boundary.sessions_max(admission);
+    let (refusal, hit) = match (no_place, limits) {
+        (NoPlace::Sessions(value), Some(maximum)) => {
+            let hit = Hit { limit: "sessions", maximum, value };
+            (bounds::words(&hit), Some(hit))
+        }
+        (NoPlace::Sessions(_) | NoPlace::Subjects, _) => {
+            (Refusal::new(RefusalCode::Busy, "too many subjects are at work").hint("try again later"), None)
+        }
+    };
+    let denial = Denial {
+        refusal: refusal.clone(),
+        delegation: admission.delegation().clone(),
+        credential: admission.credential().clone(),
+        decided: admission.decided().clone(),
+    };
+    let recorder = &boundary.recorder;
+    let mut recorded = recorder.admission_refused(session, source, &denial).await;
+    if let (Ok(()), Some(hit)) = (&recorded, hit) {
+        recorded = recorder.limit_hit(session, &hit).await;
+    }
+    refuse(known, recorded.err().unwrap_or(refusal)).await
 }
 
 /// A claim that proved nothing. The record comes before the answer, within the bounds that keep a stranger from

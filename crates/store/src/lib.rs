@@ -1,10 +1,18 @@
 //! What the gateway keeps beside the trail, behind the traits that other rooms own.
 //!
 //! That is the table of wrapped keys: one small file a session and class, so that shredding one is removing a file and
-//! nothing else is rewritten. And the roster of agents, likewise a file each.
+//! nothing else is rewritten. And the roster of agents, the locks in force, logins, people and services, likewise a
+//! file each.
 
+mod file;
+mod holders;
+mod locks;
+mod policies;
 mod roster;
 
+pub use holders::HolderFiles;
+pub use locks::LockFiles;
+pub use policies::{KeptSet, PolicyArchive};
 pub use roster::RosterFiles;
 
 use std::fs::{self, File, OpenOptions};

@@ -1,14 +1,13 @@
 //! The roster of agents: one small file an agent, one a token.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use chaperone_access::AgentName;
 use chaperone_tunnel::link::{AgentRecord, Roster, TokenRecord};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+
+use crate::file::{read, read_all, remove, sync, write};
 
 /// A roster in a folder of its own.
 #[derive(Debug)]
@@ -30,44 +29,13 @@ impl RosterFiles {
     }
 }
 
-fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let parsed = serde_json::from_slice(&text);
-    parsed.map(Some).map_err(|error| io::Error::other(format!("`{}`: {error}", path.display())))
-}
-
-/// Replace a file whole: a crash leaves the old one or the new one, and perhaps a half file that is written over.
-fn write<T: Serialize>(folder: &Path, name: &str, value: &T) -> io::Result<()> {
-    let half = folder.join(format!("{name}.half"));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&half)?;
-    file.write_all(&serde_json::to_vec(value)?)?;
-    file.sync_all()?;
-    fs::rename(&half, folder.join(name))?;
-    sync(folder)
-}
-
 impl Roster for RosterFiles {
     fn agent(&self, name: &AgentName) -> io::Result<Option<AgentRecord>> {
         read(&self.agents.join(name.as_str()))
     }
 
     fn agents(&self) -> io::Result<Vec<AgentRecord>> {
-        let mut records = Vec::new();
-        for entry in fs::read_dir(&self.agents)? {
-            let path = entry?.path();
-            // An agent's name has no dot in it; a half file's has.
-            if path.extension().is_none() {
-                records.extend(read::<AgentRecord>(&path)?);
-            }
-        }
+        let mut records: Vec<AgentRecord> = read_all(&self.agents)?;
         records.sort_by(|one, other| one.agent.cmp(&other.agent));
         Ok(records)
     }
@@ -85,11 +53,7 @@ impl Roster for RosterFiles {
     }
 
     fn remove_token(&self, id: &str) -> io::Result<bool> {
-        match fs::remove_file(self.tokens.join(id)) {
-            Ok(()) => sync(&self.tokens).map(|()| true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
+        remove(&self.tokens, id)
     }
 
     fn remove_tokens_of(&self, agent: &AgentName) -> io::Result<()> {

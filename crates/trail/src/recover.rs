@@ -59,6 +59,7 @@ impl Recovered {
             | Body::KeyCreated(_)
             | Body::KeyRotated(_)
             | Body::PolicyLoaded(_)
+            | Body::PolicyRefused(_)
             | Body::CatalogLoaded(_)
             | Body::ConfigurationChanged(_)
             | Body::AgentEnrolled(_)
@@ -71,6 +72,18 @@ impl Recovered {
             | Body::OperationProgress(_)
             | Body::OperationRefused(_)
             | Body::OperationHeld(_)
+            | Body::LimitHit(_)
+            | Body::LoginMade(_)
+            | Body::LoginRefreshed(_)
+            | Body::LoginEnded(_)
+            | Body::ServiceCreated(_)
+            | Body::ServiceRotated(_)
+            | Body::ServiceRevoked(_)
+            | Body::SubjectDisabled(_)
+            | Body::SubjectEnabled(_)
+            | Body::LockPlaced(_)
+            | Body::LockLifted(_)
+            | Body::SessionKilled(_)
             | Body::RecordingRead(_) => {}
         }
     }

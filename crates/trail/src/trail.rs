@@ -364,6 +364,7 @@ impl Trail {
                 bytes_from_target: 0,
                 bytes_to_target: 0,
                 duration_us: 0,
+                ended_after_us: None,
                 operations: 0,
                 reason: "lost".to_owned(),
                 refusals: 0,

@@ -205,7 +205,11 @@ fn a_full_disk_leaves_room_for_closing_entries() {
     let mut count = 0;
     let refused = loop {
         // A heartbeat would still have room: it is among the closing kinds.
-        let body = Body::PolicyLoaded(chaperone_trail::PolicyLoaded { count, policy: Digest([1; 32]) });
+        let body = Body::PolicyLoaded(chaperone_trail::PolicyLoaded {
+            by: "start".into(),
+            count,
+            policy: Digest([1; 32]),
+        });
         match trail.append(Draft::new(1, &body).unwrap(), &[&frame]) {
             Ok(seq) => settled(&trail, seq).unwrap(),
             Err(error) => break error,
@@ -219,6 +223,7 @@ fn a_full_disk_leaves_room_for_closing_entries() {
         bytes_from_target: 0,
         bytes_to_target: 0,
         duration_us: 1,
+        ended_after_us: None,
         operations: 0,
         reason: "client_left".into(),
         refusals: 0,
@@ -230,7 +235,11 @@ fn a_full_disk_leaves_room_for_closing_entries() {
     disk.0.store(0, Ordering::SeqCst);
     let began = Instant::now();
     let again = loop {
-        let body = Body::PolicyLoaded(chaperone_trail::PolicyLoaded { count, policy: Digest([1; 32]) });
+        let body = Body::PolicyLoaded(chaperone_trail::PolicyLoaded {
+            by: "start".into(),
+            count,
+            policy: Digest([1; 32]),
+        });
         match trail.append(Draft::new(1, &body).unwrap(), &[]) {
             Ok(seq) => break seq,
             Err(TrailError::Full) => std::thread::sleep(Duration::from_millis(50)),

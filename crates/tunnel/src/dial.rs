@@ -60,8 +60,107 @@ pub struct Dial {
     pub session: SessionId,
     /// What the target's own log shows.
     pub application: ApplicationName,
+    /// As whom the agent logs in there.
+    pub login: As,
     /// Settings of the client's that the target is to start with.
     pub parameters: Parameters,
+}
+
+/// As whom a session is at its target: names only, which the agent looks up in its own file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct As {
+    /// One of the target's logins in `agent.toml`; `None` is its default one.
+    pub login: Option<LoginName>,
+    /// The role that the login takes on for the session's subject.
+    pub role: Option<RoleName>,
+}
+
+/// One of a target's logins, by the name that `agent.toml` gives it: 1 to 63 characters of `a-z`, `0-9`, `-` and `_`
+/// that begin with a letter.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct LoginName(String);
+
+impl LoginName {
+    /// Check and take it.
+    ///
+    /// # Errors
+    /// Any other text.
+    pub fn new(text: &str) -> Result<Self, InvalidDial> {
+        let starts = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
+        let plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_'));
+        if starts && plain && text.len() <= limits::LOGIN_BYTES {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(InvalidDial(
+            "a login's name is 1 to 63 characters of a-z, 0-9, `-` and `_`, beginning with a letter",
+        ))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for LoginName {
+    type Error = InvalidDial;
+
+    fn try_from(text: String) -> Result<Self, InvalidDial> {
+        Self::new(&text)
+    }
+}
+
+impl From<LoginName> for String {
+    fn from(name: LoginName) -> Self {
+        name.0
+    }
+}
+
+/// A database role: 1 to 63 bytes (NAMEDATALEN less one) without control characters. Never `none`, with which
+/// `SET ROLE` would take the role off again, nor one of PostgreSQL's own (`pg_...`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RoleName(String);
+
+impl RoleName {
+    /// Check and take it.
+    ///
+    /// # Errors
+    /// Any other text.
+    pub fn new(text: &str) -> Result<Self, InvalidDial> {
+        let whole =
+            !text.is_empty() && text.len() <= limits::ROLE_BYTES && !text.chars().any(char::is_control);
+        let lower = text.to_ascii_lowercase();
+        if whole && lower != "none" && !lower.starts_with("pg_") {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(InvalidDial("a role is 1 to 63 bytes without control characters, not `none` and not `pg_...`"))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for RoleName {
+    type Error = InvalidDial;
+
+    fn try_from(text: String) -> Result<Self, InvalidDial> {
+        Self::new(&text)
+    }
+}
+
+impl From<RoleName> for String {
+    fn from(name: RoleName) -> Self {
+        name.0
+    }
 }
 
 /// 1 to 63 printable ASCII characters.
@@ -158,6 +257,8 @@ impl From<Parameters> for Vec<(String, String)> {
 pub struct LoginFacts {
     /// The role that the agent logged in as.
     pub login: String,
+    /// The role that the login took on for the session's subject.
+    pub role: Option<String>,
     /// Process id of the backend.
     pub backend_pid: u32,
     /// When the backend started, as the target writes it.
@@ -275,5 +376,30 @@ impl fmt::Debug for Dialled {
             .field("handle", &self.handle)
             .field("facts", &self.facts)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_a_name_that_cannot_take_the_role_off() {
+        for fine in ["dev/ana", "Ana O'Neill", "a\"b", &"r".repeat(63)] {
+            assert_eq!(RoleName::new(fine).unwrap().as_str(), fine);
+        }
+        for bad in ["", "none", "NONE", "pg_read_all_data", "Pg_monitor", "a\0b", "a\nb", &"r".repeat(64)] {
+            assert!(RoleName::new(bad).is_err(), "{bad:?}");
+            let json = serde_json::to_string(bad).unwrap();
+            assert!(serde_json::from_str::<RoleName>(&json).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_login_is_named_plainly() {
+        assert!(LoginName::new("billing-2").is_ok());
+        for bad in ["", "Billing", "2b", "a b", "a/b", "a;", &"l".repeat(64)] {
+            assert!(LoginName::new(bad).is_err(), "{bad:?}");
+        }
     }
 }

@@ -8,6 +8,10 @@ pub const PARAMETERS: usize = 16;
 pub const PARAMETER_BYTES: usize = 256;
 /// `application_name`, in bytes (PostgreSQL's NAMEDATALEN less one).
 pub const APPLICATION_BYTES: usize = 63;
+/// Name of one of a target's logins, in bytes.
+pub const LOGIN_BYTES: usize = 63;
+/// Name of a database role, in bytes (PostgreSQL's NAMEDATALEN less one).
+pub const ROLE_BYTES: usize = 63;
 /// Tallies that an agent keeps until they are acknowledged.
 pub const TALLIES: usize = 10_000;
 /// Opening a stream, login at the target included.

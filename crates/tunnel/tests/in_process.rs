@@ -42,6 +42,7 @@ impl Targets for Echo {
             });
             let facts = LoginFacts {
                 login: "app".into(),
+                role: None,
                 backend_pid: 7,
                 backend_start: None,
                 server_version: "15".into(),
@@ -61,6 +62,7 @@ fn dial(target: &str, session: SessionId) -> Dial {
         target: TargetName::new(target).unwrap(),
         session,
         application: ApplicationName::new("cp:test").unwrap(),
+        login: As::default(),
         parameters: Parameters::default(),
     }
 }

@@ -204,6 +204,10 @@ pub trait Conversation: Send {
     /// Give a reply to the client.
     fn release(&mut self, reply: Self::Reply);
 
+    /// Put our words in the place of the target's, in the reply that ended an operation. Its part stays. `None` where
+    /// the target succeeded and its success cannot be told as a failure, because it has gone on to what follows.
+    fn failed_as(&mut self, reply: Self::Reply, refusal: &Refusal) -> Option<Self::Reply>;
+
     /// Append the protocol's words for the end of the session to what the client gets.
     fn farewell(&mut self, refusal: &Refusal);
 }
@@ -278,8 +282,11 @@ pub enum Part {
     Head,
     /// Data of the oldest operation that has not ended.
     Body {
-        /// Result rows that begin in it.
+        /// Result rows and pieces of copied data that begin in it.
         rows: u64,
+        /// Bytes of the messages that begin in it, to their ends: more than are here where one is handed on in pieces,
+        /// and none in its further pieces. So a limit can stop before a message and never in one.
+        bytes: u64,
     },
     /// Ends the oldest operation that has not ended.
     End(Ending),

@@ -6,6 +6,7 @@ pub mod certificate;
 pub mod codec;
 pub mod conversation;
 mod line;
+pub mod local;
 pub mod login;
 pub mod opening;
 pub mod rows;

@@ -44,8 +44,19 @@ pub struct LoginOptions {
     pub database: String,
     /// What the target's own log calls the session.
     pub application_name: String,
+    /// A role to take on, for a login that has nothing of its own.
+    pub role: Option<RoleOptions>,
     /// TLS, verified; `None` speaks in clear.
     pub tls: Option<TargetTls>,
+}
+
+/// The role that a session runs as.
+pub struct RoleOptions {
+    /// Its name.
+    pub name: String,
+    /// The roles that the login may be a member of, `*` standing for any characters: were it in another one, a session
+    /// that gets out of its role could take that one on.
+    pub among: Vec<String>,
 }
 
 /// A session at the target.
@@ -98,6 +109,11 @@ pub enum LoginError {
     /// The target could not show that it knows the secret.
     #[error("the target did not prove that it knows the secret: it may be another server")]
     NotProven,
+    /// The login could do something without the role.
+    #[error(
+        "the login may not be used with roles: {0} (hint: docs/how-to/database-logins.md has a login that may)"
+    )]
+    NotBare(String),
     /// It does not speak the protocol.
     #[error("the target broke the protocol: {0}")]
     Protocol(CodecError),
@@ -135,10 +151,9 @@ pub async fn login(
             Some(tls) => encrypt(stream, tls).await?,
             None => (Line::new(stream), None),
         };
-        let decoder = Backend::new(Limits::backend());
-        let mut session = Session { line, decoder, encrypted: options.tls.is_some() };
+        let mut session = Session::new(line, options.tls.is_some());
         let bound = session.authenticate(options, secret, binding).await?;
-        session.settle(bound).await
+        session.settle(bound, options.role.as_ref()).await
     };
     timeout(Duration::from_millis(LOGIN_MS_MAX), work).await.map_err(|_| LoginError::TooSlow)?
 }
@@ -166,7 +181,10 @@ pub async fn cancel(
 }
 
 /// The encrypted line and what a proof is bound to.
-async fn encrypt(stream: Box<dyn Stream>, tls: &TargetTls) -> Result<(Line, Option<Vec<u8>>), LoginError> {
+pub(crate) async fn encrypt(
+    stream: Box<dyn Stream>,
+    tls: &TargetTls,
+) -> Result<(Line, Option<Vec<u8>>), LoginError> {
     let mut line = Line::new(stream);
     if !tls.direct {
         let mut out = BytesMut::new();
@@ -186,16 +204,26 @@ async fn encrypt(stream: Box<dyn Stream>, tls: &TargetTls) -> Result<(Line, Opti
     Ok((Line::new(Box::new(stream)), binding))
 }
 
-struct Session {
-    line: Line,
+/// A line on which a login is going on.
+pub(crate) struct Session {
+    pub(crate) line: Line,
     decoder: Backend,
     encrypted: bool,
+    /// The error that ended it, as it came.
+    pub(crate) refusal: Bytes,
 }
 
 impl Session {
-    async fn hear(&mut self) -> Result<Message<BackendTag>, LoginError> {
+    pub(crate) fn new(line: Line, encrypted: bool) -> Self {
+        Self { line, decoder: Backend::new(Limits::backend()), encrypted, refusal: Bytes::new() }
+    }
+}
+
+impl Session {
+    pub(crate) async fn hear(&mut self) -> Result<Message<BackendTag>, LoginError> {
         let message = self.line.message(&mut self.decoder).await?;
         if let BackendView::Error(report) = view(&message)? {
+            self.refusal = message.raw().clone();
             return Err(LoginError::Refused {
                 code: String::from_utf8_lossy(&report.code()).into_owned(),
                 message: String::from_utf8_lossy(report.message()).into_owned(),
@@ -212,7 +240,7 @@ impl Session {
         binding: Option<Vec<u8>>,
     ) -> Result<bool, LoginError> {
         let mut out = BytesMut::new();
-        let parameters = [
+        let mut parameters = vec![
             ("user", options.user.as_str()),
             ("database", &options.database),
             ("application_name", &options.application_name),
@@ -220,7 +248,12 @@ impl Session {
             // Literals mean to the target what they mean to whoever analyses them.
             ("standard_conforming_strings", "on"),
         ];
-        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        if let Some(role) = &options.role {
+            // At start-up, so that this is what RESET goes back to and no ROLLBACK undoes it.
+            parameters.push(("role", &role.name));
+        }
+        let parameters =
+            parameters.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let request = SessionRequest { version: ProtocolVersion::V3_0, parameters };
         startup::encode(&Startup::Session(request), &mut out);
         self.line.send(&out.split()).await?;
@@ -259,7 +292,7 @@ impl Session {
     }
 
     /// The whole SCRAM exchange, the target's own proof included.
-    async fn scram(
+    pub(crate) async fn scram(
         &mut self,
         list: &[u8],
         secret: &[u8],
@@ -295,7 +328,11 @@ impl Session {
     }
 
     /// From AuthenticationOk to a session that is ready and known by its start.
-    async fn settle(mut self, channel_bound: bool) -> Result<LoggedIn, LoginError> {
+    async fn settle(
+        mut self,
+        channel_bound: bool,
+        role: Option<&RoleOptions>,
+    ) -> Result<LoggedIn, LoginError> {
         let mut greeting = BytesMut::new();
         let (mut pid, mut cancel_key, mut server_version) = (0, Bytes::new(), String::new());
         loop {
@@ -318,7 +355,10 @@ impl Session {
                 return Err(LoginError::Unexpected);
             }
         }
-        let backend_start_us = self.backend_start().await?;
+        let backend_start_us = match role {
+            None => self.backend_start().await?,
+            Some(role) => self.backend_start_as(role).await?,
+        };
         if !self.line.input.is_empty() {
             return Err(LoginError::Unexpected);
         }
@@ -327,23 +367,109 @@ impl Session {
     }
 
     async fn backend_start(&mut self) -> Result<i64, LoginError> {
+        let said = self.texts(BACKEND_START).await?;
+        said.first().and_then(|text| text.parse().ok()).ok_or(LoginError::Unexpected)
+    }
+
+    /// The same for a session that runs as a role, which may not see it, and whether the login is nobody without the role:
+    /// asked as the login, before the client can ask anything. A session that gets out of its role is this login, and
+    /// can become what the login is a member of.
+    async fn backend_start_as(&mut self, role: &RoleOptions) -> Result<i64, LoginError> {
+        let bare = bare_query(role);
+        let query = format!("set role none; {BACKEND_START}; {bare}; reset role; select current_user");
+        let said = self.texts(&query).await?;
+        let (start, fault, now) = match said.as_slice() {
+            [start, now] => (start, None, now),
+            [start, fault, now] => (start, Some(fault), now),
+            _ => return Err(LoginError::Unexpected),
+        };
+        match fault {
+            Some(fault) => Err(LoginError::NotBare(fault.clone())),
+            None if *now != role.name => Err(LoginError::Unexpected),
+            None => start.parse().map_err(|_| LoginError::Unexpected),
+        }
+    }
+
+    /// The first column of a few rows.
+    async fn texts(&mut self, query: &str) -> Result<Vec<String>, LoginError> {
         let mut out = BytesMut::new();
-        encode::query(
-            "select (extract(epoch from backend_start) * 1000000)::pg_catalog.int8 \
-             from pg_catalog.pg_stat_activity where pid = pg_catalog.pg_backend_pid()",
-            &mut out,
-        );
+        encode::query(query, &mut out);
         self.line.send(&out).await?;
-        let mut start = None;
+        let mut texts = Vec::new();
         loop {
             let message = self.hear().await?;
             let seen = view(&message)?;
             if let BackendView::ReadyForQuery(_) = seen {
-                return start.ok_or(LoginError::Unexpected);
+                return Ok(texts);
             } else if let BackendView::DataRow(row) = seen {
-                let value = row.iter().next().transpose()?.flatten();
-                start = value.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+                let value = row.iter().next().transpose()?.flatten().ok_or(LoginError::Unexpected)?;
+                if texts.len() >= TEXTS_MAX {
+                    return Err(LoginError::Unexpected);
+                }
+                texts.push(String::from_utf8_lossy(value).into_owned());
             }
         }
     }
 }
+
+/// Rows of our own questions at login.
+const TEXTS_MAX: usize = 3;
+
+/// When the backend started, in microseconds of Unix time.
+const BACKEND_START: &str = "\
+select (extract(epoch from backend_start) operator(pg_catalog.*) 1000000)::pg_catalog.int8
+from pg_catalog.pg_stat_activity where pid operator(pg_catalog.=) pg_catalog.pg_backend_pid()";
+
+/// A query for what a login could do by itself, a fault a row. Everything in it is named in full: a role may own
+/// functions and operators in a schema that is searched.
+fn bare_query(role: &RoleOptions) -> String {
+    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let like = |pattern: &String| {
+        literal(&pattern.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_").replace('*', "%"))
+    };
+    let among: Vec<String> = role.among.iter().map(like).collect();
+    BARE.replace("{among}", &among.join(", ")).replace("{role}", &literal(&role.name))
+}
+
+/// `pg_shdepend` knows, for the whole cluster, what a role owns (`o`) and where an access list names it (`a`). The right
+/// to connect is such a line too, the only one allowed. Since version 16 a membership says by itself whether it
+/// inherits.
+const BARE: &str = "\
+with me as (
+  select r.* from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) session_user
+), named as (
+  select d.classid, d.objid, d.deptype from pg_catalog.pg_shdepend d, me
+  where d.refclassid operator(pg_catalog.=) 'pg_catalog.pg_authid'::pg_catalog.regclass
+    and d.refobjid operator(pg_catalog.=) me.oid
+    and d.deptype operator(pg_catalog.=) any (array['o'::\"char\", 'a'::\"char\"])
+), member_of as (
+  select r.rolname, pg_catalog.to_jsonb(m) operator(pg_catalog.->>) 'inherit_option' as inherits, m.admin_option
+  from pg_catalog.pg_auth_members m, pg_catalog.pg_roles r, me
+  where m.member operator(pg_catalog.=) me.oid and r.oid operator(pg_catalog.=) m.roleid
+)
+select 'it has an attribute of its own (superuser, createrole, createdb, replication or bypassrls)' from me
+where rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls
+union all
+select 'it inherits the rights of the roles it is a member of (make it NOINHERIT)' from me where rolinherit
+union all
+select 'it inherits from a role (grant it WITH INHERIT FALSE)' from member_of
+where inherits operator(pg_catalog.=) 'true'
+union all
+select 'it may give a role to others (grant it without ADMIN OPTION)' from member_of where admin_option
+union all
+select 'it owns something' from named where deptype operator(pg_catalog.=) 'o'::\"char\"
+union all
+select 'something is granted to it' from named
+where deptype operator(pg_catalog.=) 'a'::\"char\"
+  and classid operator(pg_catalog.<>) 'pg_catalog.pg_database'::pg_catalog.regclass
+union all
+select 'more than CONNECT on a database is granted to it'
+from pg_catalog.pg_database b, me, lateral pg_catalog.aclexplode(b.datacl) acl
+where acl.grantee operator(pg_catalog.=) me.oid and acl.privilege_type operator(pg_catalog.<>) 'CONNECT'
+union all
+select 'it is a member of a role that `roles` does not list' from member_of
+where not (rolname::pg_catalog.text operator(pg_catalog.~~) any (array[{among}]::pg_catalog.text[]))
+union all
+select 'the role that it took on is a superuser' from pg_catalog.pg_roles r
+where r.rolname::pg_catalog.text operator(pg_catalog.=) {role} and r.rolsuper
+limit 1";

@@ -19,19 +19,23 @@ pub enum Severity {
 pub fn sqlstate(code: RefusalCode) -> &'static str {
     match code {
         RefusalCode::AuthenticationFailed => "28P01",
-        RefusalCode::Throttled => "28000",
+        // Not 57P01: whoever connects again at once gets no further.
+        RefusalCode::Throttled | RefusalCode::Locked | RefusalCode::LoginEnded => "28000",
         RefusalCode::NotPermitted | RefusalCode::ApprovalRequired => "42501",
         RefusalCode::NotUnderstood | RefusalCode::Unsupported => "0A000",
         RefusalCode::SyntaxError => "42601",
         RefusalCode::UndefinedRelation => "42P01",
         RefusalCode::UndefinedStatement => "26000",
-        RefusalCode::TooLarge => "54000",
+        RefusalCode::TooLarge | RefusalCode::TooMuch => "54000",
         RefusalCode::TooComplex => "54001",
         RefusalCode::ProtocolViolation => "08P01",
         RefusalCode::UndefinedTarget => "3D000",
         RefusalCode::TargetUnavailable | RefusalCode::TargetLost => "08006",
         RefusalCode::RecordUnavailable => "58030",
-        RefusalCode::Busy => "53300",
+        RefusalCode::Busy | RefusalCode::TooManySessions => "53300",
+        RefusalCode::TooOften => "53400",
+        RefusalCode::Ended | RefusalCode::OpenTooLong => "57P01",
+        RefusalCode::Idle => "57P05",
         RefusalCode::ShuttingDown => "57P03",
         RefusalCode::Internal => "XX000",
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use chaperone_access::{AgentName, TargetName};
+use chaperone_tunnel::LoginName;
 use chaperone_vault::SecretSource;
 use serde::Deserialize;
 
@@ -36,6 +37,20 @@ pub(crate) struct Target {
     pub(crate) roots: Option<PathBuf>,
     pub(crate) certificate: Option<PathBuf>,
     pub(crate) key: Option<PathBuf>,
+    /// Further logins, which the gateway asks for by name.
+    #[serde(default)]
+    pub(crate) logins: BTreeMap<LoginName, Login>,
+}
+
+/// One more login of a target.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Login {
+    pub(crate) user: String,
+    pub(crate) password: Option<SecretSource>,
+    /// The roles that it may take on; `*` stands for any characters.
+    #[serde(default)]
+    pub(crate) roles: Vec<String>,
 }
 
 /// Whether the target is spoken to with TLS; the words are libpq's.

@@ -1,11 +1,16 @@
 //! `gateway.toml`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use chaperone_access::TargetName;
+use chaperone_access::{AttributeKind, Recipient, TargetName};
+use chaperone_identity::{Client, Clients};
+use chaperone_tunnel::LoginName;
 use serde::Deserialize;
+
+use super::issuers::IssuerSection;
+use crate::verbs::Failure;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -23,12 +28,65 @@ pub(crate) struct GatewayConfig {
     pub(crate) recording: Recording,
     #[serde(default)]
     pub(crate) trail: TrailSection,
+    /// The development issuer; without the table there is one on a loopback address only.
+    pub(crate) issuer: Option<Issuer>,
     #[serde(default)]
-    pub(crate) issuer: Issuer,
+    pub(crate) issuers: BTreeMap<String, IssuerSection>,
     pub(crate) targets: BTreeMap<TargetName, Target>,
+    /// What issuers may say of subjects, by name: policies read it.
+    #[serde(default)]
+    pub(crate) attributes: BTreeMap<String, AttributeKind>,
+    /// The software that acts for subjects.
+    #[serde(default)]
+    pub(crate) clients: BTreeMap<String, RegisteredClient>,
     /// Without it every target needs an agent of its own, and `agents`.
     pub(crate) local_agent: Option<PathBuf>,
     pub(crate) agents: Option<Agents>,
+}
+
+/// One registered client.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegisteredClient {
+    pub(crate) owner: String,
+    pub(crate) recipient: Option<String>,
+    pub(crate) agreement: Option<String>,
+    #[serde(default)]
+    pub(crate) oauth_clients: BTreeSet<String>,
+}
+
+impl GatewayConfig {
+    /// The registered clients, as identity and policy know them.
+    ///
+    /// # Errors
+    /// An agreement without the recipient that it is with, or an OAuth client that two of them claim.
+    pub(crate) fn registered(&self) -> Result<Clients, Failure> {
+        let mut claimed: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut clients = BTreeMap::new();
+        for (name, client) in &self.clients {
+            let recipient = match (&client.recipient, &client.agreement) {
+                (None, None) => None,
+                (Some(name), agreement) => {
+                    Some(Recipient { agreement: agreement.clone(), name: name.clone() })
+                }
+                (None, Some(agreement)) => {
+                    return Err(Failure::Usage(format!(
+                        "`clients.{name}` has the agreement `{agreement}` with nobody (hint: set its `recipient`)"
+                    )));
+                }
+            };
+            for id in &client.oauth_clients {
+                if let Some(other) = claimed.insert(id, name) {
+                    return Err(Failure::Usage(format!(
+                        "`clients.{other}` and `clients.{name}` both claim the OAuth client `{id}`"
+                    )));
+                }
+            }
+            let (owner, oauth_clients) = (client.owner.clone(), client.oauth_clients.clone());
+            clients.insert(name.clone(), Client { owner, recipient, oauth_clients });
+        }
+        Ok(Clients::new(clients))
+    }
 }
 
 /// Where agents dial in.
@@ -56,6 +114,8 @@ pub(crate) struct Postgres {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Api {
     pub(crate) listen: SocketAddr,
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,9 +157,12 @@ pub(crate) struct Issuer {
     pub(crate) alias: String,
 }
 
-impl Default for Issuer {
-    fn default() -> Self {
-        Self { alias: alias() }
+impl GatewayConfig {
+    /// Alias of the development issuer, whose credentials name their subject themselves. There is none where strangers
+    /// of other machines can knock.
+    pub(crate) fn development(&self) -> Option<String> {
+        let loopback = self.postgres.listen.ip().is_loopback();
+        loopback.then(|| self.issuer.as_ref().map_or_else(alias, |issuer| issuer.alias.clone()))
     }
 }
 
@@ -109,6 +172,28 @@ pub(crate) struct Target {
     pub(crate) protocol: Protocol,
     #[serde(default = "catalog_refresh_s")]
     pub(crate) catalog_refresh_s: u64,
+    /// Which of the agent's logins whose sessions run as; the first that fits.
+    #[serde(default)]
+    pub(crate) logins: Vec<LoginRule>,
+}
+
+/// Whose sessions run as which of a target's logins.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoginRule {
+    pub(crate) login: LoginName,
+    /// One of them is enough, `issuer/group` as in policies; without any it fits everybody.
+    #[serde(default)]
+    pub(crate) groups: Vec<String>,
+    pub(crate) role: Option<RoleRule>,
+}
+
+/// The role that a login takes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RoleRule {
+    /// One of the subject's own, called as policies call it: `issuer/subject`.
+    Subject,
 }
 
 /// What a target speaks.
@@ -141,4 +226,33 @@ fn heartbeat_s() -> u64 {
 }
 fn catalog_refresh_s() -> u64 {
     60
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clients(text: &str) -> Result<Clients, Failure> {
+        let starter = crate::config::keys::gateway_starter();
+        toml::from_str::<GatewayConfig>(&format!("{starter}\n{text}")).unwrap().registered()
+    }
+
+    #[test]
+    fn a_client_is_registered_with_its_recipient() {
+        let found = clients(
+            "[clients.claude]\nowner = \"it\"\nrecipient = \"Model Inc\"\nagreement = \"baa-7\"\noauth_clients = [\"x\"]\n",
+        );
+        let found = found.unwrap();
+        let claude = found.get(found.by_oauth_client("x").unwrap()).unwrap();
+        let recipient = Recipient { agreement: Some("baa-7".into()), name: "Model Inc".into() };
+        assert_eq!((claude.owner.as_str(), &claude.recipient), ("it", &Some(recipient)));
+    }
+
+    #[test]
+    fn an_agreement_needs_a_recipient_and_an_oauth_client_is_one_clients() {
+        let text = "[clients.a]\nowner = \"it\"\nagreement = \"baa-7\"\n";
+        assert!(clients(text).unwrap_err().to_string().contains("`recipient`"));
+        let text = "[clients.a]\nowner = \"it\"\noauth_clients = [\"x\"]\n[clients.b]\nowner = \"it\"\noauth_clients = [\"x\"]\n";
+        assert!(clients(text).unwrap_err().to_string().contains("both claim"));
+    }
 }

@@ -83,9 +83,23 @@ const GATEWAY: &[Key] = &[
         "api",
         "listen",
         "\"127.0.0.1:6480\"",
-        "Management API, health and metrics. Plain HTTP, so a loopback address.",
+        "Management API, health and metrics. In clear on a loopback address; elsewhere it needs `certificate` and `key`.",
     ),
-    optional("policy", "folder", "\"policy\"", "\"policy\"", "Folder of Cedar policies (`*.cedar`)."),
+    optional(
+        "api",
+        "certificate",
+        "\"api.crt\"",
+        "none",
+        "The API's certificate chain (PEM): it then speaks HTTPS only. Needs `key`.",
+    ),
+    optional("api", "key", "\"api.key\"", "none", "The certificate's private key (PEM)."),
+    optional(
+        "policy",
+        "folder",
+        "\"policy\"",
+        "\"policy\"",
+        "Folder of policies: Cedar files (`*.cedar`), `limits.toml`, and `tests.toml` with what they should come to.",
+    ),
     required(
         "recording",
         "readers",
@@ -104,7 +118,143 @@ const GATEWAY: &[Key] = &[
         "alias",
         "\"dev\"",
         "\"dev\"",
-        "Short name of the development issuer: a subject is `dev/ana` in policies.",
+        "Short name of the development issuer, whose credentials name their subject themselves: `dev/ana` in policies. Only a gateway that listens on a loopback address has one; another refuses to start with this table.",
+    ),
+    optional(
+        "attributes",
+        "clinics",
+        "\"texts\"",
+        "none",
+        "What issuers may say of subjects, for policies: a name and `bool`, `long`, `text` or `texts`. An issuer's section maps claims to them.",
+    ),
+    optional(
+        "issuers.org",
+        "url",
+        "\"https://id.example\"",
+        "required in the table",
+        "An issuer of people or workloads by the short name that policies use (`org/ana`): its identifier, exactly as in `iss`. Discovery begins there; `http` is for loopback addresses only.",
+    ),
+    optional(
+        "issuers.org",
+        "kind",
+        "\"people\"",
+        "\"people\"",
+        "`people` log in with it; `workloads` present tokens of their platform.",
+    ),
+    optional(
+        "issuers.org",
+        "client_id",
+        "\"chaperone-cli\"",
+        "required for people",
+        "The public client that `chaperone login` is there; ID tokens have to be for it or for one of `audiences`.",
+    ),
+    optional(
+        "issuers.org",
+        "scopes",
+        "[\"openid\", \"profile\", \"groups\", \"offline_access\"]",
+        "as in the example",
+        "What `chaperone login` asks for.",
+    ),
+    optional(
+        "issuers.org",
+        "audiences",
+        "[]",
+        "[]",
+        "Further `aud` of ID tokens and workloads' tokens; one has to fit.",
+    ),
+    optional(
+        "issuers.org",
+        "access_audiences",
+        "[]",
+        "[]",
+        "`aud` of access tokens (RFC 9068) that may come beside an ID token and add groups and attributes; one has to fit.",
+    ),
+    optional(
+        "issuers.org",
+        "algorithms",
+        "[\"RS256\", \"ES256\"]",
+        "all of RS, PS and ES with 256 and 384, RS512, PS512, EdDSA",
+        "How its tokens may be signed. `none` and HMAC never are.",
+    ),
+    optional(
+        "issuers.org",
+        "claims",
+        "{ groups = \"groups\", display = \"name\", clinics = \"clinic_ids\" }",
+        "{ groups = \"groups\", display = \"name\" }",
+        "Which claims say what: `groups`, `display`, and each declared attribute. A path is written with dots; a claim of another type than declared refuses the login.",
+    ),
+    optional("issuers.org", "acr", "[]", "[]", "Authentication contexts of which a login needs one."),
+    optional("issuers.org", "amr", "[]", "[]", "Authentication methods that a login needs, all of them."),
+    optional(
+        "issuers.org",
+        "authentication_s_max",
+        "28800",
+        "none",
+        "Longest time since the authentication itself (`auth_time`), in seconds.",
+    ),
+    optional(
+        "issuers.org",
+        "recheck_s_max",
+        "300",
+        "300",
+        "A login whose issuer was not heard for so many seconds admits nobody and its sessions end. People only: a workload holds as long as its token.",
+    ),
+    optional("issuers.org", "login_s_max", "43200", "43200", "Longest life of a login, in seconds."),
+    optional(
+        "issuers.org",
+        "keys_kept_s_max",
+        "86400",
+        "86400",
+        "How long the issuer's keys are used while it cannot be reached, in seconds.",
+    ),
+    optional(
+        "issuers.org",
+        "ca",
+        "\"issuer-ca.pem\"",
+        "the system's",
+        "Certificates (PEM) to verify the issuer with.",
+    ),
+    optional(
+        "issuers.org",
+        "introspection",
+        "{ client_id = \"chaperone\", secret = { file = \"/etc/chaperone/issuer.secret\" } }",
+        "none",
+        "The client that the gateway is there, to ask whether access tokens are still active (RFC 7662). Without it, a login is checked by the tokens that its holder refreshes.",
+    ),
+    optional(
+        "issuers.org",
+        "workloads",
+        "[]",
+        "[]",
+        "For `workloads`: `{ subject = \"system:serviceaccount:clinic:*\", service = \"etl\", groups = [] }`, the first that fits; `*` stands for any characters but `:`.",
+    ),
+    optional(
+        "clients.claude",
+        "owner",
+        "\"it@example.org\"",
+        "none",
+        "Registers software that acts for subjects (an AI client, an MCP server): who answers for it. Every registered client has one.",
+    ),
+    optional(
+        "clients.claude",
+        "recipient",
+        "\"Model Provider Inc\"",
+        "none",
+        "Who sees the rows that it reads. Policies can ask for one; every record names it.",
+    ),
+    optional(
+        "clients.claude",
+        "agreement",
+        "\"BAA-2026-04\"",
+        "none",
+        "The agreement under which that recipient may see them, by reference.",
+    ),
+    optional(
+        "clients.claude",
+        "oauth_clients",
+        "[\"0oa1b2c3\"]",
+        "[]",
+        "OAuth client ids at issuers whose tokens are this client's: whoever logs in with one acts through it.",
     ),
     required(
         "targets.ehr",
@@ -118,6 +268,27 @@ const GATEWAY: &[Key] = &[
         "60",
         "60",
         "Seconds after which the target's catalog is read again.",
+    ),
+    optional(
+        "[targets.ehr.logins]",
+        "login",
+        "\"people\"",
+        "none",
+        "Which of the agent's logins the sessions of `groups` run as: needed in each such table. The first that fits counts, else it is the target's default login.",
+    ),
+    optional(
+        "[targets.ehr.logins]",
+        "groups",
+        "[\"dev/nurses\"]",
+        "everybody",
+        "Whom this is for: one of these groups is enough (`issuer/group`, as in policies).",
+    ),
+    optional(
+        "[targets.ehr.logins]",
+        "role",
+        "\"subject\"",
+        "none",
+        "`subject`: the login takes on a role of the subject's own, called `issuer/subject` as in policies.",
     ),
 ];
 
@@ -176,6 +347,27 @@ const AGENT: &[Key] = &[
         "Client certificate (PEM) to log in with. Needs `key`.",
     ),
     optional("targets.ehr", "key", "\"client.key\"", "none", "The client certificate's private key (PEM)."),
+    optional(
+        "targets.ehr.logins.people",
+        "user",
+        "\"chaperone_people\"",
+        "none",
+        "One more login of the target, which the gateway asks for by name: its user, needed in each such table.",
+    ),
+    optional(
+        "targets.ehr.logins.people",
+        "password",
+        "{ env = \"EHR_PEOPLE_PASSWORD\" }",
+        "none",
+        "Where that login's password comes from, as for the default one.",
+    ),
+    optional(
+        "targets.ehr.logins.people",
+        "roles",
+        "[\"dev/*\"]",
+        "[]",
+        "The roles that sessions of this login may take on; `*` stands for any characters. Such a login must have nothing of its own: the agent checks it.",
+    ),
 ];
 
 /// Keys whose line in the starter file is not a comment although they have a default.
@@ -185,13 +377,15 @@ fn starter(head: &str, keys: &[Key]) -> String {
     let mut out = format!("{head}\n");
     let mut table = "";
     for key in keys {
+        // A table that may be left out stands there as a comment, with everything in it.
+        let all_optional =
+            keys.iter().filter(|other| other.table == key.table).all(|other| other.default.is_some());
         if key.table != table {
             table = key.table;
-            let all_optional =
-                keys.iter().filter(|other| other.table == table).all(|other| other.default.is_some());
             out.push_str(&format!("\n{}[{table}]\n", if all_optional { "#: " } else { "" }));
         }
-        let comment = if key.default.is_some() && !STARTED.contains(&key.name) { "#: " } else { "" };
+        let started = key.default.is_none() || (STARTED.contains(&key.name) && !all_optional);
+        let comment = if started { "" } else { "#: " };
         out.push_str(&format!("# {}\n{comment}{} = {}\n", key.help, key.name, key.example));
     }
     out

@@ -3,6 +3,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod gateway;
+pub(crate) mod issuers;
 pub(crate) mod keys;
 
 use std::path::{Path, PathBuf};

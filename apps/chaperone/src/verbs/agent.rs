@@ -9,9 +9,9 @@ use chaperone_api::{AgentView, LockRequest, TokenRequest, TokenView};
 use clap::Subcommand;
 
 use super::credential::duration_s;
-use super::{Failure, Installation, block_on, remark, say, say_json, table};
+use super::reach::Reach;
+use super::{Failure, block_on, remark, say, say_json, table};
 use crate::wiring;
-use crate::wiring::ask::Ask;
 
 /// `chaperone agent`
 #[derive(Debug, clap::Args)]
@@ -38,12 +38,12 @@ enum Verb {
     /// List the agents that were enrolled, and whether they are linked (on the gateway's machine)
     List {
         #[command(flatten)]
-        installation: Installation,
+        reach: Reach,
     },
     /// Serve an agent's identity no more and cut its link at once; a new token enrols it again
     Lock {
         #[command(flatten)]
-        installation: Installation,
+        reach: Reach,
         /// The agent
         agent: AgentName,
         /// Why, for the record
@@ -57,7 +57,7 @@ enum Token {
     /// Print a token that enrols one agent, once
     Create {
         #[command(flatten)]
-        installation: Installation,
+        reach: Reach,
         /// The agent, as `name` in its agent.toml
         agent: AgentName,
         /// A target that it may serve; may be given several times
@@ -76,15 +76,15 @@ impl Agent {
                 let runtime = super::serving(self.log_json)?;
                 runtime.block_on(wiring::agent::run(&self.config, self.token_file.as_deref()))?;
             }
-            Some(Verb::Token(Token::Create { installation, agent, targets, ttl })) => {
-                create(&installation, TokenRequest { agent, targets, ttl_s: ttl })?;
+            Some(Verb::Token(Token::Create { reach, agent, targets, ttl })) => {
+                create(&reach, TokenRequest { agent, targets, ttl_s: ttl })?;
             }
-            Some(Verb::List { installation }) => list(&installation)?,
-            Some(Verb::Lock { installation, agent, reason }) => {
-                let ask = Ask::new(&installation.config)?;
+            Some(Verb::List { reach }) => list(&reach)?,
+            Some(Verb::Lock { reach, agent, reason }) => {
+                let ask = block_on(reach.ask())?;
                 let request = LockRequest { reason };
                 let view: AgentView = block_on(ask.post(&format!("/agents/{agent}/lock"), &request))?;
-                if installation.json {
+                if reach.json {
                     say_json(&view)?;
                 } else {
                     remark(&format!("agent `{agent}` is locked; its link is cut"));
@@ -95,10 +95,10 @@ impl Agent {
     }
 }
 
-fn create(installation: &Installation, request: TokenRequest) -> Result<(), Failure> {
-    let ask = Ask::new(&installation.config)?;
+fn create(reach: &Reach, request: TokenRequest) -> Result<(), Failure> {
+    let ask = block_on(reach.ask())?;
     let token: TokenView = block_on(ask.post("/agents/tokens", &request))?;
-    if installation.json {
+    if reach.json {
         return say_json(&token);
     }
     remark(&format!(
@@ -110,10 +110,10 @@ fn create(installation: &Installation, request: TokenRequest) -> Result<(), Fail
     say(&token.token)
 }
 
-fn list(installation: &Installation) -> Result<(), Failure> {
-    let ask = Ask::new(&installation.config)?;
-    let agents: Vec<AgentView> = block_on(ask.get("/agents"))?;
-    if installation.json {
+fn list(reach: &Reach) -> Result<(), Failure> {
+    let ask = block_on(reach.ask())?;
+    let agents: Vec<AgentView> = block_on(ask.list("/agents", usize::MAX))?;
+    if reach.json {
         return say_json(&agents);
     }
     let row = |agent: AgentView| {

@@ -9,7 +9,8 @@ use super::{Failure, remark, say_json};
 use crate::config::agent::AgentConfig;
 use crate::config::gateway::GatewayConfig;
 use crate::config::{self, beside};
-use crate::wiring::gateway::{check_listeners, listener_options};
+use crate::wiring::gateway::{api_tls, check_listeners, listener_options};
+use crate::wiring::identity::issuers;
 use crate::wiring::installation::readers;
 use crate::wiring::policies;
 use crate::wiring::targets::Declared;
@@ -39,7 +40,7 @@ impl Config {
             return report(&errors.into_iter().collect::<Vec<_>>(), &[], json);
         }
         let path = if path.is_dir() { path.join("gateway.toml") } else { path };
-        let config: GatewayConfig = config::load(&path)?;
+        let mut config: GatewayConfig = config::load(&path)?;
         let mut errors = Vec::new();
         let mut note = |result: Result<(), Failure>| {
             if let Err(error) = result {
@@ -48,7 +49,9 @@ impl Config {
         };
         note(check_listeners(&config));
         note(listener_options(&path, &config).map(drop));
+        note(api_tls(&path, &config).map(drop));
         note(readers(&config.recording.readers).map(drop));
+        note(issuers(&path, &mut config).map(drop));
         if let Some(file) = &config.local_agent {
             note(check_local(&config, &beside(&path, file)));
         }

@@ -1,44 +1,66 @@
-//! `chaperone credential TARGET --as WHO`.
+//! `chaperone credential TARGET`, from a login or, with `--as`, from a development installation's keys;
+//! `chaperone credential narrow`.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use chaperone_access::{SubjectKind, TargetName};
-use chaperone_identity::Grant;
+use chaperone_access::{SubjectKind, TargetName, Verb};
+use chaperone_api::{CredentialRequest, CredentialView};
+use chaperone_identity::{Grant, Who};
+use clap::Subcommand;
 
-use super::{Failure, Installation, say, say_json};
+use super::exec::roots;
+use super::narrow::{Narrow, Narrowing};
+use super::{Failure, Installation, block_on, say, say_json};
 use crate::config;
 use crate::config::gateway::GatewayConfig;
+use crate::person::fresh::InUse;
+use crate::person::local::host;
 use crate::wiring::installation::{credential_keys, now_us};
 
-/// Longest life of a credential made by hand, in seconds.
+/// Longest life of a credential, in seconds.
 const TTL_S_MAX: u64 = 24 * 3600;
 
 /// `chaperone credential`
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Credential {
+    #[command(subcommand)]
+    more: Option<More>,
+    /// The target that it opens
+    #[arg(required = true)]
+    target: Option<TargetName>,
     #[command(flatten)]
     installation: Installation,
-    /// The target that it opens
-    target: TargetName,
-    /// The subject, as the development issuer names it
-    #[arg(long = "as", value_name = "WHO")]
-    subject: String,
-    /// It is a service, not a person
-    #[arg(long)]
-    service: bool,
-    /// A group of the subject; may be given several times
-    #[arg(long = "group", value_name = "GROUP")]
-    groups: Vec<String>,
-    /// The software that acts for the subject
+    /// Which gateway, where you are logged in at several
+    #[arg(long, value_name = "URL", env = "CHAPERONE_GATEWAY", conflicts_with = "subject")]
+    gateway: Option<String>,
+    #[command(flatten)]
+    narrowing: Narrowing,
+    /// The software that will use it
     #[arg(long)]
     client: Option<String>,
-    /// HL7 PurposeOfUse code
+    /// HL7 PurposeOfUse code, such as TREAT or HPAYMT
     #[arg(long, value_name = "CODE")]
     purpose: Option<String>,
     /// How long it is valid: a number with s, m or h, at most 24h
     #[arg(long, default_value = "1h", value_parser = duration_s)]
     ttl: u64,
+    /// Make it for this subject of the development issuer, with the keys of a gateway on this machine
+    #[arg(long = "as", value_name = "WHO")]
+    subject: Option<String>,
+    /// With --as: it is a service, not a person
+    #[arg(long, requires = "subject")]
+    service: bool,
+    /// With --as: a group of the subject; may be given several times
+    #[arg(long = "group", value_name = "GROUP", requires = "subject")]
+    groups: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum More {
+    /// Take rights away from a connection string, offline: it is read from standard input
+    Narrow(Narrow),
 }
 
 pub(super) fn duration_s(text: &str) -> Result<u64, String> {
@@ -57,50 +79,135 @@ pub(super) fn duration_s(text: &str) -> Result<u64, String> {
     Ok(seconds)
 }
 
+pub(super) fn verb(text: &str) -> Result<Verb, String> {
+    Verb::ALL.into_iter().find(|verb| verb.as_str() == text).ok_or_else(|| {
+        let words: Vec<&str> = Verb::ALL.iter().map(|verb| verb.as_str()).collect();
+        format!("`{text}` is not a verb (hint: {})", words.join(", "))
+    })
+}
+
+/// A credential with everything that a client has to know.
+struct Made {
+    view: CredentialView,
+    host: String,
+    roots: Option<std::path::PathBuf>,
+}
+
+impl Made {
+    fn connection(&self) -> String {
+        let CredentialView { user, password, port, database, sslmode, .. } = &self.view;
+        // An IPv6 address stands in brackets in a URI (RFC 3986, 3.2.2).
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let mut query = oauth2::url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("sslmode", sslmode);
+        if let Some(file) = &self.roots {
+            query.append_pair("sslrootcert", &file.to_string_lossy());
+        }
+        // libpq reads `+` as itself.
+        let query = query.finish().replace('+', "%20");
+        format!("postgresql://{user}:{password}@{host}:{port}/{database}?{query}")
+    }
+
+    fn say(&self, json: bool) -> Result<(), Failure> {
+        if !json {
+            return say(&self.connection());
+        }
+        say_json(&serde_json::json!({
+            "connection": self.connection(),
+            "host": self.host,
+            "port": self.view.port,
+            "database": self.view.database,
+            "user": self.view.user,
+            "password": self.view.password,
+            "credential": self.view.credential,
+            "not_after": self.view.not_after,
+        }))
+    }
+}
+
 impl Credential {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        if let Some(More::Narrow(narrow)) = self.more {
+            return narrow.run();
+        }
+        let json = self.installation.json;
+        let made = match self.subject.clone() {
+            Some(subject) => self.made_here(subject)?,
+            None => block_on(self.made_by_gateway())?,
+        };
+        made.say(json)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn target(&self) -> Result<TargetName, Failure> {
+        self.target.clone().ok_or_else(|| Failure::Usage("which target?".to_owned()))
+    }
+
+    async fn made_by_gateway(self) -> Result<Made, Failure> {
+        let login = InUse::open(self.gateway.as_deref()).await?;
+        let request = CredentialRequest {
+            target: self.target()?,
+            ttl_s: self.ttl,
+            purpose: self.purpose.clone(),
+            client: self.client.clone(),
+            only: self.narrowing.only.iter().cloned().collect(),
+            verbs: self.narrowing.verbs.clone(),
+            rows: self.narrowing.rows,
+        };
+        let mut view: CredentialView = login.gateway.post("/credentials", login.token(), &request).await?;
+        if let Some(tool) = self.narrowing.tool_only() {
+            (view.user, view.password) = tool.apply(&view.user, &view.password)?;
+        }
+        let host = host(&login, &view);
+        let roots = (view.sslmode != "disable").then(|| roots(&login).to_owned());
+        Ok(Made { view, host, roots })
+    }
+
+    /// Made with the keys of a gateway on this machine, without asking it.
+    fn made_here(self, subject: String) -> Result<Made, Failure> {
+        let target = self.target()?;
         let path = &self.installation.config;
         let config: GatewayConfig = config::load(path)?;
-        if !config.targets.contains_key(&self.target) {
+        if !config.targets.contains_key(&target) {
             let names: Vec<&str> = config.targets.keys().map(TargetName::as_str).collect();
-            let text =
-                format!("target `{}` is not configured (hint: there are: {})", self.target, names.join(", "));
+            let text = format!("target `{target}` is not configured (hint: there are: {})", names.join(", "));
             return Err(Failure::Usage(text));
         }
+        let issuer = config.development().ok_or_else(|| {
+            Failure::Usage(
+                "the gateway listens beyond this machine, so it has no development issuer (hint: `chaperone login`, \
+                 then `chaperone credential` without `--as`)"
+                    .to_owned(),
+            )
+        })?;
         let keys = credential_keys(&config::beside(path, &config.keys))?;
         let now = now_us() / 1_000_000;
         let grant = Grant {
-            issuer: config.issuer.alias.clone(),
-            kind: if self.service { SubjectKind::Service } else { SubjectKind::Person },
-            sub: self.subject,
-            groups: self.groups.into_iter().collect::<BTreeSet<_>>(),
+            who: Who::Named {
+                issuer,
+                kind: if self.service { SubjectKind::Service } else { SubjectKind::Person },
+                sub: subject,
+                groups: self.groups.into_iter().collect::<BTreeSet<_>>(),
+            },
             client: self.client,
-            target: self.target,
+            target,
             purpose: self.purpose,
             not_before: now,
             not_after: now + self.ttl,
         };
         let made = keys.issue(&grant).map_err(|error| Failure::Usage(error.to_string()))?;
-        let (host, port) = (config.postgres.listen.ip(), config.postgres.listen.port());
-        let mode = if config.postgres.certificate.is_some() { "require" } else { "disable" };
-        let connection = format!(
-            "postgresql://{}:{}@{host}:{port}/{}?sslmode={mode}",
-            made.user, &*made.password, grant.target
-        );
-        if self.installation.json {
-            say_json(&serde_json::json!({
-                "connection": connection,
-                "host": host.to_string(),
-                "port": port,
-                "database": grant.target,
-                "user": made.user,
-                "password": &*made.password,
-                "credential": made.id.to_string(),
-                "not_after": grant.not_after,
-            }))?;
-        } else {
-            say(&connection)?;
-        }
-        Ok(ExitCode::SUCCESS)
+        let (user, password) = self.narrowing.apply(&made.user, &made.password)?;
+        let encrypted = config.postgres.certificate.is_some();
+        let view = CredentialView {
+            credential: made.id.to_string(),
+            host: None,
+            port: config.postgres.listen.port(),
+            database: grant.target.to_string(),
+            user,
+            password,
+            sslmode: if encrypted { "require" } else { "disable" }.to_owned(),
+            not_after: grant.not_after,
+        };
+        Ok(Made { view, host: config.postgres.listen.ip().to_string(), roots: None })
     }
 }

@@ -1,21 +1,35 @@
 //! One file a verb. Standard output is data only; everything else goes to standard error.
 
 mod agent;
+mod api;
 mod completions;
 mod config;
+mod connect;
 mod credential;
+mod exec;
 mod gateway;
 mod init;
+mod lock;
+mod login;
+mod logout;
+mod narrow;
+mod people;
+mod policy;
+mod psql;
+mod reach;
 mod reader;
+mod service;
 mod session;
 mod sessions;
 mod targets;
 mod trail;
+mod whoami;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use chaperone_api::Problem;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 use thiserror::Error;
@@ -55,18 +69,45 @@ enum Verb {
     Gateway(gateway::Gateway),
     /// Run an agent beside its targets, or say who may be one
     Agent(agent::Agent),
-    /// Print a connection string for a subject (administrator of a development installation)
-    Credential(credential::Credential),
+    /// Log in at a gateway with your organisation's account
+    Login(login::Login),
+    /// End a login, here and at the gateway
+    Logout(logout::Logout),
+    /// Say whom the gateway takes you for
+    Whoami(whoami::Whoami),
+    /// Open a local port to a target that asks for no password
+    Connect(connect::Connect),
+    /// Run psql at a target
+    Psql(psql::Psql),
+    /// Run one command with a target's connection in its environment (PGHOST, PGPASSWORD, ...)
+    Exec(exec::Exec),
+    /// Print a connection string for one target, or narrow one
+    Credential(Box<credential::Credential>),
     /// Make the key pair of somebody who may read recorded statements
     #[command(subcommand)]
     Reader(reader::Reader),
+    /// Check, explain, test and compare policies
+    #[command(subcommand)]
+    Policy(policy::Policy),
     /// List targets and the agents that serve them
     Targets(targets::Targets),
     /// List sessions, newest first
     Sessions(sessions::Sessions),
-    /// Show one session
+    /// Show or end one session
     #[command(subcommand)]
     Session(session::Session),
+    /// Lock a subject, a target or a client out, at once and until the lock is lifted
+    #[command(subcommand)]
+    Lock(lock::Lock),
+    /// Services and their keys
+    #[command(subcommand)]
+    Service(service::Service),
+    /// People who have logged in, and their logins
+    #[command(subcommand)]
+    People(people::People),
+    /// The management API
+    #[command(subcommand)]
+    Api(api::Api),
     /// Verify or follow the trail
     #[command(subcommand)]
     Trail(trail::Trail),
@@ -91,6 +132,9 @@ pub(crate) enum Failure {
         /// The system's reason.
         why: std::io::Error,
     },
+    /// The gateway refused.
+    #[error("{}{}", .0.detail, .0.hint.as_ref().map(|hint| format!(" (hint: {hint})")).unwrap_or_default())]
+    Refused(Problem),
     /// Something needed for it does not work.
     #[error("{0}")]
     Failed(String),
@@ -101,7 +145,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Usage(_) => 2,
-            Self::Io { .. } | Self::Failed(_) => 1,
+            Self::Io { .. } | Self::Refused(_) | Self::Failed(_) => 1,
         }
     }
 
@@ -122,11 +166,22 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Config(verb) => verb.run(),
         Verb::Gateway(verb) => verb.run(),
         Verb::Agent(verb) => verb.run(),
+        Verb::Login(verb) => verb.run(),
+        Verb::Logout(verb) => verb.run(),
+        Verb::Whoami(verb) => verb.run(),
+        Verb::Connect(verb) => verb.run(),
+        Verb::Psql(verb) => verb.run(),
+        Verb::Exec(verb) => verb.run(),
         Verb::Credential(verb) => verb.run(),
         Verb::Reader(verb) => verb.run(),
+        Verb::Policy(verb) => verb.run(),
         Verb::Targets(verb) => verb.run(),
         Verb::Sessions(verb) => verb.run(),
         Verb::Session(verb) => verb.run(),
+        Verb::Lock(verb) => verb.run(),
+        Verb::Service(verb) => verb.run(),
+        Verb::People(verb) => verb.run(),
+        Verb::Api(verb) => verb.run(),
         Verb::Trail(verb) => verb.run(),
         Verb::Completions(verb) => verb.run(),
     }
@@ -214,4 +269,14 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> R
         .build()
         .map_err(Failure::io("cannot start the runtime"))?
         .block_on(future)
+}
+
+/// SIGINT or SIGTERM.
+async fn ending() -> Result<(), Failure> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .map_err(Failure::io("cannot watch signals"))?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Failure::io("cannot watch signals")),
+        _ = terminate.recv() => Ok(()),
+    }
 }

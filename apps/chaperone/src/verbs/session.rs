@@ -1,4 +1,4 @@
-//! `chaperone session show ID`.
+//! `chaperone session`: show one, end one.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chaperone_access::SessionId;
-use chaperone_api::{ReadGrant, ReadRequest, SessionDetail};
+use chaperone_api::{EndSession, LiveSession, ReadGrant, ReadRequest, SessionDetail};
 use clap::Subcommand;
 use serde_json::Value;
 
+use super::reach::Reach;
 use super::sessions::who;
-use super::{Failure, Installation, block_on, clock, say, say_json};
-use crate::wiring::ask::Ask;
+use super::{Failure, block_on, clock, remark, say, say_json};
 use crate::wiring::installation::{Opener, reader_key};
 
 /// `chaperone session`
@@ -20,13 +20,27 @@ use crate::wiring::installation::{Opener, reader_key};
 pub(crate) enum Session {
     /// Show a session and its operations; with a reader's key also the statements' text
     Show(Show),
+    /// End an open session; what it runs is stopped at the target
+    Kill(Kill),
+}
+
+/// `chaperone session kill`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Kill {
+    #[command(flatten)]
+    reach: Reach,
+    /// Which session
+    session: SessionId,
+    /// Why: for the record, not for the client
+    #[arg(long)]
+    reason: String,
 }
 
 /// `chaperone session show`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Show {
     #[command(flatten)]
-    installation: Installation,
+    reach: Reach,
     /// Which session
     session: SessionId,
     /// Private key file of a reader: statements and parameters are opened with it, here, after the gateway has
@@ -39,13 +53,29 @@ impl Session {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self {
             Self::Show(show) => show.run(),
+            Self::Kill(kill) => kill.run(),
         }
+    }
+}
+
+impl Kill {
+    fn run(self) -> Result<ExitCode, Failure> {
+        let ask = block_on(self.reach.ask())?;
+        let request = EndSession { reason: self.reason };
+        let path = format!("/sessions/{}", self.session);
+        let ended: LiveSession = block_on(ask.delete(&path, &request))?;
+        if self.reach.json {
+            say_json(&ended)?;
+        } else {
+            remark(&format!("session {} of {} at `{}` is ended", ended.session, ended.subject, ended.target));
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }
 
 impl Show {
     fn run(self) -> Result<ExitCode, Failure> {
-        let ask = Ask::new(&self.installation.config)?;
+        let ask = block_on(self.reach.ask())?;
         let mut detail: SessionDetail = block_on(ask.get(&format!("/sessions/{}", self.session)))?;
         if let Some(file) = &self.reader_key {
             let key = reader_key(file)?;
@@ -57,7 +87,7 @@ impl Show {
                 open(entry, &grant, &opener)?;
             }
         }
-        if self.installation.json {
+        if self.reach.json {
             say_json(&detail)?;
         } else {
             say(&human(&detail))?;

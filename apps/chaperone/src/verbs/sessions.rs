@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use chaperone_api::{LiveSession, SessionView};
 
-use super::{Failure, Installation, block_on, clock, say_json, table};
-use crate::wiring::ask::Ask;
+use super::reach::Reach;
+use super::{Failure, block_on, clock, say_json, table};
 
 /// `chaperone sessions`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Sessions {
     #[command(flatten)]
-    installation: Installation,
+    reach: Reach,
     /// Only those that are open, as the gateway sees them now
     #[arg(long)]
     live: bool,
@@ -22,10 +22,10 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let ask = Ask::new(&self.installation.config)?;
+        let ask = block_on(self.reach.ask())?;
         if self.live {
-            let sessions: Vec<LiveSession> = block_on(ask.get("/sessions/live"))?;
-            if self.installation.json {
+            let sessions: Vec<LiveSession> = block_on(ask.list("/sessions/live", self.limit))?;
+            if self.reach.json {
                 say_json(&sessions)?;
                 return Ok(ExitCode::SUCCESS);
             }
@@ -38,8 +38,8 @@ impl Sessions {
             table(&["session", "opened", "who", "target", "from"], rows)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let sessions: Vec<SessionView> = block_on(ask.get(&format!("/sessions?limit={}", self.limit)))?;
-        if self.installation.json {
+        let sessions: Vec<SessionView> = block_on(ask.list("/sessions", self.limit))?;
+        if self.reach.json {
             say_json(&sessions)?;
             return Ok(ExitCode::SUCCESS);
         }

@@ -4,21 +4,21 @@ use std::process::ExitCode;
 
 use chaperone_api::TargetView;
 
-use super::{Failure, Installation, block_on, say_json, table};
-use crate::wiring::ask::Ask;
+use super::reach::Reach;
+use super::{Failure, block_on, say_json, table};
 
 /// `chaperone targets`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Targets {
     #[command(flatten)]
-    installation: Installation,
+    reach: Reach,
 }
 
 impl Targets {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let ask = Ask::new(&self.installation.config)?;
-        let targets: Vec<TargetView> = block_on(ask.get("/targets"))?;
-        if self.installation.json {
+        let ask = block_on(self.reach.ask())?;
+        let targets: Vec<TargetView> = block_on(ask.list("/targets", usize::MAX))?;
+        if self.reach.json {
             say_json(&targets)?;
             return Ok(ExitCode::SUCCESS);
         }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use chaperone_access::{
@@ -11,7 +11,7 @@ use chaperone_access::{
 };
 use chaperone_recording::Recorder;
 use chaperone_scope::{AT_ONCE_BYTES_MAX, Analyser, Catalog, QUERIES, Shape, alike};
-use chaperone_tunnel::{ApplicationName, Dial, Dialer, Parameters};
+use chaperone_tunnel::{ApplicationName, As, Dial, Dialer, Parameters};
 use chaperone_wire::futures::BoxFuture;
 use chaperone_wire::{Analyst, Names};
 use lru::LruCache;
@@ -24,9 +24,16 @@ const KEPT_MAX: usize = 4096;
 /// Texts above this are not kept: they are loads of data, which do not come again.
 const KEPT_TEXT_BYTES_MAX: usize = 16 * 1024;
 
+/// The results of [`QUERIES`]: what a catalog is built from.
+pub(crate) type CatalogRows = Vec<Vec<Vec<Option<String>>>>;
+
+/// Hears of every catalog that is not the one before.
+pub(crate) type Watcher = Box<dyn Fn(&TargetName, &Catalog) + Send + Sync>;
+
 /// The analysts of all targets.
 pub(crate) struct Analysts {
     targets: BTreeMap<TargetName, Arc<AtTarget>>,
+    watcher: Arc<OnceLock<Watcher>>,
 }
 
 struct AtTarget {
@@ -35,6 +42,7 @@ struct AtTarget {
     analyser: Arc<Analyser>,
     dialer: Arc<dyn Dialer>,
     recorder: Arc<Recorder>,
+    watcher: Arc<OnceLock<Watcher>>,
     /// One load at a time.
     loading: AsyncMutex<()>,
     state: Mutex<State>,
@@ -66,6 +74,7 @@ impl Analysts {
         recorder: &Arc<Recorder>,
     ) -> std::io::Result<Self> {
         let analyser = Arc::new(Analyser::start()?);
+        let watcher = Arc::new(OnceLock::new());
         let targets = targets
             .map(|(name, refresh)| {
                 let state = Mutex::new(State {
@@ -81,18 +90,50 @@ impl Analysts {
                     analyser: analyser.clone(),
                     dialer: dialer.clone(),
                     recorder: recorder.clone(),
+                    watcher: watcher.clone(),
                     loading: AsyncMutex::new(()),
                     state,
                 };
                 (name, Arc::new(at))
             })
             .collect();
-        Ok(Self { targets })
+        Ok(Self { targets, watcher })
     }
 
     /// Whether there is such a target.
     pub(crate) fn serves(&self, target: &TargetName) -> bool {
         self.targets.contains_key(target)
+    }
+
+    /// Tell somebody of every catalog that is read from now on. There is one such; another one is not heard.
+    pub(crate) fn watch(&self, watcher: Watcher) {
+        if self.watcher.set(watcher).is_err() {
+            tracing::error!("somebody hears of catalogs already");
+        }
+    }
+
+    /// The catalogs that have been read.
+    pub(crate) fn read(&self) -> Vec<(TargetName, Arc<Catalog>)> {
+        let read = |(name, at): (&TargetName, &Arc<AtTarget>)| {
+            Some((name.clone(), hold(&at.state).catalog.clone()?))
+        };
+        self.targets.iter().filter_map(read).collect()
+    }
+
+    /// A target's catalog, read again where it is too old.
+    pub(crate) async fn catalog(&self, target: &TargetName) -> Result<Arc<Catalog>, Refusal> {
+        self.at(target)?.fresh().await
+    }
+
+    /// The rows of a target's catalog, read now.
+    pub(crate) async fn export(&self, target: &TargetName) -> Result<CatalogRows, Refusal> {
+        self.at(target)?.rows().await
+    }
+
+    fn at(&self, target: &TargetName) -> Result<Arc<AtTarget>, Refusal> {
+        self.targets.get(target).cloned().ok_or_else(|| {
+            Refusal::new(RefusalCode::UndefinedTarget, format!("target `{target}` is not configured"))
+        })
     }
 
     /// The catalogs that have been read: digest and number of relations.
@@ -106,9 +147,7 @@ impl Analysts {
 
     /// The analyst of a target, with a catalog that is not too old.
     pub(crate) async fn of(&self, target: &TargetName) -> Result<Arc<dyn Analyst>, Refusal> {
-        let at = self.targets.get(target).cloned().ok_or_else(|| {
-            Refusal::new(RefusalCode::UndefinedTarget, format!("target `{target}` is not configured"))
-        })?;
+        let at = self.at(target)?;
         at.fresh().await?;
         Ok(Arc::new(Session(at)))
     }
@@ -133,32 +172,48 @@ impl AtTarget {
             .ok_or_else(|| Refusal::new(RefusalCode::Internal, "the target has no catalog"))
     }
 
-    async fn load(&self) -> Result<(), Refusal> {
-        // What changes while it is read makes it stale again.
-        hold(&self.state).stale = false;
+    /// The rows that the catalog is made of, asked of the target.
+    async fn rows(&self) -> Result<CatalogRows, Refusal> {
         let session = SessionId::from_parts(now_us() / 1000, random());
         let application = ApplicationName::new(&format!("cp:{session}:catalog"))
             .map_err(|_| Refusal::new(RefusalCode::Internal, "no name for the session"))?;
-        let dial =
-            Dial { target: self.name.clone(), session, application, parameters: Parameters::default() };
+        let dial = Dial {
+            target: self.name.clone(),
+            session,
+            application,
+            login: As::default(),
+            parameters: Parameters::default(),
+        };
         let dialled = self.dialer.dial(dial).await.map_err(|error| error.refusal())?;
         let handle = dialled.handle.clone();
         let rows = chaperone_postgres::rows::ask(Box::new(dialled.stream), &QUERIES).await;
         drop(self.dialer.tally(&handle).await);
         drop(self.dialer.acknowledge(&handle).await);
+        rows
+    }
+
+    async fn load(&self) -> Result<(), Refusal> {
+        // What changes while it is read makes it stale again.
+        hold(&self.state).stale = false;
+        let rows = self.rows().await?;
         let version = hold(&self.state).catalog.as_ref().map_or(1, |catalog| catalog.version + 1);
-        let catalog = Catalog::build(version, &rows?)
+        let catalog = Catalog::build(version, &rows)
             .map_err(|error| Refusal::new(RefusalCode::TargetUnavailable, error.to_string()))?;
         let relations = catalog.len() as u64;
         self.recorder.catalog_loaded(&self.name, catalog.digest(), relations).await?;
+        let catalog = Arc::new(catalog);
         let mut state = hold(&self.state);
         let same = state.catalog.as_ref().is_some_and(|known| known.digest() == catalog.digest());
         if !same {
             state.kept.clear();
             state.shapes.clear();
-            state.catalog = Some(Arc::new(catalog));
+            state.catalog = Some(catalog.clone());
         }
         state.read_at = Some(Instant::now());
+        drop(state);
+        if !same && let Some(watcher) = self.watcher.get() {
+            watcher(&self.name, &catalog);
+        }
         Ok(())
     }
 

@@ -1,25 +1,53 @@
 //! The sessions that are open now: for lists, for cancel requests and for the gateway's stop.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use chaperone_access::{Refusal, RefusalCode, SessionId, TargetName};
+use chaperone_access::{Delegation, Refusal, RefusalCode, SessionId, Subject, TargetName};
 use chaperone_api::LiveSession;
-use chaperone_session::{Counts, Door, Notify, Opened};
-use chaperone_tunnel::{Dialer, StreamHandle};
+use chaperone_policy::AdmissionFacts;
+use chaperone_recording::Recorder;
+use chaperone_session::{Counts, Door, Notify, Opened, Told};
+use chaperone_trail::{Body, SessionKilled};
+use chaperone_tunnel::{As, Dialer, StreamHandle};
 use chaperone_wire::futures::BoxFuture;
 use chaperone_wire::{Analyst, CancelKey};
 use tokio::sync::watch;
 
 use crate::wiring::analyst::Analysts;
 use crate::wiring::installation::{now_us, random};
+use crate::wiring::logins::DatabaseLogins;
 
 struct Live {
     view: LiveSession,
+    open: Arc<Open>,
     handle: StreamHandle,
     cancel: CancelKey,
-    stop: watch::Sender<Option<Refusal>>,
+    stop: watch::Sender<Option<Told>>,
     counts: Counts,
+}
+
+/// What an open session rests on, for whoever judges whether it may stay open.
+pub(crate) struct Open {
+    pub(crate) session: SessionId,
+    pub(crate) facts: AdmissionFacts,
+    /// As whom it is at its target.
+    pub(crate) login: As,
+    /// When policy was last asked about it: versions of policy and standing, and the time in microseconds.
+    asked: Mutex<((u64, u64), u64)>,
+}
+
+impl Open {
+    /// Whether policy is to be asked again; it counts as asked from here on.
+    pub(crate) fn is_due(&self, version: (u64, u64), reads_time: bool, now: u64, believed_us: u64) -> bool {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = asked.0 != version || (reads_time && now.abs_diff(asked.1) >= believed_us);
+        if due {
+            *asked = (version, now);
+        }
+        due
+    }
 }
 
 /// The registry. Owner of each field: this type; sessions only put themselves in and take themselves out.
@@ -30,17 +58,24 @@ pub(crate) struct Sessions {
     ended: Mutex<(u64, u64)>,
     analysts: Arc<Analysts>,
     dialer: Arc<dyn Dialer>,
+    logins: DatabaseLogins,
     max: usize,
 }
 
 impl Sessions {
-    pub(crate) fn new(analysts: Arc<Analysts>, dialer: Arc<dyn Dialer>, max: usize) -> Self {
+    pub(crate) fn new(
+        analysts: Arc<Analysts>,
+        dialer: Arc<dyn Dialer>,
+        logins: DatabaseLogins,
+        max: usize,
+    ) -> Self {
         Self {
             live: Mutex::default(),
             by_cancel_id: Mutex::default(),
             ended: Mutex::default(),
             analysts,
             dialer,
+            logins,
             max,
         }
     }
@@ -84,9 +119,61 @@ impl Sessions {
     pub(crate) fn stop_all(&self) {
         let refusal =
             Refusal::new(RefusalCode::ShuttingDown, "the gateway is stopping").hint("connect again later");
-        for live in self.live().values() {
-            live.stop.send_replace(Some(refusal.clone()));
+        let learnt = Instant::now();
+        self.end_where(|_| Some(Told { refusal: refusal.clone(), learnt }));
+    }
+
+    /// End the sessions for which there is a reason; how many there were. The judge is not hurried: sessions open and
+    /// close meanwhile. One that has to end already keeps its first reason.
+    pub(crate) fn end_where(&self, judge: impl Fn(&Open) -> Option<Told>) -> usize {
+        let open: Vec<Arc<Open>> = self.live().values().map(|live| live.open.clone()).collect();
+        open.iter().filter(|open| judge(open).is_some_and(|told| self.end(open.session, told))).count()
+    }
+
+    fn end(&self, session: SessionId, told: Told) -> bool {
+        self.live().get(&session).is_some_and(|live| {
+            live.stop.send_if_modified(|reason| {
+                let first = reason.is_none();
+                if first {
+                    *reason = Some(told);
+                }
+                first
+            })
+        })
+    }
+
+    /// End one session at an administrator's word, which is on record before; `false` where it is not open.
+    ///
+    /// # Errors
+    /// The record refuses.
+    pub(crate) async fn kill(
+        &self,
+        recorder: &Recorder,
+        session: SessionId,
+        reason: &str,
+        by: &str,
+    ) -> Result<bool, Refusal> {
+        if !self.live().contains_key(&session) {
+            return Ok(false);
         }
+        let learnt = Instant::now();
+        let body =
+            SessionKilled { by: by.to_owned(), reason: reason.to_owned(), session: session.to_string() };
+        recorder.note(Body::SessionKilled(body)).await?;
+        let refusal = Refusal::new(RefusalCode::Ended, "an administrator ended the session")
+            .hint("ask an administrator before you connect again");
+        self.end(session, Told { refusal, learnt });
+        Ok(true)
+    }
+
+    /// As whom somebody's sessions are at a target.
+    pub(crate) fn login_of(
+        &self,
+        subject: &Subject,
+        groups: &BTreeSet<String>,
+        target: &TargetName,
+    ) -> Result<As, Refusal> {
+        self.logins.of(subject, groups, target)
     }
 
     /// Carry out a cancel request: whoever shows the session's secret may. Says nothing to anybody, as PostgreSQL does.
@@ -119,6 +206,10 @@ impl Door for Sessions {
         self.analysts.serves(target)
     }
 
+    fn login(&self, delegation: &Delegation, target: &TargetName) -> Result<As, Refusal> {
+        self.login_of(&delegation.subject, &delegation.groups, target)
+    }
+
     fn opened(&self, opened: Opened) -> Notify {
         let secret: [u8; 32] = random();
         let (stop, told) = watch::channel(None);
@@ -132,13 +223,20 @@ impl Door for Sessions {
         let view = LiveSession {
             session: opened.session,
             opened_at: opened.at,
-            target: opened.target,
+            target: opened.facts.target().clone(),
             source: opened.source.to_string(),
-            subject: LiveSession::subject_of(&opened.delegation),
+            subject: LiveSession::subject_of(opened.facts.delegation()),
         };
+        let open = Arc::new(Open {
+            session: opened.session,
+            facts: opened.facts,
+            login: opened.login,
+            // Never: what changed while it was being opened is seen by the first sweep.
+            asked: Mutex::new(((0, 0), 0)),
+        });
         self.live().insert(
             opened.session,
-            Live { view, handle: opened.handle, cancel, stop, counts: opened.counts },
+            Live { view, open, handle: opened.handle, cancel, stop, counts: opened.counts },
         );
         Notify { cancel, stop: told }
     }

@@ -7,36 +7,41 @@ use std::time::{Duration, Instant};
 use std::thread::JoinHandle;
 
 use chaperone_access::{AgentName, TargetName};
-use chaperone_identity::{Identity, NoRevocations};
+use chaperone_identity::{Holders, Identity, NoRevocations, RootKeys};
 use chaperone_policy::{Policies, PolicySet};
 use chaperone_postgres::opening::ListenerOptions;
 use chaperone_recording::{Recorder, RecorderParts};
-use chaperone_session::Boundary;
-use chaperone_store::{KeyFiles, RosterFiles};
+use chaperone_session::{Boundary, Usages};
+use chaperone_store::{KeyFiles, LockFiles, PolicyArchive, RosterFiles};
 use chaperone_trail::{
-    Body, ClockStepped, Digest, GatewayHeartbeat, GatewayStarted, KeyCreated, Options, PolicyLoaded, Signer,
-    Trail,
+    Body, ClockStepped, Digest, GatewayHeartbeat, GatewayStarted, KeyCreated, Options, Signer, Trail,
 };
 use chaperone_tunnel::link::{AgentAuthority, Links};
 use chaperone_tunnel::{AgentKey, Dialer, InProcess, Several};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 use crate::config::agent::AgentConfig;
 use crate::config::gateway::{GatewayConfig, Protocol, Target};
 use crate::config::{self, beside};
 use crate::verbs::Failure;
 use crate::wiring::analyst::Analysts;
-use crate::wiring::api::{self, Managed};
+use crate::wiring::api::{self, Entrance, Managed, served};
 use crate::wiring::clock::{self, Clock, Stepped};
 use crate::wiring::door::Sessions;
+use crate::wiring::identity::{self, Identities, Issuers};
 use crate::wiring::installation::{Keys, now_us, readers};
 use crate::wiring::link::{self, OnRecord};
 use crate::wiring::listener::Listener;
+use crate::wiring::locks::LockKeeper;
+use crate::wiring::logins::DatabaseLogins;
 use crate::wiring::metrics::Counters;
-use crate::wiring::policies;
+use crate::wiring::policies::{self, KeeperParts, PolicyKeeper};
+use crate::wiring::sweep::{self, Kick};
 use crate::wiring::targets::Declared;
+use crate::wiring::tls;
 
 /// How long open sessions may take to end when the gateway stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -45,8 +50,9 @@ const MINUTE_S: u64 = 60;
 /// Run until SIGTERM or SIGINT.
 pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
     let text = config::read_text(path)?;
-    let config: GatewayConfig = config::load(path)?;
+    let mut config: GatewayConfig = config::load(path)?;
     check_listeners(&config)?;
+    let issuers = identity::issuers(path, &mut config)?;
     let policies = policies(path, &config)?;
     let readers = readers(&config.recording.readers)?;
     let keys = Keys::open(&beside(path, &config.keys), &config.name)?;
@@ -62,15 +68,18 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
         installation: config.name.clone(),
         subscriber: counters.clone(),
     }));
-    let (policy, count) = (policies.digest(), policies.len());
+    let archive = PolicyArchive::open(&data.join("policies"))
+        .map_err(Failure::io("cannot open the archive of policies"))?;
+    archive.keep(policies.files()).map_err(Failure::io("cannot keep the policies"))?;
+    let archive = Arc::new(archive);
     let local = local_agent(path, &config, keys.local_agent)?;
     let links = links(&config, &data, keys.agent_authority, &recorder)?;
-    let started = Started { text: &text, made: &keys.made, policy, count, local: local.as_ref() };
+    let started = Started { text: &text, made: &keys.made, policies: &policies, local: local.as_ref() };
     record_start(&recorder, &config, &started).await?;
     let dialer = dialer(local, links.clone());
-    let identity = Arc::new(Identity::new(keys.credentials, Arc::new(NoRevocations)));
+    let known = known(&config, &data, keys.credentials, issuers, &recorder)?;
     let admin_token = keys.admin_token;
-    let parts = Parts { recorder, dialer, links, counters, identity, policies, admin_token };
+    let parts = Parts { recorder, dialer, links, counters, known, policies, archive, admin_token };
     serve(path, &config, parts).await?;
     let closed = tokio::task::spawn_blocking(move || {
         let closed = trail.close("asked to stop");
@@ -110,29 +119,81 @@ fn open_trail(data: &Path, signer: Signer) -> Result<(Trail, JoinHandle<()>), Fa
     Ok((trail, publisher))
 }
 
+/// Who is known, and what proves it.
+struct Known {
+    identity: Arc<Identity>,
+    holders: Arc<Holders>,
+    identities: Arc<Identities>,
+    kick: Kick,
+}
+
+fn known(
+    config: &GatewayConfig,
+    data: &Path,
+    keys: RootKeys,
+    issuers: Issuers,
+    recorder: &Arc<Recorder>,
+) -> Result<Known, Failure> {
+    let (holders, people) = identity::holders(data, &issuers)?;
+    let mut identity = Identity::new(keys, Arc::new(NoRevocations))
+        .holding(holders.clone(), people.clone())
+        .registered(Arc::new(config.registered()?));
+    if config.development().is_none() {
+        identity = identity.without_named();
+    }
+    let (identity, kick) = (Arc::new(identity), Kick::default());
+    let identities = Arc::new(Identities::new(identity::Parts {
+        recorder: recorder.clone(),
+        identity: identity.clone(),
+        holders: holders.clone(),
+        people,
+        issuers,
+        kick: kick.clone(),
+    }));
+    Ok(Known { identity, holders, identities, kick })
+}
+
 /// What is served.
 struct Parts {
     recorder: Arc<Recorder>,
     dialer: Arc<dyn Dialer>,
     links: Option<Arc<Links>>,
     counters: Arc<Counters>,
-    identity: Arc<Identity>,
+    known: Known,
     policies: PolicySet,
+    archive: Arc<PolicyArchive>,
     admin_token: String,
 }
 
 /// The listeners' shared state, from the parts.
 fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembled, Failure> {
-    let Parts { recorder, dialer, links, counters, identity, policies, admin_token } = parts;
+    let Parts { recorder, dialer, links, counters, known, policies, archive, admin_token } = parts;
+    let Known { identity, holders, identities, kick } = known;
     let refresh = |(name, target): (&TargetName, &Target)| {
         (name.clone(), Duration::from_secs(target.catalog_refresh_s))
     };
     let analysts = Analysts::new(config.targets.iter().map(refresh), &dialer, &recorder);
     let analysts = Arc::new(analysts.map_err(Failure::io("cannot start the analyser"))?);
-    let sessions = Arc::new(Sessions::new(analysts.clone(), dialer.clone(), config.postgres.sessions_max));
+    let logins = config.targets.iter().map(|(name, target)| (name.clone(), target.logins.clone()));
+    let (logins, max) = (DatabaseLogins::new(logins), config.postgres.sessions_max);
+    let sessions = Arc::new(Sessions::new(analysts.clone(), dialer.clone(), logins, max));
+    let policies = Arc::new(Policies::new(policies));
+    let files = LockFiles::open(&beside(path, &config.data).join("locks"));
+    let files = files.map_err(Failure::io("cannot open the folder of locks"))?;
+    let locks = Arc::new(LockKeeper::open(files, policies.clone(), recorder.clone(), kick.clone())?);
+    let keeper = PolicyKeeper::new(KeeperParts {
+        folder: beside(path, &config.policy.folder),
+        known: policies::known(config)?,
+        archive,
+        policies: policies.clone(),
+        analysts: analysts.clone(),
+        recorder: recorder.clone(),
+        kick: kick.clone(),
+    });
     let boundary = Arc::new(Boundary {
         identity: identity.clone(),
-        policies: Arc::new(Policies::new(policies)),
+        policies: policies.clone(),
+        usages: Usages::default(),
         recorder: recorder.clone(),
         dialer: dialer.clone(),
         door: sessions.clone(),
@@ -142,9 +203,17 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         recorder: recorder.clone(),
         sessions: sessions.clone(),
         analysts,
+        policies: policies.clone(),
+        keeper,
+        locks,
         dialer: dialer.clone(),
         links: links.clone(),
         counters: counters.clone(),
+        answers: Arc::default(),
+        holders,
+        identities: identities.clone(),
+        identity: identity.clone(),
+        entrance: entrance(config),
         admin_token,
         installation: config.name.clone(),
         targets: config
@@ -155,14 +224,23 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
     });
     let options = listener_options(path, config)?;
     let listener = Arc::new(Listener { boundary, sessions: sessions.clone(), options, counters });
-    Ok(Assembled { listener, managed, recorder, identity, sessions, dialer, links })
+    let identity = (identity, identities);
+    Ok(Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links })
+}
+
+fn entrance(config: &GatewayConfig) -> Entrance {
+    let (ip, port) = (config.postgres.listen.ip(), config.postgres.listen.port());
+    let sslmode = if config.postgres.certificate.is_some() { "verify-full" } else { "disable" };
+    Entrance { host: (!ip.is_unspecified()).then(|| ip.to_string()), port, sslmode }
 }
 
 struct Assembled {
     listener: Arc<Listener>,
     managed: Arc<Managed>,
     recorder: Arc<Recorder>,
-    identity: Arc<Identity>,
+    identity: (Arc<Identity>, Arc<Identities>),
+    policies: Arc<Policies>,
+    kick: Kick,
     sessions: Arc<Sessions>,
     dialer: Arc<dyn Dialer>,
     links: Option<Arc<Links>>,
@@ -177,8 +255,14 @@ fn spoken(protocol: Protocol) -> &'static str {
 /// What `config check` and the start both refuse.
 pub(crate) fn check_listeners(config: &GatewayConfig) -> Result<(), Failure> {
     let usage = |text: &str| Err(Failure::Usage(text.to_owned()));
-    if !config.api.listen.ip().is_loopback() {
-        return usage("`api.listen` has to be a loopback address: the API is plain HTTP");
+    match (&config.api.certificate, &config.api.key) {
+        (None, None) if !config.api.listen.ip().is_loopback() => {
+            return usage(
+                "`api.listen` is not a loopback address, so the API needs TLS (hint: set `api.certificate` and `api.key`)",
+            );
+        }
+        (Some(_), None) | (None, Some(_)) => return usage("`api.certificate` and `api.key` belong together"),
+        (Some(_), Some(_)) | (None, None) => {}
     }
     if config.local_agent.is_none() && config.agents.is_none() {
         return usage(
@@ -219,6 +303,16 @@ pub(crate) fn listener_options(path: &Path, config: &GatewayConfig) -> Result<Li
         plain_loopback: config.postgres.plain_loopback,
         statement_bytes_max: config.postgres.statement_bytes_max,
     })
+}
+
+/// The API's TLS, checked.
+pub(crate) fn api_tls(path: &Path, config: &GatewayConfig) -> Result<Option<TlsAcceptor>, Failure> {
+    match (&config.api.certificate, &config.api.key) {
+        (Some(certificate), Some(key)) => {
+            tls::acceptor(&beside(path, certificate), &beside(path, key)).map(Some)
+        }
+        (Some(_), None) | (None, Some(_)) | (None, None) => Ok(None),
+    }
 }
 
 /// The agent inside this process.
@@ -265,8 +359,7 @@ fn dialer(local: Option<LocalAgent>, links: Option<Arc<Links>>) -> Arc<dyn Diale
 struct Started<'a> {
     text: &'a str,
     made: &'a [&'static str],
-    policy: [u8; 32],
-    count: usize,
+    policies: &'a PolicySet,
     local: Option<&'a LocalAgent>,
 }
 
@@ -289,10 +382,7 @@ async fn record_start(
         let targets = local.dialer.targets().iter().map(ToString::to_string).collect();
         bodies.push(link::enrolled(&local.name, "gateway configuration".to_owned(), &local.public, targets));
     }
-    bodies.push(Body::PolicyLoaded(PolicyLoaded {
-        count: started.count as u64,
-        policy: Digest(started.policy),
-    }));
+    bodies.push(policies::loaded_body("start", started.policies));
     for body in bodies {
         recorder.note(body).await.map_err(Failure::failed)?;
     }
@@ -301,25 +391,29 @@ async fn record_start(
 
 async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), Failure> {
     let assembled = assemble(path, config, parts)?;
-    let Assembled { listener, managed, recorder, identity, sessions, dialer, links } = assembled;
+    let Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links } =
+        assembled;
+    let (identity, identities) = identity;
+    identities.begin().await;
     let bind = |address| async move {
         TcpListener::bind(address).await.map_err(Failure::io(format!("cannot listen on {address}")))
     };
     let clients = bind(config.postgres.listen).await?;
     let api_listener = bind(config.api.listen).await?;
+    let api_tls = api_tls(path, config)?;
     let (stop, stopped) = watch::channel(false);
     if let (Some(links), Some(agents)) = (links, &config.agents) {
         let listener = bind(agents.listen).await?;
         tracing::info!(agents = %agents.listen, "waiting for agents");
         tokio::spawn(link::serve(links, listener, stopped.clone()));
     }
+    tokio::spawn(policies::on_hangup(managed.keeper.clone(), stopped.clone()));
+    tokio::spawn(sweep::run(sessions.clone(), policies, kick, stopped.clone()));
+    tokio::spawn(identities.run(stopped.clone()));
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io("cannot wait for SIGTERM"))?;
     let served = tokio::spawn(listener.serve(clients, stopped.clone()));
-    let mut api_stop = stopped.clone();
-    let api = tokio::spawn(async move {
-        let server = axum::serve(api_listener, api::router(managed));
-        server.with_graceful_shutdown(async move { drop(api_stop.wait_for(|stop| *stop).await) }).await
-    });
+    let answers = managed.answers.clone();
+    let api = tokio::spawn(served::serve(api_listener, api_tls, api::router(managed), answers, stopped));
     let beat = tokio::spawn(heartbeat(
         recorder.clone(),
         identity.clone(),

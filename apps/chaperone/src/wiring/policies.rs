@@ -1,26 +1,76 @@
-//! Policies from their folder.
+//! Policies from their folder: read, checked, archived, put on record, in force; again on a signal or over the API,
+//! without dropping a session. Whatever is wrong with a new set, the old one stays in force.
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
 
-use chaperone_policy::{Diagnostic, Known, PolicySet, Warning};
+use chaperone_access::{Refusal, TargetName};
+use chaperone_policy::{Diagnostic, Known, LIMITS_FILE, Policies, PolicySet, TESTS_FILE, Warning, World};
+use chaperone_recording::Recorder;
+use chaperone_scope::Catalog;
+use chaperone_store::PolicyArchive;
+use chaperone_trail::{Body, Digest, PolicyLoaded, PolicyRefused};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Mutex, watch};
 
 use crate::config::{self, gateway::GatewayConfig};
 use crate::verbs::Failure;
+use crate::wiring::analyst::Analysts;
+use crate::wiring::sweep::Kick;
 
-/// Read every `*.cedar` file of a folder.
-pub(crate) fn read(folder: &Path) -> Result<Vec<(String, String)>, Failure> {
+/// Most files of one set.
+const FILES_MAX: usize = 1024;
+/// Errors that an entry repeats.
+const RECORDED_MAX: usize = 16;
+/// Longest error that an entry repeats, in bytes.
+const RECORDED_BYTES_MAX: usize = 512;
+
+/// A policy folder's files: what makes the set, and the expectations beside it.
+pub(crate) struct Folder {
+    /// `*.cedar` and `limits.toml`, sorted.
+    pub(crate) set: Vec<(String, String)>,
+    /// `tests.toml`.
+    pub(crate) tests: Option<(String, String)>,
+}
+
+/// Read a policy folder.
+pub(crate) fn read(folder: &Path) -> Result<Folder, Failure> {
     let entries = std::fs::read_dir(folder)
         .map_err(Failure::io(format!("cannot read the policy folder `{}`", folder.display())))?;
-    let mut files = Vec::new();
+    let (mut set, mut tests) = (Vec::new(), None);
     for entry in entries {
         let path = entry.map_err(Failure::io("cannot read the policy folder"))?.path();
-        if path.extension().is_some_and(|extension| extension == "cedar") {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            files.push((name, config::read_text(&path)?));
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if name.starts_with('.') {
+            continue;
+        }
+        if name == TESTS_FILE {
+            tests = Some((name, config::read_text(&path)?));
+        } else if name == LIMITS_FILE || path.extension().is_some_and(|extension| extension == "cedar") {
+            set.push((name, config::read_text(&path)?));
+        }
+        if set.len() > FILES_MAX {
+            return Err(Failure::Usage(format!(
+                "`{}` has more than {FILES_MAX} policy files",
+                folder.display()
+            )));
         }
     }
-    files.sort();
-    Ok(files)
+    set.sort();
+    Ok(Folder { set, tests })
+}
+
+/// What the configuration says exists.
+pub(crate) fn known(config: &GatewayConfig) -> Result<Known, Failure> {
+    Ok(Known {
+        attributes: config.attributes.clone(),
+        clients: Arc::new(config.registered()?),
+        installation: Some(config.name.clone()),
+        targets: config.targets.keys().cloned().collect(),
+        relations: BTreeMap::new(),
+    })
 }
 
 /// A set with its warnings, or what is wrong with it.
@@ -28,11 +78,213 @@ pub(crate) type Loaded = Result<(PolicySet, Vec<Warning>), Vec<Diagnostic>>;
 
 /// Load the policies that a configuration names.
 pub(crate) fn load(config: &GatewayConfig, folder: &Path) -> Result<Loaded, Failure> {
-    let known = Known { targets: config.targets.keys().cloned().collect(), ..Known::default() };
-    Ok(PolicySet::load(&read(folder)?, &known))
+    Ok(PolicySet::load(&read(folder)?.set, &known(config)?))
 }
 
 /// All diagnostics in one text, a line each.
 pub(crate) fn lines(diagnostics: &[Diagnostic]) -> String {
     diagnostics.iter().map(Diagnostic::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// The relations of a catalog, as policies name them.
+pub(crate) fn relations(catalog: &Catalog) -> BTreeSet<String> {
+    catalog.own().map(ToString::to_string).collect()
+}
+
+/// What exists at the targets whose catalogs are known; the others have no relations.
+pub(crate) fn world(
+    installation: &str,
+    targets: impl Iterator<Item = (TargetName, Option<Arc<Catalog>>)>,
+) -> World {
+    let relations = |catalog: Arc<Catalog>| {
+        catalog.own().map(|name| (name.clone(), catalog.above(name))).collect::<BTreeMap<_, _>>()
+    };
+    World {
+        installation: installation.to_owned(),
+        targets: targets.map(|(name, catalog)| (name, catalog.map(relations).unwrap_or_default())).collect(),
+    }
+}
+
+/// What loading came to.
+pub(crate) struct Reloaded {
+    pub(crate) digest: String,
+    pub(crate) previous: String,
+    pub(crate) count: usize,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// Why the old set stays.
+pub(crate) enum NotReloaded {
+    /// The files cannot be read or used: a line each, for whoever wrote them.
+    Unusable(Vec<String>),
+    /// The set cannot be kept, so it would not be there for those who read the record.
+    Unkept(std::io::Error),
+    /// It cannot be recorded.
+    Unrecorded(Refusal),
+}
+
+impl std::fmt::Display for NotReloaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unusable(lines) => f.write_str(&lines.join("\n")),
+            Self::Unkept(error) => write!(f, "the set cannot be kept: {error}"),
+            Self::Unrecorded(refusal) => write!(f, "{refusal}"),
+        }
+    }
+}
+
+/// Loads sets and keeps them.
+pub(crate) struct PolicyKeeper {
+    folder: PathBuf,
+    known: Known,
+    archive: Arc<PolicyArchive>,
+    policies: Arc<Policies>,
+    analysts: Arc<Analysts>,
+    recorder: Arc<Recorder>,
+    kick: Kick,
+    /// One load at a time, so that the last entry names the set in force.
+    turn: Mutex<()>,
+}
+
+/// What a keeper is made of.
+pub(crate) struct KeeperParts {
+    pub(crate) folder: PathBuf,
+    pub(crate) known: Known,
+    pub(crate) archive: Arc<PolicyArchive>,
+    pub(crate) policies: Arc<Policies>,
+    pub(crate) analysts: Arc<Analysts>,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) kick: Kick,
+}
+
+impl PolicyKeeper {
+    pub(crate) fn new(parts: KeeperParts) -> Arc<Self> {
+        let KeeperParts { folder, known, archive, policies, analysts, recorder, kick } = parts;
+        let turn = Mutex::new(());
+        let keeper = Arc::new(Self { folder, known, archive, policies, analysts, recorder, kick, turn });
+        let told = keeper.clone();
+        keeper.analysts.watch(Box::new(move |target, catalog| told.catalog_read(target, catalog)));
+        keeper
+    }
+
+    /// The sets that were in force.
+    pub(crate) fn archive(&self) -> &Arc<PolicyArchive> {
+        &self.archive
+    }
+
+    /// What the configuration and the catalogs that have been read say exists.
+    fn known(&self) -> Known {
+        let mut known = self.known.clone();
+        for (target, catalog) in self.analysts.read() {
+            known.relations.insert(target, relations(&catalog).into_iter().collect());
+        }
+        known
+    }
+
+    /// Read the folder again and put what is there in force: kept under its digest, then on durable record, then in
+    /// force.
+    ///
+    /// # Errors
+    /// Why not; the old set stays in force, and that is on record too.
+    pub(crate) async fn reload(&self, by: &str) -> Result<Reloaded, NotReloaded> {
+        let _turn = self.turn.lock().await;
+        let (folder, known) = (self.folder.clone(), self.known());
+        let loaded = tokio::task::spawn_blocking(move || {
+            let files = read(&folder).map_err(|failure| (None, vec![failure.to_string()]))?.set;
+            PolicySet::load(&files, &known).map_err(|errors| {
+                let digest = PolicySet::digest_of(&files);
+                (Some(digest), errors.iter().map(ToString::to_string).collect())
+            })
+        });
+        let loaded = loaded.await.unwrap_or_else(|error| Err((None, vec![error.to_string()])));
+        let (set, warnings) = match loaded {
+            Ok(loaded) => loaded,
+            Err((digest, lines)) => return Err(self.refused(by, digest, lines).await),
+        };
+        let (archive, files) = (self.archive.clone(), set.files().to_vec());
+        let kept = tokio::task::spawn_blocking(move || archive.keep(&files)).await;
+        let digest = match kept.map_err(std::io::Error::other).and_then(|kept| kept) {
+            Ok(digest) => digest,
+            Err(error) => return Err(NotReloaded::Unkept(error)),
+        };
+        let (count, previous) = (set.len(), self.policies.now().digest_text());
+        self.recorder.note(loaded_body(by, &set)).await.map_err(NotReloaded::Unrecorded)?;
+        self.policies.replace(set);
+        self.kick.now(Instant::now());
+        tracing::info!(%digest, %previous, count, by, "policies are in force");
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(Reloaded { digest, previous, count, warnings })
+    }
+
+    async fn refused(&self, by: &str, digest: Option<[u8; 32]>, lines: Vec<String>) -> NotReloaded {
+        for line in &lines {
+            tracing::error!("the new policies are not in force, the old ones stay: {line}");
+        }
+        let short = |line: &String| {
+            let end = line.floor_char_boundary(RECORDED_BYTES_MAX);
+            line.get(..end).unwrap_or_default().to_owned()
+        };
+        let body = Body::PolicyRefused(PolicyRefused {
+            by: by.to_owned(),
+            errors: lines.len() as u64,
+            first: lines.iter().take(RECORDED_MAX).map(short).collect(),
+            policy: digest.map(Digest),
+        });
+        match self.recorder.note(body).await {
+            Ok(_) => NotReloaded::Unusable(lines),
+            Err(refusal) => NotReloaded::Unrecorded(refusal),
+        }
+    }
+
+    /// A catalog was read: names that nobody could check before are checked now. What is in force stays: a relation may
+    /// have been dropped, and a forbid on it is then only useless.
+    fn catalog_read(&self, target: &TargetName, catalog: &Catalog) {
+        let mut known = self.known.clone();
+        known.relations.insert(target.clone(), relations(catalog).into_iter().collect());
+        let (errors, warnings) = self.policies.now().check_names(&known);
+        for error in errors {
+            tracing::error!("a policy in force bites nothing: {error}");
+        }
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+    }
+}
+
+/// The entry for a set that comes into force.
+pub(crate) fn loaded_body(by: &str, set: &PolicySet) -> Body {
+    Body::PolicyLoaded(PolicyLoaded {
+        by: by.to_owned(),
+        count: set.len() as u64,
+        policy: Digest(set.digest()),
+    })
+}
+
+/// Load again on every SIGHUP, until told to stop.
+pub(crate) async fn on_hangup(keeper: Arc<PolicyKeeper>, mut stop: watch::Receiver<bool>) {
+    let mut hangups = match signal(SignalKind::hangup()) {
+        Ok(hangups) => hangups,
+        Err(error) => {
+            tracing::error!(%error, "cannot wait for SIGHUP: policies are loaded again over the API only");
+            return;
+        }
+    };
+    loop {
+        tokio::select! {
+            received = hangups.recv() => {
+                if received.is_none() {
+                    return;
+                }
+            }
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        // Whatever came of it is in the log and on record already, but for a disk or trail that refuses.
+        if let Err(error @ (NotReloaded::Unkept(_) | NotReloaded::Unrecorded(_))) =
+            keeper.reload("signal").await
+        {
+            tracing::error!(%error, "the old policies stay in force");
+        }
+    }
 }

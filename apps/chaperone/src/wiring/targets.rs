@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chaperone_access::{Refusal, RefusalCode, TargetName};
-use chaperone_postgres::login::{LoginOptions, TargetTls, cancel, login};
-use chaperone_tunnel::{BoxFuture, Canceller, Dial, LoginFacts, Opened, Stream, Targets};
+use chaperone_postgres::login::{LoginOptions, RoleOptions, TargetTls, cancel, login};
+use chaperone_tunnel::{As, BoxFuture, Canceller, Dial, LoginFacts, Opened, RoleName, Stream, Targets};
+use chaperone_vault::SecretSource;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::{TcpStream, UnixStream};
@@ -34,10 +35,75 @@ impl Declared {
             match target.protocol {
                 Protocol::Postgres => {}
             }
+            check_logins(&target).map_err(|why| Failure::Usage(format!("target `{name}`: {why}")))?;
             let tls = tls(&target, path).map_err(|why| Failure::Usage(format!("target `{name}`: {why}")))?;
             places.insert(name, Arc::new(Place { target, tls }));
         }
         Ok(Self { places })
+    }
+}
+
+/// A pattern that names nothing would be a role that nobody gets, and nobody would know why.
+fn check_logins(target: &Target) -> Result<(), String> {
+    for (name, login) in &target.logins {
+        if let Some(bad) = login.roles.iter().find(|pattern| RoleName::new(pattern).is_err()) {
+            return Err(format!("`{bad}` in `roles` of login `{}` is no name of a role", name.as_str()));
+        }
+    }
+    Ok(())
+}
+
+/// Whether `*`, for any characters, makes the name of the pattern.
+fn fits(pattern: &str, name: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut left) = name.strip_prefix(head) else { return false };
+    let mut pieces: Vec<&str> = rest.split('*').collect();
+    let Some(tail) = pieces.pop() else { return false };
+    for piece in pieces {
+        let Some((_, after)) = left.split_once(piece) else { return false };
+        left = after;
+    }
+    left.ends_with(tail)
+}
+
+/// As whom a session logs in, by this file and not by what was asked for.
+struct Who<'a> {
+    user: &'a str,
+    password: Option<&'a SecretSource>,
+    role: Option<RoleOptions>,
+}
+
+impl Target {
+    fn who(&self, asked: &As) -> Result<Who<'_>, Refusal> {
+        let undeclared = |what: String| {
+            tracing::warn!(%what, "the gateway asked for what this agent does not declare");
+            Refusal::new(
+                RefusalCode::TargetUnavailable,
+                "the agent does not declare the login or role asked for",
+            )
+            .hint("ask whoever runs the agent to look at its log")
+        };
+        let Some(name) = &asked.login else {
+            return match &asked.role {
+                None => Ok(Who { user: &self.user, password: self.password.as_ref(), role: None }),
+                Some(role) => Err(undeclared(format!("role `{}` without a login", role.as_str()))),
+            };
+        };
+        let login = self
+            .logins
+            .get(name)
+            .ok_or_else(|| undeclared(format!("login `{}` is not in `logins`", name.as_str())))?;
+        let role = match &asked.role {
+            None => None,
+            Some(role) if login.roles.iter().any(|pattern| fits(pattern, role.as_str())) => {
+                Some(RoleOptions { name: role.as_str().to_owned(), among: login.roles.clone() })
+            }
+            Some(role) => {
+                let (role, name) = (role.as_str(), name.as_str());
+                return Err(undeclared(format!("role `{role}` is not in `roles` of login `{name}`")));
+            }
+        };
+        Ok(Who { user: &login.user, password: login.password.as_ref(), role })
     }
 }
 
@@ -121,7 +187,8 @@ impl Targets for Declared {
                 ));
             };
             let target = &place.target;
-            let secret = match &target.password {
+            let Who { user, password, role } = target.who(&request.login)?;
+            let secret = match password {
                 Some(source) => Some(source.fetch().await.map_err(|error| {
                     tracing::error!(%error, "a target's secret cannot be had");
                     Refusal::new(RefusalCode::TargetUnavailable, "the target's secret cannot be had")
@@ -130,9 +197,10 @@ impl Targets for Declared {
                 None => None,
             };
             let options = LoginOptions {
-                user: target.user.clone(),
+                user: user.to_owned(),
                 database: target.database.clone(),
                 application_name: request.application.as_str().to_owned(),
+                role,
                 tls: place.tls.clone(),
             };
             let stream = connect(target).await?;
@@ -143,7 +211,8 @@ impl Targets for Declared {
                     .hint("ask whoever runs the agent to look at its log")
             })?;
             let facts = LoginFacts {
-                login: target.user.clone(),
+                login: options.user.clone(),
+                role: options.role.as_ref().map(|role| role.name.clone()),
                 backend_pid: u32::from_ne_bytes(logged_in.pid.to_ne_bytes()),
                 backend_start: Some(logged_in.backend_start_us.to_string()),
                 server_version: logged_in.server_version,
@@ -157,5 +226,67 @@ impl Targets for Declared {
                 canceller,
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chaperone_tunnel::LoginName;
+
+    use super::*;
+
+    fn target() -> Target {
+        toml::from_str(
+            "protocol = \"postgres\"\nhost = \"h\"\ndatabase = \"d\"\nuser = \"plain\"\n\
+             [logins.people]\nuser = \"bare\"\nroles = [\"dev/*\"]\n[logins.billing]\nuser = \"bills\"\n",
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn what_the_gateway_asks_for_is_looked_up_and_judged_here() {
+        let asked = |login: Option<&str>, role: Option<&str>| As {
+            login: login.map(|name| LoginName::new(name).unwrap()),
+            role: role.map(|name| RoleName::new(name).unwrap()),
+        };
+        let target = target();
+        check_logins(&target).unwrap();
+        let who = |login, role| {
+            let who = target.who(&asked(login, role)).ok()?;
+            Some((who.user.to_owned(), who.role.map(|role| role.name)))
+        };
+        assert_eq!(who(None, None), Some(("plain".into(), None)));
+        assert_eq!(who(Some("billing"), None), Some(("bills".into(), None)));
+        assert_eq!(who(Some("people"), Some("dev/ana")), Some(("bare".into(), Some("dev/ana".into()))));
+        for (login, role) in [
+            (None, Some("dev/ana")),
+            (Some("billing"), Some("dev/ana")),
+            (Some("people"), Some("prod/ana")),
+            (Some("people"), Some("postgres")),
+            (Some("others"), None),
+        ] {
+            assert_eq!(who(login, role), None, "{login:?} {role:?}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        for (pattern, name) in
+            [("dev/*", "dev/ana"), ("*", "x"), ("a*b*c", "a1b2c"), ("a*", "a"), ("ana", "ana")]
+        {
+            assert!(fits(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in
+            [("dev/*", "dex/ana"), ("a*b*c", "acb"), ("*na", "nab"), ("ana", "anab"), ("a*a", "a")]
+        {
+            assert!(!fits(pattern, name), "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_is_no_role_is_refused_at_the_start() {
+        let mut target = target();
+        target.logins.get_mut(&LoginName::new("people").unwrap()).unwrap().roles.push("pg_*".into());
+        assert!(check_logins(&target).unwrap_err().contains("pg_*"));
     }
 }

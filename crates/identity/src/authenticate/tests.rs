@@ -1,10 +1,12 @@
 use std::collections::BTreeSet;
 
-use chaperone_access::{ChannelBinding, SubjectKind, TargetName, Verb, Verbs};
+use chaperone_access::{ChannelBinding, Recipient, SubjectKind, TargetName, Verb, Verbs};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Credential, Grant, RootKey, narrow};
+use crate::{
+    Credential, EndCause, Ending, Grant, Login, LoginId, LoginStore, Logins, RootKey, Terms, narrow,
+};
 
 const NOW: u64 = 1_795_000_000;
 
@@ -14,10 +16,12 @@ fn keys(byte: u8) -> RootKeys {
 
 fn grant() -> Grant {
     Grant {
-        issuer: "dev".into(),
-        kind: SubjectKind::Person,
-        sub: "ana".into(),
-        groups: BTreeSet::from(["nurses".into()]),
+        who: Who::Named {
+            issuer: "dev".into(),
+            kind: SubjectKind::Person,
+            sub: "ana".into(),
+            groups: BTreeSet::from(["nurses".into()]),
+        },
         client: None,
         target: TargetName::new("ehr").unwrap(),
         purpose: None,
@@ -125,6 +129,100 @@ async fn a_revoked_credential_is_void_whatever_it_was_narrowed_to() {
     assert_eq!(reason(&identity, &user, &password, "ehr", NOW).await, FailureReason::Revoked);
 }
 
+/// A login and an identity that knows it.
+fn logged_in(oauth_client: Option<&str>) -> (Identity, Arc<Logins>, LoginId) {
+    struct Memory(Login);
+    impl LoginStore for Memory {
+        fn logins(&self) -> std::io::Result<Vec<Login>> {
+            Ok(vec![self.0.clone()])
+        }
+        fn put_login(&self, _: &Login) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn remove_login(&self, _: LoginId) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let id: LoginId = "AAAAAAAAAAAA".parse().unwrap();
+    let subject = Subject { issuer: "acme".into(), kind: SubjectKind::Person, sub: "ana".into() };
+    let mut facts = Facts::of(subject, BTreeSet::from(["nurses".into()]));
+    facts.oauth_client = oauth_client.map(str::to_owned);
+    let (_, secret) = crate::SecretHash::fresh("cpl1", &id).unwrap();
+    let login = Login {
+        id,
+        facts,
+        sid: None,
+        made_at: NOW,
+        checked_at: NOW,
+        not_after: NOW + 3600,
+        ended: None,
+        secret,
+    };
+    let people = Arc::new(People::default());
+    let terms = Terms { recheck_s_max: Some(300), login_s_max: 3600 };
+    let terms = std::collections::BTreeMap::from([("acme".to_owned(), terms)]);
+    let logins = Arc::new(Logins::open(Arc::new(Memory(login)), people.clone(), terms).unwrap());
+    let holders = Arc::new(Holders { logins: logins.clone(), ..Holders::default() });
+    let client = |recipient: &str, oauth: &str| crate::Client {
+        owner: "it".into(),
+        recipient: Some(Recipient { agreement: None, name: recipient.into() }),
+        oauth_clients: BTreeSet::from([oauth.to_owned()]),
+    };
+    let clients = [("helper", client("acme-ai", "oauth-7")), ("other", client("other-ai", "oauth-8"))];
+    let clients = clients.map(|(name, client)| (name.to_owned(), client)).into();
+    (identity().holding(holders, people).registered(Arc::new(Clients::new(clients))), logins, id)
+}
+
+#[tokio::test]
+async fn a_credential_of_a_login_follows_it() {
+    let (identity, logins, id) = logged_in(Some("oauth-7"));
+    let login = Grant { who: Who::Login(id), ..grant() };
+    let made = issue(&login);
+    let claimed = || claim(&identity, &made.user, &made.password, "ehr");
+    let (principal, _) = identity.authenticate(claimed(), NOW * 1_000_000).await.unwrap();
+    assert_eq!(principal.delegation().subject.issuer, "acme");
+    assert_eq!(principal.delegation().client.as_deref(), Some("helper"));
+    assert_eq!(principal.delegation().recipient.as_ref().unwrap().name, "acme-ai");
+    let (_, standing) = logins.get(id).unwrap();
+    standing.learn(Facts { groups: BTreeSet::new(), ..Facts::clone(&standing.facts()) });
+    let (version, now) = principal.current();
+    assert!(version == 1 && version > principal.version() && now.groups.is_empty());
+    assert_eq!(now.client.as_deref(), Some("helper"));
+    let why = async |who: Who, client: Option<&str>, now: u64| {
+        let made = issue(&Grant { who, client: client.map(str::to_owned), ..grant() });
+        reason(&identity, &made.user, &made.password, "ehr", now).await
+    };
+    assert_eq!(why(Who::Login(id), Some("other"), NOW).await, FailureReason::OtherClient);
+    assert_eq!(why(Who::Login(id), None, NOW + 300).await, FailureReason::Overdue);
+    let unknown = "BBBBBBBBBBBB";
+    assert_eq!(why(Who::Login(unknown.parse().unwrap()), None, NOW).await, FailureReason::UnknownHolder);
+    assert_eq!(why(Who::ServiceKey(unknown.parse().unwrap()), None, NOW).await, FailureReason::UnknownHolder);
+    let ending = Ending { cause: EndCause::Logout, learned_at_us: 1 };
+    let _login = logins.end(id, ending).unwrap();
+    assert_eq!(why(Who::Login(id), None, NOW).await, FailureReason::Ended);
+    assert_eq!(reason(&identity, &made.user, &made.password, "ehr", NOW).await, FailureReason::Ended);
+}
+
+#[tokio::test]
+async fn without_a_development_issuer_nobody_is_named_by_a_credential() {
+    let made = issue(&grant());
+    let identity = identity().without_named();
+    assert_eq!(reason(&identity, &made.user, &made.password, "ehr", NOW).await, FailureReason::Named);
+}
+
+#[tokio::test]
+async fn a_credential_for_one_tool_opens_no_session_outside_of_it() {
+    let identity = identity();
+    let made = issue(&grant());
+    let (user, password) = narrow(&made.user, &made.password, &Caveat::Tool("search".into())).unwrap();
+    assert_eq!(reason(&identity, &user, &password, "ehr", NOW).await, FailureReason::OtherTool);
+    let (user, password) = narrow(&made.user, &made.password, &Caveat::Rows(5)).unwrap();
+    let (principal, _) =
+        identity.authenticate(claim(&identity, &user, &password, "ehr"), NOW * 1_000_000).await.unwrap();
+    assert_eq!(principal.credential().restriction.rows_max(), Some(5));
+    assert_eq!(narrow(&user, &password, &Caveat::Tool(String::new())).unwrap_err(), crate::NarrowError::Tool);
+}
+
 #[tokio::test]
 async fn a_source_that_only_fails_is_throttled() {
     let identity = identity();
@@ -177,6 +275,8 @@ fn any_caveat() -> impl Strategy<Value = Caveat> {
         prop::collection::btree_set(relation.prop_map(str::to_owned), 1..3).prop_map(Caveat::Relations),
         prop::collection::vec(verb, 0..4)
             .prop_map(|verbs| Caveat::Verbs(verbs.into_iter().fold(Verbs::NONE, Verbs::with))),
+        (0..100_u64).prop_map(Caveat::Rows),
+        prop::sample::select(vec!["search", "fetch"]).prop_map(|tool| Caveat::Tool(tool.to_owned())),
     ]
 }
 
@@ -206,6 +306,14 @@ proptest! {
                         prop_assert!(!sum(&parsed).allows(verb, relation) || sum(before).allows(verb, relation));
                     }
                 }
+                for verb in Verb::ALL {
+                    prop_assert!(!sum(&parsed).allows_whole(verb) || sum(before).allows_whole(verb));
+                }
+                for tool in [None, Some("search"), Some("fetch"), Some("other")] {
+                    prop_assert!(!sum(&parsed).allows_tool(tool) || sum(before).allows_tool(tool));
+                }
+                let rows = |parsed: &Parsed| sum(parsed).rows_max().unwrap_or(u64::MAX);
+                prop_assert!(rows(&parsed) <= rows(before));
             }
             before = Some(parsed);
         }

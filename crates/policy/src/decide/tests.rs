@@ -1,39 +1,40 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use chaperone_access::{Attribution, Effect, Member, SessionEffect, Subject};
+use chaperone_access::{Delegation, Effect, Member, SessionEffect, Subject, SubjectKind};
 
 use super::*;
+use crate::PolicySet;
+use crate::ask::rfc3339;
 use crate::{Known, STARTER};
 
-const NOW: u64 = 1_795_000_000_000_000;
+pub(crate) const NOW: u64 = 1_795_000_000_000_000;
 
-fn known() -> Known {
+pub(crate) fn known() -> Known {
     let ehr = TargetName::new("ehr").unwrap();
     let relations = HashSet::from(["public.patients".to_owned(), "public.secret".to_owned()]);
-    Known { targets: BTreeSet::from([ehr.clone()]), relations: BTreeMap::from([(ehr, relations)]) }
-}
-
-fn load(text: &str) -> Result<PolicySet, Vec<crate::Diagnostic>> {
-    PolicySet::load(&[("a.cedar".to_owned(), text.to_owned())], &known()).map(|(set, _)| set)
-}
-
-fn delegation(sub: &str, groups: &[&str], client: Option<&str>) -> Delegation {
-    Delegation {
-        attribution: Attribution::Session,
-        client: client.map(Arc::from),
-        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
-        purpose: None,
-        subject: Subject { issuer: "dev".into(), kind: SubjectKind::Person, sub: sub.into() },
+    Known {
+        targets: BTreeSet::from([ehr.clone()]),
+        relations: BTreeMap::from([(ehr, relations)]),
+        installation: Some("gw".to_owned()),
+        ..Known::default()
     }
 }
 
+pub(crate) fn load(text: &str) -> Result<PolicySet, Vec<crate::Diagnostic>> {
+    PolicySet::load(&[("a.cedar".to_owned(), text.to_owned())], &known()).map(|(set, _)| set)
+}
+
+pub(crate) fn delegation(sub: &str, groups: &[&str], client: Option<&str>) -> Delegation {
+    let subject = Subject { issuer: "dev".into(), kind: SubjectKind::Person, sub: sub.into() };
+    let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+    Delegation { client: client.map(Arc::from), ..Delegation::of(subject, groups) }
+}
+
 fn read(set: &PolicySet, who: &Delegation, relation: &str, approved: bool, now_us: u64) -> Answer {
-    let (me, groups) = set.kinds.principal(who);
-    let asked = Asked { set, delegation: who, me: &me, groups: &groups, now_us };
+    let asked = Asked { set, delegation: who, who: &set.who(who), now_us, opened_us: now_us };
     let ehr = TargetName::new("ehr").unwrap();
     let (schema, name) = relation.split_once('.').unwrap();
-    let resource = set.kinds.relation(&ehr, &RelationName::new(schema, name));
-    asked.ask("read", &resource, &[set.kinds.target(&ehr)], approved)
+    asked.ask(&asked.verb(Verb::Read, &ehr, Some((&RelationName::new(schema, name), &[])), approved))
 }
 
 const TEXT: &str = r#"
@@ -105,7 +106,7 @@ fn what_cannot_be_loaded_says_where() {
 
 #[test]
 fn an_unknown_name_in_a_permit_only_warns() {
-    let text = "permit (principal, action, resource == Relation::\"ehr/public.nothing\");";
+    let text = "permit (principal in Group::\"dev/a\", action == Action::\"read\", resource == Relation::\"ehr/public.nothing\");";
     let files = [("a.cedar".to_owned(), text.to_owned())];
     let (_, warnings) = PolicySet::load(&files, &known()).unwrap();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
@@ -162,11 +163,11 @@ fn an_answer_is_kept_unless_it_depends_on_the_time() {
     // 02:00 and 10:00 of a day: one policy speaks of the time.
     for (sub, groups, kept) in [("ana", &["nurses"][..], 1), ("night", &[][..], 0)] {
         let who = delegation(sub, groups, None);
-        let (me, within) = set.kinds.principal(&who);
+        let inside = set.who(&who);
         let mut answers = Answers::default();
         let mut at = |hour: u64| {
             let now_us = hour * 3_600_000_000;
-            let asked = Asked { set: &set, delegation: &who, me: &me, groups: &within, now_us };
+            let asked = Asked { set: &set, delegation: &who, who: &inside, now_us, opened_us: now_us };
             answers.of(&asked, &ehr, about()).allowed
         };
         let (early, late) = (at(2), at(10));

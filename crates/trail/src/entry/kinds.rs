@@ -1,8 +1,8 @@
 //! The closed list of kinds. Fields stand in sorted order: the declaration is the canonical form.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chaperone_access::{Delegation, Effect, RefusalCode, Verb};
+use chaperone_access::{Assurance, Attributes, Delegation, Effect, RefusalCode, Subject, Verb};
 use serde::Deserialize;
 use serde::de::value::MapDeserializer;
 use serde_json::value::RawValue;
@@ -139,10 +139,23 @@ kinds! {
     }
     /// A set of policies came into force.
     PolicyLoaded = "policy.loaded" {
+        /// By whom: `start`, `signal`, or `issuer/subject` over the API.
+        by: String,
         /// How many policies.
         count: u64,
-        /// Digest of the set.
+        /// Digest of the set; its text is kept under it.
         policy: Digest,
+    }
+    /// A set of policies was not loaded: the one before it stays in force.
+    PolicyRefused = "policy.refused" {
+        /// By whom, as for one that is loaded.
+        by: String,
+        /// How many errors it has.
+        errors: u64,
+        /// The first of them, with file, line and column.
+        first: Vec<String>,
+        /// Digest of the refused files; absent where they could not be read.
+        policy: Option<Digest>,
     }
     /// A target's catalog was read.
     CatalogLoaded = "catalog.loaded" {
@@ -272,6 +285,9 @@ kinds! {
         bytes_to_target: u64,
         /// How long it lasted, in microseconds.
         duration_us: u64,
+        /// From when the gateway learnt that it had to end until this entry, in microseconds; absent where nobody told
+        /// it to.
+        ended_after_us: Option<u64>,
         /// Operations permitted.
         operations: u64,
         /// Why it ended.
@@ -368,14 +384,160 @@ kinds! {
         /// The session.
         session: String,
     }
+    /// A limit was reached: something was refused, cut off or ended for it.
+    LimitHit = "limit.hit" {
+        /// Which limit.
+        limit: String,
+        /// What it allows, in the unit of its name.
+        maximum: u64,
+        /// The operation that reached it, where it was one.
+        operation: Option<u64>,
+        /// The session.
+        session: String,
+        /// What it would have come to, in the same unit.
+        value: u64,
+    }
+    /// A subject, target or client was locked: nobody gets past it from here on.
+    LockPlaced = "lock.placed" {
+        /// By whom.
+        by: String,
+        /// Id of the lock.
+        lock: String,
+        /// The name of what is locked.
+        name: String,
+        /// `subject`, `target` or `client`.
+        on: String,
+        /// Why.
+        reason: String,
+    }
+    /// A lock was lifted.
+    LockLifted = "lock.lifted" {
+        /// By whom.
+        by: String,
+        /// Id of the lock.
+        lock: String,
+    }
+    /// Somebody is about to end a session.
+    SessionKilled = "session.killed" {
+        /// By whom.
+        by: String,
+        /// Why.
+        reason: String,
+        /// Which session.
+        session: String,
+    }
+    /// A subject proved itself by an issuer's token: what the issuer vouches for.
+    LoginMade = "login.made" {
+        /// How it authenticated there, where the issuer says so.
+        assurance: Option<Assurance>,
+        /// Declared attributes.
+        attributes: Attributes,
+        /// The OAuth client that the token was made for.
+        client: Option<String>,
+        /// Groups, sorted.
+        groups: BTreeSet<String>,
+        /// Id of the login.
+        login: String,
+        /// Void from, in seconds since the Unix epoch.
+        not_after: u64,
+        /// Where from.
+        source: String,
+        /// Who.
+        subject: Subject,
+    }
+    /// The issuer vouches for other groups, attributes or assurance: open sessions follow.
+    LoginRefreshed = "login.refreshed" {
+        /// How it authenticated there.
+        assurance: Option<Assurance>,
+        /// Declared attributes.
+        attributes: Attributes,
+        /// The OAuth client that the token was made for.
+        client: Option<String>,
+        /// Groups, sorted.
+        groups: BTreeSet<String>,
+        /// Id of the login.
+        login: String,
+        /// Who.
+        subject: Subject,
+    }
+    /// A login is over.
+    LoginEnded = "login.ended" {
+        /// By whom, where it was somebody here.
+        by: Option<String>,
+        /// When the gateway learned of the reason, in microseconds since the Unix epoch.
+        learned_at: u64,
+        /// Id of the login.
+        login: String,
+        /// Why.
+        reason: String,
+        /// Whose.
+        subject: Subject,
+    }
+    /// A service was made, with its first key.
+    ServiceCreated = "service.created" {
+        /// By whom.
+        by: String,
+        /// Its groups, sorted.
+        groups: BTreeSet<String>,
+        /// Id of its key.
+        key: String,
+        /// Void from, in seconds since the Unix epoch.
+        not_after: u64,
+        /// The person who answers for it.
+        owner: Subject,
+        /// Its name.
+        service: String,
+    }
+    /// A service has a new key.
+    ServiceRotated = "service.rotated" {
+        /// By whom.
+        by: String,
+        /// Id of the new key.
+        key: String,
+        /// The new key is void from, in seconds since the Unix epoch.
+        not_after: u64,
+        /// The older keys are void from, in seconds since the Unix epoch, if not earlier.
+        previous_until: u64,
+        /// Its name.
+        service: String,
+    }
+    /// A service and all its keys are over.
+    ServiceRevoked = "service.revoked" {
+        /// By whom.
+        by: String,
+        /// When the gateway learned of it, in microseconds since the Unix epoch.
+        learned_at: u64,
+        /// Why.
+        reason: String,
+        /// Its name.
+        service: String,
+    }
+    /// Somebody may do nothing any more, and neither may the services that he owns.
+    SubjectDisabled = "subject.disabled" {
+        /// By whom.
+        by: String,
+        /// Why.
+        reason: String,
+        /// Who.
+        subject: Subject,
+    }
+    /// Somebody may do again what policies permit.
+    SubjectEnabled = "subject.enabled" {
+        /// By whom.
+        by: String,
+        /// Who.
+        subject: Subject,
+    }
     /// Somebody is about to read a sealed object.
     RecordingRead = "recording.read" {
-        /// Who.
+        /// Who asked for it, as `issuer/subject`.
         by: String,
         /// SHA-256 of the ciphertext; absent for a listing.
         object: Option<Digest>,
         /// Why.
         purpose: Option<String>,
+        /// The public key whose holder can open it.
+        reader: Option<String>,
         /// Whose recording.
         session: String,
     }

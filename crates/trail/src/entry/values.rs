@@ -147,10 +147,13 @@ pub struct Tls {
 pub struct Backend {
     /// What the session calls itself at the target.
     pub application: String,
-    /// The database role that it ran as.
+    /// The database role that it logged in as.
     pub login: String,
     /// Process id.
     pub pid: u64,
+    /// The role that the login took on for this session's subject; absent where the session runs as the login itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
     /// The server's version, as it reports it.
     pub server: String,
     /// When the process started, by the database's clock, in microseconds since the Unix epoch; absent where the

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::dial::{ApplicationName, Dial, LoginFacts, Parameters};
+use crate::dial::{ApplicationName, As, Dial, LoginFacts, Parameters};
 use crate::limits;
 
 /// Carries a [`DialWords`] on a CONNECT request, JSON in base64url.
@@ -60,6 +60,7 @@ pub(super) struct DialWords {
     pub(super) session: SessionId,
     pub(super) number: u64,
     pub(super) application: String,
+    pub(super) login: As,
     pub(super) parameters: Parameters,
 }
 
@@ -116,6 +117,7 @@ impl DialWords {
             session: dial.session,
             number,
             application: dial.application.as_str().to_owned(),
+            login: dial.login,
             parameters: dial.parameters,
         };
         let text = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&words).ok()?);
@@ -124,10 +126,10 @@ impl DialWords {
 
     pub(super) fn read(value: &HeaderValue) -> Option<(Dial, u64)> {
         let bytes = URL_SAFE_NO_PAD.decode(value.as_bytes()).ok()?;
-        let Self { target, session, number, application, parameters } =
+        let Self { target, session, number, application, login, parameters } =
             serde_json::from_slice(&bytes).ok()?;
         let application = ApplicationName::new(&application).ok()?;
-        Some((Dial { target, session, application, parameters }, number))
+        Some((Dial { target, session, application, login, parameters }, number))
     }
 }
 

@@ -302,7 +302,7 @@ fn header<T: Tag>(buffer: &[u8]) -> Result<Option<(T, u32)>, CodecError> {
 pub struct Run {
     /// Its length in bytes; the buffer may be split there.
     pub bytes: usize,
-    /// How many DataRow messages are in it.
+    /// How many messages are in it: PostgreSQL sends a row in one, as a result and as copied data.
     pub rows: u64,
 }
 
@@ -316,7 +316,7 @@ impl Decoder<BackendTag> {
             return run;
         }
         let mut rest = buffer;
-        while let [tag @ (b'D' | b'd'), b0, b1, b2, b3, ..] = rest {
+        while let [b'D' | b'd', b0, b1, b2, b3, ..] = rest {
             let length = u32::from_be_bytes([*b0, *b1, *b2, *b3]);
             if !(4..=MESSAGE_BYTES_MAX).contains(&length) {
                 break;
@@ -324,7 +324,7 @@ impl Decoder<BackendTag> {
             let size = 1 + length as usize;
             let Some(after) = rest.get(size..) else { break };
             run.bytes += size;
-            run.rows += u64::from(*tag == b'D');
+            run.rows += 1;
             rest = after;
         }
         run

@@ -45,14 +45,13 @@ impl Conversation {
     pub(super) fn answer(&mut self, frame: Frame<BackendTag>) -> Result<(), Fault> {
         match frame {
             Frame::Whole(message) => self.answer_whole(message),
-            Frame::Head { tag, bytes, .. } => {
+            Frame::Head { length, bytes, .. } => {
                 self.running()?;
-                let rows = u64::from(tag == BackendTag::DataRow);
-                self.say(bytes, Part::Body { rows });
+                self.say(bytes, Part::Body { rows: 1, bytes: u64::from(length) });
                 Ok(())
             }
             Frame::Chunk { bytes, .. } => {
-                self.say(bytes, Part::Body { rows: 0 });
+                self.say(bytes, Part::Body { rows: 0, bytes: 0 });
                 Ok(())
             }
             Frame::Oversized { .. } => Err(Fault::Target(Refusal::new(
@@ -65,7 +64,8 @@ impl Conversation {
     /// A run of whole rows or COPY data.
     pub(super) fn answer_run(&mut self, bytes: Bytes, rows: u64) -> Result<(), Fault> {
         self.running()?;
-        self.say(bytes, Part::Body { rows });
+        let size = bytes.len() as u64;
+        self.say(bytes, Part::Body { rows, bytes: size });
         Ok(())
     }
 
@@ -101,8 +101,7 @@ impl Conversation {
         })?;
         let raw = message.raw().clone();
         match seen {
-            BackendView::DataRow(_) => self.answer_run(raw, 1),
-            BackendView::CopyData(_) => self.answer_run(raw, 0),
+            BackendView::DataRow(_) | BackendView::CopyData(_) => self.answer_run(raw, 1),
             BackendView::RowDescription(_) => self.shape(raw),
             BackendView::CopyInResponse(_) => {
                 self.running()?;
@@ -207,6 +206,27 @@ impl Conversation {
                 Ok(())
             }
             Some(_) | None => Err(out_of_order("the end of a statement")),
+        }
+    }
+
+    /// Whether the target has nothing to answer before its readiness. Where the end of the pipeline has not been sent
+    /// yet, the client's messages are dropped up to it, as the server does after a failure.
+    pub(super) fn nothing_follows(&mut self) -> bool {
+        match self.expected.front() {
+            Some(Expect::Query { analysis, ended }) => *ended == analysis.members.len(),
+            Some(Expect::Sync) => true,
+            Some(
+                Expect::Refused { .. }
+                | Expect::Parse { .. }
+                | Expect::Bind { .. }
+                | Expect::Describe
+                | Expect::Close { .. }
+                | Expect::Execute { .. },
+            ) => false,
+            None => {
+                self.skipping = true;
+                true
+            }
         }
     }
 

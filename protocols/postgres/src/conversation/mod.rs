@@ -21,7 +21,7 @@ use bytes::{Bytes, BytesMut};
 use chaperone_access::{Analysis, Refusal, RefusalCode};
 use chaperone_wire::futures::BoxFuture;
 use chaperone_wire::limits::BACKLOG_BYTES_MAX;
-use chaperone_wire::{Company, Event, Fault, Interest, Known, Names, TargetEnd};
+use chaperone_wire::{Company, Ending, Event, Fault, Interest, Known, Names, Part, TargetEnd};
 
 use crate::codec::{Backend, Frame, Frontend, FrontendTag, Limits, encode};
 use crate::opening::{Claimed, Joined};
@@ -347,6 +347,12 @@ impl chaperone_wire::Conversation for Conversation {
 
     fn release(&mut self, reply: Reply) {
         self.client.push(reply.bytes);
+    }
+
+    fn failed_as(&mut self, reply: Reply, refusal: &Refusal) -> Option<Reply> {
+        let target_failed = matches!(reply.part, Part::End(Ending::Failed { .. }));
+        (target_failed || self.nothing_follows())
+            .then(|| Reply { bytes: report(refusal, false), part: reply.part })
     }
 
     fn farewell(&mut self, refusal: &Refusal) {

@@ -1,0 +1,252 @@
+//! What policies are asked about: the folder, what the configuration says exists, and the targets' catalogs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chaperone_access::{Analysis, TargetName};
+use chaperone_api::{CatalogView, LoginEntryView, ServiceView, TargetView};
+use chaperone_identity::LOCAL_ISSUER;
+use chaperone_policy::{Known, PolicySet, Profile, Warning, World};
+use chaperone_scope::Catalog;
+use chaperone_store::PolicyArchive;
+
+use crate::config::gateway::GatewayConfig;
+use crate::config::{self, beside};
+use crate::person::fresh::InUse;
+use crate::verbs::{Failure, STACK_BYTES, block_on, remark};
+use crate::wiring::ask::Ask;
+use crate::wiring::policies::{self, Folder, lines, relations, world};
+
+/// The configuration that is taken where none is named.
+const CONFIG: &str = "gateway.toml";
+/// Largest file of relations that is read: the catalog of a large database.
+const RELATIONS_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Where to look.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Place {
+    /// The gateway's configuration: its targets, clients and attributes. `gateway.toml`, where there is one; without any,
+    /// what the policies name is taken to exist
+    #[arg(long, value_name = "FILE", env = "CHAPERONE_CONFIG")]
+    config: Option<PathBuf>,
+    /// A target's catalog as `GET /targets/NAME/catalog` gives it, in the place of asking the gateway; once a target
+    #[arg(long, value_name = "FILE")]
+    relations: Vec<PathBuf>,
+    /// Ask this gateway for its targets' catalogs, with your login there
+    #[arg(long, value_name = "URL", env = "CHAPERONE_GATEWAY")]
+    gateway: Option<String>,
+    /// Do not ask any gateway: relations are those that policies name
+    #[arg(long, conflicts_with = "relations")]
+    offline: bool,
+}
+
+/// Everything that is needed to ask.
+pub(super) struct Setting {
+    pub(super) known: Known,
+    config: Option<(PathBuf, GatewayConfig)>,
+    catalogs: BTreeMap<TargetName, Arc<Catalog>>,
+    /// Those whom the gateway knows, with all their groups.
+    pub(super) identities: Vec<Profile>,
+}
+
+/// What a gateway knows, as far as the caller may ask it.
+#[derive(Default)]
+struct Heard {
+    catalogs: Vec<CatalogView>,
+    identities: Vec<Profile>,
+}
+
+impl Setting {
+    /// Look around. `files` are the policies that say what exists where no configuration does.
+    fn open(place: &Place, files: &[&[(String, String)]]) -> Result<Self, Failure> {
+        let config = place.configuration()?;
+        let mut known = match &config {
+            Some((_, config)) => policies::known(config)?,
+            None => Known::named_in(files),
+        };
+        let Heard { catalogs: views, identities } = match (&place.gateway, &config) {
+            _ if place.offline || !place.relations.is_empty() => {
+                Heard { catalogs: place.given()?, ..Heard::default() }
+            }
+            (Some(gateway), _) => from_gateway(async {
+                let login = InUse::open(Some(gateway)).await?;
+                Ask::for_login(&login.kept.gateway, login.token(), login.ca())
+            }),
+            (None, Some((path, _))) => from_gateway(async { Ask::new(path) }),
+            (None, None) => Heard::default(),
+        };
+        let mut catalogs = BTreeMap::new();
+        for view in views {
+            let catalog = Catalog::build(1, &view.results).map_err(Failure::failed)?;
+            known.relations.insert(view.target.clone(), relations(&catalog).into_iter().collect());
+            catalogs.insert(view.target, Arc::new(catalog));
+        }
+        Ok(Self { known, config, catalogs, identities })
+    }
+
+    /// The set of these files, with its warnings; what is wrong with it is a failure.
+    pub(super) fn set(&self, files: &[(String, String)]) -> Result<(PolicySet, Vec<Warning>), Failure> {
+        PolicySet::load(files, &self.known).map_err(|errors| Failure::Usage(lines(&errors)))
+    }
+
+    /// What exists, with what the sets name at targets whose catalogs are not known.
+    pub(super) fn world(&self, sets: &[&PolicySet]) -> World {
+        let targets = self.known.targets.iter();
+        let targets = targets.map(|target| (target.clone(), self.catalogs.get(target).cloned()));
+        world(self.known.installation.as_deref().unwrap_or_default(), targets).with_named(sets)
+    }
+
+    /// The target that is meant where only one is configured, or the one that is named.
+    pub(super) fn target(&self, named: Option<TargetName>) -> Result<TargetName, Failure> {
+        let names: Vec<&str> = self.known.targets.iter().map(TargetName::as_str).collect();
+        let unknown = |what: &str| Failure::Usage(format!("{what} (hint: there are: {})", names.join(", ")));
+        match (named, self.known.targets.first()) {
+            (Some(target), _) if self.known.targets.contains(&target) => Ok(target),
+            (Some(target), _) => Err(unknown(&format!("target `{target}` is not configured"))),
+            (None, Some(only)) if self.known.targets.len() == 1 => Ok(only.clone()),
+            (None, _) => Err(unknown("name a `--target`")),
+        }
+    }
+
+    /// Understand a statement as a fresh session at the target would have it.
+    pub(super) fn analyse(&self, target: &TargetName, sql: &str) -> Result<Arc<Analysis>, String> {
+        let catalog = self.catalogs.get(target).ok_or_else(|| {
+            format!(
+                "a statement needs the catalog of `{target}` (hint: a running gateway has it; \
+                 or give it with `--relations FILE`)"
+            )
+        })?;
+        let (text, catalog): (Arc<str>, _) = (Arc::from(sql), catalog.clone());
+        // Trees are deep; the main thread's stack need not be.
+        let thread = std::thread::Builder::new()
+            .stack_size(STACK_BYTES)
+            .spawn(move || chaperone_scope::analyse(&text, &catalog.path(), &catalog));
+        let analysis = thread.map_err(|error| error.to_string())?.join();
+        analysis.map(Arc::new).map_err(|_| "the statement could not be understood".to_owned())
+    }
+
+    /// A set that was in force, by its digest, from the archive of the configured gateway.
+    fn archived(&self, digest: &str) -> Result<Vec<(String, String)>, Failure> {
+        let Some((path, config)) = &self.config else {
+            let hint = "hint: name the gateway's `--config`: sets by digest are in its data folder";
+            return Err(Failure::Usage(format!(
+                "`{digest}` cannot be looked up without a configuration ({hint})"
+            )));
+        };
+        let folder = beside(path, &config.data).join("policies");
+        let archive =
+            PolicyArchive::open(&folder).map_err(Failure::io("cannot open the archive of policies"))?;
+        let kept = archive.get(digest).map_err(Failure::io("cannot read the archive of policies"))?;
+        kept.ok_or_else(|| {
+            Failure::Usage(format!("no set of digest `{digest}` is kept in `{}`", folder.display()))
+        })
+    }
+}
+
+impl Place {
+    fn configuration(&self) -> Result<Option<(PathBuf, GatewayConfig)>, Failure> {
+        let path = match &self.config {
+            Some(path) if path.is_dir() => path.join(CONFIG),
+            Some(path) => path.clone(),
+            None if Path::new(CONFIG).exists() => PathBuf::from(CONFIG),
+            None => return Ok(None),
+        };
+        let config = config::load(&path)?;
+        Ok(Some((path, config)))
+    }
+
+    fn given(&self) -> Result<Vec<CatalogView>, Failure> {
+        let read = |path: &PathBuf| {
+            let unreadable = || Failure::io(format!("cannot read `{}`", path.display()));
+            if std::fs::metadata(path).map_err(unreadable())?.len() > RELATIONS_BYTES_MAX {
+                return Err(Failure::Usage(format!("`{}` is too large for a catalog", path.display())));
+            }
+            let text = std::fs::read(path).map_err(unreadable())?;
+            let hint = "hint: `GET /api/v1/targets/NAME/catalog` gives one";
+            serde_json::from_slice(&text).map_err(|error| {
+                Failure::Usage(format!("`{}` is no catalog: {error} ({hint})", path.display()))
+            })
+        };
+        self.relations.iter().map(read).collect()
+    }
+
+    /// The policy folder that is named, or the configuration's, and what it is asked about.
+    pub(super) fn folder(&self, named: Option<&Path>) -> Result<(Folder, Setting), Failure> {
+        let folder = match named {
+            Some(folder) => folder.to_owned(),
+            None => {
+                let (path, config) = self.configuration()?.ok_or_else(|| {
+                    Failure::Usage(format!(
+                        "there is no `{CONFIG}` here that names a policy folder (hint: name the folder, or `--config`)"
+                    ))
+                })?;
+                beside(&path, &config.policy.folder)
+            }
+        };
+        let folder = policies::read(&folder)?;
+        let setting = Setting::open(self, &[&folder.set])?;
+        Ok((folder, setting))
+    }
+
+    /// Two sets, each a folder or the digest of one that was in force.
+    pub(super) fn pair(&self, names: [&str; 2]) -> Result<([PolicySet; 2], Setting), Failure> {
+        let mut files: Vec<Option<Vec<(String, String)>>> = Vec::new();
+        for name in names {
+            let is_digest = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+            files.push(if is_digest { None } else { Some(policies::read(Path::new(name))?.set) });
+        }
+        let here: Vec<&[(String, String)]> = files.iter().flatten().map(Vec::as_slice).collect();
+        let setting = Setting::open(self, &here)?;
+        let mut sets = Vec::new();
+        for (name, files) in names.into_iter().zip(files) {
+            let files = match files {
+                Some(files) => files,
+                None => setting.archived(&name.to_ascii_lowercase())?,
+            };
+            let loaded =
+                setting.set(&files).map_err(|failure| Failure::Usage(format!("{name}: {failure}")))?;
+            sets.push(loaded.0);
+        }
+        let sets = <[PolicySet; 2]>::try_from(sets);
+        sets.map(|sets| (sets, setting)).map_err(|_| Failure::Failed("two sets are compared".to_owned()))
+    }
+}
+
+/// What a running gateway knows. Without one, names are checked less and that is said.
+fn from_gateway(ask: impl Future<Output = Result<Ask, Failure>>) -> Heard {
+    let asked = block_on(async move {
+        let ask = ask.await?;
+        let targets: Vec<TargetView> = ask.list("/targets", usize::MAX).await?;
+        let mut catalogs = Vec::new();
+        for target in targets {
+            match ask.get::<CatalogView>(&format!("/targets/{}/catalog", target.name)).await {
+                Ok(view) => catalogs.push(view),
+                Err(why) => remark(&format!("note: the catalog of `{}` is not known: {why}", target.name)),
+            }
+        }
+        Ok(Heard { catalogs, identities: identities(&ask).await })
+    });
+    asked.unwrap_or_else(|why| {
+        remark(&format!("note: no gateway was asked for its catalogs, so relations are not checked: {why}"));
+        Heard::default()
+    })
+}
+
+/// Everybody with a login, and every service, with the groups that they have now. Who may not ask for them compares
+/// without.
+async fn identities(ask: &Ask) -> Vec<Profile> {
+    let mut known = BTreeMap::new();
+    if let Ok(logins) = ask.list::<LoginEntryView>("/logins", usize::MAX).await {
+        for login in logins {
+            known.insert((false, login.subject), login.groups);
+        }
+    }
+    if let Ok(services) = ask.list::<ServiceView>("/services", usize::MAX).await {
+        for service in services.into_iter().filter(|service| service.revoked.is_none()) {
+            known.insert((true, format!("{LOCAL_ISSUER}/{}", service.name)), service.groups);
+        }
+    }
+    let profile = |((service, who), groups)| Profile { who, service, groups, ..Profile::default() };
+    known.into_iter().map(profile).collect()
+}

@@ -1,0 +1,307 @@
+//! Requests that change something are carried through even if their caller hangs up, and one that is repeated with the
+//! same `Idempotency-Key` gets the answer of the first instead of being carried out twice.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use chaperone_api::ProblemKind;
+use zeroize::Zeroizing;
+
+use super::caller::Caller;
+use super::given;
+use super::refused::{Refused, failed};
+
+/// The header that makes a request repeatable.
+const KEY_HEADER: &str = "idempotency-key";
+/// Longest key, in bytes.
+const KEY_BYTES_MAX: usize = 128;
+/// Keys kept of one caller, and of all. One more is refused: forgetting an older one would break its promise.
+const KEYS_PER_CALLER_MAX: usize = 256;
+const KEYS_MAX: usize = 4096;
+/// How long a key stands for its request.
+const KEY_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// How long an answer that holds a secret can be had again.
+const SECRET_LIFE: Duration = Duration::from_secs(600);
+/// Largest answer that is kept, in bytes.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    caller: String,
+    /// Method and path.
+    asked_of: String,
+    key: String,
+}
+
+/// A kept answer.
+#[derive(Clone)]
+struct Answer {
+    status: StatusCode,
+    media_type: Option<HeaderValue>,
+    secret: bool,
+    body: Arc<Zeroizing<Vec<u8>>>,
+}
+
+enum State {
+    UnderWay,
+    Answered(Answer),
+}
+
+struct Kept {
+    request: [u8; 32],
+    since: Instant,
+    state: State,
+}
+
+/// What is kept of requests with keys. Owner: this type. In memory only: the gateway's next start forgets it, as
+/// `docs/reference/api.md` says, and no secret reaches the disk.
+#[derive(Default)]
+pub(crate) struct Answers {
+    kept: Mutex<HashMap<Key, Kept>>,
+}
+
+/// What to do with a request that has a key.
+enum Begun {
+    Carry,
+    Again(Answer),
+}
+
+impl Answers {
+    fn kept(&self) -> MutexGuard<'_, HashMap<Key, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, key: &Key, request: [u8; 32], now: Instant) -> Result<Begun, Refused> {
+        let in_use = |detail: &str| Refused::new(ProblemKind::KeyInUse, detail);
+        let mut kept = self.kept();
+        kept.retain(|_, kept| now.duration_since(kept.since) < KEY_LIFE);
+        if let Some(known) = kept.get(key) {
+            if known.request != request {
+                return Err(in_use("this key came before with another body").hint("choose a new key"));
+            }
+            return match &known.state {
+                State::UnderWay => Err(in_use("the first request with this key is still under way")
+                    .hint("ask again in a second")),
+                State::Answered(answer)
+                    if answer.secret && now.duration_since(known.since) >= SECRET_LIFE =>
+                {
+                    Err(in_use("this was done before; its answer held a secret that is not kept any more"))
+                }
+                State::Answered(answer) => Ok(Begun::Again(answer.clone())),
+            };
+        }
+        let own = kept.keys().filter(|other| other.caller == key.caller).count();
+        if own >= KEYS_PER_CALLER_MAX || kept.len() >= KEYS_MAX {
+            return Err(Refused::new(ProblemKind::TooMany, "too many idempotency keys are kept")
+                .hint("send the request without one, or use fewer in a day"));
+        }
+        kept.insert(key.clone(), Kept { request, since: now, state: State::UnderWay });
+        Ok(Begun::Carry)
+    }
+
+    /// Keep an answer; without one the key is free again, since nothing was changed.
+    fn end(&self, key: &Key, answer: Option<Answer>) {
+        let mut kept = self.kept();
+        match answer {
+            Some(answer) => {
+                if let Some(known) = kept.get_mut(key) {
+                    known.state = State::Answered(answer);
+                }
+            }
+            None => drop(kept.remove(key)),
+        }
+    }
+
+    /// Let go of secrets whose time has passed. Called at an interval.
+    pub(crate) fn forget_secrets(&self, now: Instant) {
+        for kept in self.kept().values_mut() {
+            if let State::Answered(answer) = &mut kept.state
+                && answer.secret
+                && now.duration_since(kept.since) >= SECRET_LIFE
+            {
+                answer.body = Arc::default();
+            }
+        }
+    }
+}
+
+/// Frees the key of a request whose task ends without an answer.
+struct Under {
+    answers: Arc<Answers>,
+    key: Option<Key>,
+}
+
+impl Under {
+    fn end(mut self, answer: Option<Answer>) {
+        if let Some(key) = self.key.take() {
+            self.answers.end(&key, answer);
+        }
+    }
+}
+
+impl Drop for Under {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.answers.end(&key, None);
+        }
+    }
+}
+
+fn key_of(headers: &HeaderMap) -> Result<Option<String>, Refused> {
+    let Some(value) = headers.get(KEY_HEADER) else { return Ok(None) };
+    let fits = |text: &&str| !text.is_empty() && text.len() <= KEY_BYTES_MAX;
+    match value.to_str().ok().filter(fits) {
+        Some(text) => Ok(Some(text.to_owned())),
+        None => Err(Refused::malformed(format!(
+            "`Idempotency-Key` is 1 to {KEY_BYTES_MAX} visible ASCII characters"
+        ))),
+    }
+}
+
+fn response(answer: &Answer) -> Response {
+    let mut response = Response::new(Body::from(answer.body.to_vec()));
+    *response.status_mut() = answer.status;
+    if let Some(media_type) = &answer.media_type {
+        response.headers_mut().insert(header::CONTENT_TYPE, media_type.clone());
+    }
+    if answer.secret {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+/// Read an answer so that it can be kept; `None` where it is not one to keep.
+async fn keep(answered: Response) -> Result<(Response, Option<Answer>), Refused> {
+    if !answered.status().is_success() {
+        return Ok((answered, None));
+    }
+    let (parts, body) = answered.into_parts();
+    let bytes = axum::body::to_bytes(body, ANSWER_BYTES_MAX).await.map_err(failed)?;
+    let answer = Answer {
+        status: parts.status,
+        media_type: parts.headers.get(header::CONTENT_TYPE).cloned(),
+        secret: parts.headers.get(header::CACHE_CONTROL).is_some(),
+        body: Arc::new(Zeroizing::new(bytes.to_vec())),
+    };
+    Ok((Response::from_parts(parts, Body::from(bytes)), Some(answer)))
+}
+
+fn fingerprint(body: &Bytes) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest(&SHA256, body).as_ref());
+    out
+}
+
+/// The middleware for requests without a caller: carried through, and that is all.
+pub(super) async fn to_its_end(request: Request, next: Next) -> Result<Response, Refused> {
+    if request.method().is_safe() {
+        return Ok(next.run(request).await);
+    }
+    tokio::spawn(next.run(request)).await.map_err(failed)
+}
+
+/// The middleware. It stands inside authentication and authorisation: whoever repeats a request has to be permitted to
+/// make it now.
+pub(super) async fn through(request: Request, next: Next) -> Result<Response, Refused> {
+    if request.method().is_safe() {
+        return Ok(next.run(request).await);
+    }
+    let caller = request.extensions().get::<Caller>().ok_or_else(Refused::not_authenticated)?.clone();
+    let Some(key) = key_of(request.headers())? else { return to_its_end(request, next).await };
+    let answers = caller.answers().clone();
+    let asked_of = format!("{} {}", request.method(), request.uri());
+    let key = Key { caller: caller.id(), asked_of, key };
+    let (parts, body) = request.into_parts();
+    let bytes = given::body(Request::from_parts(parts.clone(), body)).await?;
+    match answers.begin(&key, fingerprint(&bytes), Instant::now())? {
+        Begun::Again(answer) => Ok(response(&answer)),
+        Begun::Carry => {
+            let under = Under { answers, key: Some(key) };
+            let carried = async move {
+                let answered = next.run(Request::from_parts(parts, Body::from(bytes))).await;
+                let (answered, answer) = keep(answered).await?;
+                under.end(answer);
+                Ok(answered)
+            };
+            tokio::spawn(carried).await.map_err(failed)?
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(caller: &str, key: &str) -> Key {
+        Key { caller: caller.to_owned(), asked_of: "POST /locks".to_owned(), key: key.to_owned() }
+    }
+
+    fn answer(secret: bool) -> Answer {
+        let body = Arc::new(Zeroizing::new(b"{}".to_vec()));
+        Answer { status: StatusCode::OK, media_type: None, secret, body }
+    }
+
+    fn carries(answers: &Answers, key: &Key, request: u8, now: Instant) -> Option<bool> {
+        match answers.begin(key, [request; 32], now) {
+            Ok(Begun::Carry) => Some(true),
+            Ok(Begun::Again(_)) => Some(false),
+            Err(_) => None,
+        }
+    }
+
+    #[test]
+    fn a_key_stands_for_one_request_of_one_caller_for_a_day() {
+        let (answers, now) = (Answers::default(), Instant::now());
+        let (mine, theirs) = (key("ana", "1"), key("ben", "1"));
+        assert_eq!(carries(&answers, &mine, 1, now), Some(true));
+        assert_eq!(carries(&answers, &mine, 1, now), None, "the first is still under way");
+        answers.end(&mine, Some(answer(false)));
+        assert_eq!(carries(&answers, &mine, 1, now), Some(false));
+        assert_eq!(carries(&answers, &mine, 2, now), None, "another body");
+        assert_eq!(carries(&answers, &theirs, 2, now), Some(true));
+        assert_eq!(carries(&answers, &mine, 2, now + KEY_LIFE), Some(true));
+    }
+
+    #[test]
+    fn a_failure_frees_the_key() {
+        let (answers, now) = (Arc::new(Answers::default()), Instant::now());
+        assert_eq!(carries(&answers, &key("ana", "1"), 1, now), Some(true));
+        drop(Under { answers: answers.clone(), key: Some(key("ana", "1")) });
+        assert_eq!(carries(&answers, &key("ana", "1"), 2, now), Some(true));
+    }
+
+    #[test]
+    fn a_secret_is_kept_for_minutes_only() {
+        let (answers, now) = (Answers::default(), Instant::now());
+        let mine = key("ana", "1");
+        assert_eq!(carries(&answers, &mine, 1, now), Some(true));
+        answers.end(&mine, Some(answer(true)));
+        assert_eq!(carries(&answers, &mine, 1, now), Some(false));
+        answers.forget_secrets(now + SECRET_LIFE);
+        assert_eq!(carries(&answers, &mine, 1, now + SECRET_LIFE), None);
+        let kept = answers.kept();
+        let State::Answered(kept) = &kept[&mine].state else { panic!("answered") };
+        assert!(kept.body.is_empty());
+    }
+
+    #[test]
+    fn keys_are_bounded_for_one_caller_and_for_all() {
+        let (answers, now) = (Answers::default(), Instant::now());
+        for number in 0..KEYS_PER_CALLER_MAX {
+            assert_eq!(carries(&answers, &key("ana", &number.to_string()), 1, now), Some(true));
+        }
+        assert_eq!(carries(&answers, &key("ana", "one more"), 1, now), None);
+        assert_eq!(carries(&answers, &key("ben", "1"), 1, now), Some(true));
+        for number in 0..KEYS_MAX - KEYS_PER_CALLER_MAX - 1 {
+            assert_eq!(carries(&answers, &key(&format!("c{number}"), "1"), 1, now), Some(true));
+        }
+        assert_eq!(carries(&answers, &key("dan", "1"), 1, now), None);
+    }
+}

@@ -1,0 +1,98 @@
+//! Credentials for targets, from a login or a service key.
+
+use axum::Extension;
+use axum::extract::State;
+use chaperone_access::Verbs;
+use chaperone_api::{CredentialRequest, CredentialView};
+use chaperone_identity::{Caveat, Credential, Grant, IssueError, NarrowError, narrow};
+use zeroize::Zeroizing;
+
+use super::caller::Caller;
+use super::given::{Given, Secret};
+use super::refused::{Refused, failed};
+use super::{Managed, Shared};
+use crate::wiring::installation::now_us;
+
+/// Longest life of a credential, in seconds.
+const TTL_S_MAX: u64 = 24 * 3600;
+
+/// Make a credential for one target.
+///
+/// Whether its holder may be there is decided when it is used, so that this says
+/// nothing about which targets exist.
+#[utoipa::path(
+    post, path = "/credentials", request_body = CredentialRequest, responses((status = 200, body = CredentialView))
+)]
+pub(super) async fn make(
+    State(managed): Shared,
+    Extension(caller): Extension<Caller>,
+    Given(request): Given<CredentialRequest>,
+) -> Result<Secret<CredentialView>, Refused> {
+    let holder = caller.holder().ok_or_else(|| {
+        Refused::unusable(
+            "the administrator's token is nobody's login, so there is nobody to make a credential for",
+        )
+        .hint("`chaperone login`, or `chaperone credential TARGET --as WHO` for the development issuer")
+    })?;
+    if !(1..=TTL_S_MAX).contains(&request.ttl_s) {
+        return Err(Refused::unusable(format!("`ttl_s` is 1 to {TTL_S_MAX}")));
+    }
+    let now = now_us() / 1_000_000;
+    let grant = Grant {
+        who: holder.who(),
+        client: request.client.clone(),
+        target: request.target.clone(),
+        purpose: request.purpose.clone(),
+        not_before: now,
+        not_after: (now + request.ttl_s).min(holder.standing().not_after_s()),
+    };
+    let made = managed.identity.issue(&grant).map_err(issue_refused)?;
+    let (user, password) = narrowed(&made, &request)?;
+    Ok(Secret(view(&managed, &grant, made.id.to_string(), user, &password)))
+}
+
+fn issue_refused(error: IssueError) -> Refused {
+    match error {
+        IssueError::Random => failed(error),
+        IssueError::Text(_) | IssueError::TooLong(_) | IssueError::Expired => {
+            Refused::unusable(error.to_string())
+        }
+    }
+}
+
+/// The same narrowing that a holder can do offline.
+fn narrowed(made: &Credential, request: &CredentialRequest) -> Result<(String, Zeroizing<String>), Refused> {
+    let mut caveats = Vec::new();
+    if !request.only.is_empty() {
+        caveats.push(Caveat::Relations(request.only.clone()));
+    }
+    if !request.verbs.is_empty() {
+        caveats.push(Caveat::Verbs(request.verbs.iter().copied().fold(Verbs::NONE, Verbs::with)));
+    }
+    caveats.extend(request.rows.map(Caveat::Rows));
+    let mut narrowed = (made.user.clone(), made.password.clone());
+    for caveat in &caveats {
+        let refused = |error: NarrowError| Refused::unusable(error.to_string());
+        narrowed = narrow(&narrowed.0, &narrowed.1, caveat).map_err(refused)?;
+    }
+    Ok(narrowed)
+}
+
+fn view(
+    managed: &Managed,
+    grant: &Grant,
+    credential: String,
+    user: String,
+    password: &Zeroizing<String>,
+) -> CredentialView {
+    CredentialView {
+        credential,
+        host: managed.entrance.host.clone(),
+        port: managed.entrance.port,
+        database: grant.target.to_string(),
+        user,
+        password: password.to_string(),
+        sslmode: managed.entrance.sslmode.to_owned(),
+        not_after: grant.not_after,
+    }
+}

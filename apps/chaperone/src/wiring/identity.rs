@@ -1,0 +1,654 @@
+//! Who may hold a credential: logins by issuers' tokens, services, people. Each change is on record before it is in
+//! force, except an end, which takes effect even where the record refuses it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chaperone_access::{Refusal, Source, Subject};
+use chaperone_identity::{
+    EndCause, Ending, Holders, Identity, Login, LoginError, LoginId, Logins, Noted, People, PersonChange,
+    PersonError, Service, ServiceChange, ServiceError, Services, Shown, Terms, TokenError, Verified,
+};
+use chaperone_recording::Recorder;
+use chaperone_store::HolderFiles;
+use chaperone_trail::{
+    AuthenticationFailed, Body, LoginEnded, LoginMade, LoginRefreshed, ServiceCreated, ServiceRevoked,
+    ServiceRotated, SubjectDisabled, SubjectEnabled,
+};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use zeroize::Zeroizing;
+
+use crate::config::gateway::GatewayConfig;
+use crate::config::issuers::{IssuerSection, check_attributes};
+use crate::verbs::Failure;
+use crate::wiring::installation::now_us;
+use crate::wiring::issuers::{Activity, Issuer, START};
+use crate::wiring::sweep::Kick;
+
+/// How often logins are looked through.
+const LOOK: Duration = Duration::from_secs(2);
+/// Issuers that are asked about tokens at a time.
+const ASKING_MAX: usize = 8;
+/// Longest reason that somebody may give, in bytes.
+const REASON_BYTES_MAX: usize = 256;
+/// The word for these failures in the record.
+const METHOD: &str = "issuer_token";
+
+/// Why somebody's wish was not done.
+#[derive(Debug, Error)]
+pub(crate) enum IdentityRefused {
+    /// What was shown proves nothing. The cause is in the log; whoever shows it is told no more.
+    #[error("a valid token is needed")]
+    NotBelieved,
+    /// Too many failures from the same source.
+    #[error("too many failures from this address")]
+    Throttled,
+    /// The token is good, but makes no login.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    #[error(transparent)]
+    Person(#[from] PersonError),
+    /// A reason that is none.
+    #[error("a reason has 1 to {REASON_BYTES_MAX} bytes without control characters")]
+    Reason,
+    /// It cannot be recorded.
+    #[error(transparent)]
+    Unrecorded(#[from] Refusal),
+    /// A fault of ours.
+    #[error("the gateway could not do it: {0}")]
+    Fault(String),
+}
+
+type Answer<T> = Result<T, IdentityRefused>;
+
+/// An access token whose issuer is asked about it.
+struct Watched {
+    token: Zeroizing<String>,
+    /// No longer asked about from then on, in seconds since the Unix epoch.
+    until_s: u64,
+}
+
+/// Tokens as they come with a request.
+pub(crate) struct Tokens<'a> {
+    pub(crate) id: Option<&'a str>,
+    pub(crate) access: Option<&'a str>,
+}
+
+/// What this is built from.
+pub(crate) struct Parts {
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) holders: Arc<Holders>,
+    pub(crate) people: Arc<People>,
+    pub(crate) issuers: Issuers,
+    pub(crate) kick: Kick,
+}
+
+/// All issuers by alias.
+pub(crate) type Issuers = BTreeMap<String, Issuer>;
+
+/// Logins, services and people, with their record.
+pub(crate) struct Identities {
+    parts: Parts,
+    watched: Mutex<HashMap<LoginId, Watched>>,
+    /// One change at a time, so that record, force and file tell one story.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// The issuers of a configuration, checked; nothing is asked yet.
+pub(crate) fn issuers(path: &Path, config: &mut GatewayConfig) -> Result<Issuers, Failure> {
+    check_attributes(&config.attributes).map_err(Failure::Usage)?;
+    if config.issuer.is_some() && config.development().is_none() {
+        return Err(Failure::Usage(
+            "`[issuer]` is for development: a gateway that listens beyond this machine does not start with it \
+             (hint: `[issuers.NAME]` for an OpenID Connect issuer)"
+                .to_owned(),
+        ));
+    }
+    let development = config.development();
+    let mut made = Issuers::new();
+    for (alias, section) in std::mem::take(&mut config.issuers) {
+        if Some(&alias) == development.as_ref() {
+            return Err(Failure::Usage(format!(
+                "`issuers.{alias}` has the name of the development issuer (hint: `alias` in `[issuer]`)"
+            )));
+        }
+        let issuer = Issuer::new(path, &alias, section, &config.attributes)?;
+        made.insert(alias, issuer);
+    }
+    Ok(made)
+}
+
+/// Everybody who was kept.
+pub(crate) fn holders(data: &Path, issuers: &Issuers) -> Result<(Arc<Holders>, Arc<People>), Failure> {
+    let open = || -> std::io::Result<(Holders, Arc<People>)> {
+        let files = Arc::new(HolderFiles::open(&data.join("holders"))?);
+        let people = Arc::new(People::open(files.clone())?);
+        let terms: BTreeMap<String, Terms> =
+            issuers.iter().map(|(alias, issuer)| (alias.clone(), issuer.section.terms())).collect();
+        let logins = Arc::new(Logins::open(files.clone(), people.clone(), terms)?);
+        let services = Arc::new(Services::open(files, people.clone())?);
+        Ok((Holders { logins, services }, people))
+    };
+    let (holders, people) = open().map_err(Failure::io("cannot read logins, people and services"))?;
+    Ok((Arc::new(holders), people))
+}
+
+fn now_s() -> u64 {
+    now_us() / 1_000_000
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| IdentityRefused::Fault(error.to_string()))
+}
+
+fn reason(text: &str) -> Answer<()> {
+    let fine =
+        !text.trim().is_empty() && text.len() <= REASON_BYTES_MAX && !text.chars().any(char::is_control);
+    if fine { Ok(()) } else { Err(IdentityRefused::Reason) }
+}
+
+impl Identities {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self { parts, watched: Mutex::default(), changing: tokio::sync::Mutex::default() }
+    }
+
+    /// Issuers that people log in with: alias and section.
+    pub(crate) fn people_issuers(&self) -> impl Iterator<Item = (&String, &IssuerSection)> {
+        let all = self.parts.issuers.iter().map(|(alias, issuer)| (alias, &issuer.section));
+        all.filter(|(_, section)| section.client_id.is_some())
+    }
+
+    /// Make a login of an issuer's tokens; with its bearer token, shown this once.
+    pub(crate) async fn log_in(
+        &self,
+        source: Source,
+        alias: &str,
+        tokens: Tokens<'_>,
+    ) -> Answer<(Login, Zeroizing<String>)> {
+        let Parts { identity, holders, recorder, .. } = &self.parts;
+        if identity.is_throttled(source) {
+            return Err(IdentityRefused::Throttled);
+        }
+        let believed = match self.parts.issuers.get(alias) {
+            Some(issuer) => self.believe(issuer, &tokens, true).await,
+            None => Err(Disbelief { word: "other_issuer", why: "it is not configured".to_owned() }),
+        };
+        let (verified, until_s) = match believed {
+            Ok(believed) => believed,
+            Err(disbelief) => return Err(self.disbelieved(source, alias, disbelief).await?),
+        };
+        let new = holders.logins.log_in(verified, now_s())?;
+        let _turn = self.changing.lock().await;
+        recorder.note(Body::LoginMade(made(new.login(), source))).await?;
+        let (logins, login) = (holders.logins.clone(), new.login().clone());
+        match blocking(move || logins.keep(new)).await? {
+            Ok((login, token)) => {
+                self.watch(&login, &tokens, until_s);
+                Ok((login, token))
+            }
+            Err(error) => {
+                // The record says that it was made; it has to say as well that it does not hold.
+                let ending = Ending { cause: EndCause::NotKept, learned_at_us: now_us() };
+                recorder.note(Body::LoginEnded(ended(&login, &ending, None))).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Verify what was shown, and ask the issuer about it where that is configured: until when is it asked again, in
+    /// seconds since the Unix epoch?
+    async fn believe(
+        &self,
+        issuer: &Issuer,
+        tokens: &Tokens<'_>,
+        fresh: bool,
+    ) -> Result<(Verified, Option<u64>), Disbelief> {
+        let takes_access = !issuer.rules.access_audiences.is_empty();
+        let verified = match (tokens.id, tokens.access.filter(|_| takes_access)) {
+            (Some(id), None) => issuer.verify(id, Shown::Id { nonce: None }, fresh).await?,
+            (Some(id), Some(access)) => {
+                let id = issuer.verify(id, Shown::Id { nonce: None }, fresh).await?;
+                id.with(issuer.verify(access, Shown::Access, fresh).await?)?
+            }
+            (None, Some(access)) => issuer.verify(access, Shown::Access, fresh).await?,
+            (None, None) => return Err(TokenError::Malformed.into()),
+        };
+        let Some(access) = tokens.access.filter(|_| issuer.introspects()) else {
+            return Ok((verified, None));
+        };
+        match issuer.introspect(access).await {
+            Ok(Activity::Active { sub, until_s }) => {
+                // Somebody else's token would keep this login alive.
+                if sub.as_ref() != Some(&verified.facts().subject.sub) {
+                    return Err(TokenError::Claim("sub".to_owned()).into());
+                }
+                Ok((verified, until_s))
+            }
+            Ok(Activity::Inactive) => {
+                Err(Disbelief { word: "inactive", why: "the issuer does not hold it for active".to_owned() })
+            }
+            Err(error) => Err(Disbelief { word: "unreachable", why: error.to_string() }),
+        }
+    }
+
+    /// A failure on record, within the bounds that keep a stranger from filling it.
+    async fn disbelieved(
+        &self,
+        source: Source,
+        alias: &str,
+        disbelief: Disbelief,
+    ) -> Answer<IdentityRefused> {
+        let Disbelief { word, why } = disbelief;
+        tracing::warn!(%source, issuer = alias.chars().take(63).collect::<String>(), why, "a token was not believed");
+        if self.parts.identity.note_failure(source) == Noted::Single {
+            let body = Body::AuthenticationFailed(AuthenticationFailed {
+                count: None,
+                method: METHOD.to_owned(),
+                reason: word.to_owned(),
+                source: source.to_string(),
+                user: None,
+                window_s: None,
+            });
+            self.parts.recorder.note(body).await?;
+        }
+        Ok(IdentityRefused::NotBelieved)
+    }
+
+    fn watch(&self, login: &Login, tokens: &Tokens<'_>, until_s: Option<u64>) {
+        let Some(token) = tokens.access else { return };
+        let introspects =
+            self.parts.issuers.get(&login.facts.subject.issuer).is_some_and(Issuer::introspects);
+        if introspects {
+            let until_s = until_s.unwrap_or(login.not_after);
+            let watched = Watched { token: Zeroizing::new(token.to_owned()), until_s };
+            self.watched.lock().unwrap_or_else(PoisonError::into_inner).insert(login.id, watched);
+        }
+    }
+
+    /// Seconds within which a login has to be confirmed again: its whole life where nothing is.
+    pub(crate) fn recheck_s(&self, login: &Login) -> u64 {
+        let issuer = self.parts.issuers.get(&login.facts.subject.issuer);
+        let recheck_s = issuer.and_then(|issuer| issuer.section.terms().recheck_s_max);
+        recheck_s.unwrap_or_else(|| login.not_after.saturating_sub(login.made_at))
+    }
+
+    /// Refresh a login with fresh tokens of its issuer. Its sessions follow at once.
+    pub(crate) async fn refresh(&self, source: Source, id: LoginId, tokens: Tokens<'_>) -> Answer<Login> {
+        let Parts { holders, recorder, kick, .. } = &self.parts;
+        if self.parts.identity.is_throttled(source) {
+            return Err(IdentityRefused::Throttled);
+        }
+        let (login, _) = holders.logins.get(id).ok_or(LoginError::Unknown)?;
+        let alias = login.facts.subject.issuer;
+        let issuer = self.parts.issuers.get(&alias).ok_or_else(|| LoginError::Issuer(alias.clone()))?;
+        let (verified, until_s) = match self.believe(issuer, &tokens, false).await {
+            Ok(believed) => believed,
+            Err(disbelief) => return Err(self.disbelieved(source, &alias, disbelief).await?),
+        };
+        let _turn = self.changing.lock().await;
+        let learnt = Instant::now();
+        let refreshed = holders.logins.refresh(id, verified, now_s())?;
+        let changed = refreshed.changed();
+        if changed {
+            recorder.note(Body::LoginRefreshed(self::refreshed(refreshed.login()))).await?;
+        }
+        let logins = holders.logins.clone();
+        let kept = blocking(move || logins.keep_refreshed(refreshed)).await?;
+        if changed {
+            // Also where the disk refused it: what was taken away is gone.
+            kick.now(learnt);
+        }
+        let login = kept?;
+        self.watch(&login, &tokens, until_s);
+        Ok(login)
+    }
+
+    /// End a login: in force even where the record or the disk refuses it, and then an error.
+    pub(crate) async fn end(&self, id: LoginId, cause: EndCause, by: Option<&str>) -> Answer<Login> {
+        let _turn = self.changing.lock().await;
+        self.end_in_turn(id, Ending { cause, learned_at_us: now_us() }, by).await
+    }
+
+    async fn end_in_turn(&self, id: LoginId, ending: Ending, by: Option<&str>) -> Answer<Login> {
+        let Parts { holders, recorder, kick, .. } = &self.parts;
+        let learnt = Instant::now();
+        let (login, standing) = holders.logins.get(id).ok_or(LoginError::Unknown)?;
+        if standing.ended().is_some() {
+            return Ok(login);
+        }
+        let recorded = recorder.note(Body::LoginEnded(ended(&login, &ending, by))).await;
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let logins = holders.logins.clone();
+        let kept = blocking(move || logins.end(id, ending)).await?;
+        kick.now(learnt);
+        recorded?;
+        Ok(kept?)
+    }
+
+    /// What an issuer tells of its own accord (OpenID Connect Back-Channel Logout 1.0); how many logins ended.
+    pub(crate) async fn back_channel(&self, source: Source, alias: &str, token: &str) -> Answer<usize> {
+        let learned_at_us = now_us();
+        if self.parts.identity.is_throttled(source) {
+            return Err(IdentityRefused::Throttled);
+        }
+        let said = match self.parts.issuers.get(alias) {
+            Some(issuer) => issuer.verify_logout(token).await.map_err(Disbelief::from),
+            None => Err(Disbelief { word: "other_issuer", why: "it is not configured".to_owned() }),
+        };
+        let said = match said {
+            Ok(said) => said,
+            Err(disbelief) => return Err(self.disbelieved(source, alias, disbelief).await?),
+        };
+        let _turn = self.changing.lock().await;
+        let mut meant = self.parts.holders.logins.of_issuer(alias, said.sub.as_deref(), said.sid.as_deref());
+        // A token that is shown again ends nothing that was made since.
+        meant.retain(|login| login.made_at <= said.at.saturating_add(chaperone_identity::SKEW_S));
+        let mut first = Ok(meant.len());
+        for login in meant {
+            let ending = Ending { cause: EndCause::BackChannel, learned_at_us };
+            // Each is ended, whatever becomes of the others.
+            if let Err(error) = self.end_in_turn(login.id, ending, None).await {
+                first = first.and(Err(error));
+            }
+        }
+        first
+    }
+
+    /// A new service; with its first key, shown this once.
+    pub(crate) async fn create_service(
+        &self,
+        name: &str,
+        owner: Subject,
+        groups: BTreeSet<String>,
+        ttl_s: u64,
+        by: &str,
+    ) -> Answer<(Service, Zeroizing<String>)> {
+        let _turn = self.changing.lock().await;
+        let change = self.parts.holders.services.create(name, owner, groups, now_s(), ttl_s)?;
+        let service = change.service();
+        let (key, not_after) = newest(service);
+        let body = Body::ServiceCreated(ServiceCreated {
+            by: by.to_owned(),
+            groups: service.groups.clone(),
+            key,
+            not_after,
+            owner: service.owner.clone(),
+            service: service.name.clone(),
+        });
+        self.parts.recorder.note(body).await?;
+        self.keep_service(change).await
+    }
+
+    /// A new key of a service; the older ones hold `overlap_s` seconds more at most.
+    pub(crate) async fn rotate_service(
+        &self,
+        name: &str,
+        ttl_s: u64,
+        overlap_s: u64,
+        by: &str,
+    ) -> Answer<(Service, Zeroizing<String>)> {
+        let _turn = self.changing.lock().await;
+        let now = now_s();
+        let change = self.parts.holders.services.rotate(name, now, ttl_s, overlap_s)?;
+        let (key, not_after) = newest(change.service());
+        let body = Body::ServiceRotated(ServiceRotated {
+            by: by.to_owned(),
+            key,
+            not_after,
+            previous_until: now.saturating_add(overlap_s),
+            service: name.to_owned(),
+        });
+        self.parts.recorder.note(body).await?;
+        self.keep_service(change).await
+    }
+
+    async fn keep_service(&self, change: ServiceChange) -> Answer<(Service, Zeroizing<String>)> {
+        let services = self.parts.holders.services.clone();
+        let (service, key) = blocking(move || services.keep(change)).await??;
+        let key = key.ok_or_else(|| IdentityRefused::Fault("no key was made".to_owned()))?;
+        Ok((service, key))
+    }
+
+    /// End a service and all its keys: in force even where the record or the disk refuses it, and then an error.
+    pub(crate) async fn revoke_service(&self, name: &str, why: &str, by: &str) -> Answer<Service> {
+        reason(why)?;
+        let _turn = self.changing.lock().await;
+        let (learnt, learned_at_us) = (Instant::now(), now_us());
+        let ending = Ending { cause: EndCause::Administrator, learned_at_us };
+        let change = self.parts.holders.services.revoke(name, ending)?;
+        let body = Body::ServiceRevoked(ServiceRevoked {
+            by: by.to_owned(),
+            learned_at: learned_at_us,
+            reason: why.to_owned(),
+            service: name.to_owned(),
+        });
+        let recorded = self.parts.recorder.note(body).await;
+        let services = self.parts.holders.services.clone();
+        let kept = blocking(move || services.keep(change)).await?;
+        self.parts.kick.now(learnt);
+        recorded?;
+        Ok(kept?.0)
+    }
+
+    /// Somebody may do nothing any more: his logins end, and the services that he owns stand still.
+    pub(crate) async fn disable(&self, subject: &Subject, why: &str, by: &str) -> Answer<()> {
+        reason(why)?;
+        let _turn = self.changing.lock().await;
+        let (learnt, learned_at_us) = (Instant::now(), now_us());
+        let change = self.parts.people.weigh_disable(subject, why, by, learned_at_us / 1_000_000)?;
+        let (by_whom, reason) = (by.to_owned(), why.to_owned());
+        let body = SubjectDisabled { by: by_whom, reason, subject: subject.clone() };
+        let recorded = self.parts.recorder.note(Body::SubjectDisabled(body)).await;
+        let kept = self.keep_person(change).await;
+        self.parts.kick.now(learnt);
+        let ending = Ending { cause: EndCause::Disabled, learned_at_us };
+        for login in self.parts.holders.logins.open_where(|login| login.facts.subject == *subject) {
+            self.end_in_turn(login.id, ending.clone(), Some(by)).await?;
+        }
+        recorded?;
+        kept
+    }
+
+    /// Somebody may do again what policies permit; logging in comes first.
+    pub(crate) async fn enable(&self, subject: &Subject, by: &str) -> Answer<()> {
+        let _turn = self.changing.lock().await;
+        let change = self.parts.people.weigh_enable(subject)?;
+        let body = SubjectEnabled { by: by.to_owned(), subject: subject.clone() };
+        self.parts.recorder.note(Body::SubjectEnabled(body)).await?;
+        self.keep_person(change).await
+    }
+
+    async fn keep_person(&self, change: PersonChange) -> Answer<()> {
+        let people = self.parts.people.clone();
+        Ok(blocking(move || people.keep(change)).await??)
+    }
+
+    /// Those who are known.
+    pub(crate) fn people(&self) -> &Arc<People> {
+        &self.parts.people
+    }
+
+    /// Read every issuer's keys, so that the first login finds them. An issuer that is down does not hold up the start.
+    pub(crate) async fn begin(self: &Arc<Self>) {
+        let mut looking = JoinSet::new();
+        for alias in self.parts.issuers.keys() {
+            let (this, alias) = (self.clone(), Arc::<str>::from(alias.as_str()));
+            looking.spawn(async move {
+                if let Some(issuer) = this.parts.issuers.get(&*alias) {
+                    issuer.look().await;
+                }
+            });
+        }
+        let all = async { while looking.join_next().await.is_some() {} };
+        if tokio::time::timeout(START, all).await.is_err() {
+            tracing::warn!("an issuer does not answer; its people can log in once it does");
+        }
+    }
+
+    /// Mark logins whose time is over, ask issuers about tokens that are due, keep keys fresh; until told to stop. An
+    /// issuer that hangs holds up nobody but itself.
+    pub(crate) async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(until(stop.clone(), LOOK, self.clone(), |this| async move { this.mark().await }));
+        for alias in self.parts.issuers.keys() {
+            let alias: Arc<str> = Arc::from(alias.as_str());
+            tasks.spawn(until(stop.clone(), LOOK, self.clone(), move |this| {
+                let alias = alias.clone();
+                async move {
+                    let Some(issuer) = this.parts.issuers.get(&*alias) else { return };
+                    issuer.look().await;
+                    this.ask_again(&alias).await;
+                }
+            }));
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+
+    async fn mark(&self) {
+        let now = now_s();
+        for (id, cause) in self.parts.holders.logins.overripe(now) {
+            if let Err(error) = self.end(id, cause, None).await {
+                tracing::error!(login = %id, %error, "a login's end could not be kept");
+            }
+        }
+        let logins = self.parts.holders.logins.clone();
+        let forgotten = blocking(move || logins.forget(now)).await;
+        if let Err(error) = forgotten.and_then(|done| done.map_err(|error| LoginError::from(error).into())) {
+            tracing::error!(%error, "old logins could not be removed");
+        }
+    }
+
+    /// Ask an issuer about the tokens of those of its logins of which half the time is over.
+    async fn ask_again(self: &Arc<Self>, alias: &str) {
+        for few in self.due(alias).chunks(ASKING_MAX) {
+            let mut asking = JoinSet::new();
+            for (login, token) in few {
+                let (this, login, token) = (self.clone(), login.clone(), token.clone());
+                asking.spawn(async move { this.ask_about(&login, &token).await });
+            }
+            while let Some(answered) = asking.join_next().await {
+                // It is down: the others would only wait as long.
+                if !answered.unwrap_or(false) {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn due(&self, alias: &str) -> Vec<(Login, Zeroizing<String>)> {
+        let (now, mut due) = (now_s(), Vec::new());
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.retain(|_, watched| watched.until_s > now);
+        for (id, watched) in watched.iter() {
+            let Some((login, standing)) = self.parts.holders.logins.get(*id) else { continue };
+            let half = |due_s: u64| login.checked_at + due_s.saturating_sub(login.checked_at) / 2;
+            let own = login.facts.subject.issuer == alias;
+            if own && standing.due_s().is_some_and(|due_s| half(due_s) <= now) {
+                due.push((login, watched.token.clone()));
+            }
+        }
+        due
+    }
+
+    /// Whether the issuer answered.
+    async fn ask_about(&self, login: &Login, token: &str) -> bool {
+        let Some(issuer) = self.parts.issuers.get(&login.facts.subject.issuer) else { return false };
+        let done = match issuer.introspect(token).await {
+            Ok(Activity::Active { .. }) => {
+                let (logins, id, now) = (self.parts.holders.logins.clone(), login.id, now_s());
+                blocking(move || logins.heard(id, now)).await.and_then(|heard| Ok(heard.map(drop)?))
+            }
+            Ok(Activity::Inactive) => self.end(login.id, EndCause::Revoked, None).await.map(drop),
+            // The login goes on until it is overdue.
+            Err(error) => {
+                tracing::warn!(issuer = %issuer.rules.alias, %error, "an issuer could not be asked about a login");
+                return false;
+            }
+        };
+        if let Err(error) = done {
+            tracing::warn!(login = %login.id, %error, "what an issuer said about a login was not kept");
+        }
+        true
+    }
+}
+
+/// Do something again and again until told to stop.
+async fn until<F: Future<Output = ()> + Send>(
+    mut stop: watch::Receiver<bool>,
+    every: Duration,
+    of: Arc<Identities>,
+    work: impl Fn(Arc<Identities>) -> F + Send,
+) {
+    let mut due = tokio::time::interval(every);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = due.tick() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        tokio::select! {
+            () = work(of.clone()) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// Why a token proves nothing: the word in the record, and more for operators.
+struct Disbelief {
+    word: &'static str,
+    why: String,
+}
+
+impl From<TokenError> for Disbelief {
+    fn from(error: TokenError) -> Self {
+        Self { word: error.as_str(), why: error.to_string() }
+    }
+}
+
+fn newest(service: &Service) -> (String, u64) {
+    service.keys.last().map(|key| (key.id.to_string(), key.not_after)).unwrap_or_default()
+}
+
+fn made(login: &Login, source: Source) -> LoginMade {
+    LoginMade {
+        assurance: login.facts.assurance.clone(),
+        attributes: login.facts.attributes.clone(),
+        client: login.facts.oauth_client.clone(),
+        groups: login.facts.groups.clone(),
+        login: login.id.to_string(),
+        not_after: login.not_after,
+        source: source.to_string(),
+        subject: login.facts.subject.clone(),
+    }
+}
+
+fn refreshed(login: &Login) -> LoginRefreshed {
+    LoginRefreshed {
+        assurance: login.facts.assurance.clone(),
+        attributes: login.facts.attributes.clone(),
+        client: login.facts.oauth_client.clone(),
+        groups: login.facts.groups.clone(),
+        login: login.id.to_string(),
+        subject: login.facts.subject.clone(),
+    }
+}
+
+fn ended(login: &Login, ending: &Ending, by: Option<&str>) -> LoginEnded {
+    LoginEnded {
+        by: by.map(str::to_owned),
+        learned_at: ending.learned_at_us,
+        login: login.id.to_string(),
+        reason: ending.cause.as_str().to_owned(),
+        subject: login.facts.subject.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+//! Registered clients: the software that acts for subjects, and who sees what it reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chaperone_access::Recipient;
+
+/// One registered client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// Who answers for it.
+    pub owner: String,
+    /// Who sees the rows that it reads.
+    pub recipient: Option<Recipient>,
+    /// OAuth clients, as issuers name them, whose tokens are this client's.
+    pub oauth_clients: BTreeSet<String>,
+}
+
+/// All registered clients by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Clients(BTreeMap<String, Client>);
+
+impl Clients {
+    /// From the configuration.
+    #[must_use]
+    pub fn new(clients: BTreeMap<String, Client>) -> Self {
+        Self(clients)
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Client> {
+        self.0.get(name)
+    }
+
+    /// The registered name of an OAuth client; the first, where several claim it.
+    #[must_use]
+    pub fn by_oauth_client(&self, id: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(_, client)| client.oauth_clients.contains(id));
+        found.map(|(name, _)| name.as_str())
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Client)> {
+        self.0.iter()
+    }
+}

@@ -1,0 +1,295 @@
+//! One question to Cedar: who, which action, on what, in which circumstances.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use cedar_policy::{
+    Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression,
+};
+use chaperone_access::{Attribute, Delegation, RelationName, SubjectKind, TargetName, Verb};
+
+use crate::load::{PolicySet, Rule};
+use crate::manage::ManagementAction;
+use crate::slice;
+
+/// What Cedar said.
+#[derive(Clone)]
+pub(crate) struct Answer {
+    pub(crate) allowed: bool,
+    /// Names of the policies that decided, sorted.
+    pub(crate) policies: Vec<Arc<str>>,
+    /// Whether it holds until the policies change.
+    pub(crate) lasting: bool,
+}
+
+impl Answer {
+    /// Something went wrong on our side.
+    fn failed() -> Self {
+        Self { allowed: false, policies: Vec::new(), lasting: false }
+    }
+}
+
+/// The names of our schema's types, parsed once.
+#[derive(Debug)]
+pub(crate) struct Kinds {
+    person: EntityTypeName,
+    service: EntityTypeName,
+    group: EntityTypeName,
+    target: EntityTypeName,
+    relation: EntityTypeName,
+    installation: EntityTypeName,
+    action: EntityTypeName,
+}
+
+impl Kinds {
+    pub(crate) fn new() -> Result<Self, Box<cedar_policy::ParseErrors>> {
+        let kind = |name: &str| name.parse::<EntityTypeName>().map_err(Box::new);
+        Ok(Self {
+            person: kind("Person")?,
+            service: kind("Service")?,
+            group: kind("Group")?,
+            target: kind("Target")?,
+            relation: kind("Relation")?,
+            installation: kind("Installation")?,
+            action: kind("Action")?,
+        })
+    }
+
+    pub(crate) fn target(&self, target: &TargetName) -> EntityUid {
+        uid(&self.target, target.as_str())
+    }
+
+    pub(crate) fn action(&self, action: &str) -> EntityUid {
+        uid(&self.action, action)
+    }
+
+    pub(crate) fn relation(&self, target: &TargetName, relation: &RelationName) -> EntityUid {
+        uid(&self.relation, &format!("{target}/{relation}"))
+    }
+
+    fn installation(&self, name: &str) -> EntityUid {
+        uid(&self.installation, name)
+    }
+}
+
+fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
+}
+
+/// A principal in Cedar's words, and the rules of one set whose scope can match it.
+#[derive(Debug)]
+pub(crate) struct Who {
+    pub(crate) me: EntityUid,
+    /// The same with its groups and attributes; `None` where they are not what Cedar takes, which refuses everything.
+    entity: Option<Entity>,
+    /// Places of rules in the set, ascending.
+    pub(crate) mine: Vec<usize>,
+}
+
+impl PolicySet {
+    /// The principal behind a delegation.
+    pub(crate) fn who(&self, delegation: &Delegation) -> Who {
+        let subject = &delegation.subject;
+        let kind = match subject.kind {
+            SubjectKind::Person => &self.kinds.person,
+            SubjectKind::Service => &self.kinds.service,
+        };
+        let me = uid(kind, &format!("{}/{}", subject.issuer, subject.sub));
+        let group = |group: &String| uid(&self.kinds.group, &format!("{}/{group}", subject.issuer));
+        let groups: HashSet<EntityUid> = delegation.groups.iter().map(group).collect();
+        let mine = self.rules_of(&me, &groups);
+        let attributes: HashMap<String, RestrictedExpression> =
+            delegation.attributes.iter().map(|(name, value)| (name.clone(), expression(value))).collect();
+        let entity = Entity::new(me.clone(), attributes, groups).ok();
+        Who { me, entity, mine }
+    }
+}
+
+/// An attribute in Cedar's words. One of another kind than is declared makes the policies that read it fail, and what
+/// fails is refused.
+fn expression(value: &Attribute) -> RestrictedExpression {
+    match value {
+        Attribute::Bool(truth) => RestrictedExpression::new_bool(*truth),
+        Attribute::Long(number) => RestrictedExpression::new_long(*number),
+        Attribute::Text(text) => RestrictedExpression::new_string(text.clone()),
+        Attribute::Texts(texts) => texts_of(texts.iter()),
+    }
+}
+
+fn texts_of<'a>(texts: impl Iterator<Item = &'a String>) -> RestrictedExpression {
+    RestrictedExpression::new_set(texts.map(|text| RestrictedExpression::new_string(text.clone())))
+}
+
+/// Somebody who asks, under one set.
+pub(crate) struct Asked<'a> {
+    pub(crate) set: &'a PolicySet,
+    pub(crate) delegation: &'a Delegation,
+    pub(crate) who: &'a Who,
+    pub(crate) now_us: u64,
+    /// When the session was opened, against which the age of its authentication is taken.
+    pub(crate) opened_us: u64,
+}
+
+/// What is asked.
+pub(crate) struct Query {
+    action: EntityUid,
+    /// The action that it is in.
+    above: Option<EntityUid>,
+    resource: EntityUid,
+    /// What the resource is in.
+    within: Vec<EntityUid>,
+    approved: bool,
+}
+
+impl Query {
+    /// The same after somebody has approved it.
+    pub(crate) fn approved(self) -> Self {
+        Self { approved: true, ..self }
+    }
+}
+
+impl Asked<'_> {
+    fn context(&self, approved: bool) -> Option<Context> {
+        let time = RestrictedExpression::new_datetime(rfc3339(self.now_us / 1000));
+        let said = self.delegation;
+        let registered = said.client.as_deref().is_some_and(|name| self.set.clients.get(name).is_some());
+        let none = BTreeSet::new();
+        let amr = said.assurance.as_ref().map_or(&none, |assurance| &assurance.amr);
+        let mut pairs = vec![
+            ("approved".to_owned(), RestrictedExpression::new_bool(approved)),
+            ("time".to_owned(), time),
+            ("registered".to_owned(), RestrictedExpression::new_bool(registered)),
+            ("amr".to_owned(), texts_of(amr.iter())),
+            ("authenticated_s".to_owned(), RestrictedExpression::new_long(self.authenticated_s())),
+        ];
+        let recipient = said.recipient.as_ref();
+        let texts = [
+            ("client", said.client.as_deref()),
+            ("purpose", said.purpose.as_deref()),
+            ("recipient", recipient.map(|recipient| recipient.name.as_str())),
+            ("agreement", recipient.and_then(|recipient| recipient.agreement.as_deref())),
+            ("acr", said.assurance.as_ref().and_then(|assurance| assurance.acr.as_deref())),
+        ];
+        for (name, value) in texts {
+            if let Some(value) = value {
+                pairs.push((name.to_owned(), RestrictedExpression::new_string(value.to_owned())));
+            }
+        }
+        Context::from_pairs(pairs).ok()
+    }
+
+    /// Seconds between authentication and the session's opening. Where nobody says when, longer ago than any policy asks.
+    fn authenticated_s(&self) -> i64 {
+        let at = self.delegation.assurance.as_ref().map(|assurance| assurance.at);
+        let age = at.map(|at| (self.opened_us / 1_000_000).saturating_sub(at));
+        age.and_then(|age| i64::try_from(age).ok()).unwrap_or(i64::MAX)
+    }
+
+    /// The question about a verb on a relation, given what it is in, or on the target as a whole.
+    pub(crate) fn verb(
+        &self,
+        verb: Verb,
+        target: &TargetName,
+        on: Option<(&RelationName, &[RelationName])>,
+        approved: bool,
+    ) -> Query {
+        let kinds = &self.set.kinds;
+        let (resource, within) = match on {
+            None => (kinds.target(target), Vec::new()),
+            Some((relation, parents)) => {
+                let mut within = vec![kinds.target(target)];
+                within.extend(parents.iter().map(|parent| kinds.relation(target, parent)));
+                (kinds.relation(target, relation), within)
+            }
+        };
+        Query { action: kinds.action(verb.as_str()), above: None, resource, within, approved }
+    }
+
+    /// The question whether the principal may be at a target.
+    pub(crate) fn connect(&self, target: &TargetName) -> Query {
+        let kinds = &self.set.kinds;
+        let (action, resource) = (kinds.action("connect"), kinds.target(target));
+        Query { action, above: None, resource, within: Vec::new(), approved: false }
+    }
+
+    /// The question about managing the installation.
+    pub(crate) fn manage(&self, action: ManagementAction, installation: &str) -> Query {
+        let kinds = &self.set.kinds;
+        let administer = ManagementAction::Administer.as_str();
+        let above = action.within_administer().then(|| kinds.action(administer));
+        let (action, resource) = (kinds.action(action.as_str()), kinds.installation(installation));
+        Query { action, above, resource, within: Vec::new(), approved: false }
+    }
+
+    /// Ask.
+    pub(crate) fn ask(&self, query: &Query) -> Answer {
+        self.answer(query, |_| true)
+    }
+
+    /// The rules whose head fits.
+    pub(crate) fn fitting<'b>(&'b self, query: &'b Query) -> impl Iterator<Item = &'b Rule> {
+        let rules = self.who.mine.iter().filter_map(|at| self.set.rules.get(*at));
+        rules
+            .filter(|rule| slice::action_fits(&rule.scope, &query.action, query.above.as_ref()))
+            .filter(|rule| slice::resource_fits(&rule.scope, &query.resource, &query.within))
+    }
+
+    /// Ask Cedar, of the rules that `counts` lets through. Anything that goes wrong on our side is a refusal.
+    pub(crate) fn answer(&self, query: &Query, counts: impl Fn(&Rule) -> bool) -> Answer {
+        let mut policies = cedar_policy::PolicySet::new();
+        let mut lasting = true;
+        let fitting: Vec<&Rule> = self.fitting(query).filter(|rule| counts(rule)).collect();
+        for rule in &fitting {
+            lasting &= !rule.reads_time;
+            if policies.add(rule.policy.clone()).is_err() {
+                return Answer::failed();
+            }
+        }
+        let Some(response) = self.evaluate(&policies, query) else { return Answer::failed() };
+        let mut names: Vec<Arc<str>> = response
+            .diagnostics()
+            .reason()
+            .filter_map(|id| fitting.iter().find(|rule| rule.policy.id() == id))
+            .map(|rule| rule.name.clone())
+            .collect();
+        names.sort();
+        // A policy that cannot be evaluated is skipped by Cedar; a skipped forbid would fail open.
+        let sound = response.diagnostics().errors().next().is_none();
+        let allowed = sound && response.decision() == cedar_policy::Decision::Allow;
+        Answer { allowed, policies: names, lasting }
+    }
+
+    fn evaluate(&self, policies: &cedar_policy::PolicySet, query: &Query) -> Option<cedar_policy::Response> {
+        let me = self.who.entity.clone()?;
+        let thing = Entity::new_no_attrs(query.resource.clone(), query.within.iter().cloned().collect());
+        let action = query
+            .above
+            .as_ref()
+            .map(|above| Entity::new_no_attrs(query.action.clone(), HashSet::from([above.clone()])));
+        let entities = Entities::from_entities([me, thing].into_iter().chain(action), None).ok()?;
+        let (me, action, thing) = (self.who.me.clone(), query.action.clone(), query.resource.clone());
+        let request = Request::new(me, action, thing, self.context(query.approved)?, None).ok()?;
+        Some(Authorizer::new().is_authorized(&request, policies, &entities))
+    }
+}
+
+/// Milliseconds since the Unix epoch as Cedar's `datetime` reads them.
+pub(crate) fn rfc3339(millis: u64) -> String {
+    let (days, in_day) = (millis / 86_400_000, millis % 86_400_000);
+    // Howard Hinnant's `civil_from_days`, for days since 1970.
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let of_era = shifted % 146_097;
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute) = (in_day / 3_600_000, in_day / 60_000 % 60);
+    let (second, milli) = (in_day / 1000 % 60, in_day % 1000);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,290 @@
+//! Expectations: `tests.toml` of the policy folder says what somebody should be allowed, held or refused, and the set is
+//! asked. It is not part of the set: it changes nothing that is in force.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chaperone_access::{Analysis, Assurance, Attribute, RelationName, TargetName, Verb};
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::explain::{Asker, Finding, OfStatement};
+use crate::load::{Diagnostic, PolicySet, diagnostic};
+use crate::manage::ManagementAction;
+use crate::profile::Profile;
+use crate::world::{Ruling, Thing, World};
+
+/// The file's name in the policy folder.
+pub const TESTS_FILE: &str = "tests.toml";
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    test: Vec<Spanned<Written>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: Option<String>,
+    #[serde(rename = "as")]
+    who: String,
+    #[serde(default)]
+    service: bool,
+    #[serde(default)]
+    groups: BTreeSet<String>,
+    client: Option<String>,
+    purpose: Option<String>,
+    #[serde(default)]
+    attributes: BTreeMap<String, Value>,
+    acr: Option<String>,
+    #[serde(default)]
+    amr: BTreeSet<String>,
+    /// How long ago the subject authenticated.
+    authenticated_s: Option<u64>,
+    target: Option<TargetName>,
+    action: Option<String>,
+    #[serde(default)]
+    relations: Vec<String>,
+    sql: Option<String>,
+    expect: Ruling,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Value {
+    Bool(bool),
+    Long(i64),
+    Text(String),
+    Texts(BTreeSet<String>),
+}
+
+impl From<&Value> for Attribute {
+    fn from(value: &Value) -> Self {
+        match value {
+            Value::Bool(truth) => Self::Bool(*truth),
+            Value::Long(number) => Self::Long(*number),
+            Value::Text(text) => Self::Text(text.clone()),
+            Value::Texts(texts) => Self::Texts(texts.clone()),
+        }
+    }
+}
+
+/// What one expectation asks.
+#[derive(Debug)]
+enum Question {
+    Connect(TargetName),
+    Whole(Verb, TargetName),
+    Relations(Verb, TargetName, Vec<RelationName>),
+    Manage(ManagementAction),
+    Sql(TargetName, String),
+}
+
+/// One expectation.
+#[derive(Debug)]
+struct Expectation {
+    name: String,
+    line: usize,
+    profile: Profile,
+    question: Question,
+    authenticated_s: Option<u64>,
+    acr: Option<String>,
+    amr: BTreeSet<String>,
+    expect: Ruling,
+}
+
+/// All expectations of a folder.
+#[derive(Debug)]
+pub struct Expectations(Vec<Expectation>);
+
+/// Something that came out otherwise than expected.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Unmet {
+    /// Line of the expectation in its file.
+    pub line: usize,
+    /// Its name.
+    pub name: String,
+    /// What was expected.
+    pub expected: Ruling,
+    /// What came out; `None` where nothing could be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<Ruling>,
+    /// Why: what was asked, the policies that decided, what would change it.
+    pub because: Vec<String>,
+}
+
+impl Written {
+    fn question(&self) -> Result<Question, String> {
+        let target = || self.target.clone().ok_or_else(|| "it names no `target`".to_owned());
+        match (&self.sql, &self.action) {
+            (Some(sql), None) if self.relations.is_empty() => Ok(Question::Sql(target()?, sql.clone())),
+            (Some(_), _) => Err("`sql` stands alone, without `action` and `relations`".to_owned()),
+            (None, None) => Err("it has neither `action` nor `sql`".to_owned()),
+            (None, Some(word)) => self.action(word, target),
+        }
+    }
+
+    fn action(
+        &self,
+        word: &str,
+        target: impl Fn() -> Result<TargetName, String>,
+    ) -> Result<Question, String> {
+        if let Some(verb) = Verb::ALL.into_iter().find(|verb| verb.as_str() == word) {
+            let names = self.relations.iter().map(|name| name.parse::<RelationName>());
+            let names: Vec<_> = names.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+            return Ok(if names.is_empty() {
+                Question::Whole(verb, target()?)
+            } else {
+                Question::Relations(verb, target()?, names)
+            });
+        }
+        if !self.relations.is_empty() {
+            return Err(format!("`{word}` is not about relations"));
+        }
+        if word == "connect" {
+            return Ok(Question::Connect(target()?));
+        }
+        let manage = ManagementAction::ALL.into_iter().find(|action| action.as_str() == word);
+        manage.map(Question::Manage).ok_or_else(|| format!("there is no action `{word}`"))
+    }
+}
+
+impl Expectations {
+    /// Parse `tests.toml`, given as its name and text.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(file: &(String, String)) -> Result<Self, Vec<Diagnostic>> {
+        let parsed: File = toml::from_str(&file.1).map_err(|error| {
+            let offset = error.span().map_or(0, |span| span.start);
+            vec![diagnostic(file, offset, error.message().replace('\n', " "), None)]
+        })?;
+        let (mut found, mut errors) = (Vec::new(), Vec::new());
+        for (number, written) in parsed.test.iter().enumerate() {
+            let at = diagnostic(file, written.span().start, String::new(), None);
+            let written = written.get_ref();
+            let hint = "`read` with `relations = [..]`, `connect`, a way of managing, or `sql`";
+            match written.question() {
+                Err(message) => errors.push(Diagnostic { message, hint: Some(hint.to_owned()), ..at }),
+                Ok(question) => found.push(Expectation {
+                    name: written.name.clone().unwrap_or_else(|| format!("test {}", number + 1)),
+                    line: at.line,
+                    profile: written.profile(),
+                    question,
+                    authenticated_s: written.authenticated_s,
+                    acr: written.acr.clone(),
+                    amr: written.amr.clone(),
+                    expect: written.expect,
+                }),
+            }
+        }
+        if errors.is_empty() { Ok(Self(found)) } else { Err(errors) }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Ask the set. `analyse` understands a statement at a target, or says why it cannot; `now_us` is in microseconds
+    /// since the Unix epoch.
+    pub fn unmet(
+        &self,
+        set: &PolicySet,
+        world: &World,
+        now_us: u64,
+        analyse: impl Fn(&TargetName, &str) -> Result<Arc<Analysis>, String>,
+    ) -> Vec<Unmet> {
+        let unmet = |expectation: &Expectation| expectation.unmet(set, world, now_us, &analyse);
+        self.0.iter().filter_map(unmet).collect()
+    }
+}
+
+impl Written {
+    fn profile(&self) -> Profile {
+        Profile {
+            who: self.who.clone(),
+            service: self.service,
+            groups: self.groups.clone(),
+            client: self.client.clone(),
+            purpose: self.purpose.clone(),
+            attributes: self.attributes.iter().map(|(name, value)| (name.clone(), value.into())).collect(),
+            assurance: None,
+        }
+    }
+}
+
+impl Expectation {
+    fn unmet(
+        &self,
+        set: &PolicySet,
+        world: &World,
+        now_us: u64,
+        analyse: impl Fn(&TargetName, &str) -> Result<Arc<Analysis>, String>,
+    ) -> Option<Unmet> {
+        let failed = |found: Option<Ruling>, because: Vec<String>| {
+            Some(Unmet { line: self.line, name: self.name.clone(), expected: self.expect, found, because })
+        };
+        let mut profile = self.profile.clone();
+        if self.authenticated_s.is_some() || self.acr.is_some() || !self.amr.is_empty() {
+            let at = self.authenticated_s.map_or(0, |age| (now_us / 1_000_000).saturating_sub(age));
+            profile.assurance = Some(Assurance { acr: self.acr.clone(), amr: self.amr.clone(), at });
+        }
+        let delegation = match profile.delegation(&set.clients) {
+            Ok(delegation) => delegation,
+            Err(error) => return failed(None, vec![error.to_string()]),
+        };
+        let asker = Asker { set, delegation: &delegation, now_us };
+        let groups = set.names().groups;
+        let findings = match &self.question {
+            Question::Sql(target, sql) => {
+                let analysis = match analyse(target, sql) {
+                    Ok(analysis) => analysis,
+                    Err(why) => return failed(None, vec![why]),
+                };
+                let statement = asker.statement(target, &analysis, &groups);
+                if statement.ruling == self.expect {
+                    return None;
+                }
+                return failed(Some(statement.ruling), told(&statement));
+            }
+            Question::Connect(target) => vec![asker.finding(&Thing::Connect(target), &groups)],
+            Question::Whole(verb, target) => vec![asker.finding(&Thing::Verb(*verb, target, None), &groups)],
+            Question::Manage(action) => {
+                vec![asker.finding(&Thing::Manage(*action, &world.installation), &groups)]
+            }
+            Question::Relations(verb, target, relations) => {
+                let known = world.targets.get(target);
+                let within = |name| known.and_then(|known| known.get(name)).map_or(&[][..], Vec::as_slice);
+                let thing = |name| Thing::Verb(*verb, target, Some((name, within(name))));
+                relations.iter().map(|name| asker.finding(&thing(name), &groups)).collect()
+            }
+        };
+        let other: Vec<&Finding> = findings.iter().filter(|found| found.ruling != self.expect).collect();
+        let first = other.first()?;
+        failed(Some(first.ruling), other.iter().flat_map(|found| words(found)).collect())
+    }
+}
+
+fn told(statement: &OfStatement) -> Vec<String> {
+    let mut lines: Vec<String> = statement.told.iter().cloned().collect();
+    lines.extend(statement.needs.iter().flat_map(words));
+    lines
+}
+
+/// A finding in lines: what, by which policies, what would change it.
+fn words(finding: &Finding) -> Vec<String> {
+    let by = if finding.policies.is_empty() { "no policy".to_owned() } else { finding.policies.join(", ") };
+    let mut lines =
+        vec![format!("{} on {}: {} by {by}", finding.action, finding.on, finding.ruling.as_str())];
+    lines.extend(finding.would_change.iter().map(|change| format!("would change it: {change}")));
+    lines
+}

@@ -1,0 +1,355 @@
+//! Why somebody may or may not, and what would change it: the deciding policies, and the same question asked again with
+//! an approval, in another group, without a client, without each forbid that bites.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use cedar_policy::Effect;
+use chaperone_access::{Analysis, Delegation, NameRule, Refusal, TargetName, Verb};
+use chaperone_identity::Restriction;
+use serde::Serialize;
+
+use crate::ask::{Answer, Asked, Query};
+use crate::decide::{self, Answers, Case};
+use crate::limits::Limits;
+use crate::load::PolicySet;
+use crate::permit::Decision;
+use crate::world::{Ruling, Thing, World};
+
+/// What would make a refusal something else.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case", tag = "change", content = "name")]
+pub enum WouldChange {
+    /// Somebody's approval.
+    Approval,
+    /// Membership in this group, `issuer/group`.
+    Group(String),
+    /// Acting without a client.
+    NoClient,
+    /// Without this forbid, it would be allowed.
+    WithoutForbid(String),
+    /// Without all of these forbids together, it would be allowed.
+    WithoutForbids(Vec<String>),
+    /// No permit covers it, whatever the forbids say: one that names this action and this thing.
+    Permit(String),
+}
+
+impl std::fmt::Display for WouldChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Approval => f.write_str("an approval"),
+            Self::Group(group) => write!(f, "membership in `{group}`"),
+            Self::NoClient => f.write_str("acting without a client"),
+            Self::WithoutForbid(name) => write!(f, "no `{name}`: this forbid bites"),
+            Self::WithoutForbids(names) => {
+                write!(f, "none of `{}`: these forbids bite together", names.join("`, `"))
+            }
+            Self::Permit(what) => write!(f, "a permit for {what}: no policy has one for this caller"),
+        }
+    }
+}
+
+/// The answer to one question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What is done.
+    pub action: String,
+    /// To what.
+    pub on: String,
+    /// The answer.
+    pub ruling: Ruling,
+    /// The policies that decided it, sorted.
+    pub policies: Vec<String>,
+    /// What would change it, where it is not allowed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub would_change: Vec<WouldChange>,
+}
+
+/// What one relation is to somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// `schema.name`.
+    pub relation: String,
+    /// Verbs that are allowed.
+    pub allowed: Vec<&'static str>,
+    /// Verbs that need an approval.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<&'static str>,
+}
+
+/// The answer about a statement as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OfStatement {
+    /// The answer.
+    pub ruling: Ruling,
+    /// What the client would be told, where it is not allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<String>,
+    /// The policies that decided it.
+    pub policies: Vec<String>,
+    /// What is sent to the target in the place of the client's own text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent: Option<String>,
+    /// Each verb on each relation that the statement needs.
+    pub needs: Vec<Finding>,
+    /// Groups, each of which alone would make the whole statement allowed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+}
+
+/// Everything that is explained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// SHA-256 of the set, in hexadecimal.
+    pub policy: String,
+    /// Who asks.
+    pub delegation: Delegation,
+    /// At which target.
+    pub target: String,
+    /// Whether they may be there.
+    pub connect: Finding,
+    /// Whether they have every verb on the whole target, so that their own text is sent.
+    pub unrestricted: bool,
+    /// What they may not go beyond.
+    pub limits: Limits,
+    /// Verbs on the target as a whole.
+    pub whole: Vec<Finding>,
+    /// The target as they see it, without the relations on which they have no verb.
+    pub relations: Vec<Seen>,
+    /// How many relations they have no verb on.
+    pub hidden: usize,
+    /// The statement, where one is asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statement: Option<OfStatement>,
+}
+
+fn named(policies: &[Arc<str>]) -> Vec<String> {
+    policies.iter().map(ToString::to_string).collect()
+}
+
+/// A set and somebody who asks it hypothetically.
+pub(crate) struct Asker<'a> {
+    pub(crate) set: &'a PolicySet,
+    pub(crate) delegation: &'a Delegation,
+    pub(crate) now_us: u64,
+}
+
+impl Asker<'_> {
+    fn as_is<T>(&self, ask: impl FnOnce(&Asked<'_>) -> T) -> T {
+        self.with(self.delegation, ask)
+    }
+
+    fn with<T>(&self, delegation: &Delegation, ask: impl FnOnce(&Asked<'_>) -> T) -> T {
+        let who = self.set.who(delegation);
+        ask(&Asked { set: self.set, delegation, who: &who, now_us: self.now_us, opened_us: self.now_us })
+    }
+
+    /// The groups of the caller's issuer that policies name and the caller is not in.
+    fn other_groups(&self, known: &BTreeSet<String>) -> Vec<String> {
+        let issuer = &self.delegation.subject.issuer;
+        let of_issuer =
+            known.iter().filter_map(|group| group.strip_prefix(issuer.as_str())?.strip_prefix('/'));
+        of_issuer.filter(|group| !self.delegation.groups.contains(*group)).map(str::to_owned).collect()
+    }
+
+    fn in_group(&self, group: &str) -> Delegation {
+        let mut delegation = self.delegation.clone();
+        delegation.groups.insert(group.to_owned());
+        delegation
+    }
+
+    /// The answer to one question, with what would change it.
+    pub(crate) fn finding(&self, thing: &Thing<'_>, groups: &BTreeSet<String>) -> Finding {
+        let (ruling, answer) = self.as_is(|asked| thing.ask(asked));
+        Finding {
+            action: thing.action().to_owned(),
+            on: thing.on(),
+            ruling,
+            policies: named(&answer.policies),
+            would_change: match ruling {
+                Ruling::Allow => Vec::new(),
+                Ruling::Hold | Ruling::Refuse => self.would_change(thing, ruling, &answer, groups),
+            },
+        }
+    }
+
+    fn would_change(
+        &self,
+        thing: &Thing<'_>,
+        ruling: Ruling,
+        answer: &Answer,
+        groups: &BTreeSet<String>,
+    ) -> Vec<WouldChange> {
+        let mut changes = Vec::new();
+        if ruling == Ruling::Hold {
+            changes.push(WouldChange::Approval);
+        }
+        changes.extend(self.forbids(thing, answer));
+        if self.delegation.client.is_some() {
+            let alone = Delegation { client: None, recipient: None, ..self.delegation.clone() };
+            if self.with(&alone, |asked| thing.ask(asked).0) == Ruling::Allow {
+                changes.push(WouldChange::NoClient);
+            }
+        }
+        for group in self.other_groups(groups) {
+            if self.with(&self.in_group(&group), |asked| thing.ask(asked).0) == Ruling::Allow {
+                changes.push(WouldChange::Group(format!("{}/{group}", self.delegation.subject.issuer)));
+            }
+        }
+        let permitted = self.as_is(|asked| {
+            let query = thing.query(asked);
+            asked.answer(&query, |rule| rule.scope.effect == Effect::Permit).allowed
+        });
+        if !permitted && ruling == Ruling::Refuse {
+            changes.push(WouldChange::Permit(format!("`{}` on `{}`", thing.action(), thing.on())));
+        }
+        changes
+    }
+
+    /// The forbids that stand in the way.
+    fn forbids(&self, thing: &Thing<'_>, answer: &Answer) -> Vec<WouldChange> {
+        let without = |names: &[Arc<str>]| {
+            self.as_is(|asked| {
+                let query: Query = thing.query(asked);
+                let counts = asked.answer(&query, |rule| {
+                    rule.scope.effect == Effect::Permit || !names.contains(&rule.name)
+                });
+                counts.allowed
+            })
+        };
+        let biting: Vec<Arc<str>> = self.as_is(|asked| {
+            let query = thing.query(asked);
+            let forbids = asked.fitting(&query).filter(|rule| rule.scope.effect == Effect::Forbid);
+            forbids.map(|rule| rule.name.clone()).filter(|name| answer.policies.contains(name)).collect()
+        });
+        let alone: Vec<&Arc<str>> =
+            biting.iter().filter(|name| without(std::slice::from_ref(*name))).collect();
+        if alone.is_empty() && biting.len() > 1 && without(&biting) {
+            return vec![WouldChange::WithoutForbids(named(&biting))];
+        }
+        alone.into_iter().map(|name| WouldChange::WithoutForbid(name.to_string())).collect()
+    }
+
+    /// The answer about a statement.
+    pub(crate) fn statement(
+        &self,
+        target: &TargetName,
+        analysis: &Arc<Analysis>,
+        groups: &BTreeSet<String>,
+    ) -> OfStatement {
+        let decision = self.decision(self.delegation, target, analysis);
+        let mut needs = Vec::new();
+        for member in &analysis.members {
+            for touch in member.touches.iter().filter(|touch| touch.rule == NameRule::Named) {
+                for verb in touch.verbs.iter() {
+                    let thing = Thing::Verb(verb, target, Some((&touch.relation, &touch.within)));
+                    needs.push(self.finding(&thing, groups));
+                }
+            }
+            needs.extend(
+                member.whole.iter().map(|verb| self.finding(&Thing::Verb(verb, target, None), groups)),
+            );
+        }
+        needs.sort_by(|one, other| (&one.on, &one.action).cmp(&(&other.on, &other.action)));
+        needs.dedup();
+        let Bare { ruling, refusal, policies, sent } = decision.into();
+        let mut helpful = Vec::new();
+        if ruling != Ruling::Allow {
+            for group in self.other_groups(groups) {
+                let then = Bare::from(self.decision(&self.in_group(&group), target, analysis));
+                if then.ruling == Ruling::Allow {
+                    helpful.push(format!("{}/{group}", self.delegation.subject.issuer));
+                }
+            }
+        }
+        OfStatement {
+            ruling,
+            told: refusal.map(|refusal| refusal.to_string()),
+            policies: named(&policies),
+            sent,
+            needs,
+            groups: helpful,
+        }
+    }
+
+    fn decision(&self, delegation: &Delegation, target: &TargetName, analysis: &Arc<Analysis>) -> Decision {
+        let who = self.set.who(delegation);
+        let now_us = self.now_us;
+        let asked = Asked { set: self.set, delegation, who: &who, now_us, opened_us: now_us };
+        let case = Case { asked, target, restriction: &Restriction::default(), confined: false };
+        decide::decide(&case, analysis, &mut Answers::default()).0.decision()
+    }
+}
+
+/// A decision without what it proves.
+struct Bare {
+    ruling: Ruling,
+    refusal: Option<Refusal>,
+    policies: Arc<[Arc<str>]>,
+    sent: Option<String>,
+}
+
+impl From<Decision> for Bare {
+    fn from(decision: Decision) -> Self {
+        let (ruling, denied) = match decision {
+            Decision::Allow(permit) => {
+                let (policies, sent) =
+                    (permit.decided().policies.clone(), permit.text().map(ToString::to_string));
+                return Self { ruling: Ruling::Allow, refusal: None, policies, sent };
+            }
+            Decision::Hold(question) => (Ruling::Hold, question.denied()),
+            Decision::Refuse(denied) => (Ruling::Refuse, denied),
+        };
+        Self { ruling, refusal: Some(denied.refusal), policies: denied.decided.policies, sent: None }
+    }
+}
+
+/// Explain what somebody may do at a target, and one statement where one is given. `now_us` is in microseconds since the
+/// Unix epoch.
+#[must_use]
+pub fn explain(
+    set: &PolicySet,
+    delegation: &Delegation,
+    target: &TargetName,
+    world: &World,
+    statement: Option<&Arc<Analysis>>,
+    now_us: u64,
+) -> Explanation {
+    let asker = Asker { set, delegation, now_us };
+    let groups = set.names().groups;
+    let unrestricted = asker.as_is(|asked| {
+        let Asked { set, delegation, who, .. } = *asked;
+        let asked = Asked { set, delegation, who, now_us, opened_us: now_us };
+        decide::unrestricted(&Case { asked, target, restriction: &Restriction::default(), confined: false }).0
+    });
+    let (mut relations, mut hidden) = (Vec::new(), 0);
+    for (relation, within) in world.targets.get(target).into_iter().flatten() {
+        let (mut allowed, mut held) = (Vec::new(), Vec::new());
+        for verb in Verb::ALL {
+            let thing = Thing::Verb(verb, target, Some((relation, within)));
+            match asker.as_is(|asked| thing.ask(asked).0) {
+                Ruling::Allow => allowed.push(verb.as_str()),
+                Ruling::Hold => held.push(verb.as_str()),
+                Ruling::Refuse => {}
+            }
+        }
+        if allowed.is_empty() && held.is_empty() {
+            hidden += 1;
+        } else {
+            relations.push(Seen { relation: relation.to_string(), allowed, held });
+        }
+    }
+    let bare = BTreeSet::new();
+    Explanation {
+        policy: set.digest_text(),
+        delegation: delegation.clone(),
+        target: target.to_string(),
+        connect: asker.finding(&Thing::Connect(target), &groups),
+        unrestricted,
+        limits: set.limits(delegation, target),
+        whole: Verb::ALL.map(|verb| asker.finding(&Thing::Verb(verb, target, None), &bare)).into(),
+        relations,
+        hidden,
+        statement: statement.map(|analysis| asker.statement(target, analysis, &groups)),
+    }
+}

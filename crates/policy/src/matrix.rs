@@ -1,0 +1,122 @@
+//! The policy matrix: who may do what, by the classes of callers that policies can tell apart, as text that can be
+//! reviewed and compared. The same policies and relations give the same bytes.
+
+use std::collections::BTreeMap;
+
+use chaperone_access::{Delegation, Verb};
+
+use crate::ask::Asked;
+use crate::load::PolicySet;
+use crate::manage::ManagementAction;
+use crate::profile::Class;
+use crate::world::{Ruling, Thing, World};
+
+/// The client that stands for all that no policy names and nobody registered.
+pub(crate) const UNREGISTERED: &str = "(an unregistered client)";
+
+const HEAD: &str = "\
+# Who may do what, by class: everybody in one group, each subject that a policy names, and anybody.
+# `verb?` needs an approval; `(verb)` depends on more than the class: purpose, time, authentication or attributes.
+# A block `via CLIENT` shows the lines that differ when that client acts for the subject.
+";
+
+/// Lines of one class: what it is about, and the words.
+type Lines = BTreeMap<(usize, String), String>;
+
+/// The matrix of a set. `now_us` is in microseconds since the Unix epoch: what depends on the time is marked.
+#[must_use]
+pub fn matrix(set: &PolicySet, world: &World, now_us: u64) -> String {
+    let names = set.names();
+    let mut clients: Vec<&str> = names_of(set).chain(names.clients.iter().map(String::as_str)).collect();
+    clients.push(UNREGISTERED);
+    clients.sort_unstable();
+    clients.dedup();
+    let mut out = HEAD.to_owned();
+    for class in names.classes() {
+        out.push_str(&format!("\n{}\n", class.label));
+        let plain = lines(set, &class.member(None, &set.clients), world, now_us);
+        write(&mut out, "  ", &plain);
+        for client in &clients {
+            let mut through = lines(set, &class.member(Some(client), &set.clients), world, now_us);
+            through.retain(|about, words| plain.get(about) != Some(words));
+            if !through.is_empty() {
+                out.push_str(&format!("  via {client}\n"));
+                write(&mut out, "    ", &through);
+            }
+        }
+    }
+    out
+}
+
+fn write(out: &mut String, indent: &str, lines: &Lines) {
+    let width = lines.keys().map(|(_, about)| about.len()).max().unwrap_or(0);
+    for ((_, about), words) in lines {
+        out.push_str(&format!("{indent}{about:width$}  {words}\n"));
+    }
+}
+
+fn lines(set: &PolicySet, who: &Delegation, world: &World, now_us: u64) -> Lines {
+    let inside = set.who(who);
+    let asked = Asked { set, delegation: who, who: &inside, now_us, opened_us: now_us };
+    let mut lines = Lines::new();
+    let mut place = 0;
+    let mut line = |about: String, words: String| {
+        place += 1;
+        lines.insert((place, about), if words.is_empty() { "-".to_owned() } else { words });
+    };
+    for (target, relations) in &world.targets {
+        line(format!("{target}: connect"), word(&asked, &Thing::Connect(target)).unwrap_or_default());
+        let whole = verbs(&asked, |verb| Thing::Verb(verb, target, None));
+        line(format!("{target}: the whole target"), whole);
+        for (relation, within) in relations {
+            let on = Some((relation, within.as_slice()));
+            line(format!("{target}/{relation}"), verbs(&asked, |verb| Thing::Verb(verb, target, on)));
+        }
+    }
+    let managed: Vec<String> = ManagementAction::ALL
+        .into_iter()
+        .filter_map(|action| word(&asked, &Thing::Manage(action, &world.installation)))
+        .collect();
+    line("management".to_owned(), managed.join(" "));
+    lines
+}
+
+fn verbs<'a>(asked: &Asked<'_>, thing: impl Fn(Verb) -> Thing<'a>) -> String {
+    let words: Vec<String> = Verb::ALL.into_iter().filter_map(|verb| word(asked, &thing(verb))).collect();
+    words.join(" ")
+}
+
+fn word(asked: &Asked<'_>, thing: &Thing<'_>) -> Option<String> {
+    let action = thing.action();
+    let name = if action == "connect" { "yes" } else { action };
+    let (ruling, _) = thing.ask(asked);
+    let more = depends(asked, thing);
+    match (ruling, more) {
+        (Ruling::Allow, false) => Some(name.to_owned()),
+        (Ruling::Hold, false) => Some(format!("{name}?")),
+        (Ruling::Refuse, false) => None,
+        (Ruling::Allow | Ruling::Hold | Ruling::Refuse, true) => Some(format!("({name})")),
+    }
+}
+
+/// Whether the ruling depends on something that a class leaves open.
+fn depends(asked: &Asked<'_>, thing: &Thing<'_>) -> bool {
+    asked.fitting(&thing.query(asked)).any(|rule| rule.open)
+}
+
+fn names_of(set: &PolicySet) -> impl Iterator<Item = &str> {
+    set.clients.iter().map(|(name, _)| name.as_str())
+}
+
+/// The classes of two sets and the clients that can act for them, for whoever compares two sets.
+pub(crate) fn classes(sets: [&PolicySet; 2]) -> (Vec<Class>, Vec<Option<String>>) {
+    let [old, new] = sets;
+    let names = old.names().and(new.names());
+    let mut clients: Vec<Option<String>> = vec![None];
+    let registered = names_of(old).chain(names_of(new)).map(str::to_owned);
+    clients
+        .extend(registered.chain(names.clients.iter().cloned()).chain([UNREGISTERED.to_owned()]).map(Some));
+    clients.sort();
+    clients.dedup();
+    (names.classes(), clients)
+}

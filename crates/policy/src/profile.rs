@@ -1,0 +1,150 @@
+//! Somebody who might ask: a delegation that nobody proved, for explaining and for expectations. It is never admitted.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chaperone_access::{Assurance, Attributes, Delegation, Recipient, Subject, SubjectKind};
+use chaperone_identity::Clients;
+
+/// The issuer and name that stand for anybody in a class of people.
+pub(crate) const ANYBODY: &str = "(anybody)";
+
+/// Who might ask, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Profile {
+    /// `issuer/subject`.
+    pub who: String,
+    /// Whether it is a service.
+    pub service: bool,
+    /// Groups, with or without `issuer/` before them.
+    pub groups: BTreeSet<String>,
+    /// The software that acts for the subject.
+    pub client: Option<String>,
+    /// HL7 PurposeOfUse code.
+    pub purpose: Option<String>,
+    /// Attributes as the issuer would vouch for them.
+    pub attributes: Attributes,
+    /// How the subject authenticated.
+    pub assurance: Option<Assurance>,
+}
+
+impl Profile {
+    /// The chain that a credential of this kind would have.
+    ///
+    /// # Errors
+    /// `who` is not `issuer/subject`.
+    pub fn delegation(&self, clients: &Clients) -> Result<Delegation, NotASubject> {
+        let Some((issuer, sub)) =
+            self.who.split_once('/').filter(|(issuer, sub)| !issuer.is_empty() && !sub.is_empty())
+        else {
+            return Err(NotASubject(self.who.clone()));
+        };
+        let short = |group: &String| {
+            let rest = group.strip_prefix(issuer).and_then(|rest| rest.strip_prefix('/'));
+            rest.unwrap_or(group).to_owned()
+        };
+        let subject = Subject { issuer: issuer.to_owned(), kind: kind(self.service), sub: sub.to_owned() };
+        Ok(Delegation {
+            assurance: self.assurance.clone(),
+            attributes: self.attributes.clone(),
+            client: self.client.as_deref().map(Arc::from),
+            purpose: self.purpose.as_deref().map(Arc::from),
+            recipient: self.client.as_deref().and_then(|name| recipient(name, clients)),
+            ..Delegation::of(subject, self.groups.iter().map(short).collect())
+        })
+    }
+}
+
+/// A text that names no subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotASubject(String);
+
+impl std::fmt::Display for NotASubject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` does not name a subject (hint: `issuer/subject`, such as `dev/ana`)", self.0)
+    }
+}
+
+impl std::error::Error for NotASubject {}
+
+/// A class of callers that policies can tell apart: one subject, one group, or anybody; each without a client or with one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Class {
+    /// How it is printed.
+    pub(crate) label: String,
+    issuer: String,
+    sub: String,
+    groups: BTreeSet<String>,
+    service: bool,
+}
+
+impl Class {
+    /// From a name `issuer/name`; a name without an issuer matches nobody.
+    pub(crate) fn group(name: &str) -> Self {
+        let (issuer, group) = name.split_once('/').unwrap_or(("", name));
+        Self {
+            label: format!("group {name}"),
+            issuer: issuer.to_owned(),
+            sub: ANYBODY.to_owned(),
+            groups: BTreeSet::from([group.to_owned()]),
+            service: false,
+        }
+    }
+
+    pub(crate) fn subject(name: &str, service: bool) -> Self {
+        let (issuer, sub) = name.split_once('/').unwrap_or(("", name));
+        Self {
+            label: format!("{} {name}", if service { "service" } else { "person" }),
+            issuer: issuer.to_owned(),
+            sub: sub.to_owned(),
+            groups: BTreeSet::new(),
+            service,
+        }
+    }
+
+    /// Somebody who is known, with all his groups.
+    pub(crate) fn known(profile: &Profile) -> Self {
+        let (issuer, sub) = profile.who.split_once('/').unwrap_or(("", &profile.who));
+        Self {
+            label: format!(
+                "{} {}, as known",
+                if profile.service { "service" } else { "person" },
+                profile.who
+            ),
+            issuer: issuer.to_owned(),
+            sub: sub.to_owned(),
+            groups: profile.groups.clone(),
+            service: profile.service,
+        }
+    }
+
+    pub(crate) fn anybody() -> Self {
+        Self {
+            label: "anybody".to_owned(),
+            issuer: ANYBODY.to_owned(),
+            sub: ANYBODY.to_owned(),
+            groups: BTreeSet::new(),
+            service: false,
+        }
+    }
+
+    /// One of the class, through a client or not.
+    pub(crate) fn member(&self, client: Option<&str>, clients: &Clients) -> Delegation {
+        let subject =
+            Subject { issuer: self.issuer.clone(), kind: kind(self.service), sub: self.sub.clone() };
+        Delegation {
+            client: client.map(Arc::from),
+            recipient: client.and_then(|name| recipient(name, clients)),
+            ..Delegation::of(subject, self.groups.clone())
+        }
+    }
+}
+
+fn kind(service: bool) -> SubjectKind {
+    if service { SubjectKind::Service } else { SubjectKind::Person }
+}
+
+/// Who sees what a client reads, as identity says it too.
+fn recipient(client: &str, clients: &Clients) -> Option<Recipient> {
+    clients.get(client)?.recipient.clone()
+}

@@ -1,0 +1,444 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chaperone_access::{
+    Analysis, Assurance, Attribute, AttributeKind, Confined, Effect, Member, NameRule, Recipient,
+    RelationName, SessionEffect, TargetName, Touch, Verb, Verbs,
+};
+use chaperone_identity::{Client, Clients};
+
+use crate::ask::Asked;
+use crate::decide::tests::{NOW, delegation, known};
+use crate::world::Thing;
+use crate::{
+    Expectations, Known, LIMITS_FILE, ManagementAction, Policies, PolicySet, Profile, Ruling, World,
+    WouldChange, compare, explain, matrix,
+};
+
+fn everything() -> Known {
+    let client = |recipient: Option<Recipient>| Client {
+        owner: "it".into(),
+        recipient,
+        oauth_clients: BTreeSet::new(),
+    };
+    let recipient = Recipient { agreement: Some("baa-7".into()), name: "Model Inc".into() };
+    Known {
+        attributes: BTreeMap::from([
+            ("clinics".to_owned(), AttributeKind::Texts),
+            ("level".to_owned(), AttributeKind::Long),
+            ("on call".to_owned(), AttributeKind::Bool),
+        ]),
+        clients: Arc::new(Clients::new(BTreeMap::from([
+            ("claude".to_owned(), client(Some(recipient))),
+            ("report".to_owned(), client(None)),
+        ]))),
+        ..known()
+    }
+}
+
+fn load(text: &str) -> PolicySet {
+    with_limits(text, "")
+}
+
+fn with_limits(text: &str, limits: &str) -> PolicySet {
+    let files = [("a.cedar".to_owned(), text.to_owned()), (LIMITS_FILE.to_owned(), limits.to_owned())];
+    PolicySet::load(&files, &everything()).unwrap_or_else(|errors| panic!("{errors:?}")).0
+}
+
+fn ehr() -> TargetName {
+    TargetName::new("ehr").unwrap()
+}
+
+fn world() -> World {
+    let names = ["patients", "secret"].map(|name| (RelationName::new("public", name), Vec::new()));
+    World { installation: "gw".into(), targets: BTreeMap::from([(ehr(), BTreeMap::from(names))]) }
+}
+
+fn connects(set: &PolicySet, profile: &Profile) -> bool {
+    let delegation = profile.delegation(&set.clients).unwrap();
+    let who = set.who(&delegation);
+    let asked = Asked { set, delegation: &delegation, who: &who, now_us: NOW, opened_us: NOW };
+    Thing::Connect(&ehr()).ask(&asked).0 == Ruling::Allow
+}
+
+fn ana() -> Profile {
+    Profile { who: "dev/ana".into(), ..Profile::default() }
+}
+
+#[test]
+fn conditions_read_attributes_assurance_and_the_recipient() {
+    let on = |condition: &str| {
+        load(&format!(
+            "permit (principal is Person, action == Action::\"connect\", resource == Target::\"ehr\") when {{ {condition} }};"
+        ))
+    };
+    let attribute = |name: &str, value: Attribute| Profile {
+        attributes: BTreeMap::from([(name.to_owned(), value)]),
+        ..ana()
+    };
+    let assured = |acr: Option<&str>, amr: &[&str], age: u64| Profile {
+        assurance: Some(Assurance {
+            acr: acr.map(str::to_owned),
+            amr: amr.iter().map(|method| (*method).to_owned()).collect(),
+            at: NOW / 1_000_000 - age,
+        }),
+        ..ana()
+    };
+    let through = |client: &str| Profile { client: Some(client.to_owned()), ..ana() };
+    let north = || Attribute::Texts(BTreeSet::from(["north".to_owned()]));
+    let cases = [
+        (
+            "principal has clinics && principal.clinics.contains(\"north\")",
+            attribute("clinics", north()),
+            ana(),
+        ),
+        (
+            "principal has level && principal.level > 2",
+            attribute("level", Attribute::Long(3)),
+            attribute("level", Attribute::Long(2)),
+        ),
+        (
+            "principal has \"on call\" && principal[\"on call\"]",
+            attribute("on call", Attribute::Bool(true)),
+            attribute("on call", Attribute::Bool(false)),
+        ),
+        // One of another kind than is declared is refused, not passed over.
+        (
+            "!(principal has level && principal.level < 2)",
+            ana(),
+            attribute("level", Attribute::Text("9".into())),
+        ),
+        ("context has acr && context.acr == \"gold\"", assured(Some("gold"), &[], 0), assured(None, &[], 0)),
+        ("context.amr.contains(\"otp\")", assured(None, &["otp"], 0), ana()),
+        ("context.authenticated_s < 60", assured(None, &[], 59), assured(None, &[], 60)),
+        ("context.authenticated_s < 1000000", assured(None, &[], 59), ana()),
+        ("context.registered", through("report"), through("other")),
+        ("context has recipient && context.recipient == \"Model Inc\"", through("claude"), through("report")),
+        ("!(context has client) || context has agreement", through("claude"), through("report")),
+    ];
+    for (condition, yes, no) in cases {
+        let set = on(condition);
+        assert!(connects(&set, &yes), "{condition}");
+        assert!(!connects(&set, &no), "{condition}");
+    }
+}
+
+#[test]
+fn what_no_caller_has_cannot_be_read_even_behind_has() {
+    let rest = "principal, action == Action::\"connect\", resource == Target::\"ehr\")";
+    let cases = [
+        ("permit", "principal has ward && principal.ward == 1", "`ward`"),
+        ("forbid", "(principal has ward && principal.ward == 1) || context.registered", "`ward`"),
+        ("forbid", "context has clinet && context.clinet == \"claude\"", "`clinet`"),
+        ("forbid", "resource has ward", "`ward`"),
+        ("forbid", "context.registered && !context.registered && 1 == 2", "false"),
+    ];
+    for (effect, condition, word) in cases {
+        let text = format!(
+            "{effect} ({rest} when {{ principal has clinics }};\n{effect} ({rest} when {{ {condition} }};"
+        );
+        let files = [("a.cedar".to_owned(), text.clone())];
+        let errors = PolicySet::load(&files, &everything()).map(|_| text.clone()).unwrap_err();
+        assert!(errors.iter().any(|error| error.to_string().contains(word)), "{text}: {errors:?}");
+        assert!(errors.iter().all(|error| error.line == 2), "{text}: {errors:?}");
+    }
+}
+
+const MANAGE: &str = r#"
+permit (principal in Group::"dev/ops", action in Action::"administer", resource == Installation::"gw");
+@id("no-locks") forbid (principal == Person::"dev/eve", action == Action::"lock", resource);
+permit (principal in Group::"dev/privacy", action == Action::"readRecording", resource == Installation::"gw");
+permit (principal in Group::"dev/boss", action == Action::"administer", resource == Installation::"gw");
+"#;
+
+#[test]
+fn managing_is_decided_by_policy_and_recordings_are_apart() {
+    let policies = Policies::new(load(MANAGE));
+    let may = |who, action| policies.may(&who, action, "gw", NOW).is_ok();
+    for action in ManagementAction::ALL {
+        let (recording, administer) =
+            (action == ManagementAction::ReadRecording, action == ManagementAction::Administer);
+        assert_eq!(may(delegation("ana", &["ops"], None), action), !recording, "{action:?}");
+        assert_eq!(may(delegation("pia", &["privacy"], None), action), recording, "{action:?}");
+        assert_eq!(may(delegation("bea", &["boss"], None), action), administer, "{action:?}");
+        let lock = action == ManagementAction::Lock;
+        assert_eq!(may(delegation("eve", &["ops"], None), action), !recording && !lock, "{action:?}");
+        assert!(!may(delegation("noa", &["nurses"], None), action), "{action:?}");
+        assert!(policies.may(&delegation("ana", &["ops"], None), action, "other", NOW).is_err());
+        assert_eq!(policies.administrator(action).action(), action);
+    }
+    let denied = policies.may(&delegation("eve", &["ops"], None), ManagementAction::Lock, "gw", NOW);
+    assert_eq!(&*denied.unwrap_err().policies, [Arc::from("no-locks")]);
+}
+
+#[test]
+fn an_installation_of_another_name_is_an_error_in_a_forbid() {
+    let text = "forbid (principal, action, resource == Installation::\"wg\");";
+    let errors = PolicySet::load(&[("a.cedar".to_owned(), text.to_owned())], &everything()).unwrap_err();
+    assert!(errors[0].to_string().contains("`wg`"), "{errors:?}");
+}
+
+const TEXT: &str = r#"
+permit (principal in Group::"dev/nurses", action == Action::"connect", resource == Target::"ehr");
+@id("nurses-read") permit (principal in Group::"dev/nurses", action == Action::"read", resource in Target::"ehr");
+@id("doctors") permit (principal in Group::"dev/doctors", action in [Action::"connect", Action::"read", Action::"update"], resource in Target::"ehr");
+@id("secret") forbid (principal, action, resource == Relation::"ehr/public.secret") unless { principal in Group::"dev/doctors" };
+@id("ai") forbid (principal, action in [Action::"read", Action::"update"], resource) when { context has client && context.client == "claude" && !context.approved };
+permit (principal == Service::"local/etl", action == Action::"insert", resource in Target::"ehr") when { context has purpose && context.purpose == "HOPERAT" };
+permit (principal in Group::"dev/ops", action in Action::"administer", resource == Installation::"gw");
+"#;
+
+fn reads(names: &[&str]) -> Arc<Analysis> {
+    let touch = |name: &&str| Touch {
+        relation: RelationName::new("public", *name),
+        rule: NameRule::Named,
+        verbs: Verbs::NONE.with(Verb::Read),
+        within: Vec::new(),
+    };
+    let member = Member {
+        tag: "SELECT",
+        span: 0..8,
+        template: [0; 32],
+        touches: names.iter().map(touch).collect(),
+        whole: Verbs::NONE,
+        effect: Effect::ReadOnly,
+        session: SessionEffect::None,
+    };
+    Arc::new(Analysis {
+        text: "select 1".into(),
+        members: vec![member],
+        confined: Confined::made(Ok("SELECT 1".into())),
+        replaced: None,
+        forbidden: None,
+        catalog_version: 1,
+    })
+}
+
+#[test]
+fn an_explanation_names_the_policies_and_what_would_change_it() {
+    let set = load(TEXT);
+    let say = |who, statement: &Arc<Analysis>| explain(&set, &who, &ehr(), &world(), Some(statement), NOW);
+    let nurse = say(delegation("ana", &["nurses"], None), &reads(&["patients", "secret"]));
+    assert_eq!(nurse.connect.ruling, Ruling::Allow);
+    assert_eq!((nurse.relations.len(), nurse.hidden, nurse.unrestricted), (1, 1, false));
+    let statement = nurse.statement.unwrap();
+    assert_eq!(statement.ruling, Ruling::Refuse);
+    assert_eq!(statement.policies, ["secret"]);
+    assert_eq!(statement.groups, ["dev/doctors"]);
+    let secret = statement.needs.iter().find(|need| need.on == "ehr/public.secret").unwrap();
+    let doctors = WouldChange::Group("dev/doctors".into());
+    assert_eq!(secret.would_change, [WouldChange::WithoutForbid("secret".into()), doctors.clone()]);
+    assert!(
+        statement.needs.iter().any(|need| need.ruling == Ruling::Allow && need.policies == ["nurses-read"])
+    );
+
+    let through = say(delegation("ana", &["nurses"], Some("claude")), &reads(&["patients"]));
+    let statement = through.statement.unwrap();
+    assert_eq!(statement.ruling, Ruling::Hold);
+    let changes = &statement.needs[0].would_change;
+    assert_eq!(
+        changes,
+        &[WouldChange::Approval, WouldChange::WithoutForbid("ai".into()), WouldChange::NoClient]
+    );
+
+    let nobody = say(delegation("eve", &[], None), &reads(&["patients"]));
+    let permit = |what: &str, on: &str| WouldChange::Permit(format!("`{what}` on `{on}`"));
+    let groups = || [doctors.clone(), WouldChange::Group("dev/nurses".into())].into_iter();
+    let expected: Vec<_> = groups().chain([permit("connect", "ehr")]).collect();
+    assert_eq!(nobody.connect.would_change, expected);
+    assert_eq!(nobody.statement.unwrap().groups, ["dev/doctors", "dev/nurses"]);
+}
+
+#[test]
+fn two_forbids_that_bite_together_are_named_together() {
+    let set = load(
+        "permit (principal in Group::\"dev/a\", action == Action::\"connect\", resource == Target::\"ehr\");\n\
+         @id(\"one\") forbid (principal, action == Action::\"connect\", resource);\n\
+         @id(\"two\") forbid (principal, action == Action::\"connect\", resource);",
+    );
+    let explained = explain(&set, &delegation("ana", &["a"], None), &ehr(), &world(), None, NOW);
+    assert_eq!(
+        explained.connect.would_change,
+        [WouldChange::WithoutForbids(vec!["one".into(), "two".into()])]
+    );
+}
+
+#[test]
+fn the_matrix_is_text_that_tells_classes_and_clients_apart() {
+    let text = matrix(&load(TEXT), &world(), NOW);
+    let body: Vec<&str> = text.lines().skip_while(|line| line.starts_with('#')).collect();
+    let expected = "
+group dev/doctors
+  ehr: connect           yes
+  ehr: the whole target  read update
+  ehr/public.patients    read update
+  ehr/public.secret      read update
+  management             -
+  via claude
+    ehr: the whole target  read? update?
+    ehr/public.patients    read? update?
+    ehr/public.secret      read? update?
+
+group dev/nurses
+  ehr: connect           yes
+  ehr: the whole target  read
+  ehr/public.patients    read
+  ehr/public.secret      -
+  management             -
+  via claude
+    ehr: the whole target  read?
+    ehr/public.patients    read?
+
+group dev/ops
+  ehr: connect           -
+  ehr: the whole target  -
+  ehr/public.patients    -
+  ehr/public.secret      -
+  management             administer readSessions endSession lock manageServices managePolicy manageAgents
+
+service local/etl
+  ehr: connect           -
+  ehr: the whole target  (insert)
+  ehr/public.patients    (insert)
+  ehr/public.secret      (insert)
+  management             -
+
+anybody
+  ehr: connect           -
+  ehr: the whole target  -
+  ehr/public.patients    -
+  ehr/public.secret      -
+  management             -
+";
+    assert_eq!(body.join("\n") + "\n", expected);
+    assert_eq!(text, matrix(&load(TEXT), &world(), NOW));
+}
+
+#[test]
+fn a_difference_says_who_gains_and_who_loses() {
+    let old = with_limits(TEXT, "");
+    let new = TEXT
+        .replace("@id(\"secret\") forbid", "@id(\"secret\") permit")
+        .replace("Action::\"read\", Action::\"update\"], resource in", "Action::\"read\"], resource in");
+    let new = with_limits(&new, "[[limit]]\ngroup = \"dev/nurses\"\nidle_s = 60\n");
+    let difference = compare(&old, &new, &world(), &[], NOW);
+    let told = |changes: &[crate::Change]| -> BTreeSet<String> {
+        let client = |change: &crate::Change| change.client.clone().unwrap_or_default();
+        let words = |change: &crate::Change| {
+            format!("{} {} {} {}", change.who, client(change), change.action, change.on)
+        };
+        changes.iter().map(words).collect()
+    };
+    let (gains, losses) = (told(&difference.gains), told(&difference.losses));
+    assert!(gains.contains("group dev/nurses  read ehr/public.secret"), "{gains:?}");
+    assert!(gains.contains("anybody  read ehr/public.secret"), "{gains:?}");
+    assert!(!gains.iter().any(|gain| gain.contains("patients")), "{gains:?}");
+    assert!(losses.contains("group dev/doctors  update ehr/public.patients"), "{losses:?}");
+    assert!(losses.contains("group dev/doctors claude update ehr/public.patients"), "{losses:?}");
+    assert!(losses.iter().all(|loss| loss.starts_with("group dev/doctors")), "{losses:?}");
+    assert_eq!(difference.limits.len(), 1);
+    assert_eq!((difference.limits[0].before, difference.limits[0].after), (None, Some(60)));
+    // Two groups together lose what each of them alone does not have.
+    let both = Profile { groups: BTreeSet::from(["nurses".to_owned(), "doctors".to_owned()]), ..ana() };
+    let old_pair = load(&format!("{TEXT}{}", pair("")));
+    let new_pair = load(&format!("{TEXT}{}", pair("&& context.registered")));
+    let known = compare(&old_pair, &new_pair, &world(), std::slice::from_ref(&both), NOW);
+    let lost = told(&known.losses);
+    assert!(lost.contains("person dev/ana, as known  insert ehr/public.patients"), "{lost:?}");
+    assert!(lost.iter().all(|loss| loss.starts_with("person dev/ana, as known")), "{lost:?}");
+    assert!(compare(&old, &old, &world(), std::slice::from_ref(&both), NOW).is_empty());
+}
+
+/// A permit for whoever is in two groups.
+fn pair(more: &str) -> String {
+    format!(
+        "permit (principal in Group::\"dev/nurses\", action == Action::\"insert\", resource in Target::\"ehr\")\n\
+         when {{ principal in Group::\"dev/doctors\" {more} }};"
+    )
+}
+
+const TESTS: &str = r#"
+[[test]]
+name = "nurses read"
+as = "dev/ana"
+groups = ["nurses"]
+target = "ehr"
+action = "read"
+relations = ["public.patients"]
+expect = "allow"
+
+[[test]]
+as = "dev/ana"
+groups = ["dev/nurses"]
+client = "claude"
+target = "ehr"
+sql = "select 1"
+expect = "hold"
+
+[[test]]
+as = "local/etl"
+service = true
+purpose = "HOPERAT"
+target = "ehr"
+action = "insert"
+expect = "allow"
+
+[[test]]
+as = "dev/olga"
+groups = ["ops"]
+action = "lock"
+expect = "allow"
+
+[[test]]
+name = "wrong on purpose"
+as = "dev/ana"
+groups = ["nurses"]
+target = "ehr"
+action = "read"
+relations = ["public.patients", "public.secret"]
+expect = "allow"
+"#;
+
+#[test]
+fn an_expectation_that_is_not_met_names_the_policy() {
+    let file = (crate::TESTS_FILE.to_owned(), TESTS.to_owned());
+    let expectations = Expectations::parse(&file).unwrap();
+    let unmet = expectations.unmet(&load(TEXT), &world(), NOW, |_, _| Ok(reads(&["patients"])));
+    assert_eq!((expectations.len(), unmet.len()), (5, 1), "{unmet:?}");
+    assert_eq!(
+        (unmet[0].name.as_str(), unmet[0].line, unmet[0].found),
+        ("wrong on purpose", 33, Some(Ruling::Refuse))
+    );
+    assert!(unmet[0].because[0].contains("read on ehr/public.secret: refuse by secret"), "{unmet:?}");
+    let blind = expectations.unmet(&load(TEXT), &world(), NOW, |_, _| Err("no catalog".into()));
+    assert_eq!((blind.len(), blind[0].found), (2, None));
+}
+
+#[test]
+fn an_expectation_that_asks_nothing_says_where() {
+    let cases = [
+        ("[[test]]\nas = \"dev/a\"\nexpect = \"allow\"\n", 1, "neither"),
+        ("\n[[test]]\nas = \"dev/a\"\naction = \"raed\"\nexpect = \"allow\"\n", 2, "raed"),
+        ("[[test]]\nas = \"dev/a\"\naction = \"read\"\nexpect = \"allow\"\n", 1, "target"),
+        ("[[test]]\nas = \"dev/a\"\naction = \"read\"\nexpect = \"yes\"\n", 4, "yes"),
+        ("[[test]]\nas = \"dev/a\"\ntaget = \"ehr\"\n", 3, "taget"),
+    ];
+    for (text, line, word) in cases {
+        let errors = Expectations::parse(&(crate::TESTS_FILE.to_owned(), text.to_owned())).unwrap_err();
+        assert!(errors[0].message.contains(word), "{text}: {errors:?}");
+        assert_eq!(errors[0].line, line, "{text}: {errors:?}");
+    }
+}
+
+#[test]
+fn wide_permits_and_shared_names_are_warned_about() {
+    let text = "permit (principal, action == Action::\"connect\", resource == Target::\"ehr\");\n\
+                permit (principal in Group::\"dev/a\", action, resource in Target::\"ehr\");\n\
+                permit (principal in Group::\"dev/a\", action == Action::\"connect\", resource);\n\
+                @id(\"x\") forbid (principal, action, resource);\n\
+                @id(\"x\") forbid (principal, action, resource);\n";
+    let (_, warnings) = PolicySet::load(&[("a.cedar".to_owned(), text.to_owned())], &everything()).unwrap();
+    let found: Vec<(usize, bool)> =
+        warnings.iter().map(|warning| (warning.line, warning.message.contains("another policy"))).collect();
+    assert_eq!(found, [(1, false), (2, false), (3, false), (5, true)], "{warnings:?}");
+}

@@ -1,0 +1,255 @@
+//! Admissions follow what is true now: policies, locks, the holder's standing.
+
+#![allow(clippy::unwrap_used, reason = "a test's own set-up may fail it")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use aws_lc_rs::{digest, hmac, pbkdf2};
+use chaperone_access::{
+    Analysis, ChannelBinding, Claim, Confined, Effect, Member, NameRule, RefusalCode, RelationName,
+    ScramClaim, SessionEffect, Source, SubjectKind, TargetName, Touch, Verb, Verbs,
+};
+use chaperone_identity::{
+    Caveat, Facts, Grant, Holders, Identity, NoRevocations, People, Principal, RootKey, RootKeys, Who, narrow,
+};
+use chaperone_policy::{Admission, Decision, Known, LIMITS_FILE, Lock, LockOn, Policies, PolicySet};
+
+const NOW: u64 = 1_795_000_000;
+const NOW_US: u64 = NOW * 1_000_000;
+
+fn mac(key: &[u8], message: &[u8]) -> Vec<u8> {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message).as_ref().to_vec()
+}
+
+/// A nurse who proved who she is, as a client does (RFC 5802, section 3).
+async fn ana(people: &Arc<People>, rows: Option<u64>) -> Principal {
+    let keys = || RootKeys::new(RootKey::new(1, [7; 32]), Vec::new());
+    let identity =
+        Identity::new(keys(), Arc::new(NoRevocations)).holding(Arc::new(Holders::default()), people.clone());
+    let grant = Grant {
+        who: Who::Named {
+            issuer: "dev".into(),
+            kind: SubjectKind::Person,
+            sub: "ana".into(),
+            groups: BTreeSet::from(["nurses".to_owned()]),
+        },
+        client: Some("claude".into()),
+        target: ehr(),
+        purpose: None,
+        not_before: NOW - 10,
+        not_after: NOW + 3600,
+    };
+    let made = keys().issue(&grant).unwrap();
+    let (user, password) = match rows {
+        Some(rows) => narrow(&made.user, &made.password, &Caveat::Rows(rows)).unwrap(),
+        None => (made.user, made.password),
+    };
+    let (salt, iterations) = identity.challenge(&user);
+    let mut salted = [0; 32];
+    let rounds = NonZeroU32::new(iterations).unwrap();
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, &salt, password.as_bytes(), &mut salted);
+    let client_key = mac(&salted, b"Client Key");
+    let stored = digest::digest(&digest::SHA256, &client_key);
+    let message = b"n=,r=a,r=ab,s=,i=4096,c=biws,r=ab".to_vec();
+    let mut proof = [0; 32];
+    for (out, (key, signature)) in proof.iter_mut().zip(client_key.iter().zip(mac(stored.as_ref(), &message)))
+    {
+        *out = key ^ signature;
+    }
+    let claim = Claim::Scram(ScramClaim {
+        user: user.as_str().into(),
+        target: "ehr".into(),
+        channel_binding: ChannelBinding::None,
+        auth_message: message,
+        proof,
+        salt,
+        iterations,
+        source: Source::Local,
+        application: None,
+    });
+    identity.authenticate(claim, NOW_US).await.unwrap().0
+}
+
+fn ehr() -> TargetName {
+    TargetName::new("ehr").unwrap()
+}
+
+fn load(text: &str, limits: &str) -> PolicySet {
+    let known = Known { targets: BTreeSet::from([ehr()]), relations: BTreeMap::new(), ..Known::default() };
+    let files = [("a.cedar".to_owned(), text.to_owned()), (LIMITS_FILE.to_owned(), limits.to_owned())];
+    PolicySet::load(&files, &known).unwrap().0
+}
+
+fn read_patients() -> Arc<Analysis> {
+    let touch = Touch {
+        relation: RelationName::new("public", "patients"),
+        rule: NameRule::Named,
+        verbs: Verbs::NONE.with(Verb::Read),
+        within: Vec::new(),
+    };
+    let member = Member {
+        tag: "SELECT",
+        span: 0..8,
+        template: [0; 32],
+        touches: vec![touch],
+        whole: Verbs::NONE,
+        effect: Effect::ReadOnly,
+        session: SessionEffect::None,
+    };
+    Arc::new(Analysis {
+        text: "select 1".into(),
+        members: vec![member],
+        confined: Confined::made(Ok("SELECT 1".into())),
+        replaced: None,
+        forbidden: None,
+        catalog_version: 1,
+    })
+}
+
+const NURSES: &str = r#"
+permit (principal in Group::"dev/nurses", action in [Action::"connect", Action::"read"], resource in Target::"ehr");
+"#;
+
+struct Open {
+    policies: Policies,
+    admission: Admission,
+    people: Arc<People>,
+    analysis: Arc<Analysis>,
+}
+
+async fn open(text: &str, limits: &str) -> Open {
+    let policies = Policies::new(load(text, limits));
+    let people = Arc::new(People::default());
+    let admission = policies.admit(ana(&people, None).await, true, NOW_US).unwrap();
+    Open { policies, admission, people, analysis: read_patients() }
+}
+
+impl Open {
+    /// What a statement comes to, and whether a sweep says the same of the session: `None` is allowed.
+    fn refused(&self, now_us: u64) -> Option<RefusalCode> {
+        let swept = self.policies.still_admits(self.admission.facts(), now_us);
+        match self.policies.decide(&self.admission, &self.analysis, now_us) {
+            Decision::Allow(_) => {
+                assert!(swept.is_ok(), "{swept:?}");
+                None
+            }
+            Decision::Hold(question) => Some(question.denied().refusal.code),
+            Decision::Refuse(denied) => Some(denied.refusal.code),
+        }
+    }
+
+    fn swept(&self, now_us: u64) -> Option<RefusalCode> {
+        self.policies.still_admits(self.admission.facts(), now_us).err().map(|refusal| refusal.code)
+    }
+}
+
+#[tokio::test]
+async fn an_open_session_shrinks_with_its_groups() {
+    let open = open(
+        "permit (principal in Group::\"dev/nurses\", action == Action::\"read\", resource in Target::\"ehr\");\n\
+         permit (principal == Person::\"dev/ana\", action == Action::\"connect\", resource == Target::\"ehr\");",
+        "[[limit]]\ngroup = \"dev/temps\"\nidle_s = 5\n",
+    )
+    .await;
+    assert_eq!(open.refused(NOW_US), None);
+    let standing = open.admission.facts().standing().clone();
+    let facts = Facts::clone(&standing.facts());
+    standing.learn(Facts { groups: BTreeSet::from(["temps".to_owned()]), ..facts.clone() });
+    assert_eq!(open.refused(NOW_US), Some(RefusalCode::NotPermitted));
+    assert_eq!(open.swept(NOW_US), None, "she may still be there");
+    assert_eq!(open.policies.limits(&open.admission, NOW_US).idle_s, Some(5));
+    standing.learn(facts);
+    assert_eq!(open.refused(NOW_US), None);
+    assert_eq!(open.policies.limits(&open.admission, NOW_US).idle_s, None);
+}
+
+#[tokio::test]
+async fn a_session_that_may_not_connect_any_more_is_refused_everything_and_swept() {
+    let open = open(NURSES, "").await;
+    let version = open.policies.version();
+    assert_eq!(open.refused(NOW_US), None);
+    open.policies.replace(load(&NURSES.replace("Action::\"connect\", ", ""), ""));
+    assert!(open.policies.version() > version);
+    assert_eq!(open.refused(NOW_US), Some(RefusalCode::NotPermitted));
+    assert_eq!(open.swept(NOW_US), Some(RefusalCode::NotPermitted));
+    open.policies.replace(load(NURSES, ""));
+    assert_eq!(open.refused(NOW_US), None);
+}
+
+#[tokio::test]
+async fn a_lock_closes_open_sessions_and_new_ones_until_it_is_lifted() {
+    let open = open(NURSES, "").await;
+    let places = [LockOn::Subject("dev/ana".into()), LockOn::Target(ehr()), LockOn::Client("claude".into())];
+    for on in places {
+        assert_eq!(open.refused(NOW_US), None, "{on:?}");
+        let lock =
+            Lock { at: NOW_US, by: "ops".into(), id: "l1".into(), on: on.clone(), reason: "why".into() };
+        open.policies.place_lock(lock).unwrap();
+        assert_eq!(open.refused(NOW_US), Some(RefusalCode::Locked), "{on:?}");
+        assert_eq!(open.swept(NOW_US), Some(RefusalCode::Locked), "{on:?}");
+        let denial = open.policies.admit(ana(&open.people, None).await, true, NOW_US).err().unwrap();
+        assert_eq!(denial.refusal.code, RefusalCode::Locked);
+        assert!(
+            !denial.refusal.to_string().contains("why"),
+            "the reason is not for the one who is locked out"
+        );
+        assert_eq!(open.policies.lift_lock("l1").unwrap().on, on);
+    }
+    assert_eq!(open.refused(NOW_US), None);
+}
+
+#[tokio::test]
+async fn a_lock_tells_nothing_to_whoever_may_not_connect() {
+    let policies = Policies::new(load("", ""));
+    let lock =
+        Lock { at: 1, by: "ops".into(), id: "l1".into(), on: LockOn::Target(ehr()), reason: "x".into() };
+    policies.place_lock(lock).unwrap();
+    let people = Arc::new(People::default());
+    let locked = policies.admit(ana(&people, None).await, true, NOW_US).err().unwrap();
+    policies.lift_lock("l1");
+    let missing = policies.admit(ana(&people, None).await, false, NOW_US).err().unwrap();
+    assert_eq!(locked.refusal, missing.refusal);
+    assert_eq!(locked.refusal.code, RefusalCode::UndefinedTarget);
+}
+
+#[tokio::test]
+async fn a_lapsed_standing_ends_everything() {
+    let open = open(NURSES, "").await;
+    assert_eq!(open.refused((NOW + 3599) * 1_000_000), None);
+    assert_eq!(open.refused((NOW + 3600) * 1_000_000), Some(RefusalCode::LoginEnded));
+    assert_eq!(open.swept((NOW + 3600) * 1_000_000), Some(RefusalCode::LoginEnded));
+    let subject = open.admission.delegation().subject.clone();
+    open.people.meet(&subject, None, NOW).unwrap();
+    let disabled = open.people.weigh_disable(&subject, "left", "ops", NOW_US).unwrap();
+    open.people.keep(disabled).unwrap();
+    assert_eq!(open.refused(NOW_US), Some(RefusalCode::LoginEnded));
+    assert_eq!(open.swept(NOW_US), Some(RefusalCode::LoginEnded));
+}
+
+#[tokio::test]
+async fn a_connect_that_depends_on_the_time_is_asked_again() {
+    let hour = 3600 * 1_000_000;
+    let midnight = NOW_US - NOW_US % (24 * hour);
+    let limit = (NOW_US - midnight) / hour + 1;
+    let text = NURSES.replace(");", &format!(") when {{ context.time.toTime() < duration(\"{limit}h\") }};"));
+    let open = open(&text, "").await;
+    assert!(open.policies.now().connect_reads_time());
+    assert_eq!(open.refused(NOW_US), None);
+    let late = midnight + limit * hour;
+    assert!(late < NOW_US + hour + 1, "within the credential's life");
+    assert_eq!(open.refused(late), Some(RefusalCode::NotPermitted));
+    assert_eq!(open.swept(late), Some(RefusalCode::NotPermitted));
+}
+
+#[tokio::test]
+async fn a_narrowed_credential_has_the_tighter_of_both_limits() {
+    let limits = "[[limit]]\nrows_per_statement = 100\n";
+    let policies = Policies::new(load(NURSES, limits));
+    let people = Arc::new(People::default());
+    for (narrowed, expected) in [(None, 100), (Some(7), 7), (Some(1000), 100)] {
+        let admission = policies.admit(ana(&people, narrowed).await, true, NOW_US).unwrap();
+        assert_eq!(policies.limits(&admission, NOW_US).rows_per_statement, Some(expected), "{narrowed:?}");
+    }
+}
