@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use chaperone_tests::{
     AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, postgres_programs, private_folder,
 };
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -474,6 +475,47 @@ fn sessions_are_limited_in_number_and_time() {
     assert!((1_500..6_000).contains(&after.as_millis()), "after {after:?}");
     it.until_running("pg_sleep", false);
     assert_eq!(it.hits(), ["sessions", "idle_s", "session_s"]);
+    it.boundary.cli(&["trail", "verify"]).unwrap();
+}
+
+#[test]
+fn other_policies_reach_sessions_that_are_open() {
+    let mut it = Installation::new(AgentPlace::InProcess, LIMITS, |_, _, _| {});
+    let policy = it.home.path().join("chaperone/policy");
+    let (url, staying) =
+        (it.boundary.credential(&staff("ana")).unwrap(), it.boundary.credential(&staff("ben")).unwrap());
+    let mut goes = open(&url);
+    say(&mut goes, "select pg_sleep(60);");
+    it.until_running("pg_sleep", true);
+    let session = it.live();
+    let mut stays = open(&staying);
+    say(&mut stays, "select generate_series(1, 300) % 2;");
+    let begun = Instant::now();
+    while !it.entries("operation.outcome").iter().any(|entry| entry["rows"] == 300) {
+        assert!(begun.elapsed().as_secs() < 10, "the first statement was not answered");
+    }
+
+    std::fs::write(policy.join("limits.toml"), "[[limit]]\nsubject = \"dev/ben\"\nrows_per_statement = 10\n")
+        .unwrap();
+    let forbid = "forbid (principal == Person::\"dev/ana\", action == Action::\"connect\", resource);\n";
+    std::fs::write(policy.join("forbid.cedar"), forbid).unwrap();
+    it.boundary.gateway().signal(Signal::HUP).unwrap();
+    drop(goes.stdin.take());
+    let (told, after) = ended(goes, Instant::now());
+    assert!(after < Duration::from_secs(5), "after {after:?}");
+    assert_eq!(told.codes, ["42501"], "{}", told.said);
+    it.until_running("pg_sleep", false);
+    let closed = it.closed(&session);
+    assert_eq!(closed["reason"], "no_longer_admitted");
+    assert!(closed["ended_after_us"].as_u64().unwrap() < 5_000_000, "{closed}");
+    assert_eq!(run(&url, &["select 1"]).rows, Vec::<String>::new());
+
+    // The other one goes on, under the new limits.
+    say(&mut stays, "select generate_series(1, 300);\nselect 'still here';");
+    drop(stays.stdin.take());
+    let stayed = answer(stays.wait_with_output().unwrap());
+    assert_eq!((stayed.rows.len(), stayed.rows.last().unwrap().as_str()), (301, "still here"));
+    assert_eq!(stayed.codes, ["54000"], "{}", stayed.said);
     it.boundary.cli(&["trail", "verify"]).unwrap();
 }
 

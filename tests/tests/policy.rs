@@ -149,8 +149,12 @@ fn open_sessions_follow_a_new_set_and_a_bad_one_changes_nothing() {
     // Every load is on record; each set that was in force can be had again by its digest, and compared.
     boundary.cli(&["trail", "verify"]).unwrap();
     let record = boundary.cli(&["trail", "tail", "--lines", "1000"]).unwrap();
-    assert_eq!(record.matches("policy.loaded").count(), 4, "start, signal, twice over the API: {record}");
-    assert_eq!(record.matches("policy.refused").count(), 1);
+    assert_eq!(
+        record.matches("\"kind\":\"policy.loaded\"").count(),
+        4,
+        "start, signal, twice over the API: {record}"
+    );
+    assert_eq!(record.matches("\"kind\":\"policy.refused\"").count(), 1);
     assert!(boundary.cli(&["policy", "show", first]).unwrap().contains(demo.trim_end()));
     let second = digests(&boundary).into_iter().find(|digest| digest != first).unwrap();
     let difference = boundary.cli(&["policy", "diff", first, &second]).unwrap();

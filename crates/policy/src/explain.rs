@@ -252,12 +252,12 @@ impl Asker<'_> {
         }
         needs.sort_by(|one, other| (&one.on, &one.action).cmp(&(&other.on, &other.action)));
         needs.dedup();
-        let (ruling, refusal, policies, sent) = taken_apart(decision);
+        let Bare { ruling, refusal, policies, sent } = decision.into();
         let mut helpful = Vec::new();
         if ruling != Ruling::Allow {
             for group in self.other_groups(groups) {
-                let (then, ..) = taken_apart(self.decision(&self.in_group(&group), target, analysis));
-                if then == Ruling::Allow {
+                let then = Bare::from(self.decision(&self.in_group(&group), target, analysis));
+                if then.ruling == Ruling::Allow {
                     helpful.push(format!("{}/{group}", self.delegation.subject.issuer));
                 }
             }
@@ -281,18 +281,26 @@ impl Asker<'_> {
     }
 }
 
-fn taken_apart(decision: Decision) -> (Ruling, Option<Refusal>, Arc<[Arc<str>]>, Option<String>) {
-    match decision {
-        Decision::Allow(permit) => {
-            let (policies, sent) =
-                (permit.decided().policies.clone(), permit.text().map(ToString::to_string));
-            (Ruling::Allow, None, policies, sent)
-        }
-        Decision::Hold(question) => {
-            let denied = question.denied();
-            (Ruling::Hold, Some(denied.refusal), denied.decided.policies, None)
-        }
-        Decision::Refuse(denied) => (Ruling::Refuse, Some(denied.refusal), denied.decided.policies, None),
+/// A decision without what it proves.
+struct Bare {
+    ruling: Ruling,
+    refusal: Option<Refusal>,
+    policies: Arc<[Arc<str>]>,
+    sent: Option<String>,
+}
+
+impl From<Decision> for Bare {
+    fn from(decision: Decision) -> Self {
+        let (ruling, denied) = match decision {
+            Decision::Allow(permit) => {
+                let (policies, sent) =
+                    (permit.decided().policies.clone(), permit.text().map(ToString::to_string));
+                return Self { ruling: Ruling::Allow, refusal: None, policies, sent };
+            }
+            Decision::Hold(question) => (Ruling::Hold, question.denied()),
+            Decision::Refuse(denied) => (Ruling::Refuse, denied),
+        };
+        Self { ruling, refusal: Some(denied.refusal), policies: denied.decided.policies, sent: None }
     }
 }
 

@@ -251,18 +251,7 @@ fn follow(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry)
                 report.find(Some(seq), "an outcome without its intent");
             }
         }
-        Body::SessionClosed(body) => {
-            match followed.open.remove(&body.session) {
-                Some(open) if open.is_empty() => {}
-                Some(open) => report
-                    .find(Some(seq), format!("closed with {} operations without an outcome", open.len())),
-                None => report.find(Some(seq), "a session was closed that is not open"),
-            }
-            if let Some(tally) = &body.agent {
-                report.tallies += 1;
-                check_tally(followed, report, seq, body, tally);
-            }
-        }
+        Body::SessionClosed(body) => close(followed, report, seq, body),
         Body::GatewayHeartbeat(body) => check_totals(followed, report, seq, body),
         Body::GatewayRecovered(_)
         | Body::ClockStepped(_)
@@ -293,6 +282,21 @@ fn follow(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry)
         | Body::LockLifted(_)
         | Body::SessionKilled(_)
         | Body::RecordingRead(_) => {}
+    }
+}
+
+/// A session is over: everything that it ran has an outcome, and its agent counted no more than it says.
+fn close(followed: &mut Followed, report: &mut Report, seq: u64, body: &SessionClosed) {
+    match followed.open.remove(&body.session) {
+        Some(open) if open.is_empty() => {}
+        Some(open) => {
+            report.find(Some(seq), format!("closed with {} operations without an outcome", open.len()));
+        }
+        None => report.find(Some(seq), "a session was closed that is not open"),
+    }
+    if let Some(tally) = &body.agent {
+        report.tallies += 1;
+        check_tally(followed, report, seq, body, tally);
     }
 }
 

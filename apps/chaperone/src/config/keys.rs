@@ -119,7 +119,7 @@ const GATEWAY: &[Key] = &[
         "clinics",
         "\"texts\"",
         "none",
-        "An attribute of people and services that policies may read, by its name: `bool`, `long`, `text` or `texts`.",
+        "What issuers may say of subjects, for policies: a name and `bool`, `long`, `text` or `texts`. An issuer's section maps claims to them.",
     ),
     optional(
         "issuers.org",
@@ -211,7 +211,7 @@ const GATEWAY: &[Key] = &[
     optional(
         "issuers.org",
         "introspection",
-        "{ client_id = \"chaperone\", secret = { file = \"issuer.secret\" } }",
+        "{ client_id = \"chaperone\", secret = { file = \"/etc/chaperone/issuer.secret\" } }",
         "none",
         "The client that the gateway is there, to ask whether access tokens are still active (RFC 7662). Without it, a login is checked by the tokens that its holder refreshes.",
     ),
@@ -221,13 +221,6 @@ const GATEWAY: &[Key] = &[
         "[]",
         "[]",
         "For `workloads`: `{ subject = \"system:serviceaccount:clinic:*\", service = \"etl\", groups = [] }`, the first that fits; `*` stands for any characters but `:`.",
-    ),
-    optional(
-        "attributes",
-        "clinics",
-        "\"texts\"",
-        "none",
-        "What issuers may say of subjects, for policies: a name and `bool`, `long`, `text` or `texts`. An issuer's section maps claims to them.",
     ),
     optional(
         "clients.claude",
@@ -378,13 +371,15 @@ fn starter(head: &str, keys: &[Key]) -> String {
     let mut out = format!("{head}\n");
     let mut table = "";
     for key in keys {
+        // A table that may be left out stands there as a comment, with everything in it.
+        let all_optional =
+            keys.iter().filter(|other| other.table == key.table).all(|other| other.default.is_some());
         if key.table != table {
             table = key.table;
-            let all_optional =
-                keys.iter().filter(|other| other.table == table).all(|other| other.default.is_some());
             out.push_str(&format!("\n{}[{table}]\n", if all_optional { "#: " } else { "" }));
         }
-        let comment = if key.default.is_some() && !STARTED.contains(&key.name) { "#: " } else { "" };
+        let started = key.default.is_none() || (STARTED.contains(&key.name) && !all_optional);
+        let comment = if started { "" } else { "#: " };
         out.push_str(&format!("# {}\n{comment}{} = {}\n", key.help, key.name, key.example));
     }
     out

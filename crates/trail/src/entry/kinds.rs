@@ -530,12 +530,14 @@ kinds! {
     }
     /// Somebody is about to read a sealed object.
     RecordingRead = "recording.read" {
-        /// Who.
+        /// Who asked for it, as `issuer/subject`.
         by: String,
         /// SHA-256 of the ciphertext; absent for a listing.
         object: Option<Digest>,
         /// Why.
         purpose: Option<String>,
+        /// The public key whose holder can open it.
+        reader: Option<String>,
         /// Whose recording.
         session: String,
     }

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chaperone_access::{Analysis, TargetName};
-use chaperone_api::{CatalogView, Page, TargetView};
-use chaperone_policy::{Known, PolicySet, Warning, World};
+use chaperone_api::{CatalogView, LoginEntryView, ServiceView, TargetView};
+use chaperone_identity::LOCAL_ISSUER;
+use chaperone_policy::{Known, PolicySet, Profile, Warning, World};
 use chaperone_scope::Catalog;
 use chaperone_store::PolicyArchive;
 
 use crate::config::gateway::GatewayConfig;
 use crate::config::{self, beside};
+use crate::person::fresh::InUse;
 use crate::verbs::{Failure, STACK_BYTES, block_on, remark};
 use crate::wiring::ask::Ask;
 use crate::wiring::policies::{self, Folder, lines, relations, world};
@@ -31,7 +33,10 @@ pub(super) struct Place {
     /// A target's catalog as `GET /targets/NAME/catalog` gives it, in the place of asking the gateway; once a target
     #[arg(long, value_name = "FILE")]
     relations: Vec<PathBuf>,
-    /// Do not ask the gateway: relations are those that policies name
+    /// Ask this gateway for its targets' catalogs, with your login there
+    #[arg(long, value_name = "URL", env = "CHAPERONE_GATEWAY")]
+    gateway: Option<String>,
+    /// Do not ask any gateway: relations are those that policies name
     #[arg(long, conflicts_with = "relations")]
     offline: bool,
 }
@@ -41,6 +46,15 @@ pub(super) struct Setting {
     pub(super) known: Known,
     config: Option<(PathBuf, GatewayConfig)>,
     catalogs: BTreeMap<TargetName, Arc<Catalog>>,
+    /// Those whom the gateway knows, with all their groups.
+    pub(super) identities: Vec<Profile>,
+}
+
+/// What a gateway knows, as far as the caller may ask it.
+#[derive(Default)]
+struct Heard {
+    catalogs: Vec<CatalogView>,
+    identities: Vec<Profile>,
 }
 
 impl Setting {
@@ -51,10 +65,16 @@ impl Setting {
             Some((_, config)) => policies::known(config)?,
             None => Known::named_in(files),
         };
-        let asked = config.as_ref().filter(|_| !place.offline && place.relations.is_empty());
-        let views = match asked {
-            Some((path, _)) => from_gateway(path),
-            None => place.from_files()?,
+        let Heard { catalogs: views, identities } = match (&place.gateway, &config) {
+            _ if place.offline || !place.relations.is_empty() => {
+                Heard { catalogs: place.given()?, ..Heard::default() }
+            }
+            (Some(gateway), _) => from_gateway(async {
+                let login = InUse::open(Some(gateway)).await?;
+                Ask::for_login(&login.kept.gateway, login.token(), login.ca())
+            }),
+            (None, Some((path, _))) => from_gateway(async { Ask::new(path) }),
+            (None, None) => Heard::default(),
         };
         let mut catalogs = BTreeMap::new();
         for view in views {
@@ -62,7 +82,7 @@ impl Setting {
             known.relations.insert(view.target.clone(), relations(&catalog).into_iter().collect());
             catalogs.insert(view.target, Arc::new(catalog));
         }
-        Ok(Self { known, config, catalogs })
+        Ok(Self { known, config, catalogs, identities })
     }
 
     /// The set of these files, with its warnings; what is wrong with it is a failure.
@@ -136,7 +156,7 @@ impl Place {
         Ok(Some((path, config)))
     }
 
-    fn from_files(&self) -> Result<Vec<CatalogView>, Failure> {
+    fn given(&self) -> Result<Vec<CatalogView>, Failure> {
         let read = |path: &PathBuf| {
             let unreadable = || Failure::io(format!("cannot read `{}`", path.display()));
             if std::fs::metadata(path).map_err(unreadable())?.len() > RELATIONS_BYTES_MAX {
@@ -193,25 +213,40 @@ impl Place {
     }
 }
 
-/// The catalogs that a running gateway can read. Without one, names are checked less and that is said.
-fn from_gateway(path: &Path) -> Vec<CatalogView> {
-    let asked = Ask::new(path).and_then(|ask| {
-        block_on(async move {
-            let targets: Page<TargetView> = ask.get("/targets?limit=1000").await?;
-            let mut views = Vec::new();
-            for target in targets.items {
-                match ask.get::<CatalogView>(&format!("/targets/{}/catalog", target.name)).await {
-                    Ok(view) => views.push(view),
-                    Err(why) => {
-                        remark(&format!("note: the catalog of `{}` is not known: {why}", target.name))
-                    }
-                }
+/// What a running gateway knows. Without one, names are checked less and that is said.
+fn from_gateway(ask: impl Future<Output = Result<Ask, Failure>>) -> Heard {
+    let asked = block_on(async move {
+        let ask = ask.await?;
+        let targets: Vec<TargetView> = ask.list("/targets", usize::MAX).await?;
+        let mut catalogs = Vec::new();
+        for target in targets {
+            match ask.get::<CatalogView>(&format!("/targets/{}/catalog", target.name)).await {
+                Ok(view) => catalogs.push(view),
+                Err(why) => remark(&format!("note: the catalog of `{}` is not known: {why}", target.name)),
             }
-            Ok(views)
-        })
+        }
+        Ok(Heard { catalogs, identities: identities(&ask).await })
     });
     asked.unwrap_or_else(|why| {
         remark(&format!("note: no gateway was asked for its catalogs, so relations are not checked: {why}"));
-        Vec::new()
+        Heard::default()
     })
+}
+
+/// Everybody with a login, and every service, with the groups that they have now. Who may not ask for them compares
+/// without.
+async fn identities(ask: &Ask) -> Vec<Profile> {
+    let mut known = BTreeMap::new();
+    if let Ok(logins) = ask.list::<LoginEntryView>("/logins", usize::MAX).await {
+        for login in logins {
+            known.insert((false, login.subject), login.groups);
+        }
+    }
+    if let Ok(services) = ask.list::<ServiceView>("/services", usize::MAX).await {
+        for service in services.into_iter().filter(|service| service.revoked.is_none()) {
+            known.insert((true, format!("{LOCAL_ISSUER}/{}", service.name)), service.groups);
+        }
+    }
+    let profile = |((service, who), groups)| Profile { who, service, groups, ..Profile::default() };
+    known.into_iter().map(profile).collect()
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chaperone_access::SessionId;
@@ -11,6 +11,7 @@ use chaperone_api::{ProblemKind, ReadGrant, ReadRequest};
 use chaperone_trail::{Body, Digest, RecordingRead};
 use serde_json::Value;
 
+use super::caller::Caller;
 use super::given::{Given, Named};
 use super::refused::{Refused, failed};
 use super::sessions::{detail, session_id};
@@ -26,6 +27,7 @@ use crate::wiring::installation::WrappedText;
 )]
 pub(super) async fn read(
     State(managed): Shared,
+    Extension(caller): Extension<Caller>,
     Named(id): Named,
     Given(request): Given<ReadRequest>,
 ) -> Result<Json<ReadGrant>, Refused> {
@@ -37,9 +39,10 @@ pub(super) async fn read(
             .hint("`recording.readers` of gateway.toml lists the readers of new sessions"));
     };
     let body = Body::RecordingRead(RecordingRead {
-        by: request.reader,
+        by: caller.name(),
         object: None,
         purpose: None,
+        reader: Some(request.reader),
         session: session.to_string(),
     });
     let entry = managed.recorder.note(body).await?;

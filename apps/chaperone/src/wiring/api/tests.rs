@@ -525,6 +525,76 @@ async fn over_tls_a_client_verifies_the_gateway() {
     );
 }
 
+#[tokio::test]
+async fn the_administrator_knows_the_own_gateway_by_its_certificate() {
+    let it = Running::start_with("", |folder| {
+        let (certificate, key) = certificate(folder);
+        Some(tls::acceptor(&certificate, &key).unwrap())
+    })
+    .await;
+    let folder = it.folder.path();
+    let api = format!("listen = \"{}\"\ncertificate = \"api.crt\"\nkey = \"api.key\"", it.address);
+    let listen = "listen = \"127.0.0.1:6480\"";
+    let starter = crate::config::keys::gateway_starter();
+    assert!(starter.contains(listen));
+    std::fs::write(folder.join("gateway.toml"), starter.replace(listen, &api)).unwrap();
+    std::fs::create_dir(folder.join("keys")).unwrap();
+    std::fs::write(folder.join("keys/admin.token"), ADMIN).unwrap();
+    // Its certificate names another host than the address: this very certificate is what counts.
+    let here = Ask::new(&folder.join("gateway.toml")).unwrap();
+    assert!(here.list::<AgentView>("/agents", 10).await.unwrap().is_empty());
+    let (certificate, _) = certificate(folder);
+    assert!(certificate.exists());
+    let here = Ask::new(&folder.join("gateway.toml")).unwrap();
+    assert!(here.list::<AgentView>("/agents", 10).await.is_err(), "the file has another one now");
+}
+
+#[tokio::test]
+async fn what_was_asked_is_carried_through_when_the_caller_hangs_up() {
+    let it = Running::start("").await;
+    let owner = Subject { issuer: "org".into(), kind: SubjectKind::Person, sub: "olga".into() };
+    it.people.meet(&owner, None, now()).unwrap();
+    for number in 0..20 {
+        let body = json!({"name": format!("etl{number}"), "owner": "org/olga", "ttl_s": 60}).to_string();
+        let head = format!(
+            "POST /api/v1/services HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {ADMIN}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(it.address).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
+        drop(stream);
+    }
+    // Whatever was begun is whole: on record and in force alike.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let mut recorded = BTreeSet::new();
+    let scanned = it.recorder.trail().scan(|entry| {
+        if let chaperone_trail::Body::ServiceCreated(created) = entry.body {
+            recorded.insert(created.service);
+        }
+        Ok(())
+    });
+    scanned.unwrap();
+    let kept = it.holders.services.list(None, 100).into_iter().map(|service| service.name).collect();
+    assert_eq!(recorded, kept);
+    assert!(!recorded.is_empty(), "none was begun, so that this shows nothing");
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_not_read() {
+    let it = Running::start("").await;
+    let mut stream = TcpStream::connect(it.address).await.unwrap();
+    let line = format!("x-filler: {}\r\n", "x".repeat(1000));
+    let mut sent = tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET /health HTTP/1.1\r\n").await;
+    for _ in 0..200 {
+        sent = sent.and(tokio::io::AsyncWriteExt::write_all(&mut stream, line.as_bytes()).await);
+    }
+    let mut answer = Vec::new();
+    let read = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer).await;
+    let refused = String::from_utf8_lossy(&answer).starts_with("HTTP/1.1 431");
+    assert!(refused || sent.is_err() || read.is_err(), "{}", String::from_utf8_lossy(&answer));
+}
+
 #[test]
 fn the_description_is_what_the_code_says() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/api/openapi.json");
