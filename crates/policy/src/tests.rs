@@ -342,11 +342,11 @@ fn a_difference_says_who_gains_and_who_loses() {
     let both = Profile { groups: BTreeSet::from(["nurses".to_owned(), "doctors".to_owned()]), ..ana() };
     let old_pair = load(&format!("{TEXT}{}", pair("")));
     let new_pair = load(&format!("{TEXT}{}", pair("&& context.registered")));
-    let known = compare(&old_pair, &new_pair, &world(), &[both.clone()], NOW);
+    let known = compare(&old_pair, &new_pair, &world(), std::slice::from_ref(&both), NOW);
     let lost = told(&known.losses);
     assert!(lost.contains("person dev/ana, as known  insert ehr/public.patients"), "{lost:?}");
     assert!(lost.iter().all(|loss| loss.starts_with("person dev/ana, as known")), "{lost:?}");
-    assert!(compare(&old, &old, &world(), &[both.clone()], NOW).is_empty());
+    assert!(compare(&old, &old, &world(), std::slice::from_ref(&both), NOW).is_empty());
 }
 
 /// A permit for whoever is in two groups.
