@@ -255,6 +255,29 @@ fn a_lock_reaches_open_sessions_and_outlives_a_restart() {
 }
 
 #[test]
+fn whoever_does_not_read_is_put_out_as_soon() {
+    let it = Installation::new(AgentPlace::InProcess, "", |_, _, _| {});
+    let url = it.boundary.credential(&staff("ana")).unwrap();
+    let mut client = open(&url);
+    // Nobody takes what `psql` prints, so it stops reading.
+    say(&mut client, "copy (select repeat('x', 1000) from generate_series(1, 2000000)) to stdout;");
+    it.until_running("repeat", true);
+    std::thread::sleep(Duration::from_secs(1));
+    let session = it.live();
+    assert_eq!(
+        it.api("POST", "/locks", &json!({ "on": "subject", "name": "dev/ana", "reason": "x" })).0,
+        200
+    );
+    let closed = it.closed(&session);
+    assert_eq!(closed["reason"], "locked");
+    assert!(closed["ended_after_us"].as_u64().unwrap() < 1_000_000, "{closed}");
+    it.until_running("repeat", false);
+    client.kill().unwrap();
+    client.wait().unwrap();
+    it.boundary.cli(&["trail", "verify"]).unwrap();
+}
+
+#[test]
 fn a_lock_is_no_oracle_for_strangers() {
     let it = Installation::new(AgentPlace::InProcess, "", |_, _, _| {});
     let url = it.boundary.credential(&staff("ana")).unwrap();

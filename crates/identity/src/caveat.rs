@@ -128,7 +128,7 @@ impl Restriction {
         self.relations.is_none() && self.verbs.is_none() && self.rows.is_none() && self.tools.is_none()
     }
 
-    /// Most rows that one statement may return or change; `None` is no bound.
+    /// Most rows that one statement may return; `None` is no bound.
     #[must_use]
     pub fn rows_max(&self) -> Option<u64> {
         self.rows

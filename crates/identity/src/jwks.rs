@@ -21,7 +21,7 @@ pub const KEY_SET_BYTES_MAX: usize = 256 * 1024;
 const KEYS_MAX: usize = 100;
 /// Largest RSA modulus in bytes: 8192 bits.
 const MODULUS_BYTES_MAX: usize = 1024;
-/// An issuer is asked for its keys because of an unknown one at most once in this many seconds.
+/// An issuer is asked for its keys for one and the same cause at most once in this many seconds.
 const ASK_S_MIN: u64 = 10;
 
 /// Why bytes are not a key set.
@@ -208,7 +208,10 @@ impl KeySet {
 #[derive(Debug)]
 pub struct KeyCache {
     held: Option<(Arc<KeySet>, u64)>,
+    /// When its issuer was last asked because of an unknown key.
     asked_at: Option<u64>,
+    /// When it was last asked because the keys were due.
+    looked_at: Option<u64>,
     kept_s_max: u64,
 }
 
@@ -216,7 +219,7 @@ impl KeyCache {
     /// An empty one, that keeps keys for `kept_s_max` seconds while its issuer cannot be reached.
     #[must_use]
     pub fn new(kept_s_max: u64) -> Self {
-        Self { held: None, asked_at: None, kept_s_max }
+        Self { held: None, asked_at: None, looked_at: None, kept_s_max }
     }
 
     /// The keys, where they are not too old.
@@ -232,18 +235,28 @@ impl KeyCache {
         self.held.as_ref().map(|(_, at)| now_s.saturating_sub(*at))
     }
 
-    /// Whether the issuer may be asked now; counts as asking. Whoever shows tokens with invented key ids does not make
-    /// us ask more often than once in ten seconds.
+    /// Whether the issuer may be asked now because of an unknown key; counts as asking. Whoever shows tokens with invented
+    /// key ids does not make us ask more often than once in ten seconds.
     pub fn ask(&mut self, now_s: u64) -> bool {
-        let due = self.asked_at.is_none_or(|at| now_s.saturating_sub(at) >= ASK_S_MIN);
-        if due {
-            self.asked_at = Some(now_s);
-        }
-        due
+        turn(&mut self.asked_at, now_s)
+    }
+
+    /// Whether the issuer is to be asked now because there are no keys yet, or they are older than `age_s_max`; counts
+    /// as asking. An issuer that does not answer is asked again after ten seconds.
+    pub fn look(&mut self, now_s: u64, age_s_max: u64) -> bool {
+        self.age_s(now_s).is_none_or(|age_s| age_s >= age_s_max) && turn(&mut self.looked_at, now_s)
     }
 
     /// The issuer answered.
     pub fn learn(&mut self, keys: KeySet, now_s: u64) {
         self.held = Some((Arc::new(keys), now_s));
     }
+}
+
+fn turn(last: &mut Option<u64>, now_s: u64) -> bool {
+    let due = last.is_none_or(|at| now_s.saturating_sub(at) >= ASK_S_MIN);
+    if due {
+        *last = Some(now_s);
+    }
+    due
 }

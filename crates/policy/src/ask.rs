@@ -290,3 +290,6 @@ pub(crate) fn rfc3339(millis: u64) -> String {
     let (second, milli) = (in_day / 1000 % 60, in_day % 1000);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use crate::ask::Asked;
 use crate::limits::Limits;
 use crate::load::PolicySet;
 use crate::matrix::classes;
+use crate::profile::{Class, Profile};
 use crate::world::{Ruling, World};
 
 /// One thing that two sets rule differently.
@@ -68,11 +69,19 @@ impl Difference {
     }
 }
 
-/// Compare two sets over what exists. `now_us` is in microseconds since the Unix epoch.
+/// Compare two sets over what exists, for every class of callers and everybody who is `known`, with all groups.
+/// `now_us` is in microseconds since the Unix epoch.
 #[must_use]
-pub fn compare(old: &PolicySet, new: &PolicySet, world: &World, now_us: u64) -> Difference {
+pub fn compare(
+    old: &PolicySet,
+    new: &PolicySet,
+    world: &World,
+    known: &[Profile],
+    now_us: u64,
+) -> Difference {
     let mut difference = Difference::default();
-    let (classes, clients) = classes([old, new]);
+    let (mut classes, clients) = classes([old, new]);
+    classes.extend(known.iter().map(Class::known));
     let things = world.things();
     for class in &classes {
         // What changes without a client is not told again for each of them.

@@ -15,7 +15,9 @@ use miette::Diagnostic as _;
 
 use crate::ask::Kinds;
 use crate::limits::{LIMITS_FILE, LimitRules, Limits};
-use crate::slice::{ByPrincipal, Scope, action_fits, clients_in, is_open, principal_fits, reads, reads_time};
+use crate::slice::{
+    ByPrincipal, Scope, action_fits, clients_in, form, is_open, principal_fits, reads, reads_time,
+};
 use crate::world::Names;
 
 /// The built-in schema.
@@ -128,6 +130,8 @@ pub(crate) struct Rule {
     pub(crate) scope: Scope,
     pub(crate) name: Arc<str>,
     pub(crate) reads_time: bool,
+    /// Clients that its conditions name.
+    clients: BTreeSet<String>,
     /// Variables and their attributes that its conditions read.
     reads: BTreeSet<(String, String)>,
     /// Whether they are something that a class of callers leaves open: attributes, purpose, authentication, time.
@@ -371,7 +375,7 @@ impl PolicySet {
             let mut named = rule.policy.entity_literals();
             named.extend(scope_literals(&rule.policy));
             named.iter().for_each(|uid| name_into(&mut names, uid));
-            names.clients.extend(clients_in(&rule.policy));
+            names.clients.extend(rule.clients.iter().cloned());
         }
         let limited = self.limits.named();
         names.groups.extend(limited.groups.into_iter().map(str::to_owned));
@@ -470,12 +474,14 @@ fn rules_of(index: usize, file: &(String, String), set: &cedar_policy::PolicySet
             None => Arc::from(format!("{}#{number}", file.0)),
         };
         let id = PolicyId::new(format!("{}#{number}", file.0));
-        let reads = reads(policy);
+        let form = form(policy);
+        let reads = reads(form.as_ref());
         rules.push(Rule {
             policy: policy.new_id(id),
             scope: Scope::of(policy),
             name,
-            reads_time: reads_time(policy),
+            reads_time: reads_time(form.as_ref()),
+            clients: clients_in(form.as_ref()),
             open: reads.iter().any(is_open),
             reads,
             file: index,

@@ -74,7 +74,7 @@ pub(crate) struct Class {
     pub(crate) label: String,
     issuer: String,
     sub: String,
-    group: Option<String>,
+    groups: BTreeSet<String>,
     service: bool,
 }
 
@@ -86,7 +86,7 @@ impl Class {
             label: format!("group {name}"),
             issuer: issuer.to_owned(),
             sub: ANYBODY.to_owned(),
-            group: Some(group.to_owned()),
+            groups: BTreeSet::from([group.to_owned()]),
             service: false,
         }
     }
@@ -97,8 +97,24 @@ impl Class {
             label: format!("{} {name}", if service { "service" } else { "person" }),
             issuer: issuer.to_owned(),
             sub: sub.to_owned(),
-            group: None,
+            groups: BTreeSet::new(),
             service,
+        }
+    }
+
+    /// Somebody who is known, with all his groups.
+    pub(crate) fn known(profile: &Profile) -> Self {
+        let (issuer, sub) = profile.who.split_once('/').unwrap_or(("", &profile.who));
+        Self {
+            label: format!(
+                "{} {}, as known",
+                if profile.service { "service" } else { "person" },
+                profile.who
+            ),
+            issuer: issuer.to_owned(),
+            sub: sub.to_owned(),
+            groups: profile.groups.clone(),
+            service: profile.service,
         }
     }
 
@@ -107,7 +123,7 @@ impl Class {
             label: "anybody".to_owned(),
             issuer: ANYBODY.to_owned(),
             sub: ANYBODY.to_owned(),
-            group: None,
+            groups: BTreeSet::new(),
             service: false,
         }
     }
@@ -119,7 +135,7 @@ impl Class {
         Delegation {
             client: client.map(Arc::from),
             recipient: client.and_then(|name| recipient(name, clients)),
-            ..Delegation::of(subject, self.group.iter().cloned().collect())
+            ..Delegation::of(subject, self.groups.clone())
         }
     }
 }

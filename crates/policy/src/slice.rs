@@ -103,9 +103,14 @@ pub(crate) fn might_forbid_in(scope: &Scope, target: &str) -> bool {
     }
 }
 
+/// A policy in Cedar's JSON form; `None` for what has none, which is then taken to read everything.
+pub(crate) fn form(policy: &Policy) -> Option<serde_json::Value> {
+    policy.to_json().ok()
+}
+
 /// Whether a policy reads the time, so that its decision cannot be kept. Keeps too little rather than too long.
-pub(crate) fn reads_time(policy: &Policy) -> bool {
-    policy.to_json().map_or(true, |json| json.to_string().contains("\"time\""))
+pub(crate) fn reads_time(form: Option<&serde_json::Value>) -> bool {
+    form.is_none_or(|form| form.to_string().contains("\"time\""))
 }
 
 /// What a class of callers does not say.
@@ -113,14 +118,14 @@ const OPEN: [&str; 5] = ["acr", "amr", "authenticated_s", "purpose", "time"];
 
 /// Every `variable.attribute` and `variable has attribute` in a policy's conditions. What cannot be seen through reads
 /// something that nobody has.
-pub(crate) fn reads(policy: &Policy) -> BTreeSet<(String, String)> {
+pub(crate) fn reads(form: Option<&serde_json::Value>) -> BTreeSet<(String, String)> {
     let mut found = BTreeSet::new();
     let mut read = |variable: &str, attribute: &str| {
         found.insert((variable.to_owned(), attribute.to_owned()));
     };
-    match policy.to_json() {
-        Ok(json) => walk(&json, &mut read),
-        Err(_) => read("policy", "form"),
+    match form {
+        Some(form) => walk(form, &mut read),
+        None => read("policy", "form"),
     }
     found
 }
@@ -150,10 +155,10 @@ fn walk(json: &serde_json::Value, visit: &mut impl FnMut(&str, &str)) {
 }
 
 /// The texts with which a policy compares `context.client`: one by one, or as a set with `contains`.
-pub(crate) fn clients_in(policy: &Policy) -> BTreeSet<String> {
+pub(crate) fn clients_in(form: Option<&serde_json::Value>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    if let Ok(json) = policy.to_json() {
-        compared(&json, &mut found);
+    if let Some(form) = form {
+        compared(form, &mut found);
     }
     found
 }

@@ -321,7 +321,7 @@ fn a_difference_says_who_gains_and_who_loses() {
         .replace("@id(\"secret\") forbid", "@id(\"secret\") permit")
         .replace("Action::\"read\", Action::\"update\"], resource in", "Action::\"read\"], resource in");
     let new = with_limits(&new, "[[limit]]\ngroup = \"dev/nurses\"\nidle_s = 60\n");
-    let difference = compare(&old, &new, &world(), NOW);
+    let difference = compare(&old, &new, &world(), &[], NOW);
     let told = |changes: &[crate::Change]| -> BTreeSet<String> {
         let client = |change: &crate::Change| change.client.clone().unwrap_or_default();
         let words = |change: &crate::Change| {
@@ -338,7 +338,23 @@ fn a_difference_says_who_gains_and_who_loses() {
     assert!(losses.iter().all(|loss| loss.starts_with("group dev/doctors")), "{losses:?}");
     assert_eq!(difference.limits.len(), 1);
     assert_eq!((difference.limits[0].before, difference.limits[0].after), (None, Some(60)));
-    assert!(compare(&old, &old, &world(), NOW).is_empty());
+    // Two groups together lose what each of them alone does not have.
+    let both = Profile { groups: BTreeSet::from(["nurses".to_owned(), "doctors".to_owned()]), ..ana() };
+    let old_pair = load(&format!("{TEXT}{}", pair("")));
+    let new_pair = load(&format!("{TEXT}{}", pair("&& context.registered")));
+    let known = compare(&old_pair, &new_pair, &world(), std::slice::from_ref(&both), NOW);
+    let lost = told(&known.losses);
+    assert!(lost.contains("person dev/ana, as known  insert ehr/public.patients"), "{lost:?}");
+    assert!(lost.iter().all(|loss| loss.starts_with("person dev/ana, as known")), "{lost:?}");
+    assert!(compare(&old, &old, &world(), std::slice::from_ref(&both), NOW).is_empty());
+}
+
+/// A permit for whoever is in two groups.
+fn pair(more: &str) -> String {
+    format!(
+        "permit (principal in Group::\"dev/nurses\", action == Action::\"insert\", resource in Target::\"ehr\")\n\
+         when {{ principal in Group::\"dev/doctors\" {more} }};"
+    )
 }
 
 const TESTS: &str = r#"

@@ -1,5 +1,7 @@
 //! Admissions follow what is true now: policies, locks, the holder's standing.
 
+#![allow(clippy::unwrap_used, reason = "a test's own set-up may fail it")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use chaperone_policy::{Decided, Denied, Permit};
 use chaperone_trail::{
     Arm, Body, Decision, Digest, Draft, LimitHit, ObjectRef, OperationIntent, OperationOutcome,
     OperationProgress, OperationRefused, ParameterRef, Parameters, Position, Seq, Status, Touched,
-    TrailError, Urgency,
+    TrailError,
 };
 use chaperone_wire::{Ending, Fault, Parameter};
 
@@ -188,6 +189,23 @@ struct Running {
     /// Bytes that no entry speaks of yet.
     uncovered: u64,
     progresses: u32,
+    _under_way: UnderWay,
+}
+
+/// A place among all operations that run now, of every session; given back when dropped.
+pub(crate) struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    fn enter(all: &Arc<AtomicUsize>) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self(all.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What an object is in the trail, for statements that come again.
@@ -255,7 +273,13 @@ impl Record {
         Watermark(self.recorder.trail.durable())
     }
 
-    /// Ready when the entry is durable.
+    /// Whether no other session has an operation under way.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.recorder.under_way.load(Ordering::Relaxed) <= self.running.len()
+    }
+
+    /// Ready when the entry is durable; where nobody is writing, this session writes, for all that wait.
     pub fn poll_durable(&self, entry: Seq, cx: &mut Context<'_>) -> Poll<Result<(), Unrecorded>> {
         self.recorder.trail.poll_durable(entry, cx).map_err(Unrecorded)
     }
@@ -283,8 +307,7 @@ impl Record {
         let values = self.seal_parameters(parameters, &mut frames)?;
         let decided = permit.decided();
         let may_write = analysis.members.iter().any(|member| member.effect == Effect::MayWrite);
-        // A read's intent may travel in the batch of its outcome; anything else is waited for, so it is written now.
-        let urgency = if may_write { Urgency::Now } else { Urgency::Lazy };
+        // Nobody waits for a read's intent alone, so it travels in the batch of its outcome.
         let count = analysis.members.len() as u64;
         let mut last = self.last;
         for (place, member) in (1..).zip(&analysis.members) {
@@ -306,7 +329,7 @@ impl Record {
             });
             let draft = Draft::new(self.recorder.now(), &body)
                 .map_err(|error| Unrecorded(TrailError::from(error)))?;
-            let intent = self.recorder.trail.append(draft, &frames_of(&frames), urgency)?;
+            let intent = self.recorder.trail.append(draft, &frames_of(&frames))?;
             frames.clear();
             self.running.push_back(Running {
                 number: self.next,
@@ -317,6 +340,7 @@ impl Record {
                 bytes: 0,
                 uncovered: 0,
                 progresses: 0,
+                _under_way: UnderWay::enter(&self.recorder.under_way),
             });
             self.next += 1;
             self.operations += 1;
@@ -404,7 +428,7 @@ impl Record {
         });
         let draft =
             Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
-        self.last = self.recorder.trail.append(draft, &frames_of(&frames), Urgency::Now)?;
+        self.last = self.recorder.trail.append(draft, &frames_of(&frames))?;
         self.next += 1;
         self.refusals += 1;
         self.recorder.count_refused(denied.refusal.code);
@@ -453,7 +477,7 @@ impl Record {
         let body = hit.body(self.session, operation);
         let draft =
             Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
-        self.last = self.recorder.trail.append(draft, &[], Urgency::Now)?;
+        self.last = self.recorder.trail.append(draft, &[])?;
         Ok(self.last)
     }
 
@@ -483,7 +507,7 @@ impl Record {
         });
         let draft =
             Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
-        self.last = self.recorder.trail.append(draft, &[], Urgency::Now)?;
+        self.last = self.recorder.trail.append(draft, &[])?;
         running.uncovered = 0;
         running.progresses += 1;
         Ok(self.last)
@@ -524,7 +548,7 @@ impl Record {
         });
         let draft =
             Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
-        self.last = self.recorder.trail.append(draft, &[], Urgency::Now)?;
+        self.last = self.recorder.trail.append(draft, &[])?;
         self.rows += running.rows;
         Ok(self.last)
     }

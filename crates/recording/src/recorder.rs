@@ -1,6 +1,7 @@
 //! Opens sessions' records and writes what belongs to no session.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,7 +12,7 @@ use chaperone_identity::{Failure, Noted};
 use chaperone_policy::{Admission, Denial};
 use chaperone_trail::{
     Arm, AuthenticationFailed, AuthenticationSucceeded, Backend, Body, Digest, Draft, OperationRefused, Seq,
-    SessionClosed, SessionJoined, SessionOpened, SessionTally, SignedTally, Tls, Trail, TrailError, Urgency,
+    SessionClosed, SessionJoined, SessionOpened, SessionTally, SignedTally, Tls, Trail, TrailError,
 };
 use chaperone_tunnel::{Dialer, LoginFacts, StreamHandle};
 
@@ -61,6 +62,8 @@ pub struct Recorder {
     pub(crate) trail: Trail,
     parts: RecorderParts,
     catalogs: RwLock<HashMap<TargetName, Digest>>,
+    /// Operations of all sessions that run now.
+    pub(crate) under_way: Arc<AtomicUsize>,
     clock: Mutex<u64>,
 }
 
@@ -91,7 +94,13 @@ impl Recorder {
     /// From its parts.
     #[must_use]
     pub fn new(parts: RecorderParts) -> Self {
-        Self { trail: parts.trail.clone(), parts, catalogs: RwLock::default(), clock: Mutex::new(0) }
+        Self {
+            trail: parts.trail.clone(),
+            parts,
+            catalogs: RwLock::default(),
+            under_way: Arc::default(),
+            clock: Mutex::new(0),
+        }
     }
 
     /// Microseconds since the Unix epoch, never earlier than the last entry of this process: a clock that steps back is
@@ -129,7 +138,7 @@ impl Recorder {
 
     fn append(&self, body: &Body) -> Result<Seq, Unrecorded> {
         let draft = Draft::new(self.now(), body).map_err(|error| Unrecorded(TrailError::from(error)))?;
-        Ok(self.trail.append(draft, &[], Urgency::Now)?)
+        Ok(self.trail.append(draft, &[])?)
     }
 
     /// A target's catalog was read.

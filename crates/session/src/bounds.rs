@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the end of a session waits for its agent to ask the target to stop what runs.
-const STOP_ASKED: Duration = Duration::from_secs(1);
+const STOP_ASKED: Duration = Duration::from_millis(500);
 
 /// An operation that has gone too far: nothing more of it passes.
 struct Cut {

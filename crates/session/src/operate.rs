@@ -30,6 +30,8 @@ const LINGER: Duration = Duration::from_millis(2);
 const LINGER_MAX: Duration = Duration::from_millis(256);
 /// How long the last words may take to reach a client that does not read.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// The same for a client that is put out: whoever is locked must not keep the session by not reading.
+const PUT_OUT: Duration = Duration::from_millis(300);
 
 /// Towards the target: a step of the protocol, or a permitted request.
 enum Out<C: Conversation> {
@@ -42,6 +44,8 @@ struct Ends<C: Conversation> {
     conversation: C,
     out: Gate<Out<C>>,
     back: Gate<Masked<C::Reply>>,
+    /// When progress is recorded for the rows that no entry speaks of yet.
+    cover_at: Instant,
 }
 
 impl<C: Conversation> Ends<C> {
@@ -122,7 +126,7 @@ pub(crate) async fn operate<C: Conversation>(
     mut bounds: Bounds<'_>,
     mut stop: watch::Receiver<Option<Told>>,
 ) -> End {
-    let mut ends = Ends { conversation, out: Gate::new(), back: Gate::new() };
+    let mut ends = Ends { conversation, out: Gate::new(), back: Gate::new(), cover_at: Instant::now() };
     let stopped = {
         let mut told = pin!(async move {
             match stop.wait_for(Option::is_some).await {
@@ -162,6 +166,7 @@ async fn turn<C: Conversation>(
     let durable = record.watermark();
     ends.settle(durable);
     let earliest = ends.earliest(durable);
+    let (mut others, mut turned) = (pin!(tokio::task::yield_now()), record.is_alone());
     let woken = poll_fn(|cx| {
         if let Poll::Ready(stop) = outside(cx) {
             return Poll::Ready(Err(stop));
@@ -173,13 +178,22 @@ async fn turn<C: Conversation>(
         if let Poll::Ready(event) = ends.conversation.poll_next(cx, interest) {
             return Poll::Ready(event.map(Woken::Event).map_err(Stop::Fault));
         }
-        if let Some(earliest) = earliest
-            && let Poll::Ready(durable) = record.poll_durable(earliest, cx)
-        {
-            return Poll::Ready(durable.map(|()| Woken::Durable).map_err(Stop::Unrecorded));
+        if let Some(earliest) = earliest {
+            // Whoever waits may write for everybody: others that have something under way get their turn first, so that
+            // their entries travel in the same batch.
+            turned = turned || others.as_mut().poll(cx).is_ready();
+            if turned && let Poll::Ready(durable) = record.poll_durable(earliest, cx) {
+                return Poll::Ready(durable.map(|()| Woken::Durable).map_err(Stop::Unrecorded));
+            }
         }
-        if record.uncovered_bytes() > 0 && linger.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Ok(Woken::Linger));
+        if record.uncovered_bytes() > 0 {
+            // Set only here: most results come with their end, and a timer costs a wake-up.
+            if linger.deadline() != ends.cover_at {
+                linger.as_mut().reset(ends.cover_at);
+            }
+            if linger.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(Woken::Linger));
+            }
         }
         Poll::Pending
     })
@@ -187,7 +201,7 @@ async fn turn<C: Conversation>(
     match woken {
         Woken::Durable => Ok(()),
         Woken::Linger => cover(ends, record),
-        Woken::Event(Event::Reply(reply)) => answer(ends, admission, record, bounds, reply, linger),
+        Woken::Event(Event::Reply(reply)) => answer(ends, admission, record, bounds, reply),
         Woken::Event(event) => ask(ends, boundary, admission, record, bounds, event),
     }
 }
@@ -271,7 +285,6 @@ fn answer<C: Conversation>(
     record: &mut Record,
     bounds: &mut Bounds<'_>,
     reply: C::Reply,
-    linger: Pin<&mut Sleep>,
 ) -> Result<(), Stop> {
     let part = reply.part().clone();
     let size = reply.size();
@@ -287,7 +300,7 @@ fn answer<C: Conversation>(
             }
             if record.uncovered_bytes() == 0 {
                 let wait = LINGER.saturating_mul(1 << record.trickle().min(7)).min(LINGER_MAX);
-                linger.reset(Instant::now() + wait);
+                ends.cover_at = Instant::now() + wait;
             }
             record.body(rows, size as u64);
             ends.back.uncovered(admission.mask(reply), size);
@@ -358,7 +371,8 @@ async fn finish<C: Conversation>(
         ends.conversation.farewell(&words);
     }
     let flushed = poll_fn(|cx| ends.conversation.poll_flush_client(cx));
-    let _told = tokio::time::timeout(FAREWELL, flushed).await;
+    let patience = if matches!(end, End::Told { .. }) { PUT_OUT } else { FAREWELL };
+    let _told = tokio::time::timeout(patience, flushed).await;
     end
 }
 

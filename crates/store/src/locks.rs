@@ -78,7 +78,7 @@ mod tests {
         files.put(&lock).unwrap();
         fs::write(folder.path().join("other.half"), "{").unwrap();
         let again = LockFiles::open(folder.path()).unwrap();
-        assert_eq!(again.all().unwrap(), [lock.clone()]);
+        assert_eq!(again.all().unwrap(), vec![lock.clone()]);
         assert!(again.remove("abc123").unwrap());
         assert!(!again.remove("abc123").unwrap());
         assert_eq!(again.all().unwrap(), []);

@@ -13,7 +13,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use chaperone_trail::{
-    Body, Draft, OperationOutcome, Options, Seq, Signer, Status, Trail, TrailError, Urgency, verify,
+    Body, Draft, OperationOutcome, Options, Seq, Signer, Status, Trail, TrailError, verify,
 };
 
 const ENTRIES: u64 = 1_000_000;
@@ -62,7 +62,7 @@ fn group(trail: &Trail) -> f64 {
             scope.spawn(move || {
                 let mut count = 0;
                 while began.elapsed() < GROUP {
-                    wait(trail, trail.append(draft(first + count), &[], Urgency::Now).unwrap());
+                    wait(trail, trail.append(draft(first + count), &[]).unwrap());
                     count += 1;
                 }
                 count
@@ -78,7 +78,7 @@ fn lone_us(trail: &Trail) -> f64 {
     let mut times: Vec<f64> = (0..LONE)
         .map(|n| {
             let began = Instant::now();
-            wait(trail, trail.append(draft(n as u64), &[], Urgency::Now).unwrap());
+            wait(trail, trail.append(draft(n as u64), &[]).unwrap());
             began.elapsed().as_secs_f64() * 1e6
         })
         .collect();
@@ -93,7 +93,7 @@ fn streamed(trail: &Trail, until: u64) -> f64 {
     let first = trail.metrics().appended;
     for n in first..until {
         last = loop {
-            match trail.append(draft(n), &[], Urgency::Now) {
+            match trail.append(draft(n), &[]) {
                 Ok(seq) => break seq,
                 Err(TrailError::Busy) => std::thread::sleep(Duration::from_micros(200)),
                 Err(error) => unreachable!("{error}"),

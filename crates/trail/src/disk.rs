@@ -22,7 +22,7 @@ pub enum Step {
     TailWrite,
     /// The mended tail is synced.
     TailSync,
-    /// A tile or bundle is written and synced.
+    /// A tile or bundle is written.
     TileWrite,
     /// A tile or bundle gets its name.
     TileRename,

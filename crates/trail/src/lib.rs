@@ -19,7 +19,7 @@ pub use follow::Follower;
 pub use recover::Recovered;
 pub use trail::{
     APPEND_BYTES_MAX, Options, QUEUE_BYTES_MAX, RESERVE_BYTES, SYNC_BOUNDS_US, Seq, Snapshot, Trail,
-    TrailError, TrailState, Urgency,
+    TrailError, TrailState,
 };
 pub use tree::{
     Frontier, Hash, TILE_WIDTH, bundle_path, leaf_hash, node_hash, number_path, tile_path, tile_root,

@@ -185,7 +185,9 @@ impl Publisher {
         fs::remove_dir_all(self.folder.join(format!("{path}.p"))).ok();
     }
 
-    /// Write a file whole: a crash leaves the old one, or none, or the new one.
+    /// Write a file whole. The checkpoint is synced, so that what was signed is not forgotten; tiles and bundles are
+    /// not, which hundreds a second would make the log itself pay for: after a crash of the machine one may be missing or
+    /// empty, and the start, which compares each with the segments, writes it again.
     fn write(&self, path: &str, bytes: &[u8]) -> Result<(), TrailError> {
         let path = self.folder.join(path);
         let parent = path.parent().unwrap_or(&self.folder);
@@ -205,7 +207,7 @@ impl Publisher {
         carry_out(&*self.disk, write, || {
             let mut file = File::create(&half)?;
             file.write_all(bytes)?;
-            file.sync_data()
+            if is_checkpoint { file.sync_data() } else { Ok(()) }
         })
         .map_err(io("write a tile"))?;
         carry_out(&*self.disk, rename, || fs::rename(&half, &path)).map_err(io("put a tile in its place"))

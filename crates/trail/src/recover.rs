@@ -2,13 +2,11 @@
 //! that no acknowledgement can have covered.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::disk::{Disk, Step, carry_out};
+use crate::disk::Disk;
 use crate::entry::{Body, Entry, parse_entry};
-use crate::segment;
+use crate::segment::{self, Segment};
 use crate::trail::TrailError;
 
 /// What was found at the start.
@@ -28,7 +26,7 @@ pub struct Recovered {
 
 /// The end of the log: the file that takes the next batch, and where.
 pub(crate) struct Tail {
-    pub(crate) file: File,
+    pub(crate) segment: Segment,
     pub(crate) offset: u64,
     pub(crate) next: u64,
 }
@@ -167,23 +165,17 @@ pub(crate) fn recover(folder: &Path, disk: &dyn Disk) -> Result<(Recovered, Tail
     })?;
     found.entries = next;
     found.torn_bytes = torn;
-    let file = match path {
+    let segment = match path {
         None => segment::create(folder, 0, disk).map_err(TrailError::io("make the first segment"))?,
         Some(path) => {
-            let file = File::options()
-                .read(true)
-                .write(true)
-                .open(&path)
-                .map_err(TrailError::io("open the last segment"))?;
+            let segment = Segment::open(&path).map_err(TrailError::io("open the last segment"))?;
             // Zeros over the torn tail, synced before anything is appended: else a shorter batch would leave old bytes
             // behind it that the next recovery could not tell from damage.
-            let zeros = vec![0_u8; usize::try_from(torn).unwrap_or(0)];
-            carry_out(disk, Step::TailWrite, || file.write_all_at(&zeros, offset))
+            segment
+                .clear(disk, offset, usize::try_from(torn).unwrap_or(0))
                 .map_err(TrailError::io("cut off the torn tail"))?;
-            carry_out(disk, Step::TailSync, || file.sync_all())
-                .map_err(TrailError::io("sync the last segment"))?;
-            file
+            segment
         }
     };
-    Ok((found, Tail { file, offset, next }))
+    Ok((found, Tail { segment, offset, next }))
 }

@@ -3,12 +3,15 @@
 //!
 //! Batch: magic (8 bytes), length of the body, count of leaves (u32 each), sequence number of its first leaf (u64),
 //! CRC-32 of the three numbers and the body (u32), all little-endian; then the body. Record in a body: length (u32), class
-//! (1 = leaf, 2 = sealed frame), bytes. A frame stands before the leaf that names it. Zeros end a segment.
+//! (1 = leaf, 2 = sealed frame), bytes. A frame stands before the leaf that names it. Zeros fill a batch up to a
+//! multiple of 512 bytes, the least that a disk writes, and end a segment.
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use crate::TrailError;
 use crate::disk::{Disk, Step, carry_out};
@@ -17,6 +20,8 @@ use crate::disk::{Disk, Step, carry_out};
 pub(crate) const SEGMENT_BYTES: u64 = 32 << 20;
 /// Bytes of a batch before its body.
 pub(crate) const HEADER: usize = 28;
+/// What a batch's length is a multiple of.
+pub(crate) const BLOCK: usize = 512;
 /// Bytes of a record before its payload.
 pub(crate) const RECORD_HEADER: usize = 5;
 const MAGIC: &[u8; 8] = b"cpbatch1";
@@ -34,8 +39,9 @@ pub(crate) fn push_record(body: &mut Vec<u8>, class: u8, fill: impl FnOnce(&mut 
     }
 }
 
-/// Fill in the header at the front of a buffer whose first [`HEADER`] bytes were left free.
-pub(crate) fn finish_batch(buffer: &mut [u8], first: u64, count: u32) {
+/// Fill a buffer up to whole blocks, and in the header at its front, whose [`HEADER`] bytes were left free.
+pub(crate) fn finish_batch(buffer: &mut Vec<u8>, first: u64, count: u32) {
+    buffer.resize(buffer.len().next_multiple_of(BLOCK), 0);
     let Some((header, body)) = buffer.split_at_mut_checked(HEADER) else { return };
     let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
     let mut fixed = Vec::with_capacity(16);
@@ -101,11 +107,11 @@ pub(crate) fn read_batch(file: &File, offset: u64) -> io::Result<Option<Vec<u8>>
     Ok(if read(body, offset + HEADER as u64)? { Some(bytes) } else { None })
 }
 
-/// The records of a body: class and payload.
+/// The records of a body: class and payload. No record is of class 0: zeros are what fills the last block.
 pub(crate) fn records(mut body: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     std::iter::from_fn(move || {
         let (length, rest) = body.split_first_chunk::<4>()?;
-        let (class, rest) = rest.split_first()?;
+        let (class, rest) = rest.split_first().filter(|(class, _)| **class != 0)?;
         let (payload, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
         body = rest;
         Some((*class, payload))
@@ -144,9 +150,89 @@ fn fresh(folder: &Path) -> PathBuf {
     folder.join("segments").join("next.tmp")
 }
 
+/// A segment that takes batches.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    file: File,
+    /// Past the page cache, where the file system lets us: what would be written once and read once fills no cache, and
+    /// one call writes and syncs.
+    direct: Option<Direct>,
+}
+
+#[derive(Debug)]
+struct Direct {
+    file: File,
+    /// Whole blocks begin at an address that is a multiple of [`BLOCK`], as the disk wants it.
+    blocks: Vec<u8>,
+}
+
+impl Direct {
+    fn open(path: &Path) -> Option<Self> {
+        let flags = i32::try_from((OFlags::DIRECT | OFlags::DSYNC).bits()).ok()?;
+        let file = File::options().write(true).custom_flags(flags).open(path).ok()?;
+        Some(Self { file, blocks: Vec::new() })
+    }
+
+    fn write(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if self.blocks.len() < bytes.len() + BLOCK {
+            self.blocks = vec![0; bytes.len() + BLOCK];
+        }
+        let begin = self.blocks.as_ptr().align_offset(BLOCK);
+        let unaligned = || io::Error::from(io::ErrorKind::InvalidInput);
+        let blocks = self.blocks.get_mut(begin..).and_then(|blocks| blocks.get_mut(..bytes.len()));
+        let blocks = blocks.ok_or_else(unaligned)?;
+        blocks.copy_from_slice(bytes);
+        self.file.write_all_at(blocks, offset)?;
+        // One large batch should not stay in memory for good.
+        if self.blocks.len() > BLOCKS_KEPT_MAX {
+            self.blocks = Vec::new();
+        }
+        Ok(())
+    }
+}
+
+/// Memory that is kept for the next batch, in bytes.
+const BLOCKS_KEPT_MAX: usize = 1 << 20;
+
+impl Segment {
+    fn new(file: File, path: &Path) -> Self {
+        Self { file, direct: Direct::open(path) }
+    }
+
+    /// One that is there.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::options().read(true).write(true).open(path)?;
+        Ok(Self::new(file, path))
+    }
+
+    /// Zeros over what may stand there, and a sync of everything.
+    pub(crate) fn clear(&self, disk: &dyn Disk, offset: u64, bytes: usize) -> io::Result<()> {
+        carry_out(disk, Step::TailWrite, || self.file.write_all_at(&vec![0; bytes], offset))?;
+        carry_out(disk, Step::TailSync, || self.file.sync_all())
+    }
+
+    /// Write a batch and sync it. After an error nobody knows what the disk holds.
+    pub(crate) fn write(&mut self, disk: &dyn Disk, batch: &[u8], offset: u64) -> io::Result<()> {
+        carry_out(disk, Step::BatchWrite, || {
+            if let Some(direct) = &mut self.direct {
+                match direct.write(batch, offset) {
+                    // A file system that takes the flag and then no write, or a disk of larger blocks.
+                    Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.direct = None,
+                    other => return other,
+                }
+            }
+            self.file.write_all_at(batch, offset)
+        })?;
+        carry_out(disk, Step::BatchSync, || match &self.direct {
+            Some(_) => Ok(()),
+            None => self.file.sync_data(),
+        })
+    }
+}
+
 /// Make the file of a segment that has no name yet: zero-filled and synced. A crash leaves a file that nobody reads and
 /// that the next attempt overwrites.
-pub(crate) fn prepare(folder: &Path, disk: &dyn Disk) -> io::Result<File> {
+pub(crate) fn prepare(folder: &Path, disk: &dyn Disk) -> io::Result<Segment> {
     let filled = fill(folder, disk);
     if filled.is_err() {
         // What is left of it takes room that the rest of the log needs.
@@ -155,8 +241,9 @@ pub(crate) fn prepare(folder: &Path, disk: &dyn Disk) -> io::Result<File> {
     filled
 }
 
-fn fill(folder: &Path, disk: &dyn Disk) -> io::Result<File> {
-    let file = File::options().create(true).truncate(true).read(true).write(true).open(fresh(folder))?;
+fn fill(folder: &Path, disk: &dyn Disk) -> io::Result<Segment> {
+    let path = fresh(folder);
+    let file = File::options().create(true).truncate(true).read(true).write(true).open(&path)?;
     carry_out(disk, Step::SegmentFill, || {
         let zeros = vec![0_u8; 1 << 20];
         let mut at = 0;
@@ -167,7 +254,7 @@ fn fill(folder: &Path, disk: &dyn Disk) -> io::Result<File> {
         Ok(())
     })?;
     carry_out(disk, Step::SegmentSync, || file.sync_all())?;
-    Ok(file)
+    Ok(Segment::new(file, &path))
 }
 
 /// Give a prepared segment its name. A crash before the rename leaves what [`prepare`] leaves; one after it an empty
@@ -178,8 +265,8 @@ pub(crate) fn install(folder: &Path, first: u64, disk: &dyn Disk) -> io::Result<
 }
 
 /// Both.
-pub(crate) fn create(folder: &Path, first: u64, disk: &dyn Disk) -> io::Result<File> {
-    let file = prepare(folder, disk)?;
+pub(crate) fn create(folder: &Path, first: u64, disk: &dyn Disk) -> io::Result<Segment> {
+    let segment = prepare(folder, disk)?;
     install(folder, first, disk)?;
-    Ok(file)
+    Ok(segment)
 }

@@ -1,10 +1,10 @@
 //! Appending and waiting. One short critical section gives an entry its number and copies it into the batch under
-//! way; one thread owns the tail of the log.
+//! way. Whoever holds the lock on the tail of the log writes: usually somebody who waits for an entry of his own and
+//! finds nobody writing, which costs no thread a wake-up; else the writer's thread, which also makes room.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 
-use crate::disk::{Disk, Step, SystemDisk, carry_out};
+use crate::disk::{Disk, SystemDisk};
 use crate::entry::{
     Body, Draft, Entry, EntryError, Gap, GatewayRecovered, GatewayStopped, OperationOutcome, Refused,
     SessionClosed, Status, parse_entry,
@@ -33,11 +33,12 @@ pub const APPEND_BYTES_MAX: usize = 4 << 20;
 pub const RESERVE_BYTES: u64 = 12 << 20;
 /// How often a checkpoint is signed at most.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
-/// From how many entries of a batch on the next one gathers, and for how long.
-const GATHER_ENTRIES: u32 = 6;
-const GATHER: Duration = Duration::from_micros(60);
 /// How often a new segment is tried while the disk is full.
 const RETRY: Duration = Duration::from_secs(1);
+/// Bytes from which on a batch does not wait for somebody who waits for it.
+const BATCH_BYTES: usize = 1 << 20;
+/// Syncs that take longer are left to the writer's thread: a slow disk should hold up no thread that has other work.
+const LEAD_US_MAX: u64 = 5_000;
 
 /// Why the trail did not do what was asked.
 #[derive(Debug, Clone, Error)]
@@ -112,15 +113,6 @@ impl TrailError {
     }
 }
 
-/// When an entry has to be on its way to the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Urgency {
-    /// At once.
-    Now,
-    /// With the next urgent one, or after [`Options::linger_max`].
-    Lazy,
-}
-
 /// Whether entries are taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrailState {
@@ -139,7 +131,7 @@ pub enum TrailState {
 pub struct Options {
     /// Its folder.
     pub folder: PathBuf,
-    /// How long a lazy entry may wait for company.
+    /// How long an entry that nobody waits for may stay in memory.
     pub linger_max: Duration,
     /// The disk under it.
     pub disk: Arc<dyn Disk>,
@@ -178,7 +170,14 @@ struct Queue {
     buffer: Vec<u8>,
     count: u32,
     next: u64,
+    /// When the writer's thread takes what is there, if nobody has by then.
     due: Option<Instant>,
+    /// Whether anything was appended since the writer's thread looked last.
+    fresh: bool,
+    /// Whether the writer's thread waits without an end.
+    asleep: bool,
+    /// Whether a segment has to be made or installed, which only the writer's thread does.
+    room_wanted: bool,
     state: TrailState,
     closing: bool,
     full_since: u64,
@@ -209,6 +208,14 @@ impl Full {
     }
 }
 
+/// The tail of the log, and the batch that is being written to it.
+struct Writing {
+    tail: Tail,
+    buffer: Vec<u8>,
+    /// Touched by the writer's thread alone.
+    preparing: Option<Preparing>,
+}
+
 struct Shared {
     folder: PathBuf,
     linger_max: Duration,
@@ -217,8 +224,12 @@ struct Shared {
     work: Condvar,
     /// Told when the log is being closed.
     closing: Condvar,
-    /// Entries that are durable; owned by the writer.
+    /// Whoever holds this lock is the writer. Locked before `queue`, never after it.
+    writing: Mutex<Writing>,
+    /// Entries that are durable; owned by whoever holds `writing`.
     durable: AtomicU64,
+    /// Time that the last sync took, in microseconds; owned likewise.
+    sync_last_us: AtomicU64,
     waiters: Mutex<BTreeMap<u64, Vec<Waker>>>,
     counts: Mutex<Snapshot>,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
@@ -287,6 +298,9 @@ impl Trail {
                 count: 0,
                 next: tail.next,
                 due: None,
+                fresh: false,
+                asleep: false,
+                room_wanted: true,
                 state: TrailState::Open,
                 closing: false,
                 full_since: 0,
@@ -296,6 +310,8 @@ impl Trail {
             work: Condvar::new(),
             closing: Condvar::new(),
             durable: AtomicU64::new(tail.next),
+            sync_last_us: AtomicU64::new(0),
+            writing: Mutex::new(Writing { tail, buffer: vec![0; segment::HEADER], preparing: None }),
             waiters: Mutex::new(BTreeMap::new()),
             counts: Mutex::new(Snapshot::default()),
             writer: Mutex::new(None),
@@ -304,7 +320,7 @@ impl Trail {
         let theirs = shared.clone();
         let writer = std::thread::Builder::new()
             .name("trail".to_owned())
-            .spawn(move || write_all(&theirs, tail))
+            .spawn(move || keep_writing(&theirs))
             .map_err(TrailError::io("start the writer"))?;
         *hold(&shared.writer) = Some(writer);
         let trail = Self { shared };
@@ -326,7 +342,7 @@ impl Trail {
                 refused: vec![],
                 until: at,
             };
-            self.append(Draft::new(at, &Body::Gap(gap))?, &[], Urgency::Lazy)?;
+            self.append(Draft::new(at, &Body::Gap(gap))?, &[])?;
         }
         let mut operations = 0;
         for (session, open) in &found.open {
@@ -365,19 +381,20 @@ impl Trail {
     /// Append, waiting for the writer where the queue is full: only at the start, where nobody else appends.
     fn append_waiting(&self, draft: &Draft) -> Result<(), TrailError> {
         loop {
-            match self.append(draft.clone(), &[], Urgency::Now) {
+            match self.append(draft.clone(), &[]) {
                 Err(TrailError::Busy) => std::thread::sleep(Duration::from_millis(1)),
                 other => return other.map(|_| ()),
             }
         }
     }
 
-    /// Append one entry with the sealed frames (ciphertext) that it names. Never waits for the disk.
+    /// Append one entry with the sealed frames (ciphertext) that it names. Never waits for the disk: the entry is on its
+    /// way once somebody waits for it, and after [`Options::linger_max`] in any case.
     ///
     /// # Errors
     /// [`TrailError::Busy`], [`TrailError::Full`], [`TrailError::Failed`], [`TrailError::Closed`],
     /// [`TrailError::TooLarge`].
-    pub fn append(&self, draft: Draft, sealed: &[&[u8]], urgency: Urgency) -> Result<Seq, TrailError> {
+    pub fn append(&self, draft: Draft, sealed: &[&[u8]]) -> Result<Seq, TrailError> {
         let bytes: usize = sealed.iter().map(|frame| frame.len() + segment::RECORD_HEADER).sum::<usize>()
             + draft.size_max()
             + segment::RECORD_HEADER;
@@ -390,12 +407,16 @@ impl Trail {
             return Err(TrailError::Busy);
         }
         let seq = queue.push(&draft, sealed);
-        let when = match urgency {
-            Urgency::Now => Instant::now(),
-            Urgency::Lazy => Instant::now() + self.shared.linger_max,
-        };
-        if queue.due.is_none_or(|due| when < due) {
-            queue.due = Some(when);
+        queue.fresh = true;
+        if queue.due.is_none() {
+            queue.due = Some(Instant::now() + self.shared.linger_max);
+        }
+        let large = queue.buffer.len() >= BATCH_BYTES;
+        if large {
+            queue.due = Some(Instant::now());
+        }
+        // It looks by itself every now and then while there is anything to do.
+        if large || queue.asleep {
             self.shared.work.notify_one();
         }
         Ok(seq)
@@ -408,8 +429,16 @@ impl Trail {
     }
 
     /// Ready when the entry is durable, or can never be.
+    ///
+    /// Where nobody is writing, this call itself writes everything that waits and syncs it, which takes as long as the
+    /// disk takes; it leaves that to the writer's thread where the last sync took over 5 ms.
     pub fn poll_durable(&self, entry: Seq, cx: &mut Context<'_>) -> Poll<Result<(), TrailError>> {
         let reached = || self.shared.durable.load(Ordering::Acquire) > entry.0;
+        if reached() {
+            return Poll::Ready(Ok(()));
+        }
+        // Before registering, since whoever writes also wakes, and need not wake himself.
+        lead(&self.shared);
         if reached() {
             return Poll::Ready(Ok(()));
         }
@@ -424,7 +453,13 @@ impl Trail {
             waiting.push(cx.waker().clone());
         }
         drop(waiters);
-        // After registering, for the same reason: a failure is set before its waiters are woken.
+        // And again: whoever is writing now lets go of the lock before it wakes, and wakes one of those whose entries are
+        // not in its batch, so that either this finds the lock free or somebody is told to go on.
+        lead(&self.shared);
+        if reached() {
+            return Poll::Ready(Ok(()));
+        }
+        // For the same reason: a failure is set before its waiters are woken.
         match &hold(&self.shared.queue).state {
             TrailState::Failed(why) => Poll::Ready(Err(TrailError::Failed(why.clone()))),
             TrailState::Open | TrailState::Full | TrailState::Closed => Poll::Pending,
@@ -538,7 +573,7 @@ impl Trail {
     pub fn close(&self, reason: &str) -> Result<(), TrailError> {
         let body = Body::GatewayStopped(GatewayStopped { reason: reason.to_owned() });
         // Where even that cannot be written the threads end all the same; the next start records the gap.
-        let stopped = self.append(Draft::new(now(), &body)?, &[], Urgency::Now);
+        let stopped = self.append(Draft::new(now(), &body)?, &[]);
         {
             let mut queue = hold(&self.shared.queue);
             queue.closing = true;
@@ -578,81 +613,121 @@ fn read(folder: &Path, take: impl FnMut(u8, &[u8], u64) -> Result<(), TrailError
     scan(folder, take).map(|_| ())
 }
 
-/// The writer: takes all that waits, writes it, syncs once, moves the watermark, wakes.
-fn write_all(shared: &Arc<Shared>, mut tail: Tail) {
-    let mut buffer = vec![0; segment::HEADER];
-    let mut last = 0;
-    let mut preparing = None;
+/// The writer's thread: makes room, and writes what nobody else has written in time.
+fn keep_writing(shared: &Arc<Shared>) {
     loop {
-        let (count, closing) = take_batch(shared, &mut buffer, last);
-        last = count;
-        if count > 0 {
-            if tail.offset + buffer.len() as u64 > segment::SEGMENT_BYTES {
-                // The reserve is used up, perhaps by the run before this one: there may be room by now.
-                make_room(shared, &mut tail, &mut preparing);
-            }
-            if let Err(error) = write_batch(shared, &mut tail, &mut buffer, count) {
-                // Never tried again as if it had not happened: after a failed sync nobody knows what the disk holds.
-                let why: Arc<str> = error.to_string().into();
-                hold(&shared.queue).state = TrailState::Failed(why);
-                wake(shared, u64::MAX);
-                break;
-            }
-            wake(shared, tail.next);
-        }
-        if closing && count == 0 {
+        look(shared);
+        let mut writing = hold(&shared.writing);
+        // The reserve may be used up, perhaps by the run before this one: there may be room by now.
+        make_room(shared, &mut writing);
+        let written = commit(shared, &mut writing);
+        make_room(shared, &mut writing);
+        let next = writing.tail.next;
+        drop(writing);
+        wake(shared, if written.is_err() { u64::MAX } else { next });
+        let mut queue = hold(&shared.queue);
+        if matches!(queue.state, TrailState::Failed(_)) {
             break;
         }
-        buffer.truncate(segment::HEADER);
-        buffer.shrink_to(1 << 20);
-        make_room(shared, &mut tail, &mut preparing);
+        // Under the lock that appends take: nothing can slip in between the last batch and the end.
+        if queue.closing && queue.count == 0 {
+            queue.state = TrailState::Closed;
+            break;
+        }
     }
     // It holds the log open until it is done.
+    let preparing = hold(&shared.writing).preparing.take();
     if let Some(preparing) = preparing {
         drop(preparing.join());
     }
 }
 
-/// Wait until something is due, and swap it out. A crash here leaves nothing: no byte has gone to the disk.
-///
-/// Where the last batch had many entries, whoever it woke is about to write the next ones: a moment's wait puts them
-/// into one sync, which costs each of them less than the sync that it saves.
-fn take_batch(shared: &Shared, buffer: &mut Vec<u8>, last: u32) -> (u32, bool) {
+/// Wait until the writer's thread is needed. It is not woken by each append, which would cost more than the append: it
+/// looks at an interval while there are any, and sleeps when there are none.
+fn look(shared: &Shared) {
     let mut queue = hold(&shared.queue);
-    let mut gathered = last < GATHER_ENTRIES;
     loop {
         let now = Instant::now();
-        if queue.closing || queue.due.is_some_and(|due| due <= now) {
-            if gathered || queue.closing || queue.count >= last {
-                break;
-            }
-            gathered = true;
-            drop(queue);
-            std::thread::sleep(GATHER);
-            queue = hold(&shared.queue);
-            continue;
+        let failed = matches!(queue.state, TrailState::Failed(_));
+        if failed || queue.closing || queue.due.is_some_and(|due| due <= now) {
+            return;
+        }
+        if std::mem::take(&mut queue.room_wanted) {
+            return;
         }
         let full = queue.state == TrailState::Full;
-        let wait = queue.due.map(|due| due - now).or(full.then_some(RETRY));
-        queue = match wait {
-            None => shared.work.wait(queue).unwrap_or_else(PoisonError::into_inner),
-            Some(wait) => shared.work.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0,
+        let until_due = queue.due.map(|due| due - now);
+        let wait = until_due.or_else(|| std::mem::take(&mut queue.fresh).then_some(shared.linger_max));
+        let Some(wait) = wait.or(full.then_some(RETRY)) else {
+            queue.asleep = true;
+            queue = shared.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.asleep = false;
+            continue;
         };
-        if full && queue.due.is_none() {
-            break;
+        let (after, timeout) = shared.work.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner);
+        queue = after;
+        if full && timeout.timed_out() {
+            return;
         }
     }
-    std::mem::swap(&mut queue.buffer, buffer);
-    queue.due = None;
-    // Under the lock that appends take: nothing can slip in between the last batch and the end.
-    if queue.closing && queue.count == 0 {
-        queue.state = TrailState::Closed;
-    }
-    (std::mem::take(&mut queue.count), queue.closing)
 }
 
-fn write_batch(shared: &Shared, tail: &mut Tail, buffer: &mut [u8], count: u32) -> io::Result<()> {
+/// Write what waits, if nobody is writing and the disk is a fast one.
+fn lead(shared: &Shared) {
+    if shared.sync_last_us.load(Ordering::Relaxed) > LEAD_US_MAX {
+        let mut queue = hold(&shared.queue);
+        if queue.due.is_some() {
+            queue.due = Some(Instant::now());
+            shared.work.notify_one();
+        }
+        return;
+    }
+    // A poisoned lock is the writer's own end: its thread says so.
+    let Ok(mut writing) = shared.writing.try_lock() else { return };
+    let lacking = match writing.tail.room() {
+        Room::Ample => false,
+        Room::Half => writing.preparing.is_none(),
+        Room::Reserve => true,
+    };
+    if lacking {
+        hold(&shared.queue).room_wanted = true;
+        shared.work.notify_one();
+    }
+    // Only the writer's thread writes into the reserve, after it has tried to go over to another segment.
+    if writing.tail.room() == Room::Reserve {
+        return;
+    }
+    let written = commit(shared, &mut writing);
+    let next = writing.tail.next;
+    drop(writing);
+    wake(shared, if written.is_err() { u64::MAX } else { next });
+}
+
+/// Take all that waits, write it, sync once, move the watermark. An error is the end of the log for this process.
+///
+/// A crash before the write leaves nothing: no byte has gone to the disk.
+fn commit(shared: &Shared, writing: &mut Writing) -> Result<(), ()> {
+    let Writing { tail, buffer, .. } = writing;
+    let count = {
+        let mut queue = hold(&shared.queue);
+        if matches!(queue.state, TrailState::Failed(_) | TrailState::Closed) || queue.count == 0 {
+            return Ok(());
+        }
+        std::mem::swap(&mut queue.buffer, buffer);
+        queue.due = None;
+        std::mem::take(&mut queue.count)
+    };
     segment::finish_batch(buffer, tail.next, count);
+    let written = write_batch(shared, tail, buffer, count);
+    buffer.truncate(segment::HEADER);
+    buffer.shrink_to(1 << 20);
+    written.map_err(|error| {
+        // Never tried again as if it had not happened: after a failed sync nobody knows what the disk holds.
+        hold(&shared.queue).state = TrailState::Failed(error.to_string().into());
+    })
+}
+
+fn write_batch(shared: &Shared, tail: &mut Tail, buffer: &[u8], count: u32) -> io::Result<()> {
     if tail.offset + buffer.len() as u64 > segment::SEGMENT_BYTES {
         return Err(io::Error::new(
             io::ErrorKind::StorageFull,
@@ -661,11 +736,10 @@ fn write_batch(shared: &Shared, tail: &mut Tail, buffer: &mut [u8], count: u32) 
     }
     // A crash from here to the end of the sync leaves part of a batch, which nobody was told of: recovery cuts it off
     // by its checksum, or keeps it whole.
-    let disk = &*shared.disk;
-    carry_out(disk, Step::BatchWrite, || tail.file.write_all_at(buffer, tail.offset))?;
     let began = Instant::now();
-    carry_out(disk, Step::BatchSync, || tail.file.sync_data())?;
+    tail.segment.write(&*shared.disk, buffer, tail.offset)?;
     let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    shared.sync_last_us.store(took, Ordering::Relaxed);
     {
         let mut counts = hold(&shared.counts);
         counts.syncs += 1;
@@ -682,31 +756,55 @@ fn write_batch(shared: &Shared, tail: &mut Tail, buffer: &mut [u8], count: u32) 
     Ok(())
 }
 
+/// What is left of the last segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Ample,
+    /// The next one should be made.
+    Half,
+    /// Nothing but [`RESERVE_BYTES`], or less.
+    Reserve,
+}
+
+impl Tail {
+    fn room(&self) -> Room {
+        if self.offset + RESERVE_BYTES > segment::SEGMENT_BYTES {
+            Room::Reserve
+        } else if self.offset > segment::SEGMENT_BYTES / 2 {
+            Room::Half
+        } else {
+            Room::Ample
+        }
+    }
+}
+
 /// The next segment, being made on a thread of its own: filling 32 MiB takes longer than anybody should wait.
-type Preparing = std::thread::JoinHandle<io::Result<std::fs::File>>;
+type Preparing = std::thread::JoinHandle<io::Result<segment::Segment>>;
 
 /// Go over to the next segment while the last still has the reserve; stop admission when that cannot be done.
-fn make_room(shared: &Arc<Shared>, tail: &mut Tail, preparing: &mut Option<Preparing>) {
-    if preparing.is_none() && tail.offset > segment::SEGMENT_BYTES / 2 {
+fn make_room(shared: &Arc<Shared>, writing: &mut Writing) {
+    let Writing { tail, preparing, .. } = writing;
+    let room = tail.room();
+    if preparing.is_none() && room != Room::Ample {
         let theirs = shared.clone();
         let thread = std::thread::Builder::new().name("segment".to_owned());
         // Without a thread it is made below, when it is needed.
         *preparing = thread.spawn(move || segment::prepare(&theirs.folder, &*theirs.disk)).ok();
     }
-    if tail.offset + RESERVE_BYTES <= segment::SEGMENT_BYTES {
+    if room != Room::Reserve {
         return;
     }
     let prepared = match preparing.take().map(std::thread::JoinHandle::join) {
         Some(Ok(prepared)) => prepared,
         Some(Err(_)) | None => segment::prepare(&shared.folder, &*shared.disk),
     };
-    let installed = prepared.and_then(|file| {
+    let installed = prepared.and_then(|segment| {
         segment::install(&shared.folder, tail.next, &*shared.disk)?;
-        Ok(file)
+        Ok(segment)
     });
     match installed {
-        Ok(file) => {
-            tail.file = file;
+        Ok(segment) => {
+            tail.segment = segment;
             tail.offset = 0;
             reopen(shared, Finder::Writer);
         }
@@ -733,11 +831,16 @@ fn reopen(shared: &Shared, finder: Finder) {
     }
 }
 
-/// Wake whoever waits for an entry below `next`.
+/// Wake whoever waits for an entry below `next`, and one of those who wait for a later one: it found somebody writing,
+/// and now goes on in his place.
 fn wake(shared: &Shared, next: u64) {
     let mut waiters = hold(&shared.waiters);
     let later = waiters.split_off(&next);
     let reached = std::mem::replace(&mut *waiters, later);
+    let heir = waiters.first_key_value().and_then(|(_, waiting)| waiting.first().cloned());
     drop(waiters);
     reached.into_values().flatten().for_each(Waker::wake);
+    if let Some(heir) = heir {
+        heir.wake();
+    }
 }

@@ -8,9 +8,7 @@ use std::process::{Command, Stdio};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use chaperone_trail::{
-    Body, Draft, Entry, GatewayHeartbeat, Options, Signer, Trail, Urgency, scan_folder, verify,
-};
+use chaperone_trail::{Body, Draft, Entry, GatewayHeartbeat, Options, Signer, Trail, scan_folder, verify};
 
 const KILLS: u64 = 100;
 /// Names the folder to whoever is started to be killed.
@@ -32,7 +30,7 @@ fn writer_to_be_killed() {
     for mark in first.parse::<u64>().unwrap().. {
         let body = GatewayHeartbeat { agents: vec![], durable: mark, interval_s: 1, sessions: 0 };
         let draft = Draft::new(mark, &Body::GatewayHeartbeat(body)).unwrap();
-        let seq = trail.append(draft, &[&frame], Urgency::Now).unwrap();
+        let seq = trail.append(draft, &[&frame]).unwrap();
         let mut cx = Context::from_waker(Waker::noop());
         while trail.poll_durable(seq, &mut cx).is_pending() {
             std::thread::yield_now();

@@ -21,7 +21,7 @@ fn outcome(session: &str, operation: u64) -> Body {
 }
 
 fn add(trail: &Trail, body: &Body) -> Seq {
-    let seq = trail.append(Draft::new(1, body).unwrap(), &[b"ciphertext"], Urgency::Now).unwrap();
+    let seq = trail.append(Draft::new(1, body).unwrap(), &[b"ciphertext"]).unwrap();
     wait(trail, seq);
     seq
 }
@@ -83,10 +83,7 @@ fn a_clean_end_leaves_nothing_to_recover() {
         assert_eq!(add(&trail, &outcome("s", n)), Seq(n));
     }
     trail.close("test").unwrap();
-    assert!(matches!(
-        trail.append(Draft::new(1, &outcome("s", 1)).unwrap(), &[], Urgency::Now),
-        Err(TrailError::Closed)
-    ));
+    assert!(matches!(trail.append(Draft::new(1, &outcome("s", 1)).unwrap(), &[]), Err(TrailError::Closed)));
     drop(trail);
     let (trail, found) = Trail::open(Options::new(folder.path())).unwrap();
     assert!(!found.unclean);

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use chaperone_trail::{Body, Draft, GatewayHeartbeat, Options, Signer, Trail, Urgency, verify};
+use chaperone_trail::{Body, Draft, GatewayHeartbeat, Options, Signer, Trail, verify};
 
 const SEED: [u8; 32] = [7; 32];
 
@@ -18,7 +18,7 @@ fn beat(trail: &Trail, n: u64) {
         Body::GatewayHeartbeat(GatewayHeartbeat { agents: vec![], durable: n, interval_s: 1, sessions: 0 });
     let draft = Draft::new(1_795_000_000_000_000 + n, &body).unwrap();
     loop {
-        match trail.append(draft.clone(), &[], Urgency::Now) {
+        match trail.append(draft.clone(), &[]) {
             Ok(_) => return,
             Err(chaperone_trail::TrailError::Busy) => std::thread::yield_now(),
             Err(error) => panic!("{error}"),

@@ -15,8 +15,8 @@ use chaperone_tunnel::link::{
     Roster, Serving, TokenRecord, enrol, link, renew, signing_request,
 };
 use chaperone_tunnel::{
-    AgentKey, ApplicationName, BoxFuture, Canceller, Dial, DialError, Dialer, LoginFacts, Opened, Parameters,
-    Targets,
+    AgentKey, ApplicationName, As, BoxFuture, Canceller, Dial, DialError, Dialer, LoginFacts, LoginName,
+    Opened, Parameters, RoleName, Targets,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -48,7 +48,7 @@ impl Targets for Echo {
             drop(tokio::io::copy(&mut reads, &mut writes).await);
         });
         let facts = LoginFacts {
-            login: "app".into(),
+            login: request.login.login.map_or("app".to_owned(), String::from),
             role: request.login.role.map(String::from),
             backend_pid: 7,
             backend_start: None,
@@ -206,6 +206,23 @@ fn dial(target: &str) -> Dial {
         login: As::default(),
         parameters: Parameters::default(),
     }
+}
+
+#[tokio::test]
+async fn a_login_and_a_role_are_named_over_the_link() {
+    let gateway = gateway().await;
+    let ward = gateway.ward().await;
+    let (_stop, _linked) = ward.link(&gateway);
+    gateway.until_linked(true).await;
+    let login = As {
+        login: Some(LoginName::new("people").unwrap()),
+        role: Some(RoleName::new("corp/Ana O'Neill").unwrap()),
+    };
+    let dialled = gateway.links.dial(Dial { login, ..dial("echo") }).await.unwrap();
+    assert_eq!(dialled.facts.role.as_deref(), Some("corp/Ana O'Neill"));
+    assert_eq!(dialled.facts.login, "people");
+    let plain = gateway.links.dial(dial("echo")).await.unwrap();
+    assert_eq!((plain.facts.login.as_str(), plain.facts.role), ("app", None));
 }
 
 #[tokio::test]

@@ -93,7 +93,13 @@ const GATEWAY: &[Key] = &[
         "The API's certificate chain (PEM): it then speaks HTTPS only. Needs `key`.",
     ),
     optional("api", "key", "\"api.key\"", "none", "The certificate's private key (PEM)."),
-    optional("policy", "folder", "\"policy\"", "\"policy\"", "Folder of Cedar policies (`*.cedar`)."),
+    optional(
+        "policy",
+        "folder",
+        "\"policy\"",
+        "\"policy\"",
+        "Folder of policies: Cedar files (`*.cedar`), `limits.toml`, and `tests.toml` with what they should come to.",
+    ),
     required(
         "recording",
         "readers",

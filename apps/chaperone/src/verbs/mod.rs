@@ -240,6 +240,9 @@ pub(crate) fn clock(micros: u64) -> String {
 /// Stack of a worker: virtual memory until a statement's tree needs it.
 pub(crate) const STACK_BYTES: usize = 16 * 1024 * 1024;
 
+/// One may be held up by the disk.
+const THREADS_MIN: usize = 2;
+
 /// The log on standard error and the asynchronous runtime of verbs that serve.
 fn serving(log_json: bool) -> Result<tokio::runtime::Runtime, Failure> {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CHAPERONE_LOG")
@@ -250,8 +253,10 @@ fn serving(log_json: bool) -> Result<tokio::runtime::Runtime, Failure> {
     } else {
         log.init();
     }
+    let threads = std::thread::available_parallelism().map_or(THREADS_MIN, usize::from);
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .worker_threads(threads.max(THREADS_MIN))
         .thread_stack_size(STACK_BYTES)
         .build()
         .map_err(Failure::io("cannot start the runtime"))

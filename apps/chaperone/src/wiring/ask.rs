@@ -54,7 +54,7 @@ impl Ask {
         let host = match config.api.listen.ip() {
             IpAddr::V4(any) if any.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(any) if any.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-            other => other,
+            named @ (IpAddr::V4(_) | IpAddr::V6(_)) => named,
         };
         let token = Some(Zeroizing::new(token.trim().to_owned()));
         Ok(Self { host: host.to_string(), port: config.api.listen.port(), tls, token })

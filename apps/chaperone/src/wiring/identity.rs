@@ -478,10 +478,10 @@ impl Identities {
     /// Read every issuer's keys, so that the first login finds them. An issuer that is down does not hold up the start.
     pub(crate) async fn begin(self: &Arc<Self>) {
         let mut looking = JoinSet::new();
-        for alias in self.parts.issuers.keys().cloned() {
-            let this = self.clone();
+        for alias in self.parts.issuers.keys() {
+            let (this, alias) = (self.clone(), Arc::<str>::from(alias.as_str()));
             looking.spawn(async move {
-                if let Some(issuer) = this.parts.issuers.get(&alias) {
+                if let Some(issuer) = this.parts.issuers.get(&*alias) {
                     issuer.look().await;
                 }
             });
@@ -649,3 +649,6 @@ fn ended(login: &Login, ending: &Ending, by: Option<&str>) -> LoginEnded {
         subject: login.facts.subject.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

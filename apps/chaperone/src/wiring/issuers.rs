@@ -154,24 +154,28 @@ impl Issuer {
             (None, Some(_)) => true,
             (_, None) => false,
         };
-        if changed || !self.cache().ask(now_s()) {
-            return;
+        if !changed && self.cache().ask(now_s()) {
+            self.ask().await;
         }
+    }
+
+    /// Ask for the keys where those at hand are due.
+    pub(crate) async fn look(&self) {
+        let _turn = self.fetching.lock().await;
+        let due = self.cache().look(now_s(), KEYS_S);
+        if due {
+            self.ask().await;
+        }
+    }
+
+    /// One request and its answer, under the turn.
+    async fn ask(&self) {
         match self.fetch().await {
             Ok(keys) => self.cache().learn(keys, now_s()),
             Err(error) => {
                 let age_s = self.cache().age_s(now_s());
                 tracing::warn!(issuer = %self.rules.alias, %error, ?age_s, "an issuer's keys could not be read");
             }
-        }
-    }
-
-    /// Ask for the keys where those at hand are due.
-    pub(crate) async fn look(&self) {
-        let age_s = self.cache().age_s(now_s());
-        if age_s.is_none_or(|age_s| age_s >= KEYS_S) {
-            let keys = self.keys();
-            self.learn(keys.as_ref()).await;
         }
     }
 

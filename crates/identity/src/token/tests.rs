@@ -431,6 +431,9 @@ fn keys_outlive_an_issuer_that_is_down_for_a_time() {
     cache.learn(Signer::new().keys(), NOW);
     assert!(cache.keys(NOW + 99).is_some() && cache.keys(NOW + 100).is_none());
     assert_eq!(cache.age_s(NOW + 7), Some(7));
+    // What is due is asked for whatever strangers have shown, and an unknown key whatever was due.
+    assert!(!cache.look(NOW + 20, 50) && cache.look(NOW + 50, 50) && !cache.look(NOW + 59, 50));
+    assert!(cache.ask(NOW + 51) && cache.look(NOW + 60, 50));
 }
 
 proptest! {

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chaperone_access::{Analysis, TargetName};
-use chaperone_api::{CatalogView, TargetView};
-use chaperone_policy::{Known, PolicySet, Warning, World};
+use chaperone_api::{CatalogView, LoginEntryView, ServiceView, TargetView};
+use chaperone_identity::LOCAL_ISSUER;
+use chaperone_policy::{Known, PolicySet, Profile, Warning, World};
 use chaperone_scope::Catalog;
 use chaperone_store::PolicyArchive;
 
@@ -45,6 +46,15 @@ pub(super) struct Setting {
     pub(super) known: Known,
     config: Option<(PathBuf, GatewayConfig)>,
     catalogs: BTreeMap<TargetName, Arc<Catalog>>,
+    /// Those whom the gateway knows, with all their groups.
+    pub(super) identities: Vec<Profile>,
+}
+
+/// What a gateway knows, as far as the caller may ask it.
+#[derive(Default)]
+struct Heard {
+    catalogs: Vec<CatalogView>,
+    identities: Vec<Profile>,
 }
 
 impl Setting {
@@ -55,14 +65,16 @@ impl Setting {
             Some((_, config)) => policies::known(config)?,
             None => Known::named_in(files),
         };
-        let views = match (&place.gateway, &config) {
-            _ if place.offline || !place.relations.is_empty() => place.given()?,
+        let Heard { catalogs: views, identities } = match (&place.gateway, &config) {
+            _ if place.offline || !place.relations.is_empty() => {
+                Heard { catalogs: place.given()?, ..Heard::default() }
+            }
             (Some(gateway), _) => from_gateway(async {
                 let login = InUse::open(Some(gateway)).await?;
                 Ask::for_login(&login.kept.gateway, login.token(), login.ca())
             }),
             (None, Some((path, _))) => from_gateway(async { Ask::new(path) }),
-            (None, None) => Vec::new(),
+            (None, None) => Heard::default(),
         };
         let mut catalogs = BTreeMap::new();
         for view in views {
@@ -70,7 +82,7 @@ impl Setting {
             known.relations.insert(view.target.clone(), relations(&catalog).into_iter().collect());
             catalogs.insert(view.target, Arc::new(catalog));
         }
-        Ok(Self { known, config, catalogs })
+        Ok(Self { known, config, catalogs, identities })
     }
 
     /// The set of these files, with its warnings; what is wrong with it is a failure.
@@ -201,22 +213,40 @@ impl Place {
     }
 }
 
-/// The catalogs that a running gateway can read. Without one, names are checked less and that is said.
-fn from_gateway(ask: impl Future<Output = Result<Ask, Failure>>) -> Vec<CatalogView> {
+/// What a running gateway knows. Without one, names are checked less and that is said.
+fn from_gateway(ask: impl Future<Output = Result<Ask, Failure>>) -> Heard {
     let asked = block_on(async move {
         let ask = ask.await?;
         let targets: Vec<TargetView> = ask.list("/targets", usize::MAX).await?;
-        let mut views = Vec::new();
+        let mut catalogs = Vec::new();
         for target in targets {
             match ask.get::<CatalogView>(&format!("/targets/{}/catalog", target.name)).await {
-                Ok(view) => views.push(view),
+                Ok(view) => catalogs.push(view),
                 Err(why) => remark(&format!("note: the catalog of `{}` is not known: {why}", target.name)),
             }
         }
-        Ok(views)
+        Ok(Heard { catalogs, identities: identities(&ask).await })
     });
     asked.unwrap_or_else(|why| {
         remark(&format!("note: no gateway was asked for its catalogs, so relations are not checked: {why}"));
-        Vec::new()
+        Heard::default()
     })
+}
+
+/// Everybody with a login, and every service, with the groups that they have now. Who may not ask for them compares
+/// without.
+async fn identities(ask: &Ask) -> Vec<Profile> {
+    let mut known = BTreeMap::new();
+    if let Ok(logins) = ask.list::<LoginEntryView>("/logins", usize::MAX).await {
+        for login in logins {
+            known.insert((false, login.subject), login.groups);
+        }
+    }
+    if let Ok(services) = ask.list::<ServiceView>("/services", usize::MAX).await {
+        for service in services.into_iter().filter(|service| service.revoked.is_none()) {
+            known.insert((true, format!("{LOCAL_ISSUER}/{}", service.name)), service.groups);
+        }
+    }
+    let profile = |((service, who), groups)| Profile { who, service, groups, ..Profile::default() };
+    known.into_iter().map(profile).collect()
 }

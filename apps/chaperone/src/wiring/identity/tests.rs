@@ -1,0 +1,305 @@
+//! Logins against an issuer on a socket, with a real trail on a real disk.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chaperone_access::{Attribute, SubjectKind};
+use chaperone_identity::{Lapse, NoRevocations, RootKey, RootKeys};
+use chaperone_recording::RecorderParts;
+use chaperone_recording::commit::CommitmentKey;
+use chaperone_recording::keys::{Reader, ReaderKey};
+use chaperone_store::KeyFiles;
+use chaperone_trail::{Options, Trail};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::wiring::metrics::Counters;
+
+const CLIENT: &str = "chaperone-cli";
+const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+
+/// The issuer's side.
+struct Said {
+    url: String,
+    key: Mutex<(Ed25519KeyPair, usize)>,
+    asked_for_keys: AtomicUsize,
+    down: AtomicBool,
+    active: AtomicBool,
+    /// What it calls itself in its metadata, where that is not what it is.
+    named: Option<String>,
+}
+
+type Shared = State<Arc<Said>>;
+
+async fn metadata(State(said): Shared) -> Result<Json<Value>, StatusCode> {
+    if said.down.load(Ordering::Relaxed) {
+        return Err(StatusCode::BAD_GATEWAY);
+    }
+    let url = &said.url;
+    Ok(Json(json!({"issuer": said.named.as_ref().unwrap_or(url), "jwks_uri": format!("{url}/jwks"),
+        "introspection_endpoint": format!("{url}/introspect")})))
+}
+
+async fn jwks(State(said): Shared) -> Json<Value> {
+    said.asked_for_keys.fetch_add(1, Ordering::Relaxed);
+    let key = said.key.lock().unwrap();
+    let x = URL_SAFE_NO_PAD.encode(key.0.public_key());
+    Json(json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": key.1.to_string(), "x": x}]}))
+}
+
+/// Access tokens of this issuer say whose they are.
+async fn introspect(
+    State(said): Shared,
+    headers: HeaderMap,
+    form: String,
+) -> Result<Json<Value>, StatusCode> {
+    // RFC 6749, section 2.3.1: `chaperone:s:t` with the second colon encoded.
+    let expected = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode("chaperone:s%3At"));
+    if headers.get("authorization").and_then(|value| value.to_str().ok()) != Some(expected.as_str()) {
+        return Err(StatusCode::UNAUTHORIZED);
+    }
+    let token = form.split('&').find_map(|pair| pair.strip_prefix("token="));
+    let sub = token.and_then(|token| token.strip_prefix("access-of-"));
+    Ok(Json(json!({"active": said.active.load(Ordering::Relaxed) && sub.is_some(), "sub": sub})))
+}
+
+struct Set {
+    said: Arc<Said>,
+    identities: Arc<Identities>,
+    holders: Arc<Holders>,
+    _folder: tempfile::TempDir,
+}
+
+fn key() -> Ed25519KeyPair {
+    Ed25519KeyPair::generate().unwrap()
+}
+
+impl Set {
+    async fn start(more: &str, named: Option<&str>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let said = Arc::new(Said {
+            url: url.clone(),
+            key: Mutex::new((key(), 0)),
+            asked_for_keys: AtomicUsize::new(0),
+            down: AtomicBool::new(false),
+            active: AtomicBool::new(true),
+            named: named.map(str::to_owned),
+        });
+        let routes = Router::new()
+            .route("/.well-known/openid-configuration", get(metadata))
+            .route("/jwks", get(jwks))
+            .route("/introspect", post(introspect))
+            .with_state(said.clone());
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        chaperone_recording::keyfile::create(&secret, b"s:t").unwrap();
+        let more = more.replace("SECRET", &secret.display().to_string());
+        let section =
+            format!("url = \"{url}\"\nclient_id = \"{CLIENT}\"\nclaims = {{ level = \"level\" }}\n{more}");
+        let attributes = BTreeMap::from([("level".to_owned(), chaperone_access::AttributeKind::Long)]);
+        let issuer =
+            Issuer::new(folder.path(), "org", toml::from_str(&section).unwrap(), &attributes).unwrap();
+        let issuers = Issuers::from([("org".to_owned(), issuer)]);
+        let (holders, people) = holders(folder.path(), &issuers).unwrap();
+        let (trail, _) = Trail::open(Options::new(folder.path().join("trail"))).unwrap();
+        let (public, _) = ReaderKey::generate();
+        let recorder = Arc::new(Recorder::new(RecorderParts {
+            trail,
+            keys: Arc::new(KeyFiles::open(&folder.path().join("keytable")).unwrap()),
+            readers: vec![Reader { id: public.to_string(), epoch: 1, key: public }],
+            commitment: Arc::new(CommitmentKey::new(1, &[1; 32])),
+            installation: "gw".to_owned(),
+            subscriber: Arc::new(Counters::default()),
+        }));
+        let keys = RootKeys::new(RootKey::new(1, [7; 32]), Vec::new());
+        let identity = Identity::new(keys, Arc::new(NoRevocations)).holding(holders.clone(), people.clone());
+        let identities = Arc::new(Identities::new(Parts {
+            recorder,
+            identity: Arc::new(identity),
+            holders: holders.clone(),
+            people,
+            issuers,
+            kick: Kick::default(),
+        }));
+        Self { said, identities, holders, _folder: folder }
+    }
+
+    fn token(&self, changes: Value) -> String {
+        let now = now_s();
+        let mut claims = json!({"iss": self.said.url, "aud": CLIENT, "sub": "ana", "iat": now, "exp": now + 300,
+            "groups": ["nurses"], "level": 3});
+        claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        let key = self.said.key.lock().unwrap();
+        let header = json!({"alg": "EdDSA", "kid": key.1.to_string()});
+        let message = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(key.0.sign(message.as_bytes())))
+    }
+
+    fn rotate(&self) {
+        let mut key_now = self.said.key.lock().unwrap();
+        *key_now = (key(), key_now.1 + 1);
+    }
+
+    async fn log_in(&self, token: &str, access: Option<&str>) -> Answer<Login> {
+        let tokens = Tokens { id: Some(token), access };
+        self.identities.log_in(Source::Local, "org", tokens).await.map(|(login, _)| login)
+    }
+
+    fn lapse(&self, login: &Login) -> Option<Lapse> {
+        self.holders.logins.get(login.id).unwrap().1.check(now_s()).err()
+    }
+
+    /// Entries of a kind, as JSON.
+    fn entries(&self, kind: &str) -> Vec<Value> {
+        let mut found = Vec::new();
+        let scanned = self.identities.parts.recorder.trail().scan(|entry| {
+            let value: Value = serde_json::from_slice(&entry.to_bytes()?).unwrap();
+            if value["kind"] == kind {
+                found.push(value);
+            }
+            Ok(())
+        });
+        scanned.unwrap();
+        found
+    }
+}
+
+#[tokio::test]
+async fn a_login_is_on_record_and_what_is_taken_away_too() {
+    let set = Set::start("", None).await;
+    let login = set.log_in(&set.token(json!({})), None).await.unwrap();
+    assert_eq!(login.facts.attributes["level"], Attribute::Long(3));
+    let made = &set.entries("login.made")[0];
+    assert_eq!(
+        (&made["login"], &made["attributes"]["level"]["long"]),
+        (&json!(login.id.to_string()), &json!("3"))
+    );
+    // The same again says nothing new; other groups do.
+    for (groups, count) in [(json!(["nurses"]), 0), (json!([]), 1)] {
+        let token = set.token(json!({"groups": groups}));
+        let tokens = Tokens { id: Some(&token), access: None };
+        set.identities.refresh(Source::Local, login.id, tokens).await.unwrap();
+        assert_eq!(set.entries("login.refreshed").len(), count);
+    }
+    let (_, standing) = set.holders.logins.get(login.id).unwrap();
+    assert!(standing.facts().groups.is_empty());
+    let eva = set.token(json!({"sub": "eva"}));
+    let other =
+        set.identities.refresh(Source::Local, login.id, Tokens { id: Some(&eva), access: None }).await;
+    assert!(matches!(other, Err(IdentityRefused::Login(LoginError::OtherSubject))));
+    let wrong = set.token(json!({"level": "three"}));
+    assert!(matches!(set.log_in(&wrong, None).await, Err(IdentityRefused::NotBelieved)));
+    assert_eq!(set.entries("authentication.failed")[0]["reason"], "claim");
+    set.identities.end(login.id, EndCause::Logout, Some("org/ana")).await.unwrap();
+    let ended = &set.entries("login.ended")[0];
+    assert_eq!((&ended["reason"], &ended["by"]), (&json!("logout"), &json!("org/ana")));
+    assert!(ended["learned_at"].as_u64().unwrap() <= ended["at"].as_u64().unwrap());
+}
+
+#[tokio::test]
+async fn keys_rotate_without_a_restart_and_an_issuer_that_is_down_lets_nobody_new_in() {
+    let set = Set::start("", None).await;
+    set.identities.begin().await;
+    assert_eq!(set.said.asked_for_keys.load(Ordering::Relaxed), 1);
+    let old = set.token(json!({}));
+    set.rotate();
+    let login = set.log_in(&set.token(json!({})), None).await.unwrap();
+    assert_eq!(set.said.asked_for_keys.load(Ordering::Relaxed), 2);
+    // The withdrawn key is gone, and invented ones do not make us ask.
+    for _ in 0..5 {
+        assert!(set.log_in(&old, None).await.is_err());
+    }
+    assert_eq!(set.said.asked_for_keys.load(Ordering::Relaxed), 2);
+    set.said.down.store(true, Ordering::Relaxed);
+    let again = set.token(json!({}));
+    set.identities.refresh(Source::Local, login.id, Tokens { id: Some(&again), access: None }).await.unwrap();
+    assert_eq!(set.lapse(&login), None);
+    set.rotate();
+    assert!(matches!(set.log_in(&set.token(json!({})), None).await, Err(IdentityRefused::NotBelieved)));
+}
+
+#[tokio::test]
+async fn an_issuer_that_speaks_for_another_is_not_heard() {
+    let set = Set::start("", Some("https://id.example")).await;
+    assert!(matches!(set.log_in(&set.token(json!({})), None).await, Err(IdentityRefused::NotBelieved)));
+    assert_eq!(set.said.asked_for_keys.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_token_that_its_issuer_revoked_ends_the_login() {
+    let introspection =
+        "introspection = { client_id = \"chaperone\", secret = { file = \"SECRET\" } }\nrecheck_s_max = 2\n";
+    let set = Set::start(introspection, None).await;
+    let token = set.token(json!({}));
+    assert!(set.log_in(&token, Some("access-of-eva")).await.is_err());
+    assert!(set.log_in(&token, Some("stolen")).await.is_err());
+    let login = set.log_in(&token, Some("access-of-ana")).await.unwrap();
+    let silent = set.log_in(&token, None).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    set.identities.ask_again("org").await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!((set.lapse(&login), set.lapse(&silent)), (None, Some(Lapse::Overdue)));
+    set.said.active.store(false, Ordering::Relaxed);
+    set.identities.ask_again("org").await;
+    assert!(matches!(set.lapse(&login), Some(Lapse::Ended(ending)) if ending.cause == EndCause::Revoked));
+    assert_eq!(set.entries("login.ended")[0]["reason"], "revoked");
+}
+
+#[tokio::test]
+async fn a_back_channel_logout_ends_what_was_there_and_a_disabled_person_comes_back_with_nothing() {
+    let set = Set::start("", None).await;
+    let login = set.log_in(&set.token(json!({"sid": "s1"})), None).await.unwrap();
+    let logout = |changes: Value| {
+        let mut claims = json!({"jti": "j", "events": {LOGOUT_EVENT: {}}});
+        claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        set.token(claims)
+    };
+    let send = async |token: &str| set.identities.back_channel(Source::Local, "org", token).await;
+    assert!(matches!(send(&set.token(json!({}))).await, Err(IdentityRefused::NotBelieved)));
+    assert_eq!(send(&logout(json!({"sid": "s2"}))).await.unwrap(), 0);
+    // Said before the login was made: shown again by somebody.
+    assert_eq!(send(&logout(json!({"iat": now_s() - 90}))).await.unwrap(), 0);
+    assert_eq!(set.lapse(&login), None);
+    assert_eq!(send(&logout(json!({"sid": "s1"}))).await.unwrap(), 1);
+    assert!(matches!(set.lapse(&login), Some(Lapse::Ended(ending)) if ending.cause == EndCause::BackChannel));
+
+    let ana = Subject { issuer: "org".into(), kind: SubjectKind::Person, sub: "ana".into() };
+    let login = set.log_in(&set.token(json!({})), None).await.unwrap();
+    let made = set.identities.create_service("etl", ana.clone(), BTreeSet::new(), 60, "ops").await.unwrap();
+    set.identities.disable(&ana, "left", "ops").await.unwrap();
+    assert!(matches!(set.lapse(&login), Some(Lapse::Ended(_))));
+    assert!(set.holders.by_token(&made.1, now_s()).is_err());
+    let refused = set.log_in(&set.token(json!({})), None).await;
+    assert!(matches!(refused, Err(IdentityRefused::Login(LoginError::Disabled(_)))));
+    set.identities.enable(&ana, "ops").await.unwrap();
+    assert!(set.lapse(&login).is_some() && set.holders.by_token(&made.1, now_s()).is_ok());
+    let (_, key) = set.identities.rotate_service("etl", 60, 0, "ops").await.unwrap();
+    assert!(set.holders.by_token(&made.1, now_s()).is_err());
+    set.identities.revoke_service("etl", "no longer needed", "ops").await.unwrap();
+    assert!(set.holders.by_token(&key, now_s()).is_err());
+    let kinds =
+        ["subject.disabled", "subject.enabled", "service.created", "service.rotated", "service.revoked"];
+    for kind in kinds {
+        assert_eq!(set.entries(kind).len(), 1, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_who_tries_and_tries_is_not_listened_to() {
+    let set = Set::start("", None).await;
+    for _ in 0..60 {
+        assert!(matches!(set.log_in("x.y.z", None).await, Err(IdentityRefused::NotBelieved)));
+    }
+    assert!(matches!(set.log_in(&set.token(json!({})), None).await, Err(IdentityRefused::Throttled)));
+    assert_eq!(set.entries("authentication.failed").len(), 10);
+}
