@@ -92,6 +92,8 @@ function begin() {
       introspection: { enabled: true, allowedPolicy: async () => true },
       revocation: { enabled: true },
     },
+    // By default it speaks with nobody on loopback, which is where everybody is here.
+    fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
     findAccount: async (_ctx, sub) => account(sub),
     interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     issueRefreshToken: async () => true,

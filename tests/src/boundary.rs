@@ -415,6 +415,9 @@ impl Files<'_> {
             "/CN=localhost",
             "-addext",
             "subjectAltName=DNS:localhost,IP:127.0.0.1",
+            // Programs that are strict take no authority's certificate for a server's.
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
         ]);
         capture(openssl.args(["-keyout", "server.key", "-out", "server.crt"])).map(drop)
     }

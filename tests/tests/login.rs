@@ -171,11 +171,12 @@ fn a_device_without_a_browser_logs_in() {
 
 #[test]
 fn keys_rotate_without_a_restart() {
-    let place = Place::new(4);
+    let place = Place::new(20);
     let ana = place.logged_in("ana");
+    // Keys are asked for again every ten seconds at most, and a login is confirmed at half of its time.
+    std::thread::sleep(Duration::from_secs(11));
     place.issuer.control("rotate", &json!({})).unwrap();
     // The old login is confirmed with the new key, and a new one is made with it.
-    std::thread::sleep(Duration::from_secs(3));
     assert!(ana.cli(&["whoami"]).unwrap().contains("org/ana"));
     let dora = place.logged_in("dora");
     assert!(dora.cli(&["whoami"]).unwrap().contains("org/dora"));
@@ -247,8 +248,8 @@ fn a_redirect_that_does_not_belong_is_not_taken() {
     assert!(right.contains(&state));
     assert_eq!(send(&right), "200");
     assert!(login.end().unwrap().contains("logged in as org/ana"));
-    // The code again: the port is closed, and the issuer takes it from nobody a second time.
-    assert_eq!(send(&right), "000");
+    // The code again: nobody listens for it any more.
+    assert_eq!(send(&right), "");
 
     // A nonce that the command line has not chosen.
     let login = ana.begin(&[]).unwrap();

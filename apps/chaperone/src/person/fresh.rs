@@ -123,15 +123,28 @@ impl InUse {
             Err(error @ GatewayError::Unable(_)) => {
                 return Ok(Confirmed::Later(error.to_string()));
             }
-            Err(error @ (GatewayError::Ended(_) | GatewayError::Refused(_))) => {
-                return Ok(Confirmed::Ended(error.to_string()));
-            }
+            Err(GatewayError::Ended(_)) => return Ok(self.refused(&kept).await),
+            Err(error @ GatewayError::Refused(_)) => return Ok(Confirmed::Ended(error.to_string())),
         };
         kept.checked_at = asked_at;
         kept.not_after = who.not_after.unwrap_or(kept.not_after);
         kept.recheck_s = who.recheck_s.unwrap_or(kept.recheck_s);
         store.put(kept.clone())?;
         Ok(Confirmed::Fresh(Box::new(kept)))
+    }
+
+    /// The gateway takes either the login or the issuer's token for nothing, and does not say which: it may not know yet
+    /// with which key the issuer signs now.
+    async fn refused(&self, kept: &Kept) -> Confirmed {
+        let who: Result<WhoView, GatewayError> = self.gateway.get("/whoami", &kept.secrets.token).await;
+        match who {
+            Err(GatewayError::Ended(_)) => {
+                Confirmed::Ended("the gateway does not know it any more".to_owned())
+            }
+            Ok(_) | Err(GatewayError::Refused(_) | GatewayError::Unable(_)) => {
+                Confirmed::Later("the gateway does not take the issuer's token now".to_owned())
+            }
+        }
     }
 
     /// Confirm it again and again while something long runs. Ends when the login does, with the reason.
