@@ -1,13 +1,16 @@
-//! Managing a gateway from the command line: sessions, locks, services and people, as an administrator does.
+//! Managing a gateway from the command line: sessions, locks, services and people, as an administrator does and as
+//! somebody does whom policy permits it.
 
 #![allow(clippy::unwrap_used, reason = "a test's own set-up may fail it")]
 
-use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, private_folder};
-use serde_json::Value;
+use chaperone_tests::{
+    AgentPlace, Boundary, Caller, Cluster, Fsync, Issuer, Layout, Person, Talk, capture, free_port,
+    private_folder, root,
+};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const ANA: Caller = Caller { subject: "ana", groups: &["nurses"], client: None };
@@ -15,38 +18,31 @@ const ANA: Caller = Caller { subject: "ana", groups: &["nurses"], client: None }
 struct Installation {
     boundary: Boundary,
     _cluster: Cluster,
-    _home: TempDir,
+    home: TempDir,
 }
 
 fn installation(change: impl FnOnce(&mut Layout)) -> Installation {
-    let home = private_folder("test").unwrap();
+    within(private_folder("test").unwrap(), change)
+}
+
+fn within(home: TempDir, change: impl FnOnce(&mut Layout)) -> Installation {
     let cluster = Cluster::start(&home.path().join("postgres"), Fsync::Off, None).unwrap();
     let mut layout = Layout::new(AgentPlace::InProcess);
     change(&mut layout);
     let boundary = Boundary::start(&home.path().join("chaperone"), &cluster, layout).unwrap();
-    Installation { boundary, _cluster: cluster, _home: home }
+    Installation { boundary, _cluster: cluster, home }
 }
 
 /// A session of ana's that stays open, and its id.
-fn open(it: &Installation) -> (Child, String) {
+fn open(it: &Installation) -> (Talk, String) {
     let url = it.boundary.credential(&ANA).unwrap();
-    let mut client = Command::new("psql")
-        .args(["-X", "-q", "-d", &url])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    writeln!(client.stdin.as_mut().unwrap(), "select 1;").unwrap();
-    let begun = Instant::now();
-    loop {
-        let live = it.boundary.cli_json(&["sessions", "--live"]).unwrap();
-        if let [only] = live.as_array().unwrap().as_slice() {
-            return (client, only["session"].as_str().unwrap().to_owned());
-        }
-        assert!(begun.elapsed().as_secs() < 10, "{live}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let mut psql = Command::new("psql");
+    psql.args(["-XAtq", "-d", &url]);
+    let mut session = Talk::start(&psql).unwrap();
+    assert_eq!(session.ask("select 1").unwrap(), "1");
+    let live = it.boundary.cli_json(&["sessions", "--live"]).unwrap();
+    let only = live.as_array().unwrap().first().and_then(|view| view.get("session")).unwrap();
+    (session, only.as_str().unwrap().to_owned())
 }
 
 fn until_none_is_open(it: &Installation) {
@@ -68,22 +64,20 @@ fn refusal(it: &Installation, words: &[&str]) -> String {
 #[test]
 fn sessions_are_killed_and_subjects_locked_by_words() {
     let it = installation(|_| {});
-    let (mut client, session) = open(&it);
+    let (talk, session) = open(&it);
     let without = refusal(&it, &["session", "kill", &session]);
     assert!(without.contains("--reason"), "{without}");
     let ended = it.boundary.cli_json(&["session", "kill", &session, "--reason", "a drill"]).unwrap();
     assert_eq!(ended["subject"], "dev/ana");
     until_none_is_open(&it);
-    drop(client.kill());
-    client.wait().unwrap();
+    drop(talk);
     let again = refusal(&it, &["session", "kill", &session, "--reason", "a drill"]);
     assert!(again.contains("hint: "), "{again}");
 
-    let (mut client, _) = open(&it);
+    let (talk, _) = open(&it);
     let lock = it.boundary.cli_json(&["lock", "subject", "dev/ana", "--reason", "a drill"]).unwrap();
     until_none_is_open(&it);
-    drop(client.kill());
-    client.wait().unwrap();
+    drop(talk);
     let listed = it.boundary.cli_json(&["lock", "list"]).unwrap();
     assert_eq!(listed, Value::Array(vec![lock.clone()]));
     let table = it.boundary.cli(&["lock", "list"]).unwrap();
@@ -93,9 +87,7 @@ fn sessions_are_killed_and_subjects_locked_by_words() {
     assert!(refusal(&it, &["lock", "lift", id]).contains("chaperone lock list"));
     let unknown = refusal(&it, &["lock", "target", "no_such_target", "--reason", "a drill"]);
     assert!(unknown.contains("chaperone targets"), "{unknown}");
-    let (mut client, _) = open(&it);
-    drop(client.kill());
-    client.wait().unwrap();
+    drop(open(&it));
 }
 
 #[test]
@@ -132,4 +124,131 @@ fn the_description_is_printed_and_health_needs_no_token() {
     {
         assert_eq!(it.boundary.status(path).as_deref(), Some(status), "{path}");
     }
+}
+
+/// Beside the demonstration's policies: who manages, and what services may.
+const MANAGING: &str = r#"
+permit (
+  principal in Group::"org/engineers",
+  action in [Action::"readSessions", Action::"endSession", Action::"lock", Action::"manageServices"],
+  resource == Installation::"clinic-gateway"
+);
+permit (principal in Group::"local/robots", action == Action::"connect", resource == Target::"clinic");
+permit (
+  principal in Group::"local/robots",
+  action == Action::"read",
+  resource == Relation::"clinic/clinic.clinics"
+);
+"#;
+
+/// An installation whose people come from a real issuer.
+fn organisation() -> (Installation, Issuer) {
+    let home = private_folder("test").unwrap();
+    let api_port = free_port().unwrap();
+    let logout = format!("http://127.0.0.1:{api_port}/api/v1/backchannel-logout/org");
+    let issuer = Issuer::start(&home.path().join("issuer"), &logout).unwrap();
+    let policy = home.path().join("policy");
+    std::fs::create_dir(&policy).unwrap();
+    let clinic = std::fs::read_to_string(root().join("demo/policy/clinic.cedar")).unwrap();
+    std::fs::write(policy.join("clinic.cedar"), clinic.replace("\"dev/", "\"org/")).unwrap();
+    std::fs::write(policy.join("managing.cedar"), MANAGING).unwrap();
+    let more = format!("[issuers.org]\nurl = \"{}\"\nclient_id = \"chaperone-cli\"\n", issuer.url());
+    let it = within(home, |layout| {
+        layout.api_port = Some(api_port);
+        layout.policy = Some(policy);
+        layout.more = more;
+    });
+    (it, issuer)
+}
+
+fn logged_in(it: &Installation, issuer: &Issuer, name: &str) -> Person {
+    let person = Person::new(name, it.home.path(), &it.boundary);
+    person.log_in(issuer).unwrap();
+    person
+}
+
+#[test]
+fn a_login_manages_what_policy_permits_it_and_nothing_else() {
+    let (it, issuer) = organisation();
+    let (ana, dora) = (logged_in(&it, &issuer, "ana"), logged_in(&it, &issuer, "dora"));
+    for words in
+        [&["sessions"][..], &["lock", "list"], &["service", "list"], &["people", "list"], &["agent", "list"]]
+    {
+        let refused = ana.cli(words).unwrap_err().to_string();
+        assert!(refused.contains("you may not do this"), "{words:?}: {refused}");
+    }
+    let targets: Value = serde_json::from_str(&ana.cli(&["targets", "--json"]).unwrap()).unwrap();
+    assert_eq!(targets[0]["name"], "clinic");
+    dora.cli(&["sessions"]).unwrap();
+    assert!(dora.cli(&["people", "list"]).unwrap_err().to_string().contains("you may not do this"));
+    let lock = dora.cli(&["lock", "subject", "org/ana", "--reason", "a drill", "--json"]).unwrap();
+    let lock: Value = serde_json::from_str(&lock).unwrap();
+    assert_eq!(lock["by"], "org/dora");
+    let targets: Value = serde_json::from_str(&ana.cli(&["targets", "--json"]).unwrap()).unwrap();
+    assert_eq!(targets, json!([]), "what is locked is not within reach");
+    let logins = it.boundary.cli_json(&["people", "logins"]).unwrap();
+    let own = logins.as_array().unwrap().iter().find(|login| login["subject"] == "org/dora").unwrap();
+    it.boundary.cli(&["people", "end-login", own["login"].as_str().unwrap()]).unwrap();
+    let over = dora.cli(&["sessions"]).unwrap_err().to_string();
+    assert!(over.contains("login"), "{over}");
+}
+
+/// A credential for the clinic from a service key, as any program gets it; else the status.
+fn credential(it: &Installation, key: &str) -> Result<String, String> {
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "-w", "\n%{http_code}", "-H", "content-type: application/json"]);
+    curl.args(["-H", &format!("authorization: Bearer {key}"), "-d", r#"{"target":"clinic","ttl_s":600}"#]);
+    let said = capture(curl.arg(format!("{}/api/v1/credentials", it.boundary.api_url()))).unwrap();
+    let (body, status) = said.rsplit_once('\n').unwrap();
+    if status != "200" {
+        return Err(status.to_owned());
+    }
+    let made: Value = serde_json::from_str(body).unwrap();
+    let text = |name: &str| made.get(name).and_then(Value::as_str).unwrap().to_owned();
+    let (user, password, host) = (text("user"), text("password"), text("host"));
+    let port = made.get("port").unwrap();
+    Ok(format!("postgresql://{user}:{password}@{host}:{port}/clinic?sslmode=disable"))
+}
+
+/// What the clinic answers; else what it says.
+fn ask(url: &str, statement: &str) -> Result<String, String> {
+    let output = Command::new("psql").args(["-XAtq", "-d", url, "-c", statement]).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+#[test]
+fn a_service_works_with_its_key_until_it_may_not() {
+    const CLINICS: &str = "select count(*) > 0 from clinic.clinics";
+    let (it, issuer) = organisation();
+    let dora = logged_in(&it, &issuer, "dora");
+    let words = ["service", "create", "etl", "--owner", "org/dora", "--group", "robots", "--ttl", "1h"];
+    let first = dora.cli(&words).unwrap().trim().to_owned();
+    let url = credential(&it, &first).unwrap();
+    assert_eq!(ask(&url, CLINICS).as_deref(), Ok("t"));
+    let refused = ask(&url, "select count(*) from clinic.patients").unwrap_err();
+    assert!(refused.contains("patients") && refused.contains("ERROR:"), "{refused}");
+
+    let second = dora.cli(&["service", "rotate", "etl", "--ttl", "1h", "--overlap", "3s"]).unwrap();
+    let second = second.trim().to_owned();
+    assert_eq!(ask(&url, CLINICS).as_deref(), Ok("t"), "the older key overlaps");
+    let begun = Instant::now();
+    while credential(&it, &first).is_ok() {
+        assert!(begun.elapsed().as_secs() < 10, "the older key goes on");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(ask(&url, CLINICS).is_err(), "a credential ends with its key");
+    let url = credential(&it, &second).unwrap();
+    assert_eq!(ask(&url, CLINICS).as_deref(), Ok("t"));
+
+    it.boundary.cli(&["people", "disable", "org/dora", "--reason", "left"]).unwrap();
+    assert!(ask(&url, CLINICS).is_err(), "without its owner a service stands still");
+    assert_eq!(credential(&it, &second), Err("401".to_owned()));
+    it.boundary.cli(&["people", "enable", "org/dora"]).unwrap();
+    assert_eq!(ask(&url, CLINICS).as_deref(), Ok("t"));
+
+    it.boundary.cli(&["service", "revoke", "etl", "--reason", "replaced"]).unwrap();
+    assert!(ask(&url, CLINICS).is_err());
+    assert_eq!(credential(&it, &second), Err("401".to_owned()));
+    it.boundary.cli(&["trail", "verify"]).unwrap();
 }

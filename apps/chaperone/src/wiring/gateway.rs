@@ -483,3 +483,25 @@ async fn heartbeat(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_api_leaves_this_machine_with_a_certificate_only() {
+        let checked = |api: &str| {
+            let listen = "listen = \"127.0.0.1:6480\"";
+            let text = crate::config::keys::gateway_starter().replace(listen, api);
+            check_listeners(&toml::from_str(&text).unwrap()).map_err(|error| error.to_string())
+        };
+        let (near, far) = ("listen = \"[::1]:6480\"", "listen = \"0.0.0.0:6480\"");
+        let pair = "certificate = \"a.crt\"\nkey = \"a.key\"";
+        assert_eq!(checked(near), Ok(()));
+        assert!(checked(far).unwrap_err().contains("needs TLS"));
+        assert!(checked(&format!("{near}\nkey = \"a.key\"")).unwrap_err().contains("belong together"));
+        for listen in [near, far] {
+            assert_eq!(checked(&format!("{listen}\n{pair}")), Ok(()));
+        }
+    }
+}
