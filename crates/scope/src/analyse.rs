@@ -448,4 +448,4 @@ fn setting_effect(fields: &Fields) -> SessionEffect {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,6 +9,7 @@ mod grammar;
 mod limits;
 mod pool;
 mod settings;
+mod shape;
 mod tree;
 mod walk;
 
@@ -16,3 +17,4 @@ pub use analyse::{AT_ONCE_BYTES_MAX, analyse};
 pub use catalog::{Catalog, CatalogError, QUERIES};
 pub use pool::Analyser;
 pub use settings::APPLICATION;
+pub use shape::{Shape, alike};

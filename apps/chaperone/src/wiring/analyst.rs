@@ -10,7 +10,7 @@ use chaperone_access::{
     Analysis, Confined, Effect, Member, Refusal, RefusalCode, SessionEffect, SessionId, TargetName, Verbs,
 };
 use chaperone_recording::Recorder;
-use chaperone_scope::{AT_ONCE_BYTES_MAX, Analyser, Catalog, QUERIES};
+use chaperone_scope::{AT_ONCE_BYTES_MAX, Analyser, Catalog, QUERIES, Shape, alike};
 use chaperone_tunnel::{ApplicationName, As, Dial, Dialer, Parameters};
 use chaperone_wire::futures::BoxFuture;
 use chaperone_wire::{Analyst, Names};
@@ -53,6 +53,8 @@ struct State {
     read_at: Option<Instant>,
     stale: bool,
     kept: LruCache<(Arc<str>, Names), Arc<Analysis>>,
+    /// One analysis of each shape that short texts have.
+    shapes: LruCache<(Shape, Names), Arc<Analysis>>,
 }
 
 impl State {
@@ -80,6 +82,7 @@ impl Analysts {
                     read_at: None,
                     stale: false,
                     kept: LruCache::new(NonZeroUsize::new(KEPT_MAX).unwrap_or(NonZeroUsize::MIN)),
+                    shapes: LruCache::new(NonZeroUsize::new(KEPT_MAX).unwrap_or(NonZeroUsize::MIN)),
                 });
                 let at = AtTarget {
                     name: name.clone(),
@@ -203,6 +206,7 @@ impl AtTarget {
         let same = state.catalog.as_ref().is_some_and(|known| known.digest() == catalog.digest());
         if !same {
             state.kept.clear();
+            state.shapes.clear();
             state.catalog = Some(catalog.clone());
         }
         state.read_at = Some(Instant::now());
@@ -279,7 +283,8 @@ impl Analyst for Session {
             return None;
         }
         let key = (text.clone(), names.clone());
-        let catalog = {
+        let shape = Shape::of(text).map(|shape| (shape, names.clone()));
+        let (catalog, known) = {
             let mut state = hold(&self.0.state);
             if !state.is_fresh(self.0.refresh) {
                 return None;
@@ -287,14 +292,21 @@ impl Analyst for Session {
             if let Some(analysis) = state.kept.get(&key) {
                 return Some(analysis.clone());
             }
-            state.catalog.clone()?
+            (state.catalog.clone()?, shape.as_ref().and_then(|shape| state.shapes.get(shape).cloned()))
         };
+        // Not kept: it costs less to make again than a place that another text would lose.
+        if let Some(analysis) = known.and_then(|known| alike(&known, text, &names.path, &catalog)) {
+            return Some(Arc::new(analysis));
+        }
         // Where it arrives: that takes less time than waking another thread, and [`crate::verbs::STACK_BYTES`] is
         // enough for any tree of so short a text.
         if text.len() > AT_ONCE_BYTES_MAX {
             return None;
         }
         let analysis = Arc::new(chaperone_scope::analyse(text, &names.path, &catalog));
+        if let Some(shape) = shape.filter(|(shape, _)| shape.has_one_template(text)) {
+            hold(&self.0.state).shapes.put(shape, analysis.clone());
+        }
         self.0.keep(key, &analysis);
         Some(analysis)
     }
