@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// The table of kinds, written from their declaration: a documentation line belongs to what follows it.
 fn described(declaration: &str) -> String {
-    let kinds = declaration.split_once("\nkinds! {\n").unwrap().1;
+    let kinds = declaration.split_once("\nkinds! {\n").map(|(_, kinds)| kinds).unwrap_or_default();
     let (mut out, mut said) = (String::new(), Vec::new());
     for line in kinds.lines().take_while(|line| *line != "}").map(str::trim) {
         if let Some(text) = line.strip_prefix("///") {

@@ -206,7 +206,7 @@ fn a_full_disk_leaves_room_for_closing_entries() {
     let refused = loop {
         // A heartbeat would still have room: it is among the closing kinds.
         let body = Body::PolicyLoaded(chaperone_trail::PolicyLoaded {
-            by: "start".into(),
+            by: Some("start".into()),
             count,
             policy: Digest([1; 32]),
         });
@@ -236,7 +236,7 @@ fn a_full_disk_leaves_room_for_closing_entries() {
     let began = Instant::now();
     let again = loop {
         let body = Body::PolicyLoaded(chaperone_trail::PolicyLoaded {
-            by: "start".into(),
+            by: Some("start".into()),
             count,
             policy: Digest([1; 32]),
         });

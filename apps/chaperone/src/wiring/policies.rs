@@ -256,7 +256,7 @@ impl PolicyKeeper {
 /// The entry for a set that comes into force.
 pub(crate) fn loaded_body(by: &str, set: &PolicySet) -> Body {
     Body::PolicyLoaded(PolicyLoaded {
-        by: by.to_owned(),
+        by: Some(by.to_owned()),
         count: set.len() as u64,
         policy: Digest(set.digest()),
     })

@@ -139,8 +139,8 @@ kinds! {
     }
     /// A set of policies came into force.
     PolicyLoaded = "policy.loaded" {
-        /// By whom: `start`, `signal`, or `issuer/subject` over the API.
-        by: String,
+        /// By whom: `start`, `signal`, or `issuer/subject` over the API; absent in older trails.
+        by: Option<String>,
         /// How many policies.
         count: u64,
         /// Digest of the set; its text is kept under it.
