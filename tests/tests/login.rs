@@ -1,7 +1,7 @@
 //! People log in at a real issuer (npm `oidc-provider`) and work through a real gateway with a real psql. What must not
 //! work is tried as well.
 
-#![allow(clippy::unwrap_used, reason = "a test's own set-up may fail it")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own set-up may fail it")]
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,7 +1,7 @@
 //! Managing a gateway from the command line: sessions, locks, services and people, as an administrator does and as
 //! somebody does whom policy permits it.
 
-#![allow(clippy::unwrap_used, reason = "a test's own set-up may fail it")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own set-up may fail it")]
 
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! Policies from outside: the demonstration's own promises, and sets that come into force under open sessions.
 
-#![allow(clippy::unwrap_used, reason = "a test's own set-up may fail it")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own set-up may fail it")]
 
 use std::fs::{self, File};
 use std::io::Write;
