@@ -1,6 +1,6 @@
 //! Control of what runs: sessions that are ended, locks, limits, and who a session is at the database.
 
-#![allow(clippy::unwrap_used, reason = "a test's own set-up may fail it")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own set-up may fail it")]
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
