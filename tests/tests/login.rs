@@ -409,7 +409,8 @@ fn a_local_port_needs_no_password_and_outlives_a_refresh() {
     let ready = || std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_ok();
     connect.until(Duration::from_secs(20), ready).unwrap();
     let log = connect.log();
-    assert!(log.contains("you are org/ana (Ana Nurse), groups: nurses"), "{log}");
+    assert!(log.contains("you are org/ana (Ana Nurse), groups: nurses; at clinic you may read "), "{log}");
+    assert!(log.contains("clinic.patients"), "{log}");
     assert!(log.contains(&format!("host=127.0.0.1 port={port} dbname=clinic")), "{log}");
     let local = || {
         let mut psql = Command::new("psql");

@@ -25,4 +25,4 @@ pub use problem::{Problem, ProblemKind};
 pub use recordings::{ReadGrant, ReadRequest};
 pub use services::{CreateService, KeyView, RevokeService, RotateService, ServiceKeyView, ServiceView};
 pub use sessions::{EndSession, LiveSession, SessionDetail, SessionView};
-pub use targets::TargetView;
+pub use targets::{AccessView, RelationAccess, TargetView};

@@ -21,3 +21,29 @@ pub struct TargetView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relations: Option<u64>,
 }
+
+/// `GET /targets/{name}/access`: what the caller may do there himself.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AccessView {
+    /// The target.
+    #[schema(value_type = String)]
+    pub target: TargetName,
+    /// Whether every statement passes as it is.
+    pub unrestricted: bool,
+    /// The relations of which something is allowed, as `schema.name`, sorted; empty where everything is.
+    pub relations: Vec<RelationAccess>,
+    /// How many more relations there are.
+    pub others: u64,
+}
+
+/// What the caller may do with one relation.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RelationAccess {
+    /// `schema.name`.
+    pub relation: String,
+    /// Verbs that are allowed.
+    pub allowed: Vec<String>,
+    /// Verbs that need somebody's approval.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<String>,
+}

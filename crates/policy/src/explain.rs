@@ -77,6 +77,29 @@ pub struct Seen {
     pub held: Vec<&'static str>,
 }
 
+/// What somebody may do at a target, relation by relation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// Whether every statement passes as it is.
+    pub unrestricted: bool,
+    /// Relations of which something is allowed.
+    pub relations: Vec<Seen>,
+    /// How many others there are.
+    pub hidden: usize,
+}
+
+/// What somebody may do with each relation of a target. `now_us` is in microseconds since the Unix epoch.
+#[must_use]
+pub fn access(
+    set: &PolicySet,
+    delegation: &Delegation,
+    target: &TargetName,
+    world: &World,
+    now_us: u64,
+) -> Access {
+    Asker { set, delegation, now_us }.access(target, world)
+}
+
 /// The answer about a statement as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OfStatement {
@@ -304,6 +327,40 @@ impl From<Decision> for Bare {
     }
 }
 
+impl Asker<'_> {
+    fn access(&self, target: &TargetName, world: &World) -> Access {
+        let unrestricted = self.as_is(|asked| {
+            let Asked { set, delegation, who, .. } = *asked;
+            let asked = Asked { set, delegation, who, now_us: self.now_us, opened_us: self.now_us };
+            decide::unrestricted(&Case {
+                asked,
+                target,
+                restriction: &Restriction::default(),
+                confined: false,
+            })
+            .0
+        });
+        let (mut relations, mut hidden) = (Vec::new(), 0);
+        for (relation, within) in world.targets.get(target).into_iter().flatten() {
+            let (mut allowed, mut held) = (Vec::new(), Vec::new());
+            for verb in Verb::ALL {
+                let thing = Thing::Verb(verb, target, Some((relation, within)));
+                match self.as_is(|asked| thing.ask(asked).0) {
+                    Ruling::Allow => allowed.push(verb.as_str()),
+                    Ruling::Hold => held.push(verb.as_str()),
+                    Ruling::Refuse => {}
+                }
+            }
+            if allowed.is_empty() && held.is_empty() {
+                hidden += 1;
+            } else {
+                relations.push(Seen { relation: relation.to_string(), allowed, held });
+            }
+        }
+        Access { unrestricted, relations, hidden }
+    }
+}
+
 /// Explain what somebody may do at a target, and one statement where one is given. `now_us` is in microseconds since the
 /// Unix epoch.
 #[must_use]
@@ -317,28 +374,7 @@ pub fn explain(
 ) -> Explanation {
     let asker = Asker { set, delegation, now_us };
     let groups = set.names().groups;
-    let unrestricted = asker.as_is(|asked| {
-        let Asked { set, delegation, who, .. } = *asked;
-        let asked = Asked { set, delegation, who, now_us, opened_us: now_us };
-        decide::unrestricted(&Case { asked, target, restriction: &Restriction::default(), confined: false }).0
-    });
-    let (mut relations, mut hidden) = (Vec::new(), 0);
-    for (relation, within) in world.targets.get(target).into_iter().flatten() {
-        let (mut allowed, mut held) = (Vec::new(), Vec::new());
-        for verb in Verb::ALL {
-            let thing = Thing::Verb(verb, target, Some((relation, within)));
-            match asker.as_is(|asked| thing.ask(asked).0) {
-                Ruling::Allow => allowed.push(verb.as_str()),
-                Ruling::Hold => held.push(verb.as_str()),
-                Ruling::Refuse => {}
-            }
-        }
-        if allowed.is_empty() && held.is_empty() {
-            hidden += 1;
-        } else {
-            relations.push(Seen { relation: relation.to_string(), allowed, held });
-        }
-    }
+    let Access { unrestricted, relations, hidden } = asker.access(target, world);
     let bare = BTreeSet::new();
     Explanation {
         policy: set.digest_text(),

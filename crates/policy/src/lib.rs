@@ -21,14 +21,14 @@ mod world;
 pub use admission::{Admission, AdmissionFacts, Denial, Policies};
 pub use diff::{Change, Difference, LimitChange, compare};
 pub use expect::{Expectations, TESTS_FILE, Unmet};
-pub use explain::{Explanation, Finding, OfStatement, Seen, WouldChange, explain};
+pub use explain::{Access, Explanation, Finding, OfStatement, Seen, WouldChange, access, explain};
 pub use limits::{LIMITS_FILE, Limits};
 pub use load::{Diagnostic, Known, PolicySet, Warning};
 pub use locks::{LOCKS_MAX, Lock, LockError, LockOn, Locks};
 pub use manage::{Allowance, ManagementAction};
 pub use matrix::matrix;
 pub use permit::{Decided, Decision, Denied, Masked, Permit, Question};
-pub use profile::{NotASubject, Profile};
+pub use profile::{NotASubject, Profile, through};
 pub use starter::STARTER;
 pub use world::{Names, Ruling, World};
 

@@ -55,6 +55,22 @@ impl Profile {
     }
 }
 
+/// The chain of the same subject when a client acts for it, for a purpose.
+#[must_use]
+pub fn through(
+    delegation: Delegation,
+    client: Option<&str>,
+    purpose: Option<&str>,
+    clients: &Clients,
+) -> Delegation {
+    Delegation {
+        client: client.map(Arc::from),
+        purpose: purpose.map(Arc::from),
+        recipient: client.and_then(|name| recipient(name, clients)),
+        ..delegation
+    }
+}
+
 /// A text that names no subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotASubject(String);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chaperone_access::TargetName;
-use chaperone_api::{CredentialRequest, WhoView};
+use chaperone_api::{AccessView, CredentialRequest, WhoView};
 
 use super::credential::duration_s;
 use super::{Failure, block_on, remark, say, whoami};
@@ -44,6 +44,19 @@ impl At {
     }
 }
 
+impl At {
+    /// Where the gateway says what may be seen there so.
+    fn access_path(&self) -> String {
+        let mut query = oauth2::url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in [("client", &self.client), ("purpose", &self.purpose)] {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        format!("/targets/{}/access?{}", self.target, query.finish())
+    }
+}
+
 /// `chaperone connect`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Connect {
@@ -61,6 +74,37 @@ pub(crate) struct Connect {
 /// The number in a socket's name where none is given: what clients assume.
 const SOCKET_PORT: u16 = 5432;
 
+/// Relations that one line names.
+const NAMED_MAX: usize = 5;
+
+/// What somebody may see at a target, in one line.
+fn seen(access: &AccessView) -> String {
+    if access.unrestricted {
+        return format!("at {} everything is open to you", access.target);
+    }
+    let of = |verb: &str| {
+        let named =
+            access.relations.iter().filter(|relation| relation.allowed.iter().any(|word| word == verb));
+        named.map(|relation| relation.relation.as_str()).collect::<Vec<_>>()
+    };
+    let (read, writes) = (
+        of("read"),
+        access.relations.iter().filter(|relation| {
+            relation.allowed.iter().any(|word| matches!(word.as_str(), "insert" | "update" | "delete"))
+        }),
+    );
+    let total = access.relations.len() as u64 + access.others;
+    let more = if read.len() > NAMED_MAX { ", ..." } else { "" };
+    let names = read.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+    let names = if names.is_empty() { String::new() } else { format!(" ({names}{more})") };
+    format!(
+        "at {} you may read {} of {total} relations{names} and change {}",
+        access.target,
+        read.len(),
+        writes.count()
+    )
+}
+
 impl Connect {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         block_on(self.serve())
@@ -69,16 +113,45 @@ impl Connect {
     async fn serve(self) -> Result<ExitCode, Failure> {
         let login = InUse::open(self.at.gateway.as_deref()).await?;
         let who: WhoView = login.gateway.get("/whoami", login.token()).await?;
+        let sees: AccessView = login.gateway.get(&self.at.access_path(), login.token()).await?;
         let joint = Joint::new(login, self.at.request()).await?;
         let place = match &self.socket {
             Some(folder) => Place::socket(folder, if self.port == 0 { SOCKET_PORT } else { self.port })?,
             None => Place::port(self.port).await?,
         };
-        remark(&format!("you are {}", whoami::line(&who)));
+        remark(&format!("you are {}; {}", whoami::line(&who), seen(&sees)));
         say(&format!("{} dbname={}", place.shown(), self.at.target))?;
         tokio::select! {
             failure = joint.serve(&place) => Err(failure),
             ended = super::ending() => ended.map(|()| ExitCode::SUCCESS),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chaperone_api::RelationAccess;
+
+    use super::*;
+
+    #[test]
+    fn one_line_says_what_may_be_seen() {
+        let relation = |name: &str, verbs: &[&str]| RelationAccess {
+            relation: format!("clinic.{name}"),
+            allowed: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+            held: Vec::new(),
+        };
+        let mut access = AccessView {
+            target: TargetName::new("clinic").unwrap(),
+            unrestricted: false,
+            relations: vec![relation("claims", &["read", "update"]), relation("patients", &["read"])],
+            others: 3,
+        };
+        let line = "at clinic you may read 2 of 5 relations (clinic.claims, clinic.patients) and change 1";
+        assert_eq!(seen(&access), line);
+        access.relations.clear();
+        assert_eq!(seen(&access), "at clinic you may read 0 of 3 relations and change 0");
+        access.unrestricted = true;
+        assert_eq!(seen(&access), "at clinic everything is open to you");
     }
 }

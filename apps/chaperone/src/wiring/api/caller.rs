@@ -88,6 +88,11 @@ impl Caller {
         }
     }
 
+    /// Who it is to policy; nobody for the administrator's token.
+    pub(super) fn itself(&self) -> Option<Delegation> {
+        self.holder().map(Self::delegation)
+    }
+
     /// Whether policy lets it ask for this.
     pub(super) fn may(&self, action: ManagementAction) -> Result<Allowance, Refused> {
         let policies = &self.managed.policies;

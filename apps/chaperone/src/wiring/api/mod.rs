@@ -97,6 +97,7 @@ fn endpoints() -> OpenApiRouter<Arc<Managed>> {
         .routes(even_overdue(routes!(login::end)))
         .routes(known(routes!(credentials::make)))
         .routes(known(routes!(targets::list)))
+        .routes(known(routes!(targets::access)))
         .routes(guarded(ManagePolicy, routes!(policies::catalog)))
         .routes(guarded(ManagePolicy, routes!(policies::list)))
         .routes(guarded(ManagePolicy, routes!(policies::show)))

@@ -140,7 +140,7 @@ pub(super) async fn catalog(
 }
 
 /// A target whose catalog cannot be read.
-fn unread(refusal: &Refusal) -> Refused {
+pub(super) fn unread(refusal: &Refusal) -> Refused {
     let missing = refusal.code == RefusalCode::UndefinedTarget;
     let kind = if missing { ProblemKind::NotFound } else { ProblemKind::Conflict };
     let refused = Refused::new(kind, refusal.message.clone());

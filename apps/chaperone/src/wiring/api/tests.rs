@@ -230,6 +230,7 @@ const WITHOUT_RIGHT: &[(&str, &str)] = &[
     ("delete /api/v1/login", "a login ends itself"),
     ("post /api/v1/credentials", "made for the caller itself; policy decides when it is used"),
     ("get /api/v1/targets", "lists only what policy lets the caller connect to"),
+    ("get /api/v1/targets/{name}/access", "tells the caller of itself, where it may connect"),
 ];
 
 /// Every operation of the document: method, path with samples in the place of parameters, and the action it needs.
@@ -317,6 +318,9 @@ async fn a_refusal_does_not_tell_what_there_is() {
     assert_eq!((there.status, &there.body), (not_there.status, &not_there.body));
     let targets: Page<TargetView> = it.send("GET", "/api/v1/targets", Some(&robot), "").await.json();
     assert!(targets.items.is_empty());
+    let there = it.send("GET", "/api/v1/targets/ehr/access", Some(&robot), "").await;
+    let not_there = it.send("GET", "/api/v1/targets/no_such_target/access", Some(&robot), "").await;
+    assert_eq!((there.status.as_u16(), &there.body), (404, &not_there.body));
     let make = |target: &str| json!({"target": target, "ttl_s": 60}).to_string();
     for target in ["ehr", "no_such_target"] {
         let made = it.send("POST", "/api/v1/credentials", Some(&robot), &make(target)).await;
