@@ -10,7 +10,6 @@ use chaperone_tunnel::LoginName;
 use serde::Deserialize;
 
 use super::issuers::IssuerSection;
-use crate::verbs::Failure;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -60,7 +59,7 @@ impl GatewayConfig {
     ///
     /// # Errors
     /// An agreement without the recipient that it is with, or an OAuth client that two of them claim.
-    pub(crate) fn registered(&self) -> Result<Clients, Failure> {
+    pub(crate) fn registered(&self) -> Result<Clients, String> {
         let mut claimed: BTreeMap<&str, &str> = BTreeMap::new();
         let mut clients = BTreeMap::new();
         for (name, client) in &self.clients {
@@ -70,16 +69,16 @@ impl GatewayConfig {
                     Some(Recipient { agreement: agreement.clone(), name: name.clone() })
                 }
                 (None, Some(agreement)) => {
-                    return Err(Failure::Usage(format!(
+                    return Err(format!(
                         "`clients.{name}` has the agreement `{agreement}` with nobody (hint: set its `recipient`)"
-                    )));
+                    ));
                 }
             };
             for id in &client.oauth_clients {
                 if let Some(other) = claimed.insert(id, name) {
-                    return Err(Failure::Usage(format!(
+                    return Err(format!(
                         "`clients.{other}` and `clients.{name}` both claim the OAuth client `{id}`"
-                    )));
+                    ));
                 }
             }
             let (owner, oauth_clients) = (client.owner.clone(), client.oauth_clients.clone());
@@ -232,7 +231,7 @@ fn catalog_refresh_s() -> u64 {
 mod tests {
     use super::*;
 
-    fn clients(text: &str) -> Result<Clients, Failure> {
+    fn clients(text: &str) -> Result<Clients, String> {
         let starter = crate::config::keys::gateway_starter();
         toml::from_str::<GatewayConfig>(&format!("{starter}\n{text}")).unwrap().registered()
     }

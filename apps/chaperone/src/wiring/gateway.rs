@@ -137,7 +137,7 @@ fn known(
     let (holders, people) = identity::holders(data, &issuers)?;
     let mut identity = Identity::new(keys, Arc::new(NoRevocations))
         .holding(holders.clone(), people.clone())
-        .registered(Arc::new(config.registered()?));
+        .registered(Arc::new(config.registered().map_err(Failure::Usage)?));
     if config.development().is_none() {
         identity = identity.without_named();
     }

@@ -66,7 +66,7 @@ pub(crate) fn read(folder: &Path) -> Result<Folder, Failure> {
 pub(crate) fn known(config: &GatewayConfig) -> Result<Known, Failure> {
     Ok(Known {
         attributes: config.attributes.clone(),
-        clients: Arc::new(config.registered()?),
+        clients: Arc::new(config.registered().map_err(Failure::Usage)?),
         installation: Some(config.name.clone()),
         targets: config.targets.keys().cloned().collect(),
         relations: BTreeMap::new(),
