@@ -457,7 +457,7 @@ async fn a_lock_voids_tokens_that_were_made_before_and_the_key_itself() {
     let ward = gateway.ward().await;
     let name: AgentName = "ward".parse().unwrap();
     let leftover = gateway.token(Duration::from_secs(60)).await;
-    gateway.links.lock(&name, "a drill").await.unwrap();
+    gateway.links.lock(&name, "a drill", "local/administrator").await.unwrap();
     let fresh = || signing_request(&AgentKey::generate().unwrap()).unwrap();
     assert!(enrol(&gateway.at(), &leftover, &name, fresh()).await.is_err());
     let after = gateway.token(Duration::from_secs(60)).await;

@@ -51,8 +51,8 @@ impl Observer for OnRecord {
             AgentEvent::Disconnected { agent, reason } => {
                 Body::AgentDisconnected(AgentDisconnected { agent: agent.to_string(), reason })
             }
-            AgentEvent::Locked { agent, reason } => {
-                Body::AgentLocked(AgentLocked { agent: agent.to_string(), reason })
+            AgentEvent::Locked { agent, by, reason } => {
+                Body::AgentLocked(AgentLocked { agent: agent.to_string(), by, reason })
             }
         };
         Box::pin(async move { self.0.note(body).await.map(drop) })

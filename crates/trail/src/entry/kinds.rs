@@ -210,6 +210,8 @@ kinds! {
     AgentLocked = "agent.locked" {
         /// Its name.
         agent: String,
+        /// By whom; absent where the gateway locked it itself, for a key in two hands.
+        by: Option<String>,
         /// Why.
         reason: String,
     }

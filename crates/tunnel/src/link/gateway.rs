@@ -66,6 +66,8 @@ pub enum AgentEvent {
     Locked {
         /// Whose.
         agent: AgentName,
+        /// By whom; `None` where the gateway did it itself.
+        by: Option<String>,
         /// Why.
         reason: String,
     },
@@ -218,14 +220,28 @@ impl Links {
     /// Serve an identity no more, and cut its link. A new token for its name enrols it afresh.
     ///
     /// # Errors
-    /// Nobody of that name, the disk, or the event could not be recorded; the identity is locked even then, unless the
-    /// disk refused.
-    pub async fn lock(&self, agent: &AgentName, reason: &str) -> Result<(), LinkError> {
+    /// Nobody of that name, the event could not be recorded, or the disk; the identity is not locked then.
+    pub async fn lock(&self, agent: &AgentName, reason: &str, by: &str) -> Result<(), LinkError> {
         let _one = self.change.lock().await;
-        self.lock_now(agent, reason).await
+        if self.roster.agent(agent).map_err(stored)?.is_some() {
+            let event = AgentEvent::Locked {
+                agent: agent.clone(),
+                by: Some(by.to_owned()),
+                reason: reason.to_owned(),
+            };
+            self.observer.note(event).await.map_err(LinkError::Refused)?;
+        }
+        self.lock_now(agent, reason)
     }
 
-    async fn lock_now(&self, agent: &AgentName, reason: &str) -> Result<(), LinkError> {
+    /// A key that is in two hands: locked at once, and then recorded.
+    async fn lock_itself(&self, agent: &AgentName, reason: &str) -> Result<(), LinkError> {
+        self.lock_now(agent, reason)?;
+        let event = AgentEvent::Locked { agent: agent.clone(), by: None, reason: reason.to_owned() };
+        self.observer.note(event).await.map_err(LinkError::Refused)
+    }
+
+    fn lock_now(&self, agent: &AgentName, reason: &str) -> Result<(), LinkError> {
         let unknown = || Refusal::new(RefusalCode::Internal, format!("no agent `{agent}` was ever enrolled"));
         let found = self.roster.agent(agent).map_err(stored)?;
         let mut record = found.ok_or_else(|| LinkError::Refused(unknown().hint("`chaperone agent list`")))?;
@@ -236,8 +252,7 @@ impl Links {
         if let Ok(link) = self.link(agent) {
             link.cut.notify_one();
         }
-        let event = AgentEvent::Locked { agent: agent.clone(), reason: reason.to_owned() };
-        self.observer.note(event).await.map_err(LinkError::Refused)
+        Ok(())
     }
 
     /// Serve one connection to its end. A stranger beyond [`limits::STRANGERS`] is not served at all; `place` is whatever
@@ -397,7 +412,7 @@ impl Links {
             }
             Verdict::Repeat(certificate) => certificate,
             Verdict::Lock(reason) => {
-                self.lock_now(&record.agent, reason).await?;
+                self.lock_itself(&record.agent, reason).await?;
                 return Err(LinkError::Broken(format!("agent `{}`: {reason}", record.agent)));
             }
             Verdict::Locked => {

@@ -13,6 +13,7 @@ use super::caller::Caller;
 use super::given::{Asked, Given, Named, PageQuery, Secret};
 use super::refused::{Refused, failed};
 use super::{Managed, Shared};
+use crate::wiring::locks::check_reason;
 
 /// Those that were enrolled and those that serve now.
 fn agent_views(managed: &Managed) -> Result<Vec<AgentView>, Refused> {
@@ -99,12 +100,14 @@ pub(super) async fn token(
 )]
 pub(super) async fn lock(
     State(managed): Shared,
+    Extension(caller): Extension<Caller>,
     Named(name): Named,
     Given(request): Given<LockRequest>,
 ) -> Result<Json<AgentView>, Refused> {
     let agent: AgentName =
         name.parse().map_err(|error: chaperone_access::InvalidName| Refused::malformed(error.to_string()))?;
-    links(&managed)?.lock(&agent, &request.reason).await.map_err(failed)?;
+    check_reason(&request.reason)?;
+    links(&managed)?.lock(&agent, &request.reason, &caller.name()).await.map_err(failed)?;
     let view = agent_views(&managed)?.into_iter().find(|view| view.agent == agent);
     view.map(Json).ok_or_else(|| failed("the agent is not there any more"))
 }
