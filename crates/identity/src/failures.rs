@@ -93,10 +93,8 @@ impl FailureLedger {
     /// Whether the source has failed so often in this minute that no work is spent on it.
     #[must_use]
     pub fn throttled(&self, source: Source) -> bool {
-        let key = key(source);
-        let full = self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(&key);
-        let counted_as = if full { "other" } else { &key };
-        self.sources.get(counted_as).is_some_and(|window| window.failures >= THROTTLE)
+        // Whoever found no place of his own is not held back for what others did.
+        self.sources.get(&key(source)).is_some_and(|window| window.failures >= THROTTLE)
     }
 }
 
@@ -119,6 +117,17 @@ mod tests {
         assert_eq!(ledger.turn(MINUTE_US + 1), []);
         assert_eq!(ledger.turn(2 * MINUTE_US), [("0.0.0.1".to_owned(), 9_990)]);
         assert!(!ledger.throttled(ip(1)));
+    }
+
+    #[test]
+    fn a_flood_from_everywhere_holds_back_nobody_who_did_nothing() {
+        let mut ledger = FailureLedger::default();
+        ledger.turn(MINUTE_US);
+        let sources = u32::try_from(SOURCES_MAX).unwrap();
+        for n in 0..sources + THROTTLE * 2 {
+            ledger.note(ip(n));
+        }
+        assert!(!ledger.throttled(ip(sources * 2)));
     }
 
     #[test]

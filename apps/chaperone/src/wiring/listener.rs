@@ -49,7 +49,7 @@ impl Listener {
             let Some(stranger) = strangers.admit(peer.ip()) else { continue };
             let this = self.clone();
             tokio::spawn(async move {
-                this.connection(stream, Source::Ip(peer.ip()), stranger).await;
+                this.connection(stream, Source::Ip(peer.ip().to_canonical()), stranger).await;
                 drop(place);
             });
         }

@@ -91,7 +91,7 @@ pub(super) async fn issuers(State(managed): Shared) -> Json<Vec<IssuerView>> {
 }
 
 fn source(peer: Peer) -> Source {
-    Source::Ip(peer.0.ip())
+    Source::Ip(peer.0.ip().to_canonical())
 }
 
 /// Log in with tokens of an issuer. The answer's token is shown this once.
