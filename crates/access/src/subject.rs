@@ -101,8 +101,13 @@ pub struct Assurance {
     /// Authentication methods (RFC 8176).
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub amr: BTreeSet<String>,
-    /// When, in seconds since the Unix epoch.
+    /// When, in seconds since the Unix epoch; [`Assurance::AT_UNKNOWN`] where the issuer does not say.
     pub at: u64,
+}
+
+impl Assurance {
+    /// Nobody said when: longer ago than any policy asks for.
+    pub const AT_UNKNOWN: u64 = 0;
 }
 
 /// Who sees the rows that a registered client reads: the model provider behind an AI client.

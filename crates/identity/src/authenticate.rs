@@ -369,7 +369,8 @@ impl Identity {
             Lapse::Overdue => FailureReason::Overdue,
             Lapse::Disabled => FailureReason::Disabled,
         })?;
-        let bound = self.bound(grant.client, grant.purpose, &standing)?;
+        let by_us = matches!(grant.who, Who::Named { .. });
+        let bound = self.bound(grant.client, grant.purpose, &standing, by_us)?;
         let facts = CredentialFacts { id, who: grant.who, target: grant.target, not_after, restriction };
         Ok(Principal::new(standing, bound, facts))
     }
@@ -394,17 +395,22 @@ impl Identity {
     }
 
     /// The client that acts: the one that the credential names. Who logged in with the OAuth client of a registered
-    /// client acts through that one, whatever the credential says.
+    /// client acts through that one, whatever the credential says. A client that is known by its OAuth clients is nobody's
+    /// own word: only a login through one of them, or the development issuer, binds it.
     fn bound(
         &self,
         named: Option<String>,
         purpose: Option<String>,
         standing: &Standing,
+        by_us: bool,
     ) -> Result<Bound, FailureReason> {
         let facts = standing.facts();
         let by_login = facts.oauth_client.as_deref().and_then(|id| self.clients.by_oauth_client(id));
         let client = match (named, by_login) {
             (Some(named), Some(by_login)) if named != by_login => return Err(FailureReason::OtherClient),
+            (Some(named), None) if !by_us && self.clients.is_known_by_login(&named) => {
+                return Err(FailureReason::OtherClient);
+            }
             (Some(named), _) => Some(named),
             (None, by_login) => by_login.map(str::to_owned),
         };

@@ -20,6 +20,12 @@ pub struct Client {
 pub struct Clients(BTreeMap<String, Client>);
 
 impl Clients {
+    /// Whether the client shows itself by the OAuth client of a login, so that its name alone proves nothing.
+    #[must_use]
+    pub fn is_known_by_login(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|client| !client.oauth_clients.is_empty())
+    }
+
     /// From the configuration.
     #[must_use]
     pub fn new(clients: BTreeMap<String, Client>) -> Self {

@@ -15,6 +15,8 @@ use crate::standing::{EndCause, Ending, Facts, Standing};
 
 /// The issuer of services that this installation made.
 pub const LOCAL_ISSUER: &str = "local";
+/// The name under which the administrator's token stands in the record: no service has it.
+const RESERVED: &str = "administrator";
 /// Most services.
 pub const SERVICES_MAX: usize = 10_000;
 /// Longest life of a key, in seconds: a year.
@@ -255,7 +257,7 @@ impl Services {
         now_s: u64,
         ttl_s: u64,
     ) -> Result<ServiceChange, ServiceError> {
-        if !plain(service) {
+        if !plain(service) || service == RESERVED {
             return Err(ServiceError::Name(service.to_owned()));
         }
         if let Some(group) = groups.iter().find(|name| !group(name)) {

@@ -218,7 +218,7 @@ pub fn verify(
     }
     let (subject, groups, sub) = subject(issuer, &claims)?;
     let assurance = match (&issuer.vouches, shown) {
-        (Vouches::People, Shown::Id { .. }) => assurance(issuer, &claims, fresh, issued_at, now_s)?,
+        (Vouches::People, Shown::Id { .. }) => assurance(issuer, &claims, fresh, now_s)?,
         (Vouches::People, Shown::Access) | (Vouches::Workloads(_), _) => (None, false),
     };
     let mut facts = claims::facts(issuer, &claims, subject)?;
@@ -325,7 +325,6 @@ fn assurance(
     issuer: &Issuer,
     claims: &Map<String, Value>,
     fresh: bool,
-    issued_at: u64,
     now_s: u64,
 ) -> Result<(Option<Assurance>, bool), TokenError> {
     let acr = text(claims, "acr")?;
@@ -351,8 +350,12 @@ fn assurance(
     if acr.is_none() && amr.is_none() && at.is_none() {
         return Ok((None, false));
     }
-    let assurance =
-        Assurance { acr: acr.map(str::to_owned), amr: amr.unwrap_or_default(), at: at.unwrap_or(issued_at) };
+    // Nobody said when: longer ago than any policy asks, and never the time at which the token was made.
+    let assurance = Assurance {
+        acr: acr.map(str::to_owned),
+        amr: amr.unwrap_or_default(),
+        at: at.unwrap_or(Assurance::AT_UNKNOWN),
+    };
     Ok((Some(assurance), at.is_some()))
 }
 

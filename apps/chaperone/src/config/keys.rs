@@ -254,7 +254,7 @@ const GATEWAY: &[Key] = &[
         "oauth_clients",
         "[\"0oa1b2c3\"]",
         "[]",
-        "OAuth client ids at issuers whose tokens are this client's: whoever logs in with one acts through it.",
+        "OAuth client ids at issuers whose tokens are this client's: whoever logs in with one acts through it, and nobody else can say that he does.",
     ),
     required(
         "targets.ehr",

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use chaperone_access::Assurance;
 use chaperone_api::{AssuranceView, WhoView};
 use serde_json::Value;
 
@@ -53,7 +54,11 @@ fn listed<'a>(words: impl Iterator<Item = &'a String>) -> String {
 fn strength(assurance: &AssuranceView) -> String {
     let acr = assurance.acr.as_ref().map(|acr| format!("{acr}, ")).unwrap_or_default();
     let methods = listed(assurance.amr.iter());
-    format!("{acr}methods: {methods}, at {}", clock(assurance.at.saturating_mul(1_000_000)))
+    let at = match assurance.at {
+        Assurance::AT_UNKNOWN => "a time that the issuer does not say".to_owned(),
+        at => clock(at.saturating_mul(1_000_000)),
+    };
+    format!("{acr}methods: {methods}, at {at}")
 }
 
 fn human(who: &WhoView, gateway: &str) -> String {

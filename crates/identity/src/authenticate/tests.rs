@@ -203,6 +203,14 @@ async fn a_credential_of_a_login_follows_it() {
     assert_eq!(reason(&identity, &made.user, &made.password, "ehr", NOW).await, FailureReason::Ended);
 }
 
+/// A registered client with OAuth clients of its own is bound by a login through one of them, not by its name.
+#[tokio::test]
+async fn a_name_alone_makes_nobody_a_registered_client() {
+    let (identity, _, plain) = logged_in(None);
+    let made = issue(&Grant { who: Who::Login(plain), client: Some("helper".to_owned()), ..grant() });
+    assert_eq!(reason(&identity, &made.user, &made.password, "ehr", NOW).await, FailureReason::OtherClient);
+}
+
 #[tokio::test]
 async fn without_a_development_issuer_nobody_is_named_by_a_credential() {
     let made = issue(&grant());
