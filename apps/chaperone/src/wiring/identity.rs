@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chaperone_access::{Refusal, Source, Subject};
+use chaperone_access::{Refusal, Source, Subject, SubjectKind};
 use chaperone_identity::{
     EndCause, Ending, Holders, Identity, Login, LoginError, LoginId, Logins, Noted, People, PersonChange,
-    PersonError, Service, ServiceChange, ServiceError, Services, Shown, Terms, TokenError, Verified,
+    PersonError, Service, ServiceChange, ServiceError, Services, Shown, Terms, TokenError, Verified, Vouches,
 };
 use chaperone_recording::Recorder;
 use chaperone_store::HolderFiles;
@@ -97,9 +97,14 @@ pub(crate) type Issuers = BTreeMap<String, Issuer>;
 pub(crate) struct Identities {
     parts: Parts,
     watched: Mutex<HashMap<LoginId, Watched>>,
+    /// When the last login of a subject ended, in seconds since the Unix epoch.
+    ends: Mutex<HashMap<Subject, u64>>,
     /// One change at a time, so that record, force and file tell one story.
     changing: tokio::sync::Mutex<()>,
 }
+
+/// How long the end of a login is remembered: longer than any token is fresh enough to make one.
+const END_REMEMBERED_S: u64 = 24 * 3600;
 
 /// The issuers of a configuration, checked; nothing is asked yet.
 pub(crate) fn issuers(path: &Path, config: &mut GatewayConfig) -> Result<Issuers, Failure> {
@@ -156,7 +161,12 @@ fn reason(text: &str) -> Answer<()> {
 
 impl Identities {
     pub(crate) fn new(parts: Parts) -> Self {
-        Self { parts, watched: Mutex::default(), changing: tokio::sync::Mutex::default() }
+        Self {
+            parts,
+            watched: Mutex::default(),
+            ends: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Issuers that people log in with: alias and section.
@@ -184,8 +194,13 @@ impl Identities {
             Ok(believed) => believed,
             Err(disbelief) => return Err(self.disbelieved(source, alias, disbelief).await?),
         };
-        let new = holders.logins.log_in(verified, now_s())?;
+        // In turn: who was disabled or logged out while this was verified is not let in after all.
         let _turn = self.changing.lock().await;
+        let new = holders.logins.log_in(verified, now_s())?;
+        if self.is_older_than_an_end(new.login()) {
+            let why = "it was made before a login of the same subject ended".to_owned();
+            return Err(self.disbelieved(source, alias, Disbelief { word: "stale", why }).await?);
+        }
         recorder.note(Body::LoginMade(made(new.login(), source))).await?;
         let (logins, login) = (holders.logins.clone(), new.login().clone());
         match blocking(move || logins.keep(new)).await? {
@@ -216,6 +231,10 @@ impl Identities {
             (Some(id), Some(access)) => {
                 let id = issuer.verify(id, Shown::Id { nonce: None }, fresh).await?;
                 id.with(issuer.verify(access, Shown::Access, fresh).await?)?
+            }
+            // It says nothing of how somebody authenticated, and it may have been made for any client of the issuer.
+            (None, Some(_)) if fresh && matches!(issuer.rules.vouches, Vouches::People) => {
+                return Err(TokenError::Kind.into());
             }
             (None, Some(access)) => issuer.verify(access, Shown::Access, fresh).await?,
             (None, None) => return Err(TokenError::Malformed.into()),
@@ -281,10 +300,8 @@ impl Identities {
 
     /// Refresh a login with fresh tokens of its issuer. Its sessions follow at once.
     pub(crate) async fn refresh(&self, source: Source, id: LoginId, tokens: Tokens<'_>) -> Answer<Login> {
+        // Not throttled: whoever refreshes has shown the login's own secret.
         let Parts { holders, recorder, kick, .. } = &self.parts;
-        if self.parts.identity.is_throttled(source) {
-            return Err(IdentityRefused::Throttled);
-        }
         let (login, _) = holders.logins.get(id).ok_or(LoginError::Unknown)?;
         let alias = login.facts.subject.issuer;
         let issuer = self.parts.issuers.get(&alias).ok_or_else(|| LoginError::Issuer(alias.clone()))?;
@@ -327,17 +344,41 @@ impl Identities {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         let logins = holders.logins.clone();
         let kept = blocking(move || logins.end(id, ending)).await?;
+        self.remember_end(&login.facts.subject);
         kick.now(learnt);
         recorded?;
         Ok(kept?)
     }
 
+    /// A token that is older than the end of its subject's last login makes no new one.
+    fn remember_end(&self, subject: &Subject) {
+        let now = now_s();
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        // As many as there were logins in this time, which are bounded.
+        ends.retain(|_, at| now.saturating_sub(*at) < END_REMEMBERED_S);
+        ends.insert(subject.clone(), now);
+    }
+
+    fn is_older_than_an_end(&self, login: &Login) -> bool {
+        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.get(&login.facts.subject).is_some_and(|ended| login.checked_at < *ended)
+    }
+
+    /// What sort of subjects an issuer vouches for, if it is known here.
+    pub(crate) fn kind_of(&self, issuer: &str) -> Option<SubjectKind> {
+        if issuer == chaperone_identity::LOCAL_ISSUER {
+            return Some(SubjectKind::Service);
+        }
+        self.parts.issuers.get(issuer).map(|issuer| match issuer.rules.vouches {
+            Vouches::People => SubjectKind::Person,
+            Vouches::Workloads(_) => SubjectKind::Service,
+        })
+    }
+
     /// What an issuer tells of its own accord (OpenID Connect Back-Channel Logout 1.0); how many logins ended.
     pub(crate) async fn back_channel(&self, source: Source, alias: &str, token: &str) -> Answer<usize> {
+        // Not throttled: a flood from the issuer's neighbours must not swallow what the issuer says.
         let learned_at_us = now_us();
-        if self.parts.identity.is_throttled(source) {
-            return Err(IdentityRefused::Throttled);
-        }
         let said = match self.parts.issuers.get(alias) {
             Some(issuer) => issuer.verify_logout(token).await.map_err(Disbelief::from),
             None => Err(Disbelief { word: "other_issuer", why: "it is not configured".to_owned() }),
@@ -449,11 +490,13 @@ impl Identities {
         let kept = self.keep_person(change).await;
         self.parts.kick.now(learnt);
         let ending = Ending { cause: EndCause::Disabled, learned_at_us };
+        let mut ended = Ok(());
         for login in self.parts.holders.logins.open_where(|login| login.facts.subject == *subject) {
-            self.end_in_turn(login.id, ending.clone(), Some(by)).await?;
+            // Each is ended, whatever becomes of the others.
+            ended = self.end_in_turn(login.id, ending.clone(), Some(by)).await.map(drop).and(ended);
         }
         recorded?;
-        kept
+        kept.and(ended)
     }
 
     /// Somebody may do again what policies permit; logging in comes first.

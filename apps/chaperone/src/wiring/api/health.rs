@@ -34,7 +34,9 @@ pub(super) async fn ready(State(managed): Shared) -> Response {
         .map(chaperone_access::TargetName::as_str)
         .collect();
     if !missing.is_empty() {
-        let text = format!("no agent serves: {}\n", missing.join(", "));
+        // Whoever asks here is nobody: names are for the log.
+        tracing::warn!(targets = missing.join(", "), "no agent serves some targets");
+        let text = format!("{} of {} targets are served by no agent\n", missing.len(), managed.targets.len());
         return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     }
     health(State(managed)).await

@@ -60,9 +60,13 @@ pub(super) async fn list(
     Ok(Json(asked.cut(found.into_iter().map(person_view).collect(), place)))
 }
 
-/// The subject that a text names: a person, unless only a workload of that name is known.
+/// The subject that a text names: what its issuer vouches for. Of an issuer that is not configured any more, a person,
+/// unless only a workload of that name was met.
 fn known(managed: &Managed, text: &str) -> Result<Subject, Refused> {
     let subject = person(text)?;
+    if let Some(kind) = managed.identities.kind_of(&subject.issuer) {
+        return Ok(Subject { kind, ..subject });
+    }
     let workload = Subject { kind: SubjectKind::Service, ..subject.clone() };
     let people = managed.identities.people();
     let is_workload = people.get(&subject).is_none() && people.get(&workload).is_some();

@@ -613,3 +613,33 @@ fn the_description_is_what_the_code_says() {
         `cargo run -p chaperone -- api describe > crates/api/openapi.json` and review the difference"
     );
 }
+
+#[tokio::test]
+async fn whoever_is_disabled_is_what_the_issuer_vouches_for() {
+    let it = Running::start("").await;
+    let robot = it.service("robot");
+    assert_eq!(it.send("GET", "/api/v1/whoami", Some(&robot), "").await.status, 200);
+    let body = json!({"subject": "local/robot", "reason": "left running"}).to_string();
+    let disabled = it.send("POST", "/api/v1/people/disable", Some(ADMIN), &body).await;
+    assert_eq!(disabled.status, 200, "{disabled:?}");
+    assert_eq!(it.send("GET", "/api/v1/whoami", Some(&robot), "").await.status, 401);
+}
+
+#[tokio::test]
+async fn a_stranger_is_told_no_names() {
+    let it = Running::start("").await;
+    let ready = it.send("GET", "/ready", None, "").await;
+    assert_eq!(ready.status, 503, "{ready:?}");
+    assert!(!format!("{ready:?}").contains("ehr"), "{ready:?}");
+}
+
+#[tokio::test]
+async fn a_reason_that_no_entry_could_hold_locks_nothing() {
+    let it = Running::start("").await;
+    let body = json!({"reason": "x".repeat(70_000)}).to_string();
+    let refused = it.send("POST", "/api/v1/agents/edge/lock", Some(ADMIN), &body).await;
+    assert!(
+        refused.status.is_client_error() && format!("{refused:?}").contains("a reason has"),
+        "{refused:?}"
+    );
+}

@@ -308,3 +308,43 @@ async fn a_stranger_who_tries_and_tries_is_not_listened_to() {
     assert!(matches!(set.log_in(&set.token(json!({})), None).await, Err(IdentityRefused::Throttled)));
     assert_eq!(set.entries("authentication.failed").len(), 10);
 }
+
+#[tokio::test]
+async fn an_access_token_alone_makes_no_person_a_login() {
+    let set = Set::start("access_audiences = [\"https://gateway\"]", None).await;
+    let access = set.token(json!({"aud": "https://gateway", "client_id": "some-other-app"}));
+    let alone = Tokens { id: None, access: Some(&access) };
+    let refused = set.identities.log_in(Source::Local, "org", alone).await;
+    assert!(matches!(refused, Err(IdentityRefused::NotBelieved)));
+    let failed = set.entries("authentication.failed");
+    assert_eq!(failed.len(), 1, "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_token_from_before_an_end_makes_no_login_again() {
+    let set = Set::start("", None).await;
+    let old = set.token(json!({"iat": now_s() - 5}));
+    let login = set.log_in(&old, None).await.unwrap();
+    set.identities.end(login.id, EndCause::Administrator, Some("ops")).await.unwrap();
+    assert!(matches!(set.log_in(&old, None).await, Err(IdentityRefused::NotBelieved)));
+    assert_eq!(set.entries("authentication.failed")[0]["reason"], "stale");
+    set.log_in(&set.token(json!({})), None).await.unwrap();
+    let robert = set.token(json!({"sub": "robert", "iat": now_s() - 5}));
+    set.log_in(&robert, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_flood_of_strangers_stops_neither_refresh_nor_logout() {
+    let set = Set::start("", None).await;
+    let login = set.log_in(&set.token(json!({"sid": "s1"})), None).await.unwrap();
+    for _ in 0..60 {
+        assert!(set.log_in("x.y.z", None).await.is_err());
+    }
+    assert!(matches!(set.log_in(&set.token(json!({})), None).await, Err(IdentityRefused::Throttled)));
+    let fresh = set.token(json!({}));
+    let refreshed =
+        set.identities.refresh(Source::Local, login.id, Tokens { id: Some(&fresh), access: None });
+    refreshed.await.unwrap();
+    let logout = set.token(json!({"jti": "j", "events": {LOGOUT_EVENT: {}}, "sid": "s1"}));
+    assert_eq!(set.identities.back_channel(Source::Local, "org", &logout).await.unwrap(), 1);
+}
