@@ -277,11 +277,31 @@ impl Logins {
         let NewLogin { login, token } = new;
         let subject = &login.facts.subject;
         self.room(subject)?;
+        self.forget_oldest_of(subject)?;
         self.people.meet(subject, login.facts.display.as_deref(), login.made_at)?;
         self.put(&login)?;
         let kept = self.kept(login.clone());
         self.table.write().unwrap_or_else(PoisonError::into_inner).insert(login.id, kept);
         Ok((login, token))
+    }
+
+    /// Ended logins of one subject beyond [`LOGINS_OF_ONE_MAX`] are forgotten, oldest first: whoever logs in and out again
+    /// and again takes the places of nobody else.
+    fn forget_oldest_of(&self, subject: &Subject) -> io::Result<()> {
+        let mut ended: Vec<(u64, LoginId)> = {
+            let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+            let own = table.values().filter(|kept| kept.login.facts.subject == *subject);
+            own.filter_map(|kept| Some((kept.login.ended.as_ref()?.learned_at_us, kept.login.id))).collect()
+        };
+        ended.sort_unstable();
+        let many = ended.len().saturating_sub(LOGINS_OF_ONE_MAX - 1);
+        for (_, id) in ended.into_iter().take(many) {
+            if let Some(store) = &self.store {
+                store.remove_login(id)?;
+            }
+            self.table.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        }
+        Ok(())
     }
 
     fn put(&self, login: &Login) -> io::Result<()> {

@@ -256,3 +256,21 @@ fn pages_and_limits() {
     assert_eq!((first.len(), second.len()), (100, LOGINS_OF_ONE_MAX - 100));
     assert!(first.last().unwrap().id < second[0].id);
 }
+
+#[test]
+fn whoever_logs_in_and_out_again_and_again_takes_nobody_elses_place() {
+    let set = Set::new();
+    for n in 0..LOGINS_OF_ONE_MAX as u64 * 2 {
+        let (login, _) = set.log_in();
+        set.logins.end(login.id, Ending { cause: EndCause::Logout, learned_at_us: n }).unwrap();
+    }
+    assert_eq!(set.logins.list(None, usize::MAX).len(), LOGINS_OF_ONE_MAX);
+    assert_eq!(set.disk.kept.lock().unwrap().len(), LOGINS_OF_ONE_MAX);
+    let oldest = set
+        .logins
+        .list(None, usize::MAX)
+        .iter()
+        .map(|login| login.ended.as_ref().unwrap().learned_at_us)
+        .min();
+    assert_eq!(oldest, Some(LOGINS_OF_ONE_MAX as u64));
+}
