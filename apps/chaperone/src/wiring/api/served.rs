@@ -26,6 +26,10 @@ const CONNECTIONS_MAX: usize = 1024;
 const CONNECTIONS_PER_SOURCE: u32 = 128;
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long one connection is served at most; a client connects again.
+const LIFE: Duration = Duration::from_secs(600);
+/// How long the answer that is under way then may take.
+const LAST_ANSWER: Duration = Duration::from_secs(30);
 /// How long the head of a request may take, and how long a connection may be idle.
 const HEAD: Duration = Duration::from_secs(30);
 /// Longest head of a request, in bytes: a bearer token and an idempotency key fit many times.
@@ -117,12 +121,17 @@ async fn requests(
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
         _ = stop.wait_for(|stop| *stop) => None,
+        // Also for one that asks and never reads what is answered: its place is somebody else's after that.
+        () = tokio::time::sleep(LIFE) => None,
     };
     let ended = match ended {
         Some(ended) => ended,
         None => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            match tokio::time::timeout(LAST_ANSWER, connection).await {
+                Ok(ended) => ended,
+                Err(_elapsed) => return tracing::debug!(%peer, "a last answer was not read in time"),
+            }
         }
     };
     if let Err(error) = ended {
