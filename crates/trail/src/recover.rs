@@ -65,6 +65,7 @@ impl Recovered {
             | Body::AgentEnrolled(_)
             | Body::AgentConnected(_)
             | Body::AgentDisconnected(_)
+            | Body::AgentInvited(_)
             | Body::AgentLocked(_)
             | Body::AuthenticationSucceeded(_)
             | Body::AuthenticationFailed(_)

@@ -105,6 +105,7 @@ struct Seen {
 impl Observer for Seen {
     fn note(&self, event: AgentEvent) -> BoxFuture<'_, Result<(), Refusal>> {
         let word = match event {
+            AgentEvent::Invited { .. } => "invited",
             AgentEvent::Enrolled { .. } => "enrolled",
             AgentEvent::Connected { .. } => "connected",
             AgentEvent::Disconnected { .. } => "disconnected",
@@ -259,7 +260,7 @@ async fn a_stream_carries_bytes_and_is_tallied_by_the_agent() {
     stop.send_replace(true);
     assert_eq!(linked.await.unwrap().unwrap(), LinkEnd::Drained);
     gateway.until_linked(false).await;
-    assert_eq!(*gateway.seen.events.lock().unwrap(), ["enrolled", "connected", "disconnected"]);
+    assert_eq!(*gateway.seen.events.lock().unwrap(), ["invited", "enrolled", "connected", "disconnected"]);
 }
 
 #[tokio::test]
@@ -339,7 +340,7 @@ async fn certificates_of_others_and_none_do_not_link() {
     let mut answer = Vec::new();
     drop(plain.read_to_end(&mut answer).await);
     assert!(ours.links.agents().is_empty());
-    assert_eq!(*ours.seen.events.lock().unwrap(), ["enrolled"]);
+    assert_eq!(*ours.seen.events.lock().unwrap(), ["invited", "enrolled"]);
 }
 
 #[tokio::test]
@@ -395,7 +396,11 @@ async fn without_a_record_there_is_no_identity_and_no_link() {
     let (_stop, unrecorded) = ward.link(&gateway);
     assert!(!matches!(unrecorded.await.unwrap(), Ok(LinkEnd::Drained)));
     assert!(gateway.links.agents().is_empty());
-    assert_eq!(*gateway.seen.events.lock().unwrap(), ["enrolled"]);
+    let targets = vec!["echo".parse().unwrap()];
+    let unrecorded =
+        gateway.links.token("ward".parse().unwrap(), targets, Duration::from_secs(60), "ops".into());
+    assert!(unrecorded.await.is_err());
+    assert_eq!(*gateway.seen.events.lock().unwrap(), ["invited", "enrolled", "invited"]);
 }
 
 #[tokio::test]

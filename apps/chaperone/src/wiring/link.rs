@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use chaperone_access::{AgentName, Refusal};
 use chaperone_recording::{Recorder, key_id};
 use chaperone_trail::{
-    AgentConnected, AgentDisconnected, AgentEnrolled, AgentLocked, Body, CumulativeTally, Digest,
-    SignedCumulative, Tls,
+    AgentConnected, AgentDisconnected, AgentEnrolled, AgentInvited, AgentLocked, Body, CumulativeTally,
+    Digest, SignedCumulative, Tls,
 };
 use chaperone_tunnel::link::{AgentEvent, Links, Observer};
 use chaperone_tunnel::{BoxFuture, Dialer, SignedTotals};
@@ -30,6 +30,12 @@ pub(crate) struct OnRecord(pub(crate) Arc<Recorder>);
 impl Observer for OnRecord {
     fn note(&self, event: AgentEvent) -> BoxFuture<'_, Result<(), Refusal>> {
         let body = match event {
+            AgentEvent::Invited { agent, targets, not_after_s, by } => Body::AgentInvited(AgentInvited {
+                agent: agent.to_string(),
+                by,
+                not_after: not_after_s,
+                targets: targets.iter().map(ToString::to_string).collect(),
+            }),
             AgentEvent::Enrolled { record, by } => enrolled(
                 &record.agent,
                 by,

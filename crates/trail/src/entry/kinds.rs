@@ -206,6 +206,17 @@ kinds! {
         /// Why.
         reason: String,
     }
+    /// A one-time token for an agent was made.
+    AgentInvited = "agent.invited" {
+        /// Whom it enrols.
+        agent: String,
+        /// By whom it was made.
+        by: String,
+        /// When it is void, in seconds since the Unix epoch.
+        not_after: u64,
+        /// What the agent may serve with it, sorted.
+        targets: Vec<String>,
+    }
     /// An agent's identity was locked.
     AgentLocked = "agent.locked" {
         /// Its name.

@@ -37,6 +37,17 @@ use crate::tally::{SignedTally, SignedTotals};
 /// Something that happened to an agent's identity or link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentEvent {
+    /// A token is about to be made.
+    Invited {
+        /// The agent that it enrols.
+        agent: AgentName,
+        /// What that one may serve.
+        targets: Vec<TargetName>,
+        /// When it is void, in seconds since the Unix epoch.
+        not_after_s: u64,
+        /// Who makes it.
+        by: String,
+    },
     /// A token was turned into an identity.
     Enrolled {
         /// The new record.
@@ -193,7 +204,7 @@ impl Links {
     /// Make a token for an agent. It is kept only as a hash; the text is shown this once.
     ///
     /// # Errors
-    /// The disk, or the system's generator.
+    /// The disk, the system's generator, or it could not be recorded: there is no token then.
     pub async fn token(
         &self,
         agent: AgentName,
@@ -213,6 +224,13 @@ impl Links {
             by,
         };
         let _one = self.change.lock().await;
+        let event = AgentEvent::Invited {
+            agent: record.agent.clone(),
+            targets: record.targets.clone(),
+            not_after_s: record.not_after_s,
+            by: record.by.clone(),
+        };
+        self.observer.note(event).await.map_err(LinkError::Refused)?;
         self.roster.put_token(&record).map_err(stored)?;
         Ok(token)
     }

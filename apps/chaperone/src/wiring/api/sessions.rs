@@ -144,6 +144,7 @@ fn summarise(views: &mut Views, entry: &Entry) {
         | Body::AgentEnrolled(_)
         | Body::AgentConnected(_)
         | Body::AgentDisconnected(_)
+        | Body::AgentInvited(_)
         | Body::AgentLocked(_)
         | Body::AuthenticationSucceeded(_)
         | Body::AuthenticationFailed(_)
