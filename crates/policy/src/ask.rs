@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cedar_policy::{
     Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression,
 };
-use chaperone_access::{Attribute, Delegation, RelationName, SubjectKind, TargetName, Verb};
+use chaperone_access::{Assurance, Attribute, Delegation, RelationName, SubjectKind, TargetName, Verb};
 
 use crate::load::{PolicySet, Rule};
 use crate::manage::ManagementAction;
@@ -181,6 +181,7 @@ impl Asked<'_> {
     /// Seconds between authentication and the session's opening. Where nobody says when, longer ago than any policy asks.
     fn authenticated_s(&self) -> i64 {
         let at = self.delegation.assurance.as_ref().map(|assurance| assurance.at);
+        let at = at.filter(|at| *at != Assurance::AT_UNKNOWN);
         let age = at.map(|at| (self.opened_us / 1_000_000).saturating_sub(at));
         age.and_then(|age| i64::try_from(age).ok()).unwrap_or(i64::MAX)
     }

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
+use axum::http::response::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use chaperone_api::ProblemKind;
 use zeroize::Zeroizing;
 
@@ -182,15 +183,27 @@ async fn keep(answered: Response) -> Result<(Response, Option<Answer>), Refused>
     if !answered.status().is_success() {
         return Ok((answered, None));
     }
+    if answered.body().size_hint().exact().is_none_or(|bytes| bytes > ANSWER_BYTES_MAX as u64) {
+        // What was asked for is done, so the key is not free again: only the answer cannot be given twice.
+        let detail = "this was carried out before; its answer was too large to keep";
+        let problem = Refused::new(ProblemKind::KeyInUse, detail).into_response();
+        let (parts, body) = problem.into_parts();
+        let bytes = axum::body::to_bytes(body, ANSWER_BYTES_MAX).await.map_err(failed)?;
+        return Ok((answered, Some(kept_of(&parts, &bytes))));
+    }
     let (parts, body) = answered.into_parts();
     let bytes = axum::body::to_bytes(body, ANSWER_BYTES_MAX).await.map_err(failed)?;
-    let answer = Answer {
+    let answer = kept_of(&parts, &bytes);
+    Ok((Response::from_parts(parts, Body::from(bytes)), Some(answer)))
+}
+
+fn kept_of(parts: &Parts, bytes: &Bytes) -> Answer {
+    Answer {
         status: parts.status,
         media_type: parts.headers.get(header::CONTENT_TYPE).cloned(),
         secret: parts.headers.get(header::CACHE_CONTROL).is_some(),
         body: Arc::new(Zeroizing::new(bytes.to_vec())),
-    };
-    Ok((Response::from_parts(parts, Body::from(bytes)), Some(answer)))
+    }
 }
 
 fn fingerprint(body: &Bytes) -> [u8; 32] {

@@ -35,7 +35,7 @@ pub(super) async fn ready(State(managed): Shared) -> Response {
         .collect();
     if !missing.is_empty() {
         // Whoever asks here is nobody: names are for the log.
-        tracing::warn!(targets = missing.join(", "), "no agent serves some targets");
+        tracing::debug!(targets = missing.join(", "), "no agent serves some targets");
         let text = format!("{} of {} targets are served by no agent\n", missing.len(), managed.targets.len());
         return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     }
