@@ -217,7 +217,7 @@ pub(crate) fn idle(endpoints: &mut Endpoints, home: &Path) -> Result<Value, Fail
     let mut clients = Running::start("pgbench", command, &home.join("idle.log"))?;
     let in_process = &endpoints.in_process;
     clients.until(Duration::from_secs(180), || {
-        let open = in_process.cli_json(&["sessions", "--live"]).ok();
+        let open = in_process.cli_json(&["sessions", "--live", "--limit", "4096"]).ok();
         let open = open.as_ref().and_then(Value::as_array).map_or(0, Vec::len);
         u32::try_from(open).is_ok_and(|open| open >= IDLE_SESSIONS)
     })?;
