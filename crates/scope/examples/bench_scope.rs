@@ -69,7 +69,11 @@ fn measure() -> serde_json::Value {
                 let began = Instant::now();
                 let analysis = analyse(&text, &path, &catalog);
                 let understood = began.elapsed().as_secs_f64() * 1e6;
-                assert!(analysis.confined.get().is_ok(), "{:?}", analysis.confined.get());
+                assert!(
+                    analysis.confined.get(&chaperone_access::Scope::default()).is_ok(),
+                    "{:?}",
+                    analysis.confined.get(&chaperone_access::Scope::default())
+                );
                 (understood, began.elapsed().as_secs_f64() * 1e6)
             })
             .collect();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use chaperone_access::{
-    Analysis, Confined, Effect, Member, NameRule, Refusal, RefusalCode, SessionEffect, Touch,
-    TransactionStep, Verb, Verbs,
+    Analysis, Confined, Effect, Member, NameRule, Refusal, RefusalCode, Rewrite, Scope, SessionEffect,
+    Subjects, Touch, TransactionStep, Verb, Verbs,
 };
 
 use crate::catalog::Catalog;
@@ -81,20 +81,27 @@ pub fn analyse(text: &Arc<str>, path: &[Arc<str>], catalog: &Arc<Catalog>) -> An
     let replaced = application(text, &parsed).map(Arc::<str>::from);
     let confined = match refusal {
         Some(refusal) => Confined::made(Err(refusal)),
-        None if let Some(replaced) = &replaced => {
-            Confined::made(analyse(replaced, path, catalog).confined.get().cloned().map_err(Clone::clone))
-        }
+        None if let Some(replaced) = &replaced => analyse(replaced, path, catalog).confined,
         // Most callers of short texts are asked about once; whoever has every verb never needs this half of the work.
         None if text.len() <= AT_ONCE_BYTES_MAX => {
-            let (text, catalog) = (text.clone(), catalog.clone());
-            Confined::later(move || {
-                let parsed = tree::parse(&text).map_err(|_| unfaithful())?;
-                written_out(&text, &parsed, &insertions, &catalog)
-            })
+            Confined::by(Qualify { text: text.clone(), insertions, catalog: catalog.clone() })
         }
         None => Confined::made(written_out(text, &parsed, &insertions, catalog)),
     };
     Analysis { text: text.clone(), members, confined, replaced, forbidden, catalog_version: catalog.version }
+}
+
+struct Qualify {
+    text: Arc<str>,
+    insertions: std::collections::BTreeMap<usize, String>,
+    catalog: Arc<Catalog>,
+}
+
+impl Rewrite for Qualify {
+    fn rewrite(&self, _scope: &Scope) -> Result<Arc<str>, Refusal> {
+        let parsed = tree::parse(&self.text).map_err(|_| unfaithful())?;
+        written_out(&self.text, &parsed, &self.insertions, &self.catalog)
+    }
 }
 
 /// The text with every SET and SHOW of `application_name` turned to the setting of ours that keeps the client's own
@@ -155,6 +162,8 @@ fn opaque(
         whole: Verbs::NONE,
         effect: Effect::MayWrite,
         session: SessionEffect::ChangesCatalog,
+        uses: Arc::from([]),
+        subjects: Subjects::None,
     };
     Analysis {
         text: text.clone(),
@@ -284,7 +293,17 @@ fn member(
         }
     }
     let effect = if read_only { Effect::ReadOnly } else { Effect::MayWrite };
-    Member { tag, span, template, touches, whole, effect, session }
+    Member {
+        tag,
+        span,
+        template,
+        touches,
+        whole,
+        effect,
+        session,
+        uses: Arc::from([]),
+        subjects: Subjects::None,
+    }
 }
 
 /// EXPLAIN ANALYZE runs what it explains.

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use chaperone_access::{Analysis, Confined, Member, SessionEffect};
+use chaperone_access::{Analysis, Confined, Member, Refusal, Rewrite, Scope, SessionEffect};
 
 use crate::analyse::{AT_ONCE_BYTES_MAX, analyse};
 use crate::catalog::Catalog;
@@ -84,18 +84,28 @@ pub fn alike(
     if !plain {
         return None;
     }
-    let (own, path, catalog) = (text.clone(), Arc::<[Arc<str>]>::from(path), catalog.clone());
     Some(Analysis {
         text: text.clone(),
         members: vec![Member { span: 0..text.len(), ..member.clone() }],
         // Whoever gets other words than his own gets them from his own text.
-        confined: Confined::later(move || {
-            analyse(&own, &path, &catalog).confined.get().cloned().map_err(Clone::clone)
-        }),
+        confined: Confined::by(Own { text: text.clone(), path: Arc::from(path), catalog: catalog.clone() }),
         replaced: None,
         forbidden: None,
         catalog_version: known.catalog_version,
     })
+}
+
+/// The words of a text of its own.
+struct Own {
+    text: Arc<str>,
+    path: Arc<[Arc<str>]>,
+    catalog: Arc<Catalog>,
+}
+
+impl Rewrite for Own {
+    fn rewrite(&self, scope: &Scope) -> Result<Arc<str>, Refusal> {
+        analyse(&self.text, &self.path, &self.catalog).confined.get(scope)
+    }
 }
 
 #[cfg(test)]
@@ -199,7 +209,7 @@ mod tests {
                 if fresh.members.iter().all(|member| member.tag != "(unparsed)") {
                     prop_assert_eq!(seen(&derived), seen(&fresh));
                 }
-                let words = |analysis: &Analysis| analysis.confined.get().cloned().map_err(|refusal| refusal.code);
+                let words = |analysis: &Analysis| analysis.confined.get(&Scope::default()).map_err(|refusal| refusal.code);
                 prop_assert_eq!(words(&derived), words(&fresh));
                 prop_assert_eq!(&derived.text, &fresh.text);
             }

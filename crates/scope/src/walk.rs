@@ -77,6 +77,7 @@ impl Found {
                 },
                 verbs: touched.verbs,
                 within: touched.within,
+                facts: None,
             })
             .collect()
     }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use chaperone_access::{
-    Analysis, Confined, Effect, Member, Refusal, RefusalCode, SessionEffect, SessionId, TargetName, Verbs,
+    Analysis, Confined, Effect, Member, Refusal, RefusalCode, SessionEffect, SessionId, Subjects, TargetName,
+    Verbs,
 };
 use chaperone_recording::Recorder;
 use chaperone_scope::{AT_ONCE_BYTES_MAX, Analyser, Catalog, QUERIES, Shape, alike};
@@ -263,6 +264,8 @@ fn unavailable(text: Arc<str>, refusal: Refusal) -> Arc<Analysis> {
         whole: Verbs::NONE,
         effect: Effect::MayWrite,
         session: SessionEffect::None,
+        uses: Arc::from([]),
+        subjects: Subjects::None,
     };
     let confined = Confined::made(Err(refusal.clone()));
     Arc::new(Analysis {

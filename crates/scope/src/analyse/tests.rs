@@ -56,7 +56,7 @@ fn look(sql: &str) -> Analysis {
 }
 
 fn sent(sql: &str) -> String {
-    match look(sql).confined.get().cloned() {
+    match look(sql).confined.get(&Scope::default()) {
         Ok(text) => text.to_string(),
         Err(refusal) => panic!("{sql}: {refusal}"),
     }
@@ -175,7 +175,11 @@ fn what_could_defeat_a_policy_on_relations_is_refused() {
         "load 'x'",
     ] {
         let analysis = look(sql);
-        assert!(analysis.confined.get().is_err(), "{sql}: {:?}", analysis.confined.get());
+        assert!(
+            analysis.confined.get(&Scope::default()).is_err(),
+            "{sql}: {:?}",
+            analysis.confined.get(&Scope::default())
+        );
         assert!(analysis.members.iter().all(|member| member.effect == Effect::MayWrite), "{sql}");
     }
 }
@@ -311,8 +315,15 @@ fn the_clients_own_name_is_kept_apart_from_the_sessions() {
     ] {
         let analysis = look(sql);
         assert_eq!(analysis.replaced.as_deref(), Some(wanted), "{sql}");
-        assert!(analysis.confined.get().is_ok(), "{sql}: {:?}", analysis.confined.get());
-        assert!(!analysis.confined.get().unwrap().contains("\"application_name\" ="), "{sql}");
+        assert!(
+            analysis.confined.get(&Scope::default()).is_ok(),
+            "{sql}: {:?}",
+            analysis.confined.get(&Scope::default())
+        );
+        assert!(
+            !analysis.confined.get(&Scope::default()).unwrap().contains("\"application_name\" ="),
+            "{sql}"
+        );
     }
     assert!(look("set statement_timeout = 5").replaced.is_none());
     assert!(look("select application_name from patients").replaced.is_none());
