@@ -61,7 +61,9 @@ fn look(sql: &str) -> Analysis {
     // Trees are dropped on the same deep stack.
     std::thread::Builder::new()
         .stack_size(256 << 20)
-        .spawn(move || analyse(&text, &[Arc::from("public")], &Arc::new(catalog())))
+        .spawn(move || {
+            analyse(&text, &Arc::from([Arc::from("public")]), &Arc::from([]), &Arc::new(catalog()))
+        })
         .unwrap()
         .join()
         .unwrap()
