@@ -88,7 +88,15 @@ pub fn analyse(text: &Arc<str>, path: &[Arc<str>], catalog: &Arc<Catalog>) -> An
         }
         None => Confined::made(written_out(text, &parsed, &insertions, catalog)),
     };
-    Analysis { text: text.clone(), members, confined, replaced, forbidden, catalog_version: catalog.version }
+    Analysis {
+        text: text.clone(),
+        members,
+        confined,
+        replaced,
+        forbidden,
+        catalog_version: catalog.version,
+        classified: false,
+    }
 }
 
 struct Qualify {
@@ -172,6 +180,7 @@ fn opaque(
         replaced: None,
         forbidden,
         catalog_version: catalog.version,
+        classified: false,
     }
 }
 
@@ -445,6 +454,7 @@ fn inner(query: &Value, source: &str, catalog: &Catalog, path: &[Arc<str>]) -> A
         replaced: None,
         forbidden,
         catalog_version: catalog.version,
+        classified: false,
     }
 }
 
