@@ -21,23 +21,30 @@ fn rows(rows: &[&[&str]]) -> Vec<Vec<Option<String>>> {
 
 fn catalog() -> Catalog {
     let results = [
+        rows(&[]),
         rows(&[&["150018", "chaperone", "public"]]),
+        rows(&[&[""]]),
         rows(&[
-            &["public", "accounts", "r", "false"],
-            &["public", "patients", "r", "false"],
-            &["public", "encounters", "r", "false"],
+            &["public", "accounts", "r", "false", "1", ""],
+            &["public", "patients", "r", "false", "2", ""],
+            &["public", "encounters", "r", "false", "3", ""],
         ]),
         rows(&[]),
         rows(&[]),
+        rows(&[]),
+        rows(&[]),
         rows(&[
-            &["pg_catalog", "count", "true", "true", "false"],
-            &["pg_catalog", "max", "true", "true", "false"],
-            &["pg_catalog", "coalesce", "true", "true", "false"],
+            &["pg_catalog", "count", "true", "true", "false", ""],
+            &["pg_catalog", "max", "true", "true", "false", ""],
+            &["pg_catalog", "coalesce", "true", "true", "false", ""],
         ]),
-        rows(&[&["~~~"]]),
-        rows(&[&["pg_catalog", "text", "b"], &["pg_catalog", "date", "b"]]),
+        rows(&[&["~~~", ""]]),
+        rows(&[&["pg_catalog", "text", "b", ""], &["pg_catalog", "date", "b", ""]]),
+        rows(&[]),
+        rows(&[]),
+        rows(&[]),
     ];
-    Catalog::build(1, &results).unwrap()
+    Catalog::build(1, &results, None).unwrap()
 }
 
 const STATEMENTS: &[(&str, &str)] = &[

@@ -4,6 +4,7 @@
 
 mod analyse;
 mod catalog;
+mod classification;
 mod functions;
 mod grammar;
 mod limits;
@@ -14,7 +15,8 @@ mod tree;
 mod walk;
 
 pub use analyse::{AT_ONCE_BYTES_MAX, analyse};
-pub use catalog::{Catalog, CatalogError, QUERIES};
+pub use catalog::{Catalog, CatalogError, QUERIES, Unfit};
+pub use classification::Classification;
 pub use pool::Analyser;
 pub use settings::APPLICATION;
 pub use shape::{Shape, alike};

@@ -411,7 +411,7 @@ impl<'a> Walk<'a> {
         let known = match strings(fields, "names").as_slice() {
             ["pg_catalog", name] => self.catalog.builtin_types.contains(*name),
             [name] | [_, name] => {
-                self.catalog.builtin_types.contains(*name) || self.catalog.enums.contains(*name)
+                self.catalog.builtin_types.contains(*name) || self.catalog.enums.contains_key(*name)
             }
             _ => false,
         };

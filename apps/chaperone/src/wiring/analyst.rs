@@ -198,7 +198,7 @@ impl AtTarget {
         hold(&self.state).stale = false;
         let rows = self.rows().await?;
         let version = hold(&self.state).catalog.as_ref().map_or(1, |catalog| catalog.version + 1);
-        let catalog = Catalog::build(version, &rows)
+        let catalog = Catalog::build(version, &rows, None)
             .map_err(|error| Refusal::new(RefusalCode::TargetUnavailable, error.to_string()))?;
         let relations = catalog.len() as u64;
         self.recorder.catalog_loaded(&self.name, catalog.digest(), relations).await?;

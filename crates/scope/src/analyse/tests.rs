@@ -4,44 +4,56 @@ fn rows(rows: &[&[&str]]) -> Vec<Vec<Option<String>>> {
     rows.iter().map(|row| row.iter().map(|cell| Some((*cell).to_owned())).collect()).collect()
 }
 
+/// The rows of the queries for a small target.
+pub(crate) fn results() -> Vec<Vec<Vec<Option<String>>>> {
+    vec![
+        rows(&[]),
+        rows(&[&["150018", "chaperone", "public"]]),
+        rows(&[&[""]]),
+        rows(&[
+            &["pg_catalog", "pg_class", "r", "false", "1", ""],
+            &["pg_catalog", "pg_stats", "v", "false", "2", ""],
+            &["pg_catalog", "pg_authid", "r", "false", "3", ""],
+            &["public", "patients", "r", "false", "4", ""],
+            &["public", "secret", "r", "false", "5", ""],
+            &["public", "audited", "r", "true", "6", ""],
+            &["public", "peek", "v", "false", "7", ""],
+            &["public", "calling", "v", "false", "8", ""],
+            &["public", "visits", "p", "false", "9", ""],
+            &["public", "visits_2026", "r", "false", "10", ""],
+            &["other", "patients", "r", "false", "11", ""],
+        ]),
+        rows(&[]),
+        rows(&[]),
+        rows(&[&["10", "9"]]),
+        rows(&[&["7", "5", ""], &["8", "", "leak"]]),
+        rows(&[
+            &["pg_catalog", "count", "true", "true", "false", ""],
+            &["pg_catalog", "upper", "true", "true", "false", ""],
+            &["pg_catalog", "length", "true", "true", "false", ""],
+            &["pg_catalog", "query_to_xml", "true", "false", "false", ""],
+            &["pg_catalog", "pg_read_file", "false", "true", "false", ""],
+            &["pg_catalog", "set_config", "false", "false", "false", ""],
+            &["pg_catalog", "current_setting", "true", "true", "false", ""],
+            &["pg_catalog", "pg_table_is_visible", "true", "true", "false", ""],
+            &["pg_catalog", "random", "false", "false", "false", ""],
+            &["pg_catalog", "extract", "true", "false", "false", ""],
+            &["public", "leak", "true", "true", "false", ""],
+        ]),
+        rows(&[&["~~~", ""]]),
+        rows(&[
+            &["pg_catalog", "text", "b", ""],
+            &["pg_catalog", "int4", "b", ""],
+            &["public", "kind", "e", ""],
+        ]),
+        rows(&[]),
+        rows(&[]),
+        rows(&[]),
+    ]
+}
+
 pub(crate) fn catalog() -> Catalog {
-    Catalog::build(
-        1,
-        &[
-            rows(&[&["150018", "chaperone", "public"]]),
-            rows(&[
-                &["pg_catalog", "pg_class", "r", "false"],
-                &["pg_catalog", "pg_stats", "v", "false"],
-                &["pg_catalog", "pg_authid", "r", "false"],
-                &["public", "patients", "r", "false"],
-                &["public", "secret", "r", "false"],
-                &["public", "audited", "r", "true"],
-                &["public", "peek", "v", "false"],
-                &["public", "calling", "v", "false"],
-                &["public", "visits", "p", "false"],
-                &["public", "visits_2026", "r", "false"],
-                &["other", "patients", "r", "false"],
-            ]),
-            rows(&[&["public", "visits_2026", "public", "visits"]]),
-            rows(&[&["public", "peek", "public", "secret", ""], &["public", "calling", "", "", "leak"]]),
-            rows(&[
-                &["pg_catalog", "count", "true", "true", "false"],
-                &["pg_catalog", "upper", "true", "true", "false"],
-                &["pg_catalog", "length", "true", "true", "false"],
-                &["pg_catalog", "query_to_xml", "true", "false", "false"],
-                &["pg_catalog", "pg_read_file", "false", "true", "false"],
-                &["pg_catalog", "set_config", "false", "false", "false"],
-                &["pg_catalog", "current_setting", "true", "true", "false"],
-                &["pg_catalog", "pg_table_is_visible", "true", "true", "false"],
-                &["pg_catalog", "random", "false", "false", "false"],
-                &["pg_catalog", "extract", "true", "false", "false"],
-                &["public", "leak", "true", "true", "false"],
-            ]),
-            rows(&[&["~~~"]]),
-            rows(&[&["pg_catalog", "text", "b"], &["pg_catalog", "int4", "b"], &["public", "kind", "e"]]),
-        ],
-    )
-    .unwrap()
+    Catalog::build(1, &results(), None).unwrap()
 }
 
 fn look(sql: &str) -> Analysis {
