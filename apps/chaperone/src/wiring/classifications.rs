@@ -36,15 +36,24 @@ pub(crate) struct ClassificationFiles {
 impl ClassificationFiles {
     /// As a configuration names them.
     pub(crate) fn new(path: &Path, config: &GatewayConfig) -> Self {
-        let files = config.targets.iter().filter_map(|(name, target)| {
-            Some((name.clone(), beside(path, target.classification.as_ref()?)))
-        });
+        let files = config
+            .targets
+            .iter()
+            .filter_map(|(name, target)| Some((name.clone(), beside(path, target.classification.as_ref()?))));
         Self { files: files.collect(), attributes: config.attributes.clone() }
     }
 
     /// The file of a target.
     pub(crate) fn of(&self, target: &TargetName) -> Option<&Path> {
         self.files.get(target).map(PathBuf::as_path)
+    }
+
+    /// Read one target's, where it has one.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, a line each.
+    pub(crate) fn read(&self, target: &TargetName) -> Result<Option<Classified>, Vec<String>> {
+        self.of(target).map(|file| read(file, &self.attributes)).transpose()
     }
 
     /// Read all of them.
