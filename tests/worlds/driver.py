@@ -160,7 +160,13 @@ def diagnosed(result, out):
             out.append(f"  {field.name}: {printable(value)}")
 
 
+# Types that have no binary form: aclitem and its array.
+TEXT_ONLY = {1033, 1034}
+
+
 class Session:
+    newest = 0
+
     def __init__(self, url, timeout_ms):
         self.out, self.err, self.timed_out = [], [], False
         self.connection = pq.PGconn.connect(url.encode())
@@ -170,6 +176,15 @@ class Session:
         self.connection.notice_handler = self.notice
         if timeout_ms:
             self.connection.exec_(b"SET statement_timeout = %d" % timeout_ms)
+
+    def learn_newest(self):
+        """The newest table's and type's id. What is made later is made by a case, and its id is chance."""
+        result = self.connection.exec_(b"SELECT greatest((SELECT max(oid) FROM pg_class), (SELECT max(oid) FROM pg_type))")
+        if result.status == STATUS.TUPLES_OK:
+            Session.newest = int(result.get_value(0, 0))
+
+    def known(self, oid):
+        return str(oid) if oid <= Session.newest else "new"
 
     def is_open(self):
         return self.connection.status == pq.ConnStatus.OK
@@ -191,8 +206,8 @@ class Session:
         count = result.nfields
         for at in range(count):
             self.out.append(
-                f"column {printable(result.fname(at))} type {result.ftype(at)} mod {result.fmod(at)} size {result.fsize(at)}"
-                f" format {result.fformat(at)} from {result.ftable(at)}.{result.ftablecol(at)}"
+                f"column {printable(result.fname(at))} type {self.known(result.ftype(at))} mod {result.fmod(at)} size {result.fsize(at)}"
+                f" format {result.fformat(at)} from {self.known(result.ftable(at))}.{result.ftablecol(at)}"
             )
         for row in range(result.ntuples):
             self.out.append("|".join(printable(result.get_value(row, at)) for at in range(count)))
@@ -224,14 +239,15 @@ class Session:
             return self.failed(result)
         result = connection.describe_prepared(b"")
         if result.status == STATUS.COMMAND_OK:
-            types = " ".join(str(result.param_type(at)) for at in range(result.nparams))
+            types = " ".join(self.known(result.param_type(at)) for at in range(result.nparams))
+            binary = not any(result.ftype(at) in TEXT_ONLY for at in range(result.nfields))
             self.out.append(f"parameters [{types}]")
             if result.nparams > len(values):
                 values = values + [None] * (result.nparams - len(values))
         else:
             return self.failed(result)
         given = [None if value is None else value.encode() for value in values]
-        self.take(connection.exec_prepared(b"", given or None, result_format=1), data)
+        self.take(connection.exec_prepared(b"", given or None, result_format=int(binary)), data)
 
     def after(self):
         self.connection.consume_input()
@@ -240,7 +256,7 @@ class Session:
             if told is None:
                 break
             self.out.append(f"notified {printable(told.relname)} {printable(told.extra)}")
-        self.out.append(f"-- {self.connection.transaction_status.name}")
+        self.out.append("-- " + pq.TransactionStatus(self.connection.transaction_status).name)
 
     def run(self, script, parametrised):
         used = False
@@ -281,7 +297,8 @@ def answer(url, script, timeout_ms, simple):
                 session.run(script, way == "parameters")
         session.connection.finish()
         out += session.out
-        err += session.err
+        # Not every literal can be a parameter: PostgreSQL's own refusals of that are no verdict on the case.
+        err += [f"({way}) {line}" for line in session.err] if way == "parameters" else session.err
         if session.timed_out and timeout_ms:
             return None
     return {"out": "\n".join(out), "err": "\n".join(err), "rc": 0}
@@ -293,6 +310,10 @@ def main():
     arguments.add_argument("--timeout-ms", type=int, default=0)
     arguments.add_argument("--simple", action="store_true")
     arguments = arguments.parse_args()
+    first = Session(arguments.url, 0)
+    if first.is_open():
+        first.learn_newest()
+    first.connection.finish()
     for line in sys.stdin:
         asked = json.loads(line)
         told = answer(arguments.url, asked["sql"], arguments.timeout_ms, arguments.simple)

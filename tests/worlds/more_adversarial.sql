@@ -95,7 +95,7 @@ SET search_path = pg_temp_3, public; SELECT 1;
 -- @t pat15 path_cursor mask
 BEGIN; DECLARE c CURSOR FOR SELECT * FROM patients; SET LOCAL search_path = more; FETCH 1 FROM c; COMMIT;
 -- @t pat16 path_alter_role deny
-ALTER ROLE CURRENT_USER SET search_path = more, public; SELECT 1;
+BEGIN; ALTER ROLE CURRENT_USER SET search_path = more, public; ROLLBACK; SELECT 1;
 -- @t tmp01 temp_shadow_then_drop mask
 CREATE TEMP TABLE patients(id int, ssn text); DROP TABLE patients; SELECT ssn FROM patients LIMIT 1;
 -- @t tmp02 temp_shadow_rollback_to mask
@@ -152,7 +152,7 @@ TABLE more.people ORDER BY id LIMIT 1;
 -- @t rel08 extension_view deny
 SELECT * FROM pg_stat_statements_info;
 -- @t rel09 new_column_between deny
-ALTER TABLE patients ADD COLUMN copy text; UPDATE patients SET copy = ssn; SELECT copy FROM patients LIMIT 1;
+BEGIN; ALTER TABLE patients ADD COLUMN copy text; UPDATE patients SET copy = ssn; SELECT copy FROM patients LIMIT 1; ROLLBACK;
 -- @t inh01 grandchild mask
 SELECT secret, token FROM more.younger ORDER BY id LIMIT 1;
 -- @t inh02 middle mask
@@ -482,7 +482,7 @@ SELECT * FROM pg_largeobject; SELECT oid FROM pg_largeobject_metadata;
 -- @t sys18 catalog_ctid infer
 SELECT max(ctid), max(xmin::text) FROM pg_class;
 -- @t sys19 catalog_update deny
-UPDATE pg_class SET relpages = 0 WHERE relname = 'patients'; DELETE FROM pg_statistic;
+BEGIN; UPDATE pg_class SET relpages = 0 WHERE relname = 'patients'; ROLLBACK; BEGIN; DELETE FROM pg_statistic; ROLLBACK;
 -- @t sys20 indexdef mask
 SELECT pg_get_indexdef('more.people_low'::regclass), pg_get_expr(indpred, indrelid) FROM pg_index WHERE indexrelid = 'more.people_low'::regclass;
 -- @t sys21 info_schema mask
@@ -825,15 +825,15 @@ COPY (SELECT * FROM claims) TO STDOUT; COPY claims_e TO STDOUT; COPY more.events
 COPY more.defaulted(id) FROM STDIN;
 950
 \.
-SELECT told FROM more.defaulted WHERE id = 950;
+SELECT told FROM more.defaulted WHERE id = 950; DELETE FROM more.defaulted WHERE id = 950;
 -- @t pro19 two_phase deny
 BEGIN; UPDATE plain SET label = 'x'; PREPARE TRANSACTION 'x'; ROLLBACK PREPARED 'x';
 -- @t pro20 do_variants deny
 DO LANGUAGE plpgsql $$ BEGIN RAISE EXCEPTION '%', (SELECT max(ssn) FROM patients); END $$;
 -- @t pro21 ddl_variants deny
-CREATE VIEW stolen AS SELECT ssn FROM patients; CREATE MATERIALIZED VIEW stolen2 AS SELECT ssn FROM patients; CREATE TABLE stolen3 (LIKE patients); CREATE INDEX ON patients(ssn); ALTER VIEW v_pat RENAME TO x; CREATE RULE r AS ON SELECT TO plain DO INSTEAD SELECT 1;
+BEGIN; CREATE VIEW stolen AS SELECT ssn FROM patients; ROLLBACK; BEGIN; CREATE MATERIALIZED VIEW stolen2 AS SELECT ssn FROM patients; ROLLBACK; BEGIN; CREATE TABLE stolen3 (LIKE patients); ROLLBACK; BEGIN; CREATE INDEX ON patients(ssn); ROLLBACK; BEGIN; ALTER VIEW v_pat RENAME TO x; ROLLBACK; BEGIN; CREATE RULE r AS ON SELECT TO plain DO INSTEAD SELECT 1; ROLLBACK;
 -- @t pro22 grants deny
-GRANT SELECT ON patients TO PUBLIC; ALTER TABLE patients OWNER TO CURRENT_USER; CREATE POLICY p ON orders USING (true); ALTER TABLE orders DISABLE ROW LEVEL SECURITY; SECURITY LABEL ON TABLE plain IS 'x';
+BEGIN; GRANT SELECT ON patients TO PUBLIC; ROLLBACK; BEGIN; ALTER TABLE patients OWNER TO CURRENT_USER; ROLLBACK; BEGIN; CREATE POLICY p ON orders USING (true); ROLLBACK; BEGIN; ALTER TABLE orders DISABLE ROW LEVEL SECURITY; ROLLBACK; BEGIN; SECURITY LABEL ON TABLE plain IS 'x'; ROLLBACK;
 -- @t pro23 maintenance deny
 ANALYZE VERBOSE patients; VACUUM (VERBOSE) more.people; REINDEX TABLE acct; REFRESH MATERIALIZED VIEW mv_pat; CLUSTER VERBOSE orders;
 -- @t pro24 role_changes deny
@@ -885,7 +885,7 @@ SET plan_cache_mode = force_generic_plan; PREPARE q(text) AS SELECT count(*) FRO
 -- @t ses16 discard_temp mask
 CREATE TEMP TABLE patients(ssn text); DISCARD TEMP; SELECT ssn FROM patients LIMIT 1; DISCARD SEQUENCES;
 -- @t ses17 default_settings deny
-ALTER SYSTEM SET log_statement = 'all'; ALTER DATABASE clinic SET search_path = more; SELECT pg_reload_conf();
+BEGIN; ALTER DATABASE clinic SET search_path = more; ROLLBACK; ALTER SYSTEM RESET log_statement;
 -- ---- versions -----------------------------------------------------------------------------------
 -- @t ver01 json_functions_unqualified deny
 SET search_path = more, public; SELECT json_exists('x'), json_value('x'), json_query('x');

@@ -85,7 +85,7 @@ CREATE VIEW more.v_whole AS SELECT p AS row FROM public.patients p;
 CREATE VIEW more.v_barrier WITH (security_barrier) AS SELECT id, amount FROM public.orders WHERE tenant <> 't1';
 CREATE VIEW more.v_updatable AS SELECT id, visits, ssn FROM public.patients WHERE visits > 3 WITH CHECK OPTION;
 CREATE VIEW more.v_same AS SELECT ssn AS id, id AS ssn FROM public.patients;
-CREATE RECURSIVE VIEW more.v_rec(n, s) AS SELECT 1, (SELECT ssn FROM public.patients WHERE id = 1) UNION ALL SELECT n + 1, s FROM more.v_rec WHERE n < 3;
+CREATE RECURSIVE VIEW more.v_rec(n, s) AS SELECT 1, (SELECT ssn FROM public.patients WHERE id = 1) UNION ALL SELECT n + 1, s FROM v_rec WHERE n < 3;
 -- Rules and row security.
 CREATE TABLE more.ruled(id int primary key, ssn text, visits int);
 CREATE RULE ruled_tells AS ON UPDATE TO more.ruled DO ALSO SELECT OLD.ssn;
