@@ -5,16 +5,20 @@
 //! them.
 
 mod claim;
+mod column;
 mod ids;
 mod operation;
 mod refusal;
 mod subject;
 
 pub use claim::{ChannelBinding, Claim, ScramClaim, Source};
+pub use column::{
+    Class, Column, ColumnUse, MaskOperator, RelationFacts, RelationScope, Scope, Showing, Subjects,
+};
 pub use ids::{AgentName, InvalidName, OperationId, SessionId, TargetName};
 pub use operation::{
-    Analysis, Confined, Effect, Member, NameRule, RelationName, SessionEffect, Touch, TransactionStep, Verb,
-    Verbs,
+    Analysis, Confined, Effect, Member, NameRule, RelationName, Rewrite, SessionEffect, Touch,
+    TransactionStep, Verb, Verbs,
 };
 pub use refusal::{Blame, Refusal, RefusalCode};
 pub use subject::{

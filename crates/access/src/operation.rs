@@ -1,11 +1,13 @@
 //! What is asked: statements as Chaperone understood them, before anybody decided anything.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::Refusal;
+use crate::column::{ColumnUse, RelationFacts, Scope, Subjects};
 
 /// What is done to a relation, or to the target as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -190,6 +192,9 @@ pub struct Touch {
     pub verbs: Verbs,
     /// The relations above it, nearest first: a partition's parent. A policy that says `in` the parent covers it.
     pub within: Vec<RelationName>,
+    /// What the target's classification says of it; none where the target has no classification, or it is not `Named`.
+    #[serde(skip)]
+    pub facts: Option<Arc<RelationFacts>>,
 }
 
 impl Serialize for Verbs {
@@ -259,6 +264,16 @@ pub enum SessionEffect {
         /// Schemas in order, unquoted.
         path: Option<Vec<Arc<str>>>,
     },
+    /// Makes a temporary relation, which comes before every other of its name.
+    MakesTemporary {
+        /// Its name.
+        name: Arc<str>,
+    },
+    /// Removes temporary relations.
+    DropsTemporary {
+        /// Their names.
+        names: Arc<[Arc<str>]>,
+    },
     /// The client names itself (`application_name`): kept as its claim, never shown to the target under that name.
     NamesApplication {
         /// The name; empty for the default.
@@ -285,34 +300,94 @@ pub struct Member {
     pub effect: Effect,
     /// What it changes in the session.
     pub session: SessionEffect,
+    /// The columns that it uses, sorted, each once. Where that cannot be told, more than it uses, never fewer.
+    pub uses: Arc<[ColumnUse]>,
+    /// Where its result tells which patients it is about.
+    pub subjects: Subjects,
 }
 
-/// A statement's tree, written out again with qualified names; or why that cannot be done. It may be made when it is
-/// first asked for: callers with every verb never ask.
-#[derive(Clone)]
-pub struct Confined(Arc<LazyLock<Written, Box<dyn FnOnce() -> Written + Send>>>);
-
-type Written = Result<Arc<str>, Refusal>;
-
-impl Confined {
-    /// Made already.
-    #[must_use]
-    pub fn made(written: Written) -> Self {
-        Self::later(move || written)
-    }
-
-    /// To be made by `make`, once.
-    #[must_use]
-    pub fn later(make: impl FnOnce() -> Written + Send + 'static) -> Self {
-        Self(Arc::new(LazyLock::new(Box::new(make))))
-    }
-
-    /// The words, or the refusal.
+/// Writes a string of statements out for what one caller sees.
+pub trait Rewrite: Send + Sync {
+    /// The words that are sent for a caller of that scope.
     ///
     /// # Errors
     /// It cannot be vouched for.
-    pub fn get(&self) -> Result<&Arc<str>, &Refusal> {
-        LazyLock::force(&self.0).as_ref()
+    fn rewrite(&self, scope: &Scope) -> Result<Arc<str>, Refusal>;
+}
+
+/// Scopes for which one string's words are kept.
+const SCOPES_KEPT_MAX: usize = 8;
+
+/// What is sent in the place of a string of statements, by what the caller sees. Made when it is first asked for:
+/// callers with every verb never ask.
+#[derive(Clone)]
+pub struct Confined(Arc<Kept>);
+
+struct Kept {
+    rewrite: Box<dyn Rewrite>,
+    /// The oldest first.
+    written: Mutex<VecDeque<(Scope, Written)>>,
+}
+
+type Written = Result<Arc<str>, Refusal>;
+
+/// The same for every scope.
+struct Made(Written);
+
+impl Rewrite for Made {
+    fn rewrite(&self, _scope: &Scope) -> Written {
+        self.0.clone()
+    }
+}
+
+impl Confined {
+    /// The same words, or the same refusal, for every scope.
+    #[must_use]
+    pub fn made(written: Result<Arc<str>, Refusal>) -> Self {
+        Self::by(Made(written))
+    }
+
+    /// To be made by `rewrite`, once a scope while it is remembered.
+    #[must_use]
+    pub fn by(rewrite: impl Rewrite + 'static) -> Self {
+        Self(Arc::new(Kept { rewrite: Box::new(rewrite), written: Mutex::default() }))
+    }
+
+    /// The same words, for scopes in which `other` has words too: the statement runs that one.
+    #[must_use]
+    pub fn also(self, other: Self) -> Self {
+        Self::by(Also(self, other))
+    }
+
+    /// The words for a scope.
+    ///
+    /// # Errors
+    /// It cannot be vouched for.
+    pub fn get(&self, scope: &Scope) -> Result<Arc<str>, Refusal> {
+        let known = |written: &VecDeque<(Scope, Written)>| {
+            written.iter().find(|(known, _)| known == scope).map(|(_, written)| written.clone())
+        };
+        if let Some(written) = known(&self.0.written.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return written;
+        }
+        // Not under the lock: it takes a while, and two that make the same do no harm.
+        let made = self.0.rewrite.rewrite(scope);
+        let mut written = self.0.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.len() >= SCOPES_KEPT_MAX {
+            written.pop_front();
+        }
+        written.push_back((scope.clone(), made.clone()));
+        made
+    }
+}
+
+/// The first one's words, if there are any for the second one too.
+struct Also(Confined, Confined);
+
+impl Rewrite for Also {
+    fn rewrite(&self, scope: &Scope) -> Written {
+        self.1.get(scope)?;
+        self.0.get(scope)
     }
 }
 

@@ -110,6 +110,7 @@ fn analysis(round: usize) -> Arc<Analysis> {
         rule: NameRule::Named,
         verbs: Verbs::NONE.with(Verb::Read),
         within: Vec::new(),
+        facts: None,
     };
     let member = Member {
         tag: "SELECT",
@@ -119,6 +120,8 @@ fn analysis(round: usize) -> Arc<Analysis> {
         whole: Verbs::NONE,
         effect: Effect::ReadOnly,
         session: SessionEffect::None,
+        uses: Arc::from([]),
+        subjects: chaperone_access::Subjects::None,
     };
     Arc::new(Analysis {
         text: format!("select {round}").into(),

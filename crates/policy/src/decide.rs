@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use cedar_policy::EntityUid;
 use chaperone_access::{
-    Analysis, NameRule, Refusal, RefusalCode, RelationName, TargetName, Touch, Verb, Verbs,
+    Analysis, NameRule, Refusal, RefusalCode, RelationName, RelationScope, Scope, Showing, TargetName, Touch,
+    Verb, Verbs,
 };
 use chaperone_identity::Restriction;
 
@@ -59,7 +60,7 @@ pub(crate) struct Kept {
 }
 
 enum Arm {
-    Allow { text: Option<Arc<str>> },
+    Allow { text: Option<Arc<str>>, scope: Option<Arc<Scope>> },
     Hold { refusal: Refusal, member: usize },
     Refuse { refusal: Refusal, member: usize },
 }
@@ -77,9 +78,10 @@ impl Kept {
             decided: Decided::clone(&self.decided),
         };
         match &self.arm {
-            Arm::Allow { text } => Decision::Allow(Permit {
+            Arm::Allow { text, scope } => Decision::Allow(Permit {
                 analysis: self.analysis.clone(),
                 text: text.clone(),
+                scope: scope.clone(),
                 decided: self.decided.clone(),
             }),
             Arm::Hold { refusal, member } => Decision::Hold(Question { denied: denied(refusal, *member) }),
@@ -148,7 +150,7 @@ pub(crate) fn decide(case: &Case<'_>, analysis: &Arc<Analysis>, answers: &mut An
         return (kept(Arm::Refuse { refusal: refusal.clone(), member: 0 }, Vec::new()), true);
     }
     if unrestricted {
-        return (kept(Arm::Allow { text: analysis.replaced.clone() }, policies), lasting);
+        return (kept(Arm::Allow { text: analysis.replaced.clone(), scope: None }, policies), lasting);
     }
     let mut held = None;
     for (member, statement) in analysis.members.iter().enumerate() {
@@ -169,16 +171,31 @@ pub(crate) fn decide(case: &Case<'_>, analysis: &Arc<Analysis>, answers: &mut An
     }
     // What cannot be written out again is refused even where every name in it is permitted: names that no tree shows
     // are not among them.
-    let text = match analysis.confined.get() {
-        Ok(text) => text.clone(),
-        Err(refusal) => {
-            return (kept(Arm::Refuse { refusal: refusal.clone(), member: 0 }, policies), lasting);
-        }
+    let scope = scope(case, analysis);
+    let text = match analysis.confined.get(&scope) {
+        Ok(text) => text,
+        Err(refusal) => return (kept(Arm::Refuse { refusal, member: 0 }, policies), lasting),
     };
     match held {
         Some((refusal, member)) => (kept(Arm::Hold { refusal, member }, policies), lasting),
-        None => (kept(Arm::Allow { text: Some(text) }, policies), lasting),
+        None => (kept(Arm::Allow { text: Some(text), scope: Some(Arc::new(scope)) }, policies), lasting),
     }
+}
+
+/// What the caller sees of the relations that the statements touch.
+fn scope(case: &Case<'_>, analysis: &Analysis) -> Scope {
+    let mut scope = Scope { caller: Arc::new(case.asked.delegation.attributes.clone()), ..Scope::default() };
+    for touch in analysis.members.iter().flat_map(|member| &member.touches) {
+        let seen = match &touch.facts {
+            None => RelationScope::Whole,
+            Some(facts) => RelationScope::Part {
+                showings: facts.columns.iter().map(|_| Showing::Hidden).collect(),
+                all_rows: false,
+            },
+        };
+        scope.relations.insert(touch.relation.clone(), seen);
+    }
+    scope
 }
 
 enum Verdict {

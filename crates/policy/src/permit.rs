@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chaperone_access::{Analysis, Refusal, RefusalCode};
+use chaperone_access::{Analysis, Refusal, RefusalCode, Scope};
 
 /// What a decision depended on, for the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Decided {
 /// It may run, once.
 ///
 /// ```compile_fail
-/// let forged = chaperone_policy::Permit { analysis: todo!(), text: None, decided: todo!() };
+/// let forged = chaperone_policy::Permit { analysis: todo!(), text: None, scope: None, decided: todo!() };
 /// ```
 ///
 /// ```compile_fail
@@ -28,6 +28,7 @@ pub struct Decided {
 pub struct Permit {
     pub(crate) analysis: Arc<Analysis>,
     pub(crate) text: Option<Arc<str>>,
+    pub(crate) scope: Option<Arc<Scope>>,
     pub(crate) decided: Arc<Decided>,
 }
 
@@ -42,6 +43,12 @@ impl Permit {
     #[must_use]
     pub fn text(&self) -> Option<&Arc<str>> {
         self.text.as_ref()
+    }
+
+    /// What the caller sees of the relations that it touches; `None` for whoever sees everything.
+    #[must_use]
+    pub fn scope(&self) -> Option<&Arc<Scope>> {
+        self.scope.as_ref()
     }
 
     /// What it depended on.

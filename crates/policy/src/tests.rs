@@ -194,6 +194,7 @@ fn reads(names: &[&str]) -> Arc<Analysis> {
         rule: NameRule::Named,
         verbs: Verbs::NONE.with(Verb::Read),
         within: Vec::new(),
+        facts: None,
     };
     let member = Member {
         tag: "SELECT",
@@ -203,6 +204,8 @@ fn reads(names: &[&str]) -> Arc<Analysis> {
         whole: Verbs::NONE,
         effect: Effect::ReadOnly,
         session: SessionEffect::None,
+        uses: Arc::from([]),
+        subjects: chaperone_access::Subjects::None,
     };
     Arc::new(Analysis {
         text: "select 1".into(),

@@ -88,6 +88,7 @@ fn read_patients() -> Arc<Analysis> {
         rule: NameRule::Named,
         verbs: Verbs::NONE.with(Verb::Read),
         within: Vec::new(),
+        facts: None,
     };
     let member = Member {
         tag: "SELECT",
@@ -97,6 +98,8 @@ fn read_patients() -> Arc<Analysis> {
         whole: Verbs::NONE,
         effect: Effect::ReadOnly,
         session: SessionEffect::None,
+        uses: Arc::from([]),
+        subjects: chaperone_access::Subjects::None,
     };
     Arc::new(Analysis {
         text: "select 1".into(),

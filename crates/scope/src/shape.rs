@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use chaperone_access::{Analysis, Confined, Member, SessionEffect};
+use chaperone_access::{Analysis, Confined, Member, Refusal, Rewrite, Scope, SessionEffect};
 
 use crate::analyse::{AT_ONCE_BYTES_MAX, analyse};
 use crate::catalog::Catalog;
@@ -72,7 +72,8 @@ impl Shape {
 pub fn alike(
     known: &Analysis,
     text: &Arc<str>,
-    path: &[Arc<str>],
+    path: &Arc<[Arc<str>]>,
+    temporary: &Arc<[Arc<str>]>,
     catalog: &Arc<Catalog>,
 ) -> Option<Analysis> {
     let [member] = known.members.as_slice() else { return None };
@@ -84,18 +85,34 @@ pub fn alike(
     if !plain {
         return None;
     }
-    let (own, path, catalog) = (text.clone(), Arc::<[Arc<str>]>::from(path), catalog.clone());
     Some(Analysis {
         text: text.clone(),
         members: vec![Member { span: 0..text.len(), ..member.clone() }],
         // Whoever gets other words than his own gets them from his own text.
-        confined: Confined::later(move || {
-            analyse(&own, &path, &catalog).confined.get().cloned().map_err(Clone::clone)
+        confined: Confined::by(Own {
+            text: text.clone(),
+            path: path.clone(),
+            temporary: temporary.clone(),
+            catalog: catalog.clone(),
         }),
         replaced: None,
         forbidden: None,
         catalog_version: known.catalog_version,
     })
+}
+
+/// The words of a text of its own.
+struct Own {
+    text: Arc<str>,
+    path: Arc<[Arc<str>]>,
+    temporary: Arc<[Arc<str>]>,
+    catalog: Arc<Catalog>,
+}
+
+impl Rewrite for Own {
+    fn rewrite(&self, scope: &Scope) -> Result<Arc<str>, Refusal> {
+        analyse(&self.text, &self.path, &self.temporary, &self.catalog).confined.get(scope)
+    }
 }
 
 #[cfg(test)]
@@ -181,14 +198,14 @@ mod tests {
             other in prop::collection::vec(0_u32..1_000_000_000, 1..6),
         ) {
             let catalog = Arc::new(crate::analyse::tests::catalog());
-            let path = [Arc::from("public")];
+            let (path, none) = (Arc::from([Arc::from("public")]), Arc::from([]));
             let (one, other) = (filled(form, &one), filled(form, &other));
             prop_assert_eq!(Shape::of(&one), Shape::of(&other));
             prop_assert!(Shape::of(&one).is_some());
-            let known = analyse(&one, &path, &catalog);
-            let fresh = analyse(&other, &path, &catalog);
+            let known = analyse(&one, &path, &none, &catalog);
+            let fresh = analyse(&other, &path, &none, &catalog);
             let shape = Shape::of(&one).filter(|shape| shape.has_one_template(&one));
-            if let Some(derived) = shape.and_then(|_| alike(&known, &other, &path, &catalog)) {
+            if let Some(derived) = shape.and_then(|_| alike(&known, &other, &path, &none, &catalog)) {
                 let seen = |analysis: &Analysis| {
                     let members = analysis.members.iter().map(|m| {
                         (m.tag, m.span.clone(), m.template, m.touches.clone(), m.whole, m.effect)
@@ -199,7 +216,7 @@ mod tests {
                 if fresh.members.iter().all(|member| member.tag != "(unparsed)") {
                     prop_assert_eq!(seen(&derived), seen(&fresh));
                 }
-                let words = |analysis: &Analysis| analysis.confined.get().cloned().map_err(|refusal| refusal.code);
+                let words = |analysis: &Analysis| analysis.confined.get(&Scope::default()).map_err(|refusal| refusal.code);
                 prop_assert_eq!(words(&derived), words(&fresh));
                 prop_assert_eq!(&derived.text, &fresh.text);
             }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use chaperone_access::{
-    Analysis, Confined, Effect, Member, Refusal, RefusalCode, SessionEffect, SessionId, TargetName, Verbs,
+    Analysis, Confined, Effect, Member, Refusal, RefusalCode, SessionEffect, SessionId, Subjects, TargetName,
+    Verbs,
 };
 use chaperone_recording::Recorder;
 use chaperone_scope::{AT_ONCE_BYTES_MAX, Analyser, Catalog, QUERIES, Shape, alike};
@@ -197,7 +198,7 @@ impl AtTarget {
         hold(&self.state).stale = false;
         let rows = self.rows().await?;
         let version = hold(&self.state).catalog.as_ref().map_or(1, |catalog| catalog.version + 1);
-        let catalog = Catalog::build(version, &rows)
+        let catalog = Catalog::build(version, &rows, None)
             .map_err(|error| Refusal::new(RefusalCode::TargetUnavailable, error.to_string()))?;
         let relations = catalog.len() as u64;
         self.recorder.catalog_loaded(&self.name, catalog.digest(), relations).await?;
@@ -226,11 +227,16 @@ impl AtTarget {
             (Err(refusal), None) => return unavailable(text, refusal),
         };
         let (done, analysed) = oneshot::channel();
-        let submitted =
-            self.analyser.submit(text.clone(), names.path.clone(), catalog.clone(), move |analysis| {
+        let submitted = self.analyser.submit(
+            text.clone(),
+            names.path.clone(),
+            names.temporary.clone(),
+            catalog.clone(),
+            move |analysis| {
                 // A session that has gone does not wait for it.
                 drop(done.send(analysis));
-            });
+            },
+        );
         let busy = || {
             Refusal::new(RefusalCode::Busy, "too many new statements wait to be understood").hint("try again")
         };
@@ -263,6 +269,8 @@ fn unavailable(text: Arc<str>, refusal: Refusal) -> Arc<Analysis> {
         whole: Verbs::NONE,
         effect: Effect::MayWrite,
         session: SessionEffect::None,
+        uses: Arc::from([]),
+        subjects: Subjects::None,
     };
     let confined = Confined::made(Err(refusal.clone()));
     Arc::new(Analysis {
@@ -295,7 +303,9 @@ impl Analyst for Session {
             (state.catalog.clone()?, shape.as_ref().and_then(|shape| state.shapes.get(shape).cloned()))
         };
         // Not kept: it costs less to make again than a place that another text would lose.
-        if let Some(analysis) = known.and_then(|known| alike(&known, text, &names.path, &catalog)) {
+        if let Some(analysis) =
+            known.and_then(|known| alike(&known, text, &names.path, &names.temporary, &catalog))
+        {
             return Some(Arc::new(analysis));
         }
         // Where it arrives: that takes less time than waking another thread, and [`crate::verbs::STACK_BYTES`] is
@@ -303,7 +313,7 @@ impl Analyst for Session {
         if text.len() > AT_ONCE_BYTES_MAX {
             return None;
         }
-        let analysis = Arc::new(chaperone_scope::analyse(text, &names.path, &catalog));
+        let analysis = Arc::new(chaperone_scope::analyse(text, &names.path, &names.temporary, &catalog));
         if let Some(shape) = shape.filter(|(shape, _)| shape.has_one_template(text)) {
             hold(&self.0.state).shapes.put(shape, analysis.clone());
         }

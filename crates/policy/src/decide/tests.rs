@@ -131,6 +131,8 @@ fn sessions_keep_only_what_is_theirs() {
         whole: Verbs::NONE,
         effect: Effect::ReadOnly,
         session: SessionEffect::None,
+        uses: Arc::from([]),
+        subjects: chaperone_access::Subjects::None,
     };
     let analysis = |forbidden| {
         Arc::new(Analysis {
@@ -146,7 +148,7 @@ fn sessions_keep_only_what_is_theirs() {
     let set = load(TEXT).unwrap();
     let decided =
         Arc::new(Decided { policies: Arc::from([]), set_digest: set.digest(), unrestricted: false });
-    let kept = Kept { analysis: first.clone(), decided, arm: Arm::Allow { text: None } };
+    let kept = Kept { analysis: first.clone(), decided, arm: Arm::Allow { text: None, scope: None } };
     assert!(kept.fits(&first));
     assert!(!kept.fits(&second));
 }

@@ -4,44 +4,56 @@ fn rows(rows: &[&[&str]]) -> Vec<Vec<Option<String>>> {
     rows.iter().map(|row| row.iter().map(|cell| Some((*cell).to_owned())).collect()).collect()
 }
 
+/// The rows of the queries for a small target.
+pub(crate) fn results() -> Vec<Vec<Vec<Option<String>>>> {
+    vec![
+        rows(&[]),
+        rows(&[&["150018", "chaperone", "public"]]),
+        rows(&[&[""]]),
+        rows(&[
+            &["pg_catalog", "pg_class", "r", "false", "1", ""],
+            &["pg_catalog", "pg_stats", "v", "false", "2", ""],
+            &["pg_catalog", "pg_authid", "r", "false", "3", ""],
+            &["public", "patients", "r", "false", "4", ""],
+            &["public", "secret", "r", "false", "5", ""],
+            &["public", "audited", "r", "true", "6", ""],
+            &["public", "peek", "v", "false", "7", ""],
+            &["public", "calling", "v", "false", "8", ""],
+            &["public", "visits", "p", "false", "9", ""],
+            &["public", "visits_2026", "r", "false", "10", ""],
+            &["other", "patients", "r", "false", "11", ""],
+        ]),
+        rows(&[]),
+        rows(&[]),
+        rows(&[&["10", "9"]]),
+        rows(&[&["7", "5", ""], &["8", "", "leak"]]),
+        rows(&[
+            &["pg_catalog", "count", "true", "true", "false", ""],
+            &["pg_catalog", "upper", "true", "true", "false", ""],
+            &["pg_catalog", "length", "true", "true", "false", ""],
+            &["pg_catalog", "query_to_xml", "true", "false", "false", ""],
+            &["pg_catalog", "pg_read_file", "false", "true", "false", ""],
+            &["pg_catalog", "set_config", "false", "false", "false", ""],
+            &["pg_catalog", "current_setting", "true", "true", "false", ""],
+            &["pg_catalog", "pg_table_is_visible", "true", "true", "false", ""],
+            &["pg_catalog", "random", "false", "false", "false", ""],
+            &["pg_catalog", "extract", "true", "false", "false", ""],
+            &["public", "leak", "true", "true", "false", ""],
+        ]),
+        rows(&[&["~~~", ""]]),
+        rows(&[
+            &["pg_catalog", "text", "b", ""],
+            &["pg_catalog", "int4", "b", ""],
+            &["public", "kind", "e", ""],
+        ]),
+        rows(&[]),
+        rows(&[]),
+        rows(&[]),
+    ]
+}
+
 pub(crate) fn catalog() -> Catalog {
-    Catalog::build(
-        1,
-        &[
-            rows(&[&["150018", "chaperone", "public"]]),
-            rows(&[
-                &["pg_catalog", "pg_class", "r", "false"],
-                &["pg_catalog", "pg_stats", "v", "false"],
-                &["pg_catalog", "pg_authid", "r", "false"],
-                &["public", "patients", "r", "false"],
-                &["public", "secret", "r", "false"],
-                &["public", "audited", "r", "true"],
-                &["public", "peek", "v", "false"],
-                &["public", "calling", "v", "false"],
-                &["public", "visits", "p", "false"],
-                &["public", "visits_2026", "r", "false"],
-                &["other", "patients", "r", "false"],
-            ]),
-            rows(&[&["public", "visits_2026", "public", "visits"]]),
-            rows(&[&["public", "peek", "public", "secret", ""], &["public", "calling", "", "", "leak"]]),
-            rows(&[
-                &["pg_catalog", "count", "true", "true", "false"],
-                &["pg_catalog", "upper", "true", "true", "false"],
-                &["pg_catalog", "length", "true", "true", "false"],
-                &["pg_catalog", "query_to_xml", "true", "false", "false"],
-                &["pg_catalog", "pg_read_file", "false", "true", "false"],
-                &["pg_catalog", "set_config", "false", "false", "false"],
-                &["pg_catalog", "current_setting", "true", "true", "false"],
-                &["pg_catalog", "pg_table_is_visible", "true", "true", "false"],
-                &["pg_catalog", "random", "false", "false", "false"],
-                &["pg_catalog", "extract", "true", "false", "false"],
-                &["public", "leak", "true", "true", "false"],
-            ]),
-            rows(&[&["~~~"]]),
-            rows(&[&["pg_catalog", "text", "b"], &["pg_catalog", "int4", "b"], &["public", "kind", "e"]]),
-        ],
-    )
-    .unwrap()
+    Catalog::build(1, &results(), None).unwrap()
 }
 
 fn look(sql: &str) -> Analysis {
@@ -49,14 +61,16 @@ fn look(sql: &str) -> Analysis {
     // Trees are dropped on the same deep stack.
     std::thread::Builder::new()
         .stack_size(256 << 20)
-        .spawn(move || analyse(&text, &[Arc::from("public")], &Arc::new(catalog())))
+        .spawn(move || {
+            analyse(&text, &Arc::from([Arc::from("public")]), &Arc::from([]), &Arc::new(catalog()))
+        })
         .unwrap()
         .join()
         .unwrap()
 }
 
 fn sent(sql: &str) -> String {
-    match look(sql).confined.get().cloned() {
+    match look(sql).confined.get(&Scope::default()) {
         Ok(text) => text.to_string(),
         Err(refusal) => panic!("{sql}: {refusal}"),
     }
@@ -175,7 +189,11 @@ fn what_could_defeat_a_policy_on_relations_is_refused() {
         "load 'x'",
     ] {
         let analysis = look(sql);
-        assert!(analysis.confined.get().is_err(), "{sql}: {:?}", analysis.confined.get());
+        assert!(
+            analysis.confined.get(&Scope::default()).is_err(),
+            "{sql}: {:?}",
+            analysis.confined.get(&Scope::default())
+        );
         assert!(analysis.members.iter().all(|member| member.effect == Effect::MayWrite), "{sql}");
     }
 }
@@ -311,8 +329,15 @@ fn the_clients_own_name_is_kept_apart_from_the_sessions() {
     ] {
         let analysis = look(sql);
         assert_eq!(analysis.replaced.as_deref(), Some(wanted), "{sql}");
-        assert!(analysis.confined.get().is_ok(), "{sql}: {:?}", analysis.confined.get());
-        assert!(!analysis.confined.get().unwrap().contains("\"application_name\" ="), "{sql}");
+        assert!(
+            analysis.confined.get(&Scope::default()).is_ok(),
+            "{sql}: {:?}",
+            analysis.confined.get(&Scope::default())
+        );
+        assert!(
+            !analysis.confined.get(&Scope::default()).unwrap().contains("\"application_name\" ="),
+            "{sql}"
+        );
     }
     assert!(look("set statement_timeout = 5").replaced.is_none());
     assert!(look("select application_name from patients").replaced.is_none());

@@ -290,9 +290,7 @@ impl Conversation {
                 (Analysis::clone(&request.analysis), request.analysis.text.to_string(), Vec::new())
             });
             // It was sent in whatever words it was prepared with.
-            if inner.confined.get().is_err() {
-                analysis.confined = inner.confined.clone();
-            }
+            analysis.confined = analysis.confined.clone().also(inner.confined.clone());
             // For the record, which otherwise would show a name only.
             text.push_str("\n-- stands for:\n");
             text.push_str(&inner.text);
@@ -331,6 +329,8 @@ impl Conversation {
             | SessionEffect::Prepares { .. }
             | SessionEffect::Deallocates { .. }
             | SessionEffect::DiscardsAll
+            | SessionEffect::MakesTemporary { .. }
+            | SessionEffect::DropsTemporary { .. }
             | SessionEffect::NamesApplication { .. }
             | SessionEffect::SetsSearchPath { .. }
             | SessionEffect::ChangesCatalog => Ok(None),
@@ -373,6 +373,8 @@ impl Conversation {
             | SessionEffect::Fetches { .. }
             | SessionEffect::Deallocates { .. }
             | SessionEffect::DiscardsAll
+            | SessionEffect::MakesTemporary { .. }
+            | SessionEffect::DropsTemporary { .. }
             | SessionEffect::NamesApplication { .. }
             | SessionEffect::SetsSearchPath { .. }
             | SessionEffect::ChangesCatalog => None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chaperone_access::{Analysis, Confined, Effect, Member, SessionEffect, Verbs};
+use chaperone_access::{Analysis, Confined, Effect, Member, SessionEffect, Subjects, Verbs};
 use chaperone_wire::{Parameter, Part, Prepared};
 
 use super::names::Undo;
@@ -84,6 +84,8 @@ impl Request {
             whole: Verbs::NONE,
             effect: Effect::MayWrite,
             session: SessionEffect::None,
+            uses: Arc::from([]),
+            subjects: Subjects::None,
         };
         let analysis = Analysis {
             text: Arc::from(""),

@@ -78,7 +78,7 @@ impl Setting {
         };
         let mut catalogs = BTreeMap::new();
         for view in views {
-            let catalog = Catalog::build(1, &view.results).map_err(Failure::failed)?;
+            let catalog = Catalog::build(1, &view.results, None).map_err(Failure::failed)?;
             known.relations.insert(view.target.clone(), relations(&catalog).into_iter().collect());
             catalogs.insert(view.target, Arc::new(catalog));
         }

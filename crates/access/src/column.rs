@@ -1,0 +1,135 @@
+//! Columns: what a classification says of them, and what one caller sees of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Attributes, RelationName};
+
+/// What stands in the place of a value for a caller who may use it masked only. As an SQL expression in `scope`, as a
+/// function of a text in `masking`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaskOperator {
+    /// NULL.
+    Null,
+    /// This text.
+    Fixed(String),
+    /// All but the last four characters replaced.
+    LastFour,
+    /// All but the first letter replaced.
+    FirstLetter,
+    /// The year of a date; of somebody over 89, the year in which he was 90 or earlier is not shown (45 CFR
+    /// 164.514(b)(2)(i)(C)).
+    Year,
+    /// The first three digits of a ZIP code, `000` where fewer than 20,000 people live there.
+    ZipThree,
+    /// The same value for the same text: HMAC-SHA-256 under the target's key and the column's tag.
+    Pseudonym,
+    /// A number rounded down to a multiple of this.
+    Bucket(u32),
+}
+
+/// What was decided about a column when the target was classified.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Nothing: hidden from everybody who does not have everything.
+    Unclassified,
+    /// Reviewed, and nobody's business to hide.
+    Clear,
+    /// What it holds; never empty, sorted. Each tag has to be permitted.
+    Tagged(Arc<[Arc<str>]>),
+}
+
+/// One column of a relation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Column {
+    /// Its name, unquoted.
+    pub name: Arc<str>,
+    /// What it holds.
+    pub class: Class,
+    /// What a caller sees who may use it masked; without one he sees nothing.
+    pub mask: Option<MaskOperator>,
+    /// It tells which patient a row is about.
+    pub subject: bool,
+    /// Free text: revealed or hidden, never masked, and read by the detectors before it is released.
+    pub scan: bool,
+}
+
+/// What a classification says of a relation. Shared by all statements that touch it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct RelationFacts {
+    /// All of its columns, in the catalog's order.
+    pub columns: Vec<Column>,
+    /// Only some rows are seen by callers who may not see all.
+    pub filtered: bool,
+}
+
+/// What a caller sees of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Showing {
+    /// Its values.
+    Revealed,
+    /// What its mask makes of them.
+    Masked,
+    /// A constant: it is not read.
+    Hidden,
+}
+
+/// What a caller sees of one relation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum RelationScope {
+    /// All of it, as it is. Also where the target is not classified.
+    Whole,
+    /// Some of it.
+    Part {
+        /// For each of the relation's columns, in the order of [`RelationFacts::columns`].
+        showings: Arc<[Showing]>,
+        /// Rows outside the relation's filter too.
+        all_rows: bool,
+    },
+}
+
+/// What a caller sees of the relations that one statement touches. A relation that is not in it is not seen.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Scope {
+    /// By relation.
+    pub relations: BTreeMap<RelationName, RelationScope>,
+    /// What row filters ask about the caller.
+    pub caller: Arc<Attributes>,
+}
+
+impl Scope {
+    /// Whether all of every relation is seen: nothing is hidden, masked or filtered.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.relations.values().all(|relation| matches!(relation, RelationScope::Whole))
+    }
+}
+
+/// A column that a statement uses.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ColumnUse {
+    /// Whose it is: a table's, also where a view was named.
+    pub relation: RelationName,
+    /// Its name.
+    pub column: Arc<str>,
+    /// Its value, or something computed from it, can be in the result.
+    pub disclosed: bool,
+    /// It is assigned to.
+    pub written: bool,
+}
+
+/// Where a result tells which patients it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum Subjects {
+    /// No relation that it reads has a column for that.
+    #[default]
+    None,
+    /// In these columns of the result, counted from 0, each the plain value of a subject column.
+    At(Arc<[(u16, RelationName, Arc<str>)]>),
+    /// It reads relations that have one, and does not return it.
+    OutOfReach,
+}
