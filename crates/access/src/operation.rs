@@ -414,6 +414,8 @@ pub struct Analysis {
     pub forbidden: Option<Refusal>,
     /// Version of the catalog that it was resolved against.
     pub catalog_version: u64,
+    /// Whether the target has a classification, so that there is something to hide.
+    pub classified: bool,
 }
 
 #[cfg(test)]

@@ -104,7 +104,15 @@ pub fn analyse(
             deep: views || text.len() > AT_ONCE_BYTES_MAX,
         }),
     };
-    Analysis { text: text.clone(), members, confined, replaced, forbidden, catalog_version: catalog.version }
+    Analysis {
+        text: text.clone(),
+        members,
+        confined,
+        replaced,
+        forbidden,
+        catalog_version: catalog.version,
+        classified: catalog.classification.is_some(),
+    }
 }
 
 /// Writes a text out for what a caller sees.
@@ -206,6 +214,7 @@ fn opaque(
         replaced: None,
         forbidden,
         catalog_version: catalog.version,
+        classified: catalog.classification.is_some(),
     }
 }
 
@@ -444,6 +453,7 @@ fn inner(query: &Value, source: &str, own: &Own<'_>) -> Analysis {
         replaced: None,
         forbidden,
         catalog_version: own.catalog.version,
+        classified: own.catalog.classification.is_some(),
     }
 }
 

@@ -98,6 +98,7 @@ pub fn alike(
         replaced: None,
         forbidden: None,
         catalog_version: known.catalog_version,
+        classified: known.classified,
     })
 }
 

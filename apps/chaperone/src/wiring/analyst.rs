@@ -280,6 +280,7 @@ fn unavailable(text: Arc<str>, refusal: Refusal) -> Arc<Analysis> {
         replaced: None,
         forbidden: Some(refusal),
         catalog_version: 0,
+        classified: false,
     })
 }
 

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use chaperone_access::{Refusal, TargetName};
-use chaperone_policy::{Diagnostic, Known, LIMITS_FILE, Policies, PolicySet, TESTS_FILE, Warning, World};
+use chaperone_access::{Refusal, RelationName, TargetName};
+use chaperone_policy::{
+    Diagnostic, Known, LIMITS_FILE, OfRelation, OfTarget, Policies, PolicySet, TESTS_FILE, Warning, World,
+};
 use chaperone_recording::Recorder;
 use chaperone_scope::Catalog;
 use chaperone_store::PolicyArchive;
@@ -70,6 +72,8 @@ pub(crate) fn known(config: &GatewayConfig) -> Result<Known, Failure> {
         installation: Some(config.name.clone()),
         targets: config.targets.keys().cloned().collect(),
         relations: BTreeMap::new(),
+        columns: BTreeMap::new(),
+        tags: None,
     })
 }
 
@@ -96,8 +100,13 @@ pub(crate) fn world(
     installation: &str,
     targets: impl Iterator<Item = (TargetName, Option<Arc<Catalog>>)>,
 ) -> World {
-    let relations = |catalog: Arc<Catalog>| {
-        catalog.own().map(|name| (name.clone(), catalog.above(name))).collect::<BTreeMap<_, _>>()
+    let of = |catalog: &Catalog, name: &RelationName| OfRelation {
+        within: catalog.above(name),
+        facts: catalog.facts(name).cloned(),
+    };
+    let relations = |catalog: Arc<Catalog>| OfTarget {
+        classified: catalog.classification().is_some(),
+        relations: catalog.own().map(|name| (name.clone(), of(&catalog, name))).collect(),
     };
     World {
         installation: installation.to_owned(),

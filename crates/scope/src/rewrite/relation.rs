@@ -86,13 +86,11 @@ impl<'a> Rewriter<'a> {
                 with_sample(NodeEnum::RangeVar(relation), sample)
             }
             Named::Temporary => {
-                relation.alias = outer;
                 TEMPORARY.clone_into(&mut relation.schemaname);
                 with_sample(NodeEnum::RangeVar(relation), sample)
             }
             Named::Relation(full, known) => match self.reading(full, known, relation.inh, sample.as_ref())? {
                 Reading::Itself => {
-                    relation.alias = outer;
                     full.schema.as_ref().clone_into(&mut relation.schemaname);
                     with_sample(NodeEnum::RangeVar(relation), sample)
                 }
