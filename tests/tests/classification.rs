@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own set-up may fail it")]
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ permit (principal in Group::"dev/billing", action in [Action::"useMasked", Actio
 struct Installation {
     boundary: Boundary,
     cluster: Cluster,
+    file: PathBuf,
     _home: tempfile::TempDir,
 }
 
@@ -35,8 +37,10 @@ impl Installation {
         let mut layout = Layout::new(AgentPlace::InProcess);
         layout.policy = Some(policy);
         layout.classification = Some(root().join("demo/classification/clinic.toml"));
+        layout.more = "[attributes]\nclinics = \"texts\"\n".to_owned();
         let boundary = Boundary::start(&home.path().join("chaperone"), &cluster, layout).unwrap();
-        Self { boundary, cluster, _home: home }
+        let file = home.path().join("chaperone/classification/clinic.toml");
+        Self { boundary, cluster, file, _home: home }
     }
 
     fn open(&self) -> Talk {
@@ -47,10 +51,9 @@ impl Installation {
 
     /// Another classification, by a change of the text of the one before; what reloading says.
     fn change(&self, from: &str, to: &str) -> Result<String, String> {
-        let file = self.boundary.classification();
-        let before = fs::read_to_string(&file).unwrap();
+        let before = fs::read_to_string(&self.file).unwrap();
         assert!(before.contains(from), "{from}");
-        fs::write(&file, before.replace(from, to)).unwrap();
+        fs::write(&self.file, before.replace(from, to)).unwrap();
         self.boundary.cli(&["policy", "reload"]).map_err(|failure| failure.to_string())
     }
 }
@@ -77,7 +80,7 @@ fn open_sessions_follow_another_classification_and_a_bad_one_changes_nothing() {
 
     // A file with a fault is refused with its place, and nothing has changed.
     let refused = it.change("ssn = { clear = true }", "ssn = { tags = [\"phi.snn\"] }").unwrap_err();
-    assert!(refused.contains("classification.toml:") && refused.contains("is it `phi.ssn`?"), "{refused}");
+    assert!(refused.contains("clinic.toml:") && refused.contains("is it `phi.ssn`?"), "{refused}");
     assert_eq!(session.ask(ASK).unwrap(), clear);
 
     // Without a line it is hidden; the name was left alone.
