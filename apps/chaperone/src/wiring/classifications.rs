@@ -36,9 +36,10 @@ pub(crate) struct ClassificationFiles {
 impl ClassificationFiles {
     /// As a configuration names them.
     pub(crate) fn new(path: &Path, config: &GatewayConfig) -> Self {
-        let files = config.targets.iter().filter_map(|(name, target)| {
-            Some((name.clone(), beside(path, target.classification.as_ref()?)))
-        });
+        let files = config
+            .targets
+            .iter()
+            .filter_map(|(name, target)| Some((name.clone(), beside(path, target.classification.as_ref()?))));
         Self { files: files.collect(), attributes: config.attributes.clone() }
     }
 

@@ -83,7 +83,8 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
     let dialer = dialer(local, links.clone());
     let known = known(&config, &data, keys.credentials, issuers, &recorder)?;
     let admin_token = keys.admin_token;
-    let parts = Parts { recorder, dialer, links, counters, known, policies, classifications, archive, admin_token };
+    let parts =
+        Parts { recorder, dialer, links, counters, known, policies, classifications, archive, admin_token };
     serve(path, &config, parts).await?;
     let closed = tokio::task::spawn_blocking(move || {
         let closed = trail.close("asked to stop");
@@ -180,17 +181,8 @@ struct Parts {
 
 /// The listeners' shared state, from the parts.
 fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembled, Failure> {
-    let Parts {
-        recorder,
-        dialer,
-        links,
-        counters,
-        known,
-        policies,
-        classifications,
-        archive,
-        admin_token,
-    } = parts;
+    let Parts { recorder, dialer, links, counters, known, policies, classifications, archive, admin_token } =
+        parts;
     let Known { identity, holders, identities, kick } = known;
     let understood = |(name, target): (&TargetName, &Target)| {
         let refresh = Duration::from_secs(target.catalog_refresh_s);

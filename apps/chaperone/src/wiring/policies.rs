@@ -171,9 +171,11 @@ pub(crate) struct KeeperParts {
 
 impl PolicyKeeper {
     pub(crate) fn new(parts: KeeperParts) -> Arc<Self> {
-        let KeeperParts { folder, known, archive, policies, classifications, analysts, recorder, kick } = parts;
+        let KeeperParts { folder, known, archive, policies, classifications, analysts, recorder, kick } =
+            parts;
         let turn = Mutex::new(());
-        let keeper = Self { folder, known, archive, policies, classifications, analysts, recorder, kick, turn };
+        let keeper =
+            Self { folder, known, archive, policies, classifications, analysts, recorder, kick, turn };
         let keeper = Arc::new(keeper);
         let told = keeper.clone();
         keeper.analysts.watch(Box::new(move |target, catalog| told.catalog_read(target, catalog)));
@@ -206,7 +208,8 @@ impl PolicyKeeper {
     /// Why not; the old set stays in force, and that is on record too.
     pub(crate) async fn reload(&self, by: &str) -> Result<Reloaded, NotReloaded> {
         let _turn = self.turn.lock().await;
-        let (folder, known, classifications) = (self.folder.clone(), self.known(), self.classifications.clone());
+        let (folder, known, classifications) =
+            (self.folder.clone(), self.known(), self.classifications.clone());
         let loaded = tokio::task::spawn_blocking(move || {
             let classified = classifications.load().map_err(|lines| (None, lines))?;
             let files = read(&folder).map_err(|failure| (None, vec![failure.to_string()]))?.set;

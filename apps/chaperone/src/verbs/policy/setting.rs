@@ -80,7 +80,8 @@ impl Setting {
         let mut catalogs = BTreeMap::new();
         for view in views {
             let classification = classifications::of_view(&view)?;
-            let catalog = Catalog::build(1, &view.results, classification.as_ref()).map_err(Failure::failed)?;
+            let catalog =
+                Catalog::build(1, &view.results, classification.as_ref()).map_err(Failure::failed)?;
             known.relations.insert(view.target.clone(), relations(&catalog).into_iter().collect());
             catalogs.insert(view.target, Arc::new(catalog));
         }
