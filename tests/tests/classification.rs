@@ -13,6 +13,9 @@ const CLERK: Caller = Caller { subject: "ben", groups: &["billing"], client: Non
 /// How soon an open session follows another classification.
 const FOLLOWED: Duration = Duration::from_secs(5);
 
+/// How soon what is new at the target is found; the catalog is read by itself every 60 s.
+const FOUND: Duration = Duration::from_secs(15);
+
 const POLICY: &str = r#"
 permit (principal in Group::"dev/billing", action in [Action::"connect", Action::"read"], resource in Target::"clinic");
 permit (principal in Group::"dev/billing", action == Action::"reveal", resource in Target::"clinic")
@@ -58,7 +61,8 @@ impl Installation {
     }
 }
 
-const ASK: &str = "select family_name, ssn, street, sex is null from clinic.patients where patient_id = 17";
+const ASK: &str =
+    "select family_name, trim(ssn), street, sex is null from clinic.patients where patient_id = 17";
 
 #[test]
 fn open_sessions_follow_another_classification_and_a_bad_one_changes_nothing() {
@@ -106,14 +110,16 @@ fn what_is_new_at_the_target_is_found_and_hidden_until_it_is_decided() {
     let mut session = it.open();
     assert_eq!(session.ask("select count(*) from clinic.clinics").unwrap(), "8");
 
-    // Somebody else makes a table: the next statement that names it finds it, and sees no value of it.
-    std::thread::sleep(Duration::from_millis(1500));
+    // Somebody else makes a table: a statement that names it finds it, as soon as it may be looked for again, and long
+    // before the catalog is read by itself. Nothing of it is shown.
     let make = "create table clinic.visitors (visitor_id int, family_name text, badge text); \
                 insert into clinic.visitors values (1, 'Somebody', 'b7'); \
                 grant select on clinic.visitors to public";
     it.cluster.sql(make).unwrap();
-    let ask = "select count(*), max(family_name) is null from clinic.visitors";
-    assert_eq!(session.ask(ask).unwrap(), "1|t");
+    let ask = "select family_name, badge from clinic.visitors";
+    session
+        .until(FOUND, ask, |said| said.as_ref().is_ok_and(|said| said.contains("is not classified")))
+        .unwrap();
 
     let refused = classify(&["--check"]).unwrap_err().to_string();
     assert!(refused.contains("clinic.visitors: family_name (text) is not decided"), "{refused}");
@@ -127,7 +133,6 @@ fn what_is_new_at_the_target_is_found_and_hidden_until_it_is_decided() {
     // What is accepted from the proposal holds after a reload; what is not stays hidden.
     classify(&["--write"]).unwrap();
     it.boundary.cli(&["policy", "reload"]).unwrap();
-    let ask = "select family_name, badge from clinic.visitors";
     session.until(FOLLOWED, ask, |said| said.as_ref().is_ok_and(|said| said == "Somebody|")).unwrap();
     let json = it.boundary.cli_json(&["classify", "clinic"]).unwrap();
     assert_eq!(json.pointer("/undecided/0/columns/1/name").unwrap(), "badge", "{json}");
@@ -141,7 +146,9 @@ fn a_row_filter_that_does_not_fit_shows_nothing() {
     assert_eq!(session.ask(ask).unwrap(), "20000|f", "`seeAllRows` lifts the filter");
     // The attribute is a list of texts, the column a number: the target itself says so.
     it.change("caller.clinics::integer[]", "caller.clinics").unwrap();
-    session.until(FOLLOWED, ask, |said| said.as_ref().is_ok_and(|said| said.ends_with("|t"))).unwrap();
+    session
+        .until(FOLLOWED, ask, |said| said.as_ref().is_ok_and(|said| said.contains("is not classified")))
+        .unwrap();
     let log = it.boundary.gateway().log();
     assert!(
         log.contains("the row filter of `clinic.patients` does not fit it: operator does not exist"),
