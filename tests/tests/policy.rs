@@ -178,12 +178,12 @@ fn a_statement_is_explained_against_the_running_gateways_catalog() {
         boundary.cli_json(&words).unwrap()
     };
     let explained =
-        explain("select c.claim_id from clinic.claims c join clinic.patients p using (patient_id)");
+        explain("select c.claim_id from clinic.claims c join clinic.encounters e using (encounter_id)");
     let text =
         |pointer: &str| explained.pointer(pointer).and_then(serde_json::Value::as_str).map(str::to_owned);
     assert_eq!(text("/statement/ruling").as_deref(), Some("refuse"), "{explained}");
     let needs = explained.pointer("/statement/needs").unwrap().to_string();
-    assert!(needs.contains("billing-read") && needs.contains("clinic/clinic.patients"), "{needs}");
+    assert!(needs.contains("billing-read") && needs.contains("clinic/clinic.encounters"), "{needs}");
     assert!(explained.pointer("/statement/groups").unwrap().to_string().contains("dev/engineers"));
     let allowed = explain("select count(*) from clinic.claims");
     assert_eq!(allowed.pointer("/statement/ruling").and_then(serde_json::Value::as_str), Some("allow"));

@@ -21,6 +21,7 @@ mod view;
 mod world;
 
 pub use admission::{Admission, AdmissionFacts, Denial, Policies};
+pub use ask::column_name;
 pub use diff::{Change, Difference, LimitChange, compare};
 pub use expect::{Expectations, Outcome, TESTS_FILE, Unmet};
 pub use explain::{Access, Explanation, Finding, OfStatement, Seen, WouldChange, access, explain};

@@ -95,7 +95,7 @@ pub fn analyse(text: &Arc<str>, path: &[Arc<str>], catalog: &Arc<Catalog>) -> An
         replaced,
         forbidden,
         catalog_version: catalog.version,
-        classified: false,
+        classified: catalog.classification.is_some(),
     }
 }
 
@@ -180,7 +180,7 @@ fn opaque(
         replaced: None,
         forbidden,
         catalog_version: catalog.version,
-        classified: false,
+        classified: catalog.classification.is_some(),
     }
 }
 
@@ -454,7 +454,7 @@ fn inner(query: &Value, source: &str, catalog: &Catalog, path: &[Arc<str>]) -> A
         replaced: None,
         forbidden,
         catalog_version: catalog.version,
-        classified: false,
+        classified: catalog.classification.is_some(),
     }
 }
 

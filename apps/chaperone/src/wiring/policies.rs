@@ -1,12 +1,12 @@
 //! Policies from their folder: read, checked, archived, put on record, in force; again on a signal or over the API,
 //! without dropping a session. Whatever is wrong with a new set, the old one stays in force.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use chaperone_access::{Refusal, TargetName};
+use chaperone_access::{Refusal, RelationName, TargetName};
 use chaperone_policy::{
     Diagnostic, Known, LIMITS_FILE, OfRelation, OfTarget, Policies, PolicySet, TESTS_FILE, Warning, World,
 };
@@ -95,19 +95,42 @@ pub(crate) fn relations(catalog: &Catalog) -> BTreeSet<String> {
     catalog.own().map(ToString::to_string).collect()
 }
 
+/// Add what a catalog and its classification say exists.
+pub(crate) fn learn(known: &mut Known, target: &TargetName, catalog: &Catalog) {
+    known.relations.insert(target.clone(), relations(catalog).into_iter().collect());
+    if catalog.classification().is_none() {
+        return;
+    }
+    let mut columns = HashSet::new();
+    for name in catalog.own() {
+        let facts = catalog.facts(name).into_iter().flat_map(|facts| &facts.columns);
+        columns.extend(facts.map(|column| chaperone_policy::column_name(name, &column.name)));
+    }
+    known.columns.insert(target.clone(), columns);
+}
+
 /// What exists at the targets whose catalogs are known; the others have no relations.
 pub(crate) fn world(
     installation: &str,
     targets: impl Iterator<Item = (TargetName, Option<Arc<Catalog>>)>,
 ) -> World {
-    let of = |catalog: &Catalog, name| OfRelation { within: catalog.above(name), facts: None };
-    let relations = |catalog: Arc<Catalog>| OfTarget {
-        classified: false,
-        relations: catalog.own().map(|name| (name.clone(), of(&catalog, name))).collect(),
-    };
+    let known =
+        |catalog: Option<Arc<Catalog>>| catalog.map(|catalog| of_target(&catalog)).unwrap_or_default();
     World {
         installation: installation.to_owned(),
-        targets: targets.map(|(name, catalog)| (name, catalog.map(relations).unwrap_or_default())).collect(),
+        targets: targets.map(|(name, catalog)| (name, known(catalog))).collect(),
+    }
+}
+
+fn of_target(catalog: &Catalog) -> OfTarget {
+    let of = |name: &RelationName| OfRelation {
+        within: catalog.above(name),
+        // What is seen of a view that is taken apart is what is seen of the relations that it reads.
+        facts: catalog.facts(name).filter(|_| !catalog.is_taken_apart(name)).cloned(),
+    };
+    OfTarget {
+        classified: catalog.classification().is_some(),
+        relations: catalog.own().map(|name| (name.clone(), of(name))).collect(),
     }
 }
 
@@ -169,7 +192,7 @@ impl PolicyKeeper {
         let turn = Mutex::new(());
         let keeper = Arc::new(Self { folder, known, archive, policies, analysts, recorder, kick, turn });
         let told = keeper.clone();
-        keeper.analysts.watch(Box::new(move |target, catalog| told.catalog_read(target, catalog)));
+        keeper.analysts.watch(Box::new(move |_, _| told.catalog_read()));
         keeper
     }
 
@@ -182,7 +205,7 @@ impl PolicyKeeper {
     fn known(&self) -> Known {
         let mut known = self.known.clone();
         for (target, catalog) in self.analysts.read() {
-            known.relations.insert(target, relations(&catalog).into_iter().collect());
+            learn(&mut known, &target, &catalog);
         }
         known
     }
@@ -246,10 +269,8 @@ impl PolicyKeeper {
 
     /// A catalog was read: names that nobody could check before are checked now. What is in force stays: a relation may
     /// have been dropped, and a forbid on it is then only useless.
-    fn catalog_read(&self, target: &TargetName, catalog: &Catalog) {
-        let mut known = self.known.clone();
-        known.relations.insert(target.clone(), relations(catalog).into_iter().collect());
-        let (errors, warnings) = self.policies.now().check_names(&known);
+    fn catalog_read(&self) {
+        let (errors, warnings) = self.policies.now().check_names(&self.known());
         for error in errors {
             tracing::error!("a policy in force bites nothing: {error}");
         }

@@ -16,7 +16,7 @@ use crate::config::{self, beside};
 use crate::person::fresh::InUse;
 use crate::verbs::{Failure, STACK_BYTES, block_on, remark};
 use crate::wiring::ask::Ask;
-use crate::wiring::policies::{self, Folder, lines, relations, world};
+use crate::wiring::policies::{self, Folder, learn, lines, world};
 
 /// The configuration that is taken where none is named.
 const CONFIG: &str = "gateway.toml";
@@ -79,7 +79,7 @@ impl Setting {
         let mut catalogs = BTreeMap::new();
         for view in views {
             let catalog = Catalog::build(1, &view.results, None).map_err(Failure::failed)?;
-            known.relations.insert(view.target.clone(), relations(&catalog).into_iter().collect());
+            learn(&mut known, &view.target, &catalog);
             catalogs.insert(view.target, Arc::new(catalog));
         }
         Ok(Self { known, config, catalogs, identities })
