@@ -245,6 +245,10 @@ fn scope(
         let seen = match &touch.facts {
             // A relation that a classification should speak of and does not: nothing of it is seen.
             None if analysis.classified && touch.rule == NameRule::Named => continue,
+            // Nothing is done to it but that a constraint compares with it.
+            Some(_) if touch.verbs == Verbs::NONE && !readable(case, touch, answers, policies, lasting) => {
+                continue;
+            }
             None => RelationScope::Whole,
             Some(facts) => {
                 let sees = answers.sees(case, touch, facts);
@@ -256,6 +260,22 @@ fn scope(
         scope.relations.insert(touch.relation.clone(), seen);
     }
     scope
+}
+
+/// Whether the caller may read a relation that his statement does not name.
+fn readable(
+    case: &Case<'_>,
+    touch: &Touch,
+    answers: &mut Answers,
+    policies: &mut Vec<Arc<str>>,
+    lasting: &mut bool,
+) -> bool {
+    if !case.restriction.allows(Verb::Read, &touch.relation.to_string()) {
+        return false;
+    }
+    let about =
+        About { verb: Verb::Read, on: Some((touch.relation.clone(), touch.within.clone())), approved: false };
+    matches!(one(case, about, "", answers, policies, lasting), Verdict::Allowed)
 }
 
 enum Verdict {

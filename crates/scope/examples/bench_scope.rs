@@ -67,14 +67,14 @@ const STATEMENTS: &[(&str, &str)] = &[
 
 fn measure() -> serde_json::Value {
     let catalog = Arc::new(catalog());
-    let path = [Arc::from("public")];
+    let (path, none) = (Arc::from([Arc::from("public")]), Arc::from([]));
     let mut figures = serde_json::Map::new();
     for (name, pattern) in STATEMENTS {
         let mut times: Vec<(f64, f64)> = (0..ROUNDS)
             .map(|round| {
                 let text: Arc<str> = Arc::from(pattern.replace('#', &round.to_string()));
                 let began = Instant::now();
-                let analysis = analyse(&text, &path, &catalog);
+                let analysis = analyse(&text, &path, &none, &catalog);
                 let understood = began.elapsed().as_secs_f64() * 1e6;
                 assert!(
                     analysis.confined.get(&chaperone_access::Scope::default()).is_ok(),

@@ -9,8 +9,10 @@ mod functions;
 mod grammar;
 mod limits;
 mod pool;
+mod rewrite;
 mod settings;
 mod shape;
+mod system;
 mod tree;
 mod walk;
 

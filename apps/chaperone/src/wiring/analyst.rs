@@ -227,11 +227,16 @@ impl AtTarget {
             (Err(refusal), None) => return unavailable(text, refusal),
         };
         let (done, analysed) = oneshot::channel();
-        let submitted =
-            self.analyser.submit(text.clone(), names.path.clone(), catalog.clone(), move |analysis| {
+        let submitted = self.analyser.submit(
+            text.clone(),
+            names.path.clone(),
+            names.temporary.clone(),
+            catalog.clone(),
+            move |analysis| {
                 // A session that has gone does not wait for it.
                 drop(done.send(analysis));
-            });
+            },
+        );
         let busy = || {
             Refusal::new(RefusalCode::Busy, "too many new statements wait to be understood").hint("try again")
         };
@@ -299,7 +304,9 @@ impl Analyst for Session {
             (state.catalog.clone()?, shape.as_ref().and_then(|shape| state.shapes.get(shape).cloned()))
         };
         // Not kept: it costs less to make again than a place that another text would lose.
-        if let Some(analysis) = known.and_then(|known| alike(&known, text, &names.path, &catalog)) {
+        if let Some(analysis) =
+            known.and_then(|known| alike(&known, text, &names.path, &names.temporary, &catalog))
+        {
             return Some(Arc::new(analysis));
         }
         // Where it arrives: that takes less time than waking another thread, and [`crate::verbs::STACK_BYTES`] is
@@ -307,7 +314,7 @@ impl Analyst for Session {
         if text.len() > AT_ONCE_BYTES_MAX {
             return None;
         }
-        let analysis = Arc::new(chaperone_scope::analyse(text, &names.path, &catalog));
+        let analysis = Arc::new(chaperone_scope::analyse(text, &names.path, &names.temporary, &catalog));
         if let Some(shape) = shape.filter(|(shape, _)| shape.has_one_template(text)) {
             hold(&self.0.state).shapes.put(shape, analysis.clone());
         }

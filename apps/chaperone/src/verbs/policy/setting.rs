@@ -121,7 +121,7 @@ impl Setting {
         // Trees are deep; the main thread's stack need not be.
         let thread = std::thread::Builder::new()
             .stack_size(STACK_BYTES)
-            .spawn(move || chaperone_scope::analyse(&text, &catalog.path(), &catalog));
+            .spawn(move || chaperone_scope::analyse(&text, &catalog.path(), &Arc::from([]), &catalog));
         let analysis = thread.map_err(|error| error.to_string())?.join();
         analysis.map(Arc::new).map_err(|_| "the statement could not be understood".to_owned())
     }

@@ -64,5 +64,7 @@ left join base b on b.domain = a.atttypid
 left join own o on o.typ = a.atttypid
 left join sources s on s.relation = a.attrelid and s.number = a.attnum
 where c.relkind in ('r','v','m','f','p','S') and a.attnum > 0 and not a.attisdropped
-  and n.nspname not in ('pg_catalog','information_schema') and n.nspname !~ '^pg_(toast|temp)'
+  and (n.nspname not in ('pg_catalog','information_schema') and n.nspname !~ '^pg_(toast|temp)'
+    -- Those of which a caller reads a part.
+    or n.nspname = 'pg_catalog' and c.relname in ('pg_class','pg_attribute'))
 group by a.attrelid order by a.attrelid
