@@ -14,7 +14,7 @@ use crate::manage::ManagementAction;
 use crate::slice;
 
 /// What Cedar said.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) allowed: bool,
     /// Names of the policies that decided, sorted.
