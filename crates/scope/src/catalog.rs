@@ -209,6 +209,12 @@ impl Catalog {
         catalog
     }
 
+    /// The same snapshot under another number.
+    #[must_use]
+    pub fn renumbered(self, version: u64) -> Self {
+        Self { version, ..self }
+    }
+
     fn attach(&mut self, classification: Option<&Arc<Classification>>) {
         for relation in self.relations.values_mut() {
             relation.facts = None;
