@@ -146,7 +146,9 @@ impl Seen {
 /// What is known already of columns of one target, of the same caller: by their tags, where policies tell them apart by
 /// nothing else. Grows with the tag sets of a classification.
 #[derive(Debug, Default)]
-pub(crate) struct ByTags(HashMap<(Sight, Arc<[Arc<str>]>), Answer>);
+pub(crate) struct ByTags(HashMap<(Sight, Tags), Answer>);
+
+type Tags = Arc<[Arc<str>]>;
 
 impl ByTags {
     fn sight(

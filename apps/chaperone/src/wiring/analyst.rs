@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use chaperone_access::{
-    Analysis, Confined, Effect, Member, NameRule, Refusal, RefusalCode, SessionEffect, SessionId, Subjects, TargetName,
-    Verb, Verbs,
+    Analysis, Confined, Effect, Member, NameRule, Refusal, RefusalCode, SessionEffect, SessionId, Subjects,
+    TargetName, Verb, Verbs,
 };
 use chaperone_recording::Recorder;
 use chaperone_scope::{AT_ONCE_BYTES_MAX, Analyser, Catalog, QUERIES, Shape, alike};
@@ -93,9 +93,9 @@ impl State {
 /// Whether a statement names what the catalog does not have, otherwise than to make it.
 fn names_something_new(analysis: &Analysis) -> bool {
     let touches = analysis.members.iter().flat_map(|member| &member.touches);
-    touches.filter(|touch| touch.rule == NameRule::Unknown).any(|touch| {
-        touch.verbs.iter().any(|verb| verb != Verb::Define)
-    })
+    touches
+        .filter(|touch| touch.rule == NameRule::Unknown)
+        .any(|touch| touch.verbs.iter().any(|verb| verb != Verb::Define))
 }
 
 fn hold(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -390,11 +390,16 @@ impl AtTarget {
             (Err(refusal), None) => return unavailable(text.clone(), refusal),
         };
         let (done, analysed) = oneshot::channel();
-        let submitted =
-            self.analyser.submit(text.clone(), names.path.clone(), names.temporary.clone(), catalog, move |analysis| {
+        let submitted = self.analyser.submit(
+            text.clone(),
+            names.path.clone(),
+            names.temporary.clone(),
+            catalog,
+            move |analysis| {
                 // A session that has gone does not wait for it.
                 drop(done.send(analysis));
-            });
+            },
+        );
         let busy = || {
             Refusal::new(RefusalCode::Busy, "too many new statements wait to be understood").hint("try again")
         };
@@ -464,7 +469,9 @@ impl Analyst for Session {
         };
         // Not kept: it costs less to make again than a place that another text would lose.
         let known = known.filter(|known| !(look_again && names_something_new(known)));
-        if let Some(analysis) = known.and_then(|known| alike(&known, text, &names.path, &names.temporary, &catalog)) {
+        if let Some(analysis) =
+            known.and_then(|known| alike(&known, text, &names.path, &names.temporary, &catalog))
+        {
             return Some(Arc::new(analysis));
         }
         // Where it arrives: that takes less time than waking another thread, and [`crate::verbs::STACK_BYTES`] is

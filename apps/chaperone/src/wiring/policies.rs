@@ -20,7 +20,7 @@ use tokio::sync::{Mutex, watch};
 use crate::config::{self, gateway::GatewayConfig};
 use crate::verbs::Failure;
 use crate::wiring::analyst::Analysts;
-use crate::wiring::classifications::ClassificationFiles;
+use crate::wiring::classifications::{self, ClassificationFiles};
 use crate::wiring::sweep::Kick;
 
 /// Most files of one set.
@@ -65,8 +65,8 @@ pub(crate) fn read(folder: &Path) -> Result<Folder, Failure> {
     Ok(Folder { set, tests })
 }
 
-/// What the configuration says exists.
-pub(crate) fn known(config: &GatewayConfig) -> Result<Known, Failure> {
+/// What the configuration says exists. `tags` are those of its classifications.
+pub(crate) fn known(config: &GatewayConfig, tags: Option<HashSet<String>>) -> Result<Known, Failure> {
     Ok(Known {
         attributes: config.attributes.clone(),
         clients: Arc::new(config.registered().map_err(Failure::Usage)?),
@@ -74,7 +74,7 @@ pub(crate) fn known(config: &GatewayConfig) -> Result<Known, Failure> {
         targets: config.targets.keys().cloned().collect(),
         relations: BTreeMap::new(),
         columns: BTreeMap::new(),
-        tags: None,
+        tags,
     })
 }
 
@@ -82,8 +82,12 @@ pub(crate) fn known(config: &GatewayConfig) -> Result<Known, Failure> {
 pub(crate) type Loaded = Result<(PolicySet, Vec<Warning>), Vec<Diagnostic>>;
 
 /// Load the policies that a configuration names.
-pub(crate) fn load(config: &GatewayConfig, folder: &Path) -> Result<Loaded, Failure> {
-    Ok(PolicySet::load(&read(folder)?.set, &known(config)?))
+pub(crate) fn load(
+    config: &GatewayConfig,
+    folder: &Path,
+    tags: Option<HashSet<String>>,
+) -> Result<Loaded, Failure> {
+    Ok(PolicySet::load(&read(folder)?.set, &known(config, tags)?))
 }
 
 /// All diagnostics in one text, a line each.
@@ -191,9 +195,11 @@ pub(crate) struct KeeperParts {
 
 impl PolicyKeeper {
     pub(crate) fn new(parts: KeeperParts) -> Arc<Self> {
-        let KeeperParts { folder, known, archive, policies, classifications, analysts, recorder, kick } = parts;
+        let KeeperParts { folder, known, archive, policies, classifications, analysts, recorder, kick } =
+            parts;
         let turn = Mutex::new(());
-        let keeper = Self { folder, known, archive, policies, classifications, analysts, recorder, kick, turn };
+        let keeper =
+            Self { folder, known, archive, policies, classifications, analysts, recorder, kick, turn };
         let keeper = Arc::new(keeper);
         let told = keeper.clone();
         keeper.analysts.watch(Box::new(move |_, _| told.catalog_read()));
@@ -216,6 +222,9 @@ impl PolicyKeeper {
         for (target, catalog) in self.analysts.read() {
             learn(&mut known, &target, &catalog);
         }
+        let classified = known.targets.iter().filter_map(|target| self.analysts.classified(target));
+        let classified: Vec<_> = classified.collect();
+        known.tags = classifications::tags(classified.iter().map(|one| &*one.classification));
         known
     }
 
@@ -226,9 +235,10 @@ impl PolicyKeeper {
     /// Why not; the old set stays in force, and that is on record too.
     pub(crate) async fn reload(&self, by: &str) -> Result<Reloaded, NotReloaded> {
         let _turn = self.turn.lock().await;
-        let (folder, known, classifications) = (self.folder.clone(), self.known(), self.classifications.clone());
+        let (folder, mut known, files) = (self.folder.clone(), self.known(), self.classifications.clone());
         let loaded = tokio::task::spawn_blocking(move || {
-            let classified = classifications.load().map_err(|lines| (None, lines))?;
+            let classified = files.load().map_err(|lines| (None, lines))?;
+            known.tags = classifications::tags(classified.values().map(|one| &*one.classification));
             let files = read(&folder).map_err(|failure| (None, vec![failure.to_string()]))?.set;
             let set = PolicySet::load(&files, &known).map_err(|errors| {
                 let digest = PolicySet::digest_of(&files);
