@@ -8,6 +8,7 @@ mod classification;
 mod functions;
 mod grammar;
 mod limits;
+mod lineage;
 mod pool;
 mod rewrite;
 mod settings;
