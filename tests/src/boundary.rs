@@ -14,6 +14,8 @@ use crate::{Cluster, DATABASE, Failure, LOGIN, Result};
 /// What the gateway calls the clinic's database; the same name, so that a client's `\conninfo` looks alike.
 pub const TARGET: &str = DATABASE;
 
+/// The classification's file beside the configuration.
+const CLASSIFICATION: &str = "classification.toml";
 const AGENT: &str = "beside-the-clinic";
 /// How long gateway and agent may take to serve.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -42,6 +44,8 @@ pub struct Layout {
     pub api_port: Option<u16>,
     /// Folder of Cedar policies to copy; `demo/policy` unless given.
     pub policy: Option<PathBuf>,
+    /// What the clinic's columns hold, to copy; without it the target is not classified.
+    pub classification: Option<PathBuf>,
     /// What else stands in gateway.toml: tables only, since it comes last.
     pub more: String,
     /// What else stands in agent.toml, likewise.
@@ -54,9 +58,19 @@ impl Layout {
     pub fn new(agent: AgentPlace) -> Self {
         let program = std::env::var_os("CHAPERONE_PROGRAM")
             .map_or_else(|| crate::target_dir().join("debug/chaperone"), PathBuf::from);
-        let (postgres_port, api_port, policy) = (None, None, None);
+        let (postgres_port, api_port, policy, classification) = (None, None, None, None);
         let (more, more_of_agent) = (String::new(), String::new());
-        Self { agent, program, tls: false, postgres_port, api_port, policy, more, more_of_agent }
+        Self {
+            agent,
+            program,
+            tls: false,
+            postgres_port,
+            api_port,
+            policy,
+            classification,
+            more,
+            more_of_agent,
+        }
     }
 }
 
@@ -172,6 +186,12 @@ impl Boundary {
     #[must_use]
     pub fn config(&self) -> PathBuf {
         self.home.join("gateway.toml")
+    }
+
+    /// The classification's file, where the layout has one.
+    #[must_use]
+    pub fn classification(&self) -> PathBuf {
+        self.home.join(CLASSIFICATION)
     }
 
     /// The trail's folder.
@@ -338,6 +358,12 @@ impl Files<'_> {
             let from = self.layout.policy.as_deref().unwrap_or(&demo);
             capture(Command::new("cp").arg("-r").arg(from).arg(&policy))?;
         }
+        if let Some(from) = &self.layout.classification {
+            let file = self.home.join(CLASSIFICATION);
+            if !file.exists() {
+                folder::write(&file, &folder::read(from)?)?;
+            }
+        }
         if self.layout.tls {
             self.certificate()?;
         }
@@ -358,13 +384,19 @@ impl Files<'_> {
         } else {
             "plain_loopback = true\n"
         };
+        let (attributes, classification) = match self.layout.classification {
+            Some(_) => {
+                ("[attributes]\nclinics = \"texts\"\n\n", format!("classification = \"{CLASSIFICATION}\"\n"))
+            }
+            None => ("", String::new()),
+        };
         format!(
             "name = \"clinic-gateway\"\n{local}\n\
              [postgres]\nlisten = \"127.0.0.1:{}\"\n{tls}\n\
              [api]\nlisten = \"127.0.0.1:{}\"\n\n\
-             {agents}\
+             {agents}{attributes}\
              [recording]\nreaders = [\"{reader}\"]\n\n\
-             [targets.{TARGET}]\nprotocol = \"postgres\"\n\n{}",
+             [targets.{TARGET}]\nprotocol = \"postgres\"\n{classification}\n{}",
             self.postgres_port, self.api_port, self.layout.more
         )
     }

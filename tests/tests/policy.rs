@@ -24,10 +24,13 @@ fn policy(words: &[&str]) -> Result<String, Failure> {
 
 #[test]
 fn the_demonstrations_policies_hold_what_they_promise() {
-    policy(&["check", "demo/policy"]).unwrap();
-    policy(&["test", "demo/policy"]).unwrap();
-    let again = "chaperone policy matrix demo/policy > demo/policy/matrix.txt";
-    let matrix = policy(&["matrix", "demo/policy", "--check", "demo/policy/matrix.txt"]);
+    let classified = ["--classification", "clinic=demo/classification/clinic.toml"];
+    let with = |words: &[&str]| policy(&[words, classified.as_slice()].concat());
+    with(&["check", "demo/policy"]).unwrap();
+    with(&["test", "demo/policy"]).unwrap();
+    let again =
+        format!("chaperone policy matrix demo/policy {} > demo/policy/matrix.txt", classified.join(" "));
+    let matrix = with(&["matrix", "demo/policy", "--check", "demo/policy/matrix.txt"]);
     matrix.unwrap_or_else(|why| panic!("{why}\nreview the difference, then: {again}"));
 }
 

@@ -370,7 +370,13 @@ fn one(
             .hint("ask somebody who may grant it to change the policy: approvals cannot be given here yet");
         return Verdict::Held(refusal);
     }
-    Verdict::Refused(missing(what, "ask an administrator for it, naming this permission"), answer.policies)
+    Verdict::Refused(
+        missing(
+            what,
+            "ask an administrator for it, naming this permission; `chaperone policy explain --sql` says what would change it",
+        ),
+        answer.policies,
+    )
 }
 
 fn missing(what: &str, hint: &str) -> Refusal {

@@ -4,6 +4,7 @@
 mod apply;
 mod file;
 mod filter;
+mod propose;
 mod tags;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use chaperone_access::{Class, Column, MaskOperator, RelationFacts, RelationName}
 
 pub(crate) use apply::{apply, hide};
 pub use file::Fault;
+pub use propose::{Undecided, UndecidedColumn};
 pub use tags::BUILT_IN_TAGS;
 
 /// A target's classification.

@@ -48,6 +48,14 @@ impl ClassificationFiles {
         self.files.get(target).map(PathBuf::as_path)
     }
 
+    /// Read one target's, where it has one.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, a line each.
+    pub(crate) fn read(&self, target: &TargetName) -> Result<Option<Classified>, Vec<String>> {
+        self.of(target).map(|file| read(file, &self.attributes)).transpose()
+    }
+
     /// Read all of them.
     ///
     /// # Errors

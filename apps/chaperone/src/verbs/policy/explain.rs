@@ -185,9 +185,9 @@ fn contents(out: &mut Vec<String>, seen: &Seen) {
     let (names, tags) = (wide(|column| column.name.len()), wide(|column| column.tags.join(" ").len()));
     for column in &seen.columns {
         let (name, tagged, because) = (&column.name, column.tags.join(" "), &column.because);
-        let mask = column.mask.as_ref().map(|mask| format!(" as {}", mask_word(mask))).unwrap_or_default();
+        let mask = column.mask.as_ref().map(|mask| format!("as {}, ", mask_word(mask))).unwrap_or_default();
         let showing = column.showing.as_str();
-        out.push(format!("    {name:names$}  {showing:8}  {tagged:tags$}  {because}{mask}"));
+        out.push(format!("    {name:names$}  {showing:8}  {tagged:tags$}  {mask}{because}"));
     }
 }
 
