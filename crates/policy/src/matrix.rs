@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chaperone_access::{Class, Delegation, RelationFacts, TargetName, Verb};
+use chaperone_access::{Delegation, RelationFacts, TargetName, Verb};
 
 use crate::ask::{Asked, On};
 use crate::load::PolicySet;
@@ -103,7 +103,7 @@ fn verbs<'a>(asked: &Asked<'_>, thing: impl Fn(Verb) -> Thing<'a>) -> Vec<String
 
 /// Whether nothing of it can be hidden from whoever may use it.
 fn is_clear(facts: &RelationFacts) -> bool {
-    !facts.filtered && facts.columns.iter().all(|column| column.class == Class::Clear)
+    !facts.filtered && facts.columns.iter().all(|column| column.class == chaperone_access::Class::Clear)
 }
 
 /// What is seen of a relation's tagged columns: `reveal[phi.name] useMasked[phi.ssn]`, and of its rows.
