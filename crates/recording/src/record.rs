@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use chaperone_access::{Analysis, Delegation, Effect, Refusal, RefusalCode, SessionId, TargetName};
+use chaperone_access::{Analysis, Delegation, Effect, Refusal, RefusalCode, SessionId, TargetName, Words};
 use chaperone_policy::{Decided, Denied, Permit};
 use chaperone_trail::{
     Arm, Body, Decision, Digest, Draft, LimitHit, ObjectRef, OperationIntent, OperationOutcome,
@@ -300,7 +300,7 @@ impl Record {
         &mut self,
         permit: Permit,
         parameters: &[Parameter],
-    ) -> Result<(Receipt, Option<Arc<str>>), Unrecorded> {
+    ) -> Result<(Receipt, Words), Unrecorded> {
         let analysis = permit.analysis().clone();
         let mut frames = Vec::new();
         let statement = self.seal_statement(&analysis, &mut frames)?;
@@ -348,7 +348,7 @@ impl Record {
             last = intent;
         }
         self.last = last;
-        Ok((Receipt { before_forwarding: may_write.then_some(last) }, permit.into_text()))
+        Ok((Receipt { before_forwarding: may_write.then_some(last) }, permit.into_words()))
     }
 
     fn seal_statement(
