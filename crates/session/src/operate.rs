@@ -239,6 +239,7 @@ fn answer<C: Conversation>(
                 ends.cover_at = Instant::now() + wait;
             }
             record.body(rows, size as u64);
+            record.look(&reply);
             ends.back.uncovered(admission.mask(reply), size);
             if record.uncovered_bytes() >= PROGRESS_BYTES {
                 cover(ends, record)?;
