@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use chaperone_access::{Analysis, Refusal, RefusalCode, SessionEffect, TransactionStep, Words};
+use chaperone_access::{
+    Analysis, NameRule, Refusal, RefusalCode, SessionEffect, TransactionStep, Verb, Words,
+};
 use chaperone_wire::{Ending, Fault, Part};
 
 use super::Conversation;
@@ -27,6 +29,8 @@ pub(super) fn unsettling(analysis: &Analysis) -> bool {
         | SessionEffect::Deallocates { .. }
         | SessionEffect::DiscardsAll
         | SessionEffect::SetsSearchPath { .. }
+        | SessionEffect::MakesTemporary { .. }
+        | SessionEffect::DropsTemporary { .. }
         | SessionEffect::ChangesCatalog => true,
         SessionEffect::Transaction(step) => match step {
             TransactionStep::Rollback => true,
@@ -434,6 +438,11 @@ impl Conversation {
     /// A statement succeeded: the session is what it made of it.
     fn succeed(&mut self, analysis: &Arc<Analysis>, place: usize, words: Words) {
         let Some(member) = analysis.members.get(place) else { return };
+        for touch in &member.touches {
+            if touch.rule == NameRule::Temporary && touch.verbs.iter().any(|verb| verb != Verb::Read) {
+                self.book.fill(&touch.relation.name, analysis, &words);
+            }
+        }
         match &member.session {
             SessionEffect::None | SessionEffect::Executes { .. } | SessionEffect::Fetches { .. } => {}
             SessionEffect::Transaction(step) => match step {
@@ -477,10 +486,26 @@ impl Conversation {
                 let bytes = bytes.freeze();
                 self.say(bytes, Part::Aside);
             }
+            // After a rollback to a savepoint names may be left that are no more: what is sent says `pg_temp` then, and
+            // the target that there is no such table.
+            SessionEffect::MakesTemporary { name } => {
+                let known = self.names.temporary.iter().filter(|known| *known != name);
+                self.names.temporary = known.chain([name]).take(TEMPORARY_MAX).cloned().collect();
+                self.book.make(name);
+                self.book.fill(name, analysis, &words);
+            }
+            SessionEffect::DropsTemporary { names } => {
+                let known = self.names.temporary.iter().filter(|known| !names.contains(known));
+                self.names.temporary = known.cloned().collect();
+                self.book.drop_temporaries(names);
+            }
             SessionEffect::ChangesCatalog => self.company.analyst.catalog_changed(),
         }
     }
 }
+
+/// Temporary relations of a session whose names are known; further ones cannot be used by who is seen in part.
+const TEMPORARY_MAX: usize = 1_000;
 
 /// Whether our grammar could not read it.
 fn unparsed(analysis: &Analysis) -> bool {

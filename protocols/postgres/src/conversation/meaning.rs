@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use chaperone_access::{Analysis, Earlier, Member, Refusal, RefusalCode, SessionEffect};
+use chaperone_access::{Analysis, Earlier, Member, NameRule, Refusal, RefusalCode, SessionEffect};
 use chaperone_wire::limits::STATEMENTS_MAX;
 use chaperone_wire::{Event, Parameter};
 
@@ -57,6 +57,7 @@ impl Conversation {
         }
         meant.retain(|(_, found)| !found.members().is_empty());
         if meant.is_empty() {
+            self.add_fillings(&mut request);
             return Event::Run(request);
         }
         let same = |known: &&Merged| {
@@ -85,7 +86,17 @@ impl Conversation {
             let values = meant.iter().flat_map(|(_, found)| found.parameters.iter().cloned());
             request.parameters = request.parameters.iter().cloned().chain(values).collect();
         }
+        self.add_fillings(&mut request);
         Event::Run(request)
+    }
+
+    /// A temporary table gives what was seen when it was filled.
+    fn add_fillings(&self, request: &mut Request) {
+        for touch in request.analysis.members.iter().flat_map(|member| &member.touches) {
+            if touch.rule == NameRule::Temporary {
+                request.earlier.extend_from_slice(self.book.fillings(&touch.relation.name));
+            }
+        }
     }
 
     /// What a statement runs that goes by a name: a prepared statement, a portal or a cursor.
@@ -143,6 +154,8 @@ impl Conversation {
             | SessionEffect::Declares { .. }
             | SessionEffect::Deallocates { .. }
             | SessionEffect::DiscardsAll
+            | SessionEffect::MakesTemporary { .. }
+            | SessionEffect::DropsTemporary { .. }
             | SessionEffect::NamesApplication { .. }
             | SessionEffect::SetsSearchPath { .. }
             | SessionEffect::ChangesCatalog => Ok(None),
@@ -183,6 +196,8 @@ impl Conversation {
             | SessionEffect::Fetches { .. }
             | SessionEffect::Deallocates { .. }
             | SessionEffect::DiscardsAll
+            | SessionEffect::MakesTemporary { .. }
+            | SessionEffect::DropsTemporary { .. }
             | SessionEffect::NamesApplication { .. }
             | SessionEffect::SetsSearchPath { .. }
             | SessionEffect::ChangesCatalog => None,

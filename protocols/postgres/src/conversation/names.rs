@@ -32,6 +32,9 @@ pub(super) enum Lies {
     Nowhere,
 }
 
+/// Scopes of different statements that filled one temporary table, as far as they are told apart.
+const FILLINGS_MAX: usize = 32;
+
 /// A prepared statement.
 #[derive(Debug, Clone)]
 pub(super) struct Statement {
@@ -98,6 +101,8 @@ pub(super) struct Book {
     portals: HashMap<Arc<str>, Portal>,
     /// Those of earlier transactions too: a name that the server has forgotten does no harm here.
     cursors: HashMap<Arc<str>, Cursor>,
+    /// What temporary tables were filled with, by their names.
+    temporaries: HashMap<Arc<str>, Vec<Earlier>>,
     /// There may be cursors that are not among them.
     pub(super) unseen: bool,
     /// The group that is being read.
@@ -147,6 +152,41 @@ impl Book {
             self.unseen = true;
         }
         self.cursors.insert(name, cursor);
+    }
+
+    /// A temporary table is there, and holds nothing yet.
+    pub(super) fn make(&mut self, name: &Arc<str>) {
+        self.temporaries.insert(name.clone(), Vec::new());
+    }
+
+    /// Temporary tables are gone.
+    pub(super) fn drop_temporaries(&mut self, names: &[Arc<str>]) {
+        for name in names {
+            self.temporaries.remove(name);
+        }
+    }
+
+    /// A temporary table holds what somebody saw through these words.
+    pub(super) fn fill(&mut self, name: &Arc<str>, analysis: &Arc<Analysis>, words: &Words) {
+        let fillings = self.temporaries.entry(name.clone()).or_default();
+        let known = fillings.iter().any(|filling| match filling {
+            Earlier::Filled { words: known, .. } => known.scope == words.scope,
+            Earlier::Prepared { .. } | Earlier::Unseen => true,
+        });
+        if known {
+            return;
+        }
+        if fillings.len() >= FILLINGS_MAX {
+            // Too many to ask about each: from now on it is for those who see everything.
+            *fillings = vec![Earlier::Unseen];
+        } else {
+            fillings.push(Earlier::Filled { analysis: analysis.clone(), words: words.clone() });
+        }
+    }
+
+    /// What a temporary table was filled with.
+    pub(super) fn fillings(&self, name: &str) -> &[Earlier] {
+        self.temporaries.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 
     pub(super) fn define(&mut self, name: Arc<str>, mut statement: Statement) -> Undo {
@@ -251,5 +291,6 @@ impl Book {
         self.statements.clear();
         self.portals.clear();
         self.cursors.clear();
+        self.temporaries.clear();
     }
 }

@@ -134,6 +134,7 @@ impl Request {
             replaced: None,
             forbidden: None,
             catalog_version: 0,
+            classified: false,
         };
         Self::new(Kind::Unread { simple }, Arc::new(analysis), Arc::from([]))
     }
