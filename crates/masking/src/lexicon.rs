@@ -57,6 +57,8 @@ pub(crate) struct Entry {
     pub(crate) is_www: bool,
     /// `ninety`, which begins an age.
     pub(crate) is_ninety: bool,
+    /// Stands second in [`PAIRS`].
+    pub(crate) is_second: bool,
 }
 
 impl Entry {
@@ -184,8 +186,10 @@ static LEXICON: LazyLock<Lexicon> = LazyLock::new(Lexicon::build);
 /// The table, open-addressed by a hash of the small letters.
 pub(crate) struct Lexicon {
     slots: Vec<Entry>,
-    /// For each first letter, the lengths that words have, as bits.
-    lengths: [u32; 26],
+    /// For each [`trait_of`] a word, whether the table has one like it: most words are told from that.
+    likely: Vec<bool>,
+    /// The same for words that a detector begins at.
+    triggers: Vec<bool>,
 }
 
 /// Slots; the table is at most half full, which `build`'s test checks.
@@ -199,9 +203,7 @@ impl Lexicon {
 
     /// What is known of a word of ASCII letters in any case.
     pub(crate) fn find(&self, word: &[u8]) -> Option<&Entry> {
-        let first = word.first()?.to_ascii_lowercase().wrapping_sub(b'a');
-        let lengths = self.lengths.get(usize::from(first))?;
-        if word.len() > WORD_MAX || lengths & (1 << word.len()) == 0 {
+        if word.len() > WORD_MAX || !self.likely.get(trait_of(word)?).is_some_and(|is| *is) {
             return None;
         }
         let mut index = slot(word);
@@ -217,13 +219,23 @@ impl Lexicon {
         }
     }
 
+    /// Whether a detector begins at a word of ASCII letters in any case.
+    pub(crate) fn is_trigger(&self, word: &[u8]) -> bool {
+        let is_likely = trait_of(word).and_then(|index| self.triggers.get(index)).is_some_and(|is| *is);
+        is_likely && self.find(word).is_some_and(Entry::is_trigger)
+    }
+
     fn build() -> Self {
-        let mut this = Self { slots: vec![Entry::default(); SLOTS], lengths: [0; 26] };
+        let mut this = Self {
+            slots: vec![Entry::default(); SLOTS],
+            likely: vec![false; TRAITS],
+            triggers: vec![false; TRAITS],
+        };
         for (cue, words) in CUES {
             this.add(words, |entry| entry.cue = Some(*cue));
         }
         for (word, _, _) in PAIRS {
-            this.add(word, |_| {});
+            this.add(word, |entry| entry.is_second = true);
         }
         for (cue, words) in NAME_CUES {
             this.add(words, |entry| entry.name = Some(*cue));
@@ -235,6 +247,7 @@ impl Lexicon {
         this.add(NO_NAMES, |entry| entry.is_no_name = true);
         this.add("www", |entry| entry.is_www = true);
         this.add("ninety", |entry| entry.is_ninety = true);
+        this.index();
         this
     }
 
@@ -249,12 +262,31 @@ impl Lexicon {
                 entry.word = word;
                 change(entry);
             }
-            let first = word.bytes().next().unwrap_or_default().wrapping_sub(b'a');
-            if let Some(lengths) = self.lengths.get_mut(usize::from(first)) {
-                *lengths |= 1 << word.len().min(WORD_MAX);
+        }
+    }
+
+    /// Note what the words have in common with others.
+    fn index(&mut self) {
+        for entry in &self.slots {
+            let Some(index) = trait_of(entry.word.as_bytes()) else { continue };
+            if let (Some(likely), Some(trigger)) = (self.likely.get_mut(index), self.triggers.get_mut(index))
+            {
+                *likely = true;
+                *trigger |= entry.is_trigger();
             }
         }
     }
+}
+
+/// How many values [`trait_of`] has.
+const TRAITS: usize = 1 << 14;
+
+/// First two letters, last letter and length of a word, as far as they fit.
+fn trait_of(word: &[u8]) -> Option<usize> {
+    let (first, last) = (word.first()?, word.last()?);
+    let second = word.get(1).unwrap_or(first);
+    let bits = |byte: &u8| usize::from(byte & 31);
+    Some((bits(first) << 9 ^ bits(second) << 6 ^ bits(last) << 2 ^ word.len()) % TRAITS)
 }
 
 /// FNV-1a of the small letters.

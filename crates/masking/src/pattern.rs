@@ -21,6 +21,8 @@ pub const PATTERN_LENGTH_MAX: usize = 40;
 pub struct Pattern {
     /// One step a character at most; an optional one may be passed over.
     steps: Vec<Step>,
+    /// What fits as the first character.
+    begins: u128,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +100,9 @@ impl Pattern {
         if !steps.iter().any(|step| !step.is_optional && step.fits & !alphanumeric == 0) {
             return Err(PatternError::Empty);
         }
-        Ok(Self { steps })
+        let optional = steps.iter().take_while(|step| step.is_optional).count();
+        let begins = steps.iter().take(optional + 1).fold(0, |fits, step| fits | step.fits);
+        Ok(Self { steps, begins })
     }
 
     /// Whether the whole text matches.
@@ -109,6 +113,10 @@ impl Pattern {
 
     /// How many bytes of the beginning match at most.
     pub(crate) fn longest(&self, text: impl Iterator<Item = u8>) -> Option<usize> {
+        let mut text = text.peekable();
+        if text.peek().is_none_or(|byte| self.begins & bit(*byte) == 0) {
+            return None;
+        }
         let mut states = self.passed_over(1);
         let mut found = None;
         for (count, byte) in (1..).zip(text) {

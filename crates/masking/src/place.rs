@@ -59,24 +59,38 @@ const DIGITS_MAX: usize = 20;
 /// Rows of digits with short separators between, from the place on.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Number {
-    groups: [Group; GROUPS_MAX],
+    groups: [Row; GROUPS_MAX],
     count: usize,
+    /// Digits of all rows.
+    digits: usize,
 }
+
+/// A row as it is kept: a number is made for every place, and a window is short.
+type Row = (u16, u16);
 
 impl Number {
     /// Row by index; an empty one beyond the last.
     pub(crate) fn group(&self, index: usize) -> Group {
-        self.groups.get(index).copied().filter(|_| index < self.count).unwrap_or_default()
+        let (start, end) = self.groups.get(index).copied().filter(|_| index < self.count).unwrap_or_default();
+        Group { start: start.into(), end: end.into() }
+    }
+
+    /// Digits of all rows, as far as it was followed.
+    pub(crate) fn digits(&self) -> usize {
+        self.digits
     }
 
     /// Whether it begins with rows of these lengths.
     pub(crate) fn begins(&self, lengths: &[usize]) -> bool {
         lengths.len() <= self.count
-            && lengths.iter().zip(self.groups).all(|(length, group)| group.len() == *length)
+            && lengths.iter().enumerate().all(|(index, length)| self.group(index).len() == *length)
     }
 
     /// How many rows from the first make exactly so many digits.
     pub(crate) fn rows_of(&self, digits: usize) -> Option<usize> {
+        if self.digits < digits {
+            return None;
+        }
         let mut sum = 0;
         for index in 0..self.count {
             sum += self.group(index).len();
@@ -89,15 +103,16 @@ impl Number {
 
     fn parse(text: &[u8], at: usize) -> Self {
         let mut this = Self::default();
-        let mut digits = 0;
         let mut start = at;
         while let Some(slot) = this.groups.get_mut(this.count) {
             let end = run(text, start, |byte| byte.is_ascii_digit());
-            *slot = Group { start, end };
+            // A window is shorter than that; what were longer would be no number.
+            let (Ok(first), Ok(last)) = (u16::try_from(start), u16::try_from(end)) else { break };
+            *slot = (first, last);
             this.count += 1;
-            digits += end - start;
+            this.digits += end - start;
             match separated(text, end) {
-                Some(next) if digits < DIGITS_MAX => start = next,
+                Some(next) if this.digits < DIGITS_MAX => start = next,
                 _ => break,
             }
         }
@@ -266,7 +281,7 @@ impl<'t> Place<'t> {
     fn find_nearest(&self) -> Option<Nearest> {
         let floor = self.at.saturating_sub(CUE_BYTES_MAX);
         let mut words_between = 0;
-        let mut had_word = false;
+        let mut had_break = false;
         let mut index = self.at;
         while index > floor && words_between <= CUE_WORDS_MAX {
             let byte = self.before(index);
@@ -281,17 +296,18 @@ impl<'t> Place<'t> {
                     });
                 }
                 words_between += usize::from(!Lexicon::get().find(word).is_some_and(|entry| entry.is_filler));
-                had_word |= !matches!(word, b"or" | b"and");
+                had_break |= !matches!(word, b"or" | b"and");
                 index = start;
             } else if byte.is_ascii_digit() {
                 let start = self.run_back(index, |byte| byte.is_ascii_digit());
-                if had_word && index - start >= 4 {
+                if had_break && index - start >= 4 {
                     return None;
                 }
                 index = start;
             } else if byte == b'\n' && self.byte(index.saturating_sub(2)) == b'\n' {
                 return None;
             } else {
+                had_break |= byte == b'\n';
                 index -= 1;
             }
         }
@@ -307,14 +323,15 @@ impl<'t> Place<'t> {
             return Some(Cue::Mrn);
         }
         let entry = Lexicon::get().find(word)?;
-        let mut pairs =
-            PAIRS.iter().filter(|(second, _, _)| second.as_bytes().eq_ignore_ascii_case(word)).peekable();
-        if pairs.peek().is_some() {
-            let gap = self.run_back(start, |byte| matches!(byte, b' ' | b'_' | b'-' | b'.' | b'\n'));
-            let first = self.slice(self.run_back(gap, is_letter), gap);
-            return pairs.find(|(_, firsts, _)| lists(firsts, first)).map(|(_, _, cue)| *cue);
+        if !entry.is_second {
+            return entry.cue;
         }
-        entry.cue
+        let gap = self.run_back(start, |byte| matches!(byte, b' ' | b'_' | b'-' | b'.' | b'\n'));
+        let first = self.slice(self.run_back(gap, is_letter), gap);
+        let mut pairs = PAIRS.iter().filter(|(second, firsts, _)| {
+            second.as_bytes().eq_ignore_ascii_case(word) && lists(firsts, first)
+        });
+        pairs.next().map(|(_, _, cue)| *cue)
     }
 
     /// What is known of the word that begins at the place, and its end.
@@ -345,8 +362,15 @@ impl<'t> Place<'t> {
         Some((gathered, index))
     }
 
-    /// End of a code from the place on: letters, digits, single dashes between them; with how many digits it has.
+    /// End of a code from the place on: letters, digits, single dashes between them; with how many digits it has. A code
+    /// does not begin with the word that announces another number, as `DOB19900102`.
     pub(crate) fn code(&self) -> (usize, usize) {
+        let word_end = self.run(self.at, is_letter);
+        let is_announced = word_end - self.at > 1
+            && Lexicon::get().find(self.slice(self.at, word_end)).is_some_and(|entry| entry.cue.is_some());
+        if is_announced {
+            return (self.at, 0);
+        }
         let mut end = self.at;
         let mut digits = 0;
         for index in self.at..self.len() {
@@ -373,13 +397,11 @@ fn is_attached(between: &[u8]) -> bool {
 
 /// The digits of a number pass the Luhn test (ISO/IEC 7812-1 annex B).
 pub(crate) fn luhn(digits: impl Iterator<Item = u8>) -> bool {
-    let all: Vec<u8> = digits.collect();
-    let sum: u32 = (0..).zip(all.iter().rev()).fold(0, |sum, (index, digit)| {
-        let digit = u32::from(*digit);
-        let value = if index % 2 == 0 { digit } else { digit * 2 };
-        sum + value / 10 + value % 10
-    });
-    sum.is_multiple_of(10)
+    // Both ways of counting at once, since only the last digit says which is right: the latest digit once, or twice.
+    let (once, _) = digits
+        .map(u32::from)
+        .fold((0, 0), |(once, twice), digit| (twice + digit, once + digit * 2 / 10 + digit * 2 % 10));
+    once.is_multiple_of(10)
 }
 
 #[cfg(test)]

@@ -257,18 +257,27 @@ fn word_triggers(text: &[u8], at: usize, end: usize, before: u8, config: &Config
         return &[];
     }
     let word = text.get(at..end).unwrap_or_default();
-    let is_word = word.len() <= WORD_MAX && Lexicon::get().find(word).is_some_and(|entry| entry.is_trigger());
+    let is_word = word.len() <= WORD_MAX && Lexicon::get().is_trigger(word);
     let next = text.get(end).copied().unwrap_or(0);
     let after = text.get(end + 1).copied().unwrap_or(0);
     let is_code = next.is_ascii_digit()
-        || matches!(next, b'-' | b' ') && (after.is_ascii_digit() || next == b'-')
-        || !config.mrn.is_empty();
+        || next == b' ' && word.len() <= 2 && after.is_ascii_digit()
+        || next == b'-' && (after.is_ascii_digit() || run(text, end, is_code) > run(text, end, is_wordlike))
+        || config.mrn.iter().any(|pattern| pattern.longest(text.iter().skip(at).copied()).is_some());
     match (is_word, is_code) {
         (false, false) => &[],
         (true, false) => &[Trigger::Word],
         (false, true) => &[Trigger::Code],
         (true, true) => &[Trigger::Word, Trigger::Code],
     }
+}
+
+fn is_code(byte: u8) -> bool {
+    is_alphanumeric(byte) || byte == b'-'
+}
+
+fn is_wordlike(byte: u8) -> bool {
+    is_letter(byte) || byte == b'-'
 }
 
 /// Keep claims by beginning, the longer first.

@@ -11,9 +11,6 @@ const ROW_MIN: usize = 3;
 
 /// `account no. 0012-3456-789`, `Member ID: XYZ123456789`.
 pub(super) fn find(place: &Place<'_>) -> Option<Match> {
-    if !place.has_close(Cue::Account) {
-        return None;
-    }
     let start = place.at;
     let (code_end, mut digits) = place.code();
     let mut end = code_end;
@@ -22,7 +19,7 @@ pub(super) fn find(place: &Place<'_>) -> Option<Match> {
         end = row.end;
         digits += row.len();
     }
-    let is_number = DIGITS.contains(&digits) && place.is_whole(start, end);
+    let is_number = DIGITS.contains(&digits) && place.has_close(Cue::Account) && place.is_whole(start, end);
     is_number.then_some(Match { start, end, certainty: Certainty::Context })
 }
 

@@ -9,8 +9,11 @@ const LENGTHS: [usize; 7] = [19, 18, 17, 16, 15, 14, 13];
 
 /// `4111 1111 1111 1111`, in one row or as cards show them; in other groups after `card` and the like.
 pub(super) fn find(place: &Place<'_>) -> Option<Match> {
+    if place.number.digits() < 13 || !matches!(place.byte(place.at), b'2'..=b'6') {
+        return None;
+    }
     let is_announced = place.has(Cue::Card);
-    if !is_announced && place.has(Cue::Thing) {
+    if place.has_close(Cue::Thing) {
         return None;
     }
     LENGTHS.iter().find_map(|length| {

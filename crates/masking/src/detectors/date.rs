@@ -10,24 +10,26 @@ const YEARS: std::ops::RangeInclusive<u32> = 1880..=2100;
 /// `1990-01-02`, `01/02/1990`, `2.1.1990`, `1/2/90`, `03/1990`; after `on`, `DOB` and the like also `3/14`, `19900102`
 /// and dates in spaces.
 pub(super) fn find(place: &Place<'_>) -> Option<Match> {
-    let is_announced = place.has(Cue::Date);
-    let rows = three(place, is_announced).or_else(|| fewer(place))?;
+    // Most numbers are too short or too long for any part of a date.
+    let first = place.number.group(0).len();
+    if !matches!(first, 1 | 2 | 4 | 8) || place.number.group(1).len() == 0 && first != 8 {
+        return None;
+    }
+    let rows = three(place).or_else(|| fewer(place))?;
     let (start, end) = (place.at, place.number.group(rows - 1).end);
     // `1990-01-02T10:11:12Z` goes on with its time.
     let has_time = place.byte(end) == b'T' && place.byte(end + 1).is_ascii_digit();
     let is_whole = if has_time { place.is_whole(start, place.len()) } else { place.is_whole(start, end) };
-    let certainty = if is_announced { Certainty::Context } else { Certainty::Form };
+    let certainty = if place.has(Cue::Date) { Certainty::Context } else { Certainty::Form };
     is_whole.then_some(Match { start, end, certainty })
 }
 
 /// Year, month and day.
-fn three(place: &Place<'_>, is_announced: bool) -> Option<usize> {
+fn three(place: &Place<'_>) -> Option<usize> {
     let lengths = [0, 1, 2].map(|index| place.number.group(index).len());
     let values = [0, 1, 2].map(|index| value(place, index));
     let separator = place.separator(0);
-    if separator != place.separator(1)
-        || !(matches!(separator, b'/' | b'-' | b'.') || separator == b' ' && is_announced)
-    {
+    if separator != place.separator(1) || !matches!(separator, b'/' | b'-' | b'.' | b' ') {
         return None;
     }
     let is_date = match (lengths, values) {
@@ -35,28 +37,27 @@ fn three(place: &Place<'_>, is_announced: bool) -> Option<usize> {
         ([1..=2, 1..=2, 4], [first, second, year]) => is_either(first, second) && YEARS.contains(&year),
         ([a @ 1..=2, b @ 1..=2, 2], [first, second, _]) => {
             let is_usual = separator == b'/' || separator == b'-' && a + b == 4;
-            is_either(first, second) && (is_announced || is_usual && !place.has(Cue::Thing))
+            is_either(first, second) && (place.has(Cue::Date) || is_usual && !place.has_close(Cue::Thing))
         }
         _ => false,
     };
-    is_date.then_some(3)
+    (is_date && (separator != b' ' || place.has_close(Cue::Date))).then_some(3)
 }
 
 /// Month and year; and where a word announces it, month and day, or all in one row.
 fn fewer(place: &Place<'_>) -> Option<usize> {
     let lengths = [0, 1].map(|index| place.number.group(index).len());
     let values = [0, 1].map(|index| value(place, index));
-    let is_close = place.has_close(Cue::Date);
     match (lengths, values) {
         ([1..=2, 4], [month, year])
-            if place.separator(0) == b'/' || place.separator(0) == b'-' && is_close =>
+            if place.separator(0) == b'/' || place.separator(0) == b'-' && place.has_close(Cue::Date) =>
         {
             ((1..=12).contains(&month) && YEARS.contains(&year)).then_some(2)
         }
-        ([1..=2, 1..=2], [first, second]) if place.separator(0) == b'/' && is_close => {
+        ([1..=2, 1..=2], [first, second]) if place.separator(0) == b'/' && place.has_close(Cue::Date) => {
             is_either(first, second).then_some(2)
         }
-        ([8, _], [number, _]) if is_close => {
+        ([8, _], [number, _]) if place.has_close(Cue::Date) => {
             let year_first = is_day(number / 100 % 100, number % 100) && YEARS.contains(&(number / 10_000));
             let year_last =
                 is_either(number / 1_000_000, number / 10_000 % 100) && YEARS.contains(&(number % 10_000));

@@ -11,6 +11,9 @@ const TYPES: &[u8] = b"ABCDEFGHJKLMPRSTUX";
 /// `AB1234563`, also with a space or dash after the letters; in other groups after `DEA`.
 pub(super) fn find(place: &Place<'_>) -> Option<Match> {
     let start = place.at;
+    if !TYPES.contains(&place.byte(start).to_ascii_uppercase()) || place.byte(start + 1) == 0 {
+        return None;
+    }
     let is_announced = place.has(Cue::Dea);
     let separators: &[u8] = if is_announced { b" -." } else { b"-" };
     let (code, end) = place.gather(LENGTH, separators)?;
@@ -18,7 +21,8 @@ pub(super) fn find(place: &Place<'_>) -> Option<Match> {
     if !TYPES.contains(&first) || !(second.is_ascii_uppercase() || second == b'9') || !is_checked(digits) {
         return None;
     }
-    let is_other = !is_announced && place.nearest().is_some_and(|nearest| nearest.cue == Cue::Thing);
+    let is_other = !is_announced
+        && place.nearest().is_some_and(|nearest| nearest.cue == Cue::Thing && nearest.words_between == 0);
     if is_other || !place.is_whole(start, end) {
         return None;
     }

@@ -20,7 +20,7 @@ pub(super) fn find_version_4(place: &Place<'_>) -> Option<Match> {
         (1..=3).contains(&row.len()) && value <= 255 && is_plain && is_dotted
     });
     let (start, end) = (place.at, number.group(3).end);
-    if !is_form || place.has(Cue::Thing) || !place.is_whole(start, end) {
+    if !is_form || place.has_close(Cue::Thing) || !place.is_whole(start, end) {
         return None;
     }
     let certainty = if place.has(Cue::Ip) { Certainty::Context } else { Certainty::Form };

@@ -11,7 +11,7 @@ const FORM: &[u8; LENGTH] = b"CAXNAXNAANN";
 /// `1EG4-TE5-MK73`, with or without its dashes; small letters only after `MBI` or `Medicare`.
 pub(super) fn find(place: &Place<'_>) -> Option<Match> {
     let start = place.at;
-    if !place.byte(start).is_ascii_digit() {
+    if !place.byte(start).is_ascii_digit() || !place.byte(start + 1).is_ascii_alphabetic() {
         return None;
     }
     let (code, end) = place.gather(LENGTH, b"- ")?;

@@ -17,9 +17,8 @@ pub(super) fn find(place: &Place<'_>) -> Option<Match> {
         pattern.longest(text).filter(|length| place.is_whole(start, start + length))
     });
     if let Some(length) = longest.max() {
-        let is_announced = place.has(Cue::Mrn);
-        let certainty = if is_announced { Certainty::Context } else { Certainty::Form };
-        return Some(Match { start, end: start + length, certainty });
+        // The installation itself says what it looks like, which is as good as a word beside it.
+        return Some(Match { start, end: start + length, certainty: Certainty::Context });
     }
     let (end, digits) = place.code();
     let is_code = digits >= DIGITS_MIN && end - start <= LENGTH_MAX && place.is_whole(start, end);

@@ -65,20 +65,29 @@ pub(super) fn find_before(place: &Place<'_>) -> Option<Match> {
     let has_comma =
         place.before(place.at) == b',' || place.slice(place.at.saturating_sub(2), place.at) == b", ";
     let last = place.run_back(place.at, |byte| matches!(byte, b' ' | b',')).max(place.at.saturating_sub(2));
-    let (mut start, mut words) = (last, 0);
+    let (mut start, mut reached, mut words) = (last, last, 0);
     while words < WORDS_MAX {
-        let word_end =
-            if start == last { last } else { place.run_back(start, |byte| byte == b' ').max(start.saturating_sub(1)) };
+        let word_end = if reached == last {
+            last
+        } else {
+            place.run_back(reached, |byte| byte == b' ').max(reached.saturating_sub(1))
+        };
         let initial = usize::from(place.before(word_end) == b'.');
         let word_start = place.run_back(word_end - initial, is_name_byte);
         let word = place.slice(word_start, word_end - initial);
         let is_attached = is_alphanumeric(place.before(word_start))
             || matches!(place.before(word_start), b'/' | b'@' | b'_');
         let is_abbreviation = initial == 1 && word.len() > 1;
-        if word_end == start && start != last || is_attached || is_abbreviation || !is_name_word(word, true) {
+        let is_particle = words > 0 && lists(PARTICLES, word) && !is_attached;
+        let is_word = !is_attached && !is_abbreviation && is_name_word(word, true);
+        if word_end == reached && reached != last || !(is_word || is_particle) {
             break;
         }
-        (start, words) = (word_start, words + 1);
+        (reached, words) = (word_start, words + usize::from(is_word));
+        // A particle is of the name only where a word of it stands before.
+        if is_word {
+            start = word_start;
+        }
     }
     let is_name = words >= 2 || words == 1 && has_comma && last - start > 2;
     is_name.then_some(Match { start, end: last, certainty: Certainty::Context })
@@ -234,6 +243,7 @@ mod tests {
         finds("phi.name", "reviewed with [Ana Lopez], MD");
         finds("phi.name", "and [J. Q. Public] RN noted");
         finds("phi.name", "[Lopez], PhD");
+        finds("phi.name", "seen by [Ludwig van der Beek], MD");
     }
 
     #[test]

@@ -19,8 +19,8 @@ pub(super) fn find(place: &Place<'_>) -> Option<Match> {
     }
     match place.nearest() {
         Some(nearest) if nearest.cue == Cue::Npi => Some(Match { start, end, certainty: Certainty::Context }),
-        None if rows == 1 => Some(Match { start, end, certainty: Certainty::Checksum }),
-        Some(_) | None => None,
+        Some(nearest) if nearest.words_between == 0 => None,
+        Some(_) | None => (rows == 1).then_some(Match { start, end, certainty: Certainty::Checksum }),
     }
 }
 

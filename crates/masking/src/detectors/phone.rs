@@ -14,11 +14,10 @@ pub(super) fn find(place: &Place<'_>) -> Option<Match> {
     if !place.is_whole(start, end) {
         return None;
     }
-    let cue = place.nearest().map(|nearest| nearest.cue);
-    if cue == Some(Cue::Thing) {
+    if place.has_close(Cue::Thing) {
         return None;
     }
-    let certainty = if cue == Some(Cue::Phone) { Certainty::Context } else { Certainty::Form };
+    let certainty = if place.has(Cue::Phone) { Certainty::Context } else { Certainty::Form };
     Some(Match { start, end: with_extension(place, end), certainty })
 }
 
@@ -46,18 +45,18 @@ fn international(place: &Place<'_>) -> Option<usize> {
 
 fn domestic(place: &Place<'_>) -> Option<usize> {
     let number = &place.number;
-    let is_announced = place.has(Cue::Phone);
+    let leading = usize::from(place.byte(place.at) == b'1');
     let rows = if number.begins(&[3, 3, 4]) {
         3
-    } else if number.begins(&[1, 3, 3, 4]) && place.byte(place.at) == b'1' {
+    } else if leading == 1 && number.begins(&[1, 3, 3, 4]) {
         4
-    } else if is_announced && number.begins(&[3, 4]) {
+    } else if number.begins(&[3, 4])
+        && matches!(place.separator(0), b'-' | b' ')
+        && place.has_close(Cue::Phone)
+    {
         2
-    } else if is_announced {
-        let leading = usize::from(place.byte(place.at) == b'1');
-        number.rows_of(10 + leading)?
     } else {
-        return None;
+        number.rows_of(10 + leading).filter(|_| place.has(Cue::Phone))?
     };
     let end = number.group(rows - 1).end;
     let separators = (0..rows - 1)

@@ -13,10 +13,11 @@ pub(super) fn find(place: &Place<'_>) -> Option<Match> {
     if !is_assigned(place.digits(start, end)) || !place.is_whole(start, end) {
         return None;
     }
-    if place.has(Cue::Ssn) {
+    let separators = (place.separator(0), place.separator(1));
+    let is_printed = rows == 1 || place.number.begins(&[3, 2, 4]);
+    if is_printed && place.has(Cue::Ssn) || place.has_close(Cue::Ssn) {
         return Some(Match { start, end, certainty: Certainty::Context });
     }
-    let separators = (place.separator(0), place.separator(1));
     let is_form = place.number.begins(&[3, 2, 4])
         && separators.0 == separators.1
         && matches!(separators.0, b'-' | b' ' | b'.' | b'_');

@@ -5,11 +5,17 @@ use crate::lexicon::Cue;
 use crate::place::{Match, Place};
 
 const LENGTH: usize = 17;
+/// Shortest row in which a number in groups begins.
+const ROW_MIN: usize = 3;
 const WEIGHTS: [u32; LENGTH] = [8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2];
 
 /// `1M8GDM9AXKP042788`; in small letters, in groups, or without a check digit that holds, after `VIN`.
 pub(super) fn find(place: &Place<'_>) -> Option<Match> {
     let start = place.at;
+    let row = place.run(start, |byte| byte.is_ascii_alphanumeric()) - start;
+    if !(ROW_MIN..=LENGTH).contains(&row) || row < LENGTH && !matches!(place.byte(start + row), b' ' | b'-') {
+        return None;
+    }
     let is_announced = place.has(Cue::Vin);
     let separators: &[u8] = if is_announced { b" -" } else { b"" };
     let (code, end) = place.gather(LENGTH, separators)?;
