@@ -1,6 +1,6 @@
 //! Recall and precision per kind of identifier, with 95 % confidence intervals, on synthetic notes: as people write, as
 //! people evade, and without the words that detectors need. `cargo run --release --package chaperone-masking --example
-//! measure_masking -- [--json] [--notes N] [--show KIND]`
+//! measure_masking -- [--json] [--notes N] [--show KIND]`. With `--text FILE` it lists what it finds in a text of your own.
 
 #![allow(
     clippy::print_stdout,
@@ -15,7 +15,7 @@ mod measure;
 #[path = "../tests/notes/mod.rs"]
 mod notes;
 
-use chaperone_masking::Entity;
+use chaperone_masking::{Entity, scan};
 use measure::{Counts, measure, wilson};
 use notes::Slice;
 
@@ -27,6 +27,9 @@ fn main() {
         let index = arguments.iter().position(|argument| argument == flag)?;
         arguments.get(index + 1).cloned()
     };
+    if let Some(path) = after("--text") {
+        return list(&std::fs::read_to_string(path).unwrap());
+    }
     let notes = after("--notes").map_or(NOTES, |count| count.parse().unwrap());
     let shown = after("--show");
     let all = measure(notes, |slice, what, entity, line| {
@@ -54,6 +57,15 @@ fn main() {
             share(masked, truths),
             share(right, findings),
         );
+    }
+}
+
+/// Every finding, with its line.
+fn list(text: &str) {
+    for finding in scan(&measure::config(), text) {
+        let line = text[..finding.start].matches('\n').count() + 1;
+        let (kind, certainty) = (finding.entity.tag(), finding.certainty.name());
+        println!("{line}: {kind} ({certainty}) {:?}", &text[finding.start..finding.end]);
     }
 }
 

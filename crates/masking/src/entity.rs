@@ -25,7 +25,7 @@ pub enum Entity {
     Zip,
     /// Payment card number.
     Card,
-    /// Number of an account, policy or membership.
+    /// Number of an account, policy, membership, claim, encounter or licence.
     Account,
     /// Vehicle identification number (ISO 3779).
     Vin,

@@ -92,7 +92,11 @@ const CUES: &[(Cue, &str)] = &[
     (Cue::Age, "age aged ages"),
     (Cue::Zip, "zip zipcode postal postcode"),
     (Cue::Card, "card visa mastercard amex discover credit debit"),
-    (Cue::Account, "account accounts acct acc member policy subscriber iban routing"),
+    (
+        Cue::Account,
+        "account accounts acct acc member policy subscriber iban routing claim encounter insurer license licence lic \
+         certificate",
+    ),
     (Cue::Vin, "vin vehicle chassis"),
     (Cue::Ip, "ip ipv"),
     (
@@ -110,7 +114,8 @@ pub(crate) const PAIRS: &[(&str, &str, Cue)] = &[
     ("record", "medical med health hospital patient", Cue::Mrn),
     ("rec", "medical med", Cue::Mrn),
     ("id", "patient pt hospital chart medical", Cue::Mrn),
-    ("id", "member subscriber insurance plan policy", Cue::Account),
+    ("id", "member subscriber insurance plan policy claim encounter client", Cue::Account),
+    ("plan", "health insurance", Cue::Account),
     ("id", "provider", Cue::Npi),
     ("id", "order lot device specimen item", Cue::Thing),
     ("identifier", "provider", Cue::Npi),
@@ -129,7 +134,7 @@ const NAME_CUES: &[(NameCue, &str)] = &[
          grandmother grandfather niece nephew cousin friend neighbor",
     ),
     (NameCue::Salutation, "dear hi hello"),
-    (NameCue::Closing, "sincerely regards respectfully cordially truly"),
+    (NameCue::Closing, "sincerely regards respectfully cordially truly thanks"),
     (NameCue::By, "by"),
     (
         NameCue::Credential,
@@ -162,7 +167,7 @@ const FILLERS: &str = "number num no nr nbr is was the a of for code and or as a
 
 /// Words that begin a sentence or a heading after `Patient`, or stand beside names without being one.
 const NO_NAMES: &str = "presents present has have had is was were denies denied reports reported states stated \
-    complains education history name information instructions care status will should did does seen came admitted \
+    complains education history name information initials instructions care status will should did does seen came admitted \
     discharged underwent tolerated agrees agreed verbalized identification portal safety advised given received id \
     mrn dob ssn sex age date phone address the a an and or not no yes for with without in on at of to from by \
     number unknown none stable alert male female can may must would could also currently today here there this that \

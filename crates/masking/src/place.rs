@@ -17,6 +17,8 @@ pub(crate) const AHEAD: usize = 320;
 
 /// Farthest that a cue may stand before its number, in folded bytes.
 const CUE_BYTES_MAX: usize = 64;
+/// Rows of digits between a cue and its number: those of another number that it announces as well, `617-555-0123 or ..`.
+const CUE_ROWS_MAX: usize = 4;
 /// Words with a meaning of their own between a cue and its number.
 const CUE_WORDS_MAX: usize = 3;
 
@@ -282,6 +284,7 @@ impl<'t> Place<'t> {
         let floor = self.at.saturating_sub(CUE_BYTES_MAX);
         let mut words_between = 0;
         let mut had_break = false;
+        let mut rows = 0;
         let mut index = self.at;
         while index > floor && words_between <= CUE_WORDS_MAX {
             let byte = self.before(index);
@@ -300,14 +303,16 @@ impl<'t> Place<'t> {
                 index = start;
             } else if byte.is_ascii_digit() {
                 let start = self.run_back(index, |byte| byte.is_ascii_digit());
-                if had_break && index - start >= 4 {
+                rows += 1;
+                if had_break || rows > CUE_ROWS_MAX {
                     return None;
                 }
                 index = start;
             } else if byte == b'\n' && self.byte(index.saturating_sub(2)) == b'\n' {
                 return None;
             } else {
-                had_break |= byte == b'\n';
+                let is_sentence_end = byte == b'.' && self.byte(index).is_ascii_whitespace();
+                had_break |= matches!(byte, b'\n' | b';') || is_sentence_end;
                 index -= 1;
             }
         }
@@ -363,11 +368,13 @@ impl<'t> Place<'t> {
     }
 
     /// End of a code from the place on: letters, digits, single dashes between them; with how many digits it has. A code
-    /// does not begin with the word that announces another number, as `DOB19900102`.
-    pub(crate) fn code(&self) -> (usize, usize) {
+    /// does not begin with a word that announces another kind of number, as `DOB19900102` after `MRN`.
+    pub(crate) fn code(&self, kind: Cue) -> (usize, usize) {
         let word_end = self.run(self.at, is_letter);
         let is_announced = word_end - self.at > 1
-            && Lexicon::get().find(self.slice(self.at, word_end)).is_some_and(|entry| entry.cue.is_some());
+            && Lexicon::get()
+                .find(self.slice(self.at, word_end))
+                .is_some_and(|entry| entry.cue.is_some_and(|cue| cue != kind));
         if is_announced {
             return (self.at, 0);
         }

@@ -22,7 +22,8 @@ pub(super) fn find(place: &Place<'_>) -> Option<Match> {
         let digits = place.digits(start, end);
         let prefix = digits.clone().take(6).fold(0, |prefix, digit| prefix * 10 + u32::from(digit));
         let is_card = is_issued(prefix, *length)
-            && (is_announced || is_printed(place, rows))
+            && (is_announced && (0..rows - 1).all(|index| matches!(place.separator(index), b' ' | b'-'))
+                || is_printed(place, rows))
             && luhn(digits)
             && place.is_whole(start, end);
         let certainty = if is_announced { Certainty::Context } else { Certainty::Checksum };

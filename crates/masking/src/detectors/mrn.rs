@@ -17,10 +17,13 @@ pub(super) fn find(place: &Place<'_>) -> Option<Match> {
         pattern.longest(text).filter(|length| place.is_whole(start, start + length))
     });
     if let Some(length) = longest.max() {
-        // The installation itself says what it looks like, which is as good as a word beside it.
-        return Some(Match { start, end: start + length, certainty: Certainty::Context });
+        // The installation itself says what it looks like, which is as good as a word beside it; not better.
+        let is_other =
+            place.nearest().is_some_and(|nearest| nearest.cue != Cue::Mrn && nearest.words_between == 0);
+        let certainty = if is_other { Certainty::Form } else { Certainty::Context };
+        return Some(Match { start, end: start + length, certainty });
     }
-    let (end, digits) = place.code();
+    let (end, digits) = place.code(Cue::Mrn);
     let is_code = digits >= DIGITS_MIN && end - start <= LENGTH_MAX && place.is_whole(start, end);
     (is_code && place.has_close(Cue::Mrn)).then_some(Match { start, end, certainty: Certainty::Context })
 }
@@ -38,6 +41,7 @@ mod tests {
         finds("phi.mrn", "(chart no. [4471023])");
         finds("phi.mrn", "Patient ID = [QX99812]");
         finds("phi.mrn", "mrn[7781234]");
+        finds("phi.mrn", "MRN: [MRN-AZ-44-22119]");
     }
 
     #[test]

@@ -12,6 +12,10 @@ const PARTICLES: &str = "de la las los van von der den del della da di du dos bi
 /// Letters of an ordinary name in one word.
 const LETTERS_MAX: usize = 30;
 
+/// Labels that stand in sentences too: only with a colon does a name follow.
+const NEEDS_COLON: [&str; 10] =
+    ["name", "contact", "author", "cc", "attn", "from", "to", "insured", "employee", "subscriber"];
+
 /// How much is taken for a name after a cue.
 #[derive(Debug, Clone, Copy)]
 struct Style {
@@ -33,21 +37,23 @@ pub(super) fn find_after(place: &Place<'_>) -> Option<Match> {
         NameCue::By if !is_signing(place) => return None,
         NameCue::Credential => return None,
         NameCue::Title | NameCue::Label | NameCue::Relation | NameCue::Salutation | NameCue::By => {
-            link(place, end)?
+            link(place, end, cue)?
         }
     };
-    let is_line_label = matches!(
-        place.slice(place.at, end),
-        b"from" | b"to" | b"From" | b"To" | b"FROM" | b"TO" | b"cc" | b"Cc" | b"CC"
-    );
+    let word = place.slice(place.at, end).to_ascii_lowercase();
+    let word = std::str::from_utf8(&word).unwrap_or_default();
+    let is_line_label = matches!(word, "from" | "to" | "cc");
     if is_line_label && !(has_colon && is_line_start(place, place.at)) {
+        return None;
+    }
+    if NEEDS_COLON.contains(&word) && !has_colon {
         return None;
     }
     let is_titled = cue == NameCue::Title && (place.byte(end) == b'.' || !is_cue_capital);
     let style = Style {
         has_comma: has_colon && cue == NameCue::Label,
         takes_capitals: has_colon || is_titled || !is_cue_capital && cue != NameCue::Label,
-        takes_small: has_colon && place.is_word(place.at, "name"),
+        takes_small: has_colon && is_name_label(place, end),
     };
     let (start, end) = name(place, begin, style)?;
     let is_one_small =
@@ -59,7 +65,11 @@ pub(super) fn find_after(place: &Place<'_>) -> Option<Match> {
 pub(super) fn find_before(place: &Place<'_>) -> Option<Match> {
     let (entry, end) = place.word()?;
     let is_credential = entry.name == Some(NameCue::Credential) && is_upper(place.before(end));
-    if !is_credential || !is_upper(place.byte(place.at)) || is_letter(place.byte(end)) {
+    if !is_credential
+        || !is_upper(place.byte(place.at))
+        || is_alphanumeric(place.byte(end))
+        || !matches!(place.before(place.at), b' ' | b',')
+    {
         return None;
     }
     let has_comma =
@@ -94,7 +104,7 @@ pub(super) fn find_before(place: &Place<'_>) -> Option<Match> {
 }
 
 /// After a cue: where the name begins, and whether a colon stands before it.
-fn link(place: &Place<'_>, end: usize) -> Option<(usize, bool)> {
+fn link(place: &Place<'_>, end: usize, cue: NameCue) -> Option<(usize, bool)> {
     let mut index = end + usize::from(place.byte(end) == b'.');
     let mut has_colon = false;
     for word in ["'s", "name", "is", "was", "of", "record"] {
@@ -114,13 +124,20 @@ fn link(place: &Place<'_>, end: usize) -> Option<(usize, bool)> {
     if matches!(place.byte(next), b':' | b'=' | b'-') {
         has_colon = place.byte(next) != b'-';
         index = next + 1;
-    } else if place.byte(index) == b',' {
+    } else if place.byte(index) == b',' && matches!(cue, NameCue::Relation | NameCue::Salutation) {
         index += 1;
     }
     let begin = place.run(index, |byte| matches!(byte, b' ' | b'\t')).min(index + 16);
     // A form may put the name on the next line.
     let begin = if has_colon && place.byte(begin) == b'\n' { place.skip_spaces(begin + 1, 8) } else { begin };
     (begin > end).then_some((begin, has_colon))
+}
+
+/// Whether a label is `Name:` on a line of its own, or `Patient Name:`.
+fn is_name_label(place: &Place<'_>, end: usize) -> bool {
+    let first = place.slice(place.at, end);
+    first.eq_ignore_ascii_case(b"name") && is_line_start(place, place.at)
+        || first.eq_ignore_ascii_case(b"patient") && place.is_word(place.skip_spaces(end, 2), "name")
 }
 
 /// The line after a closing formula.
@@ -228,6 +245,7 @@ mod tests {
         finds("phi.name", "his wife, [Mary], reports");
         finds("phi.name", "Dear [Mr. Smith],".replace("[Mr. ", "Mr. [").as_str());
         finds("phi.name", "Sincerely,\n\n[Ana Lopez]");
+        finds("phi.name", "Patient name: [ana lopez]");
         finds("phi.name", "Electronically signed by [Ana Lopez], MD");
         finds("phi.name", "Attending: Dr. [Ludwig van Beek]");
         finds("phi.name", "Ms. [Smith-Jones]'s daughter [Amy]");
@@ -267,6 +285,10 @@ mod tests {
             "Patient Instructions",
             "Dr. will call",
             "Regards the wound",
+            "2100 E University Dr., Tempe",
+            "CGM SN-MD9A7Z",
+            "known by name: its user, needed",
+            "contact Boston",
         ] {
             nothing("phi.name", text);
         }

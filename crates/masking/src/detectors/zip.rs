@@ -1,7 +1,7 @@
 //! Postal codes of the United States: after a state, or after `ZIP`.
 
 use crate::Certainty;
-use crate::lexicon::{Cue, lists};
+use crate::lexicon::{Cue, Lexicon, lists};
 use crate::place::{Match, Place, is_letter, is_upper};
 
 const STATES: &str = "AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM \
@@ -47,7 +47,10 @@ fn is_after_state(place: &Place<'_>) -> bool {
     // The city stands before an abbreviation.
     let city = place.run_back(start, |byte| matches!(byte, b' ' | b',')).max(start.saturating_sub(2));
     let has_comma = place.slice(city, start).contains(&b',');
-    let has_city = is_upper(place.byte(place.run_back(city, is_letter))) && city < start;
+    let city_start = place.run_back(city, is_letter);
+    // `License AZ 45321` is no address.
+    let is_cue = Lexicon::get().find(place.slice(city_start, city)).is_some_and(|entry| entry.cue.is_some());
+    let has_city = is_upper(place.byte(city_start)) && city < start && !is_cue;
     let is_capital = word.iter().all(u8::is_ascii_uppercase);
     is_capital && lists(STATES, word) && (has_comma || has_city && !lists(AMBIGUOUS, word))
 }
@@ -76,6 +79,7 @@ mod tests {
             "in 10000",
             "units 12345-6789",
             "MA 021155",
+            "License AZ 45321",
             "X MA 1234",
         ] {
             nothing("phi.zip", text);

@@ -11,21 +11,21 @@ const SLACK: usize = 4;
 
 /// Counts of one kind in one slice.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Identifiers in the notes.
-    pub truths: u32,
+    pub(crate) truths: u32,
     /// Of those, covered whole by a finding of their kind.
-    pub found: u32,
+    pub(crate) found: u32,
     /// Of those, covered whole by findings of whatever kind: what masking takes out.
-    pub masked: u32,
+    pub(crate) masked: u32,
     /// Findings of the kind.
-    pub findings: u32,
+    pub(crate) findings: u32,
     /// Of those, the ones that are an identifier of the kind.
-    pub right: u32,
+    pub(crate) right: u32,
 }
 
 /// Lowest and highest share that 95 of 100 such measurements are consistent with (Wilson's score interval).
-pub fn wilson(hits: u32, of: u32) -> (f64, f64) {
+pub(crate) fn wilson(hits: u32, of: u32) -> (f64, f64) {
     if of == 0 {
         return (0.0, 1.0);
     }
@@ -37,12 +37,12 @@ pub fn wilson(hits: u32, of: u32) -> (f64, f64) {
     (((middle - spread) / whole).max(0.0), ((middle + spread) / whole).min(1.0))
 }
 
-pub fn config() -> Config {
-    Config { mrn: vec![Pattern::parse(r"MH\d{7}").unwrap()], ..Config::default() }
+pub(crate) fn config() -> Config {
+    Config { mrn: vec![Pattern::parse(r"MH\d{8}").unwrap()], ..Config::default() }
 }
 
 /// Measure some notes of each slice. `observe` is told of every miss and every wrong finding.
-pub fn measure(
+pub(crate) fn measure(
     notes: usize,
     mut observe: impl FnMut(Slice, &str, Entity, &str),
 ) -> BTreeMap<(Slice, Entity), Counts> {

@@ -6,7 +6,7 @@ use chaperone_masking::Entity;
 
 /// How a note writes its identifiers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Slice {
+pub(crate) enum Slice {
     /// As people usually do.
     Plain,
     /// Spaced, wrapped, undashed, in look-alike or invisible characters.
@@ -16,9 +16,9 @@ pub enum Slice {
 }
 
 impl Slice {
-    pub const ALL: [Self; 3] = [Self::Plain, Self::Adversarial, Self::Bare];
+    pub(crate) const ALL: [Self; 3] = [Self::Plain, Self::Adversarial, Self::Bare];
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Adversarial => "adversarial",
@@ -29,21 +29,21 @@ impl Slice {
 
 /// An identifier in a note, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Truth {
-    pub start: usize,
-    pub end: usize,
-    pub entity: Entity,
+pub(crate) struct Truth {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) entity: Entity,
 }
 
 /// A note and all of its identifiers.
 #[derive(Debug, Clone)]
-pub struct Note {
-    pub text: String,
-    pub truths: Vec<Truth>,
+pub(crate) struct Note {
+    pub(crate) text: String,
+    pub(crate) truths: Vec<Truth>,
 }
 
 /// splitmix64: the same notes on every machine.
-pub struct Seed(pub u64);
+pub(crate) struct Seed(pub(crate) u64);
 
 impl Seed {
     fn next(&mut self) -> u64 {
@@ -403,7 +403,7 @@ const MONTHS: &[&str] = &[
 const MBI_LETTERS: &str = "ACDEFGHJKMNPQRTUVWXY";
 
 /// A note of one slice.
-pub fn note(seed: &mut Seed, slice: Slice) -> Note {
+pub(crate) fn note(seed: &mut Seed, slice: Slice) -> Note {
     let mut note = Note { text: String::new(), truths: Vec::new() };
     for _ in 0..seed.between(12, 24) {
         let lines = match seed.below(10) {
@@ -423,7 +423,7 @@ pub fn note(seed: &mut Seed, slice: Slice) -> Note {
 }
 
 /// Long text of notes, mostly prose, as the speed is measured on.
-pub fn prose(bytes: usize) -> String {
+pub(crate) fn prose(bytes: usize) -> String {
     let mut seed = Seed(7);
     let mut text = String::new();
     while text.len() < bytes {
@@ -485,7 +485,7 @@ fn value(seed: &mut Seed, key: &str) -> (Option<Entity>, String) {
             let count = seed.between(6, 9);
             seed.digits(count)
         }),
-        "pattern" => (Entity::Mrn, format!("MH{}", seed.digits(7))),
+        "pattern" => (Entity::Mrn, format!("MH{}", seed.digits(8))),
         "npi" => (Entity::Npi, npi(seed)),
         "dea" => (Entity::Dea, dea(seed)),
         "mbi" => (Entity::Mbi, mbi(seed)),
