@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::folder::{self, free_port};
 use crate::process::{Identity, Running, capture};
-use crate::{Cluster, DATABASE, Failure, LOGIN, Result};
+use crate::{Cluster, DATABASE, Failure, Result};
 
 /// What the gateway calls the clinic's database; the same name, so that a client's `\conninfo` looks alike.
 pub const TARGET: &str = DATABASE;
@@ -27,6 +27,21 @@ pub enum AgentPlace {
     Separate,
 }
 
+/// A database that the agent reaches, on the loopback address, and what the gateway calls it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// The target's name.
+    pub target: String,
+    /// Where the server listens.
+    pub port: u16,
+    /// The database on it.
+    pub database: String,
+    /// Who the agent logs in as.
+    pub user: String,
+    /// The file with that login's password.
+    pub password_file: PathBuf,
+}
+
 /// How an installation is laid out.
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -42,6 +57,8 @@ pub struct Layout {
     pub api_port: Option<u16>,
     /// Folder of Cedar policies to copy; `demo/policy` unless given.
     pub policy: Option<PathBuf>,
+    /// A classification file that is copied for every target.
+    pub classification: Option<PathBuf>,
     /// What else stands in gateway.toml: tables only, since it comes last.
     pub more: String,
     /// What else stands in agent.toml, likewise.
@@ -54,9 +71,11 @@ impl Layout {
     pub fn new(agent: AgentPlace) -> Self {
         let program = std::env::var_os("CHAPERONE_PROGRAM")
             .map_or_else(|| crate::target_dir().join("debug/chaperone"), PathBuf::from);
-        let (postgres_port, api_port, policy) = (None, None, None);
+        let (postgres_port, api_port) = (None, None);
+        let (policy, classification) = (None, None);
         let (more, more_of_agent) = (String::new(), String::new());
-        Self { agent, program, tls: false, postgres_port, api_port, policy, more, more_of_agent }
+        let tls = false;
+        Self { agent, program, tls, postgres_port, api_port, policy, classification, more, more_of_agent }
     }
 }
 
@@ -76,6 +95,7 @@ pub struct Caller {
 pub struct Boundary {
     home: PathBuf,
     layout: Layout,
+    targets: Vec<String>,
     postgres_port: u16,
     api_port: u16,
     agents_port: u16,
@@ -90,6 +110,14 @@ impl Boundary {
     /// # Errors
     /// The program has not been built, a file cannot be written, or a process does not become ready.
     pub fn start(home: &Path, cluster: &Cluster, layout: Layout) -> Result<Self> {
+        Self::before(home, &[cluster.as_target(TARGET)], layout)
+    }
+
+    /// As [`Boundary::start`], before any databases.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn before(home: &Path, destinations: &[Destination], layout: Layout) -> Result<Self> {
         if !layout.program.exists() {
             let program = layout.program.display();
             return Err(Failure::new(format!(
@@ -100,12 +128,13 @@ impl Boundary {
         let postgres_port = layout.postgres_port.map_or_else(free_port, Ok)?;
         let api_port = layout.api_port.map_or_else(free_port, Ok)?;
         let agents_port = free_port()?;
-        let files = Files { home, layout: &layout, postgres_port, api_port, agents_port };
-        files.write(cluster)?;
+        let files = Files { home, layout: &layout, destinations, postgres_port, api_port, agents_port };
+        files.write()?;
         let gateway = start_gateway(home, &layout, api_port)?;
         let mut this = Self {
             home: home.to_owned(),
             layout,
+            targets: destinations.iter().map(|destination| destination.target.clone()).collect(),
             postgres_port,
             api_port,
             agents_port,
@@ -216,7 +245,11 @@ impl Boundary {
         let mut command = Identity::Ours.command(&self.layout.program, "TERM");
         command.arg("agent").arg("--config").arg(self.home.join("agent.toml"));
         if !is_enrolled {
-            let token = self.cli(&["agent", "token", "create", AGENT, "--target", TARGET])?;
+            let mut words = vec!["agent", "token", "create", AGENT];
+            for target in &self.targets {
+                words.extend(["--target", target]);
+            }
+            let token = self.cli(&words)?;
             let file = self.home.join("enrolment.token");
             folder::write_secret(&file, word(&token, "cpe1.")?)?;
             command.arg("--token-file").arg(&file);
@@ -249,11 +282,25 @@ impl Boundary {
     /// # Errors
     /// The verb's, or it printed no connection string.
     pub fn credential(&self, caller: &Caller) -> Result<String> {
-        let mut words = vec!["credential", TARGET, "--as", caller.subject, "--ttl", "1h"];
-        for group in caller.groups {
+        self.credential_for(TARGET, caller.subject, caller.groups, caller.client)
+    }
+
+    /// As [`Boundary::credential`], for any target and names.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn credential_for(
+        &self,
+        target: &str,
+        subject: &str,
+        groups: &[&str],
+        client: Option<&str>,
+    ) -> Result<String> {
+        let mut words = vec!["credential", target, "--as", subject, "--ttl", "1h"];
+        for group in groups {
             words.extend(["--group", group]);
         }
-        if let Some(client) = caller.client {
+        if let Some(client) = client {
             words.extend(["--client", client]);
         }
         let answer = self.cli_json(&words)?;
@@ -277,8 +324,10 @@ impl Boundary {
             let listed = capture(targets.args(["targets", "--json"]).env("CHAPERONE_CONFIG", &config))
                 .unwrap_or_default();
             let listed: Value = serde_json::from_str(&listed).unwrap_or_default();
-            let agents = listed.pointer("/0/agents").and_then(Value::as_array);
-            agents.is_some_and(|agents| !agents.is_empty())
+            let is_served = |target: &Value| {
+                target.get("agents").and_then(Value::as_array).is_some_and(|agents| !agents.is_empty())
+            };
+            listed.as_array().is_some_and(|listed| !listed.is_empty() && listed.iter().all(is_served))
         })
     }
 }
@@ -325,13 +374,14 @@ fn exchange(port: u16, request: &str) -> std::io::Result<String> {
 struct Files<'a> {
     home: &'a Path,
     layout: &'a Layout,
+    destinations: &'a [Destination],
     postgres_port: u16,
     api_port: u16,
     agents_port: u16,
 }
 
 impl Files<'_> {
-    fn write(&self, cluster: &Cluster) -> Result<()> {
+    fn write(&self) -> Result<()> {
         let policy = self.home.join("policy");
         if !policy.exists() {
             let demo = crate::root().join("demo/policy");
@@ -343,7 +393,15 @@ impl Files<'_> {
         }
         let reader = self.reader()?;
         folder::write(&self.home.join("gateway.toml"), &self.gateway_toml(&reader))?;
-        folder::write(&self.home.join("agent.toml"), &self.agent_toml(cluster))
+        if let Some(classification) = &self.layout.classification {
+            let folder = self.home.join("classification");
+            fs::create_dir_all(&folder).map_err(Failure::at("make", &folder))?;
+            for destination in self.destinations {
+                let to = folder.join(format!("{}.toml", destination.target));
+                fs::copy(classification, &to).map_err(Failure::at("copy", classification))?;
+            }
+        }
+        folder::write(&self.home.join("agent.toml"), &self.agent_toml())
     }
 
     fn gateway_toml(&self, reader: &str) -> String {
@@ -353,6 +411,13 @@ impl Files<'_> {
                 ("", format!("[agents]\nlisten = \"127.0.0.1:{}\"\n\n", self.agents_port))
             }
         };
+        let targets = self.destinations.iter().map(|Destination { target, .. }| {
+            let classification = match self.layout.classification {
+                Some(_) => format!("classification = \"classification/{target}.toml\"\n"),
+                None => String::new(),
+            };
+            format!("[targets.{target}]\nprotocol = \"postgres\"\n{classification}\n")
+        });
         let tls = if self.layout.tls {
             "certificate = \"server.crt\"\nkey = \"server.key\"\n"
         } else {
@@ -363,25 +428,32 @@ impl Files<'_> {
              [postgres]\nlisten = \"127.0.0.1:{}\"\n{tls}\n\
              [api]\nlisten = \"127.0.0.1:{}\"\n\n\
              {agents}\
-             [recording]\nreaders = [\"{reader}\"]\n\n\
-             [targets.{TARGET}]\nprotocol = \"postgres\"\n\n{}",
-            self.postgres_port, self.api_port, self.layout.more
+             [recording]\nreaders = [\"{reader}\"]\n\n{}{}",
+            self.postgres_port,
+            self.api_port,
+            targets.collect::<String>(),
+            self.layout.more
         )
     }
 
-    fn agent_toml(&self, cluster: &Cluster) -> String {
+    fn agent_toml(&self) -> String {
         let gateway = match self.layout.agent {
             AgentPlace::InProcess => String::new(),
             AgentPlace::Separate => format!("gateway = \"localhost:{}\"\n", self.agents_port),
         };
-        format!(
-            "name = \"{AGENT}\"\n{gateway}\n\
-             [targets.{TARGET}]\nprotocol = \"postgres\"\nhost = \"127.0.0.1\"\nport = {}\n\
-             database = \"{DATABASE}\"\nuser = \"{LOGIN}\"\npassword = {{ file = {} }}\ntls = \"disable\"\n{}",
-            cluster.port(),
-            Value::from(cluster.login_password_file().to_string_lossy()),
-            self.layout.more_of_agent
-        )
+        let targets = self.destinations.iter().map(|destination| {
+            format!(
+                "[targets.{}]\nprotocol = \"postgres\"\nhost = \"127.0.0.1\"\nport = {}\n\
+                 database = {}\nuser = \"{}\"\npassword = {{ file = {} }}\ntls = \"disable\"\n",
+                destination.target,
+                destination.port,
+                Value::from(destination.database.as_str()),
+                destination.user,
+                Value::from(destination.password_file.to_string_lossy()),
+            )
+        });
+        let targets = targets.collect::<Vec<_>>().join("\n");
+        format!("name = \"{AGENT}\"\n{gateway}\n{targets}{}", self.layout.more_of_agent)
     }
 
     /// The privacy officer's key pair, made once; the public half is what the gateway gets.

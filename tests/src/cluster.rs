@@ -1,4 +1,5 @@
 //! A PostgreSQL of our own, from Debian's programs: initialised and loaded once, then copied for each who wants one.
+//! With the clinic in it, or bare for those who bring a schema.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,9 +12,9 @@ use rustix::process::Signal;
 
 use crate::folder::{self, free_port, secret};
 use crate::process::{Identity, Running, capture, is_root};
-use crate::{Failure, Result};
+use crate::{Destination, Failure, Result};
 
-/// The database that holds the clinic.
+/// The database that holds the clinic; scripts that make another may call it as they like.
 pub const DATABASE: &str = "clinic";
 /// The login that an agent uses: owner of the database, nothing beyond it.
 pub const LOGIN: &str = "chaperone";
@@ -27,6 +28,8 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 const CONNECTIONS: u32 = 2200;
 /// Changes when templates are made differently than before.
 const TEMPLATE_VERSION: u32 = 1;
+/// Where a bare cluster's first script begins.
+const FIRST_DATABASE: &str = "postgres";
 
 const CLINIC: &str = include_str!("../../demo/clinic.sql");
 
@@ -39,11 +42,30 @@ pub enum Fsync {
     Off,
 }
 
+/// What a new cluster holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Content {
+    /// The synthetic clinic, owned by the login that agents use.
+    Clinic,
+    /// Nothing but that login.
+    Nothing,
+}
+
+impl Fsync {
+    fn setting(self) -> &'static str {
+        match self {
+            Self::On => "fsync=on",
+            Self::Off => "fsync=off",
+        }
+    }
+}
+
 /// A running server that ends with the value.
 #[derive(Debug)]
 pub struct Cluster {
     home: PathBuf,
     port: u16,
+    database: String,
     server: Running,
 }
 
@@ -67,18 +89,66 @@ impl Cluster {
     /// # Errors
     /// Programs are missing, the folder cannot be used, or the server does not start (with the end of its log).
     pub fn start(home: &Path, fsync: Fsync, port: Option<u16>) -> Result<Self> {
+        let port = port.map_or_else(free_port, Ok)?;
+        Self::new(home, port, Content::Clinic, &[fsync.setting()])
+    }
+
+    /// A new cluster with nothing in it, for [`Cluster::load`]. What it holds depends on nothing but the scripts that
+    /// are loaded: no autovacuum, so that two of them stay alike.
+    ///
+    /// # Errors
+    /// As for [`Cluster::start`].
+    pub fn bare(home: &Path) -> Result<Self> {
+        let settings =
+            [Fsync::Off.setting(), "autovacuum=off", "shared_preload_libraries=pg_stat_statements"];
+        Self::new(home, free_port()?, Content::Nothing, &settings)
+    }
+
+    fn new(home: &Path, port: u16, content: Content, settings: &[&str]) -> Result<Self> {
         folder::passable(home)?;
         let is_new = !home.join("data").exists();
         if is_new {
-            copy_template(home)?;
+            copy_template(home, content)?;
         }
-        let port = port.map_or_else(free_port, Ok)?;
-        let server = serve(home, port, fsync)?;
-        let this = Self { home: home.to_owned(), port, server };
+        let server = serve(home, port, settings)?;
+        let database = match content {
+            Content::Clinic => DATABASE,
+            Content::Nothing => FIRST_DATABASE,
+        };
+        let this = Self { home: home.to_owned(), port, database: database.to_owned(), server };
         if is_new {
             this.change_passwords()?;
         }
         Ok(this)
+    }
+
+    /// Run `psql` scripts as the superuser, one after the other in one session. The database that they end in becomes
+    /// the cluster's: a script may make one and connect to it.
+    ///
+    /// # Errors
+    /// `psql`'s, at the first statement that fails.
+    pub fn load(&mut self, scripts: &[&Path]) -> Result<()> {
+        let mut command = Command::new("psql");
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.superuser_url()?]);
+        for script in scripts {
+            command.arg("-f").arg(script);
+        }
+        let said = capture(command.args(["-o", "/dev/null", "-c", "\\echo :DBNAME"]))?;
+        let database = said.lines().last().map(str::trim).filter(|name| !name.is_empty());
+        self.database = database.ok_or_else(|| Failure::new("the scripts end in no database"))?.to_owned();
+        Ok(())
+    }
+
+    /// The cluster's database as a target of a gateway, under the name `target`.
+    #[must_use]
+    pub fn as_target(&self, target: &str) -> Destination {
+        Destination {
+            target: target.to_owned(),
+            port: self.port,
+            database: self.database.clone(),
+            user: LOGIN.to_owned(),
+            password_file: self.login_password_file(),
+        }
     }
 
     /// Its port on the loopback address.
@@ -93,7 +163,7 @@ impl Cluster {
     /// The password file cannot be read.
     pub fn superuser_url(&self) -> Result<String> {
         let password = folder::read(&superuser_file(&self.home))?;
-        Ok(url(SUPERUSER, &password, self.port))
+        Ok(url(SUPERUSER, &password, self.port, &self.database))
     }
 
     /// The connection string of the login that agents use: what an unrestricted caller's session runs as.
@@ -102,7 +172,7 @@ impl Cluster {
     /// The password file cannot be read.
     pub fn login_url(&self) -> Result<String> {
         let password = folder::read(&self.login_password_file())?;
-        Ok(url(LOGIN, &password, self.port))
+        Ok(url(LOGIN, &password, self.port, &self.database))
     }
 
     /// The file (mode 0600) with the password of the login that agents use.
@@ -138,8 +208,8 @@ fn superuser_file(home: &Path) -> PathBuf {
     home.join("superuser.password")
 }
 
-fn url(user: &str, password: &str, port: u16) -> String {
-    format!("postgresql://{user}:{password}@127.0.0.1:{port}/{DATABASE}")
+fn url(user: &str, password: &str, port: u16, database: &str) -> String {
+    format!("postgresql://{user}:{password}@127.0.0.1:{port}/{database}")
 }
 
 fn psql(url: &str, statement: &str) -> Result<String> {
@@ -148,13 +218,9 @@ fn psql(url: &str, statement: &str) -> Result<String> {
 }
 
 /// Start a server on the files of `home` and wait until it accepts connections.
-fn serve(home: &Path, port: u16, fsync: Fsync) -> Result<Running> {
+fn serve(home: &Path, port: u16, more: &[&str]) -> Result<Running> {
     let mut command = Identity::Postgres.command(&postgres_programs()?.join("postgres"), "INT");
     command.arg("-D").arg(home.join("data"));
-    let fsync = match fsync {
-        Fsync::On => "fsync=on",
-        Fsync::Off => "fsync=off",
-    };
     // No Unix socket: the path of one may be 107 bytes long, and folders of tests are longer.
     let settings = [
         "listen_addresses=127.0.0.1",
@@ -162,7 +228,7 @@ fn serve(home: &Path, port: u16, fsync: Fsync) -> Result<Running> {
         "log_statement=ddl",
         "shared_buffers=128MB",
     ];
-    for setting in settings.into_iter().chain([fsync]) {
+    for setting in settings.iter().chain(more) {
         command.args(["-c", setting]);
     }
     command.args(["-c", &format!("port={port}"), "-c", &format!("max_connections={CONNECTIONS}")]);
@@ -178,8 +244,8 @@ fn serve(home: &Path, port: u16, fsync: Fsync) -> Result<Running> {
 }
 
 /// Copy the template, made first if this is the first time.
-fn copy_template(home: &Path) -> Result<()> {
-    let template = template()?;
+fn copy_template(home: &Path, content: Content) -> Result<()> {
+    let template = template(content)?;
     for name in ["data", "superuser.password"] {
         let mut copy = Command::new("cp");
         capture(copy.args(["-a", "--reflink=auto"]).arg(template.join(name)).arg(home))?;
@@ -188,12 +254,16 @@ fn copy_template(home: &Path) -> Result<()> {
 }
 
 /// The folder of the initialised, loaded and stopped cluster. One process makes it; the others wait.
-fn template() -> Result<PathBuf> {
+fn template(content: Content) -> Result<PathBuf> {
     let mut hasher = DefaultHasher::new();
-    (TEMPLATE_VERSION, CLINIC, postgres_programs()?).hash(&mut hasher);
+    let (name, script) = match content {
+        Content::Clinic => ("clinic", CLINIC),
+        Content::Nothing => ("bare", ""),
+    };
+    (TEMPLATE_VERSION, script, postgres_programs()?).hash(&mut hasher);
     // Not under the target folder: that may lie in root's home, where `postgres` cannot go.
     let user = rustix::process::geteuid().as_raw();
-    let folder = std::env::temp_dir().join(format!("chaperone-clinic-{user}-{:016x}", hasher.finish()));
+    let folder = std::env::temp_dir().join(format!("chaperone-{name}-{user}-{:016x}", hasher.finish()));
     let lock_file = folder.with_extension("lock");
     let lock = File::options()
         .create(true)
@@ -211,7 +281,7 @@ fn template() -> Result<PathBuf> {
         fs::remove_dir_all(&making).map_err(Failure::at("remove", &making))?;
     }
     folder::passable(&making)?;
-    make_template(&making)?;
+    make_template(&making, content)?;
     fs::rename(&making, &folder).map_err(Failure::at("rename", &making))?;
     Ok(folder)
 }
@@ -226,7 +296,7 @@ fn refuse_foreign(folder: &Path) -> Result<()> {
     Err(Failure::new(format!("`{}` is not a folder of ours\nhint: remove it", folder.display())))
 }
 
-fn make_template(home: &Path) -> Result<()> {
+fn make_template(home: &Path, content: Content) -> Result<()> {
     let (superuser, login) = (secret()?, secret()?);
     folder::write_secret(&superuser_file(home), &superuser)?;
     let data = home.join("data");
@@ -252,14 +322,16 @@ fn make_template(home: &Path) -> Result<()> {
     fs::remove_file(&password_file).map_err(Failure::at("remove", &password_file))?;
 
     let port = free_port()?;
-    let mut server = serve(home, port, Fsync::Off)?;
-    let bare = url(SUPERUSER, &superuser, port).replace(&format!("/{DATABASE}"), "/postgres");
+    let mut server = serve(home, port, &[Fsync::Off.setting()])?;
+    let bare = url(SUPERUSER, &superuser, port, FIRST_DATABASE);
     psql(&bare, &format!("create role {LOGIN} login password '{login}'"))?;
-    psql(&bare, &format!("create database {DATABASE} owner {LOGIN}"))?;
-    let script = crate::root().join("demo/clinic.sql");
-    let owner = url(LOGIN, &login, port);
-    capture(Command::new("psql").args(["-X", "-q", "-d", &owner, "-f"]).arg(&script))?;
-    psql(&url(SUPERUSER, &superuser, port), "vacuum freeze")?;
+    if content == Content::Clinic {
+        psql(&bare, &format!("create database {DATABASE} owner {LOGIN}"))?;
+        let script = crate::root().join("demo/clinic.sql");
+        let owner = url(LOGIN, &login, port, DATABASE);
+        capture(Command::new("psql").args(["-X", "-q", "-d", &owner, "-f"]).arg(&script))?;
+        psql(&url(SUPERUSER, &superuser, port, DATABASE), "vacuum freeze")?;
+    }
     server.stop()?;
     Ok(())
 }

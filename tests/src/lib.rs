@@ -11,8 +11,9 @@ mod issuer;
 mod person;
 mod process;
 mod talk;
+pub mod worlds;
 
-pub use boundary::{AgentPlace, Boundary, Caller, Layout, TARGET};
+pub use boundary::{AgentPlace, Boundary, Caller, Destination, Layout, TARGET};
 pub use cluster::{Cluster, DATABASE, Fsync, LOGIN, postgres_programs};
 pub use failure::{Failure, Result};
 pub use folder::{free_port, private_folder, secret};

@@ -10,6 +10,7 @@ mod run;
 mod setup;
 mod test;
 mod tidy;
+mod worlds;
 
 use std::process::ExitCode;
 
@@ -22,11 +23,18 @@ usage: cargo xtask <command>
                     gateway and agent before a private PostgreSQL with a synthetic clinic
   bench [--json] [--rounds N] [--seconds N]
                     figures beside those of haproxy and pgbouncer, from one run
-  setup [demo|test|bench]
+  setup [demo|test|bench|worlds]
                     install what that needs (as root; else say what to run); default: test
   check             format, clippy, tidy, licences and bans, documentation links
   tidy              only the house's own rules
   test              setup, check, every test, a short fuzz run; ends with the count
+  worlds [--corpus FILE]... [--only REGEX] [--generated N] [--seed S] [--against restricted|unrestricted|direct]
+         [--report FILE]
+                    two databases that differ only in what a restricted caller may not see, and a gateway before
+                    both: every case that tells them apart is a leak, and the command fails
+  worlds --json [--schema S.sql --world A.sql --world B.sql --classification C.toml --policy DIR]
+         [--restricted WHO] [--group G]... [--unrestricted WHO]
+                    the same set-up for your own schema and cases: how to reach it as JSON, and stays up
   fuzz [--seconds N]
                     run each fuzz target for N seconds (default 30)
 ";
@@ -48,11 +56,13 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
         ["setup"] | ["setup", "test"] => setup::setup(setup::For::Testing),
         ["setup", "demo"] => setup::setup(setup::For::Demonstration),
         ["setup", "bench"] => setup::setup(setup::For::Benchmark),
+        ["setup", "worlds"] => setup::setup(setup::For::Worlds),
         ["demo", rest @ ..] => demo::demo(rest),
         ["bench", rest @ ..] => bench::bench(rest),
         ["check"] => check::check(),
         ["tidy"] => tidy::tidy(),
         ["test"] => test::test(),
+        ["worlds", rest @ ..] => worlds::worlds(rest),
         ["fuzz", rest @ ..] => fuzz::fuzz(rest),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

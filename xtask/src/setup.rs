@@ -16,6 +16,8 @@ pub(crate) enum For {
     Testing,
     /// The figures: the proxies we are compared with.
     Benchmark,
+    /// Two databases that must not be told apart: a driver, and a generator of statements.
+    Worlds,
 }
 
 /// One thing that must be there, and the Debian packages that bring it.
@@ -65,11 +67,15 @@ const TEST: &[Need] = &[
         packages: &["nodejs", "npm"],
         is_there: || on_path("node") && on_path("npm"),
     },
+];
+
+const WORLDS: &[Need] = &[
     Need {
         what: "Python with venv",
         packages: &["python3", "python3-venv"],
         is_there: || run::succeeds(&["python3", "-c", "import venv, ensurepip"]),
     },
+    Need { what: "SQLsmith", packages: &["sqlsmith"], is_there: || on_path("sqlsmith") },
 ];
 
 const BENCHMARK: &[Need] = &[
@@ -84,13 +90,16 @@ const BENCHMARK: &[Need] = &[
 pub(crate) fn setup(purpose: For) -> Result<(), Failure> {
     let needs: Vec<&Need> = match purpose {
         For::Demonstration => BUILD.iter().collect(),
-        For::Testing => BUILD.iter().chain(TEST).collect(),
+        For::Testing => BUILD.iter().chain(TEST).chain(WORLDS).collect(),
+        For::Worlds => BUILD.iter().chain(WORLDS).collect(),
         For::Benchmark => BUILD.iter().chain(BENCHMARK).collect(),
     };
     packages(&needs)?;
+    if matches!(purpose, For::Testing | For::Worlds) {
+        python_drivers()?;
+    }
     if purpose == For::Testing {
         nextest()?;
-        python_drivers()?;
         node_drivers()?;
         issuer()?;
         rust_drivers()?;

@@ -78,6 +78,18 @@ pub enum Showing {
     Hidden,
 }
 
+impl Showing {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Revealed => "revealed",
+            Self::Masked => "masked",
+            Self::Hidden => "hidden",
+        }
+    }
+}
+
 /// What a caller sees of one relation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RelationScope {

@@ -264,6 +264,16 @@ pub enum SessionEffect {
         /// Schemas in order, unquoted.
         path: Option<Vec<Arc<str>>>,
     },
+    /// Makes a temporary relation, which comes before every other of its name.
+    MakesTemporary {
+        /// Its name.
+        name: Arc<str>,
+    },
+    /// Removes temporary relations.
+    DropsTemporary {
+        /// Their names.
+        names: Arc<[Arc<str>]>,
+    },
     /// The client names itself (`application_name`): kept as its claim, never shown to the target under that name.
     NamesApplication {
         /// The name; empty for the default.
@@ -404,6 +414,8 @@ pub struct Analysis {
     pub forbidden: Option<Refusal>,
     /// Version of the catalog that it was resolved against.
     pub catalog_version: u64,
+    /// Whether the target has a classification, so that there is something to hide.
+    pub classified: bool,
 }
 
 #[cfg(test)]

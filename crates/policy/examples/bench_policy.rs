@@ -130,6 +130,7 @@ fn analysis(round: usize) -> Arc<Analysis> {
         replaced: None,
         forbidden: None,
         catalog_version: 1,
+        classified: false,
     })
 }
 

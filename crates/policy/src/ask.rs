@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use cedar_policy::{
-    Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression,
+    Authorizer, Context, Effect, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request,
+    RestrictedExpression,
 };
 use chaperone_access::{Assurance, Attribute, Delegation, RelationName, SubjectKind, TargetName, Verb};
 
@@ -22,10 +23,33 @@ pub(crate) struct Answer {
     pub(crate) lasting: bool,
 }
 
+/// What Cedar said of some rules.
+struct Said {
+    permitted: bool,
+    /// Every one of them could be evaluated.
+    sound: bool,
+    /// Names of those that decided, sorted.
+    policies: Vec<Arc<str>>,
+    lasting: bool,
+}
+
 impl Answer {
     /// Something went wrong on our side.
     fn failed() -> Self {
         Self { allowed: false, policies: Vec::new(), lasting: false }
+    }
+
+    /// Both have to be allowed: the policies are those of both, or of the one that is not.
+    pub(crate) fn also(&mut self, other: Self) {
+        self.lasting &= other.lasting;
+        if other.allowed {
+            self.policies.extend(other.policies);
+            self.policies.sort();
+            self.policies.dedup();
+        } else {
+            self.allowed = false;
+            self.policies = other.policies;
+        }
     }
 }
 
@@ -37,6 +61,8 @@ pub(crate) struct Kinds {
     group: EntityTypeName,
     target: EntityTypeName,
     relation: EntityTypeName,
+    column: EntityTypeName,
+    tag: EntityTypeName,
     installation: EntityTypeName,
     action: EntityTypeName,
 }
@@ -50,6 +76,8 @@ impl Kinds {
             group: kind("Group")?,
             target: kind("Target")?,
             relation: kind("Relation")?,
+            column: kind("Column")?,
+            tag: kind("Tag")?,
             installation: kind("Installation")?,
             action: kind("Action")?,
         })
@@ -67,6 +95,14 @@ impl Kinds {
         uid(&self.relation, &format!("{target}/{relation}"))
     }
 
+    fn column(&self, target: &TargetName, column: &str) -> EntityUid {
+        uid(&self.column, &format!("{target}/{column}"))
+    }
+
+    fn tag(&self, tag: &str) -> EntityUid {
+        uid(&self.tag, tag)
+    }
+
     fn installation(&self, name: &str) -> EntityUid {
         uid(&self.installation, name)
     }
@@ -74,6 +110,24 @@ impl Kinds {
 
 fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
     EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
+}
+
+/// A relation and what it is in, nearest first.
+pub(crate) type On<'a> = (&'a RelationName, &'a [RelationName]);
+
+/// How policies name a column, behind `target/`: `schema.name.column`, parts that need it in double quotes.
+pub(crate) fn column_name(relation: &RelationName, column: &str) -> String {
+    format!("{relation}.{}", RelationName::new("", column))
+}
+
+/// The relation and the column that such a name is made of.
+pub(crate) fn named_column(text: &str) -> Option<(RelationName, String)> {
+    text.match_indices('.').rev().find_map(|(at, _)| {
+        let (relation, column) = (text.get(..at)?, text.get(at + 1..)?);
+        let relation = relation.parse::<RelationName>().ok().filter(|name| !name.schema.is_empty())?;
+        let column = column.parse::<RelationName>().ok().filter(|name| name.schema.is_empty())?;
+        Some((relation, column.name.to_string()))
+    })
 }
 
 /// A principal in Cedar's words, and the rules of one set whose scope can match it.
@@ -141,10 +195,14 @@ pub(crate) struct Query {
     approved: bool,
 }
 
-impl Query {
-    /// The same after somebody has approved it.
-    pub(crate) fn approved(self) -> Self {
-        Self { approved: true, ..self }
+impl<'a> Asked<'a> {
+    /// The rules whose head fits.
+    pub(crate) fn fitting<'b>(&'b self, query: &'b Query) -> impl Iterator<Item = &'a Rule> + use<'a, 'b> {
+        let set = self.set;
+        let rules = self.who.mine.iter().filter_map(|at| set.rules.get(*at));
+        rules
+            .filter(|rule| slice::action_fits(&rule.scope, &query.action, query.above.as_ref()))
+            .filter(|rule| slice::resource_fits(&rule.scope, &query.resource, &query.within))
     }
 }
 
@@ -187,13 +245,12 @@ impl Asked<'_> {
     }
 
     /// The question about a verb on a relation, given what it is in, or on the target as a whole.
-    pub(crate) fn verb(
-        &self,
-        verb: Verb,
-        target: &TargetName,
-        on: Option<(&RelationName, &[RelationName])>,
-        approved: bool,
-    ) -> Query {
+    pub(crate) fn verb(&self, verb: Verb, target: &TargetName, on: Option<On<'_>>, approved: bool) -> Query {
+        Query { approved, ..self.on(verb.as_str(), target, on) }
+    }
+
+    /// The question about an action on a relation, given what it is in, or on the target as a whole.
+    pub(crate) fn on(&self, action: &str, target: &TargetName, on: Option<On<'_>>) -> Query {
         let kinds = &self.set.kinds;
         let (resource, within) = match on {
             None => (kinds.target(target), Vec::new()),
@@ -203,7 +260,24 @@ impl Asked<'_> {
                 (kinds.relation(target, relation), within)
             }
         };
-        Query { action: kinds.action(verb.as_str()), above: None, resource, within, approved }
+        Query { action: kinds.action(action), above: None, resource, within, approved: false }
+    }
+
+    /// The question about an action on a column of a relation, taken to have these tags and no others.
+    pub(crate) fn column(
+        &self,
+        action: &str,
+        target: &TargetName,
+        on: On<'_>,
+        column: &str,
+        tags: &[Arc<str>],
+    ) -> Query {
+        let kinds = &self.set.kinds;
+        let Query { action, resource, mut within, .. } = self.on(action, target, Some(on));
+        within.push(resource);
+        within.extend(tags.iter().map(|tag| kinds.tag(tag)));
+        let resource = kinds.column(target, &column_name(on.0, column));
+        Query { action, above: None, resource, within, approved: false }
     }
 
     /// The question whether the principal may be at a target.
@@ -227,37 +301,48 @@ impl Asked<'_> {
         self.answer(query, |_| true)
     }
 
-    /// The rules whose head fits.
-    pub(crate) fn fitting<'b>(&'b self, query: &'b Query) -> impl Iterator<Item = &'b Rule> {
-        let rules = self.who.mine.iter().filter_map(|at| self.set.rules.get(*at));
-        rules
-            .filter(|rule| slice::action_fits(&rule.scope, &query.action, query.above.as_ref()))
-            .filter(|rule| slice::resource_fits(&rule.scope, &query.resource, &query.within))
-    }
-
     /// Ask Cedar, of the rules that `counts` lets through. Anything that goes wrong on our side is a refusal.
     pub(crate) fn answer(&self, query: &Query, counts: impl Fn(&Rule) -> bool) -> Answer {
-        let mut policies = cedar_policy::PolicySet::new();
-        let mut lasting = true;
         let fitting: Vec<&Rule> = self.fitting(query).filter(|rule| counts(rule)).collect();
-        for rule in &fitting {
-            lasting &= !rule.reads_time;
-            if policies.add(rule.policy.clone()).is_err() {
-                return Answer::failed();
-            }
+        if fitting.is_empty() {
+            return Answer { allowed: false, policies: Vec::new(), lasting: true };
         }
-        let Some(response) = self.evaluate(&policies, query) else { return Answer::failed() };
+        let Some(said) = self.said(query, &fitting) else { return Answer::failed() };
+        Answer { allowed: said.sound && said.permitted, policies: said.policies, lasting: said.lasting }
+    }
+
+    /// Ask only whether a forbid stands in the way, of those that `counts` lets through: what none forbids is allowed.
+    pub(crate) fn unforbidden(&self, query: &Query, counts: impl Fn(&Rule) -> bool) -> Answer {
+        let forbids = |rule: &&Rule| rule.scope.effect == Effect::Forbid && counts(rule);
+        let fitting: Vec<&Rule> = self.fitting(query).filter(forbids).collect();
+        if fitting.is_empty() {
+            return Answer { allowed: true, policies: Vec::new(), lasting: true };
+        }
+        let Some(said) = self.said(query, &fitting) else { return Answer::failed() };
+        let allowed = said.sound && said.policies.is_empty();
+        Answer { allowed, policies: said.policies, lasting: said.lasting }
+    }
+
+    fn said(&self, query: &Query, rules: &[&Rule]) -> Option<Said> {
+        let mut policies = cedar_policy::PolicySet::new();
+        for rule in rules {
+            policies.add(rule.policy.clone()).ok()?;
+        }
+        let response = self.evaluate(&policies, query)?;
         let mut names: Vec<Arc<str>> = response
             .diagnostics()
             .reason()
-            .filter_map(|id| fitting.iter().find(|rule| rule.policy.id() == id))
+            .filter_map(|id| rules.iter().find(|rule| rule.policy.id() == id))
             .map(|rule| rule.name.clone())
             .collect();
         names.sort();
-        // A policy that cannot be evaluated is skipped by Cedar; a skipped forbid would fail open.
-        let sound = response.diagnostics().errors().next().is_none();
-        let allowed = sound && response.decision() == cedar_policy::Decision::Allow;
-        Answer { allowed, policies: names, lasting }
+        Some(Said {
+            permitted: response.decision() == cedar_policy::Decision::Allow,
+            // A policy that cannot be evaluated is skipped by Cedar; a skipped forbid would fail open.
+            sound: response.diagnostics().errors().next().is_none(),
+            policies: names,
+            lasting: !rules.iter().any(|rule| rule.reads_time),
+        })
     }
 
     fn evaluate(&self, policies: &cedar_policy::PolicySet, query: &Query) -> Option<cedar_policy::Response> {

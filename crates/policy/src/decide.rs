@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use cedar_policy::EntityUid;
 use chaperone_access::{
-    Analysis, NameRule, Refusal, RefusalCode, RelationName, RelationScope, Scope, Showing, TargetName, Touch,
-    Verb, Verbs,
+    Analysis, NameRule, Refusal, RefusalCode, RelationFacts, RelationName, RelationScope, Scope, TargetName,
+    Touch, Verb, Verbs,
 };
 use chaperone_identity::Restriction;
 
 use crate::ask::{Answer, Asked};
 use crate::permit::{Decided, Decision, Denied, Permit, Question};
+use crate::sight::{self, SEE_ALL_ROWS, Sight};
 use crate::slice;
 
 /// Answers that one session keeps; beyond that it begins anew.
@@ -31,8 +32,20 @@ struct About {
 #[derive(Default)]
 pub(crate) struct Answers {
     known: HashMap<About, Answer>,
-    /// Whether the caller has every verb on the whole target, and by which policies.
-    unrestricted: Option<(bool, Vec<Arc<str>>)>,
+    seen: HashMap<RelationName, Sees>,
+    /// Whether the caller has everything on the whole target, and by which policies: where it has no classification, and
+    /// where it has one.
+    unrestricted: [Option<(bool, Vec<Arc<str>>)>; 2],
+}
+
+/// What the caller sees of a relation under these facts.
+#[derive(Clone)]
+struct Sees {
+    facts: Arc<RelationFacts>,
+    within: Vec<RelationName>,
+    scope: RelationScope,
+    policies: Arc<[Arc<str>]>,
+    lasting: bool,
 }
 
 impl Answers {
@@ -49,6 +62,43 @@ impl Answers {
             self.known.insert(about, answer.clone());
         }
         answer
+    }
+
+    fn sees(&mut self, case: &Case<'_>, touch: &Touch, facts: &Arc<RelationFacts>) -> Sees {
+        if let Some(seen) = self.seen.get(&touch.relation)
+            && Arc::ptr_eq(&seen.facts, facts)
+            && seen.within == touch.within
+        {
+            return seen.clone();
+        }
+        let seen = sight::see(&case.asked, case.target, (&touch.relation, &touch.within), facts);
+        let sees = Sees {
+            facts: facts.clone(),
+            within: touch.within.clone(),
+            scope: seen.scope(facts),
+            policies: seen.policies().cloned().collect(),
+            lasting: seen.lasting,
+        };
+        if sees.lasting {
+            if self.seen.len() >= ANSWERS_MAX {
+                self.seen.clear();
+            }
+            self.seen.insert(touch.relation.clone(), sees.clone());
+        }
+        sees
+    }
+
+    fn unrestricted(&mut self, case: &Case<'_>, classified: bool) -> (bool, Vec<Arc<str>>, bool) {
+        let [without, with] = &mut self.unrestricted;
+        let known = if classified { with } else { without };
+        if let Some((truth, policies)) = known {
+            return (*truth, policies.clone(), true);
+        }
+        let (truth, policies, lasting) = unrestricted(case, classified);
+        if lasting {
+            *known = Some((truth, policies.clone()));
+        }
+        (truth, policies, lasting)
     }
 }
 
@@ -99,26 +149,32 @@ pub(crate) struct Case<'a> {
     pub(crate) confined: bool,
 }
 
-/// Whether the caller has every verb on the whole target, now and whatever is named: every verb is allowed on the
-/// target itself, the credential takes nothing away, and no `forbid` could ever bite something in the target (its
-/// conditions are not looked at: they may speak of a relation that nobody has named yet).
-pub(crate) fn unrestricted(case: &Case<'_>) -> (bool, Vec<Arc<str>>, bool) {
+/// Whether the caller has everything on the whole target, now and whatever is named: every verb, and where the target is
+/// classified every column and row. Each is permitted by a policy whose head covers all that is in the target and whose
+/// conditions do not look at what is named; the credential takes nothing away; and no `forbid` could ever bite something
+/// in the target (its conditions are not looked at: they may speak of a relation that nobody has named yet).
+pub(crate) fn unrestricted(case: &Case<'_>, classified: bool) -> (bool, Vec<Arc<str>>, bool) {
     let asked = &case.asked;
     if case.confined || !case.restriction.is_none() {
         return (false, Vec::new(), true);
     }
-    let verbs: Vec<EntityUid> =
-        Verb::ALL.into_iter().map(|verb| asked.set.kinds.action(verb.as_str())).collect();
+    let kinds = &asked.set.kinds;
+    let sights = [Sight::Reveal.as_str(), SEE_ALL_ROWS];
+    let sights = sights.into_iter().filter(|_| classified);
+    let actions: Vec<&str> = Verb::ALL.into_iter().map(Verb::as_str).chain(sights).collect();
+    let uids: Vec<EntityUid> = actions.iter().map(|action| kinds.action(action)).collect();
     let may_be_forbidden = asked.who.mine.iter().filter_map(|at| asked.set.rules.get(*at)).any(|rule| {
         slice::might_forbid_in(&rule.scope, case.target.as_str())
-            && verbs.iter().any(|verb| slice::action_fits(&rule.scope, verb, None))
+            && uids.iter().any(|action| slice::action_fits(&rule.scope, action, None))
     });
     if may_be_forbidden {
         return (false, Vec::new(), true);
     }
+    let target = kinds.target(case.target);
     let (mut policies, mut lasting) = (Vec::new(), true);
-    for verb in Verb::ALL {
-        let answer = asked.ask(&asked.verb(verb, case.target, None, false));
+    for action in actions {
+        let query = asked.on(action, case.target, None);
+        let answer = asked.answer(&query, |rule| !rule.reads_resource && slice::covers(&rule.scope, &target));
         lasting &= answer.lasting;
         if !answer.allowed {
             return (false, Vec::new(), lasting);
@@ -132,13 +188,7 @@ pub(crate) fn unrestricted(case: &Case<'_>) -> (bool, Vec<Arc<str>>, bool) {
 
 /// Decide; the second value says whether the decision holds until the policies change.
 pub(crate) fn decide(case: &Case<'_>, analysis: &Arc<Analysis>, answers: &mut Answers) -> (Kept, bool) {
-    let (unrestricted, mut policies, mut lasting) = match &answers.unrestricted {
-        Some((known, policies)) => (*known, policies.clone(), true),
-        None => unrestricted(case),
-    };
-    if lasting && answers.unrestricted.is_none() {
-        answers.unrestricted = Some((unrestricted, policies.clone()));
-    }
+    let (unrestricted, mut policies, mut lasting) = answers.unrestricted(case, analysis.classified);
     let kept = |arm: Arm, mut policies: Vec<Arc<str>>| {
         policies.sort();
         policies.dedup();
@@ -171,7 +221,7 @@ pub(crate) fn decide(case: &Case<'_>, analysis: &Arc<Analysis>, answers: &mut An
     }
     // What cannot be written out again is refused even where every name in it is permitted: names that no tree shows
     // are not among them.
-    let scope = scope(case, analysis);
+    let scope = scope(case, analysis, answers, &mut policies, &mut lasting);
     let text = match analysis.confined.get(&scope) {
         Ok(text) => text,
         Err(refusal) => return (kept(Arm::Refuse { refusal, member: 0 }, policies), lasting),
@@ -183,19 +233,49 @@ pub(crate) fn decide(case: &Case<'_>, analysis: &Arc<Analysis>, answers: &mut An
 }
 
 /// What the caller sees of the relations that the statements touch.
-fn scope(case: &Case<'_>, analysis: &Analysis) -> Scope {
+fn scope(
+    case: &Case<'_>,
+    analysis: &Analysis,
+    answers: &mut Answers,
+    policies: &mut Vec<Arc<str>>,
+    lasting: &mut bool,
+) -> Scope {
     let mut scope = Scope { caller: Arc::new(case.asked.delegation.attributes.clone()), ..Scope::default() };
     for touch in analysis.members.iter().flat_map(|member| &member.touches) {
         let seen = match &touch.facts {
+            // A relation that a classification should speak of and does not: nothing of it is seen.
+            None if analysis.classified && touch.rule == NameRule::Named => continue,
+            // Nothing is done to it but that a constraint compares with it.
+            Some(_) if touch.verbs == Verbs::NONE && !readable(case, touch, answers, policies, lasting) => {
+                continue;
+            }
             None => RelationScope::Whole,
-            Some(facts) => RelationScope::Part {
-                showings: facts.columns.iter().map(|_| Showing::Hidden).collect(),
-                all_rows: false,
-            },
+            Some(facts) => {
+                let sees = answers.sees(case, touch, facts);
+                policies.extend(sees.policies.iter().cloned());
+                *lasting &= sees.lasting;
+                sees.scope
+            }
         };
         scope.relations.insert(touch.relation.clone(), seen);
     }
     scope
+}
+
+/// Whether the caller may read a relation that his statement does not name.
+fn readable(
+    case: &Case<'_>,
+    touch: &Touch,
+    answers: &mut Answers,
+    policies: &mut Vec<Arc<str>>,
+    lasting: &mut bool,
+) -> bool {
+    if !case.restriction.allows(Verb::Read, &touch.relation.to_string()) {
+        return false;
+    }
+    let about =
+        About { verb: Verb::Read, on: Some((touch.relation.clone(), touch.within.clone())), approved: false };
+    matches!(one(case, about, "", answers, policies, lasting), Verdict::Allowed)
 }
 
 enum Verdict {

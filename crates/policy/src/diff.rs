@@ -82,7 +82,7 @@ pub fn compare(
     let mut difference = Difference::default();
     let (mut classes, clients) = classes([old, new]);
     classes.extend(known.iter().map(Class::known));
-    let things = world.things();
+    let things = world.things(&[old, new]);
     for class in &classes {
         // What changes without a client is not told again for each of them.
         let mut told: BTreeMap<usize, (Ruling, Ruling)> = BTreeMap::new();

@@ -4,14 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chaperone_access::{Analysis, Assurance, Attribute, RelationName, TargetName, Verb};
+use chaperone_access::{Analysis, Assurance, Attribute, RelationName, Showing, TargetName, Verb};
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::ask::{column_name, named_column};
 use crate::explain::{Asker, Finding, OfStatement};
 use crate::load::{Diagnostic, PolicySet, diagnostic};
 use crate::manage::ManagementAction;
 use crate::profile::Profile;
+use crate::sight::SEE_ALL_ROWS;
 use crate::world::{Ruling, Thing, World};
 
 /// The file's name in the policy folder.
@@ -47,8 +49,50 @@ struct Written {
     action: Option<String>,
     #[serde(default)]
     relations: Vec<String>,
+    #[serde(default)]
+    columns: Vec<String>,
     sql: Option<String>,
-    expect: Ruling,
+    expect: Outcome,
+}
+
+/// What an expectation expects, or what came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(try_from = "String", into = "&'static str")]
+pub enum Outcome {
+    /// Of an action or a statement.
+    Ruling(Ruling),
+    /// Of a column.
+    Showing(Showing),
+}
+
+impl TryFrom<String> for Outcome {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        let rulings = [Ruling::Allow, Ruling::Hold, Ruling::Refuse].map(Self::Ruling);
+        let showings = [Showing::Revealed, Showing::Masked, Showing::Hidden].map(Self::Showing);
+        let found = rulings.into_iter().chain(showings).find(|outcome| outcome.as_str() == word);
+        found.ok_or_else(|| {
+            format!("`{word}` is none of `allow`, `hold`, `refuse`, `revealed`, `masked`, `hidden`")
+        })
+    }
+}
+
+impl From<Outcome> for &'static str {
+    fn from(outcome: Outcome) -> Self {
+        outcome.as_str()
+    }
+}
+
+impl Outcome {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ruling(ruling) => ruling.as_str(),
+            Self::Showing(showing) => showing.as_str(),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,6 +121,8 @@ enum Question {
     Connect(TargetName),
     Whole(Verb, TargetName),
     Relations(Verb, TargetName, Vec<RelationName>),
+    AllRows(TargetName, Vec<RelationName>),
+    Columns(TargetName, Vec<(RelationName, String)>),
     Manage(ManagementAction),
     Sql(TargetName, String),
 }
@@ -91,7 +137,7 @@ struct Expectation {
     authenticated_s: Option<u64>,
     acr: Option<String>,
     amr: BTreeSet<String>,
-    expect: Ruling,
+    expect: Outcome,
 }
 
 /// All expectations of a folder.
@@ -106,10 +152,10 @@ pub struct Unmet {
     /// Its name.
     pub name: String,
     /// What was expected.
-    pub expected: Ruling,
+    pub expected: Outcome,
     /// What came out; `None` where nothing could be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub found: Option<Ruling>,
+    pub found: Option<Outcome>,
     /// Why: what was asked, the policies that decided, what would change it.
     pub because: Vec<String>,
 }
@@ -117,12 +163,35 @@ pub struct Unmet {
 impl Written {
     fn question(&self) -> Result<Question, String> {
         let target = || self.target.clone().ok_or_else(|| "it names no `target`".to_owned());
+        let about_columns = matches!(self.expect, Outcome::Showing(_));
+        if about_columns != !self.columns.is_empty() {
+            return Err("`columns` are expected to be `revealed`, `masked` or `hidden`, and nothing else is"
+                .to_owned());
+        }
+        if about_columns {
+            return match (&self.sql, &self.action, self.relations.is_empty()) {
+                (None, None, true) => self.columns(target()?),
+                (_, _, _) => Err("`columns` stand alone, without `sql`, `action` and `relations`".to_owned()),
+            };
+        }
         match (&self.sql, &self.action) {
             (Some(sql), None) if self.relations.is_empty() => Ok(Question::Sql(target()?, sql.clone())),
             (Some(_), _) => Err("`sql` stands alone, without `action` and `relations`".to_owned()),
-            (None, None) => Err("it has neither `action` nor `sql`".to_owned()),
+            (None, None) => Err("it has neither `action` nor `sql` nor `columns`".to_owned()),
             (None, Some(word)) => self.action(word, target),
         }
+    }
+
+    fn columns(&self, target: TargetName) -> Result<Question, String> {
+        let column = |name: &String| {
+            named_column(name).ok_or_else(|| format!("`{name}` is no column: write `schema.name.column`"))
+        };
+        Ok(Question::Columns(target, self.columns.iter().map(column).collect::<Result<_, _>>()?))
+    }
+
+    fn named_relations(&self) -> Result<Vec<RelationName>, String> {
+        let names = self.relations.iter().map(|name| name.parse::<RelationName>());
+        names.collect::<Result<_, _>>().map_err(|error| error.to_string())
     }
 
     fn action(
@@ -131,13 +200,15 @@ impl Written {
         target: impl Fn() -> Result<TargetName, String>,
     ) -> Result<Question, String> {
         if let Some(verb) = Verb::ALL.into_iter().find(|verb| verb.as_str() == word) {
-            let names = self.relations.iter().map(|name| name.parse::<RelationName>());
-            let names: Vec<_> = names.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+            let names = self.named_relations()?;
             return Ok(if names.is_empty() {
                 Question::Whole(verb, target()?)
             } else {
                 Question::Relations(verb, target()?, names)
             });
+        }
+        if word == SEE_ALL_ROWS {
+            return Ok(Question::AllRows(target()?, self.named_relations()?));
         }
         if !self.relations.is_empty() {
             return Err(format!("`{word}` is not about relations"));
@@ -164,7 +235,8 @@ impl Expectations {
         for (number, written) in parsed.test.iter().enumerate() {
             let at = diagnostic(file, written.span().start, String::new(), None);
             let written = written.get_ref();
-            let hint = "`read` with `relations = [..]`, `connect`, a way of managing, or `sql`";
+            let hint =
+                "`read` with `relations = [..]`, `connect`, a way of managing, `columns = [..]`, or `sql`";
             match written.question() {
                 Err(message) => errors.push(Diagnostic { message, hint: Some(hint.to_owned()), ..at }),
                 Ok(question) => found.push(Expectation {
@@ -230,7 +302,7 @@ impl Expectation {
         now_us: u64,
         analyse: impl Fn(&TargetName, &str) -> Result<Arc<Analysis>, String>,
     ) -> Option<Unmet> {
-        let failed = |found: Option<Ruling>, because: Vec<String>| {
+        let failed = |found: Option<Outcome>, because: Vec<String>| {
             Some(Unmet { line: self.line, name: self.name.clone(), expected: self.expect, found, because })
         };
         let mut profile = self.profile.clone();
@@ -251,26 +323,47 @@ impl Expectation {
                     Err(why) => return failed(None, vec![why]),
                 };
                 let statement = asker.statement(target, &analysis, &groups);
-                if statement.ruling == self.expect {
+                if Outcome::Ruling(statement.ruling) == self.expect {
                     return None;
                 }
-                return failed(Some(statement.ruling), told(&statement));
+                return failed(Some(Outcome::Ruling(statement.ruling)), told(&statement));
             }
             Question::Connect(target) => vec![asker.finding(&Thing::Connect(target), &groups)],
             Question::Whole(verb, target) => vec![asker.finding(&Thing::Verb(*verb, target, None), &groups)],
             Question::Manage(action) => {
                 vec![asker.finding(&Thing::Manage(*action, &world.installation), &groups)]
             }
-            Question::Relations(verb, target, relations) => {
-                let known = world.targets.get(target);
-                let within = |name| known.and_then(|known| known.get(name)).map_or(&[][..], Vec::as_slice);
-                let thing = |name| Thing::Verb(*verb, target, Some((name, within(name))));
+            Question::AllRows(target, relations) if relations.is_empty() => {
+                vec![asker.finding(&Thing::AllRows(target, None), &groups)]
+            }
+            Question::AllRows(target, relations) => {
+                let thing = |name| Thing::AllRows(target, Some((name, world.within(target, name))));
                 relations.iter().map(|name| asker.finding(&thing(name), &groups)).collect()
             }
+            Question::Relations(verb, target, relations) => {
+                let thing = |name| Thing::Verb(*verb, target, Some((name, world.within(target, name))));
+                relations.iter().map(|name| asker.finding(&thing(name), &groups)).collect()
+            }
+            Question::Columns(target, columns) => {
+                let (mut first, mut because) = (None, Vec::new());
+                for (relation, column) in columns {
+                    match asker.column(target, world, relation, column) {
+                        Err(why) => return failed(None, vec![why]),
+                        Ok(seen) if Outcome::Showing(seen.showing) == self.expect => {}
+                        Ok(seen) => {
+                            first = first.or(Some(Outcome::Showing(seen.showing)));
+                            let (name, showing) = (column_name(relation, column), seen.showing.as_str());
+                            because.push(format!("{name}: {showing}: {}", seen.because));
+                        }
+                    }
+                }
+                return first.and_then(|found| failed(Some(found), because));
+            }
         };
-        let other: Vec<&Finding> = findings.iter().filter(|found| found.ruling != self.expect).collect();
+        let other: Vec<&Finding> =
+            findings.iter().filter(|found| Outcome::Ruling(found.ruling) != self.expect).collect();
         let first = other.first()?;
-        failed(Some(first.ruling), other.iter().flat_map(|found| words(found)).collect())
+        failed(Some(Outcome::Ruling(first.ruling)), other.iter().flat_map(|found| words(found)).collect())
     }
 }
 

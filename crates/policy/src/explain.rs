@@ -5,16 +5,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cedar_policy::Effect;
-use chaperone_access::{Analysis, Delegation, NameRule, Refusal, TargetName, Verb};
+use chaperone_access::{Analysis, Delegation, NameRule, Refusal, RelationName, TargetName, Verb};
 use chaperone_identity::Restriction;
 use serde::Serialize;
 
-use crate::ask::{Answer, Asked, Query};
+use crate::ask::{Answer, Asked};
 use crate::decide::{self, Answers, Case};
 use crate::limits::Limits;
-use crate::load::PolicySet;
-use crate::permit::Decision;
-use crate::world::{Ruling, Thing, World};
+use crate::load::{PolicySet, Rule};
+use crate::permit::{Decided, Decision};
+use crate::view::{self, SeenColumn, SeenRows, UsedColumn, View};
+use crate::world::{OfRelation, Ruling, Thing, World};
 
 /// What would make a refusal something else.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -75,6 +76,12 @@ pub struct Seen {
     /// Verbs that need an approval.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<&'static str>,
+    /// Its columns, where the target is classified and that is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<SeenColumn>,
+    /// Which rows, where the relation has a filter and that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<SeenRows>,
 }
 
 /// What somebody may do at a target, relation by relation.
@@ -115,6 +122,9 @@ pub struct OfStatement {
     pub sent: Option<String>,
     /// Each verb on each relation that the statement needs.
     pub needs: Vec<Finding>,
+    /// What the columns that it uses are to the caller, where the target is classified.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<UsedColumn>,
     /// Groups, each of which alone would make the whole statement allowed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
@@ -131,7 +141,10 @@ pub struct Explanation {
     pub target: String,
     /// Whether they may be there.
     pub connect: Finding,
-    /// Whether they have every verb on the whole target, so that their own text is sent.
+    /// Whether the target has a classification: without one all columns and rows of a relation are seen by whoever may
+    /// read it.
+    pub classified: bool,
+    /// Whether they have everything on the whole target, so that their own text is sent.
     pub unrestricted: bool,
     /// What they may not go beyond.
     pub limits: Limits,
@@ -219,10 +232,8 @@ impl Asker<'_> {
                 changes.push(WouldChange::Group(format!("{}/{group}", self.delegation.subject.issuer)));
             }
         }
-        let permitted = self.as_is(|asked| {
-            let query = thing.query(asked);
-            asked.answer(&query, |rule| rule.scope.effect == Effect::Permit).allowed
-        });
+        let permitted =
+            self.as_is(|asked| thing.answer(asked, |rule| rule.scope.effect == Effect::Permit).allowed);
         if !permitted && ruling == Ruling::Refuse {
             changes.push(WouldChange::Permit(format!("`{}` on `{}`", thing.action(), thing.on())));
         }
@@ -233,18 +244,11 @@ impl Asker<'_> {
     fn forbids(&self, thing: &Thing<'_>, answer: &Answer) -> Vec<WouldChange> {
         let without = |names: &[Arc<str>]| {
             self.as_is(|asked| {
-                let query: Query = thing.query(asked);
-                let counts = asked.answer(&query, |rule| {
-                    rule.scope.effect == Effect::Permit || !names.contains(&rule.name)
-                });
-                counts.allowed
+                let counts = |rule: &Rule| rule.scope.effect == Effect::Permit || !names.contains(&rule.name);
+                thing.answer(asked, counts).allowed
             })
         };
-        let biting: Vec<Arc<str>> = self.as_is(|asked| {
-            let query = thing.query(asked);
-            let forbids = asked.fitting(&query).filter(|rule| rule.scope.effect == Effect::Forbid);
-            forbids.map(|rule| rule.name.clone()).filter(|name| answer.policies.contains(name)).collect()
-        });
+        let biting = self.as_is(|asked| thing.forbids(asked, &answer.policies));
         let alone: Vec<&Arc<str>> =
             biting.iter().filter(|name| without(std::slice::from_ref(*name))).collect();
         if alone.is_empty() && biting.len() > 1 && without(&biting) {
@@ -275,7 +279,8 @@ impl Asker<'_> {
         }
         needs.sort_by(|one, other| (&one.on, &one.action).cmp(&(&other.on, &other.action)));
         needs.dedup();
-        let Bare { ruling, refusal, policies, sent } = decision.into();
+        let Bare { ruling, refusal, policies, unrestricted, sent } = decision.into();
+        let columns = self.as_is(|asked| view::used(asked, target, analysis, unrestricted));
         let mut helpful = Vec::new();
         if ruling != Ruling::Allow {
             for group in self.other_groups(groups) {
@@ -291,6 +296,7 @@ impl Asker<'_> {
             policies: named(&policies),
             sent,
             needs,
+            columns,
             groups: helpful,
         }
     }
@@ -309,6 +315,7 @@ struct Bare {
     ruling: Ruling,
     refusal: Option<Refusal>,
     policies: Arc<[Arc<str>]>,
+    unrestricted: bool,
     sent: Option<String>,
 }
 
@@ -316,32 +323,23 @@ impl From<Decision> for Bare {
     fn from(decision: Decision) -> Self {
         let (ruling, denied) = match decision {
             Decision::Allow(permit) => {
-                let (policies, sent) =
-                    (permit.decided().policies.clone(), permit.text().map(ToString::to_string));
-                return Self { ruling: Ruling::Allow, refusal: None, policies, sent };
+                let (decided, sent) = (permit.decided(), permit.text().map(ToString::to_string));
+                let (policies, unrestricted) = (decided.policies.clone(), decided.unrestricted);
+                return Self { ruling: Ruling::Allow, refusal: None, policies, unrestricted, sent };
             }
             Decision::Hold(question) => (Ruling::Hold, question.denied()),
             Decision::Refuse(denied) => (Ruling::Refuse, denied),
         };
-        Self { ruling, refusal: Some(denied.refusal), policies: denied.decided.policies, sent: None }
+        let Decided { policies, unrestricted, .. } = denied.decided;
+        Self { ruling, refusal: Some(denied.refusal), policies, unrestricted, sent: None }
     }
 }
 
 impl Asker<'_> {
     fn access(&self, target: &TargetName, world: &World) -> Access {
-        let unrestricted = self.as_is(|asked| {
-            let Asked { set, delegation, who, .. } = *asked;
-            let asked = Asked { set, delegation, who, now_us: self.now_us, opened_us: self.now_us };
-            decide::unrestricted(&Case {
-                asked,
-                target,
-                restriction: &Restriction::default(),
-                confined: false,
-            })
-            .0
-        });
+        let unrestricted = self.as_is(|asked| self.unrestricted(asked, target, world));
         let (mut relations, mut hidden) = (Vec::new(), 0);
-        for (relation, within) in world.targets.get(target).into_iter().flatten() {
+        for (relation, OfRelation { within, .. }) in world.relations(target) {
             let (mut allowed, mut held) = (Vec::new(), Vec::new());
             for verb in Verb::ALL {
                 let thing = Thing::Verb(verb, target, Some((relation, within)));
@@ -354,10 +352,57 @@ impl Asker<'_> {
             if allowed.is_empty() && held.is_empty() {
                 hidden += 1;
             } else {
-                relations.push(Seen { relation: relation.to_string(), allowed, held });
+                let (columns, rows) = (Vec::new(), None);
+                relations.push(Seen { relation: relation.to_string(), allowed, held, columns, rows });
             }
         }
         Access { unrestricted, relations, hidden }
+    }
+
+    /// What one column is to the caller, or why nobody can tell.
+    pub(crate) fn column(
+        &self,
+        target: &TargetName,
+        world: &World,
+        relation: &RelationName,
+        column: &str,
+    ) -> Result<SeenColumn, String> {
+        let known = world.relation(target, relation);
+        let OfRelation { within, facts: Some(facts) } = known.cloned().unwrap_or_default() else {
+            return Err(format!(
+                "nothing is known of the columns of `{relation}` at `{target}` (hint: it needs the target's \
+                 classification and catalog)"
+            ));
+        };
+        let View { columns, .. } = if self.as_is(|asked| self.unrestricted(asked, target, world)) {
+            view::whole(&facts)
+        } else {
+            self.as_is(|asked| view::view(asked, target, (relation, &within), &facts))
+        };
+        let found = columns.into_iter().find(|seen| seen.name == column);
+        found.ok_or_else(|| format!("`{relation}` has no column `{column}`"))
+    }
+
+    fn unrestricted(&self, asked: &Asked<'_>, target: &TargetName, world: &World) -> bool {
+        let Asked { set, delegation, who, now_us, opened_us } = *asked;
+        let asked = Asked { set, delegation, who, now_us, opened_us };
+        let case = Case { asked, target, restriction: &Restriction::default(), confined: false };
+        decide::unrestricted(&case, world.is_classified(target)).0
+    }
+
+    /// Add what columns and rows of each relation are to the caller.
+    fn columns(&self, target: &TargetName, world: &World, unrestricted: bool, relations: &mut [Seen]) {
+        for (relation, OfRelation { within, facts }) in world.relations(target) {
+            let Some(facts) = facts else { continue };
+            let name = relation.to_string();
+            let Some(seen) = relations.iter_mut().find(|seen| seen.relation == name) else { continue };
+            let View { columns, rows } = if unrestricted {
+                view::whole(facts)
+            } else {
+                self.as_is(|asked| view::view(asked, target, (relation, within), facts))
+            };
+            (seen.columns, seen.rows) = (columns, rows);
+        }
     }
 }
 
@@ -374,13 +419,15 @@ pub fn explain(
 ) -> Explanation {
     let asker = Asker { set, delegation, now_us };
     let groups = set.names().groups;
-    let Access { unrestricted, relations, hidden } = asker.access(target, world);
+    let Access { unrestricted, mut relations, hidden } = asker.access(target, world);
+    asker.columns(target, world, unrestricted, &mut relations);
     let bare = BTreeSet::new();
     Explanation {
         policy: set.digest_text(),
         delegation: delegation.clone(),
         target: target.to_string(),
         connect: asker.finding(&Thing::Connect(target), &groups),
+        classified: world.is_classified(target),
         unrestricted,
         limits: set.limits(delegation, target),
         whole: Verb::ALL.map(|verb| asker.finding(&Thing::Verb(verb, target, None), &bare)).into(),

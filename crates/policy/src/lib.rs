@@ -14,13 +14,15 @@ mod manage;
 mod matrix;
 mod permit;
 mod profile;
+mod sight;
 mod slice;
 mod starter;
+mod view;
 mod world;
 
 pub use admission::{Admission, AdmissionFacts, Denial, Policies};
 pub use diff::{Change, Difference, LimitChange, compare};
-pub use expect::{Expectations, TESTS_FILE, Unmet};
+pub use expect::{Expectations, Outcome, TESTS_FILE, Unmet};
 pub use explain::{Access, Explanation, Finding, OfStatement, Seen, WouldChange, access, explain};
 pub use limits::{LIMITS_FILE, Limits};
 pub use load::{Diagnostic, Known, PolicySet, Warning};
@@ -30,7 +32,8 @@ pub use matrix::matrix;
 pub use permit::{Decided, Decision, Denied, Masked, Permit, Question};
 pub use profile::{NotASubject, Profile, through};
 pub use starter::STARTER;
-pub use world::{Names, Ruling, World};
+pub use view::{SeenColumn, SeenRows, UsedColumn};
+pub use world::{Names, OfRelation, OfTarget, Ruling, World};
 
 #[cfg(test)]
 mod tests;

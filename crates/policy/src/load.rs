@@ -13,10 +13,12 @@ use chaperone_access::{AttributeKind, Delegation, RelationName, TargetName};
 use chaperone_identity::Clients;
 use miette::Diagnostic as _;
 
-use crate::ask::Kinds;
+use crate::ask::{Kinds, named_column};
 use crate::limits::{LIMITS_FILE, LimitRules, Limits};
+use crate::sight::Sight;
 use crate::slice::{
-    ByPrincipal, Scope, action_fits, clients_in, form, is_open, principal_fits, reads, reads_time,
+    ByPrincipal, Scope, action_fits, clients_in, form, is_open, principal_fits, reads, reads_resource,
+    reads_time, target_of,
 };
 use crate::world::Names;
 
@@ -40,6 +42,9 @@ fn schema(attributes: &BTreeMap<String, AttributeKind>) -> String {
         .collect();
     SCHEMA.replace("/* attributes */", &declared.join(", "))
 }
+
+const MISSES: &str = "`resource ==` a target or relation is not about its columns";
+const MISSES_HINT: &str = "say `resource in`";
 
 /// What the schema's `Circumstances` have.
 const CIRCUMSTANCES: [&str; 10] = [
@@ -96,6 +101,10 @@ pub struct Known {
     pub targets: BTreeSet<TargetName>,
     /// Relations of those targets whose catalog has been read, as `schema.name`.
     pub relations: BTreeMap<TargetName, HashSet<String>>,
+    /// Columns of those that have a classification too, as `schema.name.column`.
+    pub columns: BTreeMap<TargetName, HashSet<String>>,
+    /// Every tag that a column may have; `None` where nothing is classified, or nobody says.
+    pub tags: Option<HashSet<String>>,
 }
 
 impl Known {
@@ -106,16 +115,8 @@ impl Known {
         for (_, text) in sets.iter().flat_map(|files| files.iter()) {
             let Ok(set) = cedar_policy::PolicySet::from_str(text) else { continue };
             for policy in set.policies() {
-                let mut named = policy.entity_literals();
-                named.extend(scope_literals(policy));
-                for uid in named {
-                    let id: &str = uid.id().unescaped();
-                    let target = match uid.type_name().to_string().as_str() {
-                        "Target" => id,
-                        "Relation" => id.split_once('/').map_or(id, |(target, _)| target),
-                        _ => continue,
-                    };
-                    targets.extend(TargetName::new(target));
+                for uid in literals(policy) {
+                    targets.extend(target_of(&uid).map(TargetName::new).and_then(Result::ok));
                 }
             }
         }
@@ -132,6 +133,8 @@ pub(crate) struct Rule {
     pub(crate) reads_time: bool,
     /// Clients that its conditions name.
     clients: BTreeSet<String>,
+    /// Whether its conditions look at the resource.
+    pub(crate) reads_resource: bool,
     /// Variables and their attributes that its conditions read.
     reads: BTreeSet<(String, String)>,
     /// Whether they are something that a class of callers leaves open: attributes, purpose, authentication, time.
@@ -145,6 +148,8 @@ pub(crate) struct Rule {
 pub struct PolicySet {
     pub(crate) rules: Vec<Rule>,
     by_principal: ByPrincipal,
+    /// Columns that a policy names, as `target/schema.name.column`.
+    columns: HashSet<String>,
     pub(crate) kinds: Kinds,
     pub(crate) clients: Arc<Clients>,
     limits: LimitRules,
@@ -216,7 +221,8 @@ impl PolicySet {
         rules.iter().enumerate().for_each(|(at, rule): (usize, &Rule)| by_principal.add(at, &rule.scope));
         let kinds = Kinds::new().map_err(|error| vec![lower(error)])?;
         let (digest, clients) = (digest(&files), known.clients.clone());
-        let set = Self { rules, by_principal, kinds, clients, limits, digest, files };
+        let columns = columns_in(&rules);
+        let set = Self { rules, by_principal, columns, kinds, clients, limits, digest, files };
         let (found, mut warnings) = set.validate(known)?;
         errors.extend(found);
         errors.extend(set.check_reads(known));
@@ -233,6 +239,11 @@ impl PolicySet {
         mine.retain(|at| self.rules.get(*at).is_some_and(|rule| principal_fits(&rule.scope, me, groups)));
         mine.sort_unstable();
         mine
+    }
+
+    /// Whether a policy names that column, `schema.name.column`.
+    pub(crate) fn names_column(&self, target: &TargetName, column: &str) -> bool {
+        !self.columns.is_empty() && self.columns.contains(&format!("{target}/{column}"))
     }
 
     /// What somebody may not go beyond at a target.
@@ -324,9 +335,14 @@ impl PolicySet {
     pub fn check_names(&self, known: &Known) -> (Vec<Diagnostic>, Vec<Warning>) {
         let (mut errors, mut warnings) = (Vec::new(), Vec::new());
         for rule in &self.rules {
-            let mut named = rule.policy.entity_literals();
-            named.extend(scope_literals(&rule.policy));
-            for uid in named {
+            if rule.scope.effect == Effect::Forbid
+                && self.misses_columns(rule)
+                && let Some(file) = self.files.get(rule.file)
+            {
+                let message = format!("forbid `{}` hides no column: {MISSES}", rule.name);
+                errors.push(diagnostic(file, rule.offset, message, Some(MISSES_HINT.to_owned())));
+            }
+            for uid in literals(&rule.policy) {
                 let Some((message, hint)) = unknown(&uid, known) else { continue };
                 let Some(file) = self.files.get(rule.file) else { continue };
                 let found = diagnostic(file, rule.offset, message, Some(hint));
@@ -346,6 +362,26 @@ impl PolicySet {
         (errors, warnings)
     }
 
+    /// Whether a policy lists `reveal` or `useMasked` for what is not a column nor has any in it by those words.
+    fn misses_columns(&self, rule: &Rule) -> bool {
+        let listed = |action: &str| {
+            let uid = self.kinds.action(action);
+            match &rule.scope.action {
+                ActionConstraint::Any => false,
+                ActionConstraint::Eq(named) => *named == uid,
+                ActionConstraint::In(named) => named.contains(&uid),
+            }
+        };
+        let alone = match &rule.scope.resource {
+            ResourceConstraint::Eq(uid) => uid.type_name().basename() != "Column",
+            ResourceConstraint::Is(_)
+            | ResourceConstraint::Any
+            | ResourceConstraint::In(_)
+            | ResourceConstraint::IsIn(..) => false,
+        };
+        alone && [Sight::Reveal, Sight::UseMasked].into_iter().any(|sight| listed(sight.as_str()))
+    }
+
     /// What is allowed in Cedar and seldom meant: permits for everybody, to everything, on everything; and names that two
     /// policies share, which a record cannot tell apart.
     fn lint(&self) -> Vec<Warning> {
@@ -358,6 +394,9 @@ impl PolicySet {
             };
             for (message, hint) in wide(rule) {
                 warn(format!("policy `{}` {message}", rule.name), hint);
+            }
+            if rule.scope.effect == Effect::Permit && self.misses_columns(rule) {
+                warn(format!("policy `{}` shows no column: {MISSES}", rule.name), MISSES_HINT);
             }
             if seen.insert(&rule.name, rule).is_some() {
                 let message = format!("`{}` is the name of another policy too", rule.name);
@@ -372,9 +411,7 @@ impl PolicySet {
     pub fn names(&self) -> Names {
         let mut names = Names::default();
         for rule in &self.rules {
-            let mut named = rule.policy.entity_literals();
-            named.extend(scope_literals(&rule.policy));
-            named.iter().for_each(|uid| name_into(&mut names, uid));
+            literals(&rule.policy).iter().for_each(|uid| name_into(&mut names, uid));
             names.clients.extend(rule.clients.iter().cloned());
         }
         let limited = self.limits.named();
@@ -481,6 +518,7 @@ fn rules_of(index: usize, file: &(String, String), set: &cedar_policy::PolicySet
             scope: Scope::of(policy),
             name,
             reads_time: reads_time(form.as_ref()),
+            reads_resource: reads_resource(form.as_ref()),
             clients: clients_in(form.as_ref()),
             open: reads.iter().any(is_open),
             reads,
@@ -489,6 +527,20 @@ fn rules_of(index: usize, file: &(String, String), set: &cedar_policy::PolicySet
         });
     }
     rules
+}
+
+/// Every entity that a policy names.
+fn literals(policy: &Policy) -> Vec<EntityUid> {
+    let mut named = policy.entity_literals();
+    named.extend(scope_literals(policy));
+    named
+}
+
+/// Every column that some rules name, as `target/schema.name.column`.
+fn columns_in(rules: &[Rule]) -> HashSet<String> {
+    let named = rules.iter().flat_map(|rule| literals(&rule.policy));
+    let columns = named.filter(|uid| uid.type_name().basename() == "Column");
+    columns.map(|uid| uid.id().unescaped().to_owned()).collect()
 }
 
 fn scope_literals(policy: &Policy) -> Vec<EntityUid> {
@@ -526,47 +578,93 @@ fn name_into(names: &mut Names, uid: &EntityUid) {
             let relation = parts.and_then(|(_, relation)| relation.parse::<RelationName>().ok());
             names.relations.extend(target.zip(relation));
         }
+        "Column" => {
+            let parts = id.split_once('/');
+            let target = parts.and_then(|(target, _)| TargetName::new(target).ok());
+            let column = parts.and_then(|(_, column)| named_column(column));
+            names.relations.extend(target.zip(column.map(|(relation, _)| relation)));
+        }
+        "Tag" => {
+            names.tags.insert(id.to_owned());
+        }
         _ => {}
     }
 }
 
 fn unknown(uid: &EntityUid, known: &Known) -> Option<(String, String)> {
     let id: &str = uid.id().unescaped();
-    let kind = uid.type_name().to_string();
-    let (target, relation) = match (kind.as_str(), id.split_once('/')) {
-        ("Target", _) => (id, None),
-        ("Relation", Some((target, relation))) => (target, Some(relation)),
-        ("Installation", _) => {
+    match uid.type_name().basename() {
+        "Target" => unknown_target(id, known).err(),
+        "Relation" => unknown_inside(id, known, unknown_relation),
+        "Column" => unknown_inside(id, known, unknown_column),
+        "Tag" => {
+            let tags = known.tags.as_ref().filter(|tags| !tags.contains(id))?;
+            let alike = tags.iter().filter(|tag| tag.rsplit('.').next() == id.rsplit('.').next()).min();
+            let hint = match alike {
+                Some(tag) => format!("there is `{tag}`"),
+                None => "`[tags]` of a classification declares those that are not built in".to_owned(),
+            };
+            Some((format!("no classification has the tag `{id}`"), hint))
+        }
+        "Installation" => {
             let name = known.installation.as_deref().filter(|name| *name != id)?;
-            return Some((
+            Some((
                 format!("`{id}` is not the name of this installation"),
                 format!("`name` in gateway.toml is `{name}`"),
-            ));
+            ))
         }
-        ("Relation", None) => {
-            return Some((
-                format!("`{id}` is not the name of a relation"),
-                "a relation is named `target/schema.name`".to_owned(),
-            ));
-        }
-        (_, _) => return None,
-    };
-    let target = TargetName::new(target).ok().filter(|name| known.targets.contains(name));
-    let Some(target) = target else {
+        _ => None,
+    }
+}
+
+fn unknown_target(id: &str, known: &Known) -> Result<TargetName, (String, String)> {
+    TargetName::new(id).ok().filter(|name| known.targets.contains(name)).ok_or_else(|| {
         let names: Vec<&str> = known.targets.iter().map(TargetName::as_str).collect();
-        return Some((
+        (
             format!("`{id}` names a target that is not configured"),
             format!("configured are: {}", names.join(", ")),
+        )
+    })
+}
+
+/// What is in a target is named `target/...`.
+fn unknown_inside(
+    id: &str,
+    known: &Known,
+    unknown: impl Fn(&TargetName, &str, &Known) -> Option<(String, String)>,
+) -> Option<(String, String)> {
+    let Some((target, inside)) = id.split_once('/') else {
+        return Some((
+            format!("`{id}` is not the name of a relation or column"),
+            "a relation is named `target/schema.name`, a column `target/schema.name.column`".to_owned(),
         ));
     };
-    let relation = relation?;
-    let relations = known.relations.get(&target)?;
+    match unknown_target(target, known) {
+        Ok(target) => unknown(&target, inside, known),
+        Err(found) => Some(found),
+    }
+}
+
+fn unknown_relation(target: &TargetName, relation: &str, known: &Known) -> Option<(String, String)> {
+    let relations = known.relations.get(target)?;
     (!relations.contains(relation)).then(|| {
         (
             format!("target `{target}` has no relation `{relation}`"),
             "write it as the catalog does: `schema.name`".to_owned(),
         )
     })
+}
+
+fn unknown_column(target: &TargetName, column: &str, known: &Known) -> Option<(String, String)> {
+    let hint = || "write it as the catalog does: `schema.name.column`".to_owned();
+    let Some((relation, name)) = named_column(column) else {
+        return Some((format!("`{column}` is not the name of a column"), hint()));
+    };
+    let columns = known.columns.get(target);
+    if columns.is_none_or(|columns| columns.contains(column)) {
+        return unknown_relation(target, &relation.to_string(), known);
+    }
+    Some((format!("relation `{relation}` of target `{target}` has no column `{name}`"), hint()))
 }
 
 fn digest(files: &[(String, String)]) -> [u8; 32] {

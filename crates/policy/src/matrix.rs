@@ -1,15 +1,16 @@
 //! The policy matrix: who may do what, by the classes of callers that policies can tell apart, as text that can be
 //! reviewed and compared. The same policies and relations give the same bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chaperone_access::{Delegation, Verb};
+use chaperone_access::{Delegation, RelationFacts, TargetName, Verb};
 
-use crate::ask::Asked;
+use crate::ask::{Asked, On};
 use crate::load::PolicySet;
 use crate::manage::ManagementAction;
 use crate::profile::Class;
-use crate::world::{Ruling, Thing, World};
+use crate::sight::{self, Sight};
+use crate::world::{OfRelation, Ruling, Thing, World};
 
 /// The client that stands for all that no policy names and nobody registered.
 pub(crate) const UNREGISTERED: &str = "(an unregistered client)";
@@ -18,6 +19,7 @@ const HEAD: &str = "\
 # Who may do what, by class: everybody in one group, each subject that a policy names, and anybody.
 # `verb?` needs an approval; `(verb)` depends on more than the class: purpose, time, authentication or attributes.
 # A block `via CLIENT` shows the lines that differ when that client acts for the subject.
+# `columns` says by tag what is seen of the relations that the class may use; what is not listed is hidden.
 ";
 
 /// Lines of one class: what it is about, and the words.
@@ -60,30 +62,74 @@ fn lines(set: &PolicySet, who: &Delegation, world: &World, now_us: u64) -> Lines
     let asked = Asked { set, delegation: who, who: &inside, now_us, opened_us: now_us };
     let mut lines = Lines::new();
     let mut place = 0;
-    let mut line = |about: String, words: String| {
+    let mut line = |about: String, words: Option<Vec<String>>| {
         place += 1;
-        lines.insert((place, about), if words.is_empty() { "-".to_owned() } else { words });
+        if let Some(words) = words {
+            lines.insert((place, about), if words.is_empty() { "-".to_owned() } else { words.join(" ") });
+        }
     };
-    for (target, relations) in &world.targets {
-        line(format!("{target}: connect"), word(&asked, &Thing::Connect(target)).unwrap_or_default());
-        let whole = verbs(&asked, |verb| Thing::Verb(verb, target, None));
-        line(format!("{target}: the whole target"), whole);
-        for (relation, within) in relations {
-            let on = Some((relation, within.as_slice()));
-            line(format!("{target}/{relation}"), verbs(&asked, |verb| Thing::Verb(verb, target, on)));
+    for (target, known) in &world.targets {
+        let connect = word(&asked, &Thing::Connect(target)).into_iter().collect();
+        line(format!("{target}: connect"), Some(connect));
+        let mut whole = verbs(&asked, |verb| Thing::Verb(verb, target, None));
+        if known.classified {
+            let sights = [Thing::Everything(target), Thing::AllRows(target, None)];
+            whole.extend(sights.iter().filter_map(|thing| word(&asked, thing)));
+        }
+        line(format!("{target}: the whole target"), Some(whole));
+        for (relation, OfRelation { within, facts }) in &known.relations {
+            let on = (relation, within.as_slice());
+            let words = verbs(&asked, |verb| Thing::Verb(verb, target, Some(on)));
+            let usable = !words.is_empty();
+            line(format!("{target}/{relation}"), Some(words));
+            let facts = facts.as_ref().filter(|_| usable);
+            line(
+                format!("{target}/{relation} columns"),
+                facts.map(|facts| columns(&asked, target, on, facts)),
+            );
         }
     }
     let managed: Vec<String> = ManagementAction::ALL
         .into_iter()
         .filter_map(|action| word(&asked, &Thing::Manage(action, &world.installation)))
         .collect();
-    line("management".to_owned(), managed.join(" "));
+    line("management".to_owned(), Some(managed));
     lines
 }
 
-fn verbs<'a>(asked: &Asked<'_>, thing: impl Fn(Verb) -> Thing<'a>) -> String {
-    let words: Vec<String> = Verb::ALL.into_iter().filter_map(|verb| word(asked, &thing(verb))).collect();
-    words.join(" ")
+fn verbs<'a>(asked: &Asked<'_>, thing: impl Fn(Verb) -> Thing<'a>) -> Vec<String> {
+    Verb::ALL.into_iter().filter_map(|verb| word(asked, &thing(verb))).collect()
+}
+
+/// What is seen of a relation's tagged columns: `reveal[phi.name] useMasked[phi.ssn]`, and of its rows.
+fn columns(asked: &Asked<'_>, target: &TargetName, on: On<'_>, facts: &RelationFacts) -> Vec<String> {
+    let (mut revealed, mut masked) = (BTreeSet::new(), BTreeSet::new());
+    for alike in sight::alike(&[asked.set], target, on, facts) {
+        for (sight, words) in [(Sight::Reveal, &mut revealed), (Sight::UseMasked, &mut masked)] {
+            if sight == Sight::UseMasked && !alike.has_mask(facts) {
+                continue;
+            }
+            let thing = Thing::Columns(sight, target, on, alike.clone());
+            let (allowed, open) = (thing.ask(asked).0 == Ruling::Allow, depends(asked, &thing));
+            if allowed || open {
+                let label = alike.label();
+                words.insert(if open { format!("({label})") } else { label });
+            }
+            if allowed && !open {
+                break;
+            }
+        }
+    }
+    let written = |sight: Sight, words: BTreeSet<String>| {
+        let words: Vec<String> = words.into_iter().collect();
+        (!words.is_empty()).then(|| format!("{}[{}]", sight.as_str(), words.join(" ")))
+    };
+    let rows = facts.filtered.then(|| word(asked, &Thing::AllRows(target, Some(on)))).flatten();
+    written(Sight::Reveal, revealed)
+        .into_iter()
+        .chain(written(Sight::UseMasked, masked))
+        .chain(rows)
+        .collect()
 }
 
 fn word(asked: &Asked<'_>, thing: &Thing<'_>) -> Option<String> {
@@ -101,7 +147,7 @@ fn word(asked: &Asked<'_>, thing: &Thing<'_>) -> Option<String> {
 
 /// Whether the ruling depends on something that a class leaves open.
 fn depends(asked: &Asked<'_>, thing: &Thing<'_>) -> bool {
-    asked.fitting(&thing.query(asked)).any(|rule| rule.open)
+    thing.fitting(asked).iter().any(|rule| rule.open)
 }
 
 fn names_of(set: &PolicySet) -> impl Iterator<Item = &str> {

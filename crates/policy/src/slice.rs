@@ -86,21 +86,44 @@ pub(crate) fn resource_fits(scope: &Scope, resource: &EntityUid, within: &[Entit
     }
 }
 
-/// Whether a forbid might ever bite something in the target: everything but a scope that names another target.
+/// Whether a forbid might ever bite something in the target: everything but a scope that names another target. A tag is
+/// of every target.
 pub(crate) fn might_forbid_in(scope: &Scope, target: &str) -> bool {
     if scope.effect == Effect::Permit {
         return false;
     }
-    let elsewhere = |uid: &EntityUid| {
-        let id: &str = uid.id().unescaped();
-        id.split_once('/').map_or(id, |(target, _)| target) != target
-    };
     match &scope.resource {
         ResourceConstraint::Any | ResourceConstraint::Is(_) => true,
         ResourceConstraint::Eq(uid) | ResourceConstraint::In(uid) | ResourceConstraint::IsIn(_, uid) => {
-            !elsewhere(uid)
+            target_of(uid).is_none_or(|named| named == target)
         }
     }
+}
+
+/// The target that an entity is of by its name; `None` for what is of none or of all.
+pub(crate) fn target_of(uid: &EntityUid) -> Option<&str> {
+    let id: &str = uid.id().unescaped();
+    match uid.type_name().basename() {
+        "Target" => Some(id),
+        "Relation" | "Column" => Some(id.split_once('/').map_or(id, |(target, _)| target)),
+        _ => None,
+    }
+}
+
+/// Whether a permit's head covers a target and everything that is or will be in it. `resource == Target::"x"` is about the
+/// target alone, and what says `is` about one kind of thing.
+pub(crate) fn covers(scope: &Scope, target: &EntityUid) -> bool {
+    match &scope.resource {
+        ResourceConstraint::Any => true,
+        ResourceConstraint::In(uid) => uid == target,
+        ResourceConstraint::Eq(_) | ResourceConstraint::Is(_) | ResourceConstraint::IsIn(..) => false,
+    }
+}
+
+/// Whether a policy's conditions look at the resource, so that what holds for a target need not hold for what is in it.
+pub(crate) fn reads_resource(form: Option<&serde_json::Value>) -> bool {
+    let conditions = form.and_then(|form| form.get("conditions"));
+    conditions.is_none_or(|conditions| conditions.to_string().contains("{\"Var\":\"resource\"}"))
 }
 
 /// A policy in Cedar's JSON form; `None` for what has none, which is then taken to read everything.

@@ -2,17 +2,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chaperone_access::{
-    Analysis, Assurance, Attribute, AttributeKind, Confined, Effect, Member, NameRule, Recipient,
-    RelationName, SessionEffect, TargetName, Touch, Verb, Verbs,
+    Analysis, Assurance, Attribute, AttributeKind, ColumnUse, Confined, Effect, Member, NameRule, Recipient,
+    RelationFacts, RelationName, SessionEffect, Showing, TargetName, Touch, Verb, Verbs,
 };
 use chaperone_identity::{Client, Clients};
 
 use crate::ask::Asked;
 use crate::decide::tests::{NOW, delegation, known};
+use crate::sight;
+use crate::sight::tests::patients;
 use crate::world::Thing;
 use crate::{
-    Expectations, Known, LIMITS_FILE, ManagementAction, Policies, PolicySet, Profile, Ruling, World,
-    WouldChange, compare, explain, matrix,
+    Expectations, Known, LIMITS_FILE, ManagementAction, OfRelation, OfTarget, Outcome, Policies, PolicySet,
+    Profile, Ruling, World, WouldChange, compare, explain, matrix,
 };
 
 fn everything() -> Known {
@@ -50,8 +52,9 @@ fn ehr() -> TargetName {
 }
 
 fn world() -> World {
-    let names = ["patients", "secret"].map(|name| (RelationName::new("public", name), Vec::new()));
-    World { installation: "gw".into(), targets: BTreeMap::from([(ehr(), BTreeMap::from(names))]) }
+    let names = ["patients", "secret"].map(|name| (RelationName::new("public", name), OfRelation::default()));
+    let ehr_has = OfTarget { classified: false, relations: BTreeMap::from(names) };
+    World { installation: "gw".into(), targets: BTreeMap::from([(ehr(), ehr_has)]) }
 }
 
 fn connects(set: &PolicySet, profile: &Profile) -> bool {
@@ -214,6 +217,7 @@ fn reads(names: &[&str]) -> Arc<Analysis> {
         replaced: None,
         forbidden: None,
         catalog_version: 1,
+        classified: false,
     })
 }
 
@@ -410,7 +414,7 @@ fn an_expectation_that_is_not_met_names_the_policy() {
     assert_eq!((expectations.len(), unmet.len()), (5, 1), "{unmet:?}");
     assert_eq!(
         (unmet[0].name.as_str(), unmet[0].line, unmet[0].found),
-        ("wrong on purpose", 33, Some(Ruling::Refuse))
+        ("wrong on purpose", 33, Some(Outcome::Ruling(Ruling::Refuse)))
     );
     assert!(unmet[0].because[0].contains("read on ehr/public.secret: refuse by secret"), "{unmet:?}");
     let blind = expectations.unmet(&load(TEXT), &world(), NOW, |_, _| Err("no catalog".into()));
@@ -444,4 +448,175 @@ fn wide_permits_and_shared_names_are_warned_about() {
     let found: Vec<(usize, bool)> =
         warnings.iter().map(|warning| (warning.line, warning.message.contains("another policy"))).collect();
     assert_eq!(found, [(1, false), (2, false), (3, false), (5, true)], "{warnings:?}");
+}
+
+/// The world in which patients are classified.
+fn with_classes() -> World {
+    let of = |facts| OfRelation { within: Vec::new(), facts: Some(Arc::new(facts)) };
+    let relations = BTreeMap::from([
+        (RelationName::new("public", "patients"), of(patients(true))),
+        (RelationName::new("public", "secret"), of(RelationFacts::default())),
+    ]);
+    let ehr_has = OfTarget { classified: true, relations };
+    World { installation: "gw".into(), targets: BTreeMap::from([(ehr(), ehr_has)]) }
+}
+
+const SIGHTS: &str = r#"
+permit (principal in Group::"dev/nurses", action in [Action::"connect", Action::"read"], resource in Target::"ehr");
+@id("nurses-reveal") permit (principal in Group::"dev/nurses", action == Action::"reveal", resource in Relation::"ehr/public.patients")
+  when { resource in [Tag::"phi.name", Tag::"phi.mrn"] };
+@id("masked") permit (principal in Group::"dev/nurses", action == Action::"useMasked", resource in Target::"ehr");
+@id("ai") forbid (principal, action == Action::"reveal", resource in Tag::"phi.name") when { context has client };
+@id("owners") permit (principal in Group::"dev/owners", action, resource in Target::"ehr");
+"#;
+
+#[test]
+fn the_matrix_says_by_tag_what_is_seen_of_columns() {
+    let text = matrix(&sight::tests::load(SIGHTS).unwrap(), &with_classes(), NOW);
+    let body: Vec<&str> = text.lines().skip_while(|line| line.starts_with('#')).collect();
+    let expected = "
+group dev/nurses
+  ehr: connect                 yes
+  ehr: the whole target        read
+  ehr/public.patients          read
+  ehr/public.patients columns  reveal[phi.mrn phi.name] useMasked[phi.name+phi.ssn phi.ssn]
+  ehr/public.secret            read
+  ehr/public.secret columns    -
+  management                   -
+  via (an unregistered client)
+    ehr/public.patients columns  reveal[phi.mrn] useMasked[phi.name phi.name+phi.ssn phi.ssn]
+
+group dev/owners
+  ehr: connect                 yes
+  ehr: the whole target        read insert update delete define call reveal seeAllRows
+  ehr/public.patients          read insert update delete define call
+  ehr/public.patients columns  reveal[clinical.note phi.mrn phi.name phi.name+phi.ssn phi.ssn] seeAllRows
+  ehr/public.secret            read insert update delete define call
+  ehr/public.secret columns    -
+  management                   -
+  via (an unregistered client)
+    ehr/public.patients columns  reveal[clinical.note phi.mrn phi.ssn] useMasked[phi.name phi.name+phi.ssn] seeAllRows
+
+anybody
+  ehr: connect           -
+  ehr: the whole target  -
+  ehr/public.patients    -
+  ehr/public.secret      -
+  management             -
+";
+    assert_eq!(body.join("\n") + "\n", expected);
+}
+
+#[test]
+fn a_difference_and_an_expectation_speak_of_columns() {
+    let (old, new) = (SIGHTS, SIGHTS.replace("Tag::\"phi.name\", Tag::\"phi.mrn\"", "Tag::\"phi.mrn\""));
+    let (old, new) = (sight::tests::load(old).unwrap(), sight::tests::load(&new).unwrap());
+    let difference = compare(&old, &new, &with_classes(), &[], NOW);
+    let told: Vec<String> = difference
+        .losses
+        .iter()
+        .map(|loss| format!("{} {} {} {:?}", loss.who, loss.action, loss.on, loss.client))
+        .collect();
+    assert_eq!(told, ["group dev/nurses reveal ehr/public.patients[phi.name] None"]);
+    assert!(difference.gains.is_empty());
+
+    let tests = r#"
+[[test]]
+as = "dev/ana"
+groups = ["nurses"]
+target = "ehr"
+columns = ["public.patients.name", "public.patients.id"]
+expect = "revealed"
+
+[[test]]
+as = "dev/ana"
+groups = ["nurses"]
+client = "claude"
+target = "ehr"
+columns = ["public.patients.name", "public.patients.ssn"]
+expect = "masked"
+
+[[test]]
+as = "dev/ana"
+groups = ["nurses"]
+target = "ehr"
+columns = ["public.patients.note", "public.patients.new"]
+expect = "hidden"
+
+[[test]]
+as = "dev/ana"
+groups = ["nurses"]
+target = "ehr"
+action = "seeAllRows"
+relations = ["public.patients"]
+expect = "refuse"
+
+[[test]]
+as = "dev/olga"
+groups = ["owners"]
+target = "ehr"
+columns = ["public.patients.note"]
+expect = "masked"
+
+[[test]]
+as = "dev/ana"
+target = "ehr"
+columns = ["public.patients.nothing"]
+expect = "hidden"
+"#;
+    let expectations = Expectations::parse(&(crate::TESTS_FILE.to_owned(), tests.to_owned())).unwrap();
+    let unmet = expectations.unmet(&old, &with_classes(), NOW, |_, _| Err("none".into()));
+    let found: Vec<_> = unmet.iter().map(|unmet| (unmet.line, unmet.found)).collect();
+    assert_eq!(found, [(32, Some(Outcome::Showing(Showing::Revealed))), (39, None)], "{unmet:?}");
+    let blind = expectations.unmet(&old, &world(), NOW, |_, _| Err("none".into()));
+    assert!(blind[0].because[0].contains("classification"), "{blind:?}");
+}
+
+#[test]
+fn an_explanation_shows_the_database_as_the_caller_sees_it() {
+    let set = sight::tests::load(SIGHTS).unwrap();
+    let facts = Arc::new(patients(true));
+    let uses = |column: &str| ColumnUse {
+        relation: RelationName::new("public", "patients"),
+        column: column.into(),
+        disclosed: true,
+        written: false,
+    };
+    let mut analysis = Analysis::clone(&reads(&["patients"]));
+    analysis.classified = true;
+    analysis.members[0].touches[0].facts = Some(facts);
+    analysis.members[0].uses = Arc::from([uses("name"), uses("note"), uses("ssn")]);
+    let analysis = Arc::new(analysis);
+    let explained =
+        explain(&set, &delegation("ana", &["nurses"], None), &ehr(), &with_classes(), Some(&analysis), NOW);
+    assert!(explained.classified && !explained.unrestricted);
+    let seen = &explained.relations[0];
+    let columns: Vec<(&str, Showing, &str)> = seen
+        .columns
+        .iter()
+        .map(|column| (column.name.as_str(), column.showing, column.because.as_str()))
+        .collect();
+    assert_eq!(
+        columns,
+        [
+            ("id", Showing::Revealed, "clear"),
+            ("name", Showing::Revealed, "by nurses-reveal"),
+            ("ssn", Showing::Masked, "by masked"),
+            ("label", Showing::Masked, "by masked"),
+            ("note", Showing::Hidden, "no policy permits `reveal`, and free text is revealed or hidden"),
+            ("mrn", Showing::Revealed, "by nurses-reveal"),
+            ("new", Showing::Hidden, "nobody has classified it"),
+            ("maiden_name", Showing::Revealed, "by nurses-reveal"),
+        ]
+    );
+    assert!(!seen.rows.as_ref().unwrap().all);
+    let used: Vec<(&str, Showing)> = explained
+        .statement
+        .as_ref()
+        .unwrap()
+        .columns
+        .iter()
+        .map(|used| (used.column.as_str(), used.showing))
+        .collect();
+    assert_eq!(used, [("name", Showing::Revealed), ("note", Showing::Hidden), ("ssn", Showing::Masked)]);
 }

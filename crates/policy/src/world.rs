@@ -1,21 +1,42 @@
 //! What exists at the targets, as far as an enumeration needs it: names that policies can be asked about.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use chaperone_access::{RelationName, TargetName, Verb};
+use cedar_policy::Effect;
+use chaperone_access::{RelationFacts, RelationName, TargetName, Verb};
 
-use crate::ask::{Answer, Asked, Query};
-use crate::load::PolicySet;
+use crate::ask::{Answer, Asked, On, Query, column_name};
+use crate::load::{PolicySet, Rule};
 use crate::manage::ManagementAction;
 use crate::profile::Class;
+use crate::sight::{self, Alike, SEE_ALL_ROWS, Sight};
 
-/// Targets and their relations, each with the relations that it is in, nearest first.
+/// Targets and what is in them.
 #[derive(Debug, Clone, Default)]
 pub struct World {
     /// Name of the installation, for what concerns its management.
     pub installation: String,
     /// Everything by target.
-    pub targets: BTreeMap<TargetName, BTreeMap<RelationName, Vec<RelationName>>>,
+    pub targets: BTreeMap<TargetName, OfTarget>,
+}
+
+/// What is known of a target.
+#[derive(Debug, Clone, Default)]
+pub struct OfTarget {
+    /// Whether it has a classification.
+    pub classified: bool,
+    /// Its relations.
+    pub relations: BTreeMap<RelationName, OfRelation>,
+}
+
+/// What is known of a relation.
+#[derive(Debug, Clone, Default)]
+pub struct OfRelation {
+    /// The relations that it is in, nearest first.
+    pub within: Vec<RelationName>,
+    /// What the target's classification says of it.
+    pub facts: Option<Arc<RelationFacts>>,
 }
 
 /// One of the three arms.
@@ -43,10 +64,15 @@ impl Ruling {
 }
 
 /// What can be asked about: everything that a line of the matrix or of a difference is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Thing<'a> {
     Connect(&'a TargetName),
-    Verb(Verb, &'a TargetName, Option<(&'a RelationName, &'a [RelationName])>),
+    Verb(Verb, &'a TargetName, Option<On<'a>>),
+    /// Columns of a relation that policies cannot tell apart.
+    Columns(Sight, &'a TargetName, On<'a>, Alike),
+    /// Every column of the target.
+    Everything(&'a TargetName),
+    AllRows(&'a TargetName, Option<On<'a>>),
     Manage(ManagementAction, &'a str),
 }
 
@@ -56,38 +82,93 @@ impl Thing<'_> {
         match self {
             Self::Connect(_) => "connect",
             Self::Verb(verb, ..) => verb.as_str(),
+            Self::Columns(sight, ..) => sight.as_str(),
+            Self::Everything(_) => Sight::Reveal.as_str(),
+            Self::AllRows(..) => SEE_ALL_ROWS,
             Self::Manage(action, _) => action.as_str(),
         }
     }
 
-    /// What it is done to: `target`, `target/schema.name`, or the installation's name.
+    /// What it is done to: `target`, `target/schema.name`, `target/schema.name.column` or `target/schema.name[tag]`, or the
+    /// installation's name.
     pub(crate) fn on(&self) -> String {
         match self {
-            Self::Connect(target) | Self::Verb(_, target, None) => target.to_string(),
-            Self::Verb(_, target, Some((relation, _))) => format!("{target}/{relation}"),
+            Self::Connect(target)
+            | Self::Verb(_, target, None)
+            | Self::AllRows(target, None)
+            | Self::Everything(target) => target.to_string(),
+            Self::Verb(_, target, Some((relation, _))) | Self::AllRows(target, Some((relation, _))) => {
+                format!("{target}/{relation}")
+            }
+            Self::Columns(_, target, (relation, _), alike) if alike.named => {
+                format!("{target}/{}", column_name(relation, &alike.column))
+            }
+            Self::Columns(_, target, (relation, _), alike) => {
+                format!("{target}/{relation}[{}]", alike.label())
+            }
             Self::Manage(_, installation) => (*installation).to_owned(),
         }
     }
 
-    /// The question.
-    pub(crate) fn query(&self, asked: &Asked<'_>) -> Query {
+    /// Every question that can decide it.
+    fn queries(&self, asked: &Asked<'_>) -> Vec<Query> {
         match self {
-            Self::Connect(target) => asked.connect(target),
-            Self::Manage(action, installation) => asked.manage(*action, installation),
-            Self::Verb(verb, target, on) => asked.verb(*verb, target, *on, false),
+            Self::Columns(sight, target, on, alike) => asked.sight_queries(*sight, target, *on, alike),
+            Self::Connect(target) => vec![asked.connect(target)],
+            Self::Manage(action, installation) => vec![asked.manage(*action, installation)],
+            Self::Verb(verb, target, on) => vec![asked.verb(*verb, target, *on, false)],
+            Self::Everything(target) => vec![asked.on(Sight::Reveal.as_str(), target, None)],
+            Self::AllRows(target, on) => vec![asked.on(SEE_ALL_ROWS, target, *on)],
         }
     }
 
-    /// Ask. `connect` and management are never held: nobody can approve them.
+    /// The rules whose head fits one of them.
+    pub(crate) fn fitting<'b>(&self, asked: &Asked<'b>) -> Vec<&'b Rule> {
+        let mut rules: Vec<&Rule> = Vec::new();
+        for query in self.queries(asked) {
+            for rule in asked.fitting(&query) {
+                if !rules.iter().any(|known| std::ptr::eq(*known, rule)) {
+                    rules.push(rule);
+                }
+            }
+        }
+        rules
+    }
+
+    /// Ask, of the rules that `counts` lets through.
+    pub(crate) fn answer(&self, asked: &Asked<'_>, counts: impl Fn(&Rule) -> bool) -> Answer {
+        let one = |query: Query| asked.answer(&query, &counts);
+        match self {
+            Self::Columns(sight, target, on, alike) => asked.sight(*sight, target, *on, alike, &counts),
+            Self::Connect(target) => one(asked.connect(target)),
+            Self::Manage(action, installation) => one(asked.manage(*action, installation)),
+            Self::Verb(verb, target, on) => one(asked.verb(*verb, target, *on, false)),
+            Self::Everything(target) => one(asked.on(Sight::Reveal.as_str(), target, None)),
+            Self::AllRows(target, on) => one(asked.on(SEE_ALL_ROWS, target, *on)),
+        }
+    }
+
+    /// Ask. Only verbs are ever held: nobody can approve anything else.
     pub(crate) fn ask(&self, asked: &Asked<'_>) -> (Ruling, Answer) {
-        let query = self.query(asked);
-        let answer = asked.ask(&query);
+        let answer = self.answer(asked, |_| true);
         if answer.allowed {
             return (Ruling::Allow, answer);
         }
-        let approvable = matches!(self, Self::Verb(..));
-        let held = approvable && asked.ask(&query.approved()).allowed;
+        let held = match self {
+            Self::Verb(verb, target, on) => asked.ask(&asked.verb(*verb, target, *on, true)).allowed,
+            Self::Connect(_)
+            | Self::Columns(..)
+            | Self::Everything(_)
+            | Self::AllRows(..)
+            | Self::Manage(..) => false,
+        };
         (if held { Ruling::Hold } else { Ruling::Refuse }, answer)
+    }
+
+    /// The names of the forbids whose head fits, of those that `among` has.
+    pub(crate) fn forbids(&self, asked: &Asked<'_>, among: &[Arc<str>]) -> Vec<Arc<str>> {
+        let forbids = self.fitting(asked).into_iter().filter(|rule| rule.scope.effect == Effect::Forbid);
+        forbids.map(|rule| rule.name.clone()).filter(|name| among.contains(name)).collect()
     }
 }
 
@@ -95,28 +176,63 @@ impl World {
     /// With relations that are only known because policies name them, where nothing better is there.
     #[must_use]
     pub fn with_named(mut self, sets: &[&PolicySet]) -> Self {
+        let unknown = |known: &OfTarget| known.relations.is_empty();
         let unknown: BTreeSet<TargetName> =
-            self.targets.iter().filter(|(_, known)| known.is_empty()).map(|(name, _)| name.clone()).collect();
+            self.targets.iter().filter(|(_, known)| unknown(known)).map(|(name, _)| name.clone()).collect();
         for (target, relation) in sets.iter().flat_map(|set| set.names().relations) {
             if unknown.contains(&target)
-                && let Some(relations) = self.targets.get_mut(&target)
+                && let Some(known) = self.targets.get_mut(&target)
             {
-                relations.entry(relation).or_default();
+                known.relations.entry(relation).or_default();
             }
         }
         self
     }
 
-    /// Everything that can be asked about.
-    pub(crate) fn things(&self) -> Vec<Thing<'_>> {
+    /// Whether a target has a classification.
+    #[must_use]
+    pub fn is_classified(&self, target: &TargetName) -> bool {
+        self.targets.get(target).is_some_and(|known| known.classified)
+    }
+
+    /// The relations of a target.
+    pub(crate) fn relations(
+        &self,
+        target: &TargetName,
+    ) -> impl Iterator<Item = (&RelationName, &OfRelation)> {
+        self.targets.get(target).into_iter().flat_map(|known| &known.relations)
+    }
+
+    /// What a relation is in, nearest first.
+    pub(crate) fn within(&self, target: &TargetName, relation: &RelationName) -> &[RelationName] {
+        self.relation(target, relation).map_or(&[][..], |known| known.within.as_slice())
+    }
+
+    /// What is known of a relation.
+    pub(crate) fn relation(&self, target: &TargetName, relation: &RelationName) -> Option<&OfRelation> {
+        self.targets.get(target)?.relations.get(relation)
+    }
+
+    /// Everything that can be asked about, by what the sets can tell apart.
+    pub(crate) fn things(&self, sets: &[&PolicySet]) -> Vec<Thing<'_>> {
         let mut things = Vec::new();
-        for (target, relations) in &self.targets {
+        for (target, known) in &self.targets {
             things.push(Thing::Connect(target));
             things.extend(Verb::ALL.map(|verb| Thing::Verb(verb, target, None)));
-            for (relation, within) in relations {
-                things.extend(
-                    Verb::ALL.map(|verb| Thing::Verb(verb, target, Some((relation, within.as_slice())))),
-                );
+            if known.classified {
+                things.extend([Thing::Everything(target), Thing::AllRows(target, None)]);
+            }
+            for (relation, of) in &known.relations {
+                let on = (relation, of.within.as_slice());
+                things.extend(Verb::ALL.map(|verb| Thing::Verb(verb, target, Some(on))));
+                let Some(facts) = &of.facts else { continue };
+                for alike in sight::alike(sets, target, on, facts) {
+                    let thing = |sight| Thing::Columns(sight, target, on, alike.clone());
+                    things.extend([Sight::Reveal, Sight::UseMasked].map(thing));
+                }
+                if facts.filtered {
+                    things.push(Thing::AllRows(target, Some(on)));
+                }
             }
         }
         things.extend(ManagementAction::ALL.map(|action| Thing::Manage(action, &self.installation)));
@@ -135,8 +251,10 @@ pub struct Names {
     pub services: BTreeSet<String>,
     /// Clients that a condition compares with.
     pub clients: BTreeSet<String>,
-    /// Relations.
+    /// Relations, and those whose columns are named.
     pub relations: BTreeSet<(TargetName, RelationName)>,
+    /// Tags.
+    pub tags: BTreeSet<String>,
 }
 
 impl Names {
@@ -156,6 +274,7 @@ impl Names {
         self.services.extend(other.services);
         self.clients.extend(other.clients);
         self.relations.extend(other.relations);
+        self.tags.extend(other.tags);
         self
     }
 }

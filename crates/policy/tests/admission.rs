@@ -108,6 +108,7 @@ fn read_patients() -> Arc<Analysis> {
         replaced: None,
         forbidden: None,
         catalog_version: 1,
+        classified: false,
     })
 }
 

@@ -21,23 +21,30 @@ fn rows(rows: &[&[&str]]) -> Vec<Vec<Option<String>>> {
 
 fn catalog() -> Catalog {
     let results = [
+        rows(&[]),
         rows(&[&["150018", "chaperone", "public"]]),
+        rows(&[&[""]]),
         rows(&[
-            &["public", "accounts", "r", "false"],
-            &["public", "patients", "r", "false"],
-            &["public", "encounters", "r", "false"],
+            &["public", "accounts", "r", "false", "1", ""],
+            &["public", "patients", "r", "false", "2", ""],
+            &["public", "encounters", "r", "false", "3", ""],
         ]),
         rows(&[]),
         rows(&[]),
+        rows(&[]),
+        rows(&[]),
         rows(&[
-            &["pg_catalog", "count", "true", "true", "false"],
-            &["pg_catalog", "max", "true", "true", "false"],
-            &["pg_catalog", "coalesce", "true", "true", "false"],
+            &["pg_catalog", "count", "true", "true", "false", ""],
+            &["pg_catalog", "max", "true", "true", "false", ""],
+            &["pg_catalog", "coalesce", "true", "true", "false", ""],
         ]),
-        rows(&[&["~~~"]]),
-        rows(&[&["pg_catalog", "text", "b"], &["pg_catalog", "date", "b"]]),
+        rows(&[&["~~~", ""]]),
+        rows(&[&["pg_catalog", "text", "b", ""], &["pg_catalog", "date", "b", ""]]),
+        rows(&[]),
+        rows(&[]),
+        rows(&[]),
     ];
-    Catalog::build(1, &results).unwrap()
+    Catalog::build(1, &results, None).unwrap()
 }
 
 const STATEMENTS: &[(&str, &str)] = &[
@@ -60,14 +67,14 @@ const STATEMENTS: &[(&str, &str)] = &[
 
 fn measure() -> serde_json::Value {
     let catalog = Arc::new(catalog());
-    let path = [Arc::from("public")];
+    let (path, none) = (Arc::from([Arc::from("public")]), Arc::from([]));
     let mut figures = serde_json::Map::new();
     for (name, pattern) in STATEMENTS {
         let mut times: Vec<(f64, f64)> = (0..ROUNDS)
             .map(|round| {
                 let text: Arc<str> = Arc::from(pattern.replace('#', &round.to_string()));
                 let began = Instant::now();
-                let analysis = analyse(&text, &path, &catalog);
+                let analysis = analyse(&text, &path, &none, &catalog);
                 let understood = began.elapsed().as_secs_f64() * 1e6;
                 assert!(
                     analysis.confined.get(&chaperone_access::Scope::default()).is_ok(),

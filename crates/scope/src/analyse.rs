@@ -10,9 +10,12 @@ use chaperone_access::{
 
 use crate::catalog::Catalog;
 use crate::limits;
+use crate::lineage;
+use crate::pool;
+use crate::rewrite::{Place, rewrite};
 use crate::settings::APPLICATION;
-use crate::tree::{self, Fields, Likeness, Parsed, Value, alike, constant, flag, node, number, text, unset};
-use crate::walk::{Found, Walk};
+use crate::tree::{self, Fields, Parsed, Value, constant, flag, node, number, text, unset};
+use crate::walk::{self, Found, Walk};
 
 /// Texts up to this may be analysed on any thread: no tree of so short a text is deep. It is also what is written out
 /// only when it is asked for.
@@ -32,7 +35,12 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 /// To be called on a thread with a deep stack ([`crate::Analyser`] does): the depth of a tree is bounded, its stack
 /// is not small.
 #[must_use]
-pub fn analyse(text: &Arc<str>, path: &[Arc<str>], catalog: &Arc<Catalog>) -> Analysis {
+pub fn analyse(
+    text: &Arc<str>,
+    path: &Arc<[Arc<str>]>,
+    temporary: &Arc<[Arc<str>]>,
+    catalog: &Arc<Catalog>,
+) -> Analysis {
     if let Err(refusal) = limits::check(text) {
         return opaque(text, catalog, "(too complex)", refusal.clone(), Some(refusal));
     }
@@ -46,17 +54,24 @@ pub fn analyse(text: &Arc<str>, path: &[Arc<str>], catalog: &Arc<Catalog>) -> An
     let statements = parsed.statements(text);
     let count = statements.len();
     let mut members = Vec::with_capacity(count);
-    let mut insertions = std::collections::BTreeMap::new();
+    let mut known = temporary.to_vec();
+    let mut views = false;
     let mut refusal: Option<Refusal> = None;
     let mut forbidden = None;
     let mut moved = false;
     for (statement, span) in statements {
-        let mut found = Walk::new(catalog, path, moved).statement(statement);
-        insertions.append(&mut found.insertions);
+        let place = Place { catalog, path, temporary: &known };
+        let mut found = Walk::new(place, moved).statement(statement);
         forbidden = forbidden.or(found.forbidden.take());
         refusal = refusal.or(found.refusal.clone());
-        let member =
-            member(statement, found, text.get(span.clone()).unwrap_or_default(), span, catalog, path);
+        let source = text.get(span.clone()).unwrap_or_default();
+        let member = member(statement, found, source, span, place, &Own { path, temporary, catalog });
+        views |= member.touches.iter().any(|touch| is_view(catalog, &touch.relation));
+        match &member.session {
+            SessionEffect::MakesTemporary { name } => known.push(name.clone()),
+            SessionEffect::DropsTemporary { names } => known.retain(|known| !names.contains(known)),
+            _ => {}
+        }
         let names = member.touches.iter().any(|touch| touch.rule != NameRule::Listed);
         if moved && names {
             refusal = refusal.or_else(|| {
@@ -81,27 +96,55 @@ pub fn analyse(text: &Arc<str>, path: &[Arc<str>], catalog: &Arc<Catalog>) -> An
     let replaced = application(text, &parsed).map(Arc::<str>::from);
     let confined = match refusal {
         Some(refusal) => Confined::made(Err(refusal)),
-        None if let Some(replaced) = &replaced => analyse(replaced, path, catalog).confined,
-        // Most callers of short texts are asked about once; whoever has every verb never needs this half of the work.
-        None if text.len() <= AT_ONCE_BYTES_MAX => {
-            Confined::by(Qualify { text: text.clone(), insertions, catalog: catalog.clone() })
-        }
-        None => Confined::made(written_out(text, &parsed, &insertions, catalog)),
+        None if let Some(replaced) = &replaced => analyse(replaced, path, temporary, catalog).confined,
+        None => Confined::by(Rewriting {
+            text: text.clone(),
+            path: path.clone(),
+            temporary: temporary.clone(),
+            catalog: catalog.clone(),
+            deep: views || text.len() > AT_ONCE_BYTES_MAX,
+        }),
     };
-    Analysis { text: text.clone(), members, confined, replaced, forbidden, catalog_version: catalog.version }
-}
-
-struct Qualify {
-    text: Arc<str>,
-    insertions: std::collections::BTreeMap<usize, String>,
-    catalog: Arc<Catalog>,
-}
-
-impl Rewrite for Qualify {
-    fn rewrite(&self, _scope: &Scope) -> Result<Arc<str>, Refusal> {
-        let parsed = tree::parse(&self.text).map_err(|_| unfaithful())?;
-        written_out(&self.text, &parsed, &self.insertions, &self.catalog)
+    Analysis {
+        text: text.clone(),
+        members,
+        confined,
+        replaced,
+        forbidden,
+        catalog_version: catalog.version,
+        classified: catalog.classification.is_some(),
     }
+}
+
+/// Writes a text out for what a caller sees.
+struct Rewriting {
+    text: Arc<str>,
+    path: Arc<[Arc<str>]>,
+    temporary: Arc<[Arc<str>]>,
+    catalog: Arc<Catalog>,
+    /// Its trees may be too deep for the stack of whoever asks.
+    deep: bool,
+}
+
+impl Rewrite for Rewriting {
+    fn rewrite(&self, scope: &Scope) -> Result<Arc<str>, Refusal> {
+        let write = || {
+            let place = Place { catalog: &self.catalog, path: &self.path, temporary: &self.temporary };
+            rewrite(&self.text, place, scope)
+        };
+        if self.deep { pool::on_a_deep_stack(write) } else { write() }
+    }
+}
+
+/// Where a statement inside of another is analysed.
+struct Own<'a> {
+    path: &'a Arc<[Arc<str>]>,
+    temporary: &'a Arc<[Arc<str>]>,
+    catalog: &'a Arc<Catalog>,
+}
+
+fn is_view(catalog: &Catalog, name: &chaperone_access::RelationName) -> bool {
+    catalog.relations.get(name).is_some_and(|relation| relation.kind == b'v')
 }
 
 /// The text with every SET and SHOW of `application_name` turned to the setting of ours that keeps the client's own
@@ -172,6 +215,7 @@ fn opaque(
         replaced: None,
         forbidden,
         catalog_version: catalog.version,
+        classified: catalog.classification.is_some(),
     }
 }
 
@@ -183,6 +227,8 @@ fn moves(effect: &SessionEffect) -> bool {
         }
         SessionEffect::None
         | SessionEffect::NamesApplication { .. }
+        | SessionEffect::MakesTemporary { .. }
+        | SessionEffect::DropsTemporary { .. }
         | SessionEffect::Fetches { .. }
         | SessionEffect::Transaction(_)
         | SessionEffect::Prepares { .. }
@@ -191,75 +237,13 @@ fn moves(effect: &SessionEffect) -> bool {
     }
 }
 
-fn unfaithful() -> Refusal {
-    Refusal::new(RefusalCode::NotUnderstood, "the statement cannot be written out faithfully")
-        .hint("write it in another way")
-}
-
-/// The tree with every name qualified, written out; or why that cannot be relied on.
-///
-/// Names are completed in the text, at the places that the parser gave. That this did what was meant, and nothing else,
-/// is checked on trees: the completed text's tree is what is written out, and what was written out has to parse to that
-/// very tree again, with nothing in it left to resolve.
-fn written_out(
-    text: &str,
-    parsed: &Parsed,
-    insertions: &std::collections::BTreeMap<usize, String>,
-    catalog: &Catalog,
-) -> Result<Arc<str>, Refusal> {
-    let mut completed = String::with_capacity(text.len() + 16 * insertions.len());
-    let mut from = 0;
-    for (at, prefix) in insertions {
-        completed.push_str(text.get(from..*at).ok_or_else(unfaithful)?);
-        completed.push_str(prefix);
-        from = *at;
-    }
-    completed.push_str(text.get(from..).ok_or_else(unfaithful)?);
-    let completed = tree::parse(&completed).map_err(|_| unfaithful())?;
-    if !alike(&completed.tree, &parsed.tree, Likeness::Unqualified) {
-        return Err(unfaithful());
-    }
-    let sent = completed.write_out().ok_or_else(unfaithful)?;
-    let again = tree::parse(&sent).map_err(|_| unfaithful())?;
-    if !alike(&again.tree, &completed.tree, Likeness::Meaning) {
-        return Err(unfaithful());
-    }
-    let mut ctes = std::collections::BTreeSet::new();
-    again.tree.each(&mut |fields| ctes.extend(fields.get("ctename").and_then(Value::as_str)));
-    if !qualified(&again.tree, &ctes, catalog) {
-        return Err(unfaithful());
-    }
-    Ok(Arc::from(sent))
-}
-
-/// The independent check on what is sent: every relation is named with its schema or is one of the text's own common
-/// table expressions, which have names that no table has; every function is named with its schema.
-fn qualified(value: &Value, ctes: &std::collections::BTreeSet<&str>, catalog: &Catalog) -> bool {
-    let each = |fields: &Fields| {
-        let name = text(fields, "relname");
-        let named = name.is_empty()
-            || !text(fields, "schemaname").is_empty()
-            || (ctes.contains(name) && !catalog.names.contains(name));
-        named && tree::strings(fields, "funcname").len() != 1
-    };
-    match value {
-        // It names relations of the statement itself, which are checked where they stand.
-        Value::Object(fields) | Value::Node(_, fields) if fields.get("locked_rels").is_some() => true,
-        Value::Object(fields) | Value::Node(_, fields) => {
-            each(fields) && fields.values().all(|value| qualified(value, ctes, catalog))
-        }
-        Value::Array(items) => items.iter().all(|value| qualified(value, ctes, catalog)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => true,
-    }
-}
-
 fn member(
     statement: &Value,
     found: Found,
     text: &str,
     span: std::ops::Range<usize>,
-    catalog: &Catalog,
-    path: &[Arc<str>],
+    place: Place<'_>,
+    own: &Own<'_>,
 ) -> Member {
     let template =
         pg_query::normalize(text).map_or_else(|_| sha256(b"(none)"), |text| sha256(text.trim().as_bytes()));
@@ -269,7 +253,12 @@ fn member(
     };
     let empty = Fields::default();
     let fields = fields.unwrap_or(&empty);
-    let (tag, class) = classify(kind, fields);
+    let (tag, mut class) = classify(kind, fields);
+    let temporary = walk::temporary_made(kind, fields).is_some()
+        || (kind == "DropStmt" && walk::temporary_drop(fields, place.temporary));
+    if temporary {
+        class = Class::Other;
+    }
     let mut whole = found.whole;
     let analyses = analyses(kind, fields);
     let read_only = match class {
@@ -284,14 +273,15 @@ fn member(
         }
         Class::Other => false,
     };
-    let session = session_effect(kind, fields, text, catalog, path, class);
-    let mut touches: Vec<Touch> = found.into_touches();
+    let session = session_effect(kind, fields, text, temporary, own, class);
+    let mut touches: Vec<Touch> = found.into_touches(place.catalog);
     if class == Class::Define {
         // What data definition names is defined, whatever else is done with it.
         for touch in &mut touches {
             touch.verbs = touch.verbs.with(Verb::Define);
         }
     }
+    let traced = lineage::trace(statement, place, &touches);
     let effect = if read_only { Effect::ReadOnly } else { Effect::MayWrite };
     Member {
         tag,
@@ -301,8 +291,8 @@ fn member(
         whole,
         effect,
         session,
-        uses: Arc::from([]),
-        subjects: Subjects::None,
+        uses: traced.uses,
+        subjects: traced.subjects,
     }
 }
 
@@ -391,11 +381,20 @@ fn session_effect(
     kind: &str,
     fields: &Fields,
     source: &str,
-    catalog: &Catalog,
-    path: &[Arc<str>],
+    temporary: bool,
+    own: &Own<'_>,
     class: Class,
 ) -> SessionEffect {
     match kind {
+        "DropStmt" if temporary => SessionEffect::DropsTemporary {
+            names: walk::dropped(fields).into_iter().map(Arc::from).collect(),
+        },
+        _ if temporary
+            && fields.get("query").and_then(node).is_none_or(|(kind, _)| kind != "ExecuteStmt") =>
+        {
+            let name = walk::temporary_made(kind, fields).unwrap_or_default();
+            SessionEffect::MakesTemporary { name: Arc::from(name) }
+        }
         "TransactionStmt" => SessionEffect::Transaction(match number(fields, "kind") {
             1 | 2 => TransactionStep::Begin,
             3 => TransactionStep::Commit,
@@ -404,7 +403,7 @@ fn session_effect(
             _ => TransactionStep::Prepare,
         }),
         "PrepareStmt" => {
-            let inner = fields.get("query").map(|query| inner(query, source, catalog, path));
+            let inner = fields.get("query").map(|query| inner(query, source, own));
             inner.map_or(SessionEffect::None, |inner| SessionEffect::Prepares {
                 name: Arc::from(text(fields, "name")),
                 inner: Arc::new(inner),
@@ -432,19 +431,31 @@ fn session_effect(
     }
 }
 
-/// What running a prepared statement does: the statement inside it.
-fn inner(query: &Value, source: &str, catalog: &Catalog, path: &[Arc<str>]) -> Analysis {
-    let found = Walk::new(catalog, path, false).statement(query);
-    let confined = Confined::made(found.refusal.clone().map_or_else(|| Ok(Arc::from(source)), Err));
+/// What running a prepared statement does: the statement inside it. Its words are those of the whole PREPARE, so that it
+/// can be seen whether they are still what the caller may have.
+fn inner(query: &Value, source: &str, own: &Own<'_>) -> Analysis {
+    let place = Place { catalog: own.catalog, path: own.path, temporary: own.temporary };
+    let found = Walk::new(place, false).statement(query);
+    let confined = match &found.refusal {
+        Some(refusal) => Confined::made(Err(refusal.clone())),
+        None => Confined::by(Rewriting {
+            text: Arc::from(source),
+            path: own.path.clone(),
+            temporary: own.temporary.clone(),
+            catalog: own.catalog.clone(),
+            deep: true,
+        }),
+    };
     let forbidden = found.forbidden.clone();
-    let member = member(query, found, source, 0..source.len(), catalog, path);
+    let member = member(query, found, source, 0..source.len(), place, own);
     Analysis {
         text: Arc::from(source),
         members: vec![member],
         confined,
         replaced: None,
         forbidden,
-        catalog_version: catalog.version,
+        catalog_version: own.catalog.version,
+        classified: own.catalog.classification.is_some(),
     }
 }
 

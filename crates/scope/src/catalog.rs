@@ -1,41 +1,20 @@
-//! A target's catalog at one moment: what names mean there. Built from the rows of [`QUERIES`], which the gateway runs
-//! through the agent with the target's own role.
+//! A target's catalog at one moment: what names mean there, and what its classification says of them. Built from the rows
+//! of [`QUERIES`], which the gateway runs through the agent with the target's own role.
+
+mod queries;
+mod read;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use chaperone_access::RelationName;
+use chaperone_access::{RelationFacts, RelationName};
 use thiserror::Error;
 
-/// The queries, in the order in which [`Catalog::build`] wants their rows. All columns are text. They name only what
-/// PostgreSQL 13 to 18 have.
-pub const QUERIES: [&str; 7] = [
-    "select current_setting('server_version_num'), current_user::text, array_to_string(current_schemas(false), ',')",
-    "select n.nspname::text, c.relname::text, c.relkind::text, (c.relhasrules or c.relrowsecurity or exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal))::text \
-     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
-     where c.relkind in ('r','v','m','f','p','S') and n.nspname !~ '^pg_(toast|temp)' order by 1, 2",
-    "select cn.nspname::text, c.relname::text, pn.nspname::text, p.relname::text from pg_catalog.pg_inherits i \
-     join pg_catalog.pg_class c on c.oid = i.inhrelid join pg_catalog.pg_namespace cn on cn.oid = c.relnamespace \
-     join pg_catalog.pg_class p on p.oid = i.inhparent join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace \
-     order by 1, 2, 3, 4",
-    "select distinct vn.nspname::text, v.relname::text, coalesce(rn.nspname::text, ''), coalesce(r.relname::text, ''), \
-     coalesce(f.proname::text, '') from pg_catalog.pg_rewrite w \
-     join pg_catalog.pg_class v on v.oid = w.ev_class join pg_catalog.pg_namespace vn on vn.oid = v.relnamespace \
-     join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = w.oid \
-     left join pg_catalog.pg_class r on d.refclassid = 'pg_catalog.pg_class'::regclass and r.oid = d.refobjid and r.oid <> v.oid \
-     left join pg_catalog.pg_namespace rn on rn.oid = r.relnamespace \
-     left join pg_catalog.pg_proc f on d.refclassid = 'pg_catalog.pg_proc'::regclass and f.oid = d.refobjid \
-     where v.relkind in ('v','m') and vn.nspname not in ('pg_catalog','information_schema') \
-     and (r.oid is not null or f.oid is not null) order by 1, 2, 3, 4, 5",
-    "select n.nspname::text, p.proname::text, bool_and(p.provolatile in ('i','s'))::text, bool_or(p.pronargs - p.pronargdefaults <= 1 and p.pronargs >= 1)::text, \
-     bool_or(p.prokind = 'p')::text from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
-     group by 1, 2 order by 1, 2",
-    "select distinct o.oprname::text from pg_catalog.pg_operator o join pg_catalog.pg_namespace n on n.oid = o.oprnamespace \
-     where n.nspname <> 'pg_catalog' order by 1",
-    "select n.nspname::text, t.typname::text, t.typtype::text from pg_catalog.pg_type t \
-     join pg_catalog.pg_namespace n on n.oid = t.typnamespace where t.typtype in ('b','e','d','p','r','m') \
-     and n.nspname !~ '^pg_(toast|temp)' order by 1, 2",
-];
+pub use queries::QUERIES;
+
+use crate::classification::{Classification, RowFilter, apply, hide};
 
 /// Rows that do not fit.
 #[derive(Debug, Error)]
@@ -43,7 +22,7 @@ pub const QUERIES: [&str; 7] = [
 pub struct CatalogError(&'static str);
 
 /// One relation.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Relation {
     /// `pg_class.relkind`.
     pub(crate) kind: u8,
@@ -55,6 +34,57 @@ pub(crate) struct Relation {
     pub(crate) reads: Vec<RelationName>,
     /// Functions that a view calls.
     pub(crate) calls: Vec<Arc<str>>,
+    /// `pg_class.oid`.
+    pub(crate) oid: u32,
+    /// In order. Empty for system relations.
+    pub(crate) columns: Vec<TableColumn>,
+    /// A view's query, every name in it qualified, without a semicolon. `None` for a view while somebody alters what it
+    /// reads.
+    pub(crate) definition: Option<Arc<str>>,
+    /// Columns of the primary key; empty where there is none.
+    pub(crate) primary_key: Vec<Arc<str>>,
+    /// For each unique or exclusion index, the primary key's too, all columns that it depends on, also in expressions
+    /// and its predicate.
+    pub(crate) uniques: Vec<Vec<Arc<str>>>,
+    /// Columns of each CHECK constraint; the partition key of the relation and of those above it; each column whose type
+    /// has code of its own.
+    pub(crate) checks: Vec<Vec<Arc<str>>>,
+    pub(crate) references: Vec<ForeignKey>,
+    /// Foreign keys of others that point here.
+    pub(crate) referenced: Vec<(RelationName, ForeignKey)>,
+    /// What the classification says. `None` where the target has none, and for system relations.
+    pub(crate) facts: Option<Arc<RelationFacts>>,
+    /// The classification's row filter.
+    pub(crate) filter: Option<Arc<str>>,
+    /// The extension that it belongs to.
+    pub(crate) extension: Option<Arc<str>>,
+}
+
+/// One column of a relation.
+#[derive(Debug, Clone)]
+pub(crate) struct TableColumn {
+    pub(crate) name: Arc<str>,
+    /// Its type as SQL, with its modifier; names outside `pg_catalog` are qualified.
+    pub(crate) typ: Arc<str>,
+    /// The same of a domain's base type, all the way down; equal to `typ` otherwise.
+    pub(crate) base: Arc<str>,
+    pub(crate) generated: bool,
+    /// The columns that it is generated from.
+    pub(crate) generated_from: Vec<Arc<str>>,
+    pub(crate) not_null: bool,
+    /// Its type runs code of the target's own: a domain with a check or default, also inside an array, a range or a
+    /// composite, or a base type whose functions are neither built in nor an extension's C.
+    pub(crate) code: bool,
+}
+
+/// A foreign key.
+#[derive(Debug, Clone)]
+pub(crate) struct ForeignKey {
+    pub(crate) columns: Vec<Arc<str>>,
+    pub(crate) to: RelationName,
+    pub(crate) to_columns: Vec<Arc<str>>,
+    /// A change of what it points to changes these rows too.
+    pub(crate) cascades: bool,
 }
 
 /// One function name of a schema, all overloads together: a name is bad if one overload is.
@@ -65,8 +95,34 @@ pub(crate) struct Function {
     pub(crate) procedure: bool,
 }
 
+/// Where something of a name is, outside `pg_catalog`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Home {
+    pub(crate) schema: Arc<str>,
+    /// The extension that all of that name there belong to.
+    pub(crate) extension: Option<Arc<str>>,
+}
+
+/// Why a target cannot be served to callers who see a part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    /// What stands in the way.
+    pub what: String,
+    /// The next step.
+    pub hint: String,
+}
+
+/// Code of the target's own that statements call without naming it.
+#[derive(Debug, Clone)]
+struct Called {
+    what: String,
+    function: RelationName,
+    /// The extension that it belongs to; empty where there is none.
+    extension: String,
+}
+
 /// The snapshot.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Catalog {
     /// Number of this snapshot, counted by whoever loads it.
     pub version: u64,
@@ -80,89 +136,127 @@ pub struct Catalog {
     pub(crate) builtin: HashMap<Arc<str>, Function>,
     /// All other functions, by name only.
     pub(crate) user: HashMap<Arc<str>, Function>,
+    /// Where those are.
+    pub(crate) homes: HashMap<Arc<str>, Vec<Home>>,
+    /// Names of operators outside `pg_catalog`.
     pub(crate) operators: HashSet<Arc<str>>,
+    /// Those of them that belong to one extension, all of the name together.
+    pub(crate) extension_operators: HashMap<Arc<str>, Arc<str>>,
     pub(crate) builtin_types: HashSet<Arc<str>>,
-    /// Other types without code of their own, by name.
-    pub(crate) enums: HashSet<Arc<str>>,
-}
-
-type Row = Vec<Option<String>>;
-
-fn cell(row: &Row, index: usize) -> Result<&str, CatalogError> {
-    row.get(index).and_then(Option::as_deref).ok_or(CatalogError("a row is too short or has a NULL"))
-}
-
-fn truth(row: &Row, index: usize) -> Result<bool, CatalogError> {
-    Ok(cell(row, index)? == "true")
-}
-
-fn name(row: &Row, index: usize) -> Result<RelationName, CatalogError> {
-    Ok(RelationName::new(cell(row, index)?, cell(row, index + 1)?))
+    /// Enums, which have no code of their own: by name, the schemas that have such a one.
+    pub(crate) enums: HashMap<Arc<str>, Vec<Arc<str>>>,
+    /// Types of extensions, by name.
+    pub(crate) extension_types: HashMap<Arc<str>, Vec<Home>>,
+    /// What the target is classified by.
+    pub(crate) classification: Option<Arc<Classification>>,
+    /// Why the target cannot be served under restricted scopes.
+    pub(crate) unfit: Vec<Unfit>,
+    called: Vec<Called>,
+    /// What the classification says that this catalog does not bear out.
+    misfits: Vec<String>,
+    /// Somebody alters what a view reads: the view's definition is not known yet.
+    altered: bool,
 }
 
 impl Catalog {
-    /// From the rows of [`QUERIES`], in their order.
-    ///
-    /// # Errors
-    /// Rows that do not fit.
-    pub fn build(version: u64, results: &[Vec<Row>]) -> Result<Self, CatalogError> {
-        let [session, relations, inherits, views, functions, operators, types] = results else {
-            return Err(CatalogError("not as many results as queries"));
-        };
-        let mut catalog = Self { version, digest: digest(results), ..Self::default() };
-        let session = session.first().ok_or(CatalogError("no session row"))?;
-        catalog.server_version = cell(session, 0)?.parse().map_err(|_| CatalogError("no server version"))?;
-        catalog.path =
-            cell(session, 2)?.split(',').filter(|schema| !schema.is_empty()).map(Arc::from).collect();
-        for row in relations {
-            let name = name(row, 0)?;
-            let kind = cell(row, 2)?.bytes().next().unwrap_or(b'?');
-            catalog.names.insert(name.name.clone());
-            catalog.relations.insert(name, Relation { kind, active: truth(row, 3)?, ..Relation::default() });
-        }
-        for row in inherits {
-            let (child, parent) = (name(row, 0)?, name(row, 2)?);
-            if let Some(relation) = catalog.relations.get_mut(&child) {
-                relation.parents.push(parent.clone());
-            }
-            if let Some(relation) = catalog.relations.get_mut(&parent) {
-                relation.children.push(child);
-            }
-        }
-        for row in views {
-            let (view, read, call) = (name(row, 0)?, name(row, 2)?, cell(row, 4)?);
-            let Some(relation) = catalog.relations.get_mut(&view) else { continue };
-            if !read.name.is_empty() {
-                relation.reads.push(read);
-            }
-            if !call.is_empty() {
-                relation.calls.push(Arc::from(call));
-            }
-        }
-        for row in functions {
-            let function =
-                Function { stable: truth(row, 2)?, one_argument: truth(row, 3)?, procedure: truth(row, 4)? };
-            let known = if cell(row, 0)? == "pg_catalog" { &mut catalog.builtin } else { &mut catalog.user };
-            known.insert(Arc::from(cell(row, 1)?), function);
-        }
-        for row in operators {
-            catalog.operators.insert(Arc::from(cell(row, 0)?));
-        }
-        for row in types {
-            let known = match (cell(row, 0)?, cell(row, 2)?) {
-                ("pg_catalog", _) => &mut catalog.builtin_types,
-                (_, "e") => &mut catalog.enums,
-                (_, _) => continue,
-            };
-            known.insert(Arc::from(cell(row, 1)?));
-        }
-        Ok(catalog)
-    }
-
-    /// SHA-256 over everything that was read.
+    /// SHA-256 over everything that was read of the target; the classification has a digest of its own.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         self.digest
+    }
+
+    /// What the target is classified by.
+    #[must_use]
+    pub fn classification(&self) -> Option<&Arc<Classification>> {
+        self.classification.as_ref()
+    }
+
+    /// What the classification says of a relation: `None` where the target has none, for system relations and for
+    /// relations that do not exist.
+    #[must_use]
+    pub fn facts(&self, name: &RelationName) -> Option<&Arc<RelationFacts>> {
+        self.relations.get(name)?.facts.as_ref()
+    }
+
+    /// Why the target cannot be served to callers who see a part of it; empty where it can.
+    #[must_use]
+    pub fn unfit(&self) -> &[Unfit] {
+        &self.unfit
+    }
+
+    /// What the classification says that this catalog does not bear out, a line each. What it concerns is hidden.
+    #[must_use]
+    pub fn misfits(&self) -> &[String] {
+        &self.misfits
+    }
+
+    /// The same target under another classification, without asking it.
+    #[must_use]
+    pub fn classified(&self, version: u64, classification: Option<&Arc<Classification>>) -> Self {
+        let mut catalog = Self { version, ..self.clone() };
+        catalog.attach(classification);
+        catalog
+    }
+
+    /// The same snapshot under another number.
+    #[must_use]
+    pub fn renumbered(self, version: u64) -> Self {
+        Self { version, ..self }
+    }
+
+    fn attach(&mut self, classification: Option<&Arc<Classification>>) {
+        for relation in self.relations.values_mut() {
+            relation.facts = None;
+            relation.filter = None;
+        }
+        self.misfits = Vec::new();
+        if let Some(classification) = classification {
+            self.misfits = apply(classification, &mut self.relations);
+        }
+        let reviewed = |called: &&Called| {
+            classification.is_some_and(|known| {
+                known.allows_function(&called.function) || known.allows_extension(&called.extension)
+            })
+        };
+        self.unfit = self.called.iter().filter(|called| !reviewed(called)).map(Called::unfit).collect();
+        self.classification = classification.cloned();
+    }
+
+    /// For each row filter its relation, and a statement that a target accepts if, and only if, the filter fits the
+    /// types of its columns. It runs nothing.
+    #[must_use]
+    pub fn filter_checks(&self) -> Vec<(RelationName, String)> {
+        let lines = self.classification.iter().flat_map(|classification| &classification.relations);
+        let filtered = lines.filter_map(|(name, lines)| Some((name, lines.rows.as_ref()?)));
+        // Without columns of their own that can be missing, and not hidden for another reason already.
+        let standing = filtered.filter(|(name, rows)| {
+            self.relations.get(*name).is_some_and(|relation| relation.filter.as_ref() == Some(&rows.text))
+        });
+        let check = |(number, (name, rows)): (usize, (&RelationName, &RowFilter))| {
+            let quoted = |part: &str| part.replace('"', "\"\"");
+            let (schema, relation) = (quoted(&name.schema), quoted(&name.name));
+            let predicate = &rows.checked;
+            let text = format!(
+                "prepare chaperone_filter_{number} as select from \"{schema}\".\"{relation}\" where ({predicate})"
+            );
+            (name.clone(), text)
+        };
+        standing.enumerate().map(check).collect()
+    }
+
+    /// Hide a relation, and all that share rows with it, because its filter does not work at the target.
+    pub fn refuse_filter(&mut self, relation: &RelationName, why: &str) {
+        let why = format!(
+            "the row filter of `{relation}` does not fit it: {why}; until then nothing of it is shown"
+        );
+        hide(&mut self.relations, relation);
+        self.misfits.push(why);
+    }
+
+    /// Whether it is to be read again soon, because somebody was altering what a view reads.
+    #[must_use]
+    pub fn is_altered(&self) -> bool {
+        self.altered
     }
 
     /// The schemas in which a fresh session of the target's role looks for names.
@@ -185,7 +279,7 @@ impl Catalog {
 
     /// The target's own relations, as policies name them.
     pub fn own(&self) -> impl Iterator<Item = &RelationName> {
-        self.relations.keys().filter(|name| !matches!(&*name.schema, "pg_catalog" | "information_schema"))
+        self.relations.keys().filter(|name| is_own(name))
     }
 
     /// The relations that one is in, nearest first: a partition's parents.
@@ -219,18 +313,20 @@ impl Catalog {
     }
 }
 
-fn digest(results: &[Vec<Row>]) -> [u8; 32] {
-    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-    for cell in results.iter().flatten().flatten() {
-        let text = cell.as_deref().unwrap_or("\u{0}");
-        context.update(&(text.len() as u64).to_be_bytes());
-        context.update(text.as_bytes());
+impl Called {
+    fn unfit(&self) -> Unfit {
+        let Self { what, function, extension } = self;
+        let hint = match extension.as_str() {
+            "" => format!("review `{function}` and list it in the classification under `[functions]`"),
+            _ => format!("review it and list `{extension}` in the classification under `[extensions]`"),
+        };
+        Unfit { what: format!("{what} calls `{function}`"), hint }
     }
-    let mut out = [0; 32];
-    for (to, from) in out.iter_mut().zip(context.finish().as_ref()) {
-        *to = *from;
-    }
-    out
+}
+
+/// Whether a relation is the target's own.
+pub(crate) fn is_own(name: &RelationName) -> bool {
+    !matches!(&*name.schema, "pg_catalog" | "information_schema")
 }
 
 /// Parents of a relation, nearest first, up to a bound that no sane hierarchy reaches.

@@ -1,5 +1,9 @@
 //! Which built-in functions a restricted caller's statement may call, and which system relations it may read.
 
+use std::sync::Arc;
+
+use chaperone_access::RelationName;
+
 use crate::catalog::Catalog;
 
 /// Prefixes of names in `pg_catalog` that read files, settings, statistics, sizes, locks, WAL, large objects or other
@@ -29,8 +33,59 @@ const REFUSED: [&str; 8] = [
     "lastval",
 ];
 
+/// What tells of bytes, pages and transactions, each with its type: NULL stands in its place.
+const NOTHING: [(&str, &str); 9] = [
+    ("pg_table_size", "int8"),
+    ("pg_relation_size", "int8"),
+    ("pg_total_relation_size", "int8"),
+    ("pg_indexes_size", "int8"),
+    ("pg_database_size", "int8"),
+    ("pg_tablespace_size", "int8"),
+    ("txid_current", "int8"),
+    ("txid_current_if_assigned", "int8"),
+    ("pg_relation_filenode", "oid"),
+];
+
+/// The type of the NULL that stands in the place of a call, if one does.
+pub(crate) fn nothing_of(name: &str) -> Option<&'static str> {
+    NOTHING.iter().find(|(known, _)| *known == name).map(|(_, typ)| *typ)
+}
+
+/// Functions of the information schema that its views, and JDBC, use to look into arrays.
+pub(crate) const SCHEMA_FUNCTIONS: [&str; 1] = ["_pg_expandarray"];
+
+/// Whether the target's own function of that name in that schema may be called by everybody.
+pub(crate) fn is_allowed(catalog: &Catalog, schema: &str, name: &str) -> bool {
+    let Some(classification) = &catalog.classification else { return false };
+    if classification.allows_function(&RelationName::new(schema, name)) {
+        return true;
+    }
+    catalog.homes.get(name).into_iter().flatten().any(|home| {
+        *home.schema == *schema
+            && home.extension.as_ref().is_some_and(|extension| classification.allows_extension(extension))
+    })
+}
+
+/// The first schema of the path that has such a function, if it may be called.
+pub(crate) fn home<'p>(catalog: &Catalog, name: &str, path: &'p [Arc<str>]) -> Option<&'p str> {
+    let has =
+        |schema: &str| catalog.homes.get(name).into_iter().flatten().any(|home| *home.schema == *schema);
+    let first = path.iter().find(|schema| has(schema))?;
+    is_allowed(catalog, first, name).then_some(&**first)
+}
+
+/// Whether every operator of that name outside `pg_catalog` belongs to an extension that may be used.
+pub(crate) fn extension_operator(catalog: &Catalog, name: &str) -> bool {
+    let (Some(classification), Some(extension)) =
+        (&catalog.classification, catalog.extension_operators.get(name))
+    else {
+        return false;
+    };
+    classification.allows_extension(extension)
+}
+
 /// Introspection: what psql, drivers and tools ask of the catalog.
-const LISTED: [&str; 38] = [
+const LISTED: [&str; 40] = [
     "pg_encoding_to_char",
     "pg_char_to_encoding",
     "pg_get_constraintdef",
@@ -58,6 +113,8 @@ const LISTED: [&str; 38] = [
     "pg_partition_ancestors",
     "pg_partition_root",
     "pg_relation_is_publishable",
+    "pg_size_bytes",
+    "pg_size_pretty",
     "pg_table_is_visible",
     "pg_type_is_visible",
     "pg_function_is_visible",
@@ -88,6 +145,9 @@ pub(crate) enum Standing {
 /// Judge a function of `pg_catalog` by its name.
 pub(crate) fn standing(catalog: &Catalog, name: &str) -> Standing {
     let Some(function) = catalog.builtin.get(name) else { return Standing::Refused };
+    if nothing_of(name).is_some() {
+        return Standing::Volatile;
+    }
     if HARMLESS.contains(&name) {
         return Standing::Volatile;
     }

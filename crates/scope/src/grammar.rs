@@ -40,10 +40,36 @@ const NODES: &[(&str, Fields)] = &[
     ("ClosePortalStmt", &[("portalname", Plain)]),
     ("CoalesceExpr", &[("args", Nodes)]),
     ("CollateClause", &[("arg", Node), ("collname", Nodes)]),
+    (
+        "ColumnDef",
+        &[
+            ("colname", Plain),
+            ("type_name", Of("TypeName")),
+            ("is_local", Plain),
+            ("is_not_null", Plain),
+            ("raw_default", Node),
+            ("constraints", Nodes),
+            ("coll_clause", Of("CollateClause")),
+        ],
+    ),
     ("ColumnRef", &[("fields", Nodes)]),
     (
         "CommonTableExpr",
         &[("ctename", Plain), ("aliascolnames", Nodes), ("ctematerialized", Plain), ("ctequery", Node)],
+    ),
+    (
+        "Constraint",
+        &[
+            ("contype", Plain),
+            ("conname", Plain),
+            ("deferrable", Plain),
+            ("initdeferred", Plain),
+            ("is_enforced", Plain),
+            ("initially_valid", Plain),
+            ("nulls_not_distinct", Plain),
+            ("raw_expr", Node),
+            ("keys", Nodes),
+        ],
     ),
     (
         "CopyStmt",
@@ -54,6 +80,21 @@ const NODES: &[(&str, Fields)] = &[
             ("is_from", Plain),
             ("options", Nodes),
             ("where_clause", Node),
+        ],
+    ),
+    // Only temporary ones: the names are looked at where the statement is.
+    (
+        "CreateStmt",
+        &[("relation", Plain), ("table_elts", Nodes), ("oncommit", Plain), ("if_not_exists", Plain)],
+    ),
+    (
+        "CreateTableAsStmt",
+        &[
+            ("query", Node),
+            ("into", Of("IntoClause")),
+            ("objtype", Plain),
+            ("is_select_into", Plain),
+            ("if_not_exists", Plain),
         ],
     ),
     ("DeallocateStmt", &[("name", Plain), ("isall", Plain)]),
@@ -70,6 +111,7 @@ const NODES: &[(&str, Fields)] = &[
         ],
     ),
     ("DiscardStmt", &[("target", Plain)]),
+    ("DropStmt", &[("objects", Plain), ("remove_type", Plain), ("behavior", Plain), ("missing_ok", Plain)]),
     ("ExecuteStmt", &[("name", Plain), ("params", Nodes)]),
     ("ExplainStmt", &[("query", Node), ("options", Nodes)]),
     ("FetchStmt", &[("direction", Plain), ("how_many", Plain), ("portalname", Plain), ("ismove", Plain)]),
@@ -107,6 +149,7 @@ const NODES: &[(&str, Fields)] = &[
         ],
     ),
     ("Integer", &[("ival", Plain)]),
+    ("IntoClause", &[("rel", Plain), ("col_names", Nodes), ("on_commit", Plain), ("skip_data", Plain)]),
     (
         "JoinExpr",
         &[
@@ -121,7 +164,31 @@ const NODES: &[(&str, Fields)] = &[
         ],
     ),
     ("List", &[("items", Nodes)]),
+    ("LockStmt", &[("relations", Nodes), ("mode", Plain), ("nowait", Plain)]),
     ("LockingClause", &[("locked_rels", Plain), ("strength", Plain), ("wait_policy", Plain)]),
+    (
+        "MergeStmt",
+        &[
+            ("relation", Of("RangeVar")),
+            ("source_relation", Node),
+            ("join_condition", Node),
+            ("merge_when_clauses", Nodes),
+            ("returning_clause", Of("ReturningClause")),
+            ("with_clause", Of("WithClause")),
+        ],
+    ),
+    (
+        "MergeWhenClause",
+        &[
+            ("match_kind", Plain),
+            ("command_type", Plain),
+            ("override", Plain),
+            ("r#override", Plain),
+            ("condition", Node),
+            ("target_list", Nodes),
+            ("values", Nodes),
+        ],
+    ),
     ("MinMaxExpr", &[("op", Plain), ("args", Nodes)]),
     ("MultiAssignRef", &[("source", Node), ("colno", Plain), ("ncolumns", Plain)]),
     ("NamedArgExpr", &[("arg", Node), ("name", Plain), ("argnumber", Plain)]),
@@ -144,6 +211,7 @@ const NODES: &[(&str, Fields)] = &[
         ],
     ),
     ("RangeSubselect", &[("lateral", Plain), ("subquery", Node), ("alias", Of("Alias"))]),
+    ("RangeTableSample", &[("relation", Node), ("method", Nodes), ("args", Nodes), ("repeatable", Node)]),
     (
         "RangeVar",
         &[
@@ -162,6 +230,7 @@ const NODES: &[(&str, Fields)] = &[
         "SelectStmt",
         &[
             ("distinct_clause", Nodes),
+            ("into_clause", Of("IntoClause")),
             ("target_list", Nodes),
             ("from_clause", Nodes),
             ("where_clause", Node),
@@ -215,4 +284,16 @@ const NODES: &[(&str, Fields)] = &[
         ],
     ),
     ("WithClause", &[("ctes", Nodes), ("recursive", Plain)]),
+    (
+        "XmlExpr",
+        &[
+            ("op", Plain),
+            ("name", Plain),
+            ("named_args", Nodes),
+            ("arg_names", Nodes),
+            ("args", Nodes),
+            ("xmloption", Plain),
+        ],
+    ),
+    ("XmlSerialize", &[("xmloption", Plain), ("expr", Node), ("type_name", Of("TypeName"))]),
 ];

@@ -4,17 +4,22 @@
 
 mod analyse;
 mod catalog;
+mod classification;
 mod functions;
 mod grammar;
 mod limits;
+mod lineage;
 mod pool;
+mod rewrite;
 mod settings;
 mod shape;
+mod system;
 mod tree;
 mod walk;
 
 pub use analyse::{AT_ONCE_BYTES_MAX, analyse};
-pub use catalog::{Catalog, CatalogError, QUERIES};
+pub use catalog::{Catalog, CatalogError, QUERIES, Unfit};
+pub use classification::{BUILT_IN_TAGS, Classification, Fault};
 pub use pool::Analyser;
 pub use settings::APPLICATION;
 pub use shape::{Shape, alike};

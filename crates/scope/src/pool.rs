@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use chaperone_access::Analysis;
+use chaperone_access::{Analysis, Refusal, RefusalCode};
 
 use crate::analyse::analyse;
 use crate::catalog::Catalog;
@@ -21,6 +21,7 @@ type Done = Box<dyn FnOnce(Arc<Analysis>) + Send>;
 struct Job {
     text: Arc<str>,
     path: Arc<[Arc<str>]>,
+    temporary: Arc<[Arc<str>]>,
     catalog: Arc<Catalog>,
     done: Done,
 }
@@ -53,17 +54,31 @@ impl Analyser {
         &self,
         text: Arc<str>,
         path: Arc<[Arc<str>]>,
+        temporary: Arc<[Arc<str>]>,
         catalog: Arc<Catalog>,
         done: impl FnOnce(Arc<Analysis>) + Send + 'static,
     ) -> bool {
-        self.jobs.try_send(Job { text, path, catalog, done: Box::new(done) }).is_ok()
+        self.jobs.try_send(Job { text, path, temporary, catalog, done: Box::new(done) }).is_ok()
     }
+}
+
+/// Do something with trees that may be deep, on a thread made for it, and wait.
+pub(crate) fn on_a_deep_stack<T: Send>(
+    job: impl FnOnce() -> Result<T, Refusal> + Send,
+) -> Result<T, Refusal> {
+    let busy = || {
+        Refusal::new(RefusalCode::Busy, "no thread is to be had to write the statement out").hint("try again")
+    };
+    thread::scope(|scope| {
+        let started = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, job);
+        started.map_err(|_| busy())?.join().map_err(|_| busy())?
+    })
 }
 
 fn work(waiting: &Mutex<Receiver<Job>>) {
     loop {
         let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        (job.done)(Arc::new(analyse(&job.text, &job.path, &job.catalog)));
+        (job.done)(Arc::new(analyse(&job.text, &job.path, &job.temporary, &job.catalog)));
     }
 }

@@ -5,7 +5,7 @@
 pub const APPLICATION: &str = "chaperone.application_name";
 
 /// May be set: they change how values look or how long a statement may take, nothing that a statement means.
-const SETTABLE: [&str; 18] = [
+const SETTABLE: [&str; 19] = [
     "application_name",
     "bytea_output",
     APPLICATION,
@@ -23,6 +23,7 @@ const SETTABLE: [&str; 18] = [
     "transaction_isolation",
     "transaction_read_only",
     "transaction",
+    "work_mem",
     "session characteristics",
 ];
 

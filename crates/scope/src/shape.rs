@@ -72,7 +72,8 @@ impl Shape {
 pub fn alike(
     known: &Analysis,
     text: &Arc<str>,
-    path: &[Arc<str>],
+    path: &Arc<[Arc<str>]>,
+    temporary: &Arc<[Arc<str>]>,
     catalog: &Arc<Catalog>,
 ) -> Option<Analysis> {
     let [member] = known.members.as_slice() else { return None };
@@ -88,10 +89,16 @@ pub fn alike(
         text: text.clone(),
         members: vec![Member { span: 0..text.len(), ..member.clone() }],
         // Whoever gets other words than his own gets them from his own text.
-        confined: Confined::by(Own { text: text.clone(), path: Arc::from(path), catalog: catalog.clone() }),
+        confined: Confined::by(Own {
+            text: text.clone(),
+            path: path.clone(),
+            temporary: temporary.clone(),
+            catalog: catalog.clone(),
+        }),
         replaced: None,
         forbidden: None,
         catalog_version: known.catalog_version,
+        classified: known.classified,
     })
 }
 
@@ -99,12 +106,13 @@ pub fn alike(
 struct Own {
     text: Arc<str>,
     path: Arc<[Arc<str>]>,
+    temporary: Arc<[Arc<str>]>,
     catalog: Arc<Catalog>,
 }
 
 impl Rewrite for Own {
     fn rewrite(&self, scope: &Scope) -> Result<Arc<str>, Refusal> {
-        analyse(&self.text, &self.path, &self.catalog).confined.get(scope)
+        analyse(&self.text, &self.path, &self.temporary, &self.catalog).confined.get(scope)
     }
 }
 
@@ -191,14 +199,14 @@ mod tests {
             other in prop::collection::vec(0_u32..1_000_000_000, 1..6),
         ) {
             let catalog = Arc::new(crate::analyse::tests::catalog());
-            let path = [Arc::from("public")];
+            let (path, none) = (Arc::from([Arc::from("public")]), Arc::from([]));
             let (one, other) = (filled(form, &one), filled(form, &other));
             prop_assert_eq!(Shape::of(&one), Shape::of(&other));
             prop_assert!(Shape::of(&one).is_some());
-            let known = analyse(&one, &path, &catalog);
-            let fresh = analyse(&other, &path, &catalog);
+            let known = analyse(&one, &path, &none, &catalog);
+            let fresh = analyse(&other, &path, &none, &catalog);
             let shape = Shape::of(&one).filter(|shape| shape.has_one_template(&one));
-            if let Some(derived) = shape.and_then(|_| alike(&known, &other, &path, &catalog)) {
+            if let Some(derived) = shape.and_then(|_| alike(&known, &other, &path, &none, &catalog)) {
                 let seen = |analysis: &Analysis| {
                     let members = analysis.members.iter().map(|m| {
                         (m.tag, m.span.clone(), m.template, m.touches.clone(), m.whole, m.effect)

@@ -7,11 +7,25 @@ use std::sync::Arc;
 use chaperone_access::{NameRule, Refusal, RefusalCode, RelationName, Touch, Verb, Verbs};
 
 use crate::catalog::{Catalog, Relation, ancestors};
-use crate::functions::{Standing, dangerous_field, listed_relation, standing};
+use crate::functions::{self, SCHEMA_FUNCTIONS, Standing, dangerous_field, listed_relation, standing};
 use crate::grammar::{self, Field};
+use crate::rewrite::Place;
 use crate::settings;
-use crate::tree::{Fields, Value, constant, flag, node, number, strings, text, unset};
+use crate::tree::{self, Fields, Value, constant, flag, node, number, strings, text, unset};
 
+/// `AExprKind` whose operator is completed where it is written out: `x op y`, with ANY, with ALL.
+const COMPLETED: [i64; 3] = [1, 2, 3];
+/// Operators that IN, DISTINCT FROM, NULLIF, BETWEEN, CASE, USING and ORDER BY call, written or not.
+const COMPARISONS: [&str; 10] =
+    ["=", "<>", "<", "<=", ">", ">=", "BETWEEN", "NOT BETWEEN", "BETWEEN SYMMETRIC", "NOT BETWEEN SYMMETRIC"];
+/// `ConstrType` of NULL, NOT NULL, DEFAULT, CHECK, PRIMARY KEY, UNIQUE, and of what says when they are looked at.
+const CONSTRAINTS: [i64; 6] = [1, 2, 3, 6, 7, 8];
+/// The mode of LOCK that every SELECT takes.
+const ACCESS_SHARE: i64 = 1;
+/// `ObjectType` of a table.
+const OBJECT_TABLE: i64 = pg_query::protobuf::ObjectType::ObjectTable as i64;
+/// The schema of a session's temporary relations, whatever its number is.
+const TEMPORARY: &str = "pg_temp";
 /// Views are followed to this depth.
 const VIEW_DEPTH_MAX: usize = 32;
 /// `funcformat` of a call that is written in SQL's own syntax, whose name the parser itself chose.
@@ -22,8 +36,6 @@ const SQL_SYNTAX: i64 = 4;
 pub(crate) struct Found {
     touches: BTreeMap<(RelationName, NameRule2), Touched>,
     pub(crate) whole: Verbs,
-    /// Places (bytes) at which a name is to be completed, with what is put before it.
-    pub(crate) insertions: BTreeMap<usize, String>,
     /// The first thing that a restricted caller may not use.
     pub(crate) refusal: Option<Refusal>,
     /// What nobody may do.
@@ -44,6 +56,7 @@ struct Touched {
 enum NameRule2 {
     Named,
     Listed,
+    Temporary,
     Unknown,
 }
 
@@ -65,19 +78,23 @@ impl Found {
     }
 
     /// The touches, each relation once.
-    pub(crate) fn into_touches(self) -> Vec<Touch> {
+    pub(crate) fn into_touches(self, catalog: &Catalog) -> Vec<Touch> {
         self.touches
             .into_iter()
             .map(|((relation, rule), touched)| Touch {
-                relation,
                 rule: match rule {
                     NameRule2::Named => NameRule::Named,
                     NameRule2::Listed => NameRule::Listed,
+                    NameRule2::Temporary => NameRule::Temporary,
                     NameRule2::Unknown => NameRule::Unknown,
                 },
                 verbs: touched.verbs,
                 within: touched.within,
-                facts: None,
+                facts: match rule {
+                    NameRule2::Named => catalog.facts(&relation).cloned(),
+                    NameRule2::Listed | NameRule2::Temporary | NameRule2::Unknown => None,
+                },
+                relation,
             })
             .collect()
     }
@@ -87,6 +104,8 @@ impl Found {
 pub(crate) struct Walk<'a> {
     pub(crate) catalog: &'a Catalog,
     pub(crate) path: &'a [Arc<str>],
+    /// The session's temporary relations, and those that statements before in the same string make.
+    temporary: &'a [Arc<str>],
     /// Names of the statement's own CTEs, wherever they stand.
     ctes: HashSet<&'a str>,
     /// Relation names are not resolved: something before in the same string has changed what they mean.
@@ -97,23 +116,15 @@ pub(crate) struct Walk<'a> {
 const READ: Verbs = Verbs::NONE;
 
 impl<'a> Walk<'a> {
-    pub(crate) fn new(catalog: &'a Catalog, path: &'a [Arc<str>], moved: bool) -> Self {
-        Self { catalog, path, ctes: HashSet::new(), moved, found: Found::default() }
+    pub(crate) fn new(place: Place<'a>, moved: bool) -> Self {
+        let Place { catalog, path, temporary } = place;
+        Self { catalog, path, temporary, ctes: HashSet::new(), moved, found: Found::default() }
     }
 
     /// Walk one statement.
     pub(crate) fn statement(mut self, statement: &'a Value) -> Found {
         let mut ctes = BTreeSet::new();
         cte_names(statement, &mut ctes);
-        for name in &ctes {
-            // A name that no table has cannot lead to one, however scoping is judged.
-            if self.catalog.names.contains(*name) {
-                self.found.not_understood(
-                    format!("the name `{name}` of a common table expression is also that of a relation"),
-                    "give it another name",
-                );
-            }
-        }
         self.ctes = ctes.into_iter().collect();
         self.node(statement, READ.with(Verb::Read));
         if self.found.locks {
@@ -145,15 +156,21 @@ impl<'a> Walk<'a> {
             "ColumnRef" => self.column(fields, "fields", 1),
             "AIndirection" => self.column(fields, "indirection", 0),
             "TypeName" => self.type_name(fields),
-            "AExpr" => self.operator(&strings(fields, "name")),
-            "SortBy" => self.operator(&strings(fields, "use_op")),
-            "SubLink" => self.operator(&strings(fields, "oper_name")),
+            "AExpr" => self.operator(&strings(fields, "name"), COMPLETED.contains(&number(fields, "kind"))),
+            "SortBy" => self.operator(&strings(fields, "use_op"), true),
+            "SubLink" => self.operator(&strings(fields, "oper_name"), true),
             "LockingClause" => self.found.locks = true,
             "VariableSetStmt" => self.setting(fields),
             "VariableShowStmt" => self.shown(text(fields, "name")),
             "CopyStmt" => self.copy(fields),
             "ExplainStmt" => self.explain(fields),
             "DiscardStmt" | "DefElem" => {}
+            "CreateTableAsStmt" | "CreateStmt" | "IntoClause" | "Constraint" => self.made(kind, fields),
+            "DropStmt" => self.dropped(fields),
+            "LockStmt" if number(fields, "mode") > ACCESS_SHARE => self.found.not_understood(
+                "LOCK in a mode that keeps others out".into(),
+                "ACCESS SHARE is the mode that your permissions cover",
+            ),
             "CallStmt" | "DoStmt" => self.found.whole = self.found.whole.with(Verb::Call),
             _ => {}
         }
@@ -214,7 +231,8 @@ impl<'a> Walk<'a> {
         verbs: Verbs,
     ) {
         // The verbs of a write are those of its target only: whatever else it names is read.
-        let target_only = matches!(kind, "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "CopyStmt");
+        let target_only =
+            matches!(kind, "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" | "CopyStmt");
         for (name, value) in fields.iter() {
             if unset(value) || name.ends_with("location") {
                 continue;
@@ -272,14 +290,24 @@ impl<'a> Walk<'a> {
             self.found
                 .not_understood("a relation named with its database".into(), "name schema and relation only");
         }
-        if schema.is_empty() && self.ctes.contains(name) {
+        let temporary = self.temporary.iter().any(|known| **known == *name);
+        if schema == TEMPORARY || (schema.is_empty() && temporary) {
+            let rule = if temporary { NameRule2::Temporary } else { NameRule2::Unknown };
+            self.found.touch(&RelationName::new(TEMPORARY, name), rule, verbs, Vec::new());
             return;
         }
+        let cte = schema.is_empty() && self.ctes.contains(name);
         if self.moved {
+            if cte {
+                return;
+            }
             self.found.touch(&RelationName::new(schema, name), NameRule2::Unknown, verbs, Vec::new());
             return;
         }
         let Some((full, relation)) = self.catalog.resolve(schema, name, self.path) else {
+            if cte {
+                return;
+            }
             self.found.touch(&RelationName::new(schema, name), NameRule2::Unknown, verbs, Vec::new());
             self.found.refuse(Refusal::new(
                 RefusalCode::UndefinedRelation,
@@ -287,11 +315,34 @@ impl<'a> Walk<'a> {
             ));
             return;
         };
-        if schema.is_empty() {
-            let at = usize::try_from(number(fields, "location")).unwrap_or(usize::MAX);
-            self.found.insertions.insert(at, format!("{}.", quoted(&full.schema)));
-        }
+        // Where a common table expression has the name of a relation, which of them is meant is not asked here: for the
+        // record it is the relation.
         self.resolved(full, relation, verbs, 0);
+    }
+
+    /// A table that is made: a temporary one holds only what the caller could read.
+    fn made(&mut self, kind: &str, fields: &Fields) {
+        let relation = |name: &str| fields.get(name).and_then(Value::fields);
+        let fine = match kind {
+            "CreateStmt" => relation("relation").is_some_and(temporary),
+            "IntoClause" => relation("rel").is_some_and(temporary),
+            "Constraint" => CONSTRAINTS.contains(&number(fields, "contype")),
+            _ => number(fields, "objtype") == OBJECT_TABLE,
+        };
+        self.found.writes = true;
+        if !fine {
+            self.found.not_understood(
+                "a table that is not temporary, or is made with more than plain columns".into(),
+                "CREATE TEMPORARY TABLE with columns, defaults, checks and keys, or AS a query",
+            );
+        }
+    }
+
+    fn dropped(&mut self, fields: &Fields) {
+        self.found.writes = true;
+        if !temporary_drop(fields, self.temporary) {
+            self.found.not_understood("DROP of what is not temporary".into(), "ask for `define`");
+        }
     }
 
     /// A relation and everything that reading or writing it reaches.
@@ -320,6 +371,17 @@ impl<'a> Walk<'a> {
             );
         }
         self.found.touch(name, NameRule2::Named, verbs, ancestors(self.catalog, name));
+        if writes && self.catalog.classification.is_some() {
+            // What constraints compare with: nothing is done to it, but how it is seen decides what may be assigned.
+            let compared = relation
+                .references
+                .iter()
+                .map(|key| &key.to)
+                .chain(relation.referenced.iter().map(|(from, _)| from));
+            for other in compared {
+                self.found.touch(other, NameRule2::Named, Verbs::NONE, ancestors(self.catalog, other));
+            }
+        }
         if depth >= VIEW_DEPTH_MAX {
             self.found
                 .not_understood(format!("views under `{name}` are nested too deeply"), "name the tables");
@@ -359,12 +421,20 @@ impl<'a> Walk<'a> {
             }
         }
         let name = match name.as_slice() {
-            [name] => {
-                let at = usize::try_from(number(fields, "location")).unwrap_or(usize::MAX);
-                self.found.insertions.insert(at, "pg_catalog.".to_owned());
-                *name
-            }
+            [name] if self.catalog.builtin.contains_key(*name) => *name,
             ["pg_catalog", name] => *name,
+            [name] => {
+                self.found.volatile = true;
+                if functions::home(self.catalog, name, self.path).is_none() {
+                    self.unlisted(name);
+                }
+                return;
+            }
+            ["information_schema", name] if SCHEMA_FUNCTIONS.contains(name) => return,
+            [schema, name] if functions::is_allowed(self.catalog, schema, name) => {
+                self.found.volatile = true;
+                return;
+            }
             other => {
                 self.found.volatile = true;
                 return self.unlisted(&other.join("."));
@@ -410,8 +480,15 @@ impl<'a> Walk<'a> {
     fn type_name(&mut self, fields: &'a Fields) {
         let known = match strings(fields, "names").as_slice() {
             ["pg_catalog", name] => self.catalog.builtin_types.contains(*name),
-            [name] | [_, name] => {
-                self.catalog.builtin_types.contains(*name) || self.catalog.enums.contains(*name)
+            [name] => {
+                self.catalog.builtin_types.contains(*name)
+                    || self.catalog.enums.contains_key(*name)
+                    || self.extension_type(None, name)
+            }
+            [schema, name] => {
+                let enums = self.catalog.enums.get(*name);
+                enums.is_some_and(|known| known.iter().any(|known| **known == **schema))
+                    || self.extension_type(Some(schema), name)
             }
             _ => false,
         };
@@ -428,11 +505,30 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn operator(&mut self, name: &[&str]) {
+    fn extension_type(&self, schema: Option<&str>, name: &str) -> bool {
+        let Some(classification) = &self.catalog.classification else { return false };
+        self.catalog.extension_types.get(name).is_some_and(|homes| {
+            homes.iter().any(|home| {
+                schema.is_none_or(|schema| *home.schema == *schema)
+                    && home
+                        .extension
+                        .as_ref()
+                        .is_some_and(|extension| classification.allows_extension(extension))
+            })
+        })
+    }
+
+    /// `completed`: the built-in operator of that name is what is sent.
+    fn operator(&mut self, name: &[&str], completed: bool) {
         let known = match name {
             [] => true,
             ["pg_catalog", _] => true,
-            [name] => !self.catalog.operators.contains(*name),
+            [name] => {
+                let others = self.catalog.operators.contains(*name);
+                self.found.volatile |= others;
+                // Comparisons that are called without being named are looked at for the target as a whole.
+                completed || COMPARISONS.contains(name) || !others
+            }
             _ => false,
         };
         if !known {
@@ -501,15 +597,74 @@ impl<'a> Walk<'a> {
             let Some((_, option)) = node(option) else { continue };
             if !matches!(
                 text(option, "defname"),
-                "verbose" | "costs" | "format" | "analyze" | "timing" | "summary"
+                "verbose"
+                    | "costs"
+                    | "format"
+                    | "analyze"
+                    | "timing"
+                    | "summary"
+                    | "buffers"
+                    | "wal"
+                    | "settings"
+                    | "memory"
             ) {
                 self.found.not_understood(
                     format!("EXPLAIN with `{}`", text(option, "defname")),
-                    "ANALYZE, VERBOSE, COSTS, TIMING, SUMMARY and FORMAT are carried",
+                    "ANALYZE, VERBOSE, COSTS, TIMING, SUMMARY, FORMAT, BUFFERS, WAL and SETTINGS are carried",
                 );
             }
         }
     }
+}
+
+/// Why a view's definition may not be put in its place.
+pub(crate) fn view_refusal(catalog: &Catalog, definition: &str) -> Option<Refusal> {
+    let parsed = match tree::parse(definition) {
+        Ok(parsed) => parsed,
+        Err(_) => return Some(crate::rewrite::unfaithful()),
+    };
+    let statements = parsed.statements(definition);
+    let mut found = statements.iter().map(|(statement, _)| {
+        Walk::new(Place { catalog, path: &[], temporary: &[] }, false).statement(statement)
+    });
+    found.find_map(|found| found.forbidden.or(found.refusal))
+}
+
+/// Whether a named relation is a temporary one by its own words.
+fn temporary(relation: &Fields) -> bool {
+    text(relation, "relpersistence") == "t" && matches!(text(relation, "schemaname"), "" | TEMPORARY)
+}
+
+/// The name of the temporary table that a statement makes, if it makes one.
+pub(crate) fn temporary_made<'v>(kind: &str, fields: &'v Fields) -> Option<&'v str> {
+    let relation = match kind {
+        "CreateStmt" => fields.get("relation"),
+        "CreateTableAsStmt" => fields.get("into").and_then(Value::fields).and_then(|into| into.get("rel")),
+        "SelectStmt" => fields.get("into_clause").and_then(Value::fields).and_then(|into| into.get("rel")),
+        _ => None,
+    };
+    let relation = relation.and_then(Value::fields)?;
+    temporary(relation).then(|| text(relation, "relname"))
+}
+
+/// The names that a DROP TABLE removes.
+pub(crate) fn dropped(fields: &Fields) -> Vec<&str> {
+    let objects = fields.get("objects").and_then(Value::as_array);
+    let lists = objects.into_iter().flatten().filter_map(node).map(|(_, list)| strings(list, "items"));
+    lists
+        .map(|parts| match parts.as_slice() {
+            [name] | [TEMPORARY, name] => *name,
+            _ => "",
+        })
+        .collect()
+}
+
+/// Whether a DROP is of the session's own temporary tables only.
+pub(crate) fn temporary_drop(fields: &Fields, temporary: &[Arc<str>]) -> bool {
+    let names = dropped(fields);
+    number(fields, "remove_type") == OBJECT_TABLE
+        && !names.is_empty()
+        && names.iter().all(|name| temporary.iter().any(|known| **known == **name))
 }
 
 /// Fields outside the list that may hold something without meaning anything.

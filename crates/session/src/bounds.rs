@@ -13,7 +13,7 @@ use chaperone_recording::{Hit, Record, Unrecorded};
 use chaperone_tunnel::StreamHandle;
 use tokio::time::Sleep;
 
-use crate::session::{Boundary, Told};
+use crate::boundary::{Boundary, Told};
 use crate::usage::{Place, Usage};
 
 /// How late a change of the limits may reach a session that does nothing.

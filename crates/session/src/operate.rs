@@ -1,5 +1,5 @@
-//! Step 5: operations. Two queues hold what may not leave yet: `out`, towards the target, until the intent of
-//! whatever may write is durable; `back`, towards the client, until what it says is on durable record.
+//! Step 5: operations. Each is decided, recorded, forwarded; its reply is recorded and released. What may not leave yet
+//! waits behind the gates of [`Ends`].
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -7,108 +7,23 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chaperone_access::{Refusal, RefusalCode};
-use chaperone_policy::{Admission, Decision, Masked};
-use chaperone_recording::{Cleared, End, Gate, Hit, Record, Seq, Unrecorded, Watermark};
-use chaperone_wire::{Conversation, Ending, Event, Fault, Interest, Part, Prepared, Reply, Request};
+use chaperone_policy::{Admission, Decision};
+use chaperone_recording::{End, Gate, Record};
+use chaperone_wire::{Conversation, Ending, Event, Part, Prepared, Reply, Request};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
-use crate::bounds::{Bounds, Over};
-use crate::session::{Boundary, Told};
+use crate::boundary::{Boundary, Told};
+use crate::bounds::Bounds;
+use crate::close::{Stop, finish};
+use crate::ends::{Ends, Out};
 
-/// Requests and steps that may wait for the record before the client is no longer read, in bytes.
-const OUT_BYTES_MAX: usize = 256 * 1024;
-/// Replies that may wait for the record before the target is no longer read, in bytes.
-const BACK_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Replies below this, in bytes, wait for what follows them where that waits for the record: a packet less.
-const WORTHWHILE_BYTES: usize = 1024;
 /// Result bytes after which a running operation's progress is recorded, so that they can leave.
 const PROGRESS_BYTES: u64 = 1024 * 1024;
 /// How long the first bytes of a result wait for its end before progress is recorded for them.
 const LINGER: Duration = Duration::from_millis(2);
 /// The longest such wait, reached by doubling while an operation trickles.
 const LINGER_MAX: Duration = Duration::from_millis(256);
-/// How long the last words may take to reach a client that does not read.
-const FAREWELL: Duration = Duration::from_secs(2);
-/// The same for a client that is put out: whoever is locked must not keep the session by not reading.
-const PUT_OUT: Duration = Duration::from_millis(300);
-
-/// Towards the target: a step of the protocol, or a permitted request.
-enum Out<C: Conversation> {
-    Step(C::Step),
-    Request(C::Outgoing),
-}
-
-/// The two ends behind their gates. Only what a gate has cleared reaches the conversation's own methods.
-struct Ends<C: Conversation> {
-    conversation: C,
-    out: Gate<Out<C>>,
-    back: Gate<Masked<C::Reply>>,
-    /// When progress is recorded for the rows that no entry speaks of yet.
-    cover_at: Instant,
-}
-
-impl<C: Conversation> Ends<C> {
-    fn forward(&mut self, cleared: Cleared<Out<C>>) {
-        match cleared.into_inner() {
-            Out::Step(step) => self.conversation.forward_step(step),
-            Out::Request(request) => self.conversation.forward(request),
-        }
-    }
-
-    fn release(&mut self, cleared: Cleared<Masked<C::Reply>>) {
-        self.conversation.release(cleared.into_inner().into_inner());
-    }
-
-    /// Let go of everything whose record is durable.
-    fn settle(&mut self, durable: Watermark) {
-        while let Some(cleared) = self.out.pop(durable) {
-            self.forward(cleared);
-        }
-        if self.back.worthwhile(durable, WORTHWHILE_BYTES) {
-            while let Some(cleared) = self.back.pop(durable) {
-                self.release(cleared);
-            }
-        }
-    }
-
-    /// The same at the end, when nothing follows that would be worth a wait.
-    fn settle_all(&mut self, durable: Watermark) {
-        while let Some(cleared) = self.back.pop(durable) {
-            self.release(cleared);
-        }
-    }
-
-    /// The next entry that either end waits for.
-    fn earliest(&self, durable: Watermark) -> Option<Seq> {
-        self.out.earliest(durable).into_iter().chain(self.back.earliest(durable)).min()
-    }
-
-    fn interest(&self) -> Interest {
-        Interest { request: self.out.size() < OUT_BYTES_MAX, reply: self.back.size() < BACK_BYTES_MAX }
-    }
-}
-
-/// Why the loop stopped.
-enum Stop {
-    Left,
-    Fault(Fault),
-    Told(Told),
-    Over(Over),
-    Unrecorded(Unrecorded),
-}
-
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-impl From<Unrecorded> for Stop {
-    fn from(unrecorded: Unrecorded) -> Self {
-        Self::Unrecorded(unrecorded)
-    }
-}
 
 /// What woke the loop.
 enum Woken<C: Conversation> {
@@ -340,67 +255,4 @@ fn cover<C: Conversation>(ends: &mut Ends<C>, record: &mut Record) -> Result<(),
     let recorded = record.progress()?;
     ends.back.cover(recorded);
     Ok(())
-}
-
-/// The last words: what is open is closed on the record first, then the client is told.
-async fn finish<C: Conversation>(
-    mut ends: Ends<C>,
-    record: &mut Record,
-    bounds: &Bounds<'_>,
-    stop: Stop,
-) -> End {
-    let (end, words, hit) = last(record, stop);
-    let put_out = record.is_running() && matches!(end, End::Told { .. });
-    let recorded = close(record, &end, hit.as_ref());
-    // Whoever is put out leaves nothing running behind him: what he began is stopped at the target as well.
-    let stopping = async {
-        if put_out {
-            bounds.stop_running().await;
-        }
-    };
-    let durable = async {
-        if let Ok(recorded) = recorded {
-            ends.back.cover(recorded);
-            let _durable = tokio::time::timeout(FAREWELL, record.durable(recorded)).await;
-        }
-    };
-    tokio::join!(stopping, durable);
-    // What is on record is told, however little it is: a client should know that its write was carried out.
-    ends.settle_all(record.watermark());
-    if let Some(words) = words {
-        ends.conversation.farewell(&words);
-    }
-    let flushed = poll_fn(|cx| ends.conversation.poll_flush_client(cx));
-    let patience = if matches!(end, End::Told { .. }) { PUT_OUT } else { FAREWELL };
-    let _told = tokio::time::timeout(patience, flushed).await;
-    end
-}
-
-/// Everything that is open gets its last entry.
-fn close(record: &mut Record, end: &End, hit: Option<&Hit>) -> Result<Seq, Unrecorded> {
-    if let Some(hit) = hit {
-        record.limit_hit(hit, false)?;
-    }
-    record.close_running(end)
-}
-
-/// What a reason to stop comes to: for the record, for the client, and the limit that was reached.
-fn last(record: &Record, stop: Stop) -> (End, Option<Refusal>, Option<Hit>) {
-    let told = |told: Told, hit| {
-        (End::Told { code: told.refusal.code, learnt: told.learnt }, Some(told.refusal), hit)
-    };
-    match stop {
-        Stop::Left => (End::Left, None, None),
-        Stop::Fault(fault) => {
-            tracing::info!(session = %record.session(), %fault, "a session ends by a fault");
-            let words = match &fault {
-                Fault::Client(refusal) | Fault::Target(refusal) => Some(refusal.clone()),
-                Fault::ClientGone => None,
-            };
-            (End::from_fault(&fault), words, None)
-        }
-        Stop::Told(why) => told(why, None),
-        Stop::Over(over) => told(over.told, over.hit),
-        Stop::Unrecorded(unrecorded) => (End::Unrecorded, Some(unrecorded.refusal()), None),
-    }
 }

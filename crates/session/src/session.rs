@@ -10,108 +10,20 @@
 //! Each step consumes what the step before it returned, and nothing else makes those values.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use chaperone_access::{Claim, Delegation, Refusal, RefusalCode, SessionId, Source, TargetName};
-use chaperone_identity::{Failure, Identity};
-use chaperone_policy::{Admission, AdmissionFacts, Denial, Policies};
-use chaperone_recording::{Digests, End, Hit, LinkFacts, Opening as RecordOpening, Record, Recorder};
-use chaperone_tunnel::{ApplicationName, As, Dial, Dialer, Parameters, RoleName, StreamHandle};
-use chaperone_wire::{Analyst, CancelKey, Challenger, Company, Fault, Known, Opening, TargetEnd};
-use tokio::sync::watch;
+use chaperone_access::{Claim, Refusal, RefusalCode, Source};
+use chaperone_identity::Identity;
+use chaperone_policy::Admission;
+use chaperone_recording::{Digests, End, LinkFacts, Opening as RecordOpening, Record};
+use chaperone_tunnel::{ApplicationName, As, Dial, Parameters, RoleName};
+use chaperone_wire::{Challenger, Company, Known, Opening, TargetEnd};
 
-use crate::bounds::{self, Bounds};
+use crate::away::{refuse, refused_end, unplaced, unproved};
+use crate::boundary::{Boundary, Ended, Opened};
+use crate::bounds::Bounds;
 use crate::meter::{Counts, Meter};
 use crate::operate::operate;
-use crate::usage::{NoPlace, Place, Usages};
-
-/// What the data path is built from. Everything a session may touch is named here.
-pub struct Boundary {
-    /// Who is it.
-    pub identity: Arc<Identity>,
-    /// May they.
-    pub policies: Arc<Policies>,
-    /// How much of what they may they have used.
-    pub usages: Usages,
-    /// The record.
-    pub recorder: Arc<Recorder>,
-    /// The way to the targets.
-    pub dialer: Arc<dyn Dialer>,
-    /// What statements mean at each target, and who wants to know about sessions.
-    pub door: Arc<dyn Door>,
-    /// Longest statement text, in bytes.
-    pub statement_bytes_max: usize,
-}
-
-/// What wiring adds to the data path.
-pub trait Door: Send + Sync {
-    /// The analyst of a target; an error where its catalog cannot be read.
-    fn analyst(
-        &self,
-        target: &TargetName,
-    ) -> chaperone_wire::futures::BoxFuture<Result<Arc<dyn Analyst>, Refusal>>;
-
-    /// Whether a target of that name is configured.
-    fn serves(&self, target: &TargetName) -> bool;
-
-    /// As whom somebody's sessions are at a target; an error where that cannot be said.
-    fn login(&self, delegation: &Delegation, target: &TargetName) -> Result<As, Refusal>;
-
-    /// A session has a target: from now on it can be listed, cancelled and ended.
-    fn opened(&self, session: Opened) -> Notify;
-
-    /// A session is over.
-    fn closed(&self, session: SessionId);
-
-    /// A fresh session id and the time in microseconds since the Unix epoch.
-    fn begin(&self) -> (SessionId, u64);
-}
-
-/// An open session, for lists and for cancel requests.
-pub struct Opened {
-    /// Which one.
-    pub session: SessionId,
-    /// Who was admitted to what.
-    pub facts: AdmissionFacts,
-    /// As whom it is there.
-    pub login: As,
-    /// Where the client is.
-    pub source: Source,
-    /// The target's stream, to cancel what runs on it.
-    pub handle: StreamHandle,
-    /// When it began, in microseconds since the Unix epoch.
-    pub at: u64,
-    /// What passes between the gateway and its agent.
-    pub counts: Counts,
-}
-
-/// What a session hears from outside.
-pub struct Notify {
-    /// Shown to the client, for cancel requests.
-    pub cancel: CancelKey,
-    /// Becomes `Some` when the session has to end.
-    pub stop: watch::Receiver<Option<Told>>,
-}
-
-/// Why a session has to end.
-#[derive(Debug, Clone)]
-pub struct Told {
-    /// The words for the client.
-    pub refusal: Refusal,
-    /// When the gateway learnt the reason: the record says how long the end took from there.
-    pub learnt: Instant,
-}
-
-/// How a session ended.
-#[derive(Debug)]
-pub enum Ended {
-    /// Before anybody was known.
-    Stranger,
-    /// With a refusal before the first operation.
-    Refused(RefusalCode),
-    /// After the session was open; the reason as recorded.
-    Closed(&'static str),
-}
+use crate::usage::Place;
 
 struct Challenge<'a>(&'a Identity);
 
@@ -190,13 +102,6 @@ struct Way<K> {
     counts: Counts,
 }
 
-impl Boundary {
-    /// How many sessions at a time policy lets the admitted subject have.
-    fn sessions_max(&self, admission: &Admission) -> Option<u64> {
-        self.policies.limits(admission, self.recorder.now()).sessions
-    }
-}
-
 /// Steps 4 and 5. The way it ended is what the record is sealed with.
 async fn carry<K: Known>(
     way: Way<K>,
@@ -265,55 +170,4 @@ async fn carry<K: Known>(
         Ok(conversation) => operate(conversation, boundary, admission, record, bounds, notify.stop).await,
         Err(fault) => End::from_fault(&fault),
     }
-}
-
-async fn refused_end<K: Known>(known: K, refusal: Refusal) -> End {
-    let end = End::from_fault(&Fault::Target(refusal.clone()));
-    known.refuse(&refusal).await;
-    end
-}
-
-async fn refuse<K: Known>(known: K, refusal: Refusal) -> Ended {
-    known.refuse(&refusal).await;
-    Ended::Refused(refusal.code)
-}
-
-/// Somebody who is admitted and has as many sessions as he may. On record before the answer.
-async fn unplaced<K: Known>(
-    known: K,
-    boundary: &Boundary,
-    session: SessionId,
-    source: Source,
-    admission: &Admission,
-    no_place: NoPlace,
-) -> Ended {
-    let limits = boundary.sessions_max(admission);
-    let (refusal, hit) = match (no_place, limits) {
-        (NoPlace::Sessions(value), Some(maximum)) => {
-            let hit = Hit { limit: "sessions", maximum, value };
-            (bounds::words(&hit), Some(hit))
-        }
-        (NoPlace::Sessions(_) | NoPlace::Subjects, _) => {
-            (Refusal::new(RefusalCode::Busy, "too many subjects are at work").hint("try again later"), None)
-        }
-    };
-    let denial = Denial {
-        refusal: refusal.clone(),
-        delegation: admission.delegation().clone(),
-        credential: admission.credential().clone(),
-        decided: admission.decided().clone(),
-    };
-    let recorder = &boundary.recorder;
-    let mut recorded = recorder.admission_refused(session, source, &denial).await;
-    if let (Ok(()), Some(hit)) = (&recorded, hit) {
-        recorded = recorder.limit_hit(session, &hit).await;
-    }
-    refuse(known, recorded.err().unwrap_or(refusal)).await
-}
-
-/// A claim that proved nothing. The record comes before the answer, within the bounds that keep a stranger from
-/// filling it.
-async fn unproved<K: Known>(known: K, boundary: &Boundary, source: Source, failure: Failure) -> Ended {
-    let recorded = boundary.recorder.authentication_failed(source, &failure).await;
-    refuse(known, recorded.err().unwrap_or_else(|| failure.refusal())).await
 }

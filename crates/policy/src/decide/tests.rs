@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use chaperone_access::{Delegation, Effect, Member, SessionEffect, Subject, SubjectKind};
+use chaperone_access::{Delegation, Effect, Member, SessionEffect, Showing, Subject, SubjectKind};
 
 use super::*;
 use crate::PolicySet;
@@ -121,9 +121,8 @@ fn the_starter_loads_and_the_time_is_a_datetime() {
     assert_eq!(rfc3339(1_795_000_000_123), "2026-11-18T11:06:40.123Z");
 }
 
-#[test]
-fn sessions_keep_only_what_is_theirs() {
-    let member = Member {
+fn member() -> Member {
+    Member {
         tag: "SELECT",
         span: 0..8,
         template: [0; 32],
@@ -133,17 +132,23 @@ fn sessions_keep_only_what_is_theirs() {
         session: SessionEffect::None,
         uses: Arc::from([]),
         subjects: chaperone_access::Subjects::None,
-    };
-    let analysis = |forbidden| {
-        Arc::new(Analysis {
-            text: "select 1".into(),
-            members: vec![member.clone()],
-            confined: chaperone_access::Confined::made(Ok("SELECT 1".into())),
-            replaced: None,
-            forbidden,
-            catalog_version: 1,
-        })
-    };
+    }
+}
+
+fn analysis(forbidden: Option<Refusal>) -> Arc<Analysis> {
+    Arc::new(Analysis {
+        text: "select 1".into(),
+        members: vec![member()],
+        confined: chaperone_access::Confined::made(Ok("SELECT 1".into())),
+        replaced: None,
+        forbidden,
+        catalog_version: 1,
+        classified: false,
+    })
+}
+
+#[test]
+fn sessions_keep_only_what_is_theirs() {
     let (first, second) = (analysis(None), analysis(Some(Refusal::new(RefusalCode::Unsupported, "no"))));
     let set = load(TEXT).unwrap();
     let decided =
@@ -176,4 +181,103 @@ fn an_answer_is_kept_unless_it_depends_on_the_time() {
         assert_eq!((early, late), (true, kept == 1), "{sub}");
         assert_eq!(answers.known.len(), kept, "{sub}");
     }
+}
+
+/// Whether dora has everything, at a target with and without a classification.
+fn has_everything(text: &str) -> (bool, bool) {
+    let set = crate::sight::tests::load(text).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let (who, ehr) = (delegation("dora", &["engineers"], None), TargetName::new("ehr").unwrap());
+    let inside = set.who(&who);
+    let restriction = Restriction::default();
+    let of = |classified| {
+        let asked = Asked { set: &set, delegation: &who, who: &inside, now_us: NOW, opened_us: NOW };
+        unrestricted(&Case { asked, target: &ehr, restriction: &restriction, confined: false }, classified).0
+    };
+    (of(false), of(true))
+}
+
+#[test]
+fn everything_is_every_verb_and_where_it_is_classified_every_column_and_row() {
+    let verbs = "Action::\"read\", Action::\"insert\", Action::\"update\", Action::\"delete\", Action::\"define\", Action::\"call\"";
+    let permit = |actions: &str, rest: &str| {
+        format!("permit (principal in Group::\"dev/engineers\", action{actions}, resource{rest};")
+    };
+    let all = || permit("", " in Target::\"ehr\")");
+    let six = format!(" in [{verbs}]");
+    let eight = format!(" in [{verbs}, Action::\"reveal\", Action::\"seeAllRows\"]");
+    let seven = format!(" in [{verbs}, Action::\"reveal\"]");
+    let forbid = |action: &str, rest: &str| format!("forbid (principal, action{action}, resource{rest};");
+    let reveal = " == Action::\"reveal\"";
+    for (text, expected) in [
+        (all(), (true, true)),
+        (permit("", ")"), (true, true)),
+        (permit(&six, " in Target::\"ehr\")"), (true, false)),
+        (permit(&seven, " in Target::\"ehr\")"), (true, false)),
+        (permit(&eight, " in Target::\"ehr\")"), (true, true)),
+        // What holds for the target alone, or for what is not named, is not everything.
+        (permit("", " == Target::\"ehr\")"), (false, false)),
+        (
+            permit("", " in Target::\"ehr\") when { !(resource in Relation::\"ehr/public.secret\") }"),
+            (false, false),
+        ),
+        (
+            permit(&six, " in Target::\"ehr\")")
+                + &permit(" == Action::\"seeAllRows\"", " in Target::\"ehr\")")
+                + &permit(reveal, " in Target::\"ehr\") when { !(resource in Tag::\"phi.ssn\") }"),
+            (true, false),
+        ),
+        // A forbid that could ever bite; one of another matter does not.
+        (all() + &forbid(reveal, " in Tag::\"phi.ssn\")"), (true, false)),
+        (all() + &forbid(reveal, " == Column::\"ehr/public.patients.ssn\")"), (true, false)),
+        (all() + &forbid(" == Action::\"seeAllRows\"", ") when { context has client }"), (true, false)),
+        (all() + &forbid(" == Action::\"useMasked\"", " in Tag::\"phi.ssn\")"), (true, true)),
+        (all() + &forbid(" == Action::\"read\"", " == Relation::\"ehr/public.secret\")"), (false, false)),
+    ] {
+        assert_eq!(has_everything(&text), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_a_classification_should_speak_of_and_does_not_is_not_seen() {
+    let set = crate::sight::tests::load(
+        "permit (principal in Group::\"dev/nurses\", action == Action::\"read\", resource in Target::\"ehr\");\n\
+         permit (principal in Group::\"dev/nurses\", action == Action::\"reveal\", resource in Tag::\"phi.name\");",
+    );
+    let (set, who) = (set.unwrap(), delegation("ana", &["nurses"], None));
+    let (inside, ehr) = (set.who(&who), TargetName::new("ehr").unwrap());
+    let asked = Asked { set: &set, delegation: &who, who: &inside, now_us: NOW, opened_us: NOW };
+    let restriction = Restriction::default();
+    let case = Case { asked, target: &ehr, restriction: &restriction, confined: false };
+    let facts = Arc::new(crate::sight::tests::patients(true));
+    let touch = |facts: Option<&Arc<RelationFacts>>, rule| Touch {
+        relation: RelationName::new("public", "patients"),
+        rule,
+        verbs: Verbs::NONE.with(Verb::Read),
+        within: Vec::new(),
+        facts: facts.cloned(),
+    };
+    let mut answers = Answers::default();
+    let mut seen = |classified, touch: Touch| {
+        let mut member = member();
+        member.touches = vec![touch];
+        let analysis = Analysis { members: vec![member], classified, ..Analysis::clone(&analysis(None)) };
+        let (kept, lasting) = decide(&case, &Arc::new(analysis), &mut answers);
+        assert!(lasting);
+        let Decision::Allow(permit) = kept.decision() else { panic!() };
+        let policies = permit.decided().policies.clone();
+        (permit.scope().unwrap().relations.values().next().cloned(), policies)
+    };
+    assert_eq!(seen(true, touch(None, NameRule::Named)).0, None);
+    assert_eq!(seen(true, touch(None, NameRule::Listed)).0, Some(RelationScope::Whole));
+    assert_eq!(seen(false, touch(None, NameRule::Named)).0, Some(RelationScope::Whole));
+    // The second time it is remembered, with the policies that decided it.
+    for _ in 0..2 {
+        let (scope, policies) = seen(true, touch(Some(&facts), NameRule::Named));
+        let Some(RelationScope::Part { showings, all_rows: false }) = scope else { panic!("{scope:?}") };
+        assert_eq!((showings[1], showings[2]), (Showing::Revealed, Showing::Hidden));
+        assert_eq!(policies.len(), 2, "{policies:?}");
+    }
+    // Other facts of the same relation are looked at anew.
+    let other = Arc::new(RelationFacts { columns: Vec::new(), filtered: false });
+    assert_eq!(seen(true, touch(Some(&other), NameRule::Named)).0, Some(RelationScope::Whole));
 }

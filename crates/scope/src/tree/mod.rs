@@ -3,7 +3,7 @@
 
 mod build;
 
-use pg_query::{DeparseOptions, ParserOptions};
+use pg_query::ParserOptions;
 use serde::Serialize;
 
 /// A value of the tree.
@@ -111,7 +111,6 @@ pub(crate) struct Unreadable {
 /// A parsed string.
 pub(crate) struct Parsed {
     pub(crate) tree: Value,
-    protobuf: pg_query::protobuf::ParseResult,
 }
 
 /// Parse a string of statements.
@@ -131,15 +130,15 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Unreadable> {
     let parsed = pg_query::parse(text, ParserOptions::default()).map_err(unreadable)?;
     let tree =
         parsed.protobuf.serialize(build::Build).map_err(|error| Unreadable { message: error.to_string() })?;
-    Ok(Parsed { tree, protobuf: parsed.protobuf })
+    Ok(Parsed { tree })
+}
+
+/// A tree as plain values; `None` where it has what a tree never has.
+pub(crate) fn of(tree: &impl Serialize) -> Option<Value> {
+    tree.serialize(build::Build).ok()
 }
 
 impl Parsed {
-    /// The tree, written out.
-    pub(crate) fn write_out(&self) -> Option<String> {
-        pg_query::deparse(&self.protobuf, DeparseOptions::default()).ok()
-    }
-
     /// The statements, each with its byte range in the text.
     pub(crate) fn statements<'a>(&'a self, text: &str) -> Vec<(&'a Value, std::ops::Range<usize>)> {
         let statements = self.tree.fields().and_then(|fields| fields.get("stmts")).and_then(Value::as_array);
@@ -166,27 +165,18 @@ fn is_place(name: &str) -> bool {
         || name.starts_with("rexpr_list_")
 }
 
-/// How strictly trees are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Likeness {
-    /// In everything but places.
-    Meaning,
-    /// Also apart from the qualification of relations and functions.
-    Unqualified,
-}
-
-/// Whether two trees are alike.
-pub(crate) fn alike(one: &Value, other: &Value, likeness: Likeness) -> bool {
+/// Whether two trees mean the same: they are alike in everything but places.
+pub(crate) fn alike(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Null, Value::Null) => true,
         (Value::Bool(one), Value::Bool(other)) => one == other,
         (Value::Number(one), Value::Number(other)) => one == other,
         (Value::Text(one), Value::Text(other)) => one == other,
-        (Value::Array(one), Value::Array(other)) => alike_lists(one, other, likeness),
-        (Value::Object(one), Value::Object(other)) => alike_fields(one, other, likeness),
-        (Value::Node(kind, one), Value::Node(another, other)) => {
-            kind == another && alike_fields(one, other, likeness)
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| alike(one, other))
         }
+        (Value::Object(one), Value::Object(other)) => alike_fields(one, other),
+        (Value::Node(kind, one), Value::Node(another, other)) => kind == another && alike_fields(one, other),
         (
             Value::Null
             | Value::Bool(_)
@@ -200,40 +190,17 @@ pub(crate) fn alike(one: &Value, other: &Value, likeness: Likeness) -> bool {
     }
 }
 
-fn alike_lists(one: &[Value], other: &[Value], likeness: Likeness) -> bool {
-    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| alike(one, other, likeness))
-}
-
 /// Fields stand in the parser's order on both sides, so that they can be compared side by side.
-fn alike_fields(one: &Fields, other: &Fields, likeness: Likeness) -> bool {
-    let meant = |fields: &Fields| fields.get("relname").is_some() && likeness == Likeness::Unqualified;
-    let (one_is_relation, other_is_relation) = (meant(one), meant(other));
-    let counts = |relation: bool| {
-        move |(name, _): &(&'static str, &Value)| !(is_place(name) || relation && *name == "schemaname")
-    };
-    let (mut one, mut other) =
-        (one.iter().filter(counts(one_is_relation)), other.iter().filter(counts(other_is_relation)));
+fn alike_fields(one: &Fields, other: &Fields) -> bool {
+    let counts = |(name, _): &(&'static str, &Value)| !is_place(name);
+    let (mut one, mut other) = (one.iter().filter(counts), other.iter().filter(counts));
     loop {
         match (one.next(), other.next()) {
             (None, None) => return true,
-            (Some((name, one)), Some((another, other))) if name == another => {
-                let same = match (name, one.as_array(), other.as_array()) {
-                    ("funcname", Some(one), Some(other)) if likeness == Likeness::Unqualified => {
-                        alike_lists(last(one), last(other), likeness)
-                    }
-                    _ => alike(one, other, likeness),
-                };
-                if !same {
-                    return false;
-                }
-            }
+            (Some((name, one)), Some((another, other))) if name == another && alike(one, other) => {}
             (Some(_) | None, Some(_) | None) => return false,
         }
     }
-}
-
-fn last(items: &[Value]) -> &[Value] {
-    items.get(items.len().saturating_sub(1)..).unwrap_or_default()
 }
 
 /// A wrapped node: its kind and fields.

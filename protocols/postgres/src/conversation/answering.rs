@@ -25,6 +25,8 @@ pub(super) fn unsettling(analysis: &Analysis) -> bool {
         | SessionEffect::Deallocates { .. }
         | SessionEffect::DiscardsAll
         | SessionEffect::SetsSearchPath { .. }
+        | SessionEffect::MakesTemporary { .. }
+        | SessionEffect::DropsTemporary { .. }
         | SessionEffect::ChangesCatalog => true,
         SessionEffect::Transaction(step) => match step {
             TransactionStep::Rollback => true,
@@ -419,10 +421,23 @@ impl Conversation {
                 let bytes = bytes.freeze();
                 self.say(bytes, Part::Aside);
             }
+            // After a rollback to a savepoint names may be left that are no more: what is sent says `pg_temp` then, and
+            // the target that there is no such table.
+            SessionEffect::MakesTemporary { name } => {
+                let known = self.names.temporary.iter().filter(|known| *known != name);
+                self.names.temporary = known.chain([name]).take(TEMPORARY_MAX).cloned().collect();
+            }
+            SessionEffect::DropsTemporary { names } => {
+                let known = self.names.temporary.iter().filter(|known| !names.contains(known));
+                self.names.temporary = known.cloned().collect();
+            }
             SessionEffect::ChangesCatalog => self.company.analyst.catalog_changed(),
         }
     }
 }
+
+/// Temporary relations of a session whose names are known; further ones cannot be used by who is seen in part.
+const TEMPORARY_MAX: usize = 1_000;
 
 /// Whether our grammar could not read it.
 fn unparsed(analysis: &Analysis) -> bool {

@@ -329,6 +329,8 @@ impl Conversation {
             | SessionEffect::Prepares { .. }
             | SessionEffect::Deallocates { .. }
             | SessionEffect::DiscardsAll
+            | SessionEffect::MakesTemporary { .. }
+            | SessionEffect::DropsTemporary { .. }
             | SessionEffect::NamesApplication { .. }
             | SessionEffect::SetsSearchPath { .. }
             | SessionEffect::ChangesCatalog => Ok(None),
@@ -371,6 +373,8 @@ impl Conversation {
             | SessionEffect::Fetches { .. }
             | SessionEffect::Deallocates { .. }
             | SessionEffect::DiscardsAll
+            | SessionEffect::MakesTemporary { .. }
+            | SessionEffect::DropsTemporary { .. }
             | SessionEffect::NamesApplication { .. }
             | SessionEffect::SetsSearchPath { .. }
             | SessionEffect::ChangesCatalog => None,

@@ -94,6 +94,7 @@ impl Request {
             replaced: None,
             forbidden: None,
             catalog_version: 0,
+            classified: false,
         };
         Self { kind: Kind::Unread { simple }, analysis: Arc::new(analysis), parameters: Arc::from([]) }
     }

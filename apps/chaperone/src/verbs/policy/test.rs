@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chaperone_policy::{Expectations, Ruling, TESTS_FILE};
+use chaperone_policy::{Expectations, Outcome, TESTS_FILE};
 use serde_json::json;
 
 use super::setting::Place;
@@ -41,7 +41,7 @@ impl Test {
             say_json(&json!({ "expectations": expectations.len(), "unmet": unmet }))?;
         } else {
             for one in &unmet {
-                let found = one.found.map_or("nothing could be asked", Ruling::as_str);
+                let found = one.found.map_or("nothing could be asked", Outcome::as_str);
                 let (line, name, expected) = (one.line, &one.name, one.expected.as_str());
                 say(&format!("{TESTS_FILE}:{line}: {name}: expected {expected}, found {found}"))?;
                 for because in &one.because {

@@ -1,0 +1,70 @@
+-- One row a relation of the target's own: its columns as [name, type, 1 generated + 2 not null + 4 code of its own,
+-- the domain's base type or null, what it is generated from or null].
+with recursive
+-- A domain's base type, all the way down, with the innermost modifier.
+down (domain, typ, modifier) as (
+  select t.oid, t.typbasetype, t.typtypmod from pg_catalog.pg_type t where t.typtype = 'd'
+  union all
+  select d.domain, t.typbasetype, t.typtypmod from down d
+  join pg_catalog.pg_type t on t.oid = d.typ and t.typtype = 'd'
+),
+base as (
+  select d.domain, pg_catalog.format_type(d.typ, d.modifier) as text from down d
+  join pg_catalog.pg_type t on t.oid = d.typ where t.typtype <> 'd'
+),
+-- Which type is made of which: domains, arrays, ranges, composites.
+made (part, whole) as (
+  select t.typbasetype, t.oid from pg_catalog.pg_type t where t.typbasetype <> 0
+  union all
+  select t.typelem, t.oid from pg_catalog.pg_type t where t.typelem <> 0
+  union all
+  select r.rngsubtype, r.rngtypid from pg_catalog.pg_range r
+  union all
+  select a.atttypid, c.reltype from pg_catalog.pg_attribute a
+  join pg_catalog.pg_class c on c.oid = a.attrelid and c.reltype <> 0
+  join pg_catalog.pg_type t on t.oid = a.atttypid
+  where a.attnum > 0 and not a.attisdropped
+    and (t.typtype <> 'b' or t.oid >= 16384 or t.typnamespace <> 'pg_catalog'::regnamespace)
+),
+own (typ) as (
+  select t.oid from pg_catalog.pg_type t where t.typtype = 'd' and (t.typdefault is not null
+    or exists (select from pg_catalog.pg_constraint k where k.contypid = t.oid and k.contype = 'c'))
+  union
+  select t.oid from pg_catalog.pg_type t
+  left join pg_catalog.pg_range r on r.rngtypid = t.oid
+  join pg_catalog.pg_proc p on p.oid in (t.typinput, t.typoutput, r.rngcanonical)
+  join pg_catalog.pg_language l on l.oid = p.prolang
+  where t.oid >= 16384 and l.lanname <> 'internal'
+    and not (l.lanname = 'c' and exists (select from pg_catalog.pg_depend d
+      where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'))
+  union
+  select m.whole from own o join made m on m.part = o.typ
+),
+-- PostgreSQL 13 and 14 write down at the column what later ones write down at its expression.
+drawn (relation, number, source) as (
+  select a.attrelid, a.attnum, d.refobjsubid from pg_catalog.pg_attribute a
+  join pg_catalog.pg_attrdef f on f.adrelid = a.attrelid and f.adnum = a.attnum
+  join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = a.attrelid
+    and d.refobjsubid not in (0, a.attnum) and (
+      (d.classid = 'pg_catalog.pg_attrdef'::regclass and d.objid = f.oid)
+      or (d.classid = 'pg_catalog.pg_class'::regclass and d.objid = a.attrelid and d.objsubid = a.attnum))
+  where a.attgenerated <> ''
+),
+sources as (
+  select d.relation, d.number, json_agg(distinct a.attname::text) as names from drawn d
+  join pg_catalog.pg_attribute a on a.attrelid = d.relation and a.attnum = d.source group by 1, 2
+)
+select a.attrelid::text, json_agg(json_build_array(a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
+    case when a.attgenerated <> '' then 1 else 0 end + case when a.attnotnull then 2 else 0 end
+      + case when o.typ is not null then 4 else 0 end, b.text, s.names) order by a.attnum)::text
+from pg_catalog.pg_attribute a
+join pg_catalog.pg_class c on c.oid = a.attrelid
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+left join base b on b.domain = a.atttypid
+left join own o on o.typ = a.atttypid
+left join sources s on s.relation = a.attrelid and s.number = a.attnum
+where c.relkind in ('r','v','m','f','p','S') and a.attnum > 0 and not a.attisdropped
+  and (n.nspname not in ('pg_catalog','information_schema') and n.nspname !~ '^pg_(toast|temp)'
+    -- Those of which a caller reads a part.
+    or n.nspname = 'pg_catalog' and c.relname in ('pg_class','pg_attribute'))
+group by a.attrelid order by a.attrelid

@@ -1,0 +1,348 @@
+//! From the rows of the queries to the snapshot.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use chaperone_access::RelationName;
+
+use super::{Called, Catalog, CatalogError, ForeignKey, Function, Home, Relation, TableColumn};
+use crate::classification::Classification;
+
+/// One row of text cells, `None` for NULL.
+type Row = Vec<Option<String>>;
+/// A column as the query writes it: name, type, flags, a domain's base type, what it is generated from.
+type Written<'a> = (
+    std::borrow::Cow<'a, str>,
+    std::borrow::Cow<'a, str>,
+    u8,
+    Option<std::borrow::Cow<'a, str>>,
+    Option<Vec<std::borrow::Cow<'a, str>>>,
+);
+
+const GENERATED: u8 = 1;
+const NOT_NULL: u8 = 2;
+const CODE: u8 = 4;
+
+fn cell(row: &Row, index: usize) -> Result<&str, CatalogError> {
+    row.get(index).and_then(Option::as_deref).ok_or(CatalogError("a row is too short or has a NULL"))
+}
+
+fn truth(row: &Row, index: usize) -> Result<bool, CatalogError> {
+    Ok(cell(row, index)? == "true")
+}
+
+/// Many names are equal: each is kept once.
+#[derive(Default)]
+struct Names(HashSet<Arc<str>>);
+
+impl Names {
+    fn once(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(text) {
+            return known.clone();
+        }
+        let new: Arc<str> = Arc::from(text);
+        self.0.insert(new.clone());
+        new
+    }
+
+    fn all(&mut self, json: &str) -> Result<Vec<Arc<str>>, CatalogError> {
+        let list: Vec<std::borrow::Cow<'_, str>> =
+            serde_json::from_str(json).map_err(|_| CatalogError("a list of columns is none"))?;
+        Ok(list.iter().map(|name| self.once(name)).collect())
+    }
+
+    fn extension(&mut self, name: &str) -> Option<Arc<str>> {
+        (!name.is_empty()).then(|| self.once(name))
+    }
+}
+
+/// The catalog while it is read.
+#[derive(Default)]
+struct Reading {
+    catalog: Catalog,
+    names: Names,
+    by_oid: HashMap<u32, RelationName>,
+}
+
+impl Catalog {
+    /// From the rows of [`super::QUERIES`], in their order, under a classification.
+    ///
+    /// # Errors
+    /// Rows that do not fit.
+    pub fn build(
+        version: u64,
+        results: &[Vec<Row>],
+        classification: Option<&Arc<Classification>>,
+    ) -> Result<Self, CatalogError> {
+        let [
+            _,
+            session,
+            _,
+            relations,
+            columns,
+            constraints,
+            inherits,
+            views,
+            functions,
+            operators,
+            types,
+            called,
+            definitions,
+            _,
+        ] = results
+        else {
+            return Err(CatalogError("not as many results as queries"));
+        };
+        let mut reading = Reading::default();
+        reading.catalog.version = version;
+        reading.catalog.digest = digest(results);
+        reading.session(session.first().ok_or(CatalogError("no session row"))?)?;
+        reading.relations(relations)?;
+        reading.columns(columns)?;
+        reading.constraints(constraints)?;
+        reading.inherits(inherits)?;
+        reading.views(views)?;
+        reading.functions(functions)?;
+        reading.operators(operators)?;
+        reading.types(types)?;
+        reading.called(called)?;
+        reading.definitions(definitions)?;
+        let mut catalog = reading.catalog;
+        catalog.attach(classification);
+        Ok(catalog)
+    }
+}
+
+impl Reading {
+    fn session(&mut self, row: &Row) -> Result<(), CatalogError> {
+        self.catalog.server_version = cell(row, 0)?.parse().map_err(|_| CatalogError("no server version"))?;
+        self.catalog.path =
+            cell(row, 2)?.split(',').filter(|schema| !schema.is_empty()).map(Arc::from).collect();
+        Ok(())
+    }
+
+    fn relations(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
+        for row in rows {
+            let name =
+                RelationName { schema: self.names.once(cell(row, 0)?), name: self.names.once(cell(row, 1)?) };
+            let kind = cell(row, 2)?.bytes().next().unwrap_or(b'?');
+            let oid = number(cell(row, 4)?)?;
+            let extension = self.names.extension(cell(row, 5)?);
+            self.catalog.names.insert(name.name.clone());
+            self.by_oid.insert(oid, name.clone());
+            let relation = Relation { kind, active: truth(row, 3)?, oid, extension, ..Relation::default() };
+            self.catalog.relations.insert(name, relation);
+        }
+        Ok(())
+    }
+
+    /// The relation of an oid; `None` for what is none of ours: an index, something temporary.
+    fn named(&self, row: &Row, index: usize) -> Result<Option<&RelationName>, CatalogError> {
+        let oid = cell(row, index)?;
+        if oid.is_empty() {
+            return Ok(None);
+        }
+        Ok(self.by_oid.get(&number(oid)?))
+    }
+
+    fn columns(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
+        for row in rows {
+            let Some(name) = self.named(row, 0)?.cloned() else { continue };
+            let written: Vec<Written<'_>> = serde_json::from_str(cell(row, 1)?)
+                .map_err(|_| CatalogError("the columns of a relation are none"))?;
+            let Some(relation) = self.catalog.relations.get_mut(&name) else { continue };
+            relation.columns.reserve_exact(written.len());
+            for (name, typ, flags, base, from) in written {
+                let (name, typ) = (self.names.once(&name), self.names.once(&typ));
+                let base = base.map_or_else(|| typ.clone(), |base| self.names.once(&base));
+                let generated_from =
+                    from.unwrap_or_default().iter().map(|name| self.names.once(name)).collect();
+                if flags & CODE != 0 {
+                    relation.checks.push(vec![name.clone()]);
+                }
+                relation.columns.push(TableColumn {
+                    name,
+                    typ,
+                    base,
+                    generated: flags & GENERATED != 0,
+                    generated_from,
+                    not_null: flags & NOT_NULL != 0,
+                    code: flags & CODE != 0,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn constraints(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
+        for row in rows {
+            let Some(name) = self.named(row, 1)?.cloned() else { continue };
+            let target = self.named(row, 3)?.cloned();
+            let mut columns = self.names.all(cell(row, 2)?)?;
+            let to_columns = self.names.all(cell(row, 4)?)?;
+            let cascades = truth(row, 5)?;
+            let Some(relation) = self.catalog.relations.get_mut(&name) else { continue };
+            match (cell(row, 0)?, target) {
+                ("p", _) => {
+                    relation.primary_key.clone_from(&columns);
+                    relation.uniques.push(columns);
+                }
+                ("u", _) => {
+                    let mut seen = HashSet::new();
+                    columns.retain(|column| seen.insert(column.clone()));
+                    relation.uniques.push(columns);
+                }
+                ("c" | "k", _) => {
+                    columns.sort_unstable();
+                    columns.dedup();
+                    relation.checks.push(columns);
+                }
+                ("f", Some(to)) => {
+                    let key = ForeignKey { columns, to: to.clone(), to_columns, cascades };
+                    relation.references.push(key.clone());
+                    if let Some(other) = self.catalog.relations.get_mut(&to) {
+                        other.referenced.push((name, key));
+                    }
+                }
+                (_, _) => return Err(CatalogError("a constraint of a kind that was not asked for")),
+            }
+        }
+        Ok(())
+    }
+
+    fn inherits(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
+        for row in rows {
+            let (Some(child), Some(parent)) = (self.named(row, 0)?.cloned(), self.named(row, 1)?.cloned())
+            else {
+                continue;
+            };
+            if let Some(relation) = self.catalog.relations.get_mut(&child) {
+                relation.parents.push(parent.clone());
+            }
+            if let Some(relation) = self.catalog.relations.get_mut(&parent) {
+                relation.children.push(child);
+            }
+        }
+        self.partition_keys();
+        Ok(())
+    }
+
+    /// A row that does not fit a partition is refused by the partition, too. From the top down, each once.
+    fn partition_keys(&mut self) {
+        let tops = self.catalog.relations.iter().filter(|(_, relation)| relation.parents.is_empty());
+        let mut next: Vec<RelationName> =
+            tops.filter(|(_, relation)| relation.kind == b'p').map(|(name, _)| name.clone()).collect();
+        while let Some(top) = next.pop() {
+            let Some(relation) = self.catalog.relations.get(&top) else { continue };
+            let (checks, children) = (relation.checks.clone(), relation.children.clone());
+            for child in children {
+                let Some(relation) = self.catalog.relations.get_mut(&child) else { continue };
+                let known = &relation.checks;
+                let new: Vec<_> = checks.iter().filter(|check| !known.contains(check)).cloned().collect();
+                relation.checks.extend(new);
+                next.push(child);
+            }
+        }
+    }
+
+    fn views(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
+        for row in rows {
+            let Some(view) = self.named(row, 0)?.cloned() else { continue };
+            let (read, call) = (self.named(row, 1)?.cloned(), cell(row, 2)?);
+            let call = (!call.is_empty()).then(|| self.names.once(call));
+            let Some(relation) = self.catalog.relations.get_mut(&view) else { continue };
+            relation.reads.extend(read);
+            relation.calls.extend(call);
+        }
+        Ok(())
+    }
+
+    fn functions(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
+        for row in rows {
+            let function =
+                Function { stable: truth(row, 2)?, one_argument: truth(row, 3)?, procedure: truth(row, 4)? };
+            let (schema, name) = (self.names.once(cell(row, 0)?), self.names.once(cell(row, 1)?));
+            if &*schema == "pg_catalog" {
+                self.catalog.builtin.insert(name, function);
+                continue;
+            }
+            let extension = self.names.extension(cell(row, 5)?);
+            self.catalog.homes.entry(name.clone()).or_default().push(Home { schema, extension });
+            let known = self.catalog.user.entry(name).or_insert(function);
+            known.stable &= function.stable;
+            known.one_argument |= function.one_argument;
+            known.procedure |= function.procedure;
+        }
+        Ok(())
+    }
+
+    fn operators(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
+        for row in rows {
+            let name = self.names.once(cell(row, 0)?);
+            if let Some(extension) = self.names.extension(cell(row, 1)?) {
+                self.catalog.extension_operators.insert(name.clone(), extension);
+            }
+            self.catalog.operators.insert(name);
+        }
+        Ok(())
+    }
+
+    fn types(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
+        for row in rows {
+            let (schema, name) = (self.names.once(cell(row, 0)?), self.names.once(cell(row, 1)?));
+            let extension = self.names.extension(cell(row, 3)?);
+            match (&*schema, cell(row, 2)?, extension) {
+                ("pg_catalog", _, _) => {
+                    self.catalog.builtin_types.insert(name);
+                }
+                (_, "e", _) => self.catalog.enums.entry(name).or_default().push(schema),
+                (_, _, extension @ Some(_)) => {
+                    self.catalog.extension_types.entry(name).or_default().push(Home { schema, extension });
+                }
+                (_, _, None) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn called(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
+        for row in rows {
+            let function = RelationName::new(cell(row, 1)?, cell(row, 2)?);
+            let (what, extension) = (cell(row, 0)?.to_owned(), cell(row, 3)?.to_owned());
+            self.catalog.called.push(Called { what, function, extension });
+        }
+        Ok(())
+    }
+
+    fn definitions(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
+        for row in rows {
+            let Some(view) = self.named(row, 0)?.cloned() else { continue };
+            let text = cell(row, 1)?.trim().trim_end_matches(';');
+            let Some(relation) = self.catalog.relations.get_mut(&view) else { continue };
+            if text.is_empty() {
+                self.catalog.altered = true;
+            } else {
+                relation.definition = Some(Arc::from(text));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn number(text: &str) -> Result<u32, CatalogError> {
+    text.parse().map_err(|_| CatalogError("an oid is no number"))
+}
+
+fn digest(results: &[Vec<Row>]) -> [u8; 32] {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    for cell in results.iter().flatten().flatten() {
+        let text = cell.as_deref().unwrap_or("\u{0}");
+        context.update(&(text.len() as u64).to_be_bytes());
+        context.update(text.as_bytes());
+    }
+    let mut out = [0; 32];
+    for (to, from) in out.iter_mut().zip(context.finish().as_ref()) {
+        *to = *from;
+    }
+    out
+}

@@ -1,0 +1,268 @@
+//! What computes: names of functions, operators and types are completed, so that nothing of the session's search path
+//! decides what runs.
+
+use pg_query::NodeEnum;
+use pg_query::protobuf::{AExprKind, FuncCall, Node, TypeName, WindowDef};
+
+use super::{Outcome, Rewriter, node, our_expression, refused, string, sval};
+use crate::functions;
+
+const CATALOG: &str = "pg_catalog";
+
+type Visit<'v> = &'v mut dyn FnMut(&mut Node) -> Outcome;
+
+fn each(nodes: &mut [Node], visit: Visit<'_>) -> Outcome {
+    nodes.iter_mut().try_for_each(visit)
+}
+
+fn one(node: &mut Option<Box<Node>>, visit: Visit<'_>) -> Outcome {
+    match node {
+        Some(node) => visit(node),
+        None => Ok(()),
+    }
+}
+
+fn window(window: &mut WindowDef, visit: Visit<'_>) -> Outcome {
+    each(&mut window.partition_clause, visit)?;
+    each(&mut window.order_clause, visit)?;
+    one(&mut window.start_offset, visit)?;
+    one(&mut window.end_offset, visit)
+}
+
+/// Every node directly inside of an expression. What is not an expression of those that are permitted is refused.
+fn children(node: &mut Node, visit: Visit<'_>) -> Outcome {
+    let Some(kind) = &mut node.node else { return Ok(()) };
+    match kind {
+        NodeEnum::AConst(_)
+        | NodeEnum::ParamRef(_)
+        | NodeEnum::ColumnRef(_)
+        | NodeEnum::AStar(_)
+        | NodeEnum::String(_)
+        | NodeEnum::Integer(_)
+        | NodeEnum::Float(_)
+        | NodeEnum::Boolean(_)
+        | NodeEnum::BitString(_)
+        | NodeEnum::SqlvalueFunction(_)
+        | NodeEnum::SetToDefault(_)
+        | NodeEnum::TypeName(_)
+        | NodeEnum::Alias(_) => Ok(()),
+        NodeEnum::AExpr(it) => {
+            one(&mut it.lexpr, visit)?;
+            one(&mut it.rexpr, visit)
+        }
+        NodeEnum::BoolExpr(it) => each(&mut it.args, visit),
+        NodeEnum::FuncCall(it) => {
+            each(&mut it.args, visit)?;
+            each(&mut it.agg_order, visit)?;
+            one(&mut it.agg_filter, visit)?;
+            match &mut it.over {
+                Some(over) => window(over, visit),
+                None => Ok(()),
+            }
+        }
+        NodeEnum::TypeCast(it) => one(&mut it.arg, visit),
+        NodeEnum::CollateClause(it) => one(&mut it.arg, visit),
+        NodeEnum::NullTest(it) => one(&mut it.arg, visit),
+        NodeEnum::BooleanTest(it) => one(&mut it.arg, visit),
+        NodeEnum::CaseExpr(it) => {
+            one(&mut it.arg, visit)?;
+            each(&mut it.args, visit)?;
+            one(&mut it.defresult, visit)
+        }
+        NodeEnum::CaseWhen(it) => {
+            one(&mut it.expr, visit)?;
+            one(&mut it.result, visit)
+        }
+        NodeEnum::CoalesceExpr(it) => each(&mut it.args, visit),
+        NodeEnum::MinMaxExpr(it) => each(&mut it.args, visit),
+        NodeEnum::RowExpr(it) => each(&mut it.args, visit),
+        NodeEnum::AArrayExpr(it) => each(&mut it.elements, visit),
+        NodeEnum::AIndices(it) => {
+            one(&mut it.lidx, visit)?;
+            one(&mut it.uidx, visit)
+        }
+        NodeEnum::AIndirection(it) => {
+            one(&mut it.arg, visit)?;
+            each(&mut it.indirection, visit)
+        }
+        NodeEnum::NamedArgExpr(it) => one(&mut it.arg, visit),
+        NodeEnum::GroupingFunc(it) => each(&mut it.args, visit),
+        NodeEnum::GroupingSet(it) => each(&mut it.content, visit),
+        NodeEnum::List(it) => each(&mut it.items, visit),
+        NodeEnum::ResTarget(it) => {
+            each(&mut it.indirection, visit)?;
+            one(&mut it.val, visit)
+        }
+        NodeEnum::MultiAssignRef(it) => one(&mut it.source, visit),
+        NodeEnum::SortBy(it) => one(&mut it.node, visit),
+        NodeEnum::WindowDef(it) => window(it, visit),
+        NodeEnum::XmlExpr(it) => {
+            each(&mut it.named_args, visit)?;
+            each(&mut it.args, visit)
+        }
+        NodeEnum::XmlSerialize(it) => one(&mut it.expr, visit),
+        NodeEnum::SubLink(it) => {
+            one(&mut it.testexpr, visit)?;
+            one(&mut it.subselect, visit)
+        }
+        NodeEnum::IndexElem(it) => one(&mut it.expr, visit),
+        _ => refused(
+            "a construct that your permissions do not cover",
+            "docs/reference/sql.md lists what they do",
+        ),
+    }
+}
+
+/// Show every column reference to `replace`, which says whether it has put something in its place.
+pub(super) fn each_reference(
+    node: &mut Node,
+    replace: &mut dyn FnMut(&mut Node) -> Outcome<bool>,
+) -> Outcome {
+    if replace(node)? {
+        return Ok(());
+    }
+    children(node, &mut |inner| each_reference(inner, replace))
+}
+
+/// A node that resolves an operator by a name which cannot be completed.
+fn bare_operator(kind: i32) -> bool {
+    let kind = AExprKind::try_from(kind).unwrap_or(AExprKind::Undefined);
+    !matches!(kind, AExprKind::AexprOp | AExprKind::AexprOpAny | AExprKind::AexprOpAll)
+}
+
+fn complete(name: &mut Vec<Node>) {
+    if name.len() == 1 {
+        name.insert(0, string(CATALOG));
+    }
+}
+
+impl Rewriter<'_> {
+    pub(super) fn expressions(&mut self, nodes: &mut [Node]) -> Outcome {
+        nodes.iter_mut().try_for_each(|node| self.expression(node))
+    }
+
+    pub(super) fn optional(&mut self, node: &mut Option<Box<Node>>) -> Outcome {
+        match node {
+            Some(node) => self.expression(node),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn expression(&mut self, node: &mut Node) -> Outcome {
+        match &mut node.node {
+            Some(NodeEnum::SelectStmt(_)) => return self.query(node),
+            Some(NodeEnum::ColumnRef(_)) => return self.reference(node),
+            Some(NodeEnum::FuncCall(call)) => {
+                if let Some(instead) = self.call(call)? {
+                    *node = instead;
+                    return Ok(());
+                }
+            }
+            Some(NodeEnum::AExpr(it)) if !bare_operator(it.kind) => self.operator(&mut it.name),
+            Some(NodeEnum::SubLink(it)) => complete(&mut it.oper_name),
+            Some(NodeEnum::SortBy(it)) => complete(&mut it.use_op),
+            Some(NodeEnum::TypeCast(it)) => {
+                if let Some(name) = &mut it.type_name {
+                    self.type_name(name)?;
+                }
+            }
+            Some(NodeEnum::XmlSerialize(it)) => {
+                if let Some(name) = &mut it.type_name {
+                    self.type_name(name)?;
+                }
+            }
+            Some(NodeEnum::CollateClause(it)) => complete_collation(&mut it.collname),
+            Some(_) | None => {}
+        }
+        children(node, &mut |inner| self.expression(inner))
+    }
+
+    /// A column: the schema of its relation is left out, because the relation has an alias of that name now.
+    fn reference(&mut self, node: &mut Node) -> Outcome {
+        let Some(NodeEnum::ColumnRef(column)) = &mut node.node else { return Ok(()) };
+        let kept = column.fields.len().saturating_sub(2);
+        if kept > 0 {
+            column.fields.drain(..kept);
+        }
+        match self.target.take() {
+            None => Ok(()),
+            Some(target) => {
+                let done = target.reference(node);
+                self.target = Some(target);
+                done
+            }
+        }
+    }
+
+    /// A call; what is put in its place where it tells about pages and bytes.
+    fn call(&mut self, call: &mut FuncCall) -> Outcome<Option<Node>> {
+        let name = call.funcname.iter().filter_map(sval).collect::<Vec<_>>();
+        let name = match name.as_slice() {
+            [name] | [CATALOG, name] => (*name).to_owned(),
+            _ => return Ok(None),
+        };
+        if let Some(typ) = functions::nothing_of(&name) {
+            return our_expression(&format!("NULL::pg_catalog.{typ}")).map(Some);
+        }
+        if call.funcname.len() == 1 {
+            let home = if self.catalog.builtin.contains_key(name.as_str()) {
+                Some(CATALOG)
+            } else {
+                functions::home(self.catalog, &name, self.path)
+            };
+            let Some(home) = home else { return refused(format!("function `{name}`"), "name its schema") };
+            call.funcname.insert(0, string(home));
+        }
+        Ok(None)
+    }
+
+    /// An operator: the built-in one, unless all others of that name belong to an extension that may be used.
+    fn operator(&self, name: &mut Vec<Node>) {
+        let extension =
+            name.first().and_then(sval).is_some_and(|name| functions::extension_operator(self.catalog, name));
+        if !extension {
+            complete(name);
+        }
+    }
+
+    /// A type: built in, or an enumeration of the catalog's.
+    pub(super) fn type_name(&mut self, name: &mut TypeName) -> Outcome {
+        for modifier in &mut name.typmods {
+            self.expression(modifier)?;
+        }
+        let names: Vec<&str> = name.names.iter().filter_map(sval).collect();
+        let [plain] = names.as_slice() else { return Ok(()) };
+        if self.catalog.builtin_types.contains(*plain) {
+            name.names.insert(0, string(CATALOG));
+            return Ok(());
+        }
+        let enums = self.catalog.enums.get(*plain).into_iter().flatten();
+        let extensions = self.catalog.extension_types.get(*plain).into_iter().flatten();
+        let homes: Vec<&str> =
+            enums.map(|schema| &**schema).chain(extensions.map(|home| &*home.schema)).collect();
+        match self.path.iter().find(|schema| homes.contains(&&***schema)) {
+            Some(schema) => {
+                name.names.insert(0, string(schema));
+                Ok(())
+            }
+            None => refused(format!("type `{plain}`, which is not in your search path"), "name its schema"),
+        }
+    }
+}
+
+fn complete_collation(name: &mut Vec<Node>) {
+    // Collations of the catalog alone: another one could not do more than sort.
+    if name.len() == 1 {
+        name.insert(0, string(CATALOG));
+    }
+}
+
+/// An item of a list of results.
+pub(super) fn item(value: Node, name: &str) -> Node {
+    node(NodeEnum::ResTarget(Box::new(pg_query::protobuf::ResTarget {
+        name: name.to_owned(),
+        indirection: Vec::new(),
+        val: Some(Box::new(value)),
+        location: 0,
+    })))
+}

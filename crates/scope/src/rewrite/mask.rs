@@ -1,0 +1,108 @@
+//! What stands in the place of a column that is not revealed, as SQL. None of these can fail, and a constant reads
+//! nothing.
+
+use chaperone_access::{Column, MaskOperator, Showing};
+
+use crate::catalog::TableColumn;
+use crate::walk::quoted;
+
+/// The first three digits of ZIP codes where 20,000 people or fewer live (census of 2000), which may not be shown:
+/// guidance on 45 CFR 164.514(b)(2)(i)(B).
+const ZIPS_RESTRICTED: &str =
+    "'036','059','063','102','203','556','692','790','821','823','830','831','878','879','884','890','893'";
+
+/// What kind of values a type has, as far as masks go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Values {
+    Text,
+    Date,
+    Time,
+    Whole,
+    Number,
+    Other,
+}
+
+fn values(base: &str) -> Values {
+    let name = base.split('(').next().unwrap_or_default().trim();
+    match name {
+        "text" | "character varying" | "character" | "bpchar" | "name" => Values::Text,
+        "date" => Values::Date,
+        "timestamp without time zone" | "timestamp with time zone" => Values::Time,
+        "smallint" | "integer" | "bigint" => Values::Whole,
+        "numeric" | "real" | "double precision" => Values::Number,
+        _ if name.starts_with("timestamp") => Values::Time,
+        _ => Values::Other,
+    }
+}
+
+/// NULL of the column's type; of a domain's base type, because a domain may have code of its own.
+pub(super) fn nothing(column: &TableColumn) -> String {
+    format!("NULL::{}", column.base)
+}
+
+/// The expression for a column that is shown so. `from` is the name that the relation has there.
+pub(super) fn expression(
+    column: &TableColumn,
+    class: Option<&Column>,
+    showing: Showing,
+    from: &str,
+) -> String {
+    let value = format!("{}.{}", quoted(from), quoted(&column.name));
+    match showing {
+        Showing::Revealed => value,
+        Showing::Hidden => nothing(column),
+        Showing::Masked => class
+            .and_then(|class| class.mask.as_ref())
+            .and_then(|operator| masked(operator, &value, &column.base))
+            .map_or_else(|| nothing(column), |masked| format!("({masked})::{}", column.base)),
+    }
+}
+
+/// `None` where the operator says nothing of such values, or cannot be had without help at the target.
+fn masked(operator: &MaskOperator, value: &str, base: &str) -> Option<String> {
+    let kind = values(base);
+    match (operator, kind) {
+        (MaskOperator::Null, _) => None,
+        (MaskOperator::Fixed(text), Values::Text) => Some(literal(text)),
+        (MaskOperator::LastFour, Values::Text) => Some(format!(
+            "CASE WHEN length({value}::text) > 4 THEN '***' || right({value}::text, 4) WHEN {value} IS NOT NULL THEN '***' END"
+        )),
+        (MaskOperator::FirstLetter, Values::Text) => Some(format!("left({value}::text, 1) || '***'")),
+        // Outside these years a conversion could fail, and a failure would tell about the value.
+        (MaskOperator::Year, Values::Date | Values::Time) => Some(format!(
+            "CASE WHEN {value} < current_date - interval '90 years' THEN date_trunc('year', current_date - interval '90 years') \
+             WHEN {value} > date '9999-12-31' THEN timestamp '9999-01-01' \
+             WHEN {value} IS NOT NULL THEN date_trunc('year', {value}::timestamp) END"
+        )),
+        (MaskOperator::ZipThree, Values::Text) => Some(format!(
+            "CASE WHEN left({value}::text, 3) = ANY (ARRAY[{ZIPS_RESTRICTED}]) THEN '000' WHEN {value}::text ~ '^[0-9]{{3}}' THEN left({value}::text, 3) WHEN {value} IS NOT NULL THEN '000' END"
+        )),
+        // Towards zero, so that no result is larger than the type holds.
+        (MaskOperator::Bucket(width), Values::Whole) => {
+            let width = (*width).max(1);
+            Some(format!("({value} / {width}) * {width}"))
+        }
+        (MaskOperator::Bucket(width), Values::Number) => {
+            let width = (*width).max(1);
+            Some(format!("trunc({value} / {width}) * {width}"))
+        }
+        (
+            MaskOperator::Fixed(_)
+            | MaskOperator::LastFour
+            | MaskOperator::FirstLetter
+            | MaskOperator::Year
+            | MaskOperator::ZipThree
+            | MaskOperator::Bucket(_)
+            // Its key would stand in the statement, where an EXPLAIN shows it.
+            | MaskOperator::Pseudonym,
+            _,
+        ) => None,
+    }
+}
+
+/// A text constant, whatever is in it.
+pub(super) fn literal(text: &str) -> String {
+    let text: String = text.chars().filter(|c| *c != '\0').collect();
+    let quoted = text.replace('\'', "''");
+    if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+}

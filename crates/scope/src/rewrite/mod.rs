@@ -1,0 +1,188 @@
+//! A restricted caller's statement is written anew: every relation that he sees in part is replaced, where it is read, by
+//! a sub-select that reads only what he may see; every name is qualified; common table expressions get names that no
+//! table has. What is executed is what was understood.
+//!
+//! - `relation`: what a name stands for, and what stands in its place
+//! - `mask`: what stands in the place of a column
+//! - `query`: SELECT and what it consists of
+//! - `expression`: everything in it that computes
+//! - `write`: INSERT, UPDATE, DELETE, MERGE, whose target cannot be replaced
+//! - `utility`: statements around others, temporary tables, COPY
+//! - `check`: the independent look at what is sent
+//!
+//! The argument does not rest on scoping being judged right: after rewriting, a relation that is seen in part stands only
+//! in a generated sub-select or as the target of a write, and every other name is qualified or one that no table has.
+
+mod check;
+mod expression;
+mod mask;
+mod query;
+mod relation;
+mod utility;
+mod write;
+
+use std::sync::Arc;
+
+use chaperone_access::{Refusal, RefusalCode, RelationName, RelationScope, Scope};
+use pg_query::protobuf::{Node, ParseResult};
+use pg_query::{DeparseOptions, NodeEnum, ParserOptions};
+
+use crate::catalog::Catalog;
+use crate::tree::{self, Value, alike};
+use check::Generated;
+use write::Target;
+
+/// Where a text's names are looked up.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) catalog: &'a Catalog,
+    /// Schemas in order.
+    pub(crate) path: &'a [Arc<str>],
+    /// The session's temporary relations.
+    pub(crate) temporary: &'a [Arc<str>],
+}
+
+type Outcome<T = ()> = Result<T, Refusal>;
+
+/// A statement that could not be written out as it was understood.
+pub(crate) fn unfaithful() -> Refusal {
+    Refusal::new(RefusalCode::NotUnderstood, "the statement cannot be written out faithfully")
+        .hint("write it in another way")
+}
+
+/// A construct that a restricted caller may not use.
+fn refused<T>(what: impl Into<String>, hint: &str) -> Outcome<T> {
+    Err(Refusal::new(RefusalCode::NotUnderstood, what).hint(hint))
+}
+
+/// Something that would tell about what the caller may not see.
+fn hidden<T>(what: impl Into<String>) -> Outcome<T> {
+    Err(Refusal::new(RefusalCode::NotPermitted, what)
+        .hint("`chaperone policy explain` shows which columns and rows you see"))
+}
+
+/// The words that are sent for a caller of that scope. The text has been walked before and keeps to the grammar.
+///
+/// # Errors
+/// It cannot be vouched for.
+pub(crate) fn rewrite(text: &str, place: Place<'_>, scope: &Scope) -> Outcome<Arc<str>> {
+    if let Some(unfit) = place.catalog.unfit.first() {
+        return Err(Refusal::new(
+            RefusalCode::NotUnderstood,
+            format!("the target cannot be served under restricted scopes: {}", unfit.what),
+        )
+        .hint(unfit.hint.clone()));
+    }
+    let mut tree = parse(text)?;
+    let mut rewriter = Rewriter::new(place, scope);
+    for raw in &mut tree.stmts {
+        if let Some(statement) = &mut raw.stmt {
+            rewriter.statement(statement)?;
+        }
+        (raw.stmt_location, raw.stmt_len) = (0, 0);
+    }
+    let sent = write_out(&tree)?;
+    let meant = tree::of(&tree).ok_or_else(unfaithful)?;
+    let again = tree::parse(&sent).map_err(|_| unfaithful())?;
+    if !alike(&again.tree, &meant) {
+        return Err(unfaithful());
+    }
+    if !rewriter.generated.holds(&again.tree, place.catalog, scope) {
+        return Err(unfaithful());
+    }
+    Ok(Arc::from(sent))
+}
+
+fn parse(text: &str) -> Outcome<ParseResult> {
+    pg_query::parse(text, ParserOptions::default()).map(|parsed| parsed.protobuf).map_err(|_| unfaithful())
+}
+
+fn write_out(tree: &ParseResult) -> Outcome<String> {
+    pg_query::deparse(tree, DeparseOptions::default()).map_err(|_| unfaithful())
+}
+
+/// One text being rewritten.
+struct Rewriter<'a> {
+    catalog: &'a Catalog,
+    path: &'a [Arc<str>],
+    scope: &'a Scope,
+    /// Temporary relations: the session's, and those that this text makes.
+    temporary: Vec<Arc<str>>,
+    /// Names of common table expressions that can be seen here, innermost scope last: the text's and ours.
+    ctes: Vec<Vec<(String, String)>>,
+    /// What may stand in what is sent.
+    generated: Generated,
+    /// The target of the write that is being rewritten.
+    target: Option<Target<'a>>,
+    /// Views that are being expanded.
+    views: Vec<RelationName>,
+    ctes_made: usize,
+}
+
+impl<'a> Rewriter<'a> {
+    fn new(place: Place<'a>, scope: &'a Scope) -> Self {
+        Self {
+            catalog: place.catalog,
+            path: place.path,
+            scope,
+            temporary: place.temporary.to_vec(),
+            ctes: Vec::new(),
+            generated: Generated::default(),
+            target: None,
+            views: Vec::new(),
+            ctes_made: 0,
+        }
+    }
+
+    /// What the caller sees of a relation.
+    fn seen(&self, name: &RelationName) -> Outcome<&'a RelationScope> {
+        match self.scope.relations.get(name) {
+            Some(seen) => Ok(seen),
+            // Not among what was decided: nobody said that it may be seen.
+            None => hidden(format!("nothing of `{name}` is permitted")),
+        }
+    }
+}
+
+/// A string's nodes that are not there.
+fn node(kind: NodeEnum) -> Node {
+    Node { node: Some(kind) }
+}
+
+fn string(text: &str) -> Node {
+    node(NodeEnum::String(pg_query::protobuf::String { sval: text.to_owned() }))
+}
+
+/// The text of a String node.
+fn sval(node: &Node) -> Option<&str> {
+    match &node.node {
+        Some(NodeEnum::String(text)) => Some(&text.sval),
+        Some(_) | None => None,
+    }
+}
+
+/// The one expression of a text that is ours.
+fn our_expression(text: &str) -> Outcome<Node> {
+    let mut select = our_select(&format!("SELECT {text}"))?;
+    match select.target_list.pop().and_then(|item| item.node) {
+        Some(NodeEnum::ResTarget(item)) => item.val.map(|value| *value).ok_or_else(unfaithful),
+        Some(_) | None => Err(unfaithful()),
+    }
+}
+
+/// The one SELECT of a text.
+fn our_select(text: &str) -> Outcome<pg_query::protobuf::SelectStmt> {
+    let mut tree = parse(text)?;
+    match (
+        tree.stmts.pop().and_then(|raw| raw.stmt).and_then(|statement| statement.node),
+        tree.stmts.is_empty(),
+    ) {
+        (Some(NodeEnum::SelectStmt(select)), true) => Ok(*select),
+        (Some(_) | None, _) => Err(unfaithful()),
+    }
+}
+
+/// The plain values of a tree.
+fn values(node: &Node) -> Outcome<Value> {
+    tree::of(node).ok_or_else(unfaithful)
+}

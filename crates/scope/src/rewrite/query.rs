@@ -1,0 +1,325 @@
+//! SELECT, VALUES, TABLE, and set operations of them.
+
+use chaperone_access::{RelationScope, Showing};
+use pg_query::NodeEnum;
+use pg_query::protobuf::{ColumnRef, Node, RangeVar, SelectStmt, WithClause};
+
+use super::expression::each_reference;
+use super::relation::{Named, facts};
+use super::{Outcome, Rewriter, node, refused, string, sval, unfaithful};
+
+/// Types that cannot be grouped by: `pg_type` without an equality operator.
+const UNGROUPABLE: [&str; 9] = ["json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle"];
+
+/// A relation seen in part, whose primary key may stand for its columns in GROUP BY.
+struct Keyed {
+    alias: String,
+    key: Vec<String>,
+    columns: Vec<String>,
+}
+
+impl Rewriter<'_> {
+    /// A query that stands for itself.
+    pub(super) fn query(&mut self, query: &mut Node) -> Outcome {
+        match &mut query.node {
+            Some(NodeEnum::SelectStmt(select)) => self.select(select),
+            Some(
+                NodeEnum::InsertStmt(_)
+                | NodeEnum::UpdateStmt(_)
+                | NodeEnum::DeleteStmt(_)
+                | NodeEnum::MergeStmt(_),
+            ) => self.write(query),
+            Some(_) | None => refused("a query of an unknown kind", "write it as SELECT"),
+        }
+    }
+
+    pub(super) fn select(&mut self, select: &mut SelectStmt) -> Outcome {
+        self.within(select.with_clause.take(), |this, with| {
+            select.with_clause = with;
+            this.select_body(select)
+        })
+    }
+
+    fn select_body(&mut self, select: &mut SelectStmt) -> Outcome {
+        if let Some(into) = &mut select.into_clause {
+            self.into_temporary(into)?;
+        }
+        for side in [&mut select.larg, &mut select.rarg].into_iter().flatten() {
+            self.select(side)?;
+        }
+        self.group_by_key(select)?;
+        for item in &mut select.from_clause {
+            self.from_item(item)?;
+        }
+        for nodes in [
+            &mut select.distinct_clause,
+            &mut select.target_list,
+            &mut select.group_clause,
+            &mut select.window_clause,
+            &mut select.values_lists,
+            &mut select.sort_clause,
+        ] {
+            self.expressions(nodes)?;
+        }
+        for part in [
+            &mut select.where_clause,
+            &mut select.having_clause,
+            &mut select.limit_offset,
+            &mut select.limit_count,
+        ] {
+            self.optional(part)?;
+        }
+        Ok(())
+    }
+
+    /// Do something where the names of a WITH clause can be seen. They are given names that no table has.
+    pub(super) fn within(
+        &mut self,
+        with: Option<WithClause>,
+        inside: impl FnOnce(&mut Self, Option<WithClause>) -> Outcome,
+    ) -> Outcome {
+        let Some(mut with) = with else { return inside(self, None) };
+        let depth = self.ctes.len();
+        let done = self.with_clause(&mut with).and_then(|()| inside(self, Some(with)));
+        self.ctes.truncate(depth);
+        done
+    }
+
+    fn with_clause(&mut self, with: &mut WithClause) -> Outcome {
+        let mut renamed = Vec::new();
+        for cte in &mut with.ctes {
+            let Some(NodeEnum::CommonTableExpr(cte)) = &mut cte.node else { return Err(unfaithful()) };
+            let ours = self.cte_name();
+            renamed.push((std::mem::replace(&mut cte.ctename, ours.clone()), ours));
+        }
+        // One scope for all: each sees those before it, and with RECURSIVE every one.
+        self.ctes.push(if with.recursive { renamed.clone() } else { Vec::new() });
+        for (cte, names) in with.ctes.iter_mut().zip(renamed) {
+            let Some(NodeEnum::CommonTableExpr(cte)) = &mut cte.node else { return Err(unfaithful()) };
+            // What is inside does not see the target of a write around it.
+            let outside = self.target.take();
+            let done = match &mut cte.ctequery {
+                Some(query) => self.query(query),
+                None => Err(unfaithful()),
+            };
+            self.target = outside;
+            done?;
+            if !with.recursive
+                && let Some(scope) = self.ctes.last_mut()
+            {
+                scope.push(names);
+            }
+        }
+        Ok(())
+    }
+
+    fn cte_name(&mut self) -> String {
+        loop {
+            self.ctes_made += 1;
+            let name = format!("chaperone_cte_{}", self.ctes_made);
+            let taken = self.catalog.names.contains(name.as_str())
+                || self.temporary.iter().any(|known| **known == *name);
+            if !taken {
+                self.generated.cte(name.clone());
+                return name;
+            }
+        }
+    }
+
+    pub(super) fn from_item(&mut self, item: &mut Node) -> Outcome {
+        match &mut item.node {
+            Some(NodeEnum::RangeVar(relation)) => {
+                let relation = std::mem::take(relation);
+                item.node = Some(self.read_relation(&relation, None)?);
+                Ok(())
+            }
+            Some(NodeEnum::RangeTableSample(sample)) => {
+                self.expressions(&mut sample.args)?;
+                self.optional(&mut sample.repeatable)?;
+                let relation = match sample.relation.take().and_then(|relation| relation.node) {
+                    Some(NodeEnum::RangeVar(relation)) => relation,
+                    Some(_) | None => return refused("TABLESAMPLE of no relation", "sample a table"),
+                };
+                let sample = node(NodeEnum::RangeTableSample(sample.clone()));
+                item.node = Some(self.read_relation(&relation, Some(sample))?);
+                Ok(())
+            }
+            Some(NodeEnum::RangeSubselect(sub)) => match &mut sub.subquery {
+                Some(query) => self.query(query),
+                None => Err(unfaithful()),
+            },
+            Some(NodeEnum::JoinExpr(join)) => {
+                for side in [&mut join.larg, &mut join.rarg].into_iter().flatten() {
+                    self.from_item(side)?;
+                }
+                self.optional(&mut join.quals)
+            }
+            Some(NodeEnum::RangeFunction(function)) => {
+                self.expressions(&mut function.functions)?;
+                for definition in &mut function.functions {
+                    if let Some(NodeEnum::List(list)) = &mut definition.node {
+                        self.column_definitions(&mut list.items)?;
+                    }
+                }
+                self.column_definitions(&mut function.coldeflist)
+            }
+            Some(_) | None => refused("a FROM item of an unknown kind", "name a table or write a sub-select"),
+        }
+    }
+
+    /// Types in lists of column definitions, wherever they stand.
+    pub(super) fn column_definitions(&mut self, nodes: &mut [Node]) -> Outcome {
+        for item in nodes {
+            match &mut item.node {
+                Some(NodeEnum::ColumnDef(column)) => {
+                    if let Some(name) = &mut column.type_name {
+                        self.type_name(name)?;
+                    }
+                }
+                Some(NodeEnum::List(list)) => self.column_definitions(&mut list.items)?,
+                Some(_) | None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A sub-select hides that a primary key determines the other columns of its relation: they are added to GROUP BY.
+    /// Each group is of one row of that relation, so no group changes.
+    fn group_by_key(&mut self, select: &mut SelectStmt) -> Outcome {
+        if select.group_clause.is_empty() {
+            return Ok(());
+        }
+        let mut keyed = Vec::new();
+        for item in &select.from_clause {
+            self.keyed(item, &mut keyed)?;
+        }
+        let several = select.from_clause.len() > 1
+            || select.from_clause.iter().any(|item| matches!(item.node, Some(NodeEnum::JoinExpr(_))));
+        for relation in keyed {
+            let grouped: Vec<Vec<String>> =
+                select.group_clause.iter().filter_map(|item| grouped(item, select)).collect();
+            let has = |column: &str| {
+                grouped.iter().any(|names| match names.as_slice() {
+                    [name] => name == column,
+                    [qualifier, name] => *qualifier == relation.alias && name == column,
+                    _ => false,
+                })
+            };
+            if !relation.key.iter().all(|column| has(column)) {
+                continue;
+            }
+            let mut used = Vec::new();
+            for nodes in [&mut select.target_list, &mut select.sort_clause, &mut select.distinct_clause] {
+                for item in nodes {
+                    used_of(item, &relation, several, &mut used)?;
+                }
+            }
+            if let Some(having) = &mut select.having_clause {
+                used_of(having, &relation, several, &mut used)?;
+            }
+            for column in used {
+                let known = has(&column) || !relation.columns.contains(&column);
+                if !known {
+                    select.group_clause.push(node(NodeEnum::ColumnRef(ColumnRef {
+                        fields: vec![string(&relation.alias), string(&column)],
+                        location: 0,
+                    })));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The relations of a FROM item that are seen in part and have a primary key which is seen.
+    fn keyed(&self, item: &Node, keyed: &mut Vec<Keyed>) -> Outcome {
+        match &item.node {
+            Some(NodeEnum::JoinExpr(join)) => {
+                for side in [&join.larg, &join.rarg].into_iter().flatten() {
+                    self.keyed(side, keyed)?;
+                }
+            }
+            Some(NodeEnum::RangeVar(relation)) => keyed.extend(self.keyed_relation(relation)?),
+            Some(_) | None => {}
+        }
+        Ok(())
+    }
+
+    fn keyed_relation(&self, relation: &RangeVar) -> Outcome<Option<Keyed>> {
+        // What is not known is refused where it is read.
+        let Ok(Named::Relation(name, known)) = self.named(relation) else { return Ok(None) };
+        let Some(RelationScope::Part { showings, .. }) = self.scope.relations.get(name) else {
+            return Ok(None);
+        };
+        let shown = facts(name, known)?.columns.iter().zip(showings.iter());
+        let revealed = |column: &str| {
+            shown.clone().any(|(fact, showing)| *fact.name == *column && *showing == Showing::Revealed)
+        };
+        let alias = relation.alias.as_ref();
+        let renamed = alias.is_some_and(|alias| !alias.colnames.is_empty());
+        if known.primary_key.is_empty() || renamed || !known.primary_key.iter().all(|column| revealed(column))
+        {
+            return Ok(None);
+        }
+        let groupable = |typ: &str| !UNGROUPABLE.contains(&typ);
+        let columns =
+            known.columns.iter().filter(|column| groupable(&column.base)).map(|c| c.name.to_string());
+        Ok(Some(Keyed {
+            alias: alias.map_or_else(|| relation.relname.clone(), |alias| alias.aliasname.clone()),
+            key: known.primary_key.iter().map(ToString::to_string).collect(),
+            columns: columns.collect(),
+        }))
+    }
+}
+
+/// The column that an item of GROUP BY stands for, with its qualifier: written there, or as the number or the name of a
+/// result.
+fn grouped(item: &Node, select: &SelectStmt) -> Option<Vec<String>> {
+    match item.node.as_ref()? {
+        NodeEnum::ColumnRef(column) => {
+            let mut names: Vec<String> = column.fields.iter().filter_map(sval).map(str::to_owned).collect();
+            let kept = names.len().saturating_sub(2);
+            names.drain(..kept);
+            Some(names)
+        }
+        NodeEnum::AConst(constant) => {
+            let pg_query::protobuf::a_const::Val::Ival(place) = constant.val.as_ref()? else { return None };
+            let place = usize::try_from(place.ival).ok()?.checked_sub(1)?;
+            let NodeEnum::ResTarget(result) = select.target_list.get(place)?.node.as_ref()? else {
+                return None;
+            };
+            let value = result.val.as_ref()?;
+            matches!(value.node, Some(NodeEnum::ColumnRef(_))).then(|| grouped(value, select))?
+        }
+        _ => None,
+    }
+}
+
+/// The columns of a relation that an expression names; those that could be another relation's too are left out.
+fn used_of(item: &mut Node, relation: &Keyed, several: bool, used: &mut Vec<String>) -> Outcome {
+    each_reference(item, &mut |reference| {
+        if matches!(reference.node, Some(NodeEnum::SelectStmt(_))) {
+            // It has relations of its own; what it takes from here is named with its alias as a rule.
+            return Ok(true);
+        }
+        let Some(NodeEnum::ColumnRef(column)) = &reference.node else { return Ok(false) };
+        let star = column.fields.iter().any(|field| matches!(field.node, Some(NodeEnum::AStar(_))));
+        let names: Vec<&str> = column.fields.iter().filter_map(sval).collect();
+        match (names.as_slice(), star) {
+            ([], true) => used.extend(relation.columns.iter().cloned()),
+            ([.., qualifier], true) if *qualifier == relation.alias => {
+                used.extend(relation.columns.iter().cloned())
+            }
+            ([name], false) if *name == relation.alias => used.extend(relation.columns.iter().cloned()),
+            ([name], false) if !several || relation.columns.iter().any(|column| column == name) => {
+                used.push((*name).to_owned());
+            }
+            ([.., qualifier, name], false) if *qualifier == relation.alias => used.push((*name).to_owned()),
+            (_, _) => {}
+        }
+        Ok(true)
+    })
+    .map(|()| {
+        used.sort();
+        used.dedup();
+    })
+}

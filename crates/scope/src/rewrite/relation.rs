@@ -1,0 +1,362 @@
+//! What a relation's name stands for, and what stands in its place where it is read.
+
+use std::sync::Arc;
+
+use chaperone_access::{
+    Attribute, Class, Refusal, RefusalCode, RelationFacts, RelationName, RelationScope, Showing,
+};
+use pg_query::NodeEnum;
+use pg_query::protobuf::{Alias, Node, RangeSubselect, RangeVar, SelectStmt};
+
+use super::mask::{self, literal};
+use super::{Outcome, Rewriter, hidden, node, our_expression, our_select, refused, sval, unfaithful};
+use crate::catalog::Relation;
+use crate::system;
+use crate::walk::quoted;
+
+/// Views are followed to this depth.
+pub(super) const VIEW_DEPTH_MAX: usize = 16;
+/// The schema of a session's temporary relations, whatever its number is.
+pub(super) const TEMPORARY: &str = "pg_temp";
+/// What a relation is called inside of what stands in its place.
+const INSIDE: &str = "t";
+
+/// What a name stands for.
+pub(super) enum Named<'a> {
+    /// A common table expression: the name that it has now.
+    Cte(String),
+    /// A temporary relation of the session.
+    Temporary,
+    /// A relation of the catalog.
+    Relation(&'a RelationName, &'a Relation),
+}
+
+/// How a relation is read.
+enum Reading {
+    /// Under its own qualified name.
+    Itself,
+    /// Through this.
+    Instead(Box<SelectStmt>),
+}
+
+impl<'a> Rewriter<'a> {
+    /// What a relation that is not the target of a write stands for.
+    pub(super) fn named(&self, relation: &RangeVar) -> Outcome<Named<'a>> {
+        if relation.schemaname.is_empty()
+            && let Some((_, ours)) = self
+                .ctes
+                .iter()
+                .rev()
+                .flat_map(|scope| scope.iter().rev())
+                .find(|(name, _)| *name == relation.relname)
+        {
+            return Ok(Named::Cte(ours.clone()));
+        }
+        self.stored(relation)
+    }
+
+    /// What the target of a write stands for: never a common table expression.
+    pub(super) fn stored(&self, relation: &RangeVar) -> Outcome<Named<'a>> {
+        let (schema, name) = (relation.schemaname.as_str(), relation.relname.as_str());
+        if !relation.catalogname.is_empty() {
+            return refused("a relation named with its database", "name schema and relation only");
+        }
+        let temporary = self.temporary.iter().any(|known| **known == *name);
+        if schema == TEMPORARY || (schema.is_empty() && temporary && self.views.is_empty()) {
+            return match temporary {
+                true => Ok(Named::Temporary),
+                false => Err(missing(name)),
+            };
+        }
+        let path: &[Arc<str>] = if self.views.is_empty() { self.path } else { &[] };
+        match self.catalog.resolve(schema, name, path) {
+            Some((full, relation)) => Ok(Named::Relation(full, relation)),
+            None => Err(missing(name)),
+        }
+    }
+
+    /// Put in the place of a relation that is read what the caller may see of it. `sample` is its TABLESAMPLE.
+    pub(super) fn read_relation(&mut self, relation: &RangeVar, sample: Option<Node>) -> Outcome<NodeEnum> {
+        let mut relation = relation.clone();
+        let outer = relation.alias.clone().or_else(|| Some(plain_alias(&relation.relname)));
+        match self.named(&relation)? {
+            Named::Cte(ours) => {
+                relation.alias = outer;
+                relation.relname = ours;
+                with_sample(NodeEnum::RangeVar(relation), sample)
+            }
+            Named::Temporary => {
+                TEMPORARY.clone_into(&mut relation.schemaname);
+                with_sample(NodeEnum::RangeVar(relation), sample)
+            }
+            Named::Relation(full, known) => match self.reading(full, known, relation.inh, sample.as_ref())? {
+                Reading::Itself => {
+                    full.schema.as_ref().clone_into(&mut relation.schemaname);
+                    with_sample(NodeEnum::RangeVar(relation), sample)
+                }
+                Reading::Instead(select) => Ok(NodeEnum::RangeSubselect(Box::new(RangeSubselect {
+                    lateral: false,
+                    subquery: Some(Box::new(node(NodeEnum::SelectStmt(select)))),
+                    alias: outer,
+                }))),
+            },
+        }
+    }
+
+    fn reading(
+        &mut self,
+        name: &RelationName,
+        relation: &'a Relation,
+        inh: bool,
+        sample: Option<&Node>,
+    ) -> Outcome<Reading> {
+        if matches!(&*name.schema, "pg_catalog" | "information_schema") {
+            return match system::stand_in(self.catalog, name) {
+                Some(text) if sample.is_none() => self.ours(name, &text, None),
+                Some(_) => refused("TABLESAMPLE of a system relation", "read it whole"),
+                None => Ok(Reading::Itself),
+            };
+        }
+        if self.catalog.classification.is_none() {
+            return Ok(Reading::Itself);
+        }
+        if relation.kind == b'v' {
+            return self.reading_view(name, relation, sample);
+        }
+        match self.seen(name)? {
+            RelationScope::Whole => Ok(Reading::Itself),
+            RelationScope::Part { showings, all_rows } => {
+                let facts = facts(name, relation)?;
+                if facts.columns.iter().all(|column| column.class == Class::Unclassified) {
+                    return Err(unclassified(name));
+                }
+                let columns = shown(relation, facts, showings, INSIDE)?;
+                let only = if inh { "" } else { "ONLY " };
+                let from = format!("{only}{}.{} AS {INSIDE}", quoted(&name.schema), quoted(&name.name));
+                let sample = sampled(sample)?;
+                let filter = if *all_rows { None } else { relation.filter.as_deref() };
+                let mut text = format!("SELECT {columns} FROM {from}{sample}");
+                if filter.is_some() {
+                    // Without it the caller's own conditions could be tried on rows that he may not see.
+                    text.push_str(" WHERE true OFFSET 0");
+                }
+                self.ours(name, &text, filter)
+            }
+        }
+    }
+
+    /// A view is expanded where something under it is not seen whole, and not itself cleared.
+    fn reading_view(
+        &mut self,
+        name: &RelationName,
+        view: &'a Relation,
+        sample: Option<&Node>,
+    ) -> Outcome<Reading> {
+        let scope = self.seen(name)?;
+        let stated = view
+            .facts
+            .as_ref()
+            .is_some_and(|facts| facts.columns.iter().any(|column| column.class != Class::Unclassified));
+        if (stated && *scope == RelationScope::Whole) || self.whole_under(view, 0)? {
+            return Ok(Reading::Itself);
+        }
+        if sample.is_some() {
+            return refused("TABLESAMPLE of a view", "sample a table");
+        }
+        if self.views.len() >= VIEW_DEPTH_MAX || self.views.contains(name) {
+            return refused(format!("views under `{name}` are nested too deeply"), "name the tables");
+        }
+        let Some(definition) = view.definition.clone() else {
+            return refused(format!("the definition of view `{name}` is not known"), "name the tables");
+        };
+        if let Some(refusal) = crate::walk::view_refusal(self.catalog, &definition) {
+            return Err(refusal);
+        }
+        let mut inner = node(NodeEnum::SelectStmt(Box::new(our_select(&definition)?)));
+        self.views.push(name.clone());
+        let outside = (std::mem::take(&mut self.ctes), self.target.take());
+        let done = self.query(&mut inner);
+        (self.ctes, self.target) = outside;
+        self.views.pop();
+        done?;
+        let showings: Vec<Showing> = match scope {
+            RelationScope::Part { showings, .. } if stated => showings.to_vec(),
+            RelationScope::Part { .. } | RelationScope::Whole => vec![Showing::Revealed; view.columns.len()],
+        };
+        let columns = match &view.facts {
+            Some(facts) => shown(view, facts, &showings, INSIDE)?,
+            None => "*".to_owned(),
+        };
+        let mut outer = our_select(&format!("SELECT {columns} FROM (SELECT) AS {INSIDE}"))?;
+        for item in &mut outer.target_list {
+            self.expression(item)?;
+        }
+        let names = view.columns.iter().map(|column| super::string(&column.name)).collect();
+        match outer.from_clause.first_mut().and_then(|item| item.node.as_mut()) {
+            Some(NodeEnum::RangeSubselect(sub)) => {
+                sub.subquery = Some(Box::new(inner));
+                sub.alias = Some(Alias { aliasname: INSIDE.to_owned(), colnames: names });
+            }
+            Some(_) | None => return Err(unfaithful()),
+        }
+        Ok(Reading::Instead(Box::new(outer)))
+    }
+
+    /// Whether everything that a view reads is seen whole.
+    fn whole_under(&self, view: &Relation, depth: usize) -> Outcome<bool> {
+        if depth > VIEW_DEPTH_MAX || view.definition.is_none() {
+            return Ok(false);
+        }
+        for name in &view.reads {
+            if matches!(&*name.schema, "pg_catalog" | "information_schema") {
+                if system::stand_in(self.catalog, name).is_some() {
+                    return Ok(false);
+                }
+                continue;
+            }
+            let Some(relation) = self.catalog.relations.get(name) else { return Ok(false) };
+            let whole = match relation.kind {
+                b'v' => self.whole_under(relation, depth + 1)?,
+                _ => *self.seen(name)? == RelationScope::Whole,
+            };
+            if !whole {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A sub-select of our own making: every name in it is completed, and it is remembered for the check.
+    fn ours(&mut self, name: &RelationName, text: &str, filter: Option<&str>) -> Outcome<Reading> {
+        let mut select = our_select(text)?;
+        for item in &mut select.target_list {
+            self.expression(item)?;
+        }
+        if let Some(filter) = filter {
+            select.where_clause = Some(Box::new(self.filter(name, filter)?));
+        }
+        let made = node(NodeEnum::SelectStmt(Box::new(select)));
+        self.generated.add(name.clone(), super::values(&made)?);
+        match made.node {
+            Some(NodeEnum::SelectStmt(select)) => Ok(Reading::Instead(select)),
+            Some(_) | None => Err(unfaithful()),
+        }
+    }
+
+    /// The rows that this caller sees.
+    fn filter(&mut self, name: &RelationName, text: &str) -> Outcome<Node> {
+        let mut condition = our_expression(&format!("({text})"))?;
+        let caller = self.scope.caller.clone();
+        let mut missing = false;
+        let mut replace = |reference: &mut Node| -> Outcome<bool> {
+            let Some(NodeEnum::ColumnRef(column)) = &reference.node else { return Ok(false) };
+            let names: Vec<&str> = column.fields.iter().filter_map(sval).collect();
+            let ["caller", attribute] = names.as_slice() else { return Ok(false) };
+            match caller.get(*attribute) {
+                Some(value) => *reference = our_expression(&constant(value))?,
+                None => missing = true,
+            }
+            Ok(true)
+        };
+        super::expression::each_reference(&mut condition, &mut replace)?;
+        if missing {
+            // Nobody said which rows are his.
+            return our_expression("false");
+        }
+        let outside = (self.target.take(), std::mem::take(&mut self.ctes));
+        let done = self.expression(&mut condition);
+        (self.target, self.ctes) = outside;
+        done.map_err(|refusal| {
+            Refusal::new(
+                RefusalCode::Internal,
+                format!("the row filter of `{name}` cannot be used: {}", refusal.message),
+            )
+            .hint("an administrator has to mend the classification")
+        })?;
+        Ok(condition)
+    }
+}
+
+/// An attribute as a typed constant.
+fn constant(value: &Attribute) -> String {
+    match value {
+        Attribute::Bool(value) => value.to_string(),
+        Attribute::Long(value) => format!("({value})::bigint"),
+        Attribute::Text(value) => format!("{}::text", literal(value)),
+        Attribute::Texts(values) => {
+            let values: Vec<String> = values.iter().map(|value| literal(value)).collect();
+            format!("ARRAY[{}]::text[]", values.join(", "))
+        }
+    }
+}
+
+/// The list of columns as they are shown.
+fn shown(relation: &Relation, facts: &RelationFacts, showings: &[Showing], from: &str) -> Outcome<String> {
+    if facts.columns.len() != relation.columns.len() || showings.len() != relation.columns.len() {
+        return Err(unfaithful());
+    }
+    let columns =
+        relation.columns.iter().zip(&facts.columns).zip(showings).map(|((column, class), showing)| {
+            let shown = mask::expression(column, Some(class), *showing, from);
+            format!("{shown} AS {}", quoted(&column.name))
+        });
+    Ok(columns.collect::<Vec<_>>().join(", "))
+}
+
+pub(super) fn facts<'r>(name: &RelationName, relation: &'r Relation) -> Outcome<&'r RelationFacts> {
+    match &relation.facts {
+        Some(facts) => Ok(facts),
+        None => Err(unclassified(name)),
+    }
+}
+
+fn unclassified(name: &RelationName) -> Refusal {
+    Refusal::new(RefusalCode::NotPermitted, format!("`{name}` is not classified"))
+        .hint("an administrator classifies it: `chaperone classify` proposes how")
+}
+
+fn missing(name: &str) -> Refusal {
+    Refusal::new(RefusalCode::UndefinedRelation, format!("relation `{name}` does not exist"))
+}
+
+fn plain_alias(name: &str) -> Alias {
+    Alias { aliasname: name.to_owned(), colnames: Vec::new() }
+}
+
+/// A sample by rows; one by pages tells how wide hidden values are, and a repeatable one how rows lie.
+fn sampled(sample: Option<&Node>) -> Outcome<String> {
+    let Some(NodeEnum::RangeTableSample(sample)) = sample.and_then(|sample| sample.node.as_ref()) else {
+        return Ok(String::new());
+    };
+    let method: Vec<&str> = sample.method.iter().filter_map(sval).collect();
+    if !matches!(method.as_slice(), ["bernoulli"] | ["pg_catalog", "bernoulli"])
+        || sample.repeatable.is_some()
+    {
+        return hidden("TABLESAMPLE SYSTEM and REPEATABLE on a relation of which you see a part");
+    }
+    let percent = match sample.args.as_slice() {
+        [Node { node: Some(NodeEnum::AConst(value)) }] => value.val.as_ref(),
+        _ => None,
+    };
+    match percent {
+        Some(pg_query::protobuf::a_const::Val::Ival(value)) => {
+            Ok(format!(" TABLESAMPLE BERNOULLI ({})", value.ival))
+        }
+        Some(pg_query::protobuf::a_const::Val::Fval(value)) => {
+            Ok(format!(" TABLESAMPLE BERNOULLI ({})", value.fval))
+        }
+        Some(_) | None => refused("TABLESAMPLE without a plain number", "write the percentage as a number"),
+    }
+}
+
+/// The relation inside of its TABLESAMPLE again.
+fn with_sample(relation: NodeEnum, sample: Option<Node>) -> Outcome<NodeEnum> {
+    match sample.and_then(|sample| sample.node) {
+        Some(NodeEnum::RangeTableSample(mut sample)) => {
+            sample.relation = Some(Box::new(node(relation)));
+            Ok(NodeEnum::RangeTableSample(sample))
+        }
+        Some(_) => Err(unfaithful()),
+        None => Ok(relation),
+    }
+}

@@ -1,0 +1,252 @@
+//! Statements around others, temporary tables, COPY and LOCK.
+
+use std::collections::BTreeSet;
+
+use chaperone_access::RelationScope;
+use pg_query::NodeEnum;
+use pg_query::protobuf::{
+    CopyStmt, CreateStmt, DefElem, DropStmt, ExplainStmt, IntoClause, Node, RangeVar, SelectStmt,
+};
+
+use super::relation::{Named, TEMPORARY, facts};
+use super::write::column_list;
+use super::{Outcome, Rewriter, hidden, node, our_select, refused, sval, unfaithful};
+
+/// EXPLAIN's options that tell of costs, pages and settings.
+const EXPLAIN_LEFT_OUT: [&str; 6] = ["buffers", "costs", "wal", "settings", "memory", "serialize"];
+
+impl Rewriter<'_> {
+    pub(super) fn statement(&mut self, statement: &mut Node) -> Outcome {
+        match &mut statement.node {
+            Some(
+                NodeEnum::SelectStmt(_)
+                | NodeEnum::InsertStmt(_)
+                | NodeEnum::UpdateStmt(_)
+                | NodeEnum::DeleteStmt(_)
+                | NodeEnum::MergeStmt(_),
+            ) => self.query(statement),
+            Some(NodeEnum::PrepareStmt(it)) => {
+                for typ in &mut it.argtypes {
+                    if let Some(NodeEnum::TypeName(name)) = &mut typ.node {
+                        self.type_name(name)?;
+                    }
+                }
+                self.inner(&mut it.query)
+            }
+            Some(NodeEnum::DeclareCursorStmt(it)) => self.inner(&mut it.query),
+            Some(NodeEnum::ExecuteStmt(it)) => self.expressions(&mut it.params),
+            Some(NodeEnum::ExplainStmt(it)) => self.explain(it),
+            Some(NodeEnum::CopyStmt(it)) => self.copy(it),
+            Some(NodeEnum::CreateTableAsStmt(it)) => {
+                match &mut it.into {
+                    Some(into) => self.into_temporary(into)?,
+                    None => return Err(unfaithful()),
+                }
+                self.inner(&mut it.query)
+            }
+            Some(NodeEnum::CreateStmt(it)) => self.create_temporary(it),
+            Some(NodeEnum::DropStmt(it)) => self.drop_temporary(it),
+            Some(NodeEnum::LockStmt(it)) => {
+                for item in &mut it.relations {
+                    let Some(NodeEnum::RangeVar(relation)) = &mut item.node else { return Err(unfaithful()) };
+                    self.complete(relation)?;
+                }
+                Ok(())
+            }
+            Some(
+                NodeEnum::TransactionStmt(_)
+                | NodeEnum::VariableSetStmt(_)
+                | NodeEnum::VariableShowStmt(_)
+                | NodeEnum::DeallocateStmt(_)
+                | NodeEnum::FetchStmt(_)
+                | NodeEnum::ClosePortalStmt(_)
+                | NodeEnum::DiscardStmt(_),
+            ) => Ok(()),
+            Some(_) | None => refused(
+                "a statement that your permissions do not cover",
+                "docs/reference/sql.md lists what they do",
+            ),
+        }
+    }
+
+    fn inner(&mut self, query: &mut Option<Box<Node>>) -> Outcome {
+        match query {
+            Some(query) => self.statement(query),
+            None => Err(unfaithful()),
+        }
+    }
+
+    /// A relation that is named but not read: its name completed.
+    fn complete(&mut self, relation: &mut RangeVar) -> Outcome {
+        match self.stored(relation)? {
+            Named::Cte(_) => Err(unfaithful()),
+            Named::Temporary => {
+                TEMPORARY.clone_into(&mut relation.schemaname);
+                Ok(())
+            }
+            Named::Relation(full, _) => {
+                full.schema.as_ref().clone_into(&mut relation.schemaname);
+                Ok(())
+            }
+        }
+    }
+
+    /// What tells of the width of hidden values is left out; what runs a write or counts filtered rows is refused.
+    fn explain(&mut self, it: &mut ExplainStmt) -> Outcome {
+        let on = |option: &DefElem| match option.arg.as_ref().and_then(|arg| arg.node.as_ref()) {
+            None => true,
+            Some(NodeEnum::String(text)) => !matches!(text.sval.as_str(), "off" | "false" | "0"),
+            Some(NodeEnum::Integer(number)) => number.ival != 0,
+            Some(NodeEnum::Boolean(flag)) => flag.boolval,
+            Some(_) => true,
+        };
+        let analyze = it.options.iter().any(|option| match &option.node {
+            Some(NodeEnum::DefElem(option)) => option.defname == "analyze" && on(option),
+            Some(_) | None => false,
+        });
+        let reads = matches!(
+            it.query.as_ref().and_then(|query| query.node.as_ref()),
+            Some(NodeEnum::SelectStmt(_) | NodeEnum::ExecuteStmt(_) | NodeEnum::DeclareCursorStmt(_))
+        );
+        let whole = self.catalog.classification.is_none() || self.scope.is_whole();
+        if !whole {
+            if analyze && !reads {
+                return hidden("EXPLAIN ANALYZE of a write");
+            }
+            let filtered = self.scope.relations.iter().any(|(name, seen)| {
+                let known =
+                    self.catalog.relations.get(name).is_some_and(|relation| relation.filter.is_some());
+                known && matches!(seen, RelationScope::Part { all_rows: false, .. })
+            });
+            if analyze && filtered {
+                return hidden("EXPLAIN ANALYZE of a relation of which you see only some rows");
+            }
+            it.options.retain(|option| match &option.node {
+                Some(NodeEnum::DefElem(option)) => !EXPLAIN_LEFT_OUT.contains(&option.defname.as_str()),
+                Some(_) | None => true,
+            });
+            let costs = our_explain_costs_off()?;
+            it.options.push(costs);
+        }
+        self.inner(&mut it.query)
+    }
+
+    fn copy(&mut self, it: &mut CopyStmt) -> Outcome {
+        if it.query.is_some() {
+            return self.inner(&mut it.query);
+        }
+        let names: Vec<String> = it.attlist.iter().filter_map(sval).map(str::to_owned).collect();
+        if it.is_from {
+            let target = self.target_of(&mut it.relation)?;
+            let listed = (!names.is_empty()).then(|| names.iter().cloned().collect::<BTreeSet<_>>());
+            self.may_load(&target, listed)?;
+            self.target = Some(target);
+            let done = self.optional(&mut it.where_clause);
+            self.target = None;
+            return done;
+        }
+        let Some(relation) = it.relation.take() else { return Err(unfaithful()) };
+        let (full, known) = match self.stored(&relation)? {
+            Named::Relation(full, known) => (full, known),
+            Named::Temporary => {
+                it.relation = Some(RangeVar { schemaname: TEMPORARY.to_owned(), ..relation });
+                return Ok(());
+            }
+            Named::Cte(_) => return Err(unfaithful()),
+        };
+        let whole = self.catalog.classification.is_none() || *self.seen(full)? == RelationScope::Whole;
+        if known.kind == b'v' && !whole {
+            return refused("COPY of a view", "use COPY (SELECT * FROM the view) TO STDOUT");
+        }
+        if whole {
+            it.relation = Some(RangeVar { schemaname: full.schema.to_string(), ..relation });
+            return Ok(());
+        }
+        facts(full, known)?;
+        let all =
+            || known.columns.iter().filter(|column| !column.generated).map(|c| c.name.to_string()).collect();
+        let columns: Vec<String> = if names.is_empty() { all() } else { names };
+        let mut select = our_select(&format!("SELECT {}", column_list(&columns)))?;
+        // COPY of a relation is of its own rows only.
+        select.from_clause = vec![node(NodeEnum::RangeVar(RangeVar { inh: false, ..relation }))];
+        it.attlist = Vec::new();
+        it.query = Some(Box::new(node(NodeEnum::SelectStmt(Box::<SelectStmt>::new(select)))));
+        self.inner(&mut it.query)
+    }
+
+    /// A table that is made, and can hold only what the caller could read.
+    pub(super) fn into_temporary(&mut self, into: &mut IntoClause) -> Outcome {
+        match &mut into.rel {
+            Some(relation) => self.make(relation),
+            None => Err(unfaithful()),
+        }
+    }
+
+    fn make(&mut self, relation: &mut RangeVar) -> Outcome {
+        let ours = relation.schemaname.is_empty() || relation.schemaname == TEMPORARY;
+        if !ours || relation.relpersistence != "t" {
+            return refused("a table that is not temporary", "write CREATE TEMPORARY TABLE");
+        }
+        self.temporary.push(std::sync::Arc::from(relation.relname.as_str()));
+        Ok(())
+    }
+
+    fn create_temporary(&mut self, it: &mut CreateStmt) -> Outcome {
+        match &mut it.relation {
+            Some(relation) => self.make(relation)?,
+            None => return Err(unfaithful()),
+        }
+        for element in &mut it.table_elts {
+            match &mut element.node {
+                Some(NodeEnum::ColumnDef(column)) => {
+                    if let Some(name) = &mut column.type_name {
+                        self.type_name(name)?;
+                    }
+                    self.optional(&mut column.raw_default)?;
+                    self.constraints(&mut column.constraints)?;
+                }
+                Some(NodeEnum::Constraint(_)) => self.constraints(std::slice::from_mut(element))?,
+                Some(_) | None => return refused("a table made like another", "name its columns"),
+            }
+        }
+        Ok(())
+    }
+
+    fn constraints(&mut self, constraints: &mut [Node]) -> Outcome {
+        for constraint in constraints {
+            let Some(NodeEnum::Constraint(constraint)) = &mut constraint.node else {
+                return Err(unfaithful());
+            };
+            if constraint.pktable.is_some() {
+                return refused("a foreign key", "leave it out of a temporary table");
+            }
+            self.optional(&mut constraint.raw_expr)?;
+        }
+        Ok(())
+    }
+
+    fn drop_temporary(&mut self, it: &mut DropStmt) -> Outcome {
+        for object in &mut it.objects {
+            let Some(NodeEnum::List(names)) = &mut object.node else { return Err(unfaithful()) };
+            let parts: Vec<&str> = names.items.iter().filter_map(sval).collect();
+            let name = match parts.as_slice() {
+                [name] | [TEMPORARY, name] => *name,
+                _ => return refused("DROP of what is not temporary", "ask for `define`"),
+            };
+            if !self.temporary.iter().any(|known| **known == *name) {
+                return refused("DROP of what is not temporary", "ask for `define`");
+            }
+            names.items = vec![super::string(TEMPORARY), super::string(name)];
+        }
+        Ok(())
+    }
+}
+
+/// `COSTS off`, as the parser makes it.
+fn our_explain_costs_off() -> Outcome<Node> {
+    let mut tree = super::parse("EXPLAIN (COSTS off) SELECT 1")?;
+    match tree.stmts.pop().and_then(|raw| raw.stmt).and_then(|statement| statement.node) {
+        Some(NodeEnum::ExplainStmt(mut explain)) => explain.options.pop().ok_or_else(unfaithful),
+        Some(_) | None => Err(unfaithful()),
+    }
+}

@@ -1,0 +1,192 @@
+//! Two worlds that differ only in what a restricted caller may not see: nothing that he sends tells them apart, what is
+//! ordinary works, and whoever may do everything notices nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use chaperone_tests::worlds::{Pair, Plan, Row, Through, Trial, Worlds, cases, folder};
+use chaperone_tests::{capture, private_folder, target_dir};
+use tempfile::TempDir;
+
+/// What is sent to learn something, and what is sent to work.
+const HOSTILE: &[&str] = &["adversarial.sql", "more_adversarial.sql"];
+const ORDINARY: &[&str] = &["ordinary.sql", "more_ordinary.sql"];
+/// Of a hundred ordinary statements at most so many are refused.
+const REFUSED_PERCENT_MAX: usize = 6;
+/// Generated statements, of each kind.
+const GENERATED: u32 = 250;
+/// Of a hundred hostile cases at least so many tell unprotected worlds apart: else the cases prove nothing.
+const TELLING_PERCENT_MIN: usize = 50;
+
+/// The worlds, and the folder that they live in.
+fn made() -> (Worlds, TempDir) {
+    let home = private_folder("test").unwrap();
+    let worlds = Worlds::start(home.path(), &Plan::ours()).unwrap();
+    (worlds, home)
+}
+
+fn corpora(names: &[&str]) -> Vec<PathBuf> {
+    names.iter().map(|name| folder().join(name)).collect()
+}
+
+/// Each corpus by itself and all at a time: a case waits for processes more than it works.
+fn run(pair: &Pair, corpora: Vec<PathBuf>, through: Through, scratch: &Path) -> Vec<Row> {
+    let rows: Vec<Row> = std::thread::scope(|scope| {
+        let trial = |corpus| Trial { pair, corpora: vec![corpus], only: None, through }.run(scratch).unwrap();
+        let running: Vec<_> = corpora.into_iter().map(|corpus| scope.spawn(move || trial(corpus))).collect();
+        running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(rows.len() > 50, "only {} cases ran", rows.len());
+    rows
+}
+
+/// Fail with every case that told the worlds apart.
+fn assert_same(rows: &[Row]) {
+    let told: Vec<String> = rows
+        .iter()
+        .filter(|row| row.verdict == "LEAK" || row.verdict == "UNSTABLE")
+        .map(|row| {
+            let cut = |text: &str| text.chars().take(600).collect::<String>();
+            format!("{} {}: {}\n--- A\n{}\n--- B\n{}", row.verdict, row.id, row.sql, cut(&row.a), cut(&row.b))
+        })
+        .collect();
+    assert!(told.is_empty(), "{} cases tell the worlds apart:\n{}", told.len(), told.join("\n\n"));
+}
+
+/// Case -> why it is refused, from the list that was reviewed.
+fn reviewed() -> BTreeMap<String, String> {
+    toml::from_str(&fs::read_to_string(folder().join("refused.toml")).unwrap()).unwrap()
+}
+
+/// What is refused although it is ordinary is what was reviewed, no more and no less.
+fn assert_reviewed(rows: &[Row]) {
+    let reviewed = reviewed();
+    let refused: BTreeMap<&str, String> =
+        rows.iter().filter(|row| row.over_refused).map(|row| (row.id.as_str(), row.reason())).collect();
+    let new: Vec<_> = refused.iter().filter(|(id, _)| !reviewed.contains_key(**id)).collect();
+    assert!(new.is_empty(), "refused and not in refused.toml: {new:#?}");
+    let ran: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    let works: Vec<_> = reviewed
+        .keys()
+        .filter(|id| ran.contains(id.as_str()) && !refused.contains_key(id.as_str()))
+        .collect();
+    assert!(works.is_empty(), "in refused.toml, and works: {works:?}");
+    let ordinary = rows.iter().filter(|row| row.id.starts_with(['O', 'P'])).count();
+    let of_them = refused.keys().filter(|id| id.starts_with(['O', 'P'])).count();
+    assert!(of_them * 100 <= ordinary * REFUSED_PERCENT_MAX, "{of_them} of {ordinary} are refused");
+}
+
+#[test]
+fn unprotected_worlds_are_told_apart_by_cases_of_every_rule() {
+    let (worlds, home) = made();
+    let rows = run(&worlds.direct().unwrap(), corpora(HOSTILE), Through::Driver, home.path());
+    let telling: BTreeSet<&str> =
+        rows.iter().filter(|row| !row.is_same()).map(|row| row.id.as_str()).collect();
+    assert!(
+        telling.len() * 100 >= rows.len() * TELLING_PERCENT_MIN,
+        "only {} of {} cases tell the worlds apart where nothing protects them",
+        telling.len(),
+        rows.len()
+    );
+
+    #[derive(serde::Deserialize)]
+    struct Rule {
+        says: String,
+        cases: Vec<String>,
+    }
+    let rules: BTreeMap<String, Rule> =
+        toml::from_str(&fs::read_to_string(folder().join("rules.toml")).unwrap()).unwrap();
+    assert!(rules.len() > 20, "{} rules", rules.len());
+    let ran: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    for (name, rule) in &rules {
+        assert!(!rule.says.is_empty(), "{name} says nothing");
+        let gone: Vec<_> = rule.cases.iter().filter(|id| !ran.contains(id.as_str())).collect();
+        assert!(gone.is_empty(), "{name} names cases that do not exist: {gone:?}");
+        assert!(
+            rule.cases.iter().any(|id| telling.contains(id.as_str())),
+            "no case of {name} tells unprotected worlds apart"
+        );
+    }
+}
+
+#[test]
+fn a_restricted_caller_cannot_tell_the_worlds_apart_with_psql() {
+    let (worlds, home) = made();
+    let all = [HOSTILE, ORDINARY, &["introspection.sql"]].concat();
+    let rows = run(worlds.restricted(), corpora(&all), Through::Psql, home.path());
+    assert_same(&rows);
+    assert_reviewed(&rows);
+}
+
+#[test]
+fn a_restricted_caller_cannot_tell_the_worlds_apart_with_a_driver() {
+    let (worlds, home) = made();
+    let rows = run(worlds.restricted(), corpora(&[HOSTILE, ORDINARY].concat()), Through::Driver, home.path());
+    assert_same(&rows);
+    assert_reviewed(&rows);
+}
+
+#[test]
+fn a_restricted_caller_cannot_tell_the_worlds_apart_with_generated_statements() {
+    let (worlds, home) = made();
+    let [direct, _] = worlds.direct().unwrap();
+    let (ours, smiths) = (home.path().join("generated.sql"), home.path().join("sqlsmith.sql"));
+    for (more, file) in [(vec![], &ours), (vec!["--sqlsmith", &direct], &smiths)] {
+        let mut generate = Command::new("python3");
+        generate.arg(folder().join("generate.py")).args(["--count", &GENERATED.to_string()]).args(more);
+        capture(generate.arg("--output").arg(file)).unwrap();
+    }
+    let rows = run(worlds.restricted(), vec![ours, smiths], Through::Generated, home.path());
+    assert!(rows.len() >= 2 * GENERATED as usize, "{} statements", rows.len());
+    assert_same(&rows);
+    let answered = rows.iter().filter(|row| row.status == "OK").count();
+    assert!(answered * 10 > rows.len(), "{answered} of {} were answered: the rest proves little", rows.len());
+}
+
+#[test]
+fn whoever_may_do_everything_sees_what_a_direct_connection_shows() {
+    let (worlds, home) = made();
+    let ([direct, _], [through, _]) = (worlds.login().unwrap(), worlds.unrestricted().clone());
+    let pair = [direct, through];
+    let all = [ORDINARY, &["introspection.sql"]].concat();
+    let rows = run(&pair, corpora(&all), Through::Psql, home.path());
+    let differing: Vec<&Row> = rows.iter().filter(|row| row.verdict == "LEAK").collect();
+    assert!(differing.is_empty(), "{differing:#?}");
+    // Two runs of one connection differ where a process id is asked for.
+    let unstable: Vec<&str> =
+        rows.iter().filter(|row| row.verdict == "UNSTABLE").map(|row| row.id.as_str()).collect();
+    assert_eq!(unstable, ["P05"]);
+}
+
+#[test]
+fn tools_find_hidden_columns_with_their_types() {
+    let (worlds, _home) = made();
+    let tool = |url: &str| {
+        let mut python = Command::new(target_dir().join("drivers/python/bin/python"));
+        capture(python.arg(folder().join("introspect.py")).arg(url)).unwrap()
+    };
+    let [direct, _] = worlds.login().unwrap();
+    let [restricted, _] = worlds.restricted();
+    let (directly, through) = (tool(&direct), tool(restricted));
+    assert!(directly.contains("ssn") && directly.contains("JSONB"), "{directly}");
+    for (line, (directly, through)) in directly.lines().zip(through.lines()).enumerate() {
+        assert_eq!(directly, through, "line {}", line + 1);
+    }
+    assert_eq!(directly, through);
+}
+
+#[test]
+fn cases_have_names_of_their_own() {
+    let mut seen = BTreeSet::new();
+    for file in corpora(&[HOSTILE, ORDINARY, &["introspection.sql"]].concat()) {
+        for (id, _, sql) in cases(&file).unwrap() {
+            assert!(!sql.trim().is_empty(), "{id} has no statement");
+            assert!(seen.insert(id.clone()), "{id} twice");
+        }
+    }
+    for id in reviewed().keys() {
+        assert!(seen.contains(id), "refused.toml names `{id}`, which does not exist");
+    }
+}

@@ -1,0 +1,947 @@
+-- More adversarial cases, by rule (rules.toml says which rule each is about). The format is adversarial.sql's; hidden in the
+-- schema `more`: people.{ssn,born,notes}, patients.label (its ssn is clear), bed.occupant, typed.ssn, booking.{low,high,span}, elder.secret and other.token with
+-- what inherits them, events.secret, ruled.ssn, guarded.ssn, odd.system_user, domained.ssn, defaulted.ssn; more.events and more.shared are filtered to tenant = 't1'.
+-- ---- names ----------------------------------------------------------------------------------
+-- @t cte01 cte_recursive_self mask
+WITH RECURSIVE patients AS (SELECT id, ssn FROM public.patients UNION ALL SELECT id + 100, ssn FROM patients WHERE id < 3) SELECT max(ssn) FROM patients;
+-- @t cte02 cte_not_recursive_sees_table mask
+WITH patients(id, ssn) AS (SELECT id, ssn FROM patients), other AS (SELECT ssn FROM patients) SELECT max(ssn) FROM other;
+-- @t cte03 cte_shadow_in_sublink mask
+SELECT (WITH plain AS (SELECT ssn AS label FROM patients LIMIT 1) SELECT label FROM plain), (SELECT max(label) FROM plain);
+-- @t cte04 cte_dml_same_name mask
+BEGIN; WITH patients AS (UPDATE patients SET visits = visits RETURNING *) SELECT max(ssn) FROM patients; ROLLBACK;
+-- @t cte05 cte_quoted_case mask
+WITH "Patients" AS (SELECT 1 AS ssn) SELECT (SELECT max(ssn) FROM patients), ssn FROM "Patients";
+-- @t cte06 cte_in_union_arm mask
+(WITH patients AS (SELECT 'x'::text AS ssn) SELECT ssn FROM patients) UNION ALL SELECT ssn FROM patients ORDER BY 1 LIMIT 2;
+-- @t cte07 cte_mutual mask
+WITH RECURSIVE a AS (SELECT max(ssn) AS s FROM patients), patients AS (SELECT s AS ssn FROM a) SELECT ssn FROM patients;
+-- @t cte08 cte_search_cycle mask
+WITH RECURSIVE r AS (SELECT id, ssn FROM patients WHERE id = 1 UNION ALL SELECT p.id, p.ssn FROM patients p JOIN r ON p.id = r.id + 1) SEARCH DEPTH FIRST BY ssn SET o CYCLE id SET c USING q SELECT id, ssn, o FROM r ORDER BY o LIMIT 3;
+-- @t cte09 cte_materialized mask
+WITH p AS MATERIALIZED (SELECT * FROM patients), q AS NOT MATERIALIZED (SELECT * FROM p) SELECT ssn FROM q ORDER BY ssn LIMIT 1;
+-- @t cte10 cte_named_like_generated mask
+WITH __c1 AS (SELECT ssn FROM patients), chaperone_1 AS (SELECT ssn FROM __c1) SELECT max(ssn) FROM chaperone_1;
+-- @t cte11 cte_for_update mask
+BEGIN; WITH patients AS (SELECT 1 AS id) SELECT p.ssn FROM patients, public.patients p WHERE p.id = patients.id FOR UPDATE OF p; ROLLBACK;
+-- @t cte12 cte_in_values mask
+VALUES ((WITH patients AS (SELECT ssn FROM patients) SELECT max(ssn) FROM patients)), ((SELECT min(ssn) FROM patients));
+-- @t col01 three_part_column mask
+SELECT public.patients.ssn, patients.name FROM public.patients WHERE public.patients.id = 1;
+-- @t col02 three_part_wrong_schema infer
+SELECT more.patients.label FROM public.patients, more.patients WHERE more.patients.id = public.patients.id AND public.patients.ssn < '5';
+-- @t col03 same_name_two_schemas mask
+SELECT public.patients.ssn, more.patients.ssn, more.patients.label FROM public.patients JOIN more.patients ON public.patients.id = more.patients.id ORDER BY 2 LIMIT 3;
+-- @t col04 column_named_as_table mask
+SELECT patients FROM (SELECT ssn AS patients FROM patients) patients LIMIT 2;
+-- @t col05 alias_hides_table mask
+SELECT plain.ssn FROM patients AS plain, plain AS patients ORDER BY 1 LIMIT 1;
+-- @t col06 join_alias mask
+SELECT j.ssn, j FROM (patients JOIN plain USING (id)) AS j LIMIT 1;
+-- @t col07 join_using_alias mask
+SELECT u.*, p.ssn FROM patients p JOIN acct a USING (id, ssn) AS u LIMIT 1;
+-- @t col08 natural_join_hidden infer
+SELECT count(*) FROM patients NATURAL JOIN acct;
+-- @t col09 natural_join_of_hidden infer
+SELECT count(*) FROM acct NATURAL JOIN acct_ref;
+-- @t col10 using_hidden infer
+SELECT count(*) FROM acct a JOIN acct_ref r USING (ssn);
+-- @t col11 column_alias_list_partial mask
+SELECT a, ssn FROM patients AS x(a, b, c) LIMIT 1;
+-- @t col12 column_alias_swaps mask
+SELECT diagnosis FROM patients AS x(id, mrn, name, diagnosis, dob, zip, email, ssn) LIMIT 2;
+-- @t col13 subquery_alias_list mask
+SELECT q.visits FROM (SELECT id, ssn FROM patients) AS q(a, visits) ORDER BY 1 LIMIT 1;
+-- @t col14 correlated_outer mask
+SELECT (SELECT p.ssn) FROM patients p LIMIT 1;
+-- @t col15 correlated_deep infer
+SELECT count(*) FROM patients p WHERE EXISTS (SELECT 1 WHERE EXISTS (SELECT 1 FROM plain WHERE p.ssn < '5'));
+-- @t col16 lateral_values mask
+SELECT v.x FROM patients p CROSS JOIN LATERAL (VALUES (p.ssn), (p.name), (p.dob::text)) v(x) ORDER BY 1 LIMIT 2;
+-- @t col17 order_by_output_name infer
+SELECT id AS ssn FROM patients p ORDER BY p.ssn LIMIT 1;
+-- @t col18 group_by_output_name infer
+SELECT left(ssn, 1) AS id, count(*) FROM patients GROUP BY id HAVING count(*) > 0 ORDER BY 1;
+-- @t col19 positional infer
+SELECT ssn, count(*) FROM patients GROUP BY 1 ORDER BY 1, 2;
+-- @t pat01 path_other_schema mask
+SET search_path = more, public; SELECT ssn, label FROM patients ORDER BY ssn LIMIT 1;
+-- @t pat02 path_local mask
+BEGIN; SET LOCAL search_path = more; SELECT label FROM patients LIMIT 1; COMMIT; SELECT ssn FROM patients LIMIT 1;
+-- @t pat03 path_savepoint mask
+BEGIN; SAVEPOINT a; SET search_path = more; ROLLBACK TO a; SELECT ssn FROM patients LIMIT 1; COMMIT;
+-- @t pat04 path_rollback mask
+BEGIN; SET search_path = more; ROLLBACK; SELECT ssn FROM patients LIMIT 1;
+-- @t pat05 path_set_config mask
+SELECT set_config('search_path', 'more', false); SELECT ssn FROM patients LIMIT 1; SELECT label FROM patients LIMIT 1;
+-- @t pat06 path_in_same_string mask
+SELECT set_config('search_path', 'more', false) IS NULL, (SELECT label FROM patients LIMIT 1);
+-- @t pat07 path_user_schema deny
+SET search_path = "$user", more; SELECT label FROM patients LIMIT 1;
+-- @t pat08 path_catalog_last deny
+SET search_path = more, public, pg_catalog; SELECT lower(1), upper('a'::varchar);
+-- @t pat09 path_operator deny
+SET search_path = more, pg_catalog; SELECT 1 + 1;
+-- @t pat10 path_reset mask
+SET search_path = more; RESET search_path; SELECT ssn FROM patients LIMIT 1;
+-- @t pat11 path_discard mask
+SET search_path = more; DISCARD ALL; SELECT ssn FROM patients LIMIT 1;
+-- @t pat12 path_prepared mask
+PREPARE q AS SELECT * FROM patients ORDER BY id LIMIT 1; SET search_path = more; EXECUTE q;
+-- @t pat13 path_empty err
+SET search_path = ''; SELECT ssn FROM patients;
+-- @t pat14 path_unknown_schema deny
+SET search_path = pg_temp_3, public; SELECT 1;
+-- @t pat15 path_cursor mask
+BEGIN; DECLARE c CURSOR FOR SELECT * FROM patients; SET LOCAL search_path = more; FETCH 1 FROM c; COMMIT;
+-- @t pat16 path_alter_role deny
+BEGIN; ALTER ROLE CURRENT_USER SET search_path = more, public; ROLLBACK; SELECT 1;
+-- @t tmp01 temp_shadow_then_drop mask
+CREATE TEMP TABLE patients(id int, ssn text); DROP TABLE patients; SELECT ssn FROM patients LIMIT 1;
+-- @t tmp02 temp_shadow_rollback_to mask
+BEGIN; SAVEPOINT s; CREATE TEMP TABLE patients(id int, ssn text); ROLLBACK TO s; SELECT ssn FROM patients LIMIT 1; COMMIT;
+-- @t tmp03 temp_on_commit_drop mask
+BEGIN; CREATE TEMP TABLE patients(id int, ssn text) ON COMMIT DROP; SELECT count(*) FROM patients; COMMIT; SELECT ssn FROM patients LIMIT 1;
+-- @t tmp04 temp_explicit_schema mask
+CREATE TABLE pg_temp.patients(id int, ssn text); SELECT pg_temp.patients.ssn FROM pg_temp.patients; SELECT ssn FROM public.patients LIMIT 1;
+-- @t tmp05 select_into_temp mask
+SELECT id, ssn INTO TEMP t FROM patients; SELECT ssn FROM t ORDER BY id LIMIT 1;
+-- @t tmp06 select_into_plain deny
+BEGIN; SELECT id, ssn INTO stolen FROM patients; SELECT ssn FROM stolen LIMIT 1; ROLLBACK;
+-- @t tmp07 ctas_plain deny
+BEGIN; CREATE TABLE stolen AS SELECT * FROM patients; SELECT ssn FROM stolen LIMIT 1; ROLLBACK;
+-- @t tmp08 ctas_execute mask
+PREPARE q AS SELECT id, ssn FROM patients; CREATE TEMP TABLE t AS EXECUTE q; SELECT ssn FROM t ORDER BY id LIMIT 1;
+-- @t tmp09 temp_like deny
+CREATE TEMP TABLE t (LIKE patients INCLUDING ALL); INSERT INTO t SELECT * FROM patients; SELECT ssn FROM t ORDER BY id LIMIT 1;
+-- @t tmp10 temp_inherits deny
+CREATE TEMP TABLE t (more int) INHERITS (patients); SELECT ssn FROM t; SELECT ssn FROM patients LIMIT 1;
+-- @t tmp11 temp_references infer
+CREATE TEMP TABLE t (ssn text REFERENCES acct(ssn)); INSERT INTO t VALUES ('123-45-6789');
+-- @t tmp12 temp_index_expr deny
+CREATE TEMP TABLE t AS SELECT * FROM patients; CREATE INDEX ON t ((1 / (id - 1))); SELECT ssn FROM t LIMIT 1;
+-- @t tmp13 temp_generated deny
+CREATE TEMP TABLE t (id int, told text GENERATED ALWAYS AS (public.f_sql(1)) STORED); INSERT INTO t VALUES (1); SELECT * FROM t;
+-- @t tmp14 temp_view_of_view mask
+CREATE TEMP VIEW v AS SELECT * FROM v_pat; SELECT code FROM v LIMIT 1;
+-- @t tmp15 temp_sequence_owned deny
+CREATE TEMP SEQUENCE s OWNED BY NONE; SELECT setval('s', ascii(ssn)) IS NULL FROM patients WHERE id = 1; SELECT nextval('s');
+-- @t tmp16 temp_table_named_catalog mask
+CREATE TEMP TABLE pg_class(relname text); SELECT relname FROM pg_class; SELECT count(*) > 0 FROM pg_catalog.pg_class; SELECT max(ssn) FROM patients;
+-- @t tmp17 temp_type_shadow mask
+CREATE TEMP TABLE text(ssn int); SELECT ssn::text FROM patients LIMIT 1;
+-- @t tmp18 temp_rename mask
+CREATE TEMP TABLE t(id int, ssn text); ALTER TABLE t RENAME TO patients; SELECT count(*) FROM patients; DROP TABLE pg_temp.patients; SELECT ssn FROM patients LIMIT 1;
+-- @t tmp19 temp_fill_by_update mask
+CREATE TEMP TABLE t(id int, s text); INSERT INTO t SELECT id, NULL FROM patients; UPDATE t SET s = p.ssn FROM patients p WHERE p.id = t.id; SELECT s FROM t ORDER BY id LIMIT 1;
+-- ---- what may be named ----------------------------------------------------------------------
+-- @t rel01 matview deny
+SELECT s FROM mv_pat ORDER BY id LIMIT 1;
+-- @t rel02 toast deny
+SELECT count(*) FROM pg_toast.pg_toast_2619;
+-- @t rel03 index_as_relation deny
+SELECT * FROM patients_md5;
+-- @t rel04 sequence_relation deny
+SELECT * FROM plain_seq;
+-- @t rel05 composite_as_relation deny
+SELECT * FROM more.person;
+-- @t rel06 regclass_by_number mask
+SELECT (SELECT string_agg(ssn, ',') FROM patients), 'patients'::regclass::oid > 0;
+-- @t rel07 table_command mask
+TABLE more.people ORDER BY id LIMIT 1;
+-- @t rel08 extension_view deny
+SELECT * FROM pg_stat_statements_info;
+-- @t rel09 new_column_between deny
+BEGIN; ALTER TABLE patients ADD COLUMN copy text; UPDATE patients SET copy = ssn; SELECT copy FROM patients LIMIT 1; ROLLBACK;
+-- @t inh01 grandchild mask
+SELECT secret, token FROM more.younger ORDER BY id LIMIT 1;
+-- @t inh02 middle mask
+SELECT * FROM more.middle ORDER BY id LIMIT 1;
+-- @t inh03 parent_with_children infer
+SELECT count(*) FROM more.elder WHERE secret < '8';
+-- @t inh04 only_parent mask
+SELECT secret FROM ONLY more.elder ORDER BY id LIMIT 1;
+-- @t inh05 star_suffix mask
+SELECT secret FROM more.elder * ORDER BY id LIMIT 1;
+-- @t inh06 partition_of_partition mask
+SELECT secret FROM more.events_t1_low ORDER BY id LIMIT 1;
+-- @t inh07 attached_other_order mask
+SELECT * FROM more.events_t1_high ORDER BY id LIMIT 1;
+-- @t inh08 partition_hides_rows mask
+SELECT count(*), sum(amount) FROM more.events_rest;
+-- @t inh09 partition_root_rows mask
+SELECT count(*), max(amount), max(secret) FROM more.events;
+-- @t inh10 child_to_parent_cast mask
+SELECT (y::more.elder).secret FROM more.younger y LIMIT 1;
+-- @t inh11 update_child_of_filtered infer
+BEGIN; UPDATE more.events_rest SET amount = 1; ROLLBACK;
+-- @t inh12 insert_through_root infer
+BEGIN; INSERT INTO more.events(id, tenant, amount) VALUES (2000, 't2', 1) RETURNING *; ROLLBACK;
+-- @t inh13 move_between_partitions infer
+BEGIN; UPDATE more.events SET tenant = 't2' WHERE id = 1 RETURNING tenant; ROLLBACK;
+-- @t gen01 generated_from_hidden mask
+SELECT span FROM more.booking ORDER BY id LIMIT 3;
+-- @t gen02 generated_predicate infer
+SELECT count(*) FROM more.booking WHERE span > 35;
+-- @t gen03 generated_returning infer
+BEGIN; UPDATE more.booking SET room = 1 WHERE id = 1 RETURNING span; ROLLBACK;
+-- @t vie01 view_join mask
+SELECT s, n FROM more.v_join ORDER BY id LIMIT 2;
+-- @t vie02 view_predicate infer
+SELECT count(*) FROM more.v_where;
+-- @t vie03 view_order infer
+SELECT id FROM more.v_order LIMIT 1;
+-- @t vie04 view_function deny
+SELECT v FROM more.v_func;
+-- @t vie05 view_star mask
+SELECT ssn, name FROM more.v_star ORDER BY id LIMIT 1;
+-- @t vie06 view_alias_list mask
+SELECT b FROM more.v_alias ORDER BY a LIMIT 1;
+-- @t vie07 view_aggregate mask
+SELECT lowest FROM more.v_agg ORDER BY diagnosis;
+-- @t vie08 view_group_by_key mask
+SELECT name, visits, n FROM more.v_pk ORDER BY id LIMIT 2;
+-- @t vie09 view_whole_row mask
+SELECT (row).ssn, row FROM more.v_whole LIMIT 1;
+-- @t vie10 view_of_other_rows mask
+SELECT count(*), sum(amount) FROM more.v_barrier;
+-- @t vie11 view_update infer
+BEGIN; UPDATE more.v_updatable SET visits = 9 WHERE ssn < '5'; ROLLBACK;
+-- @t vie12 view_insert infer
+BEGIN; INSERT INTO more.v_updatable(id, visits, ssn) VALUES (1, 9, 'x'); ROLLBACK;
+-- @t vie13 view_names_swapped mask
+SELECT id FROM more.v_same ORDER BY ssn LIMIT 2;
+-- @t vie14 view_recursive mask
+SELECT s FROM more.v_rec;
+-- @t vie15 view_delete_returning infer
+BEGIN; DELETE FROM more.v_updatable WHERE id = 5 RETURNING *; ROLLBACK;
+-- @t vie16 view_to_jsonb mask
+SELECT to_jsonb(v) FROM more.v_star v ORDER BY id LIMIT 1;
+-- @t vie17 view_system_columns infer
+SELECT xmin::text, ctid FROM more.guarded LIMIT 1;
+-- @t vie18 catalog_view_over_tables mask
+SELECT * FROM pg_catalog.pg_tables WHERE schemaname = 'more' ORDER BY tablename LIMIT 2;
+-- ---- functions, operators, types -------------------------------------------------------------
+-- @t att01 field_calls_builtin mask
+SELECT (p).to_jsonb, p.row_to_json FROM patients p LIMIT 1;
+-- @t att02 field_calls_setof deny
+SELECT (e).ssn_of FROM encounters e LIMIT 1;
+-- @t att03 field_on_subselect deny
+SELECT ((SELECT l FROM plain l LIMIT 1)).leak;
+-- @t att04 field_chain mask
+SELECT (b.occupant).ssn, ((b).occupant).name FROM more.bed b LIMIT 1;
+-- @t att05 field_star mask
+SELECT (b.occupant).* FROM more.bed b LIMIT 1;
+-- @t att06 function_style_column mask
+SELECT ssn(patients), public.patients.name, visits(patients) FROM patients LIMIT 1;
+-- @t att07 function_style_setof deny
+SELECT text(p), name(p), bpchar(p.ssn) FROM patients p LIMIT 1;
+-- @t att08 composite_array mask
+SELECT (array_agg(p))[1].ssn FROM patients p;
+-- @t att09 composite_values mask
+SELECT (v.r).ssn FROM (VALUES ((SELECT p FROM patients p WHERE id = 1))) v(r);
+-- @t att10 row_compare infer
+SELECT count(*) FROM patients p WHERE ROW(p.ssn, p.name) > ROW('5', 'a');
+-- @t att11 record_compare infer
+SELECT count(*) FROM patients a JOIN patients b ON a < b WHERE a.id = 1;
+-- @t att12 record_eq_image infer
+SELECT count(*) FROM patients a JOIN patients b ON a *= b;
+-- @t att13 whole_row_is_null infer
+SELECT count(*) FROM patients p WHERE p IS NOT NULL;
+-- @t att14 whole_row_distinct infer
+SELECT count(*) FROM (SELECT DISTINCT p FROM more.people p) q;
+-- @t att15 whole_row_hash infer
+SELECT hash_record(p), hash_record_extended(p, 1) FROM patients p ORDER BY id LIMIT 1;
+-- @t att16 whole_row_cast mask
+SELECT p::text, CAST(p AS public.patients) FROM patients p ORDER BY id LIMIT 1;
+-- @t att17 composite_concat mask
+SELECT p || '', concat(p), format('%s', p) FROM patients p ORDER BY id LIMIT 1;
+-- @t att18 composite_in infer
+SELECT count(*) FROM patients p WHERE p IN (SELECT q FROM patients q WHERE q.ssn < '5');
+-- @t fun01 query_to_xml_variants deny
+SELECT table_to_xml('patients', true, false, ''), schema_to_xml('public', true, false, ''), database_to_xml(true, false, '');
+-- @t fun02 query_to_xmlschema deny
+SELECT query_to_xml_and_xmlschema('select ssn from patients', true, false, '');
+-- @t fun03 ts_stat_variadic deny
+SELECT * FROM ts_stat('select to_tsvector(ssn) from patients', 'a');
+-- @t fun04 ts_rewrite deny
+SELECT ts_rewrite('a'::tsquery, 'select ''a''::tsquery, plainto_tsquery(''simple'', name) from patients limit 1');
+-- @t fun05 crosstab deny
+SELECT * FROM crosstab('select id::text, id::text, ssn from patients order by 1') AS c(a text, b text);
+-- @t fun06 connectby deny
+SELECT * FROM connectby('patients', 'ssn', 'mrn', 'x', 0) AS t(a text, b text, c int);
+-- @t fun07 dblink_exec deny
+SELECT dblink_connect('c', 'dbname=clinic'), dblink_exec('c', 'create table x as select * from patients');
+-- @t fun08 read_directory deny
+SELECT pg_ls_dir('base'), pg_stat_file('base'), pg_read_file('PG_VERSION');
+-- @t fun09 large_object deny
+SELECT lo_from_bytea(0, convert_to(ssn, 'UTF8')) > 0 FROM patients WHERE id = 1; SELECT lo_get(max(loid)) FROM pg_largeobject;
+-- @t fun10 lo_import deny
+SELECT lo_import('/etc/hostname');
+-- @t fun11 settings_variants deny
+SELECT set_config('work_mem', (SELECT ascii(ssn)::text || 'MB' FROM patients WHERE id = 1), false); SHOW work_mem;
+-- @t fun12 current_setting_other deny
+SELECT current_setting('data_directory'), current_setting('hba_file', true);
+-- @t fun13 custom_setting deny
+SET my.x = 'y'; SELECT current_setting('my.x'), set_config('my.z', (SELECT max(ssn) FROM patients), false); SHOW my.z;
+-- @t fun14 advisory_variants deny
+SELECT pg_try_advisory_lock(ascii(ssn)), pg_advisory_xact_lock(ascii(ssn), 1) FROM patients WHERE id = 1;
+-- @t fun15 notify_statement deny
+LISTEN x; NOTIFY x, 'y'; SELECT pg_notify('x', max(ssn)) FROM patients; SELECT pg_notification_queue_usage();
+-- @t fun16 nextval_in_predicate deny
+SELECT count(nextval('plain_seq')) FROM patients WHERE ssn < '5'; SELECT currval('plain_seq') > 0;
+-- @t fun17 sleep_conditional deny
+SELECT pg_sleep(0.01) IS NULL FROM patients WHERE ssn < '2' LIMIT 1;
+-- @t fun18 sizes deny
+SELECT pg_total_relation_size('patients'), pg_relation_size('patients'), pg_indexes_size('patients'), pg_table_size('more.people');
+-- @t fun19 column_size infer
+SELECT sum(pg_column_size(p)), sum(pg_column_size(p.ssn)), max(pg_column_compression(p.meta)) FROM patients p;
+-- @t fun20 database_size deny
+SELECT pg_database_size(current_database()), pg_tablespace_size('pg_default');
+-- @t fun21 relation_filenode deny
+SELECT pg_relation_filenode('patients'), pg_relation_filepath('patients'), pg_filenode_relation(0, 1);
+-- @t fun22 wal_position infer
+SELECT pg_current_wal_lsn(), pg_current_wal_insert_lsn();
+-- @t fun23 snapshot deny
+SELECT pg_export_snapshot() IS NULL, txid_current_snapshot() IS NULL;
+-- @t fun24 stat_functions deny
+SELECT pg_stat_get_numscans('patients'::regclass), pg_stat_get_tuples_inserted('patients'::regclass), pg_stat_get_dead_tuples('more.shared'::regclass);
+-- @t fun25 backend_functions deny
+SELECT pg_stat_get_backend_activity(1), pg_blocking_pids(1), pg_stat_get_activity(NULL);
+-- @t fun26 page_functions deny
+SELECT heap_page_items(get_raw_page('patients', 0)); SELECT bt_page_items('acct_ssn_key', 1);
+-- @t fun27 constraintdef mask
+SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'more.people'::regclass ORDER BY 1;
+-- @t fun28 mcv_items deny
+SELECT m.* FROM pg_statistic_ext_data d, pg_mcv_list_items(d.stxdmcv) m;
+-- @t fun29 replication deny
+SELECT pg_create_logical_replication_slot('s', 'test_decoding'), pg_logical_slot_peek_changes('s', NULL, NULL);
+-- @t fun30 user_function_in_from deny
+SELECT ssn FROM more.rows_of() LIMIT 1;
+-- @t fun31 user_function_rows_from deny
+SELECT * FROM ROWS FROM (more.rows_of(), generate_series(1, 2)) LIMIT 1;
+-- @t fun32 user_aggregate deny
+SELECT more.gather(diagnosis) FROM patients;
+-- @t fun33 user_aggregate_window deny
+SELECT more.gather('x') OVER () FROM plain;
+-- @t fun34 user_overload_of_builtin deny
+SELECT more.lower(1), public.upper('x'::varchar);
+-- @t fun35 builtin_by_cast_of_argument mask
+SELECT upper(diagnosis::varchar) FROM patients ORDER BY id LIMIT 1;
+-- @t fun36 procedure deny
+CALL more.tell();
+-- @t fun37 function_by_regproc deny
+SELECT 'f_sql'::regproc, 'f_sql(int)'::regprocedure, pg_get_function_result('f_sql'::regproc);
+-- @t fun38 inline_source deny
+SELECT prosrc FROM pg_proc WHERE proname = 'f_sql';
+-- @t fun39 error_context deny
+SELECT f_chk(ssn) FROM patients WHERE id = 1;
+-- @t fun40 fuzzy_distance mask
+SELECT id, length(ssn) + ascii(ssn), strpos(ssn, '5'), regexp_matches(ssn, '(\d)'), ssn SIMILAR TO '1%' FROM patients ORDER BY id LIMIT 2;
+-- @t fun41 to_regclass_oracle mask
+SELECT to_regclass(ssn), to_regtype(name), to_regrole(ssn) FROM patients WHERE id = 1;
+-- @t fun42 parse_oracles err
+SELECT ssn::inet FROM patients WHERE id = 1; SELECT name::uuid FROM patients WHERE id = 1; SELECT ssn::regclass FROM patients WHERE id = 1; SELECT ssn::money FROM patients WHERE id = 1;
+-- @t fun43 overflow_oracle infer
+SELECT 2147483647 + (ssn < '5')::int FROM patients ORDER BY id LIMIT 5;
+-- @t fun44 sqrt_oracle infer
+SELECT sqrt(CASE WHEN ssn < '5' THEN -1 ELSE 1 END) FROM patients;
+-- @t fun45 array_bound_oracle infer
+SELECT array_fill(0, ARRAY[CASE WHEN ssn < '5' THEN -1 ELSE 1 END]) FROM patients LIMIT 3;
+-- @t fun46 regex_oracle err
+SELECT 'x' ~ ('(' || ssn) FROM patients WHERE id = 1;
+-- @t fun47 format_oracle err
+SELECT format(name), to_char(1, ssn) FROM patients WHERE id = 1;
+-- @t fun48 generate_series_rows infer
+SELECT count(*) FROM patients p, generate_series(1, ascii(p.ssn)) WHERE p.id = 1;
+-- @t fun49 unnest_rows infer
+SELECT count(*) FROM patients p, unnest(p.tags), regexp_split_to_table(p.ssn, '');
+-- @t fun50 jsonb_rows infer
+SELECT count(*) FROM patients p, jsonb_each(p.meta) j WHERE length(j.value::text) > 8;
+-- @t fun51 statistics_agg infer
+SELECT regr_slope(ascii(ssn), id), bit_and(ascii(ssn)), bool_or(ssn < '5'), every(ssn < '5') FROM patients;
+-- @t fun52 ordered_agg infer
+SELECT string_agg(id::text, ',' ORDER BY ssn), array_agg(id ORDER BY dob DESC, name) FROM patients;
+-- @t fun53 hypothetical_agg infer
+SELECT rank('5') WITHIN GROUP (ORDER BY ssn), cume_dist('5') WITHIN GROUP (ORDER BY ssn) FROM patients;
+-- @t fun54 window_frame infer
+SELECT id, count(*) OVER (ORDER BY dob RANGE BETWEEN '1 year' PRECEDING AND CURRENT ROW) FROM patients ORDER BY id;
+-- @t fun55 window_partition infer
+SELECT id, row_number() OVER (PARTITION BY left(ssn, 1) ORDER BY ssn), ntile(3) OVER (ORDER BY zip) FROM patients ORDER BY id;
+-- @t fun56 window_groups infer
+SELECT id, sum(visits) OVER w FROM patients WINDOW w AS (ORDER BY zip GROUPS 1 PRECEDING) ORDER BY id;
+-- @t fun57 grouping_sets_hidden infer
+SELECT count(*) FROM (SELECT 1 FROM patients GROUP BY GROUPING SETS ((zip), (left(ssn, 1)), ())) q;
+-- @t fun58 distinct_hidden infer
+SELECT count(*) FROM (SELECT DISTINCT zip, left(ssn, 1) FROM patients) q;
+-- @t fun59 set_operations infer
+SELECT count(*) FROM (SELECT ssn FROM patients INTERSECT ALL SELECT ssn FROM acct EXCEPT SELECT ssn FROM acct_ref) q;
+-- @t fun60 offset_expr infer
+SELECT id FROM patients ORDER BY id OFFSET (SELECT ascii(max(ssn)) - 50 FROM patients) LIMIT 1;
+-- @t fun61 collate infer
+SELECT id FROM patients ORDER BY name COLLATE "C", id LIMIT 1;
+-- @t fun62 text_search infer
+SELECT count(*) FROM encounters WHERE to_tsvector('simple', note) @@ 'seen'::tsquery; SELECT ts_rank(to_tsvector(note), 'seen') FROM encounters LIMIT 1;
+-- @t fun63 xml_functions mask
+SELECT xmlforest(p.ssn, p.name), xmlconcat(xmlelement(name a, p.mrn)), xpath('/a/text()', xmlelement(name a, p.ssn)) FROM patients p ORDER BY id LIMIT 1;
+-- @t fun64 xmltable_lateral mask
+SELECT x.v FROM patients p, xmltable('/r' PASSING xmlelement(name r, p.name) COLUMNS v text PATH '.') x ORDER BY p.id LIMIT 1;
+-- @t fun65 json_build mask
+SELECT json_build_object('a', ssn, 'b', p), jsonb_object_agg(id, ssn) OVER (), json_object(ARRAY[id::text, ssn]) FROM patients p WHERE ssn IS NOT NULL ORDER BY id LIMIT 1;
+-- @t fun66 jsonb_set mask
+SELECT jsonb_set('{}'::jsonb, '{a}', to_jsonb(p)), jsonb_insert('[]', '{0}', to_jsonb(ssn)), meta || '{}', meta - 'k', meta ? 'ssn', meta @> '{"k":"z"}' FROM patients p ORDER BY id LIMIT 1;
+-- @t fun67 jsonb_subscript mask
+SELECT meta['ssn'], tags[1:1], (meta)['k'] FROM patients ORDER BY id LIMIT 1;
+-- @t fun68 hstore_operators mask
+SELECT hstore(p) -> 'ssn', %% hstore(p), avals(hstore(p)), hstore(p) @> 'id=>1' FROM patients p ORDER BY id LIMIT 1;
+-- @t fun69 pgcrypto_armor mask
+SELECT armor(ssn::bytea), gen_salt('md5') IS NULL, digest(p::text, 'md5') FROM patients p ORDER BY id LIMIT 1;
+-- @t fun70 variadic_any mask
+SELECT num_nulls(ssn, zip), num_nonnulls(VARIADIC tags), json_build_array(VARIADIC tags) FROM patients ORDER BY id LIMIT 2;
+-- @t ope01 user_operator_plus deny
+SELECT 1 OPERATOR(more.+) 1;
+-- @t ope02 user_operator_by_path deny
+SET search_path = more, public, pg_catalog; SELECT 1 + 1, 1 @@@ 1;
+-- @t ope03 operator_any deny
+SELECT 1 OPERATOR(public.@@@) ANY (ARRAY[1, 2]);
+-- @t ope04 order_using_operator infer
+SELECT id FROM patients ORDER BY dob USING <, id USING > LIMIT 2;
+-- @t ope05 qualified_builtin infer
+SELECT count(*) FROM patients WHERE ssn OPERATOR(pg_catalog.<) '5' AND name OPERATOR(pg_catalog.~~) 'Z%';
+-- @t ope06 between_symmetric infer
+SELECT count(*) FROM patients WHERE dob BETWEEN SYMMETRIC '1980-01-01' AND '1950-01-01' AND ssn IS DISTINCT FROM name;
+-- @t ope07 overlaps infer
+SELECT count(*) FROM patients WHERE (dob, dob + 1) OVERLAPS ('1950-01-01'::date, '1970-01-01'::date);
+-- @t ope08 array_operators infer
+SELECT count(*) FROM patients WHERE tags && ARRAY['123-45-6789'] OR tags @> ARRAY['ok', ssn];
+-- @t typ01 domain_cast_nested deny
+SELECT '5'::more.checked, CAST(ARRAY['5'] AS more.checked[]);
+-- @t typ02 domain_in_row deny
+SELECT ROW('5')::more.nest, jsonb_populate_record(NULL::more.nest, '{"inside": 5}');
+-- @t typ03 domain_in_temp deny
+CREATE TEMP TABLE t (a more.checked); INSERT INTO t VALUES (5);
+-- @t typ04 domain_record_columns deny
+SELECT * FROM json_to_record('{"a": 5}') AS x(a more.checked); SELECT * FROM jsonb_to_recordset('[{"a": 5}]') AS x(a more.checked);
+-- @t typ05 domain_parameter deny
+PREPARE q(more.checked) AS SELECT $1; EXECUTE q(5);
+-- @t typ06 domain_without_check mask
+SELECT ssn, word FROM more.domained ORDER BY id LIMIT 1;
+-- @t typ07 domain_name_input deny
+SELECT more.checked '5';
+-- @t typ08 percent_type deny
+CREATE TEMP TABLE t (a more.people.ssn%TYPE, b SETOF text);
+-- @t typ09 rowtype_literal mask
+SELECT ('(1,a,b,c,1990-01-01,e,f,g,"{}","{x}",1)'::public.patients).ssn, NULL::public.patients;
+-- @t typ10 rowtype_column mask
+SELECT occupant, (occupant).ssn, occupant::text FROM more.bed ORDER BY id LIMIT 1;
+-- @t typ11 typed_table mask
+SELECT ssn, t FROM more.typed t ORDER BY name LIMIT 1;
+-- @t typ12 regtype_output mask
+SELECT id::regclass, ssn::regtype FROM patients WHERE id = 1;
+-- @t typ13 interval_typmod infer
+SELECT (ascii(ssn) || ' days')::interval day, ssn::varchar(3), ssn::char(2), ssn::bit(8) FROM patients WHERE id = 1;
+-- @t typ14 enum_of_hidden err
+SELECT ssn::mood FROM patients WHERE id = 1;
+-- @t typ15 array_of_rowtype mask
+SELECT (ARRAY(SELECT p FROM patients p ORDER BY id))[2].name;
+-- ---- system relations, statistics, physical channels -------------------------------------------
+-- @t sys01 relpages_variants infer
+SELECT relname, relpages, reltuples, relallvisible FROM pg_class WHERE relnamespace IN ('public'::regnamespace, 'more'::regnamespace) ORDER BY 1;
+-- @t sys02 relpages_star infer
+SELECT * FROM pg_class WHERE relname IN ('orders', 'patients_pkey', 'patients_md5') ORDER BY relname;
+-- @t sys03 relpages_whole_row infer
+SELECT c, to_jsonb(c), c::text FROM pg_class c WHERE relname = 'shared';
+-- @t sys04 relpages_predicate infer
+SELECT relname FROM pg_class c WHERE relpages > 1 AND reltuples > 30 ORDER BY 1;
+-- @t sys05 relpages_natural infer
+SELECT count(*) FROM pg_class a JOIN pg_class b USING (relpages, reltuples) WHERE a.relname = 'patients';
+-- @t sys06 relpages_order infer
+SELECT relname FROM pg_class WHERE relkind = 'r' ORDER BY relpages DESC, reltuples DESC, relname LIMIT 3;
+-- @t sys07 stats_views deny
+SELECT most_common_vals::text, histogram_bounds::text, avg_width, n_distinct, null_frac FROM pg_stats WHERE tablename = 'patients';
+-- @t sys08 stats_ext deny
+SELECT * FROM pg_stats_ext; SELECT * FROM pg_statistic_ext_data;
+-- @t sys09 stat_user deny
+SELECT relname, n_live_tup, n_dead_tup, n_tup_ins FROM pg_stat_user_tables ORDER BY 1; SELECT * FROM pg_stat_all_indexes LIMIT 1;
+-- @t sys10 statio deny
+SELECT heap_blks_read, idx_blks_read FROM pg_statio_all_tables WHERE relname = 'patients';
+-- @t sys11 stat_activity deny
+SELECT query FROM pg_stat_activity WHERE pid <> pg_backend_pid(); SELECT * FROM pg_stat_ssl;
+-- @t sys12 prepared_and_cursors deny
+SELECT * FROM pg_prepared_statements; SELECT * FROM pg_cursors; SELECT * FROM pg_prepared_xacts;
+-- @t sys13 credentials deny
+SELECT rolpassword FROM pg_authid; SELECT passwd FROM pg_shadow; SELECT umoptions FROM pg_user_mapping;
+-- @t sys14 settings_views deny
+SELECT name, setting, sourcefile FROM pg_settings WHERE name LIKE '%directory%'; SELECT * FROM pg_file_settings; SELECT * FROM pg_hba_file_rules;
+-- @t sys15 locks deny
+BEGIN; SELECT count(*) FROM patients; SELECT relation::regclass, mode FROM pg_locks WHERE pid = pg_backend_pid() ORDER BY 1, 2; ROLLBACK;
+-- @t sys16 attmissing deny
+SELECT attname, attmissingval FROM pg_attribute WHERE atthasmissing; SELECT a FROM pg_attribute a WHERE attrelid = 'patients'::regclass AND attnum = 1;
+-- @t sys17 largeobjects deny
+SELECT * FROM pg_largeobject; SELECT oid FROM pg_largeobject_metadata;
+-- @t sys18 catalog_ctid infer
+SELECT max(ctid), max(xmin::text) FROM pg_class;
+-- @t sys19 catalog_update deny
+BEGIN; UPDATE pg_class SET relpages = 0 WHERE relname = 'patients'; ROLLBACK; BEGIN; DELETE FROM pg_statistic; ROLLBACK;
+-- @t sys20 indexdef mask
+SELECT pg_get_indexdef('more.people_low'::regclass), pg_get_expr(indpred, indrelid) FROM pg_index WHERE indexrelid = 'more.people_low'::regclass;
+-- @t sys21 info_schema mask
+SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'more' ORDER BY 1, ordinal_position;
+-- @t sys22 info_schema_definitions mask
+SELECT view_definition FROM information_schema.views WHERE table_schema = 'more' ORDER BY 1; SELECT check_clause FROM information_schema.check_constraints ORDER BY 1 LIMIT 5;
+-- @t sys23 sequences_view infer
+SELECT * FROM pg_sequences; SELECT * FROM information_schema.sequences;
+-- @t sys24 progress deny
+SELECT * FROM pg_stat_progress_vacuum; SELECT * FROM pg_backend_memory_contexts LIMIT 1; SELECT * FROM pg_shmem_allocations LIMIT 1;
+-- @t sys25 subscription deny
+SELECT subconninfo FROM pg_subscription; SELECT * FROM pg_replication_slots; SELECT srvoptions FROM pg_foreign_server;
+-- @t sys26 stat_database deny
+SELECT tup_returned > 0, xact_commit > 0 FROM pg_stat_database WHERE datname = current_database(); SELECT * FROM pg_stat_wal; SELECT * FROM pg_stat_bgwriter;
+-- @t phy01 ctid_variants infer
+SELECT max(ctid), min(patients.ctid), count(DISTINCT (p.ctid)) FROM patients JOIN patients p USING (id);
+-- @t phy02 xmin_xmax infer
+SELECT max(xmin::text::bigint), max(cmin::text), max(xmax::text) FROM patients;
+-- @t phy03 ctid_range infer
+SELECT count(*) FROM patients WHERE ctid < '(1,0)';
+-- @t phy04 ctid_join infer
+SELECT count(*) FROM patients a JOIN orders b ON a.ctid = b.ctid;
+-- @t phy05 tableoid infer
+SELECT tableoid::regclass::text, count(*) FROM more.events GROUP BY 1 ORDER BY 1;
+-- @t phy06 tableoid_filtered infer
+SELECT count(DISTINCT tableoid) FROM more.shared;
+-- @t phy07 quoted_system_columns infer
+SELECT "ctid", "xmin" FROM more.people ORDER BY id LIMIT 2;
+-- @t phy08 returning_system infer
+BEGIN; INSERT INTO plain VALUES (5, 'x') RETURNING ctid, xmin IS NULL, tableoid; ROLLBACK;
+-- @t phy09 returning_ctid_hidden infer
+BEGIN; UPDATE more.people SET kin = kin WHERE id = 20 RETURNING ctid; ROLLBACK;
+-- @t phy10 sample_system infer
+SELECT count(*) FROM patients TABLESAMPLE SYSTEM (50) REPEATABLE (7);
+-- @t phy11 sample_filtered infer
+SELECT count(*) FROM more.shared TABLESAMPLE BERNOULLI (100) REPEATABLE (1);
+-- @t phy12 sample_expression infer
+SELECT count(*) FROM patients TABLESAMPLE BERNOULLI ((SELECT ascii(max(ssn)) FROM patients)) REPEATABLE (2);
+-- @t phy13 current_of_other deny
+BEGIN; DECLARE c CURSOR FOR SELECT * FROM patients FOR UPDATE; FETCH 2 FROM c; UPDATE patients SET visits = 0 WHERE CURRENT OF c RETURNING id; ROLLBACK;
+-- @t exp01 explain_formats infer
+EXPLAIN (FORMAT JSON) SELECT * FROM patients WHERE visits > 3; EXPLAIN (FORMAT YAML) SELECT * FROM more.people; EXPLAIN (FORMAT XML) SELECT * FROM orders;
+-- @t exp02 explain_costs_on infer
+EXPLAIN (COSTS ON) SELECT id FROM patients JOIN encounters ON patient_id = patients.id;
+-- @t exp03 explain_analyze_filter infer
+EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT id FROM more.shared WHERE amount > 5;
+-- @t exp04 explain_analyze_rows infer
+EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT count(*) FROM more.v_where;
+-- @t exp05 explain_settings infer
+EXPLAIN (SETTINGS, COSTS OFF) SELECT 1; EXPLAIN (GENERIC_PLAN) SELECT id FROM patients WHERE id = $1;
+-- @t exp06 explain_execute infer
+PREPARE q AS SELECT id FROM patients WHERE ssn < '5'; EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE q;
+-- @t exp07 explain_declare infer
+BEGIN; EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, SUMMARY OFF) DECLARE c CURSOR FOR SELECT ssn FROM patients; ROLLBACK;
+-- @t exp08 explain_sort_memory infer
+EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT * FROM patients ORDER BY visits, id;
+-- @t exp09 explain_hash_memory infer
+EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT p.* FROM patients p JOIN encounters e ON e.patient_id = p.id;
+-- @t exp10 explain_insert infer
+BEGIN; EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) INSERT INTO plain SELECT id, ssn FROM patients WHERE ssn < '5'; ROLLBACK;
+-- @t exp11 explain_verbose_constants mask
+EXPLAIN (VERBOSE, COSTS OFF) SELECT * FROM more.people WHERE ssn = 'x' AND born > '1990-01-01';
+-- @t exp12 explain_query_id infer
+SET compute_query_id = on; EXPLAIN (VERBOSE, COSTS OFF) SELECT id FROM patients;
+-- @t exp13 auto_explain deny
+LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET client_min_messages = log; SELECT count(*) FROM patients WHERE ssn < '5';
+-- @t exp14 debug_plan deny
+SET debug_print_plan = on; SET client_min_messages = log; SELECT max(ssn) FROM patients;
+-- @t exp15 statement_stats deny
+SET log_statement_stats = on; SET client_min_messages = log; SELECT count(*) FROM patients;
+-- ---- rows that are hidden -----------------------------------------------------------------------
+-- @t row01 cast_error err
+SELECT count(*) FROM more.shared WHERE (CASE WHEN tenant = 't1' THEN '1' ELSE label END)::int = 1;
+-- @t row02 division infer
+SELECT count(*) FROM orders WHERE 100 / (amount - 89) < 1000;
+-- @t row03 leaky_in_join infer
+SELECT count(*) FROM orders o JOIN generate_series(10, 100) g ON g = o.amount AND 1 / (o.amount - 22) < 5;
+-- @t row04 leaky_in_output infer
+SELECT 1 / (amount - 18) FROM orders ORDER BY 1 LIMIT 1;
+-- @t row05 leaky_aggregate_filter infer
+SELECT count(*) FILTER (WHERE 1 / (amount - 22) > 0), sum(1 / nullif(amount, 92)) FROM orders;
+-- @t row06 leaky_having infer
+SELECT tenant, count(*) FROM orders GROUP BY tenant HAVING min(1 / (amount - 22)) IS NOT NULL;
+-- @t row07 outer_join_null infer
+SELECT g FROM generate_series(995, 1035) g LEFT JOIN orders o ON o.id = g WHERE o.id IS NULL ORDER BY 1;
+-- @t row08 anti_join infer
+SELECT count(*) FROM generate_series(995, 1035) g WHERE g NOT IN (SELECT id FROM orders);
+-- @t row09 link_to_hidden infer
+SELECT l.id, s.label FROM more.link l LEFT JOIN more.shared s ON s.id = l.shared_id ORDER BY 1 LIMIT 3;
+-- @t row10 fk_insert_hidden_row infer
+BEGIN; INSERT INTO more.link VALUES (100, 1002); ROLLBACK; BEGIN; INSERT INTO more.link VALUES (101, 1003); ROLLBACK;
+-- @t row11 pk_conflict_hidden_row infer
+BEGIN; INSERT INTO orders VALUES (1015, 't1', 1); ROLLBACK;
+-- @t row12 on_conflict_hidden_row infer
+BEGIN; INSERT INTO orders VALUES (1015, 't1', 1) ON CONFLICT DO NOTHING RETURNING id; ROLLBACK;
+-- @t row13 update_hidden_rows infer
+BEGIN; UPDATE orders SET amount = amount; ROLLBACK;
+-- @t row14 delete_hidden_rows infer
+BEGIN; DELETE FROM more.shared WHERE amount > 50; ROLLBACK;
+-- @t row15 insert_for_other_tenant infer
+BEGIN; INSERT INTO orders VALUES (5000, 't2', 1) RETURNING id; SELECT count(*) FROM orders WHERE id = 5000; ROLLBACK;
+-- @t row16 move_out_of_sight infer
+BEGIN; UPDATE orders SET tenant = 't2' WHERE id = 3; SELECT count(*) FROM orders; ROLLBACK;
+-- @t row17 copy_filtered mask
+COPY orders TO STDOUT; COPY (SELECT * FROM more.shared) TO STDOUT CSV;
+-- @t row18 for_update_filtered infer
+BEGIN; SELECT count(*) FROM (SELECT id FROM orders FOR UPDATE) q; ROLLBACK;
+-- @t row19 for_update_skip_filtered infer
+BEGIN; SELECT id FROM orders ORDER BY id DESC FOR UPDATE SKIP LOCKED LIMIT 1; ROLLBACK;
+-- @t row20 limit_before_filter infer
+SELECT id FROM orders ORDER BY amount LIMIT 3; SELECT id FROM orders OFFSET 18;
+-- @t row21 aggregate_whole_table infer
+SELECT max(id), count(*), avg(amount) FROM orders;
+-- @t row22 window_over_filtered infer
+SELECT id, rank() OVER (ORDER BY amount), lead(id) OVER (ORDER BY amount) FROM orders ORDER BY id;
+-- @t row23 only_filtered infer
+SELECT count(*) FROM ONLY orders; SELECT count(*) FROM ONLY more.shared;
+-- @t row24 filter_column_renamed infer
+SELECT count(*) FROM orders AS o(id, amount, tenant) WHERE tenant > 50;
+-- @t row25 filter_with_cte_tenant infer
+WITH orders AS (SELECT 1 AS id, 't2' AS tenant, 1 AS amount) SELECT count(*), (SELECT count(*) FROM public.orders) FROM orders;
+-- @t row26 truncate deny
+BEGIN; TRUNCATE more.link; TRUNCATE more.shared CASCADE; ROLLBACK;
+-- @t row27 cascade_to_hidden infer
+BEGIN; DELETE FROM more.shared WHERE id = 1; SELECT count(*) FROM more.link; ROLLBACK;
+-- @t row28 tuple_bounds infer
+SELECT count(*) FROM orders WHERE (id, amount) > (1000, 0) OR id BETWEEN 1000 AND 2000;
+-- @t row29 subquery_pushdown infer
+SELECT count(*) FROM (SELECT * FROM orders OFFSET 0) q WHERE (q.tenant || q.amount)::text ~ 't2';
+-- @t row30 materialized_then_error err
+WITH q AS MATERIALIZED (SELECT * FROM orders) SELECT count(*) FROM q WHERE ('1' || right(tenant, 1))::int + 1 / (amount - 39) > 0;
+-- ---- writes -------------------------------------------------------------------------------------
+-- @t wri01 update_predicate infer
+BEGIN; UPDATE more.people SET kin = 3 WHERE ssn < '8'; ROLLBACK;
+-- @t wri02 update_set_from_hidden deny
+BEGIN; UPDATE more.people SET visits = length(ssn) WHERE id = 1 RETURNING visits; ROLLBACK;
+-- @t wri03 update_set_row deny
+BEGIN; UPDATE more.people SET (kin, visits) = (SELECT length(ssn), 1) WHERE id = 1 RETURNING kin; ROLLBACK;
+-- @t wri04 update_set_case deny
+BEGIN; UPDATE encounters SET cost = CASE WHEN note LIKE '%SSN%' THEN 1 ELSE 2 END RETURNING cost; ROLLBACK;
+-- @t wri05 update_from_self_join infer
+BEGIN; UPDATE patients p SET visits = 1 FROM patients q WHERE q.id = p.id AND q.ssn < '5'; ROLLBACK;
+-- @t wri06 update_alias_whole_row infer
+BEGIN; UPDATE more.people x SET kin = 1 WHERE x::text LIKE '%a%'; ROLLBACK;
+-- @t wri07 update_correlated_any infer
+BEGIN; UPDATE more.people x SET kin = 1 WHERE 'a' = ANY (SELECT left(x.ssn, 1)); ROLLBACK;
+-- @t wri08 delete_predicate infer
+BEGIN; DELETE FROM acct_ref WHERE ssn < '5'; ROLLBACK;
+-- @t wri09 delete_using_hidden infer
+BEGIN; DELETE FROM acct_ref r USING acct a WHERE a.ssn = r.ssn; ROLLBACK;
+-- @t wri10 delete_returning_star mask
+BEGIN; DELETE FROM acct_ref WHERE id = 1 RETURNING *; ROLLBACK;
+-- @t wri11 returning_whole_row mask
+BEGIN; UPDATE more.people p SET kin = kin WHERE id = 1 RETURNING p; ROLLBACK;
+-- @t wri12 returning_field_of_row mask
+BEGIN; UPDATE more.people p SET kin = kin WHERE id = 1 RETURNING (p).ssn, to_jsonb(p); ROLLBACK;
+-- @t wri13 returning_in_cte mask
+BEGIN; WITH d AS (DELETE FROM more.odd RETURNING "system_user", id) SELECT min("system_user") FROM d; ROLLBACK;
+-- @t wri14 returning_subselect mask
+BEGIN; INSERT INTO plain VALUES (7, 'x') RETURNING (SELECT string_agg(ssn, ',') FROM patients), (SELECT p FROM patients p WHERE p.id = plain.id - 6); ROLLBACK;
+-- @t wri15 returning_default infer
+BEGIN; INSERT INTO more.defaulted(id) VALUES (900) RETURNING told, ssn; ROLLBACK;
+-- @t wri16 insert_default_function infer
+BEGIN; INSERT INTO more.defaulted(id, told) VALUES (901, DEFAULT) RETURNING told; ROLLBACK;
+-- @t wri17 update_to_default infer
+BEGIN; UPDATE more.defaulted SET told = DEFAULT WHERE id = 1 RETURNING told; ROLLBACK;
+-- @t wri18 insert_select_hidden mask
+BEGIN; INSERT INTO plain SELECT id, ssn FROM patients ORDER BY id LIMIT 1; SELECT * FROM plain ORDER BY id, label; ROLLBACK;
+-- @t wri19 insert_select_whole_row mask
+BEGIN; INSERT INTO plain SELECT id, p::text FROM patients p ORDER BY id LIMIT 1 RETURNING label; ROLLBACK;
+-- @t wri20 insert_copy_of_hidden deny
+BEGIN; INSERT INTO more.patients(id, ssn) SELECT 500 + id, ssn FROM patients WHERE id < 3 RETURNING ssn; ROLLBACK;
+-- @t wri21 insert_values_sublink mask
+BEGIN; INSERT INTO plain VALUES ((SELECT length(max(ssn)) FROM patients), (SELECT max(name) FROM patients)) RETURNING *; ROLLBACK;
+-- @t ora01 unique_pair infer
+BEGIN; INSERT INTO more.people(id, kin, ssn) VALUES (900, 1, md5('a1')); ROLLBACK;
+-- @t ora02 unique_pair_on_conflict infer
+BEGIN; INSERT INTO more.people(id, kin, ssn) VALUES (900, 1, md5('a1')) ON CONFLICT (kin, ssn) DO NOTHING; ROLLBACK;
+-- @t ora03 unique_pair_do_nothing_any infer
+BEGIN; INSERT INTO more.people(id, kin, ssn) VALUES (900, 1, md5('a1')) ON CONFLICT DO NOTHING RETURNING id; ROLLBACK;
+-- @t ora04 partial_unique_clear_column infer
+BEGIN; UPDATE more.people SET visits = 62 WHERE id = 101; ROLLBACK;
+-- @t ora05 partial_unique_insert infer
+BEGIN; INSERT INTO more.people(id, kin, visits) VALUES (901, 9, 61); ROLLBACK;
+-- @t ora06 check_with_hidden infer
+BEGIN; UPDATE more.people SET visits = 100 WHERE id BETWEEN 1 AND 5; ROLLBACK;
+-- @t ora07 exclusion infer
+BEGIN; INSERT INTO more.booking(id, room, low, high) VALUES (900, 1, 131, 139); ROLLBACK;
+-- @t ora08 exclusion_on_conflict infer
+BEGIN; INSERT INTO more.booking(id, room, low, high) VALUES (900, 1, 131, 139) ON CONFLICT DO NOTHING RETURNING id; ROLLBACK;
+-- @t ora09 fk_to_hidden infer
+BEGIN; INSERT INTO acct_ref(id, ssn) VALUES (900, '123-45-6789'), (901, '914-92-9919'); ROLLBACK;
+-- @t ora10 fk_restrict_delete infer
+BEGIN; DELETE FROM acct WHERE id IN (1, 3, 5, 7); ROLLBACK;
+-- @t ora11 fk_update_key infer
+BEGIN; UPDATE acct SET ssn = 'x' WHERE id = 1; ROLLBACK; BEGIN; UPDATE acct SET ssn = 'y' WHERE id = 2; ROLLBACK;
+-- @t ora12 failing_row_detail err
+BEGIN; UPDATE more.people SET born = NULL WHERE id = 1; ROLLBACK; BEGIN; UPDATE more.people SET visits = 500 WHERE id = 1; ROLLBACK;
+-- @t ora13 not_null_detail err
+BEGIN; INSERT INTO more.people(id, kin, ssn, born) VALUES (900, 1, 'q', NULL); ROLLBACK;
+-- @t ora14 pk_detail err
+BEGIN; INSERT INTO more.people(id, kin) SELECT id, 3 FROM more.people LIMIT 2; ROLLBACK;
+-- @t ora15 value_too_long err
+BEGIN; CREATE TEMP TABLE t(a varchar(3)); INSERT INTO t SELECT ssn FROM patients; ROLLBACK;
+-- @t ora16 deferred deny
+BEGIN; SET CONSTRAINTS ALL DEFERRED; INSERT INTO acct_ref(id, ssn) VALUES (900, '123-45-6789'); COMMIT;
+-- @t ora17 multi_row_which_fails infer
+BEGIN; INSERT INTO acct(id, ssn) VALUES (900, '000'), (901, '123-45-6789'), (902, '611-69-9690'); ROLLBACK;
+-- @t ora18 upsert_sets_hidden infer
+BEGIN; INSERT INTO acct(id, ssn) VALUES (1, '611-69-9690') ON CONFLICT (id) DO UPDATE SET ssn = EXCLUDED.ssn; ROLLBACK;
+-- @t ora19 upsert_where_hidden infer
+BEGIN; INSERT INTO patients(id, visits) VALUES (1, 2) ON CONFLICT (id) DO UPDATE SET visits = 9 WHERE patients.ssn < '5' RETURNING id; ROLLBACK;
+-- @t ora20 upsert_excluded_row infer
+BEGIN; INSERT INTO patients(id, visits) VALUES (1, 2) ON CONFLICT (id) DO UPDATE SET diagnosis = excluded::text RETURNING diagnosis; ROLLBACK;
+-- @t ora21 upsert_index_predicate infer
+BEGIN; INSERT INTO more.people(id, visits) VALUES (902, 61) ON CONFLICT (visits) WHERE ssn < 'm' AND visits > 50 DO NOTHING RETURNING id; ROLLBACK;
+-- @t ora22 upsert_on_constraint infer
+BEGIN; INSERT INTO acct(id, ssn) VALUES (950, '123-45-6789') ON CONFLICT ON CONSTRAINT acct_ssn_key DO NOTHING RETURNING id; ROLLBACK;
+-- @t ora23 merge_on_hidden infer
+BEGIN; MERGE INTO plain t USING patients p ON p.ssn = t.label WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN DO NOTHING; ROLLBACK;
+-- @t ora24 merge_target_hidden infer
+BEGIN; MERGE INTO patients p USING (VALUES ('123-45-6789')) v(s) ON p.ssn = v.s WHEN MATCHED THEN UPDATE SET visits = 0 WHEN NOT MATCHED THEN DO NOTHING; ROLLBACK;
+-- @t ora25 merge_not_matched_insert infer
+BEGIN; MERGE INTO plain t USING patients p ON t.id = p.id AND p.ssn < '5' WHEN NOT MATCHED THEN INSERT VALUES (p.id, p.ssn); SELECT count(*), max(label) FROM plain; ROLLBACK;
+-- @t ora26 trigger_on_update err
+BEGIN; UPDATE acct_t SET ssn = 'x' WHERE id = 2; ROLLBACK;
+-- @t ora27 rule_on_update mask
+BEGIN; UPDATE more.ruled SET visits = 1 WHERE id = 1; ROLLBACK;
+-- @t ora28 row_security infer
+SELECT count(*) FROM more.guarded; BEGIN; DELETE FROM more.guarded; ROLLBACK;
+-- @t ora29 cascade_update infer
+BEGIN; UPDATE more.people SET id = 500 WHERE id = 1; SELECT person FROM more.kin_of ORDER BY id LIMIT 1; ROLLBACK;
+-- @t ora30 generated_assign err
+BEGIN; UPDATE more.booking SET span = 3 WHERE id = 1; ROLLBACK;
+-- @t ora31 copy_from_conflict err
+COPY acct(id, ssn) FROM STDIN;
+900	123-45-6789
+\.
+SELECT 1;
+-- @t ora32 copy_from_filtered err
+COPY orders FROM STDIN;
+1015	t1	1
+\.
+SELECT 1;
+-- @t ora33 copy_from_where infer
+BEGIN; COPY more.people(id, kin, visits) FROM STDIN WHERE ssn IS NULL;
+800	1	1
+\.
+ROLLBACK;
+-- @t ora34 copy_from_bad_value err
+BEGIN; COPY more.people(id, kin, born) FROM STDIN;
+801	1	not-a-date
+\.
+ROLLBACK;
+-- ---- errors and notices -------------------------------------------------------------------------
+-- @t err01 undefined_column err
+SELECT ssm FROM patients; SELECT patients.nam FROM patients; SELECT p.x FROM patients p;
+-- @t err02 undefined_table err
+SELECT * FROM patient; SELECT * FROM more.person_x;
+-- @t err03 ambiguous err
+SELECT id FROM patients, encounters;
+-- @t err04 grouping_error err
+SELECT name, count(*) FROM patients; SELECT p.ssn, count(*) FROM patients p GROUP BY p.visits;
+-- @t err05 type_mismatch err
+SELECT ssn + 1 FROM patients; SELECT sum(name) FROM patients; SELECT visits || 1 FROM patients;
+-- @t err06 division_by_hidden_count err
+SELECT 1 / (count(*) - 60) FROM patients WHERE ssn IS NOT NULL;
+-- @t err07 more_than_one_row infer
+SELECT (SELECT id FROM patients WHERE ssn < '2');
+-- @t err08 error_position mask
+SELECT   name::int    FROM patients WHERE id = 1;
+-- @t err09 case_folding_of_error err
+SELECT CASE WHEN ssn < '5' THEN 1 / 0 ELSE 1 END FROM patients ORDER BY id LIMIT 1;
+-- @t err10 coalesce_error infer
+SELECT coalesce(ssn, (1 / 0)::text) FROM patients ORDER BY id LIMIT 4;
+-- @t err11 and_order_error infer
+SELECT count(*) FROM patients WHERE ssn < '5' AND 1 / (visits - visits) > 0;
+-- @t err12 limit_error infer
+SELECT id FROM patients LIMIT (SELECT -ascii(ssn) FROM patients WHERE id = 1);
+-- @t err13 serialization infer
+BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT count(*) FROM patients WHERE ssn < '5'; COMMIT;
+-- @t err14 notices_off err
+SET client_min_messages = debug1; CREATE TEMP TABLE IF NOT EXISTS t AS SELECT ssn FROM patients; CREATE TEMP TABLE IF NOT EXISTS t(a int); DROP TABLE IF EXISTS nothing;
+-- @t err15 backslash_errverbose err
+SELECT ssn::int FROM patients;
+\errverbose
+-- @t err16 json_error_context err
+SELECT meta::text::json -> 0, (name || '{')::json FROM patients WHERE id = 1;
+-- @t err17 statement_timeout_conditional infer
+SET statement_timeout = '1s'; SELECT count(*) FROM patients p, generate_series(1, 10 + (p.ssn < '5')::int) g;
+-- ---- keys that imply ----------------------------------------------------------------------------
+-- @t pks01 group_by_key mask
+SELECT id, ssn, name FROM patients GROUP BY id ORDER BY id LIMIT 2;
+-- @t pks02 group_by_key_expr infer
+SELECT id, left(ssn, 1) || 'x', count(*) FROM patients GROUP BY id ORDER BY 2 NULLS FIRST, 1 LIMIT 2;
+-- @t pks03 group_by_key_whole_row mask
+SELECT p.id, p FROM patients p GROUP BY p.id ORDER BY p.id LIMIT 1;
+-- @t pks04 group_by_key_having infer
+SELECT id FROM patients GROUP BY id HAVING max(ssn) < '5' AND name > 'm' ORDER BY id;
+-- @t pks05 group_by_key_in_subquery mask
+SELECT (SELECT max(q.ssn) FROM (SELECT p.id, p.ssn FROM patients p GROUP BY p.id) q);
+-- @t pks06 group_by_key_grouping_sets mask
+SELECT id, ssn FROM patients GROUP BY GROUPING SETS ((id), (id, visits)) ORDER BY id LIMIT 2;
+-- ---- protocol -----------------------------------------------------------------------------------
+-- @t pro01 prepare_typed mask
+PREPARE q(text, int) AS SELECT ssn || $1 FROM patients WHERE id = $2; EXECUTE q('!', 1); DEALLOCATE q;
+-- @t pro02 prepare_dml infer
+BEGIN; PREPARE q(text) AS UPDATE patients SET visits = 0 WHERE ssn < $1; EXECUTE q('5'); ROLLBACK;
+-- @t pro03 prepare_twice_names mask
+PREPARE q AS SELECT 1; DEALLOCATE q; PREPARE q AS SELECT max(ssn) FROM patients; EXECUTE q;
+-- @t pro04 prepare_in_rolled_back mask
+BEGIN; PREPARE q AS SELECT max(ssn) FROM patients; ROLLBACK; EXECUTE q;
+-- @t pro05 prepare_survives_discard mask
+PREPARE q AS SELECT max(ssn) FROM patients; DISCARD PLANS; EXECUTE q; DISCARD ALL; EXECUTE q;
+-- @t pro06 execute_parameter_sublink mask
+PREPARE q(text) AS SELECT $1; EXECUTE q((SELECT max(ssn) FROM patients));
+-- @t pro07 execute_parameter_function deny
+PREPARE q(text) AS SELECT $1; EXECUTE q(f_sql(1));
+-- @t pro08 cursor_scroll_backwards mask
+BEGIN; DECLARE c SCROLL CURSOR FOR SELECT ssn, name, visits FROM patients ORDER BY ssn; FETCH ALL c; FETCH ABSOLUTE 2 c; FETCH BACKWARD 1 c; MOVE 1 IN c; COMMIT;
+-- @t pro09 cursor_order infer
+BEGIN; DECLARE c CURSOR FOR SELECT id FROM patients ORDER BY ssn, id; FETCH 3 c; COMMIT;
+-- @t pro10 cursor_with_hold_after_change mask
+DECLARE c CURSOR WITH HOLD FOR SELECT * FROM more.people ORDER BY id; FETCH 1 c; CLOSE ALL; FETCH 1 c;
+-- @t pro11 cursor_parameters infer
+BEGIN; DECLARE c BINARY CURSOR FOR SELECT ssn, dob, meta FROM patients ORDER BY id; FETCH 1 c; COMMIT;
+-- @t pro12 copy_columns mask
+COPY patients (ssn, id, name) TO STDOUT WITH (FORMAT csv, FORCE_QUOTE *);
+-- @t pro13 copy_query_dml mask
+BEGIN; COPY (UPDATE patients SET visits = visits WHERE id = 1 RETURNING ssn, name) TO STDOUT; ROLLBACK;
+-- @t pro14 copy_view_query mask
+COPY (SELECT * FROM v_pat2 ORDER BY 1) TO STDOUT (HEADER, FORMAT csv);
+-- @t pro15 copy_values mask
+COPY (VALUES ((SELECT max(ssn) FROM patients))) TO STDOUT; COPY (TABLE more.people) TO STDOUT (FORMAT binary);
+-- @t pro16 copy_to_file deny
+COPY (SELECT ssn FROM patients) TO '/tmp/stolen'; COPY plain FROM '/etc/hostname'; COPY plain FROM PROGRAM 'id';
+-- @t pro17 copy_partition_root mask
+COPY (SELECT * FROM claims) TO STDOUT; COPY claims_e TO STDOUT; COPY more.events_t1_low TO STDOUT;
+-- @t pro18 copy_default_expr deny
+COPY more.defaulted(id) FROM STDIN;
+950
+\.
+SELECT told FROM more.defaulted WHERE id = 950; DELETE FROM more.defaulted WHERE id = 950;
+-- @t pro19 two_phase deny
+BEGIN; UPDATE plain SET label = 'x'; PREPARE TRANSACTION 'x'; ROLLBACK PREPARED 'x';
+-- @t pro20 do_variants deny
+DO LANGUAGE plpgsql $$ BEGIN RAISE EXCEPTION '%', (SELECT max(ssn) FROM patients); END $$;
+-- @t pro21 ddl_variants deny
+BEGIN; CREATE VIEW stolen AS SELECT ssn FROM patients; ROLLBACK; BEGIN; CREATE MATERIALIZED VIEW stolen2 AS SELECT ssn FROM patients; ROLLBACK; BEGIN; CREATE TABLE stolen3 (LIKE patients); ROLLBACK; BEGIN; CREATE INDEX ON patients(ssn); ROLLBACK; BEGIN; ALTER VIEW v_pat RENAME TO x; ROLLBACK; BEGIN; CREATE RULE r AS ON SELECT TO plain DO INSTEAD SELECT 1; ROLLBACK;
+-- @t pro22 grants deny
+BEGIN; GRANT SELECT ON patients TO PUBLIC; ROLLBACK; BEGIN; ALTER TABLE patients OWNER TO CURRENT_USER; ROLLBACK; BEGIN; CREATE POLICY p ON orders USING (true); ROLLBACK; BEGIN; ALTER TABLE orders DISABLE ROW LEVEL SECURITY; ROLLBACK; BEGIN; SECURITY LABEL ON TABLE plain IS 'x'; ROLLBACK;
+-- @t pro23 maintenance deny
+ANALYZE VERBOSE patients; VACUUM (VERBOSE) more.people; REINDEX TABLE acct; REFRESH MATERIALIZED VIEW mv_pat; CLUSTER VERBOSE orders;
+-- @t pro24 role_changes deny
+SET ROLE postgres; SET SESSION AUTHORIZATION postgres; RESET ROLE; SELECT set_config('role', 'postgres', false); SELECT max(ssn) FROM patients;
+-- @t pro25 multi_statement_shadow mask
+CREATE TEMP TABLE patients(ssn text); SELECT ssn FROM patients; DROP TABLE patients; SELECT ssn FROM patients LIMIT 1;
+-- @t pro26 comment_tricks mask
+SELECT /* ; */ ssn -- ; DROP
+FROM /* patients /* nested */ plain */ patients LIMIT 1;
+-- @t pro27 unicode_identifiers mask
+SELECT U&"\0073\0073\006e", "ssn" FROM U&"p\0061tients" LIMIT 1;
+-- @t pro28 dollar_and_escapes mask
+SELECT $a$'; SELECT ssn FROM patients; --$a$, E'\'; SELECT 1', ssn FROM patients ORDER BY id LIMIT 1;
+-- @t pro29 begin_atomic_text deny
+CREATE FUNCTION pg_temp.f() RETURNS text BEGIN ATOMIC SELECT max(ssn) FROM patients; END; SELECT pg_temp.f();
+-- @t pro30 long_in_list infer
+SELECT count(*) FROM patients WHERE ssn IN ('123-45-6789', '987-65-4321', '914-92-9919', '611-69-9690') OR ssn NOT IN ('x');
+-- ---- session ------------------------------------------------------------------------------------
+-- @t ses01 encoding_names deny
+SET NAMES 'LATIN1'; SELECT ssn FROM patients LIMIT 1; SET client_encoding TO DEFAULT; SELECT name FROM patients LIMIT 1;
+-- @t ses02 standard_strings deny
+SET standard_conforming_strings = off; SELECT 'a\'' , ssn FROM patients LIMIT 1; RESET standard_conforming_strings;
+-- @t ses03 backslash_quote deny
+SET backslash_quote = on; SET escape_string_warning = off; SELECT '\'; SELECT 1;
+-- @t ses04 row_security_off deny
+SET row_security = off; SELECT count(*) FROM more.guarded; SELECT count(*) FROM orders;
+-- @t ses05 transform_null_equals infer
+SET transform_null_equals = on; SELECT count(*) FROM patients WHERE ssn = NULL;
+-- @t ses06 replication_role deny
+SET session_replication_role = replica; BEGIN; UPDATE acct_t SET visits = 1 WHERE id = 1; ROLLBACK;
+-- @t ses07 planner_settings infer
+SET enable_seqscan = off; SET enable_indexscan = off; SET from_collapse_limit = 1; SELECT count(*) FROM orders WHERE 1 / (amount - 22) > -100;
+-- @t ses08 check_function_bodies deny
+SET check_function_bodies = off; SET default_transaction_read_only = off; SET lo_compat_privileges = on; SELECT 1;
+-- @t ses09 set_from_current deny
+SET LOCAL search_path FROM CURRENT; SET TRANSACTION SNAPSHOT '00000003-00000002-1'; SELECT 1;
+-- @t ses10 show_all deny
+SHOW ALL; SHOW data_directory; SHOW hba_file;
+-- @t ses11 date_style_output mask
+SET datestyle = 'German'; SET intervalstyle = 'iso_8601'; SET bytea_output = 'escape'; SET extra_float_digits = 0; SELECT dob, ssn::bytea FROM patients ORDER BY id LIMIT 1;
+-- @t ses12 time_zone_value deny
+SELECT set_config('timezone', name, false) FROM patients WHERE id = 1; SHOW timezone;
+-- @t ses13 application_name_value deny
+SELECT set_config('application_name', max(ssn), false) FROM patients; SHOW application_name;
+-- @t ses14 xmloption infer
+SET xmloption = document; SELECT ssn::xml FROM patients WHERE id = 1;
+-- @t ses15 plan_cache infer
+SET plan_cache_mode = force_generic_plan; PREPARE q(text) AS SELECT count(*) FROM patients WHERE ssn = $1; EXECUTE q('123-45-6789');
+-- @t ses16 discard_temp mask
+CREATE TEMP TABLE patients(ssn text); DISCARD TEMP; SELECT ssn FROM patients LIMIT 1; DISCARD SEQUENCES;
+-- @t ses17 default_settings deny
+BEGIN; ALTER DATABASE clinic SET search_path = more; ROLLBACK; ALTER SYSTEM RESET log_statement;
+-- ---- versions -----------------------------------------------------------------------------------
+-- @t ver01 json_functions_unqualified deny
+SET search_path = more, public; SELECT json_exists('x'), json_value('x'), json_query('x');
+-- @t ver02 json_functions_qualified deny
+SELECT more.json_exists('x'), more.json_scalar('x'), more.json_serialize('x');
+-- @t ver03 json_functions_constructs mask
+SELECT json_exists(meta, '$.ssn'), json_value(meta, '$.ssn'), json_query(meta, '$') FROM patients LIMIT 1;
+-- @t ver04 json_table mask
+SELECT j.* FROM patients p, json_table(p.meta, '$' COLUMNS (s text PATH '$.ssn')) j LIMIT 1;
+-- @t ver05 json_constructors mask
+SELECT json_scalar(ssn), json_serialize(meta), json(ssn), json_object('a': ssn), json_array(ssn, name), json_arrayagg(ssn), json_objectagg(id: ssn) FROM patients GROUP BY ssn, meta, name, id LIMIT 1;
+-- @t ver06 is_json mask
+SELECT count(*) FROM patients WHERE ssn IS JSON OR meta::text IS JSON OBJECT WITH UNIQUE KEYS;
+-- @t ver07 system_user_column mask
+SELECT system_user FROM more.odd ORDER BY id LIMIT 1; SELECT "system_user", o.system_user FROM more.odd o ORDER BY id LIMIT 1;
+-- @t ver08 merge_action_column mask
+SELECT merge_action(), "merge_action", json_value FROM more.odd ORDER BY id LIMIT 1;
+-- @t ver09 merge_returning infer
+BEGIN; MERGE INTO plain t USING patients p ON t.id = p.id WHEN MATCHED THEN UPDATE SET label = p.ssn RETURNING merge_action(), p.ssn; ROLLBACK;
+-- @t ver10 returning_old_new mask
+BEGIN; UPDATE patients SET visits = 1 WHERE id = 1 RETURNING old.ssn, new.ssn, old, new; ROLLBACK;
+-- @t ver11 returning_with_alias mask
+BEGIN; UPDATE patients SET visits = 1 WHERE id = 1 RETURNING WITH (OLD AS o, NEW AS n) o.ssn, n.name; ROLLBACK;
+-- @t ver12 any_value infer
+SELECT any_value(ssn), any_value(name ORDER BY ssn) FROM patients;
+-- @t ver13 trim_array infer
+SELECT trim_array(tags, 1), tags[:1], unistr(name), string_to_table(ssn, '-') FROM patients ORDER BY id LIMIT 1;
+-- @t ver14 copy_on_error err
+COPY plain FROM STDIN (ON_ERROR ignore, LOG_VERBOSITY verbose);
+x	y
+\.
+SELECT 1;
+-- @t ver15 explain_new_options infer
+EXPLAIN (MEMORY, SERIALIZE) SELECT * FROM patients;
+-- @t ver16 temporal_constraints deny
+CREATE TEMP TABLE t (id int, at tsrange, PRIMARY KEY (id, at WITHOUT OVERLAPS)); SELECT * FROM patients FOR PORTION OF x FROM 1 TO 2;
+-- @t ver17 virtual_generated deny
+CREATE TEMP TABLE t (a int, b text GENERATED ALWAYS AS (f_sql(1)) VIRTUAL); SELECT * FROM t;
+-- ---- masks --------------------------------------------------------------------------------------
+-- @t nul01 typed_nulls mask
+SELECT pg_typeof(ssn), pg_typeof(dob), pg_typeof(meta), pg_typeof(tags), ssn, dob, meta, tags FROM patients ORDER BY id LIMIT 1;
+-- @t nul02 union_of_types mask
+SELECT dob FROM patients UNION SELECT '2000-01-01' ORDER BY 1 NULLS LAST LIMIT 2;
+-- @t nul03 strict_functions infer
+SELECT count(length(ssn)), count(coalesce(length(ssn), 0)), count(concat(ssn)) FROM patients;
+-- @t nul04 null_tests infer
+SELECT count(*) FILTER (WHERE ssn IS NULL), count(*) FILTER (WHERE zip IS NULL), count(*) FILTER (WHERE ssn IS NOT NULL) FROM patients;
+-- @t nul05 not_in_null infer
+SELECT count(*) FROM plain WHERE label NOT IN (SELECT ssn FROM patients);
+-- @t nul06 is_distinct infer
+SELECT count(*) FROM patients a JOIN acct b ON a.ssn IS NOT DISTINCT FROM b.ssn;
+-- @t nul07 outer_join_hidden_key infer
+SELECT count(*), count(a.id) FROM patients p FULL JOIN acct a ON a.ssn = p.ssn AND a.dob = p.dob;
+-- @t nul08 merge_join_hidden infer
+SET enable_hashjoin = off; SET enable_nestloop = off; SELECT count(*) FROM patients p JOIN acct a ON a.ssn = p.ssn;
+-- @t nul09 semi_join_hidden infer
+SELECT count(*) FROM acct WHERE ssn IN (SELECT ssn FROM acct_ref) AND dob >= ALL (SELECT dob FROM patients WHERE dob < '1950-01-01');
+-- @t nul10 default_of_coalesce_subselect infer
+SELECT coalesce((SELECT id FROM patients WHERE ssn = '123-45-6789'), -1), (SELECT count(*) FROM patients WHERE meta ->> 'ssn' = ssn);

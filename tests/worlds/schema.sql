@@ -1,0 +1,118 @@
+-- Two-world schema. Objects of the original corpus first (unchanged definitions), then extra
+-- objects for attacks the original corpus has no table for. Data: data_a.sql / data_b.sql / data_c.sql.
+DROP DATABASE IF EXISTS clinic;
+CREATE DATABASE clinic TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8';
+\c clinic
+CREATE EXTENSION pg_stat_statements; CREATE EXTENSION dblink; CREATE EXTENSION tablefunc;
+CREATE EXTENSION pgcrypto; CREATE EXTENSION pageinspect; CREATE EXTENSION hstore;
+CREATE TABLE patients(id int primary key, mrn text, name text, ssn text, dob date, zip text, email text, diagnosis text, meta jsonb, tags text[], visits int);
+CREATE TABLE encounters(id int primary key, patient_id int references patients(id), note text, cost numeric);
+CREATE TABLE plain(id int, label text);
+CREATE VIEW v_pat AS SELECT id, name AS label, ssn || '/' || mrn AS code FROM patients;
+CREATE VIEW v_pat2 AS SELECT code AS c FROM v_pat;
+CREATE MATERIALIZED VIEW mv_pat AS SELECT id, ssn AS s FROM patients;
+CREATE FUNCTION f_sql(i int) RETURNS text LANGUAGE sql STABLE AS $$ SELECT ssn FROM patients WHERE id=i $$;
+CREATE FUNCTION f_atomic(i int) RETURNS text LANGUAGE sql STABLE BEGIN ATOMIC SELECT ssn FROM patients WHERE id=i; END;
+CREATE FUNCTION f_plpgsql(i int) RETURNS text LANGUAGE plpgsql STABLE AS $$ DECLARE r text; BEGIN EXECUTE 'SELECT ss'||'n FROM patients WHERE id=$1' INTO r USING i; RETURN r; END $$;
+-- ---- extra objects -------------------------------------------------------------------------
+-- inheritance and partitioning (tagged: staff.ssn, claims.member_ssn; children must inherit the tag)
+CREATE TABLE staff(id int primary key, ssn text, grade int);
+CREATE TABLE staff_exec(bonus int) INHERITS (staff);
+CREATE TABLE claims(id int, member_ssn text, region text, amount numeric) PARTITION BY LIST (region);
+CREATE TABLE claims_e PARTITION OF claims FOR VALUES IN ('e');
+CREATE TABLE claims_w PARTITION OF claims FOR VALUES IN ('w');
+-- write oracles (tagged: acct.ssn, acct.dob; acct.gen is generated from ssn; acct_ref.ssn references acct.ssn)
+CREATE TABLE acct(id int primary key, ssn text UNIQUE, dob date, admitted date, visits int,
+                  gen text GENERATED ALWAYS AS (left(ssn,3)) STORED, CHECK (admitted > dob));
+CREATE TABLE acct_ref(id int primary key, ssn text REFERENCES acct(ssn), memo text);
+CREATE TABLE acct_t(id int primary key, ssn text, visits int);
+CREATE FUNCTION trg_notice() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE NOTICE 'audit %', OLD.ssn; RETURN NEW; END$$;
+CREATE TRIGGER t1 BEFORE UPDATE ON acct_t FOR EACH ROW EXECUTE FUNCTION trg_notice();
+-- row filter (policy: tenant = 't1' only; rows of other tenants are hidden and differ between worlds)
+CREATE TABLE orders(id int primary key, tenant text, amount int);
+-- user-defined code reachable without an obvious function call
+CREATE FUNCTION leak(plain) RETURNS text LANGUAGE sql STABLE AS $$ SELECT string_agg(ssn, ',') FROM patients $$;
+CREATE FUNCTION leak_any(anyelement) RETURNS text LANGUAGE sql STABLE AS $$ SELECT string_agg(ssn, ',') FROM patients $$;
+CREATE FUNCTION f_chk(text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$BEGIN RETURN NOT EXISTS (SELECT 1 FROM patients WHERE ssn LIKE $1||'%'); END$$;
+CREATE DOMAIN d_chk AS text CHECK (f_chk(VALUE));
+CREATE FUNCTION op_leak(int,int) RETURNS text LANGUAGE sql STABLE AS $$ SELECT ssn FROM patients WHERE id=$1 $$;
+CREATE OPERATOR @@@ (FUNCTION=op_leak, LEFTARG=int, RIGHTARG=int);
+CREATE FUNCTION upper(varchar) RETURNS text LANGUAGE sql STABLE AS $$ SELECT string_agg(ssn, ',') FROM patients $$;
+CREATE TYPE mood AS ENUM ('ok','bad');
+CREATE INDEX patients_md5 ON patients(md5(ssn));
+CREATE SEQUENCE plain_seq;
+-- ---- the schema `more`: what the attacks of more_adversarial.sql need ------------------------
+CREATE SCHEMA more;
+-- hidden: ssn, born, notes. The unique constraint and the partial unique index mix hidden columns with others.
+CREATE TABLE more.people(id int primary key, kin int, ssn text, born date NOT NULL DEFAULT '1900-01-01', notes text, visits int DEFAULT 0,
+                         UNIQUE (kin, ssn), CHECK (visits < 100 OR ssn LIKE '9%'));
+CREATE UNIQUE INDEX people_low ON more.people(visits) WHERE ssn < 'm' AND visits > 50;
+-- A name that `public` has as well, with the tags the other way round: ssn is clear, label is hidden.
+CREATE TABLE more.patients(id int primary key, ssn text, label text);
+-- A hidden column whose type is another table's row, and a table of a composite type (hidden: occupant; ssn).
+CREATE TABLE more.bed(id int primary key, ward text, occupant public.patients);
+CREATE TYPE more.person AS (name text, ssn text);
+CREATE TABLE more.typed OF more.person;
+-- An exclusion constraint over hidden columns (low, high, span).
+CREATE TABLE more.booking(id int primary key, room int, low int, high int, span int GENERATED ALWAYS AS (high - low) STORED,
+                          EXCLUDE USING gist (int4range(low, high) WITH &&));
+-- Inheritance over three levels and from two parents (hidden: elder.secret, other.token).
+CREATE TABLE more.elder(id int primary key, secret text);
+CREATE TABLE more.other(token text);
+CREATE TABLE more.middle(extra int) INHERITS (more.elder);
+CREATE TABLE more.younger(last int) INHERITS (more.middle, more.other);
+-- Partitions of partitions, one of them attached with its columns in another order (hidden: secret; rows: tenant = 't1').
+CREATE TABLE more.events(id int, tenant text, secret text, amount int) PARTITION BY LIST (tenant);
+CREATE TABLE more.events_t1 PARTITION OF more.events FOR VALUES IN ('t1') PARTITION BY RANGE (id);
+CREATE TABLE more.events_t1_low PARTITION OF more.events_t1 FOR VALUES FROM (0) TO (20);
+CREATE TABLE more.events_t1_high(secret text, amount int, tenant text, id int);
+ALTER TABLE more.events_t1 ATTACH PARTITION more.events_t1_high FOR VALUES FROM (20) TO (1000000);
+CREATE TABLE more.events_rest PARTITION OF more.events DEFAULT;
+-- Rows of other tenants are hidden here, and referenced from elsewhere (rows: tenant = 't1').
+CREATE TABLE more.shared(id int primary key, tenant text, amount int, label text);
+CREATE TABLE more.link(id int primary key, shared_id int REFERENCES more.shared(id) ON DELETE CASCADE);
+CREATE TABLE more.kin_of(id int primary key, person int REFERENCES more.people(id) ON UPDATE CASCADE ON DELETE SET NULL);
+-- Views: joins, predicates on what is hidden, functions, stars, aggregates, recursion, check options, security barriers.
+CREATE VIEW more.v_join AS SELECT p.id, p.ssn AS s, e.note AS n FROM public.patients p JOIN public.encounters e ON e.patient_id = p.id;
+CREATE VIEW more.v_where AS SELECT id FROM public.patients WHERE ssn < '5';
+CREATE VIEW more.v_order AS SELECT id FROM public.patients ORDER BY ssn;
+CREATE VIEW more.v_func AS SELECT public.f_sql(1) AS v;
+CREATE VIEW more.v_star AS SELECT * FROM public.patients;
+CREATE VIEW more.v_alias(a, b) AS SELECT id, ssn FROM public.patients;
+CREATE VIEW more.v_agg AS SELECT diagnosis, min(ssn) AS lowest, count(*) AS n FROM public.patients GROUP BY diagnosis;
+CREATE VIEW more.v_pk AS SELECT p.id, p.name, p.visits, count(*) AS n FROM public.patients p JOIN public.encounters e ON e.patient_id = p.id GROUP BY p.id;
+CREATE VIEW more.v_whole AS SELECT p AS row FROM public.patients p;
+CREATE VIEW more.v_barrier WITH (security_barrier) AS SELECT id, amount FROM public.orders WHERE tenant <> 't1';
+CREATE VIEW more.v_updatable AS SELECT id, visits, ssn FROM public.patients WHERE visits > 3 WITH CHECK OPTION;
+CREATE VIEW more.v_same AS SELECT ssn AS id, id AS ssn FROM public.patients;
+CREATE RECURSIVE VIEW more.v_rec(n, s) AS SELECT 1, (SELECT ssn FROM public.patients WHERE id = 1) UNION ALL SELECT n + 1, s FROM v_rec WHERE n < 3;
+-- Rules and row security.
+CREATE TABLE more.ruled(id int primary key, ssn text, visits int);
+CREATE RULE ruled_tells AS ON UPDATE TO more.ruled DO ALSO SELECT OLD.ssn;
+CREATE TABLE more.guarded(id int primary key, ssn text);
+ALTER TABLE more.guarded ENABLE ROW LEVEL SECURITY;
+CREATE POLICY low ON more.guarded USING (ssn < 'm');
+CREATE STATISTICS more.patients_together ON ssn, zip FROM public.patients;
+-- Columns and functions with the names of what later grammars treat as constructs of their own (hidden: "system_user").
+CREATE TABLE more.odd(id int primary key, "system_user" text, "json_value" text, "merge_action" text);
+CREATE FUNCTION more.json_exists(text) RETURNS text LANGUAGE sql STABLE AS $$ SELECT string_agg(ssn, ',') FROM public.patients $$;
+CREATE FUNCTION more.json_value(text) RETURNS text LANGUAGE sql STABLE AS $$ SELECT string_agg(ssn, ',') FROM public.patients $$;
+CREATE FUNCTION more.json_query(text) RETURNS text LANGUAGE sql STABLE AS $$ SELECT string_agg(ssn, ',') FROM public.patients $$;
+CREATE FUNCTION more.json_scalar(text) RETURNS text LANGUAGE sql STABLE AS $$ SELECT string_agg(ssn, ',') FROM public.patients $$;
+CREATE FUNCTION more.json_serialize(text) RETURNS text LANGUAGE sql STABLE AS $$ SELECT string_agg(ssn, ',') FROM public.patients $$;
+CREATE FUNCTION more.merge_action() RETURNS text LANGUAGE sql STABLE AS $$ SELECT string_agg(ssn, ',') FROM public.patients $$;
+CREATE FUNCTION more.lower(int) RETURNS text LANGUAGE sql STABLE AS $$ SELECT ssn FROM public.patients WHERE id = $1 $$;
+CREATE FUNCTION more.ssn_of(public.encounters) RETURNS text LANGUAGE sql STABLE AS $$ SELECT ssn FROM public.patients WHERE id = $1.patient_id $$;
+CREATE FUNCTION more.rows_of() RETURNS SETOF public.patients LANGUAGE sql STABLE AS $$ SELECT * FROM public.patients $$;
+CREATE FUNCTION more.fold(text, text) RETURNS text LANGUAGE sql STABLE AS $$ SELECT coalesce($1, '') || (SELECT ssn FROM public.patients WHERE id = 1) $$;
+CREATE AGGREGATE more.gather(text) (SFUNC = more.fold, STYPE = text);
+CREATE PROCEDURE more.tell() LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE '%', (SELECT string_agg(ssn, ',') FROM public.patients); END $$;
+CREATE FUNCTION more.plus(int, int) RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN RAISE NOTICE '%', (SELECT ssn FROM public.patients WHERE id = 1); RETURN $1 OPERATOR(pg_catalog.+) $2; END $$;
+CREATE OPERATOR more.+ (FUNCTION = more.plus, LEFTARG = int, RIGHTARG = int);
+CREATE DOMAIN more.checked AS int CHECK (public.f_chk(VALUE::text));
+CREATE TYPE more.nest AS (inside more.checked);
+CREATE DOMAIN more.plain_text AS text;
+CREATE TABLE more.domained(id int primary key, word more.plain_text, ssn more.plain_text);
+CREATE TABLE more.defaulted(id int primary key, told text DEFAULT public.f_sql(1), ssn text DEFAULT 'none');
+COMMENT ON TABLE more.people IS 'who is related to whom';
+COMMENT ON COLUMN more.people.ssn IS 'social security number';
