@@ -411,10 +411,13 @@ impl Files<'_> {
                 ("", format!("[agents]\nlisten = \"127.0.0.1:{}\"\n\n", self.agents_port))
             }
         };
-        let targets = self
-            .destinations
-            .iter()
-            .map(|Destination { target, .. }| format!("[targets.{target}]\nprotocol = \"postgres\"\n\n"));
+        let targets = self.destinations.iter().map(|Destination { target, .. }| {
+            let classification = match self.layout.classification {
+                Some(_) => format!("classification = \"classification/{target}.toml\"\n"),
+                None => String::new(),
+            };
+            format!("[targets.{target}]\nprotocol = \"postgres\"\n{classification}\n")
+        });
         let tls = if self.layout.tls {
             "certificate = \"server.crt\"\nkey = \"server.key\"\n"
         } else {

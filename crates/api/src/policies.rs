@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chaperone_access::TargetName;
+use chaperone_access::{AttributeKind, TargetName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -82,4 +82,11 @@ pub struct CatalogView {
     pub target: TargetName,
     /// The results of the gateway's own queries, row by row.
     pub results: Vec<Vec<Vec<Option<String>>>>,
+    /// The text of its classification, where it has one.
+    #[serde(default)]
+    pub classification: Option<String>,
+    /// What row filters may ask about subjects.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub attributes: BTreeMap<String, AttributeKind>,
 }

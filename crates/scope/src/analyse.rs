@@ -10,6 +10,7 @@ use chaperone_access::{
 
 use crate::catalog::Catalog;
 use crate::limits;
+use crate::lineage;
 use crate::pool;
 use crate::rewrite::{Place, rewrite};
 use crate::settings::APPLICATION;
@@ -280,6 +281,7 @@ fn member(
             touch.verbs = touch.verbs.with(Verb::Define);
         }
     }
+    let traced = lineage::trace(statement, place, &touches);
     let effect = if read_only { Effect::ReadOnly } else { Effect::MayWrite };
     Member {
         tag,
@@ -289,8 +291,8 @@ fn member(
         whole,
         effect,
         session,
-        uses: Arc::from([]),
-        subjects: Subjects::None,
+        uses: traced.uses,
+        subjects: traced.subjects,
     }
 }
 

@@ -3,6 +3,8 @@
 
 mod queries;
 mod read;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use thiserror::Error;
 
 pub use queries::QUERIES;
 
-use crate::classification::Classification;
+use crate::classification::{Classification, RowFilter, apply, hide};
 
 /// Rows that do not fit.
 #[derive(Debug, Error)]
@@ -20,7 +22,7 @@ use crate::classification::Classification;
 pub struct CatalogError(&'static str);
 
 /// One relation.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Relation {
     /// `pg_class.relkind`.
     pub(crate) kind: u8,
@@ -110,8 +112,17 @@ pub struct Unfit {
     pub hint: String,
 }
 
+/// Code of the target's own that statements call without naming it.
+#[derive(Debug, Clone)]
+struct Called {
+    what: String,
+    function: RelationName,
+    /// The extension that it belongs to; empty where there is none.
+    extension: String,
+}
+
 /// The snapshot.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Catalog {
     /// Number of this snapshot, counted by whoever loads it.
     pub version: u64,
@@ -140,6 +151,7 @@ pub struct Catalog {
     pub(crate) classification: Option<Arc<Classification>>,
     /// Why the target cannot be served under restricted scopes.
     pub(crate) unfit: Vec<Unfit>,
+    called: Vec<Called>,
     /// What the classification says that this catalog does not bear out.
     misfits: Vec<String>,
     /// Somebody alters what a view reads: the view's definition is not known yet.
@@ -176,6 +188,69 @@ impl Catalog {
     #[must_use]
     pub fn misfits(&self) -> &[String] {
         &self.misfits
+    }
+
+    /// The same target under another classification, without asking it.
+    #[must_use]
+    pub fn classified(&self, version: u64, classification: Option<&Arc<Classification>>) -> Self {
+        let mut catalog = Self { version, ..self.clone() };
+        catalog.attach(classification);
+        catalog
+    }
+
+    /// The same snapshot under another number.
+    #[must_use]
+    pub fn renumbered(self, version: u64) -> Self {
+        Self { version, ..self }
+    }
+
+    fn attach(&mut self, classification: Option<&Arc<Classification>>) {
+        for relation in self.relations.values_mut() {
+            relation.facts = None;
+            relation.filter = None;
+        }
+        self.misfits = Vec::new();
+        if let Some(classification) = classification {
+            self.misfits = apply(classification, &mut self.relations);
+        }
+        let reviewed = |called: &&Called| {
+            classification.is_some_and(|known| {
+                known.allows_function(&called.function) || known.allows_extension(&called.extension)
+            })
+        };
+        self.unfit = self.called.iter().filter(|called| !reviewed(called)).map(Called::unfit).collect();
+        self.classification = classification.cloned();
+    }
+
+    /// For each row filter its relation, and a statement that a target accepts if, and only if, the filter fits the
+    /// types of its columns. It runs nothing.
+    #[must_use]
+    pub fn filter_checks(&self) -> Vec<(RelationName, String)> {
+        let lines = self.classification.iter().flat_map(|classification| &classification.relations);
+        let filtered = lines.filter_map(|(name, lines)| Some((name, lines.rows.as_ref()?)));
+        // Without columns of their own that can be missing, and not hidden for another reason already.
+        let standing = filtered.filter(|(name, rows)| {
+            self.relations.get(*name).is_some_and(|relation| relation.filter.as_ref() == Some(&rows.text))
+        });
+        let check = |(number, (name, rows)): (usize, (&RelationName, &RowFilter))| {
+            let quoted = |part: &str| part.replace('"', "\"\"");
+            let (schema, relation) = (quoted(&name.schema), quoted(&name.name));
+            let predicate = &rows.checked;
+            let text = format!(
+                "prepare chaperone_filter_{number} as select from \"{schema}\".\"{relation}\" where ({predicate})"
+            );
+            (name.clone(), text)
+        };
+        standing.enumerate().map(check).collect()
+    }
+
+    /// Hide a relation, and all that share rows with it, because its filter does not work at the target.
+    pub fn refuse_filter(&mut self, relation: &RelationName, why: &str) {
+        let why = format!(
+            "the row filter of `{relation}` does not fit it: {why}; until then nothing of it is shown"
+        );
+        hide(&mut self.relations, relation);
+        self.misfits.push(why);
     }
 
     /// Whether it is to be read again soon, because somebody was altering what a view reads.
@@ -235,6 +310,17 @@ impl Catalog {
             .into_iter()
             .chain(path.iter().map(|schema| &**schema))
             .find_map(|schema| self.relations.get_key_value(&RelationName::new(schema, name)))
+    }
+}
+
+impl Called {
+    fn unfit(&self) -> Unfit {
+        let Self { what, function, extension } = self;
+        let hint = match extension.as_str() {
+            "" => format!("review `{function}` and list it in the classification under `[functions]`"),
+            _ => format!("review it and list `{extension}` in the classification under `[extensions]`"),
+        };
+        Unfit { what: format!("{what} calls `{function}`"), hint }
     }
 }
 

@@ -2,13 +2,18 @@
 //! called. Kept in a file that is reviewed like code.
 
 mod apply;
+mod file;
+mod filter;
+mod tags;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chaperone_access::{Class, MaskOperator, RelationName};
 
-pub(crate) use apply::apply;
+pub(crate) use apply::{apply, hide};
+pub use file::Fault;
+pub use tags::BUILT_IN_TAGS;
 
 /// A target's classification.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -18,6 +23,8 @@ pub struct Classification {
     pub(crate) relations: BTreeMap<RelationName, RelationLines>,
     pub(crate) functions: BTreeSet<RelationName>,
     pub(crate) extensions: BTreeSet<Arc<str>>,
+    /// Tags of the file's own, with what they mean.
+    pub(crate) tags: BTreeMap<Arc<str>, String>,
 }
 
 /// What the file says of a relation.
@@ -36,6 +43,8 @@ pub(crate) struct RowFilter {
     pub(crate) text: Arc<str>,
     /// The columns that it reads.
     pub(crate) columns: BTreeSet<Arc<str>>,
+    /// The predicate with a typed NULL in the place of each thing that is said of the caller: what a target can check.
+    pub(crate) checked: String,
 }
 
 /// What the file says of a column; without a line it is unclassified.
@@ -52,6 +61,23 @@ impl Classification {
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         self.digest
+    }
+
+    /// Every tag that may be used under it: the built-in ones and its own.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        BUILT_IN_TAGS.into_iter().chain(self.tags.keys().map(|tag| &**tag))
+    }
+
+    /// How many relations it says something of.
+    #[must_use]
+    pub fn relations(&self) -> usize {
+        self.relations.len()
+    }
+
+    /// How many columns it says something of.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.relations.values().map(|lines| lines.columns.len()).sum()
     }
 
     /// Whether a function of the target's own may be called by callers who see a part of it: all overloads of the name.

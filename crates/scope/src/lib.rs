@@ -8,6 +8,7 @@ mod classification;
 mod functions;
 mod grammar;
 mod limits;
+mod lineage;
 mod pool;
 mod rewrite;
 mod settings;
@@ -18,7 +19,7 @@ mod walk;
 
 pub use analyse::{AT_ONCE_BYTES_MAX, analyse};
 pub use catalog::{Catalog, CatalogError, QUERIES, Unfit};
-pub use classification::Classification;
+pub use classification::{BUILT_IN_TAGS, Classification, Fault};
 pub use pool::Analyser;
 pub use settings::APPLICATION;
 pub use shape::{Shape, alike};

@@ -61,6 +61,7 @@ impl Recovered {
             | Body::PolicyLoaded(_)
             | Body::PolicyRefused(_)
             | Body::CatalogLoaded(_)
+            | Body::ClassificationLoaded(_)
             | Body::ConfigurationChanged(_)
             | Body::AgentEnrolled(_)
             | Body::AgentConnected(_)

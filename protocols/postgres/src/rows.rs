@@ -27,21 +27,51 @@ fn lost(what: impl std::fmt::Display) -> Refusal {
 /// # Errors
 /// The target refuses one, breaks the protocol, or answers with more than a bound.
 pub async fn ask(stream: Box<dyn Stream>, queries: &[&str]) -> Result<Vec<Rows>, Refusal> {
-    let mut line = Line::new(stream);
-    let mut decoder = Backend::new(Limits::backend().whole_bytes_max(1024 * 1024));
+    let mut asking = Asking::new(stream);
     let mut results = Vec::with_capacity(queries.len());
-    let mut bytes = 0_usize;
     for query in queries {
+        results.push(asking.one(query).await?.map_err(lost)?);
+    }
+    Ok(results)
+}
+
+/// Run statements one after the other, whatever becomes of each: what the target says against it, or nothing.
+///
+/// # Errors
+/// The target goes away or breaks the protocol.
+pub async fn check(stream: Box<dyn Stream>, statements: &[&str]) -> Result<Vec<Option<String>>, Refusal> {
+    let mut asking = Asking::new(stream);
+    let mut results = Vec::with_capacity(statements.len());
+    for statement in statements {
+        results.push(asking.one(statement).await?.err());
+    }
+    Ok(results)
+}
+
+struct Asking {
+    line: Line,
+    decoder: Backend,
+    bytes: usize,
+}
+
+impl Asking {
+    fn new(stream: Box<dyn Stream>) -> Self {
+        let decoder = Backend::new(Limits::backend().whole_bytes_max(1024 * 1024));
+        Self { line: Line::new(stream), decoder, bytes: 0 }
+    }
+
+    /// One query: its rows, or the target's message.
+    async fn one(&mut self, query: &str) -> Result<Result<Rows, String>, Refusal> {
         let mut out = BytesMut::new();
         encode::query(query, &mut out);
-        line.send(&out).await.map_err(|_| lost("it went away"))?;
+        self.line.send(&out).await.map_err(|_| lost("it went away"))?;
         let (mut rows, mut failed): (Rows, _) = (Vec::new(), None);
         loop {
-            let message = line.message(&mut decoder).await.map_err(|_| lost("it went away"))?;
+            let message = self.line.message(&mut self.decoder).await.map_err(|_| lost("it went away"))?;
             match view(&message).map_err(lost)? {
                 BackendView::DataRow(row) => {
-                    bytes += message.body().len();
-                    if bytes > RESULT_BYTES_MAX {
+                    self.bytes += message.body().len();
+                    if self.bytes > RESULT_BYTES_MAX {
                         return Err(lost("its catalog is too large"));
                     }
                     let cells: Result<Vec<_>, _> = row
@@ -53,7 +83,7 @@ pub async fn ask(stream: Box<dyn Stream>, queries: &[&str]) -> Result<Vec<Rows>,
                     rows.push(cells.map_err(lost)?);
                 }
                 BackendView::Error(report) => {
-                    failed = Some(lost(String::from_utf8_lossy(report.message())));
+                    failed = Some(String::from_utf8_lossy(report.message()).into_owned());
                 }
                 BackendView::ReadyForQuery(_) => break,
                 BackendView::RowDescription(_)
@@ -79,10 +109,6 @@ pub async fn ask(stream: Box<dyn Stream>, queries: &[&str]) -> Result<Vec<Rows>,
                 | BackendView::PortalSuspended => return Err(lost("it answered something else")),
             }
         }
-        match failed {
-            Some(refusal) => return Err(refusal),
-            None => results.push(rows),
-        }
+        Ok(failed.map_or(Ok(rows), Err))
     }
-    Ok(results)
 }

@@ -171,6 +171,8 @@ pub(crate) struct Target {
     pub(crate) protocol: Protocol,
     #[serde(default = "catalog_refresh_s")]
     pub(crate) catalog_refresh_s: u64,
+    /// What its columns hold; without it nothing is hidden of a relation that may be read.
+    pub(crate) classification: Option<PathBuf>,
     /// Which of the agent's logins whose sessions run as; the first that fits.
     #[serde(default)]
     pub(crate) logins: Vec<LoginRule>,

@@ -270,6 +270,13 @@ const GATEWAY: &[Key] = &[
         "Seconds after which the target's catalog is read again.",
     ),
     optional(
+        "targets.ehr",
+        "classification",
+        "\"classification/ehr.toml\"",
+        "none",
+        "What each column holds and which rows whom concern: [classification.md](classification.md). Without it the target is not classified: who may read a relation sees all of it.",
+    ),
+    optional(
         "[targets.ehr.logins]",
         "login",
         "\"people\"",

@@ -21,8 +21,8 @@ pub(crate) enum ConfigError {
     #[error("cannot read `{}`: {why} (hint: `chaperone init DIR` writes starter files)", path.display())]
     Unreadable { path: PathBuf, why: std::io::Error },
     /// The file is too large to be a configuration.
-    #[error("`{}` has more than {FILE_BYTES_MAX} bytes", path.display())]
-    TooLarge { path: PathBuf },
+    #[error("`{}` has more than {bytes_max} bytes", path.display())]
+    TooLarge { path: PathBuf, bytes_max: u64 },
     /// Not TOML, or keys that do not exist or have another type. The text names line and column.
     #[error("`{}`: {why}", path.display())]
     Invalid { path: PathBuf, why: String },
@@ -39,10 +39,15 @@ pub(crate) fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
 
 /// Read a text file of bounded size.
 pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
+    read_text_to(path, FILE_BYTES_MAX)
+}
+
+/// Read a text file of at most so many bytes.
+pub(crate) fn read_text_to(path: &Path, bytes_max: u64) -> Result<String, ConfigError> {
     let unreadable = |why| ConfigError::Unreadable { path: path.to_owned(), why };
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
-    if size > FILE_BYTES_MAX {
-        return Err(ConfigError::TooLarge { path: path.to_owned() });
+    if size > bytes_max {
+        return Err(ConfigError::TooLarge { path: path.to_owned(), bytes_max });
     }
     std::fs::read_to_string(path).map_err(unreadable)
 }

@@ -9,6 +9,7 @@ use super::{Failure, remark, say_json};
 use crate::config::agent::AgentConfig;
 use crate::config::gateway::GatewayConfig;
 use crate::config::{self, beside};
+use crate::wiring::classifications::{ClassificationFiles, unclassified};
 use crate::wiring::gateway::{api_tls, check_listeners, listener_options};
 use crate::wiring::identity::issuers;
 use crate::wiring::installation::readers;
@@ -61,6 +62,8 @@ impl Config {
             Ok(Err(found)) => errors.extend(found.iter().map(ToString::to_string)),
             Err(failure) => errors.push(failure.to_string()),
         }
+        errors.extend(ClassificationFiles::new(&path, &config).load().err().unwrap_or_default());
+        warnings.extend(unclassified(&config));
         report(&errors, &warnings, json)
     }
 }

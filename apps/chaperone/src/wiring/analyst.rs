@@ -7,21 +7,26 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use chaperone_access::{
-    Analysis, Confined, Effect, Member, Refusal, RefusalCode, SessionEffect, SessionId, Subjects, TargetName,
-    Verbs,
+    Analysis, Confined, Effect, Member, NameRule, Refusal, RefusalCode, SessionEffect, SessionId, Subjects,
+    TargetName, Verb, Verbs,
 };
 use chaperone_recording::Recorder;
 use chaperone_scope::{AT_ONCE_BYTES_MAX, Analyser, Catalog, QUERIES, Shape, alike};
 use chaperone_tunnel::{ApplicationName, As, Dial, Dialer, Parameters};
 use chaperone_wire::futures::BoxFuture;
-use chaperone_wire::{Analyst, Names};
+use chaperone_wire::{Analyst, Names, Stream};
 use lru::LruCache;
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
+use crate::wiring::classifications::{self, Classifications, Classified};
 use crate::wiring::installation::{now_us, random};
 
 /// Analyses kept per target.
 const KEPT_MAX: usize = 4096;
+/// Shortest time between two readings because of names that are not known.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// How many times longer than a reading that time is at least, so that nobody can keep a target busy with being read.
+const PAUSE_PER_READING: u32 = 10;
 /// Texts above this are not kept: they are loads of data, which do not come again.
 const KEPT_TEXT_BYTES_MAX: usize = 16 * 1024;
 
@@ -34,6 +39,7 @@ pub(crate) type Watcher = Box<dyn Fn(&TargetName, &Catalog) + Send + Sync>;
 /// The analysts of all targets.
 pub(crate) struct Analysts {
     targets: BTreeMap<TargetName, Arc<AtTarget>>,
+    recorder: Arc<Recorder>,
     watcher: Arc<OnceLock<Watcher>>,
 }
 
@@ -51,7 +57,12 @@ struct AtTarget {
 
 struct State {
     catalog: Option<Arc<Catalog>>,
+    /// Counts snapshots: each target read and each classification of one is another.
+    version: u64,
+    classified: Option<Arc<Classified>>,
     read_at: Option<Instant>,
+    /// How long reading it took.
+    took: Duration,
     stale: bool,
     kept: LruCache<(Arc<str>, Names), Arc<Analysis>>,
     /// One analysis of each shape that short texts have.
@@ -60,8 +71,31 @@ struct State {
 
 impl State {
     fn is_fresh(&self, refresh: Duration) -> bool {
+        let altered = self.catalog.as_ref().is_some_and(|catalog| catalog.is_altered());
+        let refresh = if altered { refresh.min(PAUSE_MIN) } else { refresh };
         !self.stale && self.read_at.is_some_and(|at| at.elapsed() < refresh)
     }
+
+    /// Whether a name that is not known is worth reading the catalog again.
+    fn may_look_again(&self) -> bool {
+        self.read_at.is_none_or(|at| at.elapsed() >= PAUSE_MIN.max(self.took * PAUSE_PER_READING))
+    }
+
+    /// Put a snapshot in force. Nothing that was understood under another one stays.
+    fn install(&mut self, catalog: Arc<Catalog>) {
+        self.kept.clear();
+        self.shapes.clear();
+        self.version = catalog.version;
+        self.catalog = Some(catalog);
+    }
+}
+
+/// Whether a statement names what the catalog does not have, otherwise than to make it.
+fn names_something_new(analysis: &Analysis) -> bool {
+    let touches = analysis.members.iter().flat_map(|member| &member.touches);
+    touches
+        .filter(|touch| touch.rule == NameRule::Unknown)
+        .any(|touch| touch.verbs.iter().any(|verb| verb != Verb::Define))
 }
 
 fn hold(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -70,17 +104,20 @@ fn hold(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 impl Analysts {
     pub(crate) fn new(
-        targets: impl Iterator<Item = (TargetName, Duration)>,
+        targets: impl Iterator<Item = (TargetName, Duration, Option<Arc<Classified>>)>,
         dialer: &Arc<dyn Dialer>,
         recorder: &Arc<Recorder>,
     ) -> std::io::Result<Self> {
         let analyser = Arc::new(Analyser::start()?);
         let watcher = Arc::new(OnceLock::new());
         let targets = targets
-            .map(|(name, refresh)| {
+            .map(|(name, refresh, classified)| {
                 let state = Mutex::new(State {
                     catalog: None,
+                    version: 0,
+                    classified,
                     read_at: None,
+                    took: Duration::ZERO,
                     stale: false,
                     kept: LruCache::new(NonZeroUsize::new(KEPT_MAX).unwrap_or(NonZeroUsize::MIN)),
                     shapes: LruCache::new(NonZeroUsize::new(KEPT_MAX).unwrap_or(NonZeroUsize::MIN)),
@@ -98,7 +135,7 @@ impl Analysts {
                 (name, Arc::new(at))
             })
             .collect();
-        Ok(Self { targets, watcher })
+        Ok(Self { targets, recorder: recorder.clone(), watcher })
     }
 
     /// Whether there is such a target.
@@ -124,6 +161,28 @@ impl Analysts {
     /// A target's catalog, read again where it is too old.
     pub(crate) async fn catalog(&self, target: &TargetName) -> Result<Arc<Catalog>, Refusal> {
         self.at(target)?.fresh().await
+    }
+
+    /// What a target is classified by.
+    pub(crate) fn classified(&self, target: &TargetName) -> Option<Arc<Classified>> {
+        hold(&self.targets.get(target)?.state).classified.clone()
+    }
+
+    /// Put classifications in force, of all targets: those that are not the ones before are on durable record first.
+    /// Statements that arrive from now on are understood under them, in open sessions too.
+    ///
+    /// # Errors
+    /// The trail cannot be written; what is not on record is not in force.
+    pub(crate) async fn classify(&self, by: &str, new: &Classifications) -> Result<(), Refusal> {
+        for (name, at) in &self.targets {
+            let (before, now) = (hold(&at.state).classified.clone(), new.get(name).cloned());
+            if before == now {
+                continue;
+            }
+            self.recorder.note(classifications::loaded_body(by, name, now.as_deref())).await?;
+            at.classify(now);
+        }
+        Ok(())
     }
 
     /// The rows of a target's catalog, read now.
@@ -173,8 +232,11 @@ impl AtTarget {
             .ok_or_else(|| Refusal::new(RefusalCode::Internal, "the target has no catalog"))
     }
 
-    /// The rows that the catalog is made of, asked of the target.
-    async fn rows(&self) -> Result<CatalogRows, Refusal> {
+    /// Ask the target something, in a session of the gateway's own.
+    async fn ask<T, F: Future<Output = Result<T, Refusal>> + Send>(
+        &self,
+        question: impl FnOnce(Box<dyn Stream>) -> F + Send,
+    ) -> Result<T, Refusal> {
         let session = SessionId::from_parts(now_us() / 1000, random());
         let application = ApplicationName::new(&format!("cp:{session}:catalog"))
             .map_err(|_| Refusal::new(RefusalCode::Internal, "no name for the session"))?;
@@ -187,51 +249,152 @@ impl AtTarget {
         };
         let dialled = self.dialer.dial(dial).await.map_err(|error| error.refusal())?;
         let handle = dialled.handle.clone();
-        let rows = chaperone_postgres::rows::ask(Box::new(dialled.stream), &QUERIES).await;
+        let answer = question(Box::new(dialled.stream)).await;
         drop(self.dialer.tally(&handle).await);
         drop(self.dialer.acknowledge(&handle).await);
-        rows
+        answer
+    }
+
+    /// The rows that the catalog is made of, asked of the target.
+    async fn rows(&self) -> Result<CatalogRows, Refusal> {
+        self.ask(|stream| chaperone_postgres::rows::ask(stream, &QUERIES)).await
     }
 
     async fn load(&self) -> Result<(), Refusal> {
         // What changes while it is read makes it stale again.
         hold(&self.state).stale = false;
+        let began = Instant::now();
         let rows = self.rows().await?;
-        let version = hold(&self.state).catalog.as_ref().map_or(1, |catalog| catalog.version + 1);
-        let catalog = Catalog::build(version, &rows, None)
-            .map_err(|error| Refusal::new(RefusalCode::TargetUnavailable, error.to_string()))?;
-        let relations = catalog.len() as u64;
-        self.recorder.catalog_loaded(&self.name, catalog.digest(), relations).await?;
-        let catalog = Arc::new(catalog);
-        let mut state = hold(&self.state);
-        let same = state.catalog.as_ref().is_some_and(|known| known.digest() == catalog.digest());
-        if !same {
-            state.kept.clear();
-            state.shapes.clear();
-            state.catalog = Some(catalog.clone());
+        loop {
+            let (version, classified, known) = {
+                let state = hold(&self.state);
+                (state.version + 1, state.classified.clone(), state.catalog.clone())
+            };
+            let classification = classified.as_ref().map(|classified| &classified.classification);
+            let catalog = Catalog::build(version, &rows, classification)
+                .map_err(|error| Refusal::new(RefusalCode::TargetUnavailable, error.to_string()))?;
+            let same = known.is_some_and(|known| {
+                known.digest() == catalog.digest() && known.classification() == catalog.classification()
+            });
+            self.recorder.catalog_loaded(&self.name, catalog.digest(), catalog.len() as u64).await?;
+            let catalog = if same { None } else { Some(Arc::new(self.checked(catalog).await)) };
+            let mut state = hold(&self.state);
+            if state.classified != classified {
+                continue;
+            }
+            state.took = began.elapsed();
+            state.read_at = Some(Instant::now());
+            if let Some(catalog) = &catalog {
+                state.install(catalog.clone());
+            }
+            drop(state);
+            if let Some(catalog) = &catalog {
+                self.tell(catalog);
+            }
+            return Ok(());
         }
-        state.read_at = Some(Instant::now());
-        drop(state);
-        if !same && let Some(watcher) = self.watcher.get() {
-            watcher(&self.name, &catalog);
+    }
+
+    /// A catalog whose row filters the target has looked at. What it does not accept is hidden; where it cannot be asked,
+    /// it refuses the statements themselves.
+    async fn checked(&self, mut catalog: Catalog) -> Catalog {
+        let checks = catalog.filter_checks();
+        if checks.is_empty() {
+            return catalog;
         }
-        Ok(())
+        let statements: Vec<&str> = checks.iter().map(|(_, statement)| statement.as_str()).collect();
+        let answers = self.ask(|stream| chaperone_postgres::rows::check(stream, &statements)).await;
+        match answers {
+            Ok(answers) => {
+                for ((relation, _), answer) in checks.iter().zip(answers) {
+                    if let Some(why) = answer {
+                        catalog.refuse_filter(relation, &why);
+                    }
+                }
+            }
+            Err(refusal) => {
+                tracing::warn!(target = %self.name, %refusal, "its row filters are not checked");
+            }
+        }
+        catalog
+    }
+
+    /// Another classification: at once for what is known of the target, and checked by it afterwards.
+    fn classify(self: &Arc<Self>, classified: Option<Arc<Classified>>) {
+        let catalog = {
+            let mut state = hold(&self.state);
+            state.classified = classified;
+            let classification = state.classified.as_ref().map(|classified| &classified.classification);
+            let Some(known) = &state.catalog else { return };
+            let catalog = Arc::new(known.classified(state.version + 1, classification));
+            state.install(catalog.clone());
+            catalog
+        };
+        self.tell(&catalog);
+        let at = self.clone();
+        tokio::spawn(async move {
+            let checked = at.checked((*catalog).clone()).await;
+            if checked.misfits() == catalog.misfits() {
+                return;
+            }
+            let installed = {
+                let mut state = hold(&at.state);
+                // Another one that came meanwhile was checked by whoever brought it.
+                let current = state.catalog.as_ref().is_some_and(|known| Arc::ptr_eq(known, &catalog));
+                current.then(|| {
+                    let checked = Arc::new(checked.renumbered(state.version + 1));
+                    state.install(checked.clone());
+                    checked
+                })
+            };
+            if let Some(catalog) = installed {
+                at.tell(&catalog);
+            }
+        });
+    }
+
+    /// Tell whoever wants to know of a new snapshot.
+    fn tell(&self, catalog: &Catalog) {
+        for misfit in catalog.misfits() {
+            tracing::warn!(target = %self.name, "classification: {misfit}");
+        }
+        if catalog.classification().is_some() {
+            for unfit in catalog.unfit() {
+                tracing::warn!(target = %self.name, hint = %unfit.hint, "not served to restricted callers: {}", unfit.what);
+            }
+        }
+        if let Some(watcher) = self.watcher.get() {
+            watcher(&self.name, catalog);
+        }
     }
 
     async fn analyse(&self, text: Arc<str>, names: Names) -> Arc<Analysis> {
-        let known = hold(&self.state).catalog.clone();
+        let analysis = self.analyse_once(&text, &names).await;
+        let again = names_something_new(&analysis) && {
+            let mut state = hold(&self.state);
+            let again = state.may_look_again();
+            state.stale |= again;
+            again
+        };
+        let analysis = if again { self.analyse_once(&text, &names).await } else { analysis };
+        self.keep((text, names), &analysis);
+        analysis
+    }
+
+    async fn analyse_once(&self, text: &Arc<str>, names: &Names) -> Arc<Analysis> {
+        let fresh = self.fresh().await;
         // A catalog that cannot be read again stays in force: names that are new are unknown until it can.
-        let catalog = match (self.fresh().await, known) {
-            (Ok(catalog), _) => catalog,
-            (Err(_), Some(catalog)) => catalog,
-            (Err(refusal), None) => return unavailable(text, refusal),
+        let known = hold(&self.state).catalog.clone();
+        let catalog = match (fresh, known) {
+            (Ok(catalog), _) | (Err(_), Some(catalog)) => catalog,
+            (Err(refusal), None) => return unavailable(text.clone(), refusal),
         };
         let (done, analysed) = oneshot::channel();
         let submitted = self.analyser.submit(
             text.clone(),
             names.path.clone(),
             names.temporary.clone(),
-            catalog.clone(),
+            catalog,
             move |analysis| {
                 // A session that has gone does not wait for it.
                 drop(done.send(analysis));
@@ -241,11 +404,9 @@ impl AtTarget {
             Refusal::new(RefusalCode::Busy, "too many new statements wait to be understood").hint("try again")
         };
         if !submitted {
-            return unavailable(text, busy());
+            return unavailable(text.clone(), busy());
         }
-        let Ok(analysis) = analysed.await else { return unavailable(text, busy()) };
-        self.keep((text, names), &analysis);
-        analysis
+        analysed.await.unwrap_or_else(|_| unavailable(text.clone(), busy()))
     }
 
     /// Keep an analysis, unless it was made against a catalog that is no longer in force.
@@ -293,17 +454,21 @@ impl Analyst for Session {
         }
         let key = (text.clone(), names.clone());
         let shape = Shape::of(text).map(|shape| (shape, names.clone()));
-        let (catalog, known) = {
+        let (catalog, known, look_again) = {
             let mut state = hold(&self.0.state);
             if !state.is_fresh(self.0.refresh) {
                 return None;
             }
+            let look_again = state.may_look_again();
             if let Some(analysis) = state.kept.get(&key) {
-                return Some(analysis.clone());
+                let stands = !(look_again && names_something_new(analysis));
+                return stands.then(|| analysis.clone());
             }
-            (state.catalog.clone()?, shape.as_ref().and_then(|shape| state.shapes.get(shape).cloned()))
+            let known = shape.as_ref().and_then(|shape| state.shapes.get(shape).cloned());
+            (state.catalog.clone()?, known, look_again)
         };
         // Not kept: it costs less to make again than a place that another text would lose.
+        let known = known.filter(|known| !(look_again && names_something_new(known)));
         if let Some(analysis) =
             known.and_then(|known| alike(&known, text, &names.path, &names.temporary, &catalog))
         {
@@ -315,6 +480,9 @@ impl Analyst for Session {
             return None;
         }
         let analysis = Arc::new(chaperone_scope::analyse(text, &names.path, &names.temporary, &catalog));
+        if look_again && names_something_new(&analysis) {
+            return None;
+        }
         if let Some(shape) = shape.filter(|(shape, _)| shape.has_one_template(text)) {
             hold(&self.0.state).shapes.put(shape, analysis.clone());
         }

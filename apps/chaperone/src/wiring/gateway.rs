@@ -29,6 +29,7 @@ use crate::config::{self, beside};
 use crate::verbs::Failure;
 use crate::wiring::analyst::Analysts;
 use crate::wiring::api::{self, Entrance, Managed, served};
+use crate::wiring::classifications::{self, ClassificationFiles, Classifications};
 use crate::wiring::clock::{self, Clock, Stepped};
 use crate::wiring::door::Sessions;
 use crate::wiring::identity::{self, Identities, Issuers};
@@ -54,6 +55,7 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
     check_listeners(&config)?;
     let issuers = identity::issuers(path, &mut config)?;
     let policies = policies(path, &config)?;
+    let classifications = classifications(path, &config)?;
     let readers = readers(&config.recording.readers)?;
     let keys = Keys::open(&beside(path, &config.keys), &config.name)?;
     let data = beside(path, &config.data);
@@ -74,12 +76,15 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
     let archive = Arc::new(archive);
     let local = local_agent(path, &config, keys.local_agent)?;
     let links = links(&config, &data, keys.agent_authority, &recorder)?;
-    let started = Started { text: &text, made: &keys.made, policies: &policies, local: local.as_ref() };
+    let classified = &classifications;
+    let started =
+        Started { text: &text, made: &keys.made, policies: &policies, classified, local: local.as_ref() };
     record_start(&recorder, &config, &started).await?;
     let dialer = dialer(local, links.clone());
     let known = known(&config, &data, keys.credentials, issuers, &recorder)?;
     let admin_token = keys.admin_token;
-    let parts = Parts { recorder, dialer, links, counters, known, policies, archive, admin_token };
+    let parts =
+        Parts { recorder, dialer, links, counters, known, policies, classifications, archive, admin_token };
     serve(path, &config, parts).await?;
     let closed = tokio::task::spawn_blocking(move || {
         let closed = trail.close("asked to stop");
@@ -101,6 +106,14 @@ fn policies(path: &Path, config: &GatewayConfig) -> Result<PolicySet, Failure> {
         }
         Err(errors) => Err(Failure::Usage(policies::lines(&errors))),
     }
+}
+
+/// The classifications; targets without one are named in the log.
+fn classifications(path: &Path, config: &GatewayConfig) -> Result<Classifications, Failure> {
+    for line in classifications::unclassified(config) {
+        tracing::warn!("{line}");
+    }
+    ClassificationFiles::new(path, config).load().map_err(|lines| Failure::Usage(lines.join("\n")))
 }
 
 /// The trail, recovered, and the thread that publishes it. The verifier key is put beside it for convenience; whoever
@@ -161,18 +174,21 @@ struct Parts {
     counters: Arc<Counters>,
     known: Known,
     policies: PolicySet,
+    classifications: Classifications,
     archive: Arc<PolicyArchive>,
     admin_token: String,
 }
 
 /// The listeners' shared state, from the parts.
 fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembled, Failure> {
-    let Parts { recorder, dialer, links, counters, known, policies, archive, admin_token } = parts;
+    let Parts { recorder, dialer, links, counters, known, policies, classifications, archive, admin_token } =
+        parts;
     let Known { identity, holders, identities, kick } = known;
-    let refresh = |(name, target): (&TargetName, &Target)| {
-        (name.clone(), Duration::from_secs(target.catalog_refresh_s))
+    let understood = |(name, target): (&TargetName, &Target)| {
+        let refresh = Duration::from_secs(target.catalog_refresh_s);
+        (name.clone(), refresh, classifications.get(name).cloned())
     };
-    let analysts = Analysts::new(config.targets.iter().map(refresh), &dialer, &recorder);
+    let analysts = Analysts::new(config.targets.iter().map(understood), &dialer, &recorder);
     let analysts = Arc::new(analysts.map_err(Failure::io("cannot start the analyser"))?);
     let logins = config.targets.iter().map(|(name, target)| (name.clone(), target.logins.clone()));
     let (logins, max) = (DatabaseLogins::new(logins), config.postgres.sessions_max);
@@ -186,6 +202,7 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         known: policies::known(config)?,
         archive,
         policies: policies.clone(),
+        classifications: ClassificationFiles::new(path, config),
         analysts: analysts.clone(),
         recorder: recorder.clone(),
         kick: kick.clone(),
@@ -360,6 +377,7 @@ struct Started<'a> {
     text: &'a str,
     made: &'a [&'static str],
     policies: &'a PolicySet,
+    classified: &'a Classifications,
     local: Option<&'a LocalAgent>,
 }
 
@@ -383,6 +401,9 @@ async fn record_start(
         bodies.push(link::enrolled(&local.name, "gateway configuration".to_owned(), &local.public, targets));
     }
     bodies.push(policies::loaded_body("start", started.policies));
+    for (target, classified) in started.classified {
+        bodies.push(classifications::loaded_body("start", target, Some(classified)));
+    }
     for body in bodies {
         recorder.note(body).await.map_err(Failure::failed)?;
     }

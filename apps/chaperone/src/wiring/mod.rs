@@ -4,6 +4,7 @@ pub(crate) mod agent;
 pub(crate) mod analyst;
 pub(crate) mod api;
 pub(crate) mod ask;
+pub(crate) mod classifications;
 pub(crate) mod clock;
 pub(crate) mod door;
 pub(crate) mod gateway;

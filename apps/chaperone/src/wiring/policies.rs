@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use chaperone_access::{Refusal, RelationName, TargetName};
+use chaperone_access::{AttributeKind, Refusal, RelationName, TargetName};
 use chaperone_policy::{
     Diagnostic, Known, LIMITS_FILE, OfRelation, OfTarget, Policies, PolicySet, TESTS_FILE, Warning, World,
 };
@@ -20,6 +20,7 @@ use tokio::sync::{Mutex, watch};
 use crate::config::{self, gateway::GatewayConfig};
 use crate::verbs::Failure;
 use crate::wiring::analyst::Analysts;
+use crate::wiring::classifications::ClassificationFiles;
 use crate::wiring::sweep::Kick;
 
 /// Most files of one set.
@@ -148,6 +149,7 @@ pub(crate) struct PolicyKeeper {
     known: Known,
     archive: Arc<PolicyArchive>,
     policies: Arc<Policies>,
+    classifications: ClassificationFiles,
     analysts: Arc<Analysts>,
     recorder: Arc<Recorder>,
     kick: Kick,
@@ -161,6 +163,7 @@ pub(crate) struct KeeperParts {
     pub(crate) known: Known,
     pub(crate) archive: Arc<PolicyArchive>,
     pub(crate) policies: Arc<Policies>,
+    pub(crate) classifications: ClassificationFiles,
     pub(crate) analysts: Arc<Analysts>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) kick: Kick,
@@ -168,9 +171,12 @@ pub(crate) struct KeeperParts {
 
 impl PolicyKeeper {
     pub(crate) fn new(parts: KeeperParts) -> Arc<Self> {
-        let KeeperParts { folder, known, archive, policies, analysts, recorder, kick } = parts;
+        let KeeperParts { folder, known, archive, policies, classifications, analysts, recorder, kick } =
+            parts;
         let turn = Mutex::new(());
-        let keeper = Arc::new(Self { folder, known, archive, policies, analysts, recorder, kick, turn });
+        let keeper =
+            Self { folder, known, archive, policies, classifications, analysts, recorder, kick, turn };
+        let keeper = Arc::new(keeper);
         let told = keeper.clone();
         keeper.analysts.watch(Box::new(move |target, catalog| told.catalog_read(target, catalog)));
         keeper
@@ -179,6 +185,11 @@ impl PolicyKeeper {
     /// The sets that were in force.
     pub(crate) fn archive(&self) -> &Arc<PolicyArchive> {
         &self.archive
+    }
+
+    /// What issuers may say of subjects.
+    pub(crate) fn attributes(&self) -> &BTreeMap<String, AttributeKind> {
+        &self.known.attributes
     }
 
     /// What the configuration and the catalogs that have been read say exists.
@@ -190,23 +201,26 @@ impl PolicyKeeper {
         known
     }
 
-    /// Read the folder again and put what is there in force: kept under its digest, then on durable record, then in
-    /// force.
+    /// Read the folder and the classifications again and put what is there in force: kept under its digest, then on
+    /// durable record, then in force. All of it, or nothing.
     ///
     /// # Errors
     /// Why not; the old set stays in force, and that is on record too.
     pub(crate) async fn reload(&self, by: &str) -> Result<Reloaded, NotReloaded> {
         let _turn = self.turn.lock().await;
-        let (folder, known) = (self.folder.clone(), self.known());
+        let (folder, known, classifications) =
+            (self.folder.clone(), self.known(), self.classifications.clone());
         let loaded = tokio::task::spawn_blocking(move || {
+            let classified = classifications.load().map_err(|lines| (None, lines))?;
             let files = read(&folder).map_err(|failure| (None, vec![failure.to_string()]))?.set;
-            PolicySet::load(&files, &known).map_err(|errors| {
+            let set = PolicySet::load(&files, &known).map_err(|errors| {
                 let digest = PolicySet::digest_of(&files);
-                (Some(digest), errors.iter().map(ToString::to_string).collect())
-            })
+                (Some(digest), errors.iter().map(ToString::to_string).collect::<Vec<_>>())
+            })?;
+            Ok((set, classified))
         });
         let loaded = loaded.await.unwrap_or_else(|error| Err((None, vec![error.to_string()])));
-        let (set, warnings) = match loaded {
+        let ((set, warnings), classified) = match loaded {
             Ok(loaded) => loaded,
             Err((digest, lines)) => return Err(self.refused(by, digest, lines).await),
         };
@@ -218,6 +232,7 @@ impl PolicyKeeper {
         };
         let (count, previous) = (set.len(), self.policies.now().digest_text());
         self.recorder.note(loaded_body(by, &set)).await.map_err(NotReloaded::Unrecorded)?;
+        self.analysts.classify(by, &classified).await.map_err(NotReloaded::Unrecorded)?;
         self.policies.replace(set);
         self.kick.now(Instant::now());
         tracing::info!(%digest, %previous, count, by, "policies are in force");

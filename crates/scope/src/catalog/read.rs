@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use chaperone_access::RelationName;
 
-use super::{Catalog, CatalogError, ForeignKey, Function, Home, Relation, TableColumn, Unfit};
-use crate::classification::{Classification, apply};
+use super::{Called, Catalog, CatalogError, ForeignKey, Function, Home, Relation, TableColumn};
+use crate::classification::Classification;
 
 /// One row of text cells, `None` for NULL.
 type Row = Vec<Option<String>>;
@@ -86,7 +86,7 @@ impl Catalog {
             functions,
             operators,
             types,
-            unfit,
+            called,
             definitions,
             _,
         ] = results
@@ -105,13 +105,10 @@ impl Catalog {
         reading.functions(functions)?;
         reading.operators(operators)?;
         reading.types(types)?;
-        reading.unfit(unfit, classification)?;
+        reading.called(called)?;
         reading.definitions(definitions)?;
         let mut catalog = reading.catalog;
-        if let Some(classification) = classification {
-            catalog.misfits = apply(classification, &mut catalog.relations);
-            catalog.classification = Some(classification.clone());
-        }
+        catalog.attach(classification);
         Ok(catalog)
     }
 }
@@ -308,27 +305,11 @@ impl Reading {
         Ok(())
     }
 
-    fn unfit(
-        &mut self,
-        rows: &[Row],
-        classification: Option<&Arc<Classification>>,
-    ) -> Result<(), CatalogError> {
+    fn called(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
         for row in rows {
             let function = RelationName::new(cell(row, 1)?, cell(row, 2)?);
-            let extension = cell(row, 3)?;
-            let reviewed = classification
-                .is_some_and(|known| known.allows_function(&function) || known.allows_extension(extension));
-            if !reviewed {
-                let hint = match extension {
-                    "" => format!(
-                        "review `{function}` and list it in the classification under `functions.allowed`"
-                    ),
-                    _ => format!("review it and list `{extension}` under `extensions.allowed`"),
-                };
-                self.catalog
-                    .unfit
-                    .push(Unfit { what: format!("{} calls `{function}`", cell(row, 0)?), hint });
-            }
+            let (what, extension) = (cell(row, 0)?.to_owned(), cell(row, 3)?.to_owned());
+            self.catalog.called.push(Called { what, function, extension });
         }
         Ok(())
     }

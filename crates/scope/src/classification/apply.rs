@@ -45,6 +45,23 @@ pub(crate) fn apply(rules: &Classification, relations: &mut HashMap<RelationName
     misfits.into_iter().collect()
 }
 
+/// Show nothing of a relation and of what shares rows with it.
+pub(crate) fn hide(relations: &mut Relations, name: &RelationName) {
+    let Some((name, _)) = relations.get_key_value(name) else { return };
+    let family: Vec<RelationName> = family(relations, name).into_iter().cloned().collect();
+    for name in family {
+        let Some(relation) = relations.get_mut(&name) else { continue };
+        let columns = relation.columns.iter().map(|column| column_as(column, UNCLASSIFIED)).collect();
+        relation.facts = Some(Arc::new(RelationFacts { columns, filtered: true }));
+        relation.filter = Some(Arc::from(NO_ROWS));
+    }
+}
+
+fn column_as(column: &TableColumn, line: ColumnLine) -> Column {
+    let ColumnLine { class, mask, subject, scan } = line;
+    Column { name: column.name.clone(), class, mask, subject, scan }
+}
+
 type Relations = HashMap<RelationName, Relation>;
 
 /// A relation and all that are connected with it by inheritance or partitioning.
@@ -103,8 +120,7 @@ impl<'a> Applying<'a> {
             let text = filter.clone().unwrap_or_else(|()| Some(Arc::from(NO_ROWS)));
             let columns = relation.columns.iter().map(|column| {
                 let line = lines.get(&(*name, &*column.name)).filter(|_| filter.is_ok());
-                let ColumnLine { class, mask, subject, scan } = line.cloned().unwrap_or(UNCLASSIFIED);
-                Column { name: column.name.clone(), class, mask, subject, scan }
+                column_as(column, line.cloned().unwrap_or(UNCLASSIFIED))
             });
             let facts = RelationFacts { columns: columns.collect(), filtered: text.is_some() };
             self.facts.insert((*name).clone(), (facts, text));
@@ -219,19 +235,56 @@ impl<'a> Applying<'a> {
         let tags: BTreeSet<Arc<str>> = all().flat_map(|line| tags(&line.class)).cloned().collect();
         let class = if tags.is_empty() { Class::Clear } else { Class::Tagged(tags.into_iter().collect()) };
         let scan = all().any(|line| line.scan);
-        // A mask is for the values of a column as they are: what is generated from one has its own or none.
-        let masks: Vec<&Option<MaskOperator>> =
-            own.iter().filter(|line| line.class != Class::Clear).map(|line| &line.mask).collect();
-        let first = masks.first().copied().cloned().flatten();
-        let agreed = masks.iter().all(|mask| **mask == first);
-        if let (false, Some((name, column))) = (agreed, group.first()) {
-            let column = &column.name;
-            self.misfits.insert(format!(
-                "lines about the column `{column}` of `{name}` and of what inherits it disagree about its mask; it has none"
-            ));
-        }
-        let mask = first.filter(|_| agreed && !scan);
+        let mask = self.mask(group, &own).filter(|_| !scan);
         ColumnLine { class, mask, subject: own.iter().any(|line| line.subject), scan }
+    }
+
+    /// The mask that all lines agree on, where it fits the type. What is generated from a column has its own or none: a
+    /// mask is for values as they are.
+    fn mask(&mut self, group: &[Cell<'a>], own: &[&ColumnLine]) -> Option<MaskOperator> {
+        let mut masks = own.iter().filter(|line| line.class != Class::Clear).map(|line| &line.mask);
+        let first = masks.next().cloned().flatten();
+        let (name, column) = group.first()?;
+        let of = format!("the column `{}` of `{name}`", column.name);
+        if !masks.all(|mask| *mask == first) {
+            self.misfits.insert(format!(
+                "lines about {of} and about what inherits it disagree about its mask; it has none"
+            ));
+            return None;
+        }
+        let mask = first?;
+        if let Some((_, column)) = group.iter().find(|(_, column)| !fits(&mask, &column.base)) {
+            self.misfits
+                .insert(format!("the mask of {of} is not for values of type {}; it has none", column.typ));
+            return None;
+        }
+        Some(mask)
+    }
+}
+
+/// Whether a mask is for values of a type, as the catalog writes types.
+fn fits(mask: &MaskOperator, typ: &str) -> bool {
+    let bare = match typ.split_once('(') {
+        Some((before, after)) => {
+            format!("{before}{}", after.split_once(')').map_or("", |(_, rest)| rest))
+        }
+        None => typ.to_owned(),
+    };
+    let text = matches!(bare.as_str(), "text" | "character varying" | "character" | "bpchar");
+    match mask {
+        MaskOperator::Null => true,
+        MaskOperator::Fixed(_)
+        | MaskOperator::LastFour
+        | MaskOperator::FirstLetter
+        | MaskOperator::ZipThree
+        | MaskOperator::Pseudonym => text,
+        MaskOperator::Year => {
+            matches!(bare.as_str(), "date" | "timestamp without time zone" | "timestamp with time zone")
+        }
+        MaskOperator::Bucket(_) => matches!(
+            bare.as_str(),
+            "smallint" | "integer" | "bigint" | "numeric" | "real" | "double precision"
+        ),
     }
 }
 
@@ -259,3 +312,6 @@ fn connected<'a>(relations: &'a Relations, cells: Vec<Cell<'a>>) -> Vec<Vec<Cell
     }
     groups
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,7 +146,7 @@ kinds! {
         /// Digest of the set; its text is kept under it.
         policy: Digest,
     }
-    /// A set of policies was not loaded: the one before it stays in force.
+    /// Policies or classifications were not loaded: those before stay in force.
     PolicyRefused = "policy.refused" {
         /// By whom, as for one that is loaded.
         by: String,
@@ -156,6 +156,19 @@ kinds! {
         first: Vec<String>,
         /// Digest of the refused files; absent where they could not be read.
         policy: Option<Digest>,
+    }
+    /// A target's classification came into force.
+    ClassificationLoaded = "classification.loaded" {
+        /// By whom: `start`, `signal`, or `issuer/subject` over the API.
+        by: String,
+        /// Digest of the file; absent where the target is not classified any more.
+        classification: Option<Digest>,
+        /// How many columns it says something of.
+        columns: u64,
+        /// How many relations it says something of.
+        relations: u64,
+        /// The target.
+        target: String,
     }
     /// A target's catalog was read.
     CatalogLoaded = "catalog.loaded" {

@@ -16,6 +16,7 @@ use crate::config::{self, beside};
 use crate::person::fresh::InUse;
 use crate::verbs::{Failure, STACK_BYTES, block_on, remark};
 use crate::wiring::ask::Ask;
+use crate::wiring::classifications;
 use crate::wiring::policies::{self, Folder, lines, relations, world};
 
 /// The configuration that is taken where none is named.
@@ -78,7 +79,9 @@ impl Setting {
         };
         let mut catalogs = BTreeMap::new();
         for view in views {
-            let catalog = Catalog::build(1, &view.results, None).map_err(Failure::failed)?;
+            let classification = classifications::of_view(&view)?;
+            let catalog =
+                Catalog::build(1, &view.results, classification.as_ref()).map_err(Failure::failed)?;
             known.relations.insert(view.target.clone(), relations(&catalog).into_iter().collect());
             catalogs.insert(view.target, Arc::new(catalog));
         }

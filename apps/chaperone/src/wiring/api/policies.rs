@@ -136,7 +136,10 @@ pub(super) async fn catalog(
 ) -> Result<Json<CatalogView>, Refused> {
     let target = TargetName::new(&name).map_err(|error| Refused::malformed(error.to_string()))?;
     let results = managed.analysts.export(&target).await.map_err(|refusal| unread(&refusal))?;
-    Ok(Json(CatalogView { target, results }))
+    let classified = managed.analysts.classified(&target);
+    let classification = classified.map(|classified| classified.text.clone());
+    let attributes = managed.keeper.attributes().clone();
+    Ok(Json(CatalogView { target, results, classification, attributes }))
 }
 
 /// A target whose catalog cannot be read.

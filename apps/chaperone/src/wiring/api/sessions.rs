@@ -140,6 +140,7 @@ fn summarise(views: &mut Views, entry: &Entry) {
         | Body::PolicyLoaded(_)
         | Body::PolicyRefused(_)
         | Body::CatalogLoaded(_)
+        | Body::ClassificationLoaded(_)
         | Body::ConfigurationChanged(_)
         | Body::AgentEnrolled(_)
         | Body::AgentConnected(_)

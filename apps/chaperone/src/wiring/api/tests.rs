@@ -30,6 +30,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::verbs::Failure;
 use crate::wiring::ask::Ask;
+use crate::wiring::classifications::ClassificationFiles;
 use crate::wiring::identity::{self, Identities};
 use crate::wiring::link::OnRecord;
 use crate::wiring::logins::DatabaseLogins;
@@ -115,6 +116,7 @@ impl Running {
             known: known(),
             archive: Arc::new(PolicyArchive::open(&folder.path().join("policies")).unwrap()),
             policies: policies.clone(),
+            classifications: ClassificationFiles::default(),
             analysts: analysts.clone(),
             recorder: recorder.clone(),
             kick: Kick::default(),

@@ -1,0 +1,111 @@
+//! Classifications from their files: read and checked together, so that either all of them come into force or none.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chaperone_access::{AttributeKind, TargetName};
+use chaperone_api::CatalogView;
+use chaperone_scope::Classification;
+use chaperone_trail::{Body, ClassificationLoaded, Digest};
+
+use crate::config::gateway::GatewayConfig;
+use crate::config::{self, beside};
+use crate::verbs::Failure;
+
+/// Largest classification that is read: some hundred thousand columns.
+const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// A target's classification, and the text that it was read from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Classified {
+    pub(crate) classification: Arc<Classification>,
+    pub(crate) text: String,
+}
+
+/// Those of all targets that have one.
+pub(crate) type Classifications = BTreeMap<TargetName, Arc<Classified>>;
+
+/// Where they are, and what row filters may ask about.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ClassificationFiles {
+    files: BTreeMap<TargetName, PathBuf>,
+    attributes: BTreeMap<String, AttributeKind>,
+}
+
+impl ClassificationFiles {
+    /// As a configuration names them.
+    pub(crate) fn new(path: &Path, config: &GatewayConfig) -> Self {
+        let files = config
+            .targets
+            .iter()
+            .filter_map(|(name, target)| Some((name.clone(), beside(path, target.classification.as_ref()?))));
+        Self { files: files.collect(), attributes: config.attributes.clone() }
+    }
+
+    /// The file of a target.
+    pub(crate) fn of(&self, target: &TargetName) -> Option<&Path> {
+        self.files.get(target).map(PathBuf::as_path)
+    }
+
+    /// Read all of them.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any, a line each.
+    pub(crate) fn load(&self) -> Result<Classifications, Vec<String>> {
+        let (mut found, mut faults) = (Classifications::new(), Vec::new());
+        for (target, file) in &self.files {
+            match read(file, &self.attributes) {
+                Ok(classified) => {
+                    found.insert(target.clone(), Arc::new(classified));
+                }
+                Err(lines) => faults.extend(lines),
+            }
+        }
+        if faults.is_empty() { Ok(found) } else { Err(faults) }
+    }
+}
+
+fn read(file: &Path, attributes: &BTreeMap<String, AttributeKind>) -> Result<Classified, Vec<String>> {
+    let text = config::read_text_to(file, FILE_BYTES_MAX).map_err(|error| vec![error.to_string()])?;
+    match Classification::load(&file.display().to_string(), &text, attributes) {
+        Ok(classification) => Ok(Classified { classification: Arc::new(classification), text }),
+        Err(faults) => Err(faults.iter().map(ToString::to_string).collect()),
+    }
+}
+
+/// One line a target that has none.
+pub(crate) fn unclassified(config: &GatewayConfig) -> Vec<String> {
+    let without = config.targets.iter().filter(|(_, target)| target.classification.is_none());
+    let line = |(name, _)| {
+        format!(
+            "target `{name}` is not classified: who may read a relation sees all of it (hint: `chaperone classify {name}` \
+             proposes a file for `targets.{name}.classification`)"
+        )
+    };
+    without.map(line).collect()
+}
+
+/// What a catalog from a gateway is classified by.
+pub(crate) fn of_view(view: &CatalogView) -> Result<Option<Arc<Classification>>, Failure> {
+    let Some(text) = &view.classification else { return Ok(None) };
+    let name = format!("the classification of `{}`", view.target);
+    match Classification::load(&name, text, &view.attributes) {
+        Ok(classification) => Ok(Some(Arc::new(classification))),
+        Err(faults) => {
+            Err(Failure::Failed(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+        }
+    }
+}
+
+/// The entry for one that comes into force, or that ends.
+pub(crate) fn loaded_body(by: &str, target: &TargetName, classified: Option<&Classified>) -> Body {
+    let classification = classified.map(|classified| &classified.classification);
+    Body::ClassificationLoaded(ClassificationLoaded {
+        by: by.to_owned(),
+        classification: classification.map(|known| Digest(known.digest())),
+        columns: classification.map_or(0, |known| known.columns() as u64),
+        relations: classification.map_or(0, |known| known.relations() as u64),
+        target: target.to_string(),
+    })
+}

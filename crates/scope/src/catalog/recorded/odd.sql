@@ -1,0 +1,34 @@
+-- A schema with everything that a catalog has to get right. `odd.json` beside it holds what the queries said of it on
+-- PostgreSQL 15, without the rows about pg_catalog and information_schema.
+create extension hstore;
+create schema app;
+create type app.mood as enum ('a', 'b');
+create domain app.pos as numeric(10,2) check (value > 0);
+create domain app.pos2 as app.pos not null;
+create domain app.plain as varchar(7);
+create type app.pair as (a int, b app.pos);
+create function app.whole_text(anyelement) returns text language sql immutable as $$select 'x'::text$$;
+create table app.people (
+  id int primary key, name varchar(20) not null, mood app.mood, amounts app.pos[], price app.pos2, code app.plain, pair app.pair,
+  tags hstore, "Odd ""name" text, up text generated always as (upper(name) || coalesce(code, '')) stored, gone int,
+  seen timestamp(3) with time zone, letter "char", three char(3), check (id > 0 and length(name) > 2),
+  exclude using btree (id with =) where (name <> 'x'));
+alter table app.people drop column gone;
+create unique index on app.people (lower(name)) where code is not null;
+create table app.staff (badge text) inherits (app.people);
+create table app.visits (id int, day date, note text, primary key (id, day)) partition by range (day, id);
+create table app.visits_2020 partition of app.visits for values from ('2020-01-01', 0) to ('2021-01-01', 0) partition by range (day);
+create table app.visits_2020_a partition of app.visits_2020 for values from ('2020-01-01') to ('2021-01-01');
+create table app.keyed (a int, b text, c int) partition by range (c, lower(b));
+create table app.orders (
+  id int references app.people on delete cascade, day date, visit int, check (orders.* is not null),
+  foreign key (visit, day) references app.visits (id, day));
+create unique index on app.orders (app.whole_text(orders));
+create view app.names as select p.id, p.name, upper(p.name) as loud from app.people p join app.orders using (id);
+create view app.calling as select app.whole_text(o) from app.orders o;
+create materialized view app.kept as select id, name from app.people;
+create function app.f(app.mood) returns int language sql immutable as 'select 1';
+create cast (app.mood as int) with function app.f(app.mood);
+create function app.eq(app.mood, int) returns bool language sql immutable as 'select true';
+create operator app.= (leftarg = app.mood, rightarg = int, function = app.eq);
+create operator app.~~~ (leftarg = app.mood, rightarg = int, function = app.eq);

@@ -1,0 +1,169 @@
+use std::sync::Arc;
+
+use chaperone_access::RelationName;
+
+use super::*;
+
+/// What the queries said of `recorded/odd.sql`.
+pub(crate) fn recorded() -> Vec<Vec<Vec<Option<String>>>> {
+    serde_json::from_str(include_str!("recorded/odd.json")).unwrap()
+}
+
+pub(crate) fn odd(classification: Option<&Arc<Classification>>) -> Catalog {
+    Catalog::build(1, &recorded(), classification).unwrap()
+}
+
+pub(crate) fn classification(text: &str) -> Arc<Classification> {
+    let attributes = [("levels".to_owned(), chaperone_access::AttributeKind::Texts)].into();
+    Arc::new(Classification::load("odd.toml", text, &attributes).unwrap())
+}
+
+fn relation<'a>(catalog: &'a Catalog, name: &str) -> &'a Relation {
+    catalog.relations.get(&RelationName::new("app", name)).unwrap()
+}
+
+fn column<'a>(catalog: &'a Catalog, relation_name: &str, name: &str) -> &'a TableColumn {
+    relation(catalog, relation_name).columns.iter().find(|column| &*column.name == name).unwrap()
+}
+
+fn lists(lists: &[Vec<Arc<str>>]) -> Vec<String> {
+    lists.iter().map(|list| list.join(" ")).collect()
+}
+
+#[test]
+fn columns_have_their_types_written_out() {
+    let catalog = odd(None);
+    let people = relation(&catalog, "people");
+    let names: Vec<&str> = people.columns.iter().map(|column| &*column.name).collect();
+    let expected = [
+        "id",
+        "name",
+        "mood",
+        "amounts",
+        "price",
+        "code",
+        "pair",
+        "tags",
+        "Odd \"name",
+        "up",
+        "seen",
+        "letter",
+        "three",
+    ];
+    assert_eq!(names, expected, "in order, without the one that was dropped");
+    for (name, typ, base, code) in [
+        ("id", "integer", "integer", false),
+        ("name", "character varying(20)", "character varying(20)", false),
+        ("mood", "app.mood", "app.mood", false),
+        ("amounts", "app.pos[]", "app.pos[]", true),
+        ("price", "app.pos2", "numeric(10,2)", true),
+        ("code", "app.plain", "character varying(7)", false),
+        ("pair", "app.pair", "app.pair", true),
+        ("tags", "public.hstore", "public.hstore", false),
+        ("seen", "timestamp(3) with time zone", "timestamp(3) with time zone", false),
+        ("letter", "\"char\"", "\"char\"", false),
+    ] {
+        let found = column(&catalog, "people", name);
+        assert_eq!((&*found.typ, &*found.base, found.code), (typ, base, code), "{name}");
+    }
+    assert!(column(&catalog, "people", "id").not_null && !column(&catalog, "people", "code").not_null);
+    let up = column(&catalog, "people", "up");
+    assert!(up.generated);
+    assert_eq!(up.generated_from.join(" "), "code name");
+}
+
+#[test]
+fn what_a_write_can_be_refused_for_is_known() {
+    let catalog = odd(None);
+    let people = relation(&catalog, "people");
+    assert_eq!(people.primary_key.join(" "), "id");
+    assert_eq!(
+        lists(&people.uniques),
+        ["id", "id name", "name code"],
+        "the key, an exclusion, a partial expression"
+    );
+    assert_eq!(lists(&people.checks), ["amounts", "price", "pair", "id name"]);
+    assert!(lists(&relation(&catalog, "staff").checks).contains(&"id name".to_owned()), "inherited");
+    let orders = relation(&catalog, "orders");
+    assert_eq!(lists(&orders.uniques), ["id day visit"], "an expression over the whole row");
+    assert_eq!(lists(&orders.checks), ["day id visit"], "a check of the whole row");
+    let key = orders.references.iter().find(|key| &*key.to.name == "people").unwrap();
+    assert!(key.cascades && key.columns.join(" ") == "id" && key.to_columns.join(" ") == "id");
+    let key = orders.references.iter().find(|key| &*key.to.name == "visits").unwrap();
+    assert!(!key.cascades && key.columns.join(" ") == "visit day" && key.to_columns.join(" ") == "id day");
+    assert!(people.referenced.iter().any(|(name, _)| &*name.name == "orders"));
+    assert_eq!(lists(&relation(&catalog, "keyed").checks), ["b c"], "a partition key with an expression");
+    let leaf = lists(&relation(&catalog, "visits_2020_a").checks);
+    assert!(leaf.contains(&"day id".to_owned()) && leaf.contains(&"day".to_owned()), "{leaf:?}");
+}
+
+#[test]
+fn views_are_known_by_what_they_read() {
+    let catalog = odd(None);
+    let names = relation(&catalog, "names");
+    let reads: Vec<&str> = names.reads.iter().map(|name| &*name.name).collect();
+    assert_eq!(reads, ["people", "orders"]);
+    let text = names.definition.as_deref().unwrap();
+    assert!(text.starts_with("SELECT") && text.contains("app.people p") && !text.ends_with(';'), "{text}");
+    assert!(relation(&catalog, "kept").definition.is_none());
+    assert!(relation(&catalog, "calling").calls.iter().any(|call| &**call == "whole_text"));
+    assert!(!catalog.is_altered());
+    let mut results = recorded();
+    results[12][0][1] = Some(String::new());
+    let catalog = Catalog::build(1, &results, None).unwrap();
+    assert!(catalog.is_altered() && relation(&catalog, "names").definition.is_none());
+}
+
+#[test]
+fn what_is_not_the_targets_own_code_is_told_apart() {
+    let catalog = odd(None);
+    assert_eq!(catalog.extension_operators.get("->").map(|name| &**name), Some("hstore"));
+    // The target has an operator of its own by that name, too.
+    assert!(catalog.operators.contains("=") && !catalog.extension_operators.contains_key("="));
+    assert_eq!(catalog.enums.get("mood").unwrap(), &[Arc::from("app")]);
+    let home = Home { schema: "public".into(), extension: Some("hstore".into()) };
+    assert_eq!(catalog.extension_types.get("hstore").unwrap(), &[home.clone()]);
+    assert_eq!(catalog.homes.get("akeys").unwrap(), &[home]);
+    assert_eq!(catalog.homes.get("f").unwrap(), &[Home { schema: "app".into(), extension: None }]);
+    let unfit: Vec<&str> = catalog.unfit().iter().map(|unfit| unfit.what.as_str()).collect();
+    assert_eq!(
+        unfit,
+        [
+            "cast from app.mood to integer calls `app.f`",
+            "operator app.= of app.mood and integer calls `app.eq`"
+        ]
+    );
+    let reviewed = classification("[functions]\nallowed = [\"app.f\", \"app.eq\"]");
+    assert!(catalog.classified(2, Some(&reviewed)).unfit().is_empty());
+}
+
+#[test]
+fn a_filter_is_checked_by_a_statement_that_runs_nothing() {
+    let rules = classification("[relations.\"app.orders\"]\nrows = \"id = any(caller.levels)\"");
+    let mut catalog = odd(Some(&rules));
+    let checks = catalog.filter_checks();
+    let [(name, check)] = checks.as_slice() else { panic!("{checks:?}") };
+    assert_eq!(
+        check,
+        "prepare chaperone_filter_0 as select from \"app\".\"orders\" where (id = any((null::text[])))"
+    );
+    catalog.refuse_filter(name, "operator does not exist");
+    let orders = relation(&catalog, "orders");
+    assert_eq!(orders.filter.as_deref(), Some("false"));
+    assert!(catalog.misfits()[0].contains("operator does not exist"));
+    assert!(catalog.filter_checks().is_empty());
+}
+
+#[test]
+fn rows_that_do_not_fit_are_no_catalog() {
+    for (query, row) in [(3, 0), (4, 0), (5, 0), (8, 0), (12, 0)] {
+        let mut results = recorded();
+        results[query][row].truncate(1);
+        assert!(Catalog::build(1, &results, None).is_err(), "{query}");
+    }
+    let mut results = recorded();
+    results[4][0][1] = Some("[[\"a\"]]".to_owned());
+    assert!(Catalog::build(1, &results, None).is_err());
+    results.pop();
+    assert!(Catalog::build(1, &results, None).is_err());
+}

@@ -1,0 +1,168 @@
+use chaperone_access::{Class, MaskOperator, RelationName};
+
+use crate::catalog::Catalog;
+use crate::catalog::tests::{classification, odd};
+
+fn under(text: &str) -> Catalog {
+    odd(Some(&classification(text)))
+}
+
+/// A column as one word: its tags, `clear` or `-`, and its mask.
+fn column(catalog: &Catalog, relation: &str, name: &str) -> String {
+    let facts = catalog.facts(&RelationName::new("app", relation)).unwrap();
+    let found = facts.columns.iter().find(|column| &*column.name == name).unwrap();
+    let class = match &found.class {
+        Class::Unclassified => "-".to_owned(),
+        Class::Clear => "clear".to_owned(),
+        Class::Tagged(tags) => tags.join("+"),
+    };
+    let mask = match &found.mask {
+        None => "",
+        Some(MaskOperator::LastFour) => " last_four",
+        Some(MaskOperator::FirstLetter) => " first_letter",
+        Some(_) => " other",
+    };
+    let flags = [(found.subject, " subject"), (found.scan, " scan")];
+    let flags: String = flags.into_iter().filter(|(set, _)| *set).map(|(_, word)| word).collect();
+    format!("{class}{mask}{flags}")
+}
+
+#[test]
+fn what_has_no_line_is_unclassified() {
+    let catalog = under("[relations.\"app.orders\".columns]\nid = { clear = true, subject = true }\n");
+    assert_eq!(column(&catalog, "orders", "id"), "clear subject");
+    assert_eq!(column(&catalog, "orders", "day"), "-");
+    assert_eq!(column(&catalog, "people", "id"), "-");
+    assert_eq!(column(&catalog, "names", "name"), "-", "a view");
+    assert!(catalog.facts(&RelationName::new("pg_catalog", "pg_class")).is_none());
+    assert!(catalog.misfits().is_empty());
+    assert!(odd(None).facts(&RelationName::new("app", "orders")).is_none());
+}
+
+#[test]
+fn whole_relations_are_cleared_by_a_line() {
+    let catalog = under(
+        "[relations.\"app.names\"]\nclear = true\n[relations.\"app.orders\"]\nclear = true\n\
+         [relations.\"app.orders\".columns]\nday = { tags = [\"phi.date\"], mask = \"year\" }\n",
+    );
+    assert_eq!(column(&catalog, "names", "name"), "clear");
+    assert_eq!(column(&catalog, "orders", "id"), "clear");
+    assert_eq!(column(&catalog, "orders", "day"), "phi.date other");
+}
+
+#[test]
+fn children_and_partitions_have_what_their_parents_have() {
+    let catalog = under(
+        "[relations.\"app.people\".columns]\nid = { clear = true }\nname = { tags = [\"phi.name\"], mask = \"first_letter\" }\n\
+         [relations.\"app.visits\".columns]\nnote = { tags = [\"clinical.note\"], scan = true }\n",
+    );
+    assert_eq!(column(&catalog, "staff", "name"), "phi.name first_letter");
+    assert_eq!(column(&catalog, "staff", "id"), "clear");
+    assert_eq!(column(&catalog, "staff", "badge"), "-");
+    assert_eq!(column(&catalog, "visits_2020_a", "note"), "clinical.note scan");
+    assert_eq!(column(&catalog, "visits_2020_a", "day"), "-");
+}
+
+#[test]
+fn a_value_is_never_clearer_than_any_line_about_it() {
+    // A child's rows are read through its parent, too.
+    let catalog = under(
+        "[relations.\"app.people\".columns]\nname = { clear = true }\nid = { tags = [\"phi.other_id\"] }\n\
+         [relations.\"app.staff\".columns]\nname = { tags = [\"phi.name\"], mask = \"last_four\" }\nid = { clear = true }\n\
+         \"Odd \\\"name\" = { clear = true }\ncode = { tags = [\"phi.mrn\"], mask = \"last_four\" }\n",
+    );
+    assert_eq!(column(&catalog, "people", "name"), "phi.name last_four");
+    assert_eq!(column(&catalog, "staff", "id"), "phi.other_id");
+    // Nobody reviewed the parent's: what is tagged stays so, what was called clear is hidden.
+    assert_eq!(column(&catalog, "staff", "Odd \"name"), "-");
+    assert_eq!(column(&catalog, "staff", "code"), "phi.mrn last_four");
+    assert_eq!(column(&catalog, "people", "code"), "-");
+    let catalog = under(
+        "[relations.\"app.people\".columns]\nname = { tags = [\"phi.name\"], mask = \"first_letter\" }\n\
+         [relations.\"app.staff\".columns]\nname = { tags = [\"phi.name\"], mask = \"last_four\" }\n",
+    );
+    assert_eq!(column(&catalog, "people", "name"), "phi.name");
+    assert!(catalog.misfits()[0].contains("disagree about its mask"));
+}
+
+#[test]
+fn generated_columns_have_at_least_what_they_are_generated_from() {
+    let name = "name = { tags = [\"phi.name\"], mask = \"first_letter\" }\n";
+    let start = "[relations.\"app.people\".columns]\n";
+    let both = format!("{start}{name}code = {{ clear = true }}\n");
+    assert_eq!(column(&under(&both), "people", "up"), "phi.name", "without the mask, which is for the name");
+    assert_eq!(column(&under(&both), "staff", "up"), "phi.name");
+    assert_eq!(column(&under(&format!("{start}{name}")), "people", "up"), "-", "one source is unclassified");
+    let cleared = format!("{both}up = {{ clear = true }}\n");
+    assert_eq!(column(&under(&cleared), "people", "up"), "phi.name");
+    let own = format!("{start}{name}up = {{ tags = [\"phi.other_id\"], mask = \"last_four\" }}\n");
+    assert_eq!(column(&under(&own), "people", "up"), "phi.name+phi.other_id last_four");
+    let clear = format!("{start}name = {{ clear = true }}\ncode = {{ clear = true }}\n");
+    assert_eq!(column(&under(&clear), "people", "up"), "clear");
+}
+
+#[test]
+fn a_mask_is_for_its_types() {
+    let catalog = under(
+        "[relations.\"app.people\".columns]\nid = { tags = [\"phi.other_id\"], mask = \"last_four\" }\n\
+         code = { tags = [\"phi.mrn\"], mask = \"last_four\" }\nprice = { tags = [\"financial.amount\"], mask = { bucket = 10 } }\n\
+         seen = { tags = [\"phi.date\"], mask = \"year\" }\nthree = { tags = [\"phi.geo\"], mask = \"year\" }\n",
+    );
+    assert_eq!(column(&catalog, "people", "id"), "phi.other_id");
+    assert_eq!(column(&catalog, "people", "code"), "phi.mrn last_four", "a domain over text");
+    assert_eq!(column(&catalog, "people", "price"), "financial.amount other");
+    assert_eq!(column(&catalog, "people", "seen"), "phi.date other");
+    assert_eq!(column(&catalog, "people", "three"), "phi.geo");
+    assert_eq!(catalog.misfits().len(), 2, "{:?}", catalog.misfits());
+}
+
+fn filter(catalog: &Catalog, relation: &str) -> Option<String> {
+    let found = catalog.relations.get(&RelationName::new("app", relation)).unwrap();
+    assert_eq!(found.filter.is_some(), found.facts.as_ref().unwrap().filtered);
+    found.filter.as_deref().map(str::to_owned)
+}
+
+#[test]
+fn a_row_filter_holds_wherever_its_rows_can_be_read() {
+    let catalog = under("[relations.\"app.visits\"]\nrows = \"id > 3\"\n");
+    for name in ["visits", "visits_2020", "visits_2020_a"] {
+        assert_eq!(filter(&catalog, name).as_deref(), Some("id > 3"), "{name}");
+    }
+    assert_eq!(filter(&catalog, "orders"), None);
+    // What cannot be applied everywhere hides everything.
+    for bad in [
+        "[relations.\"app.visits_2020\"]\nrows = \"id > 3\"\n",
+        "[relations.\"app.visits\"]\nrows = \"id > 3\"\n[relations.\"app.visits_2020\"]\nrows = \"id > 4\"\n",
+        "[relations.\"app.visits\"]\nrows = \"nothing > 3\"\n",
+    ] {
+        let catalog = under(&format!("{bad}[relations.\"app.visits\".columns]\nnote = {{ clear = true }}\n"));
+        for name in ["visits", "visits_2020", "visits_2020_a"] {
+            assert_eq!(filter(&catalog, name).as_deref(), Some("false"), "{bad}");
+            assert_eq!(column(&catalog, name, "note"), "-");
+        }
+        assert_eq!(catalog.misfits().len(), 1);
+    }
+}
+
+#[test]
+fn lines_about_what_does_not_exist_are_told() {
+    let catalog = under(
+        "[relations.\"app.gone\"]\nclear = true\n[relations.\"app.orders\".columns]\nnothing = { clear = true }\n\
+         [relations.\"app.names\".columns]\nname = { clear = true }\n",
+    );
+    let [column_line, relation, view] = catalog.misfits() else { panic!("{:?}", catalog.misfits()) };
+    assert!(column_line.contains("column `nothing` of `app.orders` does not exist"));
+    assert!(relation.contains("`app.gone` does not exist") && view.contains("is a view"));
+    assert_eq!(column(&catalog, "names", "name"), "-");
+}
+
+#[test]
+fn a_target_can_be_classified_again_without_being_read() {
+    let first = under("[relations.\"app.visits\"]\nrows = \"id > 3\"\nclear = true\n");
+    let second = first.classified(2, Some(&classification("[relations.\"app.orders\"]\nclear = true\n")));
+    assert_eq!((filter(&second, "visits"), second.version), (None, 2));
+    assert_eq!(column(&second, "visits", "id"), "-");
+    assert_eq!(column(&second, "orders", "id"), "clear");
+    assert_eq!(first.digest(), second.digest());
+    assert!(second.classified(3, None).facts(&RelationName::new("app", "orders")).is_none());
+}

@@ -1,0 +1,363 @@
+//! Row filters: predicates over a relation's own columns, constants, and what an issuer says of the caller. Nothing else
+//! can be in one, so that what it does is what its text says: no other relation, no code of the target's own, nothing
+//! whose failure would tell about a row.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chaperone_access::AttributeKind;
+
+use super::RowFilter;
+use crate::tree::{Fields, Value, flag, node, number, parse, strings};
+
+/// Longest predicate, in bytes: no tree of so short a text is deep.
+pub(crate) const PREDICATE_BYTES_MAX: usize = 512;
+/// What the text is put after to be parsed.
+const BEFORE: &str = "select from t where ";
+/// The name before the dot of what is said of the caller.
+const CALLER: &str = "caller";
+
+/// Functions that only look at their arguments and cannot fail on any.
+const FUNCTIONS: [&str; 15] = [
+    "btrim",
+    "cardinality",
+    "date_part",
+    "date_trunc",
+    "extract",
+    "left",
+    "length",
+    "lower",
+    "ltrim",
+    "now",
+    "right",
+    "rtrim",
+    "split_part",
+    "starts_with",
+    "upper",
+];
+
+/// Operators that compare, and the sums that dates need.
+const OPERATORS: [&str; 19] = [
+    "!=", "!~~", "!~~*", "&&", "+", "-", "<", "<=", "<>", "<@", "=", ">", ">=", "@>", "^@", "||", "~~",
+    "~~*", "?",
+];
+
+/// Types that a constant or an attribute may be cast to, as the grammar calls them.
+const TYPES: [&str; 14] = [
+    "bool",
+    "bpchar",
+    "date",
+    "float8",
+    "int2",
+    "int4",
+    "int8",
+    "interval",
+    "numeric",
+    "text",
+    "timestamp",
+    "timestamptz",
+    "uuid",
+    "varchar",
+];
+
+/// What is wrong with a predicate.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    /// Bytes from its beginning.
+    pub(crate) at: usize,
+    pub(crate) what: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl Wrong {
+    fn new(at: usize, what: impl Into<String>) -> Self {
+        Self { at, what: what.into(), hint: None }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Read a predicate.
+pub(crate) fn read(
+    predicate: &str,
+    attributes: &BTreeMap<String, AttributeKind>,
+) -> Result<RowFilter, Wrong> {
+    if predicate.len() > PREDICATE_BYTES_MAX {
+        return Err(Wrong::new(0, format!("a row filter has at most {PREDICATE_BYTES_MAX} bytes")));
+    }
+    if let Some(at) = predicate.find("--").or_else(|| predicate.find("/*")) {
+        return Err(Wrong::new(at, "a row filter has no comments").hint("write them in the file, with `#`"));
+    }
+    let whole = format!("{BEFORE}{predicate}");
+    let parsed = parse(&whole).map_err(|error| Wrong::new(0, error.message))?;
+    let not_one =
+        || Wrong::new(0, "it is not one predicate").hint("write what would stand after WHERE, and no more");
+    let [(statement, _)] = parsed.statements(&whole)[..] else { return Err(not_one()) };
+    let Some(("SelectStmt", select)) = node(statement) else { return Err(not_one()) };
+    // Whatever else a SELECT can have would have been written by the predicate. LIMIT and set operations are options,
+    // which are there without it.
+    let only = |(name, value): (&str, &Value)| match name {
+        "from_clause" | "where_clause" | "limit_option" | "op" => true,
+        _ => crate::tree::unset(value),
+    };
+    let one_relation =
+        select.get("from_clause").and_then(Value::as_array).is_some_and(|from| from.len() == 1);
+    let plain = number(select, "op") <= 1;
+    let Some(condition) =
+        select.get("where_clause").filter(|_| select.iter().all(only) && one_relation && plain)
+    else {
+        return Err(not_one());
+    };
+    let mut reading = Reading {
+        predicate,
+        attributes,
+        found: RowFilter { text: Arc::from(predicate), columns: BTreeSet::new(), checked: String::new() },
+        callers: Vec::new(),
+    };
+    reading.expression(condition)?;
+    Ok(reading.done())
+}
+
+struct Reading<'a> {
+    predicate: &'a str,
+    attributes: &'a BTreeMap<String, AttributeKind>,
+    found: RowFilter,
+    /// Where an attribute stands, how long its text is, and its type.
+    callers: Vec<(usize, usize, &'static str)>,
+}
+
+impl Reading<'_> {
+    fn at(fields: &Fields) -> usize {
+        usize::try_from(number(fields, "location")).unwrap_or(0).saturating_sub(BEFORE.len())
+    }
+
+    fn expressions(&mut self, fields: &Fields, names: &[&str]) -> Result<(), Wrong> {
+        for name in names {
+            match fields.get(name) {
+                None | Some(Value::Null) => {}
+                Some(Value::Array(items)) => items.iter().try_for_each(|item| self.expression(item))?,
+                Some(value) => self.expression(value)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// One expression. Whatever is not named here cannot be in a row filter.
+    fn expression(&mut self, value: &Value) -> Result<(), Wrong> {
+        let Some((kind, fields)) = node(value) else {
+            return Err(Wrong::new(0, "the predicate cannot be understood"));
+        };
+        match kind {
+            "AConst" => Ok(()),
+            "ColumnRef" => self.column(fields),
+            "TypeCast" => self.cast(fields),
+            "AExpr" => {
+                let names = strings(fields, "name");
+                let known = matches!(names.as_slice(), [] | ["pg_catalog", _] | [_])
+                    && names.last().is_none_or(|name| {
+                        OPERATORS.contains(name) || *name == "BETWEEN" || is_between(name)
+                    });
+                if !known {
+                    let what = format!("operator `{}` cannot be in a row filter", names.join("."));
+                    return Err(
+                        Wrong::new(Self::at(fields), what).hint(format!("there are {}", OPERATORS.join(" ")))
+                    );
+                }
+                self.expressions(fields, &["lexpr", "rexpr"])
+            }
+            "List" => self.expressions(fields, &["items"]),
+            "AArrayExpr" => self.expressions(fields, &["elements"]),
+            "BoolExpr" | "CoalesceExpr" => self.expressions(fields, &["args"]),
+            "NullTest" | "BooleanTest" => self.expressions(fields, &["arg"]),
+            "FuncCall" => self.call(fields),
+            // CURRENT_DATE and the like have numbers; those of the session's role begin after the times.
+            "SqlvalueFunction" if number(fields, "op") <= SQL_TIMES => Ok(()),
+            other => Err(Wrong::new(Self::at(fields), format!("{other} cannot be in a row filter"))
+                .hint("compare columns with constants and with `caller.ATTRIBUTE`")),
+        }
+    }
+
+    fn column(&mut self, fields: &Fields) -> Result<(), Wrong> {
+        let at = Self::at(fields);
+        let all_names = fields.get("fields").and_then(Value::as_array).map_or(0, <[Value]>::len);
+        match strings(fields, "fields").as_slice() {
+            [column] if all_names == 1 => {
+                self.found.columns.insert(Arc::from(*column));
+                Ok(())
+            }
+            [CALLER, attribute] if all_names == 2 => self.caller(at, attribute),
+            _ => Err(Wrong::new(at, "only columns of the relation itself can be in a row filter")
+                .hint("name the column alone")),
+        }
+    }
+
+    fn caller(&mut self, at: usize, attribute: &str) -> Result<(), Wrong> {
+        let Some(kind) = self.attributes.get(attribute) else {
+            let known: Vec<String> = self.attributes.keys().map(|name| format!("`{name}`")).collect();
+            let hint = match known.as_slice() {
+                [] => "declare it under `[attributes]` in gateway.toml".to_owned(),
+                _ => format!(
+                    "there are {}; others are declared under `[attributes]` in gateway.toml",
+                    known.join(", ")
+                ),
+            };
+            return Err(Wrong::new(at, format!("attribute `{attribute}` is not declared")).hint(hint));
+        };
+        let typ = match kind {
+            AttributeKind::Bool => "boolean",
+            AttributeKind::Long => "bigint",
+            AttributeKind::Text => "text",
+            AttributeKind::Texts => "text[]",
+        };
+        let written = format!("{CALLER}.{attribute}");
+        if !self.predicate.get(at..).is_some_and(|rest| rest.starts_with(&written)) {
+            return Err(Wrong::new(at, format!("write `{written}`, without spaces and quotes")));
+        }
+        self.callers.push((at, written.len(), typ));
+        Ok(())
+    }
+
+    /// Casts of columns can fail, and so tell about rows that the filter leaves out.
+    fn cast(&mut self, fields: &Fields) -> Result<(), Wrong> {
+        let at = Self::at(fields);
+        let typ = fields.get("type_name").and_then(Value::fields);
+        let name = typ.map(|typ| strings(typ, "names")).unwrap_or_default();
+        let known = match name.as_slice() {
+            [name] | ["pg_catalog", name] => TYPES.contains(name),
+            _ => false,
+        };
+        let usual = typ.is_some_and(|typ| !flag(typ, "setof") && !flag(typ, "pct_type"));
+        if !known || !usual {
+            return Err(Wrong::new(at, format!("type `{}` cannot be in a row filter", name.join(".")))
+                .hint(format!("there are {}", TYPES.join(", "))));
+        }
+        let before = self.found.columns.len();
+        self.expressions(fields, &["arg"])?;
+        if self.found.columns.len() > before || mentions_column(fields) {
+            return Err(Wrong::new(at, "a column cannot be cast in a row filter")
+                .hint("cast the other side: `caller.clinics::integer[]`"));
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, fields: &Fields) -> Result<(), Wrong> {
+        let name = strings(fields, "funcname");
+        let known = match name.as_slice() {
+            [name] | ["pg_catalog", name] => FUNCTIONS.contains(name),
+            _ => false,
+        };
+        let plain = fields.iter().all(|(name, value)| {
+            matches!(name, "funcname" | "args" | "funcformat" | "location") || crate::tree::unset(value)
+        });
+        if !known || !plain {
+            let what = format!("function `{}` cannot be in a row filter", name.join("."));
+            return Err(
+                Wrong::new(Self::at(fields), what).hint(format!("there are {}", FUNCTIONS.join(", ")))
+            );
+        }
+        self.expressions(fields, &["args"])
+    }
+
+    /// The filter, with the predicate as the target can check it: nothing is known of the caller but types.
+    fn done(mut self) -> RowFilter {
+        self.callers.sort_unstable();
+        let (mut checked, mut from) = (String::new(), 0);
+        for (at, length, typ) in self.callers {
+            checked.push_str(self.predicate.get(from..at).unwrap_or_default());
+            checked.push_str(&format!("(null::{typ})"));
+            from = at + length;
+        }
+        checked.push_str(self.predicate.get(from..).unwrap_or_default());
+        RowFilter { checked, ..self.found }
+    }
+}
+
+/// The last of the times among the parser's SQL value functions: `LOCALTIMESTAMP(n)`.
+const SQL_TIMES: i64 = 9;
+
+fn is_between(name: &str) -> bool {
+    matches!(name, "NOT BETWEEN" | "BETWEEN SYMMETRIC" | "NOT BETWEEN SYMMETRIC")
+}
+
+/// Whether a column is anywhere in it, beside what is said of the caller.
+fn mentions_column(fields: &Fields) -> bool {
+    let mut found = false;
+    let mut look = |fields: &Fields| {
+        let names = strings(fields, "fields");
+        found |= names.len() == 1;
+    };
+    fields.values().for_each(|value| value.each(&mut look));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(predicate: &str) -> Result<RowFilter, Wrong> {
+        let kinds = [("clinics", AttributeKind::Texts), ("level", AttributeKind::Long)];
+        read(predicate, &kinds.map(|(name, kind)| (name.to_owned(), kind)).into())
+    }
+
+    #[test]
+    fn a_predicate_over_columns_and_the_caller_is_read() {
+        let found = filter("clinic_id = any(caller.clinics) and not sealed").unwrap();
+        assert_eq!(found.columns.iter().map(|name| &**name).collect::<Vec<_>>(), ["clinic_id", "sealed"]);
+        assert_eq!(found.checked, "clinic_id = any((null::text[])) and not sealed");
+        for good in [
+            "clinic_id = any(caller.clinics::integer[])",
+            "a in (1, 2, 3) or b is null",
+            "a between 1 and caller.level",
+            "lower(status) like 'o%'",
+            "started_on > current_date - interval '30 days'",
+            "coalesce(a, b) is not distinct from 'x'::text",
+            "true",
+            "a is true",
+            "array['a', 'b'] && caller.clinics",
+            "extract(year from d) = 2026",
+        ] {
+            assert!(filter(good).is_ok(), "{good}: {:?}", filter(good));
+        }
+    }
+
+    #[test]
+    fn whatever_else_is_refused_where_it_stands() {
+        for (bad, at, part) in [
+            ("exists (select from secrets)", 0, "SubLink"),
+            ("a = (select max(b) from t)", 4, "SubLink"),
+            ("pg_sleep(1) is null", 0, "pg_sleep"),
+            ("public.lower(a) = 'x'", 0, "public.lower"),
+            ("a = 1 and b::int = 2", 11, "cannot be cast"),
+            ("(lower(b))::int = 2", 10, "cannot be cast"),
+            ("a = caller.clinic", 4, "not declared"),
+            ("a = caller . level", 4, "without spaces"),
+            ("a = t.b", 4, "relation itself"),
+            ("t.* is null", 0, "relation itself"),
+            ("a / 0 = 1", 2, "operator `/`"),
+            ("a operator(public.=) 1", 2, "operator `public.=`"),
+            ("current_user = 'x'", 0, "SqlvalueFunction"),
+            ("a = 'x'::public.mood", 7, "type `public.mood`"),
+            ("count(a) over () = 1", 0, "function `count`"),
+            ("a = $1", 4, "ParamRef"),
+            ("case when a then b end", 0, "CaseExpr"),
+            ("a = 1 limit 1", 0, "not one predicate"),
+            ("a = 1 order by b", 0, "not one predicate"),
+            ("a = 1 union select", 0, "not one predicate"),
+            ("a = 1 group by a", 0, "not one predicate"),
+            ("a = 1 for update", 0, "not one predicate"),
+            ("a = 1; drop table t", 0, "not one predicate"),
+            ("a = 1 -- all of them", 6, "no comments"),
+            ("a /* b */ = 1", 2, "no comments"),
+            ("", 0, "syntax error"),
+            ("a = ", 0, "syntax error"),
+        ] {
+            let wrong = filter(bad).unwrap_err();
+            assert!(wrong.what.contains(part), "{bad}: {wrong:?}");
+            assert_eq!(wrong.at, at, "{bad}: {wrong:?}");
+        }
+        assert!(filter(&"a or ".repeat(400)).unwrap_err().what.contains("512 bytes"));
+    }
+}

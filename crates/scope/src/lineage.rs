@@ -1,0 +1,680 @@
+//! Which columns a statement uses, which of them can be seen in its result, and where the result tells which patients it
+//! is about. For the record, so in doubt it says too much: a name that cannot be followed counts as every column of every
+//! relation that the statement touches.
+//!
+//! Nothing is decided by it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chaperone_access::{ColumnUse, RelationName, Subjects, Touch, Verb};
+
+use crate::catalog::{Catalog, Relation};
+use crate::rewrite::Place;
+use crate::tree::{self, Fields, Value, flag, node, strings, text, unset};
+
+/// Views and queries within queries are followed to this depth.
+const DEPTH_MAX: usize = 24;
+
+type Origin = BTreeSet<(RelationName, Arc<str>)>;
+
+/// One column of a result.
+#[derive(Debug, Clone, Default)]
+struct Output {
+    name: String,
+    origin: Origin,
+    /// It is this very column's value.
+    plain: Option<(RelationName, Arc<str>)>,
+}
+
+/// One thing in FROM.
+#[derive(Debug, Clone)]
+struct Item {
+    alias: String,
+    columns: Vec<Output>,
+    /// It has columns whose names are not known, made of these.
+    open: Option<Origin>,
+}
+
+/// Follows the names of one statement.
+pub(crate) struct Lineage<'a> {
+    place: Place<'a>,
+    read: Origin,
+    written: Origin,
+    disclosed: Origin,
+    /// Some name could not be followed.
+    lost: bool,
+    ctes: Vec<(String, Vec<Output>)>,
+    /// What can be seen from a sub-select, innermost last.
+    frames: Vec<Vec<Item>>,
+    depth: usize,
+}
+
+/// What is known of a statement's columns.
+pub(crate) struct Traced {
+    pub(crate) uses: Arc<[ColumnUse]>,
+    pub(crate) subjects: Subjects,
+}
+
+/// Trace a statement that touches these relations.
+pub(crate) fn trace(statement: &Value, place: Place<'_>, touches: &[Touch]) -> Traced {
+    let mut lineage = Lineage {
+        place,
+        read: Origin::new(),
+        written: Origin::new(),
+        disclosed: Origin::new(),
+        lost: false,
+        ctes: Vec::new(),
+        frames: Vec::new(),
+        depth: 0,
+    };
+    let outputs = lineage.statement(statement);
+    if let Some(outputs) = &outputs {
+        for output in outputs {
+            lineage.disclosed.extend(output.origin.iter().cloned());
+        }
+    }
+    if lineage.lost {
+        for touch in touches.iter().filter(|touch| touch.verbs.iter().next().is_some()) {
+            let columns = place.catalog.relations.get(&touch.relation).map(|known| &known.columns);
+            for column in columns.into_iter().flatten() {
+                let column = (touch.relation.clone(), column.name.clone());
+                if touch.verbs.contains(Verb::Read) {
+                    lineage.read.insert(column.clone());
+                    lineage.disclosed.insert(column);
+                } else {
+                    lineage.written.insert(column);
+                }
+            }
+        }
+    }
+    let subjects = lineage.subjects(outputs.as_deref().unwrap_or_default());
+    let all: Origin =
+        [&lineage.read, &lineage.written, &lineage.disclosed].into_iter().flatten().cloned().collect();
+    let uses = all.into_iter().map(|used| ColumnUse {
+        disclosed: lineage.disclosed.contains(&used),
+        written: lineage.written.contains(&used),
+        relation: used.0,
+        column: used.1,
+    });
+    Traced { uses: uses.collect(), subjects }
+}
+
+impl<'a> Lineage<'a> {
+    fn catalog(&self) -> &'a Catalog {
+        self.place.catalog
+    }
+
+    fn is_subject(&self, relation: &RelationName, column: &str) -> bool {
+        let facts = self.catalog().facts(relation);
+        facts.is_some_and(|facts| facts.columns.iter().any(|fact| fact.subject && *fact.name == *column))
+    }
+
+    fn subjects(&self, outputs: &[Output]) -> Subjects {
+        let read: BTreeSet<&RelationName> =
+            self.read.iter().chain(&self.disclosed).map(|(name, _)| name).collect();
+        let about = read.into_iter().any(|name| {
+            self.catalog().facts(name).is_some_and(|facts| facts.columns.iter().any(|fact| fact.subject))
+        });
+        let at: Vec<_> = outputs
+            .iter()
+            .enumerate()
+            .filter_map(|(place, output)| {
+                let (relation, column) = output.plain.as_ref()?;
+                let place = u16::try_from(place).ok()?;
+                self.is_subject(relation, column).then(|| (place, relation.clone(), column.clone()))
+            })
+            .collect();
+        match (about, at.is_empty()) {
+            (_, false) => Subjects::At(at.into()),
+            (true, true) => Subjects::OutOfReach,
+            (false, true) => Subjects::None,
+        }
+    }
+
+    /// What a statement returns to the client; `None` where it returns nothing.
+    fn statement(&mut self, statement: &Value) -> Option<Vec<Output>> {
+        let (kind, fields) = node(statement)?;
+        match kind {
+            "SelectStmt" | "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" => {
+                Some(self.query(kind, fields))
+            }
+            "DeclareCursorStmt" => self.statement(fields.get("query")?),
+            "ExplainStmt" => {
+                self.statement(fields.get("query")?);
+                None
+            }
+            // What is kept in a temporary table is as good as seen: what is read from there later cannot be followed.
+            "CreateTableAsStmt" => {
+                let outputs = self.statement(fields.get("query")?)?;
+                self.disclose(&outputs);
+                None
+            }
+            "CopyStmt" => self.copy(fields),
+            _ => None,
+        }
+    }
+
+    fn disclose(&mut self, outputs: &[Output]) {
+        for output in outputs {
+            self.disclosed.extend(output.origin.iter().cloned());
+        }
+    }
+
+    fn copy(&mut self, fields: &Fields) -> Option<Vec<Output>> {
+        if let Some(query) = fields.get("query").filter(|query| !unset(query)) {
+            return self.statement(query);
+        }
+        let relation = fields.get("relation").and_then(Value::fields)?;
+        let item = self.stored(relation)?;
+        let named = strings(fields, "attlist");
+        let columns: Vec<Output> = item
+            .columns
+            .into_iter()
+            .filter(|column| named.is_empty() || named.contains(&&*column.name))
+            .collect();
+        if flag(fields, "is_from") {
+            for column in &columns {
+                self.written.extend(column.plain.clone());
+            }
+            return None;
+        }
+        self.reads(&columns);
+        Some(columns)
+    }
+
+    fn reads(&mut self, columns: &[Output]) {
+        for column in columns {
+            self.read.extend(column.origin.iter().cloned());
+        }
+    }
+
+    fn query(&mut self, kind: &str, fields: &Fields) -> Vec<Output> {
+        if self.depth >= DEPTH_MAX {
+            self.lost = true;
+            return Vec::new();
+        }
+        self.depth += 1;
+        let known = self.ctes.len();
+        if let Some(with) = fields.get("with_clause").and_then(Value::fields) {
+            self.with(with);
+        }
+        let outputs = match kind {
+            "SelectStmt" => self.select(fields),
+            _ => self.write(kind, fields),
+        };
+        self.ctes.truncate(known);
+        self.depth -= 1;
+        outputs
+    }
+
+    fn with(&mut self, with: &Fields) {
+        let recursive = flag(with, "recursive");
+        for cte in with.get("ctes").and_then(Value::as_array).into_iter().flatten() {
+            let Some(("CommonTableExpr", cte)) = node(cte) else { continue };
+            let name = text(cte, "ctename").to_owned();
+            let Some((kind, query)) = cte.get("ctequery").and_then(node) else { continue };
+            if recursive {
+                // Its first term gives what the second one finds under the name.
+                let first = query.get("larg").and_then(Value::fields).unwrap_or(query);
+                let outputs = if first.get("from_clause").is_some() || query.get("larg").is_some() {
+                    self.query("SelectStmt", first)
+                } else {
+                    Vec::new()
+                };
+                self.ctes.push((name.clone(), renamed(outputs, &strings(cte, "aliascolnames"))));
+            }
+            let outputs = self.query(kind, query);
+            self.ctes.push((name, renamed(outputs, &strings(cte, "aliascolnames"))));
+        }
+    }
+
+    fn select(&mut self, fields: &Fields) -> Vec<Output> {
+        if let (Some(left), Some(right)) =
+            (fields.get("larg").and_then(Value::fields), fields.get("rarg").and_then(Value::fields))
+        {
+            let (left, right) = (self.query("SelectStmt", left), self.query("SelectStmt", right));
+            let mut right = right.into_iter();
+            let both = left.into_iter().map(|mut output| {
+                let other = right.next().unwrap_or_default();
+                output.origin.extend(other.origin);
+                output.plain = output.plain.filter(|_| other.plain.is_some());
+                output
+            });
+            let outputs: Vec<Output> = both.collect();
+            self.frames.push(Vec::new());
+            self.expressions(fields, &["sort_clause", "limit_offset", "limit_count"], &outputs);
+            self.frames.pop();
+            return outputs;
+        }
+        let mut merged = false;
+        self.frames.push(Vec::new());
+        for item in fields.get("from_clause").and_then(Value::as_array).into_iter().flatten() {
+            let items = self.from_item(item, &mut merged);
+            if let Some(frame) = self.frames.last_mut() {
+                frame.extend(items);
+            }
+        }
+        let mut outputs = Vec::new();
+        if let Some(rows) = fields.get("values_lists").and_then(Value::as_array) {
+            outputs = self.rows(rows);
+        }
+        let results = fields.get("target_list").and_then(Value::as_array);
+        outputs.extend(self.results(results.unwrap_or_default(), merged));
+        let rest = [
+            "distinct_clause",
+            "where_clause",
+            "group_clause",
+            "having_clause",
+            "window_clause",
+            "sort_clause",
+            "limit_offset",
+            "limit_count",
+        ];
+        self.expressions(fields, &rest, &outputs);
+        self.frames.pop();
+        if fields.get("into_clause").is_some() {
+            self.disclose(&outputs);
+            return Vec::new();
+        }
+        outputs
+    }
+
+    /// VALUES: a column of each row at a place.
+    fn rows(&mut self, rows: &[Value]) -> Vec<Output> {
+        let mut outputs: Vec<Output> = Vec::new();
+        for row in rows {
+            let items = node(row).and_then(|(_, list)| list.get("items")).and_then(Value::as_array);
+            for (place, value) in items.into_iter().flatten().enumerate() {
+                let origin = self.expression(value, &[]);
+                match outputs.get_mut(place) {
+                    Some(output) => output.origin.extend(origin),
+                    None => {
+                        outputs.push(Output { name: format!("column{}", place + 1), origin, plain: None })
+                    }
+                }
+            }
+        }
+        outputs
+    }
+
+    /// `merged`: columns of joins are merged, so that the places in `*` are not told by the relations.
+    fn results(&mut self, list: &[Value], merged: bool) -> Vec<Output> {
+        let mut outputs: Vec<Output> = Vec::new();
+        let mut placed = true;
+        for result in list {
+            let Some(("ResTarget", fields)) = node(result) else { continue };
+            let value = fields.get("val").unwrap_or(&Value::Null);
+            if let Some(star) = self.star(value) {
+                let (columns, whole) = star;
+                placed &= whole && !merged;
+                self.reads(&columns);
+                outputs.extend(columns.into_iter().map(|mut column| {
+                    column.plain = column.plain.filter(|_| placed);
+                    column
+                }));
+                continue;
+            }
+            let plain = self.plain(value).filter(|_| placed);
+            let origin = self.expression(value, &[]);
+            let name = match (text(fields, "name"), node(value)) {
+                ("", Some(("ColumnRef", column))) => {
+                    strings(column, "fields").last().unwrap_or(&"").to_string()
+                }
+                ("", _) => String::new(),
+                (name, _) => name.to_owned(),
+            };
+            outputs.push(Output { name, origin, plain });
+        }
+        outputs
+    }
+
+    /// The columns of `*` or `x.*`, and whether they are all known.
+    fn star(&self, value: &Value) -> Option<(Vec<Output>, bool)> {
+        let Some(("ColumnRef", column)) = node(value) else { return None };
+        let list = column.get("fields").and_then(Value::as_array)?;
+        if !list.iter().any(|field| matches!(node(field), Some(("AStar", _)))) {
+            return None;
+        }
+        let names = strings(column, "fields");
+        let mut out = Vec::new();
+        let mut whole = true;
+        let mut found = names.is_empty();
+        for frame in self.frames.iter().rev() {
+            for item in frame.iter().filter(|item| names.last().is_none_or(|alias| item.alias == **alias)) {
+                found = true;
+                out.extend(item.columns.iter().cloned());
+                if let Some(open) = &item.open {
+                    whole = false;
+                    out.push(Output { name: String::new(), origin: open.clone(), plain: None });
+                }
+            }
+            if found {
+                break;
+            }
+        }
+        Some((out, whole && found))
+    }
+
+    /// The column that a value is, if it is nothing but one.
+    fn plain(&self, value: &Value) -> Option<(RelationName, Arc<str>)> {
+        let Some(("ColumnRef", column)) = node(value) else { return None };
+        let names = strings(column, "fields");
+        let found = self.find(&names);
+        match found.as_slice() {
+            [only] => only.plain.clone(),
+            _ => None,
+        }
+    }
+
+    /// The columns that a name can mean: of the innermost frame that has any.
+    fn find(&self, names: &[&str]) -> Vec<&Output> {
+        let (alias, name) = match names {
+            [name] => (None, *name),
+            [.., alias, name] => (Some(*alias), *name),
+            [] => return Vec::new(),
+        };
+        for frame in self.frames.iter().rev() {
+            let items = frame.iter().filter(|item| alias.is_none_or(|alias| item.alias == alias));
+            let found: Vec<&Output> =
+                items.flat_map(|item| &item.columns).filter(|column| column.name == name).collect();
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        Vec::new()
+    }
+
+    /// Everything that an expression is made of. `outputs` are results that may be named in it.
+    fn expression(&mut self, value: &Value, outputs: &[Output]) -> Origin {
+        match node(value) {
+            Some(("ColumnRef", column)) => return self.reference(column, outputs),
+            Some(("SelectStmt", fields)) => {
+                let before = std::mem::take(&mut self.read);
+                self.query("SelectStmt", fields);
+                // Whatever it reads can show in whether it finds anything.
+                let inside = std::mem::replace(&mut self.read, before);
+                self.read.extend(inside.iter().cloned());
+                return inside;
+            }
+            Some(_) | None => {}
+        }
+        match value {
+            Value::Object(fields) | Value::Node(_, fields) => {
+                let mut origin = Origin::new();
+                for value in fields.values() {
+                    origin.extend(self.expression(value, outputs));
+                }
+                origin
+            }
+            Value::Array(items) => {
+                let mut origin = Origin::new();
+                for item in items {
+                    origin.extend(self.expression(item, outputs));
+                }
+                origin
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => Origin::new(),
+        }
+    }
+
+    fn reference(&mut self, column: &Fields, outputs: &[Output]) -> Origin {
+        let names = strings(column, "fields");
+        let star = column.get("fields").and_then(Value::as_array).into_iter().flatten();
+        let star = star.filter_map(node).any(|(kind, _)| kind == "AStar");
+        let mut origin = Origin::new();
+        if !star {
+            for output in self.find(&names) {
+                origin.extend(output.origin.iter().cloned());
+            }
+            if origin.is_empty() && !self.find(&names).is_empty() {
+                return origin;
+            }
+        }
+        if origin.is_empty() {
+            // A whole row, a result's name, or a column of something whose columns are not known.
+            let alias = names.last().copied().unwrap_or_default();
+            let whole = |item: &&Item| (star && names.is_empty()) || item.alias == alias;
+            let items: Vec<&Item> = self.frames.iter().flatten().filter(whole).collect();
+            let found = !items.is_empty();
+            for item in items {
+                origin.extend(item.columns.iter().flat_map(|column| column.origin.iter().cloned()));
+                origin.extend(item.open.iter().flatten().cloned());
+            }
+            if !found && !outputs.iter().any(|output| output.name == alias) {
+                let open: Vec<&Origin> =
+                    self.frames.iter().flatten().filter_map(|item| item.open.as_ref()).collect();
+                if open.is_empty() {
+                    self.lost = true;
+                }
+                origin.extend(open.into_iter().flatten().cloned());
+            }
+        }
+        self.read.extend(origin.iter().cloned());
+        origin
+    }
+
+    fn expressions(&mut self, fields: &Fields, names: &[&str], outputs: &[Output]) {
+        for name in names {
+            if let Some(value) = fields.get(name) {
+                self.expression(value, outputs);
+            }
+        }
+    }
+
+    fn from_item(&mut self, item: &Value, merged: &mut bool) -> Vec<Item> {
+        let Some((kind, fields)) = node(item) else { return Vec::new() };
+        let alias = fields.get("alias").and_then(Value::fields);
+        match kind {
+            "RangeVar" => self.relation(fields).into_iter().collect(),
+            "RangeTableSample" => {
+                fields.get("relation").map(|inner| self.from_item(inner, merged)).unwrap_or_default()
+            }
+            "RangeSubselect" => {
+                let Some((kind, query)) = fields.get("subquery").and_then(node) else { return Vec::new() };
+                let columns = self.query(kind, query);
+                vec![aliased(columns, alias, None)]
+            }
+            "JoinExpr" => {
+                *merged |= flag(fields, "is_natural") || fields.get("using_clause").is_some();
+                let mut items = Vec::new();
+                for side in ["larg", "rarg"] {
+                    let side = fields.get(side).map(|side| self.from_item(side, merged)).unwrap_or_default();
+                    // A lateral item sees what stands before it.
+                    if let Some(frame) = self.frames.last_mut() {
+                        frame.extend(side.iter().cloned());
+                    }
+                    items.extend(side);
+                }
+                self.expressions(fields, &["quals"], &[]);
+                let names = strings(fields, "using_clause");
+                for name in names {
+                    for output in self.find(&[name]).into_iter().cloned().collect::<Vec<_>>() {
+                        self.read.extend(output.origin);
+                    }
+                }
+                if let Some(frame) = self.frames.last_mut() {
+                    frame.truncate(frame.len().saturating_sub(items.len()));
+                }
+                match alias {
+                    Some(_) => {
+                        let columns = items.iter().flat_map(|item| item.columns.iter().cloned()).collect();
+                        vec![aliased(columns, alias, None)]
+                    }
+                    None => items,
+                }
+            }
+            _ => {
+                let mut origin = Origin::new();
+                for (_, value) in fields.iter().filter(|(name, _)| *name != "alias" && *name != "coldeflist")
+                {
+                    origin.extend(self.expression(value, &[]));
+                }
+                vec![aliased(Vec::new(), alias, Some(origin))]
+            }
+        }
+    }
+
+    /// A relation that is read: a common table expression, a temporary one, a table, or a view, followed.
+    fn relation(&mut self, fields: &Fields) -> Option<Item> {
+        let alias = fields.get("alias").and_then(Value::fields);
+        let name = text(fields, "relname");
+        if text(fields, "schemaname").is_empty()
+            && let Some((_, outputs)) = self.ctes.iter().rev().find(|(known, _)| known == name)
+        {
+            let mut item = aliased(outputs.clone(), alias, None);
+            if alias.is_none() {
+                name.clone_into(&mut item.alias);
+            }
+            return Some(item);
+        }
+        let item = self.stored(fields)?;
+        Some(match alias {
+            Some(_) => {
+                let open = item.open.clone();
+                aliased(item.columns, alias, open)
+            }
+            None => item,
+        })
+    }
+
+    fn stored(&mut self, fields: &Fields) -> Option<Item> {
+        let (schema, name) = (text(fields, "schemaname"), text(fields, "relname"));
+        let temporary = self.place.temporary.iter().any(|known| **known == *name);
+        let open = Item { alias: name.to_owned(), columns: Vec::new(), open: Some(Origin::new()) };
+        if schema == "pg_temp" || (schema.is_empty() && temporary) {
+            return Some(open);
+        }
+        let Some((full, relation)) = self.catalog().resolve(schema, name, self.place.path) else {
+            self.lost = true;
+            return Some(open);
+        };
+        if matches!(&*full.schema, "pg_catalog" | "information_schema") {
+            return Some(open);
+        }
+        let columns = match relation.kind {
+            b'v' => self.view(relation),
+            _ => relation.columns.iter().map(|column| itself(full, &column.name)).collect(),
+        };
+        Some(Item { alias: name.to_owned(), columns, open: None })
+    }
+
+    /// What a view's columns are made of.
+    fn view(&mut self, view: &Relation) -> Vec<Output> {
+        let parsed = view.definition.as_ref().and_then(|definition| tree::parse(definition).ok());
+        let statements =
+            parsed.as_ref().zip(view.definition.as_ref()).map(|(parsed, text)| parsed.statements(text));
+        let query = statements.and_then(|statements| statements.first().map(|(statement, _)| *statement));
+        let Some((kind, fields)) = query.and_then(node) else {
+            self.lost = true;
+            return Vec::new();
+        };
+        let place = Place { path: &[], temporary: &[], ..self.place };
+        let outside = (
+            std::mem::replace(&mut self.place, place),
+            std::mem::take(&mut self.ctes),
+            std::mem::take(&mut self.frames),
+        );
+        let before = std::mem::take(&mut self.read);
+        let outputs = self.query(kind, fields);
+        // What it is filtered and joined by is read whatever is taken of it.
+        let selected: Origin = outputs.iter().flat_map(|output| output.origin.iter().cloned()).collect();
+        let inside = std::mem::replace(&mut self.read, before);
+        self.read.extend(inside.into_iter().filter(|column| !selected.contains(column)));
+        (self.place, self.ctes, self.frames) = outside;
+        let names = view.columns.iter().map(|column| column.name.to_string());
+        outputs.into_iter().zip(names).map(|(output, name)| Output { name, ..output }).collect()
+    }
+
+    fn write(&mut self, kind: &str, fields: &Fields) -> Vec<Output> {
+        let mut merged = true;
+        let relation = fields.get("relation").and_then(Value::fields);
+        let temporary = relation.is_some_and(|relation| {
+            let name = text(relation, "relname");
+            text(relation, "schemaname") == "pg_temp"
+                || (text(relation, "schemaname").is_empty()
+                    && self.place.temporary.iter().any(|known| **known == *name))
+        });
+        let Some(mut target) = relation.and_then(|relation| self.stored(relation)) else { return Vec::new() };
+        let columns = target.columns.clone();
+        if let Some(alias) = relation.and_then(|relation| relation.get("alias")).and_then(Value::fields) {
+            text(alias, "aliasname").clone_into(&mut target.alias);
+        }
+        // ON CONFLICT's other name of the row.
+        let excluded = Item { alias: "excluded".to_owned(), ..target.clone() };
+        let mut assigned: Vec<String> = Vec::new();
+        for list in ["cols", "target_list"] {
+            assigned.extend(names(fields.get(list)));
+        }
+        if let Some(conflict) = fields.get("on_conflict_clause").and_then(Value::fields) {
+            assigned.extend(names(conflict.get("target_list")));
+        }
+        for when in fields.get("merge_when_clauses").and_then(Value::as_array).into_iter().flatten() {
+            assigned.extend(node(when).map(|(_, when)| names(when.get("target_list"))).unwrap_or_default());
+        }
+        let whole = kind == "InsertStmt" && fields.get("cols").is_none();
+        for column in &columns {
+            if whole || kind == "DeleteStmt" || assigned.contains(&column.name) {
+                self.written.extend(column.plain.clone());
+            }
+        }
+        // The source does not see the target.
+        self.frames.push(Vec::new());
+        let outputs = match fields.get("select_stmt").and_then(node) {
+            Some((kind, source)) => self.query(kind, source),
+            None => Vec::new(),
+        };
+        if temporary {
+            self.disclose(&outputs);
+        }
+        let mut items = vec![target, excluded];
+        for list in ["from_clause", "using_clause"] {
+            for item in fields.get(list).and_then(Value::as_array).into_iter().flatten() {
+                items.extend(self.from_item(item, &mut merged));
+            }
+        }
+        if let Some(source) = fields.get("source_relation") {
+            items.extend(self.from_item(source, &mut merged));
+        }
+        self.frames.pop();
+        self.frames.push(items);
+        let rest =
+            ["target_list", "where_clause", "on_conflict_clause", "join_condition", "merge_when_clauses"];
+        self.expressions(fields, &rest, &[]);
+        if let Some(frame) = self.frames.last_mut()
+            && frame.len() > 1
+        {
+            frame.remove(1);
+        }
+        let returned =
+            fields.get("returning_clause").and_then(Value::fields).and_then(|clause| clause.get("exprs"));
+        let returned = returned.and_then(Value::as_array).unwrap_or_default();
+        let outputs = self.results(returned, false);
+        self.frames.pop();
+        outputs
+    }
+}
+
+/// The names that a list assigns to.
+fn names(list: Option<&Value>) -> Vec<String> {
+    let items = list.and_then(Value::as_array).into_iter().flatten().filter_map(node);
+    items.map(|(_, fields)| text(fields, "name").to_owned()).collect()
+}
+
+fn itself(relation: &RelationName, column: &Arc<str>) -> Output {
+    let this = (relation.clone(), column.clone());
+    Output { name: column.to_string(), origin: Origin::from([this.clone()]), plain: Some(this) }
+}
+
+fn renamed(mut outputs: Vec<Output>, names: &[&str]) -> Vec<Output> {
+    for (output, name) in outputs.iter_mut().zip(names) {
+        (*name).clone_into(&mut output.name);
+    }
+    outputs
+}
+
+fn aliased(columns: Vec<Output>, alias: Option<&Fields>, open: Option<Origin>) -> Item {
+    let names = alias.map(|alias| strings(alias, "colnames")).unwrap_or_default();
+    let name = alias.map(|alias| text(alias, "aliasname")).unwrap_or_default();
+    Item { alias: name.to_owned(), columns: renamed(columns, &names), open }
+}
