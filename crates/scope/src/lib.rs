@@ -19,7 +19,7 @@ mod walk;
 
 pub use analyse::{AT_ONCE_BYTES_MAX, analyse};
 pub use catalog::{Catalog, CatalogError, QUERIES, Unfit};
-pub use classification::{BUILT_IN_TAGS, Classification, Fault};
+pub use classification::{BUILT_IN_TAGS, Classification, Fault, Undecided, UndecidedColumn};
 pub use pool::Analyser;
 pub use settings::APPLICATION;
 pub use shape::{Shape, alike};

@@ -2,6 +2,7 @@
 
 mod agent;
 mod api;
+mod classify;
 mod completions;
 mod config;
 mod connect;
@@ -89,6 +90,8 @@ enum Verb {
     /// Check, explain, test and compare policies
     #[command(subcommand)]
     Policy(policy::Policy),
+    /// Propose what a target's columns hold, and check that all of them are decided
+    Classify(classify::Classify),
     /// List targets and the agents that serve them
     Targets(targets::Targets),
     /// List sessions, newest first
@@ -175,6 +178,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Credential(verb) => verb.run(),
         Verb::Reader(verb) => verb.run(),
         Verb::Policy(verb) => verb.run(),
+        Verb::Classify(verb) => verb.run(),
         Verb::Targets(verb) => verb.run(),
         Verb::Sessions(verb) => verb.run(),
         Verb::Session(verb) => verb.run(),

@@ -16,7 +16,7 @@ pub const QUERIES: [&str; 14] = [
     include_str!("queries/operators.sql"),
     include_str!("queries/types.sql"),
     include_str!("queries/unfit.sql"),
-    // Last: it takes locks, which the end of the session releases.
+    // Late: it takes locks, which the end of the session releases.
     include_str!("queries/definitions.sql"),
-    "commit",
+    include_str!("queries/comments.sql"),
 ];
