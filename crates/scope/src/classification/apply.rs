@@ -231,6 +231,9 @@ impl<'a> Applying<'a> {
         sources: &[&ColumnLine],
     ) -> ColumnLine {
         let own: Vec<&ColumnLine> = own.iter().flatten().copied().collect();
+        if let ([line], []) = (own.as_slice(), sources) {
+            return ColumnLine { mask: self.mask(group, &own), ..(*line).clone() };
+        }
         let all = || own.iter().chain(sources);
         let tags: BTreeSet<Arc<str>> = all().flat_map(|line| tags(&line.class)).cloned().collect();
         let class = if tags.is_empty() { Class::Clear } else { Class::Tagged(tags.into_iter().collect()) };
