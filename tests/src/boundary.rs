@@ -57,7 +57,7 @@ pub struct Layout {
     pub api_port: Option<u16>,
     /// Folder of Cedar policies to copy; `demo/policy` unless given.
     pub policy: Option<PathBuf>,
-    /// A classification file that is copied for every target.
+    /// A classification file that is copied for every target; without it none is classified.
     pub classification: Option<PathBuf>,
     /// What else stands in gateway.toml: tables only, since it comes last.
     pub more: String,
@@ -201,6 +201,12 @@ impl Boundary {
     #[must_use]
     pub fn config(&self) -> PathBuf {
         self.home.join("gateway.toml")
+    }
+
+    /// The file that classifies [`TARGET`], where the layout has one.
+    #[must_use]
+    pub fn classification(&self) -> PathBuf {
+        self.home.join("classification").join(format!("{TARGET}.toml"))
     }
 
     /// The trail's folder.
@@ -398,7 +404,9 @@ impl Files<'_> {
             fs::create_dir_all(&folder).map_err(Failure::at("make", &folder))?;
             for destination in self.destinations {
                 let to = folder.join(format!("{}.toml", destination.target));
-                fs::copy(classification, &to).map_err(Failure::at("copy", classification))?;
+                if !to.exists() {
+                    fs::copy(classification, &to).map_err(Failure::at("copy", classification))?;
+                }
             }
         }
         folder::write(&self.home.join("agent.toml"), &self.agent_toml())
@@ -423,11 +431,16 @@ impl Files<'_> {
         } else {
             "plain_loopback = true\n"
         };
+        // What the clinic's row filters ask about.
+        let attributes = match self.layout.classification {
+            Some(_) => "[attributes]\nclinics = \"texts\"\n\n",
+            None => "",
+        };
         format!(
             "name = \"clinic-gateway\"\n{local}\n\
              [postgres]\nlisten = \"127.0.0.1:{}\"\n{tls}\n\
              [api]\nlisten = \"127.0.0.1:{}\"\n\n\
-             {agents}\
+             {agents}{attributes}\
              [recording]\nreaders = [\"{reader}\"]\n\n{}{}",
             self.postgres_port,
             self.api_port,

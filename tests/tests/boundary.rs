@@ -127,12 +127,12 @@ fn each_caller_gets_what_policy_says_and_no_more() {
         let refused = [
             (&NURSE, "select * from clinic.claims"),
             (&NURSE, "delete from clinic.patients"),
-            (&CLERK, "select * from clinic.patients"),
+            (&CLERK, "select * from clinic.medications"),
             (&CLERK, "select c.amount from clinic.claims c where exists (select from clinic.encounters)"),
-            (&CLERK, "with p as (select * from clinic.patients) select count(*) from p"),
+            (&CLERK, "with p as (select * from clinic.medications) select count(*) from p"),
             (&CLERK, "select query_to_xml('select * from clinic.patients', true, false, '')"),
-            (&CLERK, "select 1; select * from clinic.patients"),
-            (&CLERK, "copy clinic.patients to stdout"),
+            (&CLERK, "select 1; select * from clinic.medications"),
+            (&CLERK, "copy clinic.medications to stdout"),
             (&CLERKS_AI, "update clinic.claims set status = 'paid'"),
         ];
         for (caller, statement) in refused {

@@ -629,7 +629,8 @@ fn a_session_is_its_subject_at_the_database_and_stays_it() {
 fn groups_have_logins_of_their_own_and_a_login_with_rights_takes_no_role() {
     let it = Installation::new(AgentPlace::Separate, "", with_logins);
     let clerk = Caller { subject: "ben", groups: &["billing", "staff"], client: None };
-    let answer = it.ask(&clerk, &["select count(*) > 0 from clinic.claims", "select * from clinic.patients"]);
+    let answer =
+        it.ask(&clerk, &["select count(*) > 0 from clinic.claims", "select * from clinic.medications"]);
     assert_eq!((answer.rows, answer.codes), (vec!["t".to_owned()], vec!["42501".to_owned()]));
     let joined = it.entries("session.joined").pop().unwrap();
     assert_eq!((&joined["backend"]["login"], joined["backend"].get("role")), (&json!("bills"), None));

@@ -24,10 +24,13 @@ fn policy(words: &[&str]) -> Result<String, Failure> {
 
 #[test]
 fn the_demonstrations_policies_hold_what_they_promise() {
-    policy(&["check", "demo/policy"]).unwrap();
-    policy(&["test", "demo/policy"]).unwrap();
-    let again = "chaperone policy matrix demo/policy > demo/policy/matrix.txt";
-    let matrix = policy(&["matrix", "demo/policy", "--check", "demo/policy/matrix.txt"]);
+    let classified = ["--classification", "clinic=demo/classification/clinic.toml"];
+    let with = |words: &[&str]| policy(&[words, classified.as_slice()].concat());
+    with(&["check", "demo/policy"]).unwrap();
+    with(&["test", "demo/policy"]).unwrap();
+    let again =
+        format!("chaperone policy matrix demo/policy {} > demo/policy/matrix.txt", classified.join(" "));
+    let matrix = with(&["matrix", "demo/policy", "--check", "demo/policy/matrix.txt"]);
     matrix.unwrap_or_else(|why| panic!("{why}\nreview the difference, then: {again}"));
 }
 
@@ -178,12 +181,12 @@ fn a_statement_is_explained_against_the_running_gateways_catalog() {
         boundary.cli_json(&words).unwrap()
     };
     let explained =
-        explain("select c.claim_id from clinic.claims c join clinic.patients p using (patient_id)");
+        explain("select c.claim_id from clinic.claims c join clinic.encounters e using (encounter_id)");
     let text =
         |pointer: &str| explained.pointer(pointer).and_then(serde_json::Value::as_str).map(str::to_owned);
     assert_eq!(text("/statement/ruling").as_deref(), Some("refuse"), "{explained}");
     let needs = explained.pointer("/statement/needs").unwrap().to_string();
-    assert!(needs.contains("billing-read") && needs.contains("clinic/clinic.patients"), "{needs}");
+    assert!(needs.contains("billing-read") && needs.contains("clinic/clinic.encounters"), "{needs}");
     assert!(explained.pointer("/statement/groups").unwrap().to_string().contains("dev/engineers"));
     let allowed = explain("select count(*) from clinic.claims");
     assert_eq!(allowed.pointer("/statement/ruling").and_then(serde_json::Value::as_str), Some("allow"));

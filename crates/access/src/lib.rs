@@ -17,8 +17,8 @@ pub use column::{
 };
 pub use ids::{AgentName, InvalidName, OperationId, SessionId, TargetName};
 pub use operation::{
-    Analysis, Confined, Effect, Member, NameRule, RelationName, Rewrite, SessionEffect, Touch,
-    TransactionStep, Verb, Verbs,
+    Analysis, Confined, Earlier, Effect, Member, NameRule, RelationName, Rewrite, SessionEffect, Touch,
+    TransactionStep, Verb, Verbs, Words,
 };
 pub use refusal::{Blame, Refusal, RefusalCode};
 pub use subject::{

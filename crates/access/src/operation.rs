@@ -247,6 +247,11 @@ pub enum SessionEffect {
         /// The statement's name.
         name: Arc<str>,
     },
+    /// DECLARE: what FETCH of that name goes on with.
+    Declares {
+        /// The cursor's name.
+        name: Arc<str>,
+    },
     /// FETCH or MOVE: goes on with a cursor or portal that was made before.
     Fetches {
         /// Its name.
@@ -416,6 +421,36 @@ pub struct Analysis {
     pub catalog_version: u64,
     /// Whether the target has a classification, so that there is something to hide.
     pub classified: bool,
+}
+
+/// The words in which something permitted is sent, and what its caller sees through them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Words {
+    /// What is sent in the place of the client's own text; `None` where that is sent.
+    pub text: Option<Arc<str>>,
+    /// What the caller sees of the relations that are touched; `None` for whoever sees everything.
+    pub scope: Option<Arc<Scope>>,
+}
+
+/// What was decided before, under a name that something later goes on with.
+#[derive(Debug, Clone)]
+pub enum Earlier {
+    /// A prepared statement: it lies at the target in these words.
+    Prepared {
+        /// What was asked.
+        analysis: Arc<Analysis>,
+        /// What was sent for it.
+        words: Words,
+    },
+    /// A portal or cursor: it gives what was seen through these words.
+    Filled {
+        /// What was asked.
+        analysis: Arc<Analysis>,
+        /// What was sent for it.
+        words: Words,
+    },
+    /// Something that nobody here saw made, in a session that has had everything.
+    Unseen,
 }
 
 #[cfg(test)]

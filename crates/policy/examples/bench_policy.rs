@@ -11,13 +11,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use chaperone_access::{
-    Analysis, ChannelBinding, Claim, Confined, Effect, Member, NameRule, RelationName, ScramClaim,
-    SessionEffect, Source, SubjectKind, TargetName, Touch, Verb, Verbs,
+    Analysis, ChannelBinding, Claim, Class, Column, Confined, Effect, MaskOperator, Member, NameRule,
+    RelationFacts, RelationName, ScramClaim, SessionEffect, Source, SubjectKind, TargetName, Touch, Verb,
+    Verbs,
 };
 use chaperone_identity::{Grant, Identity, NoRevocations, RootKey, RootKeys, Who};
 use chaperone_policy::{Admission, Decision, Known, LIMITS_FILE, Lock, LockOn, Policies, PolicySet};
@@ -77,18 +78,54 @@ fn nurse(identity: &Identity, number: usize) -> Claim {
     })
 }
 
-/// A hundred groups with twenty policies each, and two for everybody.
+/// What columns hold in the bench's target, each relation having another part of it.
+const TAGS: [&str; 12] = [
+    "phi.name",
+    "phi.geo",
+    "phi.date",
+    "phi.phone",
+    "phi.email",
+    "phi.ssn",
+    "phi.mrn",
+    "phi.plan",
+    "clinical.diagnosis",
+    "clinical.medication",
+    "clinical.lab",
+    "financial.amount",
+];
+
+/// A relation of 14 columns: two of them clear, the others each of a tag, and one of two.
+fn facts(number: usize) -> Arc<RelationFacts> {
+    let column = |at: usize| {
+        let tag = |at: usize| Arc::<str>::from(TAGS[(number + at) % TAGS.len()]);
+        let class = match at {
+            0 | 1 => Class::Clear,
+            13 => Class::Tagged(Arc::from([tag(at), tag(at + 1)])),
+            _ => Class::Tagged(Arc::from([tag(at)])),
+        };
+        let name = Arc::from(format!("column{at}"));
+        Column { name, class, mask: Some(MaskOperator::LastFour), subject: at == 0, scan: false }
+    };
+    Arc::new(RelationFacts { columns: (0..14).map(column).collect(), filtered: true })
+}
+
+/// A hundred groups with twenty policies each, half of them about columns, and two for everybody.
 fn set() -> PolicySet {
     let mut text = String::from(
         "permit (principal, action == Action::\"connect\", resource == Target::\"ehr\");\n\
          @id(\"ai\") forbid (principal, action, resource) when { context has client && !context.approved };\n",
     );
     for n in 0..POLICIES - 2 {
-        text.push_str(&format!(
-            "permit (principal in Group::\"dev/group{}\", action == Action::\"read\", resource == Relation::\"ehr/public.table{}\");\n",
-            n % 100,
-            n / 100
-        ));
+        let (group, number) = (n % 100, n / 100);
+        let about = match number % 4 {
+            0 | 1 => {
+                let table = number / 4 * 2 + number % 4;
+                format!("action == Action::\"read\", resource == Relation::\"ehr/public.table{table}\"")
+            }
+            2 => format!("action == Action::\"reveal\", resource in Tag::\"{}\"", TAGS[number % TAGS.len()]),
+            _ => "action == Action::\"useMasked\", resource in Target::\"ehr\"".to_owned(),
+        };
+        text.push_str(&format!("permit (principal in Group::\"dev/group{group}\", {about});\n"));
     }
     let ehr = TargetName::new("ehr").unwrap();
     let relations: HashSet<String> = (0..20).map(|n| format!("public.table{n}")).collect();
@@ -103,20 +140,23 @@ fn set() -> PolicySet {
     PolicySet::load(&files, &known).unwrap().0
 }
 
+/// What a classification says of three relations: of 42 columns in all.
+static FACTS: LazyLock<[Arc<RelationFacts>; 3]> = LazyLock::new(|| [0, 1, 2].map(facts));
+
 /// A statement that reads three relations.
 fn analysis(round: usize) -> Arc<Analysis> {
-    let touch = |n: usize| Touch {
+    let touch = |n: usize, facts: &Arc<RelationFacts>| Touch {
         relation: RelationName::new("public", format!("table{n}")),
         rule: NameRule::Named,
         verbs: Verbs::NONE.with(Verb::Read),
         within: Vec::new(),
-        facts: None,
+        facts: Some(facts.clone()),
     };
     let member = Member {
         tag: "SELECT",
         span: 0..8,
         template: [0; 32],
-        touches: vec![touch(1), touch(2), touch(3)],
+        touches: FACTS.iter().enumerate().map(|(n, facts)| touch(n, facts)).collect(),
         whole: Verbs::NONE,
         effect: Effect::ReadOnly,
         session: SessionEffect::None,
@@ -130,7 +170,7 @@ fn analysis(round: usize) -> Arc<Analysis> {
         replaced: None,
         forbidden: None,
         catalog_version: 1,
-        classified: false,
+        classified: true,
     })
 }
 
@@ -208,6 +248,8 @@ fn main() {
             "load_ms": load_ms,
             "admission_p99_us": p99(whole),
             "admission_of_policy_p99_us": p99(of_policy),
+            "columns": FACTS.iter().map(|facts| facts.columns.len()).sum::<usize>(),
+            "cold_p99_us": p99(cold.clone()),
             "cold_us": median(cold),
             "new_statement_same_relations_us": median(new),
             "cached_us": median(cached),

@@ -14,7 +14,7 @@ use crate::manage::ManagementAction;
 use crate::slice;
 
 /// What Cedar said.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) allowed: bool,
     /// Names of the policies that decided, sorted.
@@ -116,7 +116,8 @@ fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
 pub(crate) type On<'a> = (&'a RelationName, &'a [RelationName]);
 
 /// How policies name a column, behind `target/`: `schema.name.column`, parts that need it in double quotes.
-pub(crate) fn column_name(relation: &RelationName, column: &str) -> String {
+#[must_use]
+pub fn column_name(relation: &RelationName, column: &str) -> String {
     format!("{relation}.{}", RelationName::new("", column))
 }
 

@@ -12,7 +12,7 @@ use chaperone_identity::Restriction;
 
 use crate::ask::{Answer, Asked};
 use crate::permit::{Decided, Decision, Denied, Permit, Question};
-use crate::sight::{self, SEE_ALL_ROWS, Sight};
+use crate::sight::{self, ByTags, SEE_ALL_ROWS, Sight};
 use crate::slice;
 
 /// Answers that one session keeps; beyond that it begins anew.
@@ -33,6 +33,7 @@ struct About {
 pub(crate) struct Answers {
     known: HashMap<About, Answer>,
     seen: HashMap<RelationName, Sees>,
+    by_tags: ByTags,
     /// Whether the caller has everything on the whole target, and by which policies: where it has no classification, and
     /// where it has one.
     unrestricted: [Option<(bool, Vec<Arc<str>>)>; 2],
@@ -71,7 +72,12 @@ impl Answers {
         {
             return seen.clone();
         }
-        let seen = sight::see(&case.asked, case.target, (&touch.relation, &touch.within), facts);
+        if self.seen.len() >= ANSWERS_MAX {
+            self.seen.clear();
+            self.by_tags = ByTags::default();
+        }
+        let on = (&touch.relation, touch.within.as_slice());
+        let seen = sight::see(&case.asked, case.target, on, facts, &mut self.by_tags);
         let sees = Sees {
             facts: facts.clone(),
             within: touch.within.clone(),
@@ -80,9 +86,6 @@ impl Answers {
             lasting: seen.lasting,
         };
         if sees.lasting {
-            if self.seen.len() >= ANSWERS_MAX {
-                self.seen.clear();
-            }
             self.seen.insert(touch.relation.clone(), sees.clone());
         }
         sees
@@ -367,7 +370,13 @@ fn one(
             .hint("ask somebody who may grant it to change the policy: approvals cannot be given here yet");
         return Verdict::Held(refusal);
     }
-    Verdict::Refused(missing(what, "ask an administrator for it, naming this permission"), answer.policies)
+    Verdict::Refused(
+        missing(
+            what,
+            "ask an administrator for it, naming this permission; `chaperone policy explain --sql` says what would change it",
+        ),
+        answer.policies,
+    )
 }
 
 fn missing(what: &str, hint: &str) -> Refusal {

@@ -164,7 +164,7 @@ impl Written {
     fn question(&self) -> Result<Question, String> {
         let target = || self.target.clone().ok_or_else(|| "it names no `target`".to_owned());
         let about_columns = matches!(self.expect, Outcome::Showing(_));
-        if about_columns != !self.columns.is_empty() {
+        if about_columns == self.columns.is_empty() {
             return Err("`columns` are expected to be `revealed`, `masked` or `hidden`, and nothing else is"
                 .to_owned());
         }

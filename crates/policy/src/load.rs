@@ -13,7 +13,7 @@ use chaperone_access::{AttributeKind, Delegation, RelationName, TargetName};
 use chaperone_identity::Clients;
 use miette::Diagnostic as _;
 
-use crate::ask::{Kinds, named_column};
+use crate::ask::{Kinds, On, named_column};
 use crate::limits::{LIMITS_FILE, LimitRules, Limits};
 use crate::sight::Sight;
 use crate::slice::{
@@ -150,6 +150,8 @@ pub struct PolicySet {
     by_principal: ByPrincipal,
     /// Columns that a policy names, as `target/schema.name.column`.
     columns: HashSet<String>,
+    /// Relations that a policy about columns names, as `target/schema.name`.
+    relations: HashSet<String>,
     pub(crate) kinds: Kinds,
     pub(crate) clients: Arc<Clients>,
     limits: LimitRules,
@@ -221,8 +223,11 @@ impl PolicySet {
         rules.iter().enumerate().for_each(|(at, rule): (usize, &Rule)| by_principal.add(at, &rule.scope));
         let kinds = Kinds::new().map_err(|error| vec![lower(error)])?;
         let (digest, clients) = (digest(&files), known.clients.clone());
-        let columns = columns_in(&rules);
-        let set = Self { rules, by_principal, columns, kinds, clients, limits, digest, files };
+        let columns = named_in(rules.iter(), "Column");
+        let sights = [Sight::Reveal, Sight::UseMasked].map(|sight| kinds.action(sight.as_str()));
+        let about = |rule: &&Rule| sights.iter().any(|sight| action_fits(&rule.scope, sight, None));
+        let relations = named_in(rules.iter().filter(about), "Relation");
+        let set = Self { rules, by_principal, columns, relations, kinds, clients, limits, digest, files };
         let (found, mut warnings) = set.validate(known)?;
         errors.extend(found);
         errors.extend(set.check_reads(known));
@@ -244,6 +249,13 @@ impl PolicySet {
     /// Whether a policy names that column, `schema.name.column`.
     pub(crate) fn names_column(&self, target: &TargetName, column: &str) -> bool {
         !self.columns.is_empty() && self.columns.contains(&format!("{target}/{column}"))
+    }
+
+    /// Whether a policy about columns names a relation or something that it is in, so that columns of the same tags can be
+    /// more or less there than elsewhere in the target.
+    pub(crate) fn names_relation(&self, target: &TargetName, (relation, within): On<'_>) -> bool {
+        let mut names = std::iter::once(relation).chain(within);
+        !self.relations.is_empty() && names.any(|name| self.relations.contains(&format!("{target}/{name}")))
     }
 
     /// What somebody may not go beyond at a target.
@@ -536,11 +548,11 @@ fn literals(policy: &Policy) -> Vec<EntityUid> {
     named
 }
 
-/// Every column that some rules name, as `target/schema.name.column`.
-fn columns_in(rules: &[Rule]) -> HashSet<String> {
-    let named = rules.iter().flat_map(|rule| literals(&rule.policy));
-    let columns = named.filter(|uid| uid.type_name().basename() == "Column");
-    columns.map(|uid| uid.id().unescaped().to_owned()).collect()
+/// Everything of a kind that some rules name.
+fn named_in<'a>(rules: impl Iterator<Item = &'a Rule>, kind: &str) -> HashSet<String> {
+    let named = rules.flat_map(|rule| literals(&rule.policy));
+    let of_kind = named.filter(|uid| uid.type_name().basename() == kind);
+    of_kind.map(|uid| uid.id().unescaped().to_owned()).collect()
 }
 
 fn scope_literals(policy: &Policy) -> Vec<EntityUid> {

@@ -82,7 +82,7 @@ fn lines(set: &PolicySet, who: &Delegation, world: &World, now_us: u64) -> Lines
             let words = verbs(&asked, |verb| Thing::Verb(verb, target, Some(on)));
             let usable = !words.is_empty();
             line(format!("{target}/{relation}"), Some(words));
-            let facts = facts.as_ref().filter(|_| usable);
+            let facts = facts.as_ref().filter(|facts| usable && !is_clear(facts));
             line(
                 format!("{target}/{relation} columns"),
                 facts.map(|facts| columns(&asked, target, on, facts)),
@@ -99,6 +99,11 @@ fn lines(set: &PolicySet, who: &Delegation, world: &World, now_us: u64) -> Lines
 
 fn verbs<'a>(asked: &Asked<'_>, thing: impl Fn(Verb) -> Thing<'a>) -> Vec<String> {
     Verb::ALL.into_iter().filter_map(|verb| word(asked, &thing(verb))).collect()
+}
+
+/// Whether nothing of it can be hidden from whoever may use it.
+fn is_clear(facts: &RelationFacts) -> bool {
+    !facts.filtered && facts.columns.iter().all(|column| column.class == chaperone_access::Class::Clear)
 }
 
 /// What is seen of a relation's tagged columns: `reveal[phi.name] useMasked[phi.ssn]`, and of its rows.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chaperone_access::{Analysis, Refusal, RefusalCode, Scope};
+use chaperone_access::{Analysis, Refusal, RefusalCode, Scope, Words};
 
 /// What a decision depended on, for the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,14 +59,30 @@ impl Permit {
 
     /// Use it for making something ready that is decided again when it is run.
     #[must_use]
-    pub fn prepare(self) -> Option<Arc<str>> {
-        self.text
+    pub fn prepare(self) -> Words {
+        Words { text: self.text, scope: self.scope }
     }
 
     /// The words to send, once the intent has its place in the record.
     #[must_use]
-    pub fn into_text(self) -> Option<Arc<str>> {
-        self.text
+    pub fn into_words(self) -> Words {
+        Words { text: self.text, scope: self.scope }
+    }
+
+    /// Whether what was sent earlier is what it permits now.
+    #[must_use]
+    pub fn says(&self, earlier: &Words) -> bool {
+        self.text == earlier.text
+    }
+
+    /// Whether its caller sees the same as when that was sent.
+    #[must_use]
+    pub fn sees(&self, earlier: &Words) -> bool {
+        match (&self.scope, &earlier.scope) {
+            (Some(now), Some(then)) => Arc::ptr_eq(now, then) || now == then,
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
     }
 
     /// A limit does not let it run now.
@@ -75,14 +91,14 @@ impl Permit {
         Denied { refusal, member: 0, decided: Decided::clone(&self.decided) }
     }
 
-    /// The words that it permits are not those that lie at the target.
+    /// It goes on with something that was made when the caller could see something else.
     #[must_use]
     pub fn outdated(self) -> Denied {
         let refusal = Refusal::new(
             RefusalCode::UndefinedStatement,
-            "the prepared statement was made under other permissions",
+            "the cursor, portal or prepared statement was made under other permissions",
         )
-        .hint("prepare it again");
+        .hint("close it and make it again");
         Denied { refusal, member: 0, decided: Decided::clone(&self.decided) }
     }
 }

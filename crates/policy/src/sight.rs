@@ -1,6 +1,7 @@
 //! What a caller sees of a relation: which columns, and whether all rows. Asked by what columns hold rather than column by
 //! column: policies tell columns of the same tags apart only where they name one.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chaperone_access::{Class, Column, RelationFacts, RelationScope, Showing, TargetName};
@@ -12,7 +13,7 @@ use crate::load::{PolicySet, Rule};
 pub(crate) const SEE_ALL_ROWS: &str = "seeAllRows";
 
 /// What is asked about columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Sight {
     /// Their values.
     Reveal,
@@ -142,16 +143,53 @@ impl Seen {
     }
 }
 
+/// What is known already of columns of one target, of the same caller: by their tags, where policies tell them apart by
+/// nothing else. Grows with the tag sets of a classification.
+#[derive(Debug, Default)]
+pub(crate) struct ByTags(HashMap<(Sight, Tags), Answer>);
+
+type Tags = Arc<[Arc<str>]>;
+
+impl ByTags {
+    fn sight(
+        &mut self,
+        sight: Sight,
+        asked: &Asked<'_>,
+        target: &TargetName,
+        on: On<'_>,
+        alike: &Alike,
+    ) -> Answer {
+        if alike.named || asked.set.names_relation(target, on) {
+            return asked.sight(sight, target, on, alike, |_| true);
+        }
+        let key = (sight, alike.tags.clone());
+        if let Some(known) = self.0.get(&key) {
+            return known.clone();
+        }
+        let answer = asked.sight(sight, target, on, alike, |_| true);
+        if answer.lasting {
+            self.0.insert(key, answer.clone());
+        }
+        answer
+    }
+}
+
 /// Find out what the caller sees of a relation.
-pub(crate) fn see(asked: &Asked<'_>, target: &TargetName, on: On<'_>, facts: &RelationFacts) -> Seen {
+pub(crate) fn see(
+    asked: &Asked<'_>,
+    target: &TargetName,
+    on: On<'_>,
+    facts: &RelationFacts,
+    known: &mut ByTags,
+) -> Seen {
     let mut lasting = true;
     let mut sightings = Vec::new();
     for alike in alike(&[asked.set], target, on, facts) {
-        let revealed = asked.sight(Sight::Reveal, target, on, &alike, |_| true);
+        let revealed = known.sight(Sight::Reveal, asked, target, on, &alike);
         lasting &= revealed.lasting;
         let (mut sight, mut policies) = (revealed.allowed.then_some(Sight::Reveal), revealed.policies);
         if sight.is_none() && alike.has_mask(facts) {
-            let masked = asked.sight(Sight::UseMasked, target, on, &alike, |_| true);
+            let masked = known.sight(Sight::UseMasked, asked, target, on, &alike);
             lasting &= masked.lasting;
             sight = masked.allowed.then_some(Sight::UseMasked);
             policies.extend(masked.policies);

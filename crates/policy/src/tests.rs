@@ -481,7 +481,6 @@ group dev/nurses
   ehr/public.patients          read
   ehr/public.patients columns  reveal[phi.mrn phi.name] useMasked[phi.name+phi.ssn phi.ssn]
   ehr/public.secret            read
-  ehr/public.secret columns    -
   management                   -
   via (an unregistered client)
     ehr/public.patients columns  reveal[phi.mrn] useMasked[phi.name phi.name+phi.ssn phi.ssn]
@@ -492,7 +491,6 @@ group dev/owners
   ehr/public.patients          read insert update delete define call
   ehr/public.patients columns  reveal[clinical.note phi.mrn phi.name phi.name+phi.ssn phi.ssn] seeAllRows
   ehr/public.secret            read insert update delete define call
-  ehr/public.secret columns    -
   management                   -
   via (an unregistered client)
     ehr/public.patients columns  reveal[clinical.note phi.mrn phi.ssn] useMasked[phi.name phi.name+phi.ssn] seeAllRows

@@ -6,7 +6,7 @@ use chaperone_access::{Analysis, Class, Column, MaskOperator, RelationFacts, Sho
 use serde::Serialize;
 
 use crate::ask::{Asked, On};
-use crate::sight::{self, SEE_ALL_ROWS, Sight};
+use crate::sight::{self, ByTags, SEE_ALL_ROWS, Sight};
 
 /// What a column is to somebody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -97,7 +97,7 @@ fn seen(column: &Column, showing: Showing, because: String, policies: &[Arc<str>
 
 /// A relation as the caller sees it.
 pub(crate) fn view(asked: &Asked<'_>, target: &TargetName, on: On<'_>, facts: &RelationFacts) -> View {
-    let found = sight::see(asked, target, on, facts);
+    let found = sight::see(asked, target, on, facts, &mut ByTags::default());
     let showings = found.showings(facts);
     let columns = facts.columns.iter().zip(showings).enumerate().map(|(place, (column, showing))| {
         let sighting = found.sightings.iter().find(|sighting| sighting.alike.places.contains(&place));

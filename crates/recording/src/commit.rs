@@ -15,6 +15,8 @@ const DOMAIN: &[u8] = b"chaperone commitment v1\0";
 pub enum KindTag {
     /// A bound value too large to seal.
     Parameter,
+    /// A value that tells which patient a row is about.
+    Patient,
     /// Issuer and subject.
     Subject,
     /// What was typed as a user name.
@@ -26,6 +28,7 @@ impl KindTag {
     fn framed(self) -> &'static [u8] {
         match self {
             Self::Parameter => b"\x09parameter",
+            Self::Patient => b"\x07patient",
             Self::Subject => b"\x07subject",
             Self::UserName => b"\x09user-name",
         }
@@ -55,6 +58,20 @@ impl CommitmentKey {
     #[must_use]
     pub fn commit(&self, tag: KindTag, value: &[u8]) -> [u8; 32] {
         let mut hasher = self.hasher(tag);
+        hasher.update(value);
+        hasher.finish()
+    }
+
+    /// Commit to a value of a column that tells which patient a row is about, in its text form. Target, relation (as
+    /// PostgreSQL would write it) and column stand before it, each behind its length in four bytes, big-endian.
+    #[must_use]
+    pub fn patient(&self, target: &str, relation: &str, column: &str, value: &[u8]) -> [u8; 32] {
+        let mut hasher = self.hasher(KindTag::Patient);
+        for part in [target, relation, column] {
+            let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
+            hasher.update(&length.to_be_bytes());
+            hasher.update(part.as_bytes());
+        }
         hasher.update(value);
         hasher.finish()
     }
@@ -106,11 +123,20 @@ mod tests {
         assert_ne!(value, of(&key, KindTag::Subject, b"123"));
         assert_ne!(value, of(&key, KindTag::Parameter, b"124"));
         assert_ne!(value, of(&CommitmentKey::new(1, &[8; 32]), KindTag::Parameter, b"123"));
+        let patient = key.patient("clinic", "clinic.patients", "mrn", b"1");
+        assert_eq!(patient, key.patient("clinic", "clinic.patients", "mrn", b"1"));
+        for other in [
+            key.patient("clinics", "clinic.patients", "mrn", b"1"),
+            key.patient("clinic", "clinic.patients", "mr", b"n1"),
+            key.patient("clinic", "clinic.patients", "mrn", b"2"),
+        ] {
+            assert_ne!(patient, other);
+        }
         let mut pieces = key.hasher(KindTag::Parameter);
         pieces.update(b"1");
         pieces.update(b"23");
         assert_eq!(pieces.finish(), value);
-        for tag in [KindTag::Parameter, KindTag::Subject, KindTag::UserName] {
+        for tag in [KindTag::Parameter, KindTag::Patient, KindTag::Subject, KindTag::UserName] {
             assert_eq!(usize::from(tag.framed()[0]), tag.framed().len() - 1);
         }
     }

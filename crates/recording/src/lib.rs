@@ -1,5 +1,6 @@
 //! What is written about a session, and what is kept encrypted beside it.
 
+mod columns;
 pub mod commit;
 mod gate;
 pub mod keyfile;
@@ -8,6 +9,8 @@ pub mod open;
 mod record;
 mod recorder;
 pub mod seal;
+mod sketch;
+mod subjects;
 mod values;
 
 pub use chaperone_trail::Seq;

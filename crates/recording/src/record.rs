@@ -6,18 +6,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use chaperone_access::{Analysis, Delegation, Effect, Refusal, RefusalCode, SessionId, TargetName};
+use chaperone_access::{Analysis, Delegation, Effect, Refusal, RefusalCode, SessionId, TargetName, Words};
 use chaperone_policy::{Decided, Denied, Permit};
 use chaperone_trail::{
-    Arm, Body, Decision, Digest, Draft, LimitHit, ObjectRef, OperationIntent, OperationOutcome,
+    Arm, Body, Decision, Digest, Draft, EntryError, LimitHit, ObjectRef, OperationIntent, OperationOutcome,
     OperationProgress, OperationRefused, ParameterRef, Parameters, Position, Seq, Status, Touched,
     TrailError,
 };
-use chaperone_wire::{Ending, Fault, Parameter};
+use chaperone_wire::{Ending, Fault, Parameter, Reply};
 
+use crate::columns::{Used, columns_of, fit_entry, scope_digest};
 use crate::gate::{Receipt, Watermark};
 use crate::recorder::Recorder;
 use crate::seal::{ObjectKind, SealedFrame, SessionSealer};
+use crate::subjects::Counting;
 
 /// Statements whose sealed text is remembered in a session, so that a repeated one is not sealed again.
 const SEALED_STATEMENTS_MAX: usize = 128;
@@ -189,6 +191,7 @@ struct Running {
     /// Bytes that no entry speaks of yet.
     uncovered: u64,
     progresses: u32,
+    counting: Counting,
     _under_way: UnderWay,
 }
 
@@ -223,6 +226,7 @@ pub struct Record {
     pub(crate) opened: Instant,
     sealer: SessionSealer,
     sealed: VecDeque<Sealed>,
+    used: VecDeque<Used>,
     running: VecDeque<Running>,
     next: u64,
     pub(crate) operations: u64,
@@ -250,6 +254,7 @@ impl Record {
             opened: Instant::now(),
             sealer,
             sealed: VecDeque::new(),
+            used: VecDeque::new(),
             running: VecDeque::new(),
             next: 1,
             operations: 0,
@@ -300,26 +305,32 @@ impl Record {
         &mut self,
         permit: Permit,
         parameters: &[Parameter],
-    ) -> Result<(Receipt, Option<Arc<str>>), Unrecorded> {
+    ) -> Result<(Receipt, Words), Unrecorded> {
         let analysis = permit.analysis().clone();
         let mut frames = Vec::new();
         let statement = self.seal_statement(&analysis, &mut frames)?;
         let values = self.seal_parameters(parameters, &mut frames)?;
+        let used = self.used(&permit, &mut frames)?;
         let decided = permit.decided();
         let may_write = analysis.members.iter().any(|member| member.effect == Effect::MayWrite);
         // Nobody waits for a read's intent alone, so it travels in the batch of its outcome.
         let count = analysis.members.len() as u64;
         let mut last = self.last;
-        for (place, member) in (1..).zip(&analysis.members) {
+        for ((place, member), (columns, columns_sealed)) in
+            (1..).zip(&analysis.members).zip(used.members.iter())
+        {
             let mut touches: Vec<Touched> = member.touches.iter().map(Touched::from).collect();
             touches.sort();
             let body = Body::OperationIntent(OperationIntent {
+                columns: columns.clone(),
+                columns_sealed: columns_sealed.clone(),
                 decision: decision(Arm::Allow, decided, &self.recorder.catalog_digest(&self.target)),
                 effect: member.effect,
                 operation: self.next,
                 parameters: values.clone(),
                 position: (count > 1).then_some(Position { count, place }),
                 rewritten: permit.text().is_some(),
+                scope: used.scope,
                 session: self.session.to_string(),
                 statement: statement.clone(),
                 tag: member.tag.to_owned(),
@@ -340,6 +351,7 @@ impl Record {
                 bytes: 0,
                 uncovered: 0,
                 progresses: 0,
+                counting: Counting::of(&member.subjects),
                 _under_way: UnderWay::enter(&self.recorder.under_way),
             });
             self.next += 1;
@@ -348,7 +360,48 @@ impl Record {
             last = intent;
         }
         self.last = last;
-        Ok((Receipt { before_forwarding: may_write.then_some(last) }, permit.into_text()))
+        Ok((Receipt { before_forwarding: may_write.then_some(last) }, permit.into_words()))
+    }
+
+    /// The columns that a permitted request uses. What comes again is remembered.
+    fn used(&mut self, permit: &Permit, frames: &mut Vec<SealedFrame>) -> Result<Used, Unrecorded> {
+        let (analysis, scope) = (permit.analysis(), permit.scope());
+        if let Some(known) = self.used.iter().find(|known| known.fits(analysis, scope)) {
+            return Ok(known.clone());
+        }
+        let mut members = Vec::with_capacity(analysis.members.len());
+        for member in &analysis.members {
+            let columns = columns_of(member, scope.map(Arc::as_ref));
+            members.push(if columns.is_empty() {
+                (None, None)
+            } else if fit_entry(&columns) {
+                (Some(columns.into()), None)
+            } else {
+                let plain = serde_json::to_vec(&columns)
+                    .map_err(|error| Unrecorded(TrailError::from(EntryError::from(error))))?;
+                (None, Some(self.seal_object(ObjectKind::Columns, &plain, frames)?))
+            });
+        }
+        let digest = scope.map(|scope| scope_digest(scope));
+        let used =
+            Used { analysis: analysis.clone(), seen: scope.cloned(), members: members.into(), scope: digest };
+        if self.used.len() >= SEALED_STATEMENTS_MAX {
+            self.used.pop_front();
+        }
+        self.used.push_back(used.clone());
+        Ok(used)
+    }
+
+    fn seal_object(
+        &mut self,
+        kind: ObjectKind,
+        plain: &[u8],
+        frames: &mut Vec<SealedFrame>,
+    ) -> Result<ObjectRef, Unrecorded> {
+        let frame = self.sealer.seal(kind, plain).map_err(sealing)?;
+        let reference = ObjectRef { bytes: plain.len() as u64, object: Digest(frame.sha256) };
+        frames.push(frame);
+        Ok(reference)
     }
 
     fn seal_statement(
@@ -362,9 +415,7 @@ impl Record {
         if let Some(known) = self.sealed.iter().find(|known| Arc::ptr_eq(&known.analysis, analysis)) {
             return Ok(Some(known.reference.clone()));
         }
-        let frame = self.sealer.seal(ObjectKind::Statement, analysis.text.as_bytes()).map_err(sealing)?;
-        let reference = ObjectRef { bytes: analysis.text.len() as u64, object: Digest(frame.sha256) };
-        frames.push(frame);
+        let reference = self.seal_object(ObjectKind::Statement, analysis.text.as_bytes(), frames)?;
         if self.sealed.len() >= SEALED_STATEMENTS_MAX {
             self.sealed.pop_front();
         }
@@ -390,9 +441,7 @@ impl Record {
             }
         }
         let plain = crate::values::encode(parameters);
-        let frame = self.sealer.seal(ObjectKind::Parameters, &plain).map_err(sealing)?;
-        let sealed = ObjectRef { bytes: plain.len() as u64, object: Digest(frame.sha256) };
-        frames.push(frame);
+        let sealed = self.seal_object(ObjectKind::Parameters, &plain, frames)?;
         Ok(Some(Parameters { count: parameters.len() as u64, large, sealed: Some(sealed) }))
     }
 
@@ -447,6 +496,13 @@ impl Record {
             running.rows += rows;
             running.bytes += bytes;
             running.uncovered += bytes;
+        }
+    }
+
+    /// Look at a piece of the running operation's data for the patients that it is about.
+    pub fn look(&mut self, reply: &impl Reply) {
+        if let Some(Running { counting: Counting::Counted(counted), .. }) = self.running.front_mut() {
+            counted.look(reply, self.recorder.commitment(), &self.target, &self.recorder.apart);
         }
     }
 
@@ -537,6 +593,11 @@ impl Record {
         status: Status,
         sqlstate: Option<[u8; 5]>,
     ) -> Result<Seq, Unrecorded> {
+        let mut frames = Vec::new();
+        let mut subjects = running.counting.count();
+        if let (Some(subjects), Some(plain)) = (&mut subjects, running.counting.commitments()) {
+            subjects.commitments = Some(self.seal_object(ObjectKind::Subjects, &plain, &mut frames)?);
+        }
         let body = Body::OperationOutcome(OperationOutcome {
             bytes: running.bytes,
             duration_us: u64::try_from(running.started.elapsed().as_micros()).unwrap_or(u64::MAX),
@@ -545,10 +606,11 @@ impl Record {
             session: self.session.to_string(),
             sqlstate: sqlstate.map(|code| String::from_utf8_lossy(&code).into_owned()),
             status,
+            subjects,
         });
         let draft =
             Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
-        self.last = self.recorder.trail.append(draft, &[])?;
+        self.last = self.recorder.trail.append(draft, &frames_of(&frames))?;
         self.rows += running.rows;
         Ok(self.last)
     }

@@ -1,6 +1,7 @@
 //! Opens sessions' records and writes what belongs to no session.
 
 use std::collections::HashMap;
+use std::hash::RandomState;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -64,6 +65,8 @@ pub struct Recorder {
     catalogs: RwLock<HashMap<TargetName, Digest>>,
     /// Operations of all sessions that run now.
     pub(crate) under_way: Arc<AtomicUsize>,
+    /// Tells values apart that were seen before, for as long as this process runs.
+    pub(crate) apart: RandomState,
     clock: Mutex<u64>,
 }
 
@@ -99,6 +102,7 @@ impl Recorder {
             parts,
             catalogs: RwLock::default(),
             under_way: Arc::default(),
+            apart: RandomState::new(),
             clock: Mutex::new(0),
         }
     }
@@ -164,6 +168,10 @@ impl Recorder {
 
     pub(crate) fn catalog_digest(&self, target: &TargetName) -> Option<Digest> {
         self.catalogs.read().unwrap_or_else(PoisonError::into_inner).get(target).copied()
+    }
+
+    pub(crate) fn commitment(&self) -> &CommitmentKey {
+        &self.parts.commitment
     }
 
     pub(crate) fn count_allowed(&self) {

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!  0  4  magic `CPF1` (the version is its last byte)
-//!  4  1  kind: 1 statement, 2 parameters
+//!  4  1  kind: 1 statement, 2 parameters, 3 subjects, 4 columns
 //!  5  1  flags: bit 0 = the plaintext was compressed with zstd; the other bits are zero
 //!  6 16  key id
 //! 22 16  session id
@@ -45,6 +45,10 @@ pub enum ObjectKind {
     Statement,
     /// The parameters bound to it.
     Parameters,
+    /// Commitments to the patients that its rows are about.
+    Subjects,
+    /// The columns that it uses.
+    Columns,
 }
 
 impl ObjectKind {
@@ -54,6 +58,8 @@ impl ObjectKind {
         match self {
             Self::Statement => 1,
             Self::Parameters => 2,
+            Self::Subjects => 3,
+            Self::Columns => 4,
         }
     }
 
@@ -63,6 +69,8 @@ impl ObjectKind {
         match tag {
             1 => Some(Self::Statement),
             2 => Some(Self::Parameters),
+            3 => Some(Self::Subjects),
+            4 => Some(Self::Columns),
             _ => None,
         }
     }

@@ -227,6 +227,7 @@ fn moves(effect: &SessionEffect) -> bool {
         }
         SessionEffect::None
         | SessionEffect::NamesApplication { .. }
+        | SessionEffect::Declares { .. }
         | SessionEffect::MakesTemporary { .. }
         | SessionEffect::DropsTemporary { .. }
         | SessionEffect::Fetches { .. }
@@ -410,6 +411,7 @@ fn session_effect(
             })
         }
         "ExecuteStmt" => SessionEffect::Executes { name: Arc::from(text(fields, "name")) },
+        "DeclareCursorStmt" => SessionEffect::Declares { name: Arc::from(text(fields, "portalname")) },
         "FetchStmt" => SessionEffect::Fetches { name: Arc::from(text(fields, "portalname")) },
         "DeallocateStmt" => {
             let name = text(fields, "name");

@@ -9,7 +9,7 @@ pub(crate) mod tests;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use chaperone_access::{RelationFacts, RelationName};
+use chaperone_access::{Class, RelationFacts, RelationName};
 use thiserror::Error;
 
 pub use queries::QUERIES;
@@ -176,6 +176,17 @@ impl Catalog {
     #[must_use]
     pub fn facts(&self, name: &RelationName) -> Option<&Arc<RelationFacts>> {
         self.relations.get(name)?.facts.as_ref()
+    }
+
+    /// Whether it is a view whose definition is read in its place: what is seen of it follows from what it reads. Not one
+    /// that a line clears.
+    #[must_use]
+    pub fn is_taken_apart(&self, name: &RelationName) -> bool {
+        let Some(relation) = self.relations.get(name) else { return false };
+        let cleared = |facts: &Arc<RelationFacts>| {
+            !facts.columns.is_empty() && facts.columns.iter().all(|column| column.class == Class::Clear)
+        };
+        relation.kind == b'v' && !relation.facts.as_ref().is_some_and(cleared)
     }
 
     /// Why the target cannot be served to callers who see a part of it; empty where it can.

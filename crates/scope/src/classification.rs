@@ -10,7 +10,7 @@ mod tags;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chaperone_access::{Class, MaskOperator, RelationName};
+use chaperone_access::{Class, Column, MaskOperator, RelationFacts, RelationName};
 
 pub(crate) use apply::{apply, hide};
 pub use file::Fault;
@@ -68,6 +68,18 @@ impl Classification {
     /// Every tag that may be used under it: the built-in ones and its own.
     pub fn tags(&self) -> impl Iterator<Item = &str> {
         BUILT_IN_TAGS.into_iter().chain(self.tags.keys().map(|tag| &**tag))
+    }
+
+    /// What the file alone says of each relation that it speaks of, for whoever has no catalog: a column is in it if a line
+    /// names it, and what columns inherit from others is not.
+    pub fn alone(&self) -> impl Iterator<Item = (&RelationName, RelationFacts)> {
+        self.relations.iter().map(|(name, lines)| {
+            let columns = lines.columns.iter().map(|(name, line)| {
+                let ColumnLine { class, mask, subject, scan } = line.clone();
+                Column { name: name.clone(), class, mask, subject, scan }
+            });
+            (name, RelationFacts { columns: columns.collect(), filtered: lines.rows.is_some() })
+        })
     }
 
     /// How many relations it says something of.

@@ -88,7 +88,7 @@ pub(crate) fn trace(statement: &Value, place: Place<'_>, touches: &[Touch]) -> T
             }
         }
     }
-    let subjects = lineage.subjects(outputs.as_deref().unwrap_or_default());
+    let subjects = lineage.subjects(outputs.as_deref().unwrap_or_default(), touches);
     let all: Origin =
         [&lineage.read, &lineage.written, &lineage.disclosed].into_iter().flatten().cloned().collect();
     let uses = all.into_iter().map(|used| ColumnUse {
@@ -110,9 +110,12 @@ impl<'a> Lineage<'a> {
         facts.is_some_and(|facts| facts.columns.iter().any(|fact| fact.subject && *fact.name == *column))
     }
 
-    fn subjects(&self, outputs: &[Output]) -> Subjects {
-        let read: BTreeSet<&RelationName> =
-            self.read.iter().chain(&self.disclosed).map(|(name, _)| name).collect();
+    fn subjects(&self, outputs: &[Output], touches: &[Touch]) -> Subjects {
+        // Whoever counts rows uses no column of them, and learns about patients all the same.
+        let touched =
+            touches.iter().filter(|touch| touch.verbs.contains(Verb::Read)).map(|touch| &touch.relation);
+        let named = self.read.iter().chain(&self.disclosed).map(|(name, _)| name);
+        let read: BTreeSet<&RelationName> = named.chain(touched).collect();
         let about = read.into_iter().any(|name| {
             self.catalog().facts(name).is_some_and(|facts| facts.columns.iter().any(|fact| fact.subject))
         });

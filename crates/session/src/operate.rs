@@ -3,13 +3,14 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use chaperone_access::{Refusal, RefusalCode};
-use chaperone_policy::{Admission, Decision};
+use chaperone_access::{Earlier, Refusal, RefusalCode};
+use chaperone_policy::{Admission, Decision, Permit};
 use chaperone_recording::{End, Gate, Record};
-use chaperone_wire::{Conversation, Ending, Event, Part, Prepared, Reply, Request};
+use chaperone_wire::{Conversation, Ending, Event, Part, Reply, Request};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
@@ -139,6 +140,9 @@ fn ask<C: Conversation>(
         Event::Prepare(request) => {
             match boundary.policies.decide(admission, request.analysis(), boundary.recorder.now()) {
                 Decision::Allow(permit) => {
+                    if !still(boundary, admission, &request, &permit) {
+                        return refuse(ends, record, request, &permit.outdated());
+                    }
                     let size = request.size();
                     let outgoing = ends.conversation.permitted(request, permit.prepare());
                     ends.out.pass(Out::Request(outgoing), size);
@@ -150,19 +154,16 @@ fn ask<C: Conversation>(
         Event::Run(request) => {
             match boundary.policies.decide(admission, request.analysis(), boundary.recorder.now()) {
                 Decision::Allow(permit) => {
-                    if let Prepared::As(words) = request.prepared_as()
-                        && words != permit.text()
-                    {
-                        let denied = permit.outdated();
-                        return refuse(ends, record, request, &denied);
+                    if !still(boundary, admission, &request, &permit) {
+                        return refuse(ends, record, request, &permit.outdated());
                     }
                     if let Err((refusal, hit)) = bounds.run(request.analysis().members.len()) {
                         record.limit_hit(&hit, false)?;
                         return refuse(ends, record, request, &permit.limited(refusal));
                     }
                     let size = request.size();
-                    let (receipt, text) = record.intend(permit, request.parameters())?;
-                    let outgoing = ends.conversation.permitted(request, text);
+                    let (receipt, words) = record.intend(permit, request.parameters())?;
+                    let outgoing = ends.conversation.permitted(request, words);
                     ends.out.after_receipt(receipt, Out::Request(outgoing), size);
                 }
                 Decision::Hold(question) => refuse(ends, record, request, &question.denied())?,
@@ -177,6 +178,26 @@ fn ask<C: Conversation>(
         Event::Reply(_) => {}
     }
     Ok(())
+}
+
+/// Whether everything that a request goes on with would be sent the same way now: what a cursor or portal was filled with
+/// under another scope is not shown under this one.
+fn still<R: Request>(boundary: &Boundary, admission: &Admission, request: &R, permit: &Permit) -> bool {
+    request.earlier().iter().all(|earlier| {
+        let (analysis, words, filled) = match earlier {
+            Earlier::Prepared { analysis, words } => (analysis, words, false),
+            Earlier::Filled { analysis, words } => (analysis, words, true),
+            Earlier::Unseen => return permit.scope().is_none(),
+        };
+        let same = |now: &Permit| now.says(words) && (!filled || now.sees(words));
+        if Arc::ptr_eq(analysis, request.analysis()) {
+            return same(permit);
+        }
+        match boundary.policies.decide(admission, analysis, boundary.recorder.now()) {
+            Decision::Allow(now) => same(&now),
+            Decision::Hold(_) | Decision::Refuse(_) => false,
+        }
+    })
 }
 
 /// Record a refusal, and let the target fail in the request's place.
@@ -218,6 +239,7 @@ fn answer<C: Conversation>(
                 ends.cover_at = Instant::now() + wait;
             }
             record.body(rows, size as u64);
+            record.look(&reply);
             ends.back.uncovered(admission.mask(reply), size);
             if record.uncovered_bytes() >= PROGRESS_BYTES {
                 cover(ends, record)?;

@@ -30,6 +30,7 @@ fn draft(operation: u64) -> Draft {
         session: "01hv3k5wqe7xk2m9c4t8y6r0pz".to_owned(),
         sqlstate: None,
         status: Status::Ok,
+        subjects: None,
     };
     Draft::new(1_795_000_000_000_000 + operation, &Body::OperationOutcome(outcome)).unwrap()
 }

@@ -359,6 +359,7 @@ impl Trail {
                     session: session.clone(),
                     sqlstate: None,
                     status: Status::Lost,
+                    subjects: None,
                 });
                 self.append_waiting(&Draft::new(at, &body)?)?;
             }

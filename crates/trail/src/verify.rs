@@ -235,6 +235,7 @@ fn follow(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry)
         Body::OperationIntent(body) => {
             followed.name(body.statement.as_ref());
             followed.name(body.parameters.as_ref().and_then(|parameters| parameters.sealed.as_ref()));
+            followed.name(body.columns_sealed.as_ref());
             match followed.open.get_mut(&body.session) {
                 Some(open) => drop(open.insert(body.operation)),
                 None => report.find(Some(seq), "an operation of a session that is not open"),
@@ -245,6 +246,7 @@ fn follow(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry)
             followed.name(body.parameters.as_ref().and_then(|parameters| parameters.sealed.as_ref()));
         }
         Body::OperationOutcome(body) => {
+            followed.name(body.subjects.as_ref().and_then(|subjects| subjects.commitments.as_ref()));
             let was_open =
                 followed.open.get_mut(&body.session).is_some_and(|open| open.remove(&body.operation));
             if !was_open {

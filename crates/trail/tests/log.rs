@@ -17,6 +17,7 @@ fn outcome(session: &str, operation: u64) -> Body {
         session: session.to_owned(),
         sqlstate: Some("4\u{7f}\n\u{1}\"€".to_owned()),
         status: Status::Ok,
+        subjects: None,
     })
 }
 

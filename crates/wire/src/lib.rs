@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use chaperone_access::{Analysis, Claim, Refusal, TargetName};
+use chaperone_access::{Analysis, Claim, Earlier, Refusal, TargetName, Words};
 use thiserror::Error;
 
 pub mod limits;
@@ -110,6 +110,10 @@ pub trait Analyst: Send + Sync {
     /// Analyse. Never fails: what cannot be understood is an analysis that only a caller with every verb may run.
     fn analyse(&self, text: Arc<str>, names: Names) -> futures::BoxFuture<Arc<Analysis>>;
 
+    /// Whether an analysis was made against the catalog and classification in force. Asked for whatever was analysed
+    /// before it is run, so it may cost a lock and no more.
+    fn is_current(&self, analysis: &Analysis) -> bool;
+
     /// Where a fresh session of the target's role looks for names.
     fn fresh_names(&self) -> Names;
 
@@ -146,7 +150,7 @@ pub enum Event<C: Conversation + ?Sized> {
     /// A piece of the protocol that asks for nothing by itself (flow control, data of an operation under way,
     /// metadata of something already decided). It travels in order with the rest.
     Step(C::Step),
-    /// Something is made ready to be run later: decided now, run at its own request.
+    /// Something is made ready to be run later, or asked about: decided now, run at its own request.
     Prepare(C::Request),
     /// One or more operations are to be run.
     Run(C::Request),
@@ -184,9 +188,11 @@ pub trait Conversation: Send {
     /// The client is gone.
     fn poll_flush_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>>;
 
-    /// Take a permitted request up: `text` is what is sent instead of the client's own words, where policy wants
-    /// that. From here on the session's names (prepared statements, portals) are as if it had been sent.
-    fn permitted(&mut self, request: Self::Request, text: Option<Arc<str>>) -> Self::Outgoing;
+    /// Take a permitted request up, in the words that policy wants. From here on the session's names (prepared
+    /// statements, portals) are as if it had been sent. Where something was prepared in other words than these, the
+    /// conversation prepares it again first. Whatever the target says of it beside its result (errors, notices) is said
+    /// so that a caller who sees `words.scope` only learns nothing else.
+    fn permitted(&mut self, request: Self::Request, words: Words) -> Self::Outgoing;
 
     /// Turn a request into a step that makes the *target* fail in its place, and whose failure the client will see
     /// in our words: so the protocol's own rules for transactions, pipelines and order hold without our help.
@@ -234,20 +240,12 @@ pub trait Request: Send + std::fmt::Debug {
     /// Values that travel apart from the text.
     fn parameters(&self) -> &[Parameter];
 
-    /// The words in which it already lies at the target, if it was prepared there: they cannot be changed now.
-    fn prepared_as(&self) -> Prepared<'_>;
+    /// What it goes on with that was decided before, and cannot be sent in other words now. It may run only where the
+    /// same would be sent for the same scope today.
+    fn earlier(&self) -> &[Earlier];
 
     /// Its size in memory, for limits.
     fn size(&self) -> usize;
-}
-
-/// Whether the words of a request can still be chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Prepared<'a> {
-    /// They travel with the request.
-    NotYet,
-    /// They were sent before: the client's own (`None`) or those that policy chose.
-    As(Option<&'a Arc<str>>),
 }
 
 /// A bound value, as much of it as is kept.
@@ -318,4 +316,10 @@ pub trait Reply: Send + std::fmt::Debug {
 
     /// Its size in bytes.
     fn size(&self) -> usize;
+
+    /// Show each value in it that tells which patient a row is about: its place in [`Subjects::At`] and the value in its
+    /// text form, the same however it travels. Returns whether all of them could be read.
+    ///
+    /// [`Subjects::At`]: chaperone_access::Subjects::At
+    fn subjects(&self, see: &mut dyn FnMut(usize, &[u8])) -> bool;
 }

@@ -9,5 +9,6 @@ mod line;
 pub mod local;
 pub mod login;
 pub mod opening;
+mod plain;
 pub mod rows;
 pub mod words;

@@ -6,10 +6,12 @@ mod options;
 mod report;
 mod served;
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use chaperone_tests::private_folder;
-use chaperone_tests::worlds::{Row, Through, Trial, Worlds, folder};
+use chaperone_tests::worlds::{Pair, Row, Through, Trial, Worlds, folder};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -23,14 +25,24 @@ use options::{Against, Options};
 const CORPORA: &[&str] = &["adversarial.sql", "ordinary.sql", "more_adversarial.sql", "more_ordinary.sql"];
 const FOR_PSQL: &str = "introspection.sql";
 
-/// One trial's name and what came of it.
-type Result = std::result::Result<(String, Vec<Row>), Failure>;
+/// How many trials run at a time, each in worlds of its own: what one case locks, another would notice.
+const LANES: usize = 2;
+
+/// A trial's name and what came of it.
+type Outcome = (String, Vec<Row>);
+
+/// What a trial runs, once there are worlds for it.
+struct Planned {
+    name: String,
+    corpora: Vec<PathBuf>,
+    through: Through,
+}
 
 /// Set up, build, make both worlds; then run the corpora, or print how to reach them and stay up.
 ///
 /// # Errors
 /// Something does not start, or a case tells the worlds apart.
-pub(crate) fn worlds(arguments: &[&str]) -> std::result::Result<(), Failure> {
+pub(crate) fn worlds(arguments: &[&str]) -> Result<(), Failure> {
     let options = Options::parse(arguments)?;
     setup::setup(if options.json { For::Demonstration } else { For::Worlds })?;
     if std::env::var_os("CHAPERONE_PROGRAM").is_none() {
@@ -41,12 +53,19 @@ pub(crate) fn worlds(arguments: &[&str]) -> std::result::Result<(), Failure> {
         .map_err(|error| Failure::new(format!("no signal handler: {error}")))?;
     let home = private_folder("worlds")?;
     eprintln!("making both worlds, and a gateway before them ...");
-    let mut worlds = Worlds::start(home.path(), &options.plan)?;
+    let mut first = Worlds::start(&home.path().join("lane-0"), &options.plan)?;
     if options.json {
-        println!("{}", served::as_json(&mut worlds)?);
-        return served::until_over(&mut worlds, &mut signals);
+        println!("{}", served::as_json(&mut first)?);
+        return served::until_over(&mut first, &mut signals);
     }
-    let all = all_trials(&worlds, &options, home.path())?;
+    let planned = planned(&first, &options, home.path())?;
+    // Started by this thread, with which they would end.
+    let mut lanes = vec![first];
+    while lanes.len() < LANES.min(planned.len()) {
+        let lane = home.path().join(format!("lane-{}", lanes.len()));
+        lanes.push(Worlds::start(&lane, &options.plan)?);
+    }
+    let all = all_trials(&lanes, planned, &options, home.path())?;
     report::print(&all);
     if let Some(file) = &options.report {
         report::write(&all, file)?;
@@ -54,68 +73,66 @@ pub(crate) fn worlds(arguments: &[&str]) -> std::result::Result<(), Failure> {
     report::judge(&all)
 }
 
-/// Every trial that was asked for. Two run at a time: each waits for the database more than it works.
-fn all_trials(
-    worlds: &Worlds,
-    options: &Options,
-    scratch: &Path,
-) -> std::result::Result<Vec<(String, Vec<Row>)>, Failure> {
-    let pair = match options.against {
-        Against::Restricted => worlds.restricted().clone(),
-        Against::Unrestricted => worlds.unrestricted().clone(),
-        Against::Direct => worlds.direct()?,
+/// Everything that was asked for.
+fn planned(worlds: &Worlds, options: &Options, scratch: &Path) -> Result<Vec<Planned>, Failure> {
+    let mut planned = Vec::new();
+    let mut plan = |name: &str, corpora: Vec<PathBuf>, through| {
+        planned.push(Planned { name: name.to_owned(), corpora, through });
     };
-    let mut trials = Vec::new();
-    let corpora = corpora(options);
-    if !corpora.is_empty() {
-        let only = options.only.clone();
-        let mut for_psql = corpora.clone();
-        if options.corpora.is_empty() && options.generated.is_none_or(|number| number == 0) {
-            for_psql.push(folder().join(FOR_PSQL));
-        }
-        let psql = Trial { pair: &pair, corpora: for_psql, only: only.clone(), through: Through::Psql };
-        trials.push(("psql".to_owned(), psql));
-        trials.push(("driver".to_owned(), Trial { pair: &pair, corpora, only, through: Through::Driver }));
+    let is_generated = options.generated.is_some_and(|number| number > 0);
+    let ours = |names: &[&str]| names.iter().map(|name| folder().join(name)).collect::<Vec<_>>();
+    if !options.corpora.is_empty() {
+        plan("psql", options.corpora.clone(), Through::Psql);
+        plan("driver", options.corpora.clone(), Through::Driver);
+    } else if !is_generated {
+        plan("psql", ours(&[CORPORA, &[FOR_PSQL]].concat()), Through::Psql);
+        plan("driver", ours(CORPORA), Through::Driver);
     }
     if let Some(number) = options.generated.filter(|number| *number > 0) {
         eprintln!("generating {number} statements from seed {} ...", options.seed);
-        let files = generated::write(worlds, number, options.seed, scratch)?;
-        for (name, file) in files {
-            let trial = Trial {
-                pair: &pair,
-                corpora: vec![file],
-                only: options.only.clone(),
-                through: Through::Generated,
-            };
-            trials.push((name, trial));
+        for (name, file) in generated::write(worlds, number, options.seed, scratch)? {
+            plan(&name, vec![file], Through::Generated);
         }
     }
-    let mut done = Vec::new();
-    for two in trials.chunks(2) {
-        let results: Vec<Result> = std::thread::scope(|scope| {
-            let running: Vec<_> = two
-                .iter()
-                .map(|(name, trial)| scope.spawn(|| Ok((name.clone(), trial.run(scratch)?))))
-                .collect();
-            let ended = running.into_iter().map(|thread| thread.join());
-            ended.map(|result| result.unwrap_or_else(|_| Err(Failure::new("a trial panicked")))).collect()
+    Ok(planned)
+}
+
+/// Run them, a lane of worlds for each of two at a time.
+fn all_trials(
+    lanes: &[Worlds],
+    planned: Vec<Planned>,
+    options: &Options,
+    scratch: &Path,
+) -> Result<Vec<Outcome>, Failure> {
+    let mut pairs = Vec::new();
+    for worlds in lanes {
+        pairs.push(match options.against {
+            Against::Restricted => worlds.restricted().clone(),
+            Against::Unrestricted => worlds.unrestricted().clone(),
+            Against::Direct => worlds.direct()?,
         });
-        for result in results {
-            let (name, rows) = result?;
+    }
+    let waiting = Mutex::new(planned.into_iter().collect::<VecDeque<_>>());
+    let next = || waiting.lock().ok().and_then(|mut waiting| waiting.pop_front());
+    let lane = |pair: &Pair| {
+        let mut done = Vec::new();
+        while let Some(Planned { name, corpora, through }) = next() {
+            let trial = Trial { pair, corpora, only: options.only.clone(), through };
+            let rows = trial.run(scratch)?;
             eprintln!("{name}: {}", report::summary(&rows));
             done.push((name, rows));
         }
+        Ok(done)
+    };
+    let lane = &lane;
+    let results: Vec<Result<Vec<Outcome>, Failure>> = std::thread::scope(|scope| {
+        let running: Vec<_> = pairs.iter().map(|pair| scope.spawn(move || lane(pair))).collect();
+        let ended = running.into_iter().map(std::thread::ScopedJoinHandle::join);
+        ended.map(|result| result.unwrap_or_else(|_| Err(Failure::new("a trial panicked")))).collect()
+    });
+    let mut all = Vec::new();
+    for result in results {
+        all.extend(result?);
     }
-    Ok(done)
-}
-
-/// The corpora that were asked for: all of ours, unless only generated statements are meant.
-fn corpora(options: &Options) -> Vec<PathBuf> {
-    if !options.corpora.is_empty() {
-        return options.corpora.clone();
-    }
-    if options.generated.is_some_and(|number| number > 0) {
-        return Vec::new();
-    }
-    CORPORA.iter().map(|name| folder().join(name)).collect()
+    Ok(all)
 }

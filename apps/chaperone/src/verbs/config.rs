@@ -9,7 +9,7 @@ use super::{Failure, remark, say_json};
 use crate::config::agent::AgentConfig;
 use crate::config::gateway::GatewayConfig;
 use crate::config::{self, beside};
-use crate::wiring::classifications::{ClassificationFiles, unclassified};
+use crate::wiring::classifications::{self, ClassificationFiles, Classifications, unclassified};
 use crate::wiring::gateway::{api_tls, check_listeners, listener_options};
 use crate::wiring::identity::issuers;
 use crate::wiring::installation::readers;
@@ -57,12 +57,19 @@ impl Config {
             note(check_local(&config, &beside(&path, file)));
         }
         let mut warnings = Vec::new();
-        match policies::load(&config, &beside(&path, &config.policy.folder)) {
+        let classified = match ClassificationFiles::new(&path, &config).load() {
+            Ok(classified) => classified,
+            Err(found) => {
+                errors.extend(found);
+                Classifications::new()
+            }
+        };
+        let tags = classifications::tags(classified.values().map(|one| &*one.classification));
+        match policies::load(&config, &beside(&path, &config.policy.folder), tags) {
             Ok(Ok((_, found))) => warnings = found.iter().map(ToString::to_string).collect(),
             Ok(Err(found)) => errors.extend(found.iter().map(ToString::to_string)),
             Err(failure) => errors.push(failure.to_string()),
         }
-        errors.extend(ClassificationFiles::new(&path, &config).load().err().unwrap_or_default());
         warnings.extend(unclassified(&config));
         report(&errors, &warnings, json)
     }

@@ -96,7 +96,8 @@ impl Show {
     }
 }
 
-/// Put the opened texts beside the references to them, as `statement.text` and `parameters.values`.
+/// Put the opened texts beside the references to them, as `statement.text` and `parameters.values`; columns in the place
+/// of their reference, and a subject's commitments as `subjects.values`.
 fn open(entry: &mut Value, grant: &ReadGrant, opener: &Opener) -> Result<(), Failure> {
     let plain = |reference: &Value| -> Result<Option<Vec<u8>>, Failure> {
         let Some(hash) = reference.pointer("/object").and_then(Value::as_str) else { return Ok(None) };
@@ -117,7 +118,49 @@ fn open(entry: &mut Value, grant: &ReadGrant, opener: &Opener) -> Result<(), Fai
     {
         fields.insert("values".to_owned(), serde_json::from_slice(&values).map_err(Failure::failed)?);
     }
+    if let Some(sealed) = entry.get("columns_sealed").cloned()
+        && let Some(columns) = plain(&sealed)?
+        && let Some(fields) = entry.as_object_mut()
+    {
+        fields.insert("columns".to_owned(), serde_json::from_slice(&columns).map_err(Failure::failed)?);
+    }
+    if let Some(subjects) = entry.get_mut("subjects")
+        && let Some(sealed) = subjects.get("commitments").cloned()
+        && let Some(values) = plain(&sealed)?
+        && let Some(fields) = subjects.as_object_mut()
+    {
+        fields.insert("values".to_owned(), serde_json::from_slice(&values).map_err(Failure::failed)?);
+    }
     Ok(())
+}
+
+/// The columns of an operation, one line a relation: what was disclosed, what only read, and what the caller saw instead.
+fn columns(entry: &Value) -> String {
+    let mut out = String::new();
+    for of in entry.get("columns").and_then(Value::as_array).into_iter().flatten() {
+        let relation = of.get("relation").and_then(Value::as_str).unwrap_or_default();
+        out.push_str(&format!("\n          {relation}"));
+        for how in ["disclosed", "read", "masked", "hidden", "written"] {
+            let names = of.get(how).and_then(Value::as_array).into_iter().flatten();
+            let names: Vec<&str> = names.filter_map(Value::as_str).collect();
+            if !names.is_empty() {
+                out.push_str(&format!("  {how}: {}", names.join(", ")));
+            }
+        }
+    }
+    out
+}
+
+/// How many patients an operation's rows were about.
+fn subjects(entry: &Value) -> Option<String> {
+    let of = entry.get("subjects")?;
+    let counted = of.get("counted").and_then(Value::as_u64).unwrap_or_default();
+    Some(match of.get("counting").and_then(Value::as_str).unwrap_or_default() {
+        "exact" => format!("  subjects={counted}"),
+        "sketched" => format!("  subjects~{counted}"),
+        "not_counted" => format!("  subjects>={counted}"),
+        _ => "  subjects=?".to_owned(),
+    })
 }
 
 fn human(detail: &SessionDetail) -> String {
@@ -155,7 +198,9 @@ fn human(detail: &SessionDetail) -> String {
                 line.push_str(&format!("  {}({relation})", verbs.join("+")));
             }
         }
+        line.extend(subjects(entry));
         out.push_str(&line);
+        out.push_str(&columns(entry));
         if let Some(statement) = entry.pointer("/statement/text").and_then(Value::as_str) {
             out.push_str(&format!("\n          {}", statement.replace('\n', "\n          ")));
         }

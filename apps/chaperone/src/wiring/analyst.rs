@@ -495,6 +495,12 @@ impl Analyst for Session {
         Box::pin(async move { at.analyse(text, names).await })
     }
 
+    fn is_current(&self, analysis: &Analysis) -> bool {
+        let state = hold(&self.0.state);
+        state.is_fresh(self.0.refresh)
+            && state.catalog.as_ref().is_some_and(|catalog| catalog.version == analysis.catalog_version)
+    }
+
     fn fresh_names(&self) -> Names {
         let path = hold(&self.0.state).catalog.as_ref().map(|catalog| catalog.path());
         Names { path: path.unwrap_or_default(), temporary: Arc::from([]) }

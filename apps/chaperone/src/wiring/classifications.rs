@@ -1,6 +1,6 @@
 //! Classifications from their files: read and checked together, so that either all of them come into force or none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -74,7 +74,32 @@ impl ClassificationFiles {
     }
 }
 
-fn read(file: &Path, attributes: &BTreeMap<String, AttributeKind>) -> Result<Classified, Vec<String>> {
+/// Every tag that a column may have under them; `None` where there are none.
+pub(crate) fn tags<'a>(of: impl Iterator<Item = &'a Classification>) -> Option<HashSet<String>> {
+    of.fold(None, |known: Option<HashSet<String>>, classification| {
+        let mut known = known.unwrap_or_default();
+        known.extend(classification.tags().map(str::to_owned));
+        Some(known)
+    })
+}
+
+/// What the row filters of a text ask about subjects, where no configuration declares it.
+pub(crate) fn asked_in(text: &str) -> BTreeMap<String, AttributeKind> {
+    let named = text.split("caller.").skip(1).map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+        rest.get(..end).unwrap_or_default().to_owned()
+    });
+    named.map(|name| (name, AttributeKind::Texts)).collect()
+}
+
+/// Read one.
+///
+/// # Errors
+/// Everything that is wrong with it, a line each.
+pub(crate) fn read(
+    file: &Path,
+    attributes: &BTreeMap<String, AttributeKind>,
+) -> Result<Classified, Vec<String>> {
     let text = config::read_text_to(file, FILE_BYTES_MAX).map_err(|error| vec![error.to_string()])?;
     match Classification::load(&file.display().to_string(), &text, attributes) {
         Ok(classification) => Ok(Classified { classification: Arc::new(classification), text }),

@@ -54,8 +54,8 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
     let mut config: GatewayConfig = config::load(path)?;
     check_listeners(&config)?;
     let issuers = identity::issuers(path, &mut config)?;
-    let policies = policies(path, &config)?;
     let classifications = classifications(path, &config)?;
+    let policies = policies(path, &config, &classifications)?;
     let readers = readers(&config.recording.readers)?;
     let keys = Keys::open(&beside(path, &config.keys), &config.name)?;
     let data = beside(path, &config.data);
@@ -96,8 +96,9 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
 }
 
 /// The policies, with their warnings in the log.
-fn policies(path: &Path, config: &GatewayConfig) -> Result<PolicySet, Failure> {
-    match policies::load(config, &beside(path, &config.policy.folder))? {
+fn policies(path: &Path, config: &GatewayConfig, classified: &Classifications) -> Result<PolicySet, Failure> {
+    let tags = classifications::tags(classified.values().map(|one| &*one.classification));
+    match policies::load(config, &beside(path, &config.policy.folder), tags)? {
         Ok((set, warnings)) => {
             for warning in warnings {
                 tracing::warn!("{warning}");
@@ -199,7 +200,7 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
     let locks = Arc::new(LockKeeper::open(files, policies.clone(), recorder.clone(), kick.clone())?);
     let keeper = PolicyKeeper::new(KeeperParts {
         folder: beside(path, &config.policy.folder),
-        known: policies::known(config)?,
+        known: policies::known(config, None)?,
         archive,
         policies: policies.clone(),
         classifications: ClassificationFiles::new(path, config),

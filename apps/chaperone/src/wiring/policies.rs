@@ -1,7 +1,7 @@
 //! Policies from their folder: read, checked, archived, put on record, in force; again on a signal or over the API,
 //! without dropping a session. Whatever is wrong with a new set, the old one stays in force.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,7 +20,7 @@ use tokio::sync::{Mutex, watch};
 use crate::config::{self, gateway::GatewayConfig};
 use crate::verbs::Failure;
 use crate::wiring::analyst::Analysts;
-use crate::wiring::classifications::ClassificationFiles;
+use crate::wiring::classifications::{self, ClassificationFiles};
 use crate::wiring::sweep::Kick;
 
 /// Most files of one set.
@@ -65,8 +65,8 @@ pub(crate) fn read(folder: &Path) -> Result<Folder, Failure> {
     Ok(Folder { set, tests })
 }
 
-/// What the configuration says exists.
-pub(crate) fn known(config: &GatewayConfig) -> Result<Known, Failure> {
+/// What the configuration says exists. `tags` are those of its classifications.
+pub(crate) fn known(config: &GatewayConfig, tags: Option<HashSet<String>>) -> Result<Known, Failure> {
     Ok(Known {
         attributes: config.attributes.clone(),
         clients: Arc::new(config.registered().map_err(Failure::Usage)?),
@@ -74,7 +74,7 @@ pub(crate) fn known(config: &GatewayConfig) -> Result<Known, Failure> {
         targets: config.targets.keys().cloned().collect(),
         relations: BTreeMap::new(),
         columns: BTreeMap::new(),
-        tags: None,
+        tags,
     })
 }
 
@@ -82,8 +82,12 @@ pub(crate) fn known(config: &GatewayConfig) -> Result<Known, Failure> {
 pub(crate) type Loaded = Result<(PolicySet, Vec<Warning>), Vec<Diagnostic>>;
 
 /// Load the policies that a configuration names.
-pub(crate) fn load(config: &GatewayConfig, folder: &Path) -> Result<Loaded, Failure> {
-    Ok(PolicySet::load(&read(folder)?.set, &known(config)?))
+pub(crate) fn load(
+    config: &GatewayConfig,
+    folder: &Path,
+    tags: Option<HashSet<String>>,
+) -> Result<Loaded, Failure> {
+    Ok(PolicySet::load(&read(folder)?.set, &known(config, tags)?))
 }
 
 /// All diagnostics in one text, a line each.
@@ -96,22 +100,42 @@ pub(crate) fn relations(catalog: &Catalog) -> BTreeSet<String> {
     catalog.own().map(ToString::to_string).collect()
 }
 
+/// Add what a catalog and its classification say exists.
+pub(crate) fn learn(known: &mut Known, target: &TargetName, catalog: &Catalog) {
+    known.relations.insert(target.clone(), relations(catalog).into_iter().collect());
+    if catalog.classification().is_none() {
+        return;
+    }
+    let mut columns = HashSet::new();
+    for name in catalog.own() {
+        let facts = catalog.facts(name).into_iter().flat_map(|facts| &facts.columns);
+        columns.extend(facts.map(|column| chaperone_policy::column_name(name, &column.name)));
+    }
+    known.columns.insert(target.clone(), columns);
+}
+
 /// What exists at the targets whose catalogs are known; the others have no relations.
 pub(crate) fn world(
     installation: &str,
     targets: impl Iterator<Item = (TargetName, Option<Arc<Catalog>>)>,
 ) -> World {
-    let of = |catalog: &Catalog, name: &RelationName| OfRelation {
-        within: catalog.above(name),
-        facts: catalog.facts(name).cloned(),
-    };
-    let relations = |catalog: Arc<Catalog>| OfTarget {
-        classified: catalog.classification().is_some(),
-        relations: catalog.own().map(|name| (name.clone(), of(&catalog, name))).collect(),
-    };
+    let known =
+        |catalog: Option<Arc<Catalog>>| catalog.map(|catalog| of_target(&catalog)).unwrap_or_default();
     World {
         installation: installation.to_owned(),
-        targets: targets.map(|(name, catalog)| (name, catalog.map(relations).unwrap_or_default())).collect(),
+        targets: targets.map(|(name, catalog)| (name, known(catalog))).collect(),
+    }
+}
+
+fn of_target(catalog: &Catalog) -> OfTarget {
+    let of = |name: &RelationName| OfRelation {
+        within: catalog.above(name),
+        // What is seen of a view that is taken apart is what is seen of the relations that it reads.
+        facts: catalog.facts(name).filter(|_| !catalog.is_taken_apart(name)).cloned(),
+    };
+    OfTarget {
+        classified: catalog.classification().is_some(),
+        relations: catalog.own().map(|name| (name.clone(), of(name))).collect(),
     }
 }
 
@@ -178,7 +202,7 @@ impl PolicyKeeper {
             Self { folder, known, archive, policies, classifications, analysts, recorder, kick, turn };
         let keeper = Arc::new(keeper);
         let told = keeper.clone();
-        keeper.analysts.watch(Box::new(move |target, catalog| told.catalog_read(target, catalog)));
+        keeper.analysts.watch(Box::new(move |_, _| told.catalog_read()));
         keeper
     }
 
@@ -196,8 +220,11 @@ impl PolicyKeeper {
     fn known(&self) -> Known {
         let mut known = self.known.clone();
         for (target, catalog) in self.analysts.read() {
-            known.relations.insert(target, relations(&catalog).into_iter().collect());
+            learn(&mut known, &target, &catalog);
         }
+        let classified = known.targets.iter().filter_map(|target| self.analysts.classified(target));
+        let classified: Vec<_> = classified.collect();
+        known.tags = classifications::tags(classified.iter().map(|one| &*one.classification));
         known
     }
 
@@ -208,10 +235,10 @@ impl PolicyKeeper {
     /// Why not; the old set stays in force, and that is on record too.
     pub(crate) async fn reload(&self, by: &str) -> Result<Reloaded, NotReloaded> {
         let _turn = self.turn.lock().await;
-        let (folder, known, classifications) =
-            (self.folder.clone(), self.known(), self.classifications.clone());
+        let (folder, mut known, files) = (self.folder.clone(), self.known(), self.classifications.clone());
         let loaded = tokio::task::spawn_blocking(move || {
-            let classified = classifications.load().map_err(|lines| (None, lines))?;
+            let classified = files.load().map_err(|lines| (None, lines))?;
+            known.tags = classifications::tags(classified.values().map(|one| &*one.classification));
             let files = read(&folder).map_err(|failure| (None, vec![failure.to_string()]))?.set;
             let set = PolicySet::load(&files, &known).map_err(|errors| {
                 let digest = PolicySet::digest_of(&files);
@@ -264,10 +291,8 @@ impl PolicyKeeper {
 
     /// A catalog was read: names that nobody could check before are checked now. What is in force stays: a relation may
     /// have been dropped, and a forbid on it is then only useless.
-    fn catalog_read(&self, target: &TargetName, catalog: &Catalog) {
-        let mut known = self.known.clone();
-        known.relations.insert(target.clone(), relations(catalog).into_iter().collect());
-        let (errors, warnings) = self.policies.now().check_names(&known);
+    fn catalog_read(&self) {
+        let (errors, warnings) = self.policies.now().check_names(&self.known());
         for error in errors {
             tracing::error!("a policy in force bites nothing: {error}");
         }

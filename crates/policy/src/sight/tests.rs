@@ -50,7 +50,10 @@ fn sees(text: &str, facts: &RelationFacts, client: Option<&str>) -> (String, boo
     let who = delegation("ana", &["nurses"], client);
     let asked = Asked { set: &set, delegation: &who, who: &set.who(&who), now_us: NOW, opened_us: NOW };
     let (ehr, relation) = (TargetName::new("ehr").unwrap(), RelationName::new("public", "patients"));
-    let seen = see(&asked, &ehr, (&relation, &[]), facts);
+    let mut known = ByTags::default();
+    // Another relation of the same tags first: what is known of it must not change what is seen here.
+    see(&asked, &ehr, (&RelationName::new("public", "others"), &[]), facts, &mut known);
+    let seen = see(&asked, &ehr, (&relation, &[]), facts, &mut known);
     let letter = |showing: Showing| match showing {
         Showing::Revealed => 'R',
         Showing::Masked => 'M',

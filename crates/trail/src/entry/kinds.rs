@@ -1,6 +1,7 @@
 //! The closed list of kinds. Fields stand in sorted order: the declaration is the canonical form.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chaperone_access::{Assurance, Attributes, Delegation, Effect, RefusalCode, Subject, Verb};
 use serde::Deserialize;
@@ -9,8 +10,8 @@ use serde_json::value::RawValue;
 
 use super::canonical::Fields;
 use super::{
-    Backend, Decision, Digest, EntryError, ObjectRef, Parameters, Position, Refused, SignedCumulative,
-    SignedTally, Status, Tls, Touched,
+    Backend, ColumnsOf, Decision, Digest, EntryError, ObjectRef, Parameters, Position, Refused,
+    SignedCumulative, SignedTally, Status, SubjectCount, Tls, Touched,
 };
 
 macro_rules! kinds {
@@ -327,6 +328,10 @@ kinds! {
     }
     /// An operation is permitted and about to run.
     OperationIntent = "operation.intent" {
+        /// The columns that it uses, by relation, sorted; absent where it uses none, or they are sealed.
+        columns: Option<Arc<[ColumnsOf]>>,
+        /// The same where they are too many for an entry: a JSON array, sealed.
+        columns_sealed: Option<ObjectRef>,
         /// The decision.
         decision: Decision,
         /// Whether it is provably read-only.
@@ -339,6 +344,8 @@ kinds! {
         position: Option<Position>,
         /// Whether the target gets other words than the client's.
         rewritten: bool,
+        /// Digest of what the caller sees of the relations that it touches; absent for whoever sees everything.
+        scope: Option<Digest>,
         /// The session.
         session: String,
         /// The sealed text.
@@ -379,6 +386,8 @@ kinds! {
         sqlstate: Option<String>,
         /// How.
         status: Status,
+        /// The patients that its rows are about; absent where no relation that it reads has a column that tells.
+        subjects: Option<SubjectCount>,
     }
     /// An operation was refused; it never ran.
     OperationRefused = "operation.refused" {

@@ -102,6 +102,54 @@ impl From<&chaperone_access::Touch> for Touched {
     }
 }
 
+/// The columns of one relation that an operation uses. Unless it is written, each stands in exactly one list.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct ColumnsOf {
+    /// Values that can be in the result, or something computed from them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disclosed: Vec<Arc<str>>,
+    /// Named, and shown as a constant: not read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hidden: Vec<Arc<str>>,
+    /// Named, and shown as their masks make them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masked: Vec<Arc<str>>,
+    /// Values that are used and cannot be in the result.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read: Vec<Arc<str>>,
+    /// The relation's name, as PostgreSQL would write it.
+    pub relation: String,
+    /// Assigned to. Stands in another list too only where the operation returns it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub written: Vec<Arc<str>>,
+}
+
+/// How the patients were counted that an operation's rows are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counting {
+    /// Each one, and their commitments are sealed.
+    Exact,
+    /// There were too many to keep: estimated, with a standard error of 1.63 %.
+    Sketched,
+    /// The rows were not all read (copied data, or a type that is not read in binary form): at least so many.
+    NotCounted,
+    /// Relations that have a subject column were read, and the result does not return it.
+    OutOfReach,
+}
+
+/// The patients that an operation's rows are about: distinct values of subject columns, each column's by themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubjectCount {
+    /// The commitments to the values, sealed; absent where there are none, or too many to keep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commitments: Option<ObjectRef>,
+    /// How many.
+    pub counted: u64,
+    /// How they were counted.
+    pub counting: Counting,
+}
+
 /// Which way policy decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

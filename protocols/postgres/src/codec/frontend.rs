@@ -154,6 +154,18 @@ impl<'a> Formats<'a> {
         reader.bytes(2 * usize::from(count), "formats").map(Self)
     }
 
+    /// As they stand in a message, two bytes each ([`Formats::as_bytes`]).
+    #[must_use]
+    pub fn of_bytes(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// As they stand in the message, two bytes each.
+    #[must_use]
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
     /// How many codes the message has.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -15,7 +15,7 @@ pub mod encode;
 mod error;
 mod frame;
 pub mod frontend;
-mod reader;
+pub(crate) mod reader;
 pub mod startup;
 
 pub use backend::BackendTag;

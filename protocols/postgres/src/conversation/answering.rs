@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use chaperone_access::{Analysis, Refusal, RefusalCode, SessionEffect, TransactionStep};
+use chaperone_access::{
+    Analysis, NameRule, Refusal, RefusalCode, SessionEffect, TransactionStep, Verb, Words,
+};
 use chaperone_wire::{Ending, Fault, Part};
 
 use super::Conversation;
-use super::names::Undo;
-use super::pieces::{Expect, Reply};
+use super::names::{Cursor, Lies, Statement, Undo};
+use super::pieces::{Expect, Reply, Run};
+use super::subjects::{Look, Shape, shape_of};
 use crate::codec::backend::{BackendView, TransactionStatus, view};
 use crate::codec::{BackendTag, Frame, Message, encode};
 use crate::words::{Severity, error};
@@ -22,6 +25,7 @@ fn out_of_order(what: &str) -> Fault {
 pub(super) fn unsettling(analysis: &Analysis) -> bool {
     analysis.members.iter().any(|member| match &member.session {
         SessionEffect::Prepares { .. }
+        | SessionEffect::Declares { .. }
         | SessionEffect::Deallocates { .. }
         | SessionEffect::DiscardsAll
         | SessionEffect::SetsSearchPath { .. }
@@ -49,7 +53,7 @@ impl Conversation {
             Frame::Whole(message) => self.answer_whole(message),
             Frame::Head { length, bytes, .. } => {
                 self.running()?;
-                self.say(bytes, Part::Body { rows: 1, bytes: u64::from(length) });
+                self.body(bytes, 1, u64::from(length));
                 Ok(())
             }
             Frame::Chunk { bytes, .. } => {
@@ -67,26 +71,34 @@ impl Conversation {
     pub(super) fn answer_run(&mut self, bytes: Bytes, rows: u64) -> Result<(), Fault> {
         self.running()?;
         let size = bytes.len() as u64;
-        self.say(bytes, Part::Body { rows, bytes: size });
+        self.body(bytes, rows, size);
         Ok(())
     }
 
-    fn say(&mut self, bytes: Bytes, part: Part) {
-        self.replies.push_back(Reply { bytes, part });
+    fn body(&mut self, bytes: Bytes, rows: u64, size: u64) {
+        let look = self.look_for(bytes.first() == Some(&BackendTag::DataRow.byte()));
+        self.replies.push_back(Reply { bytes, part: Part::Body { rows, bytes: size }, look });
+    }
+
+    pub(super) fn say(&mut self, bytes: Bytes, part: Part) {
+        if matches!(part, Part::End(_)) {
+            (self.look, self.shape) = (None, None);
+        }
+        self.replies.push_back(Reply { bytes, part, look: Look::Nothing });
     }
 
     /// Data may only come while an operation runs: otherwise it would leave without being on anybody's record.
     fn running(&self) -> Result<(), Fault> {
         match self.expected.front() {
-            Some(Expect::Execute { analysis: Some(_) }) => Ok(()),
-            Some(Expect::Query { analysis, ended }) if *ended < analysis.members.len() => Ok(()),
+            Some(Expect::Execute { run: Some(_) }) => Ok(()),
+            Some(Expect::Query { analysis, ended, .. }) if *ended < analysis.members.len() => Ok(()),
             Some(
                 Expect::Query { .. }
-                | Expect::Execute { analysis: None }
+                | Expect::Execute { run: None }
                 | Expect::Refused { .. }
                 | Expect::Parse { .. }
                 | Expect::Bind { .. }
-                | Expect::Describe
+                | Expect::Describe { .. }
                 | Expect::Close { .. }
                 | Expect::Sync,
             )
@@ -104,7 +116,7 @@ impl Conversation {
         let raw = message.raw().clone();
         match seen {
             BackendView::DataRow(_) | BackendView::CopyData(_) => self.answer_run(raw, 1),
-            BackendView::RowDescription(_) => self.shape(raw),
+            BackendView::RowDescription(shape) => self.shape(raw, shape_of(&shape)),
             BackendView::CopyInResponse(_) => {
                 self.running()?;
                 self.begin_copy_in();
@@ -125,7 +137,7 @@ impl Conversation {
                 Ok(())
             }
             BackendView::PortalSuspended => match self.expected.pop_front() {
-                Some(Expect::Execute { analysis: Some(analysis) }) => {
+                Some(Expect::Execute { run: Some(Run { analysis, .. }) }) => {
                     self.settle(&analysis);
                     if analysis.members.iter().any(|m| matches!(m.session, SessionEffect::ChangesCatalog)) {
                         self.company.analyst.catalog_changed();
@@ -138,15 +150,27 @@ impl Conversation {
             BackendView::ParseComplete => self.acknowledge(raw, |e| matches!(e, Expect::Parse { .. })),
             BackendView::BindComplete => self.acknowledge(raw, |e| matches!(e, Expect::Bind { .. })),
             BackendView::CloseComplete => self.acknowledge(raw, |e| matches!(e, Expect::Close { .. })),
-            BackendView::NoData => self.acknowledge(raw, |e| matches!(e, Expect::Describe)),
+            BackendView::NoData => self.acknowledge(raw, |e| matches!(e, Expect::Describe { .. })),
             BackendView::Error(report) => {
                 let (code, fatal) = (report.code(), report.is_fatal());
-                self.fail(raw, code, fatal);
+                let told = self.error_told(&raw, &report);
+                self.fail(told, code, fatal);
                 Ok(())
             }
             BackendView::ReadyForQuery(status) => self.ready(raw, status),
-            BackendView::Notice(_)
-            | BackendView::Notification(_)
+            BackendView::Notice(report) => {
+                match self.notice_told(&raw, &report) {
+                    Some(told) => self.say(told, Part::Aside),
+                    None => self.untold += 1,
+                }
+                Ok(())
+            }
+            // What others say to whoever listens: nobody listens who does not see everything.
+            BackendView::Notification(_) if self.restricted => {
+                self.untold += 1;
+                Ok(())
+            }
+            BackendView::Notification(_)
             | BackendView::ParameterDescription(_)
             | BackendView::ParameterStatus { .. } => {
                 self.say(raw, Part::Aside);
@@ -161,13 +185,20 @@ impl Conversation {
     }
 
     /// RowDescription: the answer to a Describe, or the head of a Query's result.
-    fn shape(&mut self, raw: Bytes) -> Result<(), Fault> {
-        if matches!(self.expected.front(), Some(Expect::Describe)) {
+    fn shape(&mut self, raw: Bytes, shape: Shape) -> Result<(), Fault> {
+        if let Some(Expect::Describe { quiet, .. }) = self.expected.front() {
+            if *quiet {
+                // We asked, before an Execute.
+                self.shape = Some(shape);
+            } else {
+                self.say(raw, Part::Aside);
+            }
             self.expected.pop_front();
-            self.say(raw, Part::Aside);
             return Ok(());
         }
         self.running()?;
+        self.shape = Some(shape);
+        self.look = None;
         self.say(raw, Part::Head);
         Ok(())
     }
@@ -176,8 +207,22 @@ impl Conversation {
         if !self.expected.front().is_some_and(fits) {
             return Err(out_of_order("an acknowledgement"));
         }
-        self.expected.pop_front();
-        self.say(raw, Part::Aside);
+        let quiet = match self.expected.pop_front() {
+            Some(
+                Expect::Parse { quiet, .. } | Expect::Close { quiet, .. } | Expect::Describe { quiet, .. },
+            ) => quiet,
+            Some(
+                Expect::Bind { .. }
+                | Expect::Query { .. }
+                | Expect::Refused { .. }
+                | Expect::Execute { .. }
+                | Expect::Sync,
+            )
+            | None => false,
+        };
+        if !quiet {
+            self.say(raw, Part::Aside);
+        }
         Ok(())
     }
 
@@ -185,8 +230,9 @@ impl Conversation {
     fn complete(&mut self, raw: Bytes, rows: Option<u64>) -> Result<(), Fault> {
         let done = |rows| Part::End(Ending::Done { rows });
         match self.expected.front_mut() {
-            Some(Expect::Query { analysis, ended }) if *ended < analysis.members.len() => {
+            Some(Expect::Query { analysis, ended, granted }) if *ended < analysis.members.len() => {
                 let analysis = analysis.clone();
+                let words = granted.as_ref().map(|granted| granted.words.clone()).unwrap_or_default();
                 let member = *ended;
                 if unparsed(&analysis) {
                     // The server reads more into this string than our grammar does: all of it is one operation,
@@ -195,15 +241,15 @@ impl Conversation {
                     return Ok(());
                 }
                 *ended += 1;
-                self.succeed(&analysis, member);
+                self.succeed(&analysis, member, words);
                 self.say(raw, done(rows));
                 Ok(())
             }
-            Some(Expect::Execute { analysis: Some(analysis) }) => {
-                let analysis = analysis.clone();
+            Some(Expect::Execute { run: Some(run) }) => {
+                let (analysis, words) = (run.analysis.clone(), run.granted.words.clone());
                 self.expected.pop_front();
                 self.settle(&analysis);
-                self.succeed(&analysis, 0);
+                self.succeed(&analysis, 0, words);
                 self.say(raw, done(rows));
                 Ok(())
             }
@@ -215,13 +261,13 @@ impl Conversation {
     /// yet, the client's messages are dropped up to it, as the server does after a failure.
     pub(super) fn nothing_follows(&mut self) -> bool {
         match self.expected.front() {
-            Some(Expect::Query { analysis, ended }) => *ended == analysis.members.len(),
+            Some(Expect::Query { analysis, ended, .. }) => *ended == analysis.members.len(),
             Some(Expect::Sync) => true,
             Some(
                 Expect::Refused { .. }
                 | Expect::Parse { .. }
                 | Expect::Bind { .. }
-                | Expect::Describe
+                | Expect::Describe { .. }
                 | Expect::Close { .. }
                 | Expect::Execute { .. },
             ) => false,
@@ -237,7 +283,7 @@ impl Conversation {
     fn fail(&mut self, raw: Bytes, code: [u8; 5], fatal: bool) {
         self.copying_in = false;
         match self.expected.front_mut() {
-            Some(Expect::Query { analysis, ended }) => {
+            Some(Expect::Query { analysis, ended, .. }) => {
                 let left = analysis.members.len() - *ended;
                 *ended = analysis.members.len();
                 if left == 0 {
@@ -254,7 +300,7 @@ impl Conversation {
                 Expect::Refused { .. }
                 | Expect::Parse { .. }
                 | Expect::Bind { .. }
-                | Expect::Describe
+                | Expect::Describe { .. }
                 | Expect::Close { .. }
                 | Expect::Execute { .. },
             ) if fatal => self.say(raw, Part::Aside),
@@ -269,19 +315,19 @@ impl Conversation {
                     self.skip_to_sync();
                 }
             }
-            Some(Expect::Execute { analysis: Some(_) }) => {
+            Some(Expect::Execute { run: Some(_) }) => {
                 self.say(raw, Part::End(Ending::Failed { code }));
-                if let Some(Expect::Execute { analysis: Some(analysis) }) = self.expected.pop_front() {
-                    self.settle(&analysis);
+                if let Some(Expect::Execute { run: Some(run) }) = self.expected.pop_front() {
+                    self.settle(&run.analysis);
                 }
                 self.skip_to_sync();
             }
             Some(
                 Expect::Parse { .. }
                 | Expect::Bind { .. }
-                | Expect::Describe
+                | Expect::Describe { .. }
                 | Expect::Close { .. }
-                | Expect::Execute { analysis: None },
+                | Expect::Execute { run: None },
             ) => {
                 self.say(raw, Part::Aside);
                 self.skip_to_sync();
@@ -300,12 +346,14 @@ impl Conversation {
                     self.undo(undone);
                     return;
                 }
-                Expect::Execute { analysis: Some(analysis) } => {
-                    self.settle(&analysis);
+                Expect::Execute { run: Some(run) } => {
+                    self.settle(&run.analysis);
                     self.say(Bytes::new(), Part::End(Ending::NotRun));
                 }
-                Expect::Parse { undo } | Expect::Bind { undo } | Expect::Close { undo } => undone.push(undo),
-                Expect::Query { analysis, ended } => {
+                Expect::Parse { undo, .. } | Expect::Bind { undo, .. } | Expect::Close { undo, .. } => {
+                    undone.push(undo);
+                }
+                Expect::Query { analysis, ended, .. } => {
                     // PostgreSQL skips a Query too when it comes before the Sync.
                     self.settle(&analysis);
                     for _ in ended..analysis.members.len() {
@@ -315,7 +363,7 @@ impl Conversation {
                     self.book.answered += 1;
                 }
                 Expect::Refused { simple: true, .. } => self.book.answered += 1,
-                Expect::Execute { analysis: None } | Expect::Describe | Expect::Refused { .. } => {}
+                Expect::Execute { run: None } | Expect::Describe { .. } | Expect::Refused { .. } => {}
             }
         }
         // The Sync has not been sent yet: whatever is sent before it is skipped as well.
@@ -338,10 +386,10 @@ impl Conversation {
     fn ready(&mut self, raw: Bytes, status: TransactionStatus) -> Result<(), Fault> {
         match self.expected.pop_front() {
             Some(Expect::Sync) => {}
-            Some(Expect::Query { analysis, ended }) => {
+            Some(Expect::Query { analysis, ended, granted }) => {
                 self.settle(&analysis);
                 if unparsed(&analysis) && ended < analysis.members.len() {
-                    self.succeed(&analysis, ended);
+                    self.succeed(&analysis, ended, granted.map(|granted| granted.words).unwrap_or_default());
                     self.say(Bytes::new(), Part::End(Ending::Done { rows: None }));
                 } else {
                     for _ in ended..analysis.members.len() {
@@ -355,6 +403,7 @@ impl Conversation {
             TransactionStatus::Idle => true,
             TransactionStatus::Active | TransactionStatus::Failed => false,
         };
+        self.idle = idle;
         if idle {
             self.names_before = None;
         }
@@ -387,8 +436,13 @@ impl Conversation {
     }
 
     /// A statement succeeded: the session is what it made of it.
-    fn succeed(&mut self, analysis: &Arc<Analysis>, member: usize) {
-        let Some(member) = analysis.members.get(member) else { return };
+    fn succeed(&mut self, analysis: &Arc<Analysis>, place: usize, words: Words) {
+        let Some(member) = analysis.members.get(place) else { return };
+        for touch in &member.touches {
+            if touch.rule == NameRule::Temporary && touch.verbs.iter().any(|verb| verb != Verb::Read) {
+                self.book.fill(&touch.relation.name, analysis, &words);
+            }
+        }
         match &member.session {
             SessionEffect::None | SessionEffect::Executes { .. } | SessionEffect::Fetches { .. } => {}
             SessionEffect::Transaction(step) => match step {
@@ -403,7 +457,18 @@ impl Conversation {
             },
             SessionEffect::Prepares { name, inner } => {
                 // Sent as SQL: the words of the whole PREPARE were chosen when it was sent.
-                drop(self.book.define(name.clone(), inner.clone(), None));
+                let statement = Statement {
+                    analysis: inner.clone(),
+                    types: Bytes::new(),
+                    names: self.names.clone(),
+                    lies: Lies::Within(analysis.clone(), words),
+                    group: 0,
+                };
+                drop(self.book.define(name.clone(), statement));
+            }
+            SessionEffect::Declares { name } => {
+                let cursor = Cursor { analysis: analysis.clone(), member: place, words };
+                self.book.declare(name.clone(), cursor);
             }
             SessionEffect::Deallocates { name } => self.book.deallocate(name.as_deref()),
             SessionEffect::DiscardsAll => {
@@ -426,10 +491,13 @@ impl Conversation {
             SessionEffect::MakesTemporary { name } => {
                 let known = self.names.temporary.iter().filter(|known| *known != name);
                 self.names.temporary = known.chain([name]).take(TEMPORARY_MAX).cloned().collect();
+                self.book.make(name);
+                self.book.fill(name, analysis, &words);
             }
             SessionEffect::DropsTemporary { names } => {
                 let known = self.names.temporary.iter().filter(|known| !names.contains(known));
                 self.names.temporary = known.cloned().collect();
+                self.book.drop_temporaries(names);
             }
             SessionEffect::ChangesCatalog => self.company.analyst.catalog_changed(),
         }

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use chaperone_access::{Analysis, Refusal, RefusalCode, SessionEffect};
+use chaperone_access::{Analysis, Earlier, Refusal, RefusalCode};
 use chaperone_wire::limits::{PARAMETER_SEALED_BYTES_MAX, PORTALS_MAX, STATEMENTS_MAX};
 use chaperone_wire::{Digest, Event, Fault, Parameter};
 
 use super::Conversation;
-use super::pieces::{Expect, Kind, Request, Step};
+use super::pieces::{Binding, Expect, Kind, Request, Step};
 use crate::codec::frontend::{Bind, FrontendView, Object, Parse, view};
 use crate::codec::{BindPart, BindReader, CodecError, Frame, FrontendTag, Message};
 
@@ -18,6 +18,8 @@ use crate::codec::{BindPart, BindReader, CodecError, Frame, FrontendTag, Message
 pub(super) enum Then {
     Query { raw: Bytes },
     Parse { raw: Bytes, name: Arc<str>, types: Bytes },
+    Bind { binding: Binding, parameters: Arc<[Parameter]> },
+    Describe { raw: Bytes, name: Arc<str> },
 }
 
 /// A Bind that passes in pieces.
@@ -34,9 +36,6 @@ pub(super) struct LargeBind {
 fn broken(error: &CodecError) -> Fault {
     Fault::Client(Refusal::new(RefusalCode::ProtocolViolation, error.to_string()))
 }
-
-/// What a name stands for: a statement, and the values that it has.
-type Meant = (Arc<Analysis>, Arc<[Parameter]>);
 
 /// The next thing for the data path, or nothing yet.
 type Heard = Result<Option<Event<Conversation>>, Fault>;
@@ -60,10 +59,13 @@ impl Conversation {
                     unsettled || !self.book.settled(Object::Portal, execute.portal)
                 }
                 FrontendView::Close(object, name) => !self.book.settled(object, name),
+                FrontendView::Describe(Object::Statement, name) => {
+                    unsettled || !self.book.settled(Object::Statement, name)
+                }
                 FrontendView::CopyData(_)
                 | FrontendView::CopyDone
                 | FrontendView::CopyFail(_)
-                | FrontendView::Describe(..)
+                | FrontendView::Describe(Object::Portal, _)
                 | FrontendView::Flush
                 | FrontendView::FunctionCall { .. }
                 | FrontendView::Password(_)
@@ -82,8 +84,8 @@ impl Conversation {
             Frame::Head { tag: FrontendTag::Bind, length, bytes } => self.begin_large_bind(length, bytes),
             Frame::Head { bytes, .. } if self.skipping => Ok(drop_piece(&bytes)),
             Frame::Head { bytes, .. } => Ok(Some(Event::Step(Step::bare(bytes)))),
-            Frame::Chunk { bytes, .. } if self.large_bind.is_some() => self.continue_large_bind(bytes),
             Frame::Chunk { bytes, .. } if self.skipping => Ok(drop_piece(&bytes)),
+            Frame::Chunk { bytes, .. } if self.large_bind.is_some() => self.continue_large_bind(bytes),
             Frame::Chunk { bytes, .. } => Ok(Some(Event::Step(Step::bare(bytes)))),
             Frame::Oversized { tag, length } => self.oversized(tag, length),
         }
@@ -145,10 +147,10 @@ impl Conversation {
             FrontendView::Parse(parse) => self.hear_parse(&message, &parse),
             FrontendView::Bind(bind) => self.hear_bind(&message, &bind),
             FrontendView::Execute(execute) => self.hear_execute(raw, execute.portal),
-            FrontendView::Describe(..) => Ok(Some(Event::Step(Step::new(raw, Expect::Describe)))),
+            FrontendView::Describe(object, name) => self.hear_describe(raw, object, name),
             FrontendView::Close(object, name) => {
                 let undo = self.book.close(object, Arc::from(name));
-                Ok(Some(Event::Step(Step::new(raw, Expect::Close { undo }))))
+                Ok(Some(Event::Step(Step::new(raw, Expect::Close { undo, quiet: false }))))
             }
             FrontendView::Sync => {
                 self.skipping = false;
@@ -157,7 +159,7 @@ impl Conversation {
             }
             FrontendView::Flush | FrontendView::CopyData(_) => Ok(Some(Event::Step(Step::bare(raw)))),
             FrontendView::CopyDone | FrontendView::CopyFail(_) => {
-                Ok(Some(Event::Step(Step { bytes: raw, expect: None, ends_copy: true })))
+                Ok(Some(Event::Step(Step { ends_copy: true, ..Step::bare(raw) })))
             }
             FrontendView::FunctionCall { .. } => {
                 let refusal =
@@ -191,9 +193,9 @@ impl Conversation {
     }
 
     fn hear_bind(&mut self, message: &Message<FrontendTag>, bind: &Bind<'_>) -> Heard {
-        let Some(statement) = self.book.statement(bind.statement).cloned() else {
+        if self.book.statement(bind.statement).is_none() {
             return Ok(Some(unknown_statement(bind.statement)));
-        };
+        }
         if let Some(full) = self.portals_full(bind.portal) {
             return Ok(Some(full));
         }
@@ -216,8 +218,35 @@ impl Conversation {
                 }
             })
             .collect();
-        let undo = self.book.bind(Arc::from(bind.portal), statement, parameters);
-        Ok(Some(Event::Step(Step::new(message.raw().clone(), Expect::Bind { undo }))))
+        let binding = Binding {
+            raw: message.raw().clone(),
+            statement: Arc::from(bind.statement),
+            portal: Arc::from(bind.portal),
+            formats: Some(message.share(bind.result_formats.as_bytes())),
+        };
+        self.bring(bind.statement, Then::Bind { binding, parameters })
+    }
+
+    fn hear_describe(&mut self, raw: Bytes, object: Object, name: &str) -> Heard {
+        let granted = match object {
+            Object::Statement if self.book.statement(name).is_some() => {
+                return self.bring(name, Then::Describe { raw, name: Arc::from(name) });
+            }
+            Object::Portal => self.book.portal(name).map(|portal| portal.granted.clone()),
+            Object::Statement => None,
+        };
+        Ok(Some(Event::Step(Step::new(raw, Expect::Describe { quiet: false, granted }))))
+    }
+
+    /// Go on with a prepared statement that the book has, as it is understood today.
+    fn bring(&mut self, name: &str, then: Then) -> Heard {
+        let Some(statement) = self.book.statement(name) else { return Ok(None) };
+        let analysis = statement.analysis.clone();
+        let current = self.company.analyst.is_current(&analysis) && statement.names == self.names;
+        if current || !statement.renews() {
+            return Ok(Some(self.understood(analysis, then)));
+        }
+        self.understand(analysis.text.clone(), then)
     }
 
     fn portals_full(&self, name: &str) -> Option<Event<Self>> {
@@ -236,13 +265,14 @@ impl Conversation {
                 Refusal::new(RefusalCode::UndefinedStatement, format!("portal `{portal}` does not exist"));
             return Ok(Some(Event::Refused(Request::unread("(execute)", false), refusal)));
         };
-        let analysis = known.statement.analysis.clone();
+        let analysis = known.analysis.clone();
         if analysis.members.is_empty() && analysis.forbidden.is_none() {
-            return Ok(Some(Event::Step(Step::new(raw, Expect::Execute { analysis: None }))));
+            return Ok(Some(Event::Step(Step::new(raw, Expect::Execute { run: None }))));
         }
-        let kind = Kind::Execute { raw, sent: known.statement.sent.clone() };
-        let parameters = known.parameters.clone();
-        Ok(Some(self.run(Request { kind, analysis, parameters })))
+        let kind = Kind::Execute { raw, portal: Arc::from(portal) };
+        let mut request = Request::new(kind, analysis.clone(), known.parameters.clone());
+        request.earlier.push(Earlier::Filled { analysis, words: known.granted.words.clone() });
+        Ok(Some(self.run(request)))
     }
 
     /// Have a text analysed; at once where it is known, else when the future is ready.
@@ -260,125 +290,31 @@ impl Conversation {
         match then {
             Then::Query { raw } if nothing => {
                 self.book.reading += 1;
-                Event::Step(Step::new(raw, Expect::Query { analysis, ended: 0 }))
+                Event::Step(Step::new(raw, Expect::Query { analysis, ended: 0, granted: None }))
             }
-            Then::Query { raw } => {
-                let kind = Kind::Query { raw };
-                self.run(Request { kind, analysis, parameters: Arc::from([]) })
-            }
+            Then::Query { raw } => self.run(Request::new(Kind::Query { raw }, analysis, Arc::from([]))),
             Then::Parse { raw, name, types } => {
-                let kind = Kind::Parse { raw, name, types };
-                Event::Prepare(Request { kind, analysis, parameters: Arc::from([]) })
+                Event::Prepare(Request::new(Kind::Parse { raw, name, types }, analysis, Arc::from([])))
+            }
+            Then::Bind { binding, parameters } => {
+                let name = binding.statement.clone();
+                self.brought(&name, Request::new(Kind::Bind(binding), analysis, parameters))
+            }
+            Then::Describe { raw, name } => {
+                let kind = Kind::Describe { raw, name: name.clone() };
+                self.brought(&name, Request::new(kind, analysis, Arc::from([])))
             }
         }
     }
 
-    /// A request that runs something. An SQL-level EXECUTE is what its name was prepared as: that is what has to be
-    /// decided and recorded.
-    fn run(&self, mut request: Request) -> Event<Self> {
-        if let Some(refusal) = self.names_refused(&request.analysis) {
-            return Event::Refused(request, refusal);
+    /// A request that goes on with a prepared statement.
+    fn brought(&mut self, name: &str, mut request: Request) -> Event<Self> {
+        let names = self.names.clone();
+        match self.book.statement(name) {
+            Some(statement) if !statement.renews() => request.earlier.extend(statement.earlier()),
+            Some(_) | None => self.book.renew(name, &request.analysis, &names),
         }
-        let mut merged: Option<(Analysis, String, Vec<Parameter>)> = None;
-        for (place, member) in request.analysis.members.iter().enumerate() {
-            let (inner, parameters) = match self.stands_for(&member.session) {
-                Ok(None) => continue,
-                Ok(Some(found)) => found,
-                Err(refusal) => return Event::Refused(request, refusal),
-            };
-            let (analysis, text, values) = merged.get_or_insert_with(|| {
-                (Analysis::clone(&request.analysis), request.analysis.text.to_string(), Vec::new())
-            });
-            // It was sent in whatever words it was prepared with.
-            analysis.confined = analysis.confined.clone().also(inner.confined.clone());
-            // For the record, which otherwise would show a name only.
-            text.push_str("\n-- stands for:\n");
-            text.push_str(&inner.text);
-            values.extend(parameters.iter().cloned());
-            let Some(member) = analysis.members.get_mut(place) else { continue };
-            for touched in &inner.members {
-                member.touches.extend(touched.touches.iter().cloned());
-                member.effect = touched.effect;
-                for verb in touched.whole.iter() {
-                    member.whole = member.whole.with(verb);
-                }
-            }
-        }
-        if let Some((mut analysis, text, values)) = merged {
-            analysis.text = Arc::from(text);
-            request.analysis = Arc::new(analysis);
-            request.parameters = request.parameters.iter().cloned().chain(values).collect();
-        }
-        Event::Run(request)
-    }
-
-    /// What a statement runs that goes by a name: a prepared statement, or a portal that Bind made.
-    fn stands_for(&self, effect: &SessionEffect) -> Result<Option<Meant>, Refusal> {
-        match effect {
-            SessionEffect::Executes { name } => match self.book.statement(name) {
-                Some(known) => Ok(Some((known.analysis.clone(), Arc::from([])))),
-                None => Err(no_statement(name)),
-            },
-            // A cursor that DECLARE made is not in the book: it was decided and recorded then.
-            SessionEffect::Fetches { name } => {
-                let portal = self.book.portal(name);
-                Ok(portal.map(|portal| (portal.statement.analysis.clone(), portal.parameters.clone())))
-            }
-            SessionEffect::None
-            | SessionEffect::Transaction(_)
-            | SessionEffect::Prepares { .. }
-            | SessionEffect::Deallocates { .. }
-            | SessionEffect::DiscardsAll
-            | SessionEffect::MakesTemporary { .. }
-            | SessionEffect::DropsTemporary { .. }
-            | SessionEffect::NamesApplication { .. }
-            | SessionEffect::SetsSearchPath { .. }
-            | SessionEffect::ChangesCatalog => Ok(None),
-        }
-    }
-
-    /// Why statements of SQL's own that go by a name cannot be run now: what the name stands for has to be known.
-    fn names_refused(&self, analysis: &Analysis) -> Option<Refusal> {
-        let unanswered = self.book.answered < self.book.reading;
-        analysis.members.iter().find_map(|member| match &member.session {
-            SessionEffect::Fetches { name } if unanswered => Some(
-                Refusal::new(
-                    RefusalCode::Busy,
-                    format!("what `{name}` is depends on requests that are not answered yet"),
-                )
-                .hint("wait for their answers before FETCH or MOVE"),
-            ),
-            SessionEffect::Executes { name } if !self.book.settled(Object::Statement, name) => Some(
-                Refusal::new(
-                    RefusalCode::Busy,
-                    format!("what `{name}` is depends on requests that are not answered yet"),
-                )
-                .hint("wait for their answers before EXECUTE"),
-            ),
-            SessionEffect::Prepares { name, .. }
-                if self.book.statements() >= STATEMENTS_MAX && self.book.statement(name).is_none() =>
-            {
-                Some(
-                    Refusal::new(
-                        RefusalCode::Busy,
-                        format!("a session may keep {STATEMENTS_MAX} prepared statements"),
-                    )
-                    .hint("close or deallocate some"),
-                )
-            }
-            SessionEffect::None
-            | SessionEffect::Transaction(_)
-            | SessionEffect::Prepares { .. }
-            | SessionEffect::Executes { .. }
-            | SessionEffect::Fetches { .. }
-            | SessionEffect::Deallocates { .. }
-            | SessionEffect::DiscardsAll
-            | SessionEffect::MakesTemporary { .. }
-            | SessionEffect::DropsTemporary { .. }
-            | SessionEffect::NamesApplication { .. }
-            | SessionEffect::SetsSearchPath { .. }
-            | SessionEffect::ChangesCatalog => None,
-        })
+        Event::Prepare(request)
     }
 
     fn begin_large_bind(&mut self, length: u32, bytes: Bytes) -> Heard {
@@ -410,20 +346,20 @@ impl Conversation {
     fn read_large_bind(&mut self, piece: Option<Bytes>) -> Heard {
         let Some(mut bind) = self.large_bind.take() else { return Ok(None) };
         let named_before = bind.named;
-        let mut undo = None;
+        let mut statement: Option<Arc<str>> = None;
         let mut complete = false;
         while let Some(part) = bind.reader.poll().map_err(|error| broken(&error))? {
             match part {
-                BindPart::Names { portal, statement, .. } => {
-                    let Some(known) = self.book.statement(&statement).cloned() else {
-                        return Ok(Some(unknown_statement(&statement)));
-                    };
+                BindPart::Names { portal, statement: name, .. } => {
+                    if self.book.statement(&name).is_none() {
+                        return Ok(Some(unknown_statement(&name)));
+                    }
                     if let Some(full) = self.portals_full(&portal) {
                         return Ok(Some(full));
                     }
                     bind.portal = Arc::from(portal);
                     bind.named = true;
-                    undo = Some(self.book.bind(bind.portal.clone(), known, Arc::from([])));
+                    statement = Some(Arc::from(name));
                 }
                 BindPart::Null { .. } => bind.parameters.push(Parameter::Null),
                 BindPart::Whole { format, value } => {
@@ -444,27 +380,30 @@ impl Conversation {
                 BindPart::End => complete = true,
             }
         }
-        let step = match (bind.named, named_before, piece) {
-            (true, true, Some(piece)) => Some(Step::bare(piece)),
-            (true, _, piece) => {
-                if let Some(piece) = piece {
-                    bind.early.extend_from_slice(&piece);
-                }
-                let expect = undo.map(|undo| Expect::Bind { undo });
-                Some(Step { bytes: bind.early.split().freeze(), expect, ends_copy: false })
+        if named_before {
+            if complete {
+                self.book.complete(&bind.portal, Arc::from(bind.parameters));
+            } else {
+                self.large_bind = Some(bind);
             }
-            (false, _, Some(piece)) => {
-                bind.early.extend_from_slice(&piece);
-                None
-            }
-            (false, _, None) => None,
+            return Ok(piece.map(|piece| Event::Step(Step::bare(piece))));
+        }
+        if let Some(piece) = &piece {
+            bind.early.extend_from_slice(piece);
+        }
+        let Some(statement) = statement else {
+            self.large_bind = Some(bind);
+            return Ok(None);
         };
+        let (raw, portal) = (bind.early.split().freeze(), bind.portal.clone());
+        let binding = Binding { raw, statement: statement.clone(), portal, formats: None };
+        let mut parameters: Arc<[Parameter]> = Arc::from([]);
         if complete {
-            self.book.complete(&bind.portal, Arc::from(bind.parameters));
+            parameters = Arc::from(bind.parameters);
         } else {
             self.large_bind = Some(bind);
         }
-        Ok(step.map(Event::Step))
+        self.bring(&statement, Then::Bind { binding, parameters })
     }
 }
 
@@ -473,7 +412,7 @@ fn drop_piece(_bytes: &Bytes) -> Option<Event<Conversation>> {
     None
 }
 
-fn no_statement(name: &str) -> Refusal {
+pub(super) fn no_statement(name: &str) -> Refusal {
     Refusal::new(RefusalCode::UndefinedStatement, format!("prepared statement `{name}` does not exist"))
         .hint("prepare it in this session, with PREPARE or with the driver's own call")
 }

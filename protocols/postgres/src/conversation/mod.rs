@@ -3,33 +3,43 @@
 //!
 //! - `pipe`: one side's stream and buffers
 //! - `asking`: the client's messages become steps and requests
+//! - `meaning`: what statements stand for that go by a name
+//! - `permitting`: requests in the words that the target gets
 //! - `answering`: the target's messages are paired with what was sent
-//! - `names`: prepared statements and portals
+//! - `telling`: what the client hears of errors and notices
+//! - `subjects`: which patients rows are about
+//! - `names`: prepared statements, portals and cursors
 //! - `pieces`: the values that travel
 
 mod answering;
 mod asking;
+mod meaning;
 mod names;
+mod permitting;
 mod pieces;
 mod pipe;
+mod subjects;
+mod telling;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use chaperone_access::{Analysis, Refusal, RefusalCode};
+use chaperone_access::{Analysis, Refusal, RefusalCode, Words};
 use chaperone_wire::futures::BoxFuture;
 use chaperone_wire::limits::BACKLOG_BYTES_MAX;
 use chaperone_wire::{Company, Ending, Event, Fault, Interest, Known, Names, Part, TargetEnd};
 
 use crate::codec::{Backend, Frame, Frontend, FrontendTag, Limits, encode};
 use crate::opening::{Claimed, Joined};
-use answering::{report, unsettling};
+use answering::report;
 use asking::{LargeBind, Then};
+use meaning::Merged;
 use names::Book;
 use pieces::{Expect, Kind};
 use pipe::Pipe;
+use subjects::{Look, Shape};
 
 pub use pieces::{Outgoing, Reply, Request, Step};
 
@@ -64,6 +74,17 @@ pub struct Conversation {
     copies_ended: u32,
     /// Requests under way that change what later texts mean.
     unsettled: usize,
+    merged: Option<Merged>,
+    /// What the rows of the operation that is being answered are looked at for, once that is known.
+    look: Option<Look>,
+    /// The columns of its result, where the target has described them.
+    shape: Option<Shape>,
+    /// Something of whoever does not see everything may still be reported on.
+    restricted: bool,
+    /// No transaction is open, as far as the target has said.
+    idle: bool,
+    /// Notices that nobody was told.
+    untold: u64,
 }
 
 impl Known for Claimed {
@@ -105,6 +126,12 @@ impl Conversation {
             copies_ended: 0,
             flushed: false,
             unsettled: 0,
+            merged: None,
+            look: None,
+            shape: None,
+            restricted: true,
+            idle: true,
+            untold: 0,
         }
     }
 
@@ -221,6 +248,10 @@ impl Conversation {
 }
 
 /// What the client's bytes that are here come to.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is handed on at once, and a box would cost every event an allocation"
+)]
 enum AtHand {
     Event(Event<Conversation>),
     /// The next message is not here yet.
@@ -274,29 +305,8 @@ impl chaperone_wire::Conversation for Conversation {
         self.client.poll_write(cx).map_err(|_| Fault::ClientGone)
     }
 
-    fn permitted(&mut self, request: Request, text: Option<Arc<str>>) -> Outgoing {
-        let analysis = request.analysis;
-        if !matches!(request.kind, Kind::Parse { .. }) && unsettling(&analysis) {
-            self.unsettled += 1;
-        }
-        Outgoing(match request.kind {
-            Kind::Query { raw } => {
-                self.book.reading += 1;
-                let bytes = text.map_or(raw, |text| framed(|out| encode::query(&text, out)));
-                Step::new(bytes, Expect::Query { analysis, ended: 0 })
-            }
-            Kind::Parse { raw, name, types } => {
-                let bytes = match &text {
-                    Some(text) => framed(|out| encode::parse(&name, text, &types, out)),
-                    None => raw,
-                };
-                let undo = self.book.define(name, analysis, text);
-                Step::new(bytes, Expect::Parse { undo })
-            }
-            Kind::Execute { raw, .. } => Step::new(raw, Expect::Execute { analysis: Some(analysis) }),
-            // Nobody was asked to permit it, so it is not sent.
-            Kind::Unread { .. } => Step::bare(Bytes::new()),
-        })
+    fn permitted(&mut self, request: Request, words: Words) -> Outgoing {
+        self.take_up(request, words)
     }
 
     fn refused(&mut self, request: Request, refusal: &Refusal) -> Step {
@@ -304,13 +314,15 @@ impl chaperone_wire::Conversation for Conversation {
         let simple = match request.kind {
             Kind::Query { .. } => true,
             Kind::Unread { simple } => simple,
-            Kind::Parse { .. } | Kind::Execute { .. } => false,
+            Kind::Parse { .. } | Kind::Bind(_) | Kind::Describe { .. } | Kind::Execute { .. } => false,
         };
         if simple {
             self.book.reading += 1;
             Step::new(framed(|out| encode::query(FAILING_STATEMENT, out)), Expect::Refused { simple, report })
         } else {
             self.skipping = true;
+            // What is still to come of it is dropped with the rest.
+            self.large_bind = None;
             Step::new(
                 framed(|out| encode::parse("", FAILING_STATEMENT, &[], out)),
                 Expect::Refused { simple, report },
@@ -328,15 +340,19 @@ impl chaperone_wire::Conversation for Conversation {
         } else if step.ends_copy {
             self.copying_in = false;
         }
-        match step.expect {
-            Some(Expect::Sync) if self.copying_in => self.book.answered += 1,
-            Some(Expect::Sync) => {
-                self.lost_until_sync = false;
-                self.expected.push_back(Expect::Sync);
+        for expect in step.before.into_iter().chain(step.expect) {
+            if matches!(expect, Expect::Sync) {
+                if self.copying_in {
+                    self.book.answered += 1;
+                } else {
+                    self.lost_until_sync = false;
+                    self.expected.push_back(expect);
+                }
+            } else if self.lost_until_sync {
+                self.expect_skipped(expect);
+            } else {
+                self.expected.push_back(expect);
             }
-            Some(expect) if self.lost_until_sync => self.expect_skipped(expect),
-            Some(expect) => self.expected.push_back(expect),
-            None => {}
         }
         self.target.push(step.bytes);
     }
@@ -351,8 +367,11 @@ impl chaperone_wire::Conversation for Conversation {
 
     fn failed_as(&mut self, reply: Reply, refusal: &Refusal) -> Option<Reply> {
         let target_failed = matches!(reply.part, Part::End(Ending::Failed { .. }));
-        (target_failed || self.nothing_follows())
-            .then(|| Reply { bytes: report(refusal, false), part: reply.part })
+        (target_failed || self.nothing_follows()).then(|| Reply {
+            bytes: report(refusal, false),
+            part: reply.part,
+            look: Look::Nothing,
+        })
     }
 
     fn farewell(&mut self, refusal: &Refusal) {

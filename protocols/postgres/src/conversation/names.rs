@@ -1,4 +1,9 @@
-//! What the session's names stand for: prepared statements and portals.
+//! What the session's names stand for: prepared statements, portals and cursors.
+//!
+//! A prepared statement stays the client's whatever happens to the words that are sent for it: its name and text are kept,
+//! and where other words are permitted when it is bound than when it was prepared, it is prepared again under the same
+//! name before. So the target never holds more statements than the client has names for. A portal or cursor is different:
+//! it gives the rows of the words that it was made of, and is known with them.
 //!
 //! The client may pipeline, so a name is looked up before the server has said whether its definition succeeded. Each
 //! definition therefore knows the *group* (everything up to one Sync or Query) in which it was made. Within one group
@@ -8,26 +13,78 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chaperone_access::Analysis;
-use chaperone_wire::Parameter;
+use bytes::Bytes;
+use chaperone_access::{Analysis, Earlier, Words};
+use chaperone_wire::limits::PORTALS_MAX;
+use chaperone_wire::{Names, Parameter};
 
+use super::pieces::Granted;
 use crate::codec::frontend::Object;
+
+/// In which words a prepared statement lies at the target.
+#[derive(Debug, Clone)]
+pub(super) enum Lies {
+    /// In these, from a Parse.
+    As(Words),
+    /// As part of these, from an SQL-level PREPARE: only the client can make it again.
+    Within(Arc<Analysis>, Words),
+    /// In none: it was taken away to be prepared in other words, and that failed.
+    Nowhere,
+}
+
+/// Scopes of different statements that filled one temporary table, as far as they are told apart.
+const FILLINGS_MAX: usize = 32;
 
 /// A prepared statement.
 #[derive(Debug, Clone)]
 pub(super) struct Statement {
     pub(super) analysis: Arc<Analysis>,
-    /// What was sent instead of the client's text.
-    pub(super) sent: Option<Arc<str>>,
+    /// The types of its parameters that the client gave, as they stand in a Parse.
+    pub(super) types: Bytes,
+    /// How its text was understood.
+    pub(super) names: Names,
+    pub(super) lies: Lies,
     pub(super) group: u64,
+}
+
+impl Statement {
+    /// What somebody goes on with who uses it as it lies.
+    pub(super) fn earlier(&self) -> Option<Earlier> {
+        let (analysis, words) = match &self.lies {
+            Lies::As(words) => (&self.analysis, words),
+            Lies::Within(analysis, words) => (analysis, words),
+            Lies::Nowhere => return None,
+        };
+        Some(Earlier::Prepared { analysis: analysis.clone(), words: words.clone() })
+    }
+
+    /// Whether it may be prepared again, in whatever words are permitted.
+    pub(super) fn renews(&self) -> bool {
+        match self.lies {
+            Lies::As(_) | Lies::Nowhere => true,
+            Lies::Within(..) => false,
+        }
+    }
 }
 
 /// A portal: a statement with its values.
 #[derive(Debug, Clone)]
 pub(super) struct Portal {
-    pub(super) statement: Statement,
+    pub(super) analysis: Arc<Analysis>,
+    pub(super) granted: Granted,
     pub(super) parameters: Arc<[Parameter]>,
+    /// Format codes of its result, as they stand in a Bind; `None` where they are not known here.
+    pub(super) formats: Option<Bytes>,
     pub(super) group: u64,
+}
+
+/// A cursor that DECLARE made.
+#[derive(Debug, Clone)]
+pub(super) struct Cursor {
+    /// The string in which it was declared, and which of its statements did it.
+    pub(super) analysis: Arc<Analysis>,
+    pub(super) member: usize,
+    pub(super) words: Words,
 }
 
 /// How to take back one definition or removal that the server did not carry out.
@@ -42,6 +99,12 @@ pub(super) enum Undo {
 pub(super) struct Book {
     statements: HashMap<Arc<str>, Statement>,
     portals: HashMap<Arc<str>, Portal>,
+    /// Those of earlier transactions too: a name that the server has forgotten does no harm here.
+    cursors: HashMap<Arc<str>, Cursor>,
+    /// What temporary tables were filled with, by their names.
+    temporaries: HashMap<Arc<str>, Vec<Earlier>>,
+    /// There may be cursors that are not among them.
+    pub(super) unseen: bool,
     /// The group that is being read.
     pub(super) reading: u64,
     /// Groups up to here, exclusive, are answered.
@@ -78,22 +141,88 @@ impl Book {
         self.portals.len()
     }
 
-    pub(super) fn define(&mut self, name: Arc<str>, analysis: Arc<Analysis>, sent: Option<Arc<str>>) -> Undo {
+    pub(super) fn cursor(&self, name: &str) -> Option<&Cursor> {
+        self.cursors.get(name)
+    }
+
+    /// DECLARE. What is forgotten for want of room is afterwards for those only who see everything.
+    pub(super) fn declare(&mut self, name: Arc<str>, cursor: Cursor) {
+        if self.cursors.len() >= PORTALS_MAX {
+            self.cursors.clear();
+            self.unseen = true;
+        }
+        self.cursors.insert(name, cursor);
+    }
+
+    /// A temporary table is there, and holds nothing yet.
+    pub(super) fn make(&mut self, name: &Arc<str>) {
+        self.temporaries.insert(name.clone(), Vec::new());
+    }
+
+    /// Temporary tables are gone.
+    pub(super) fn drop_temporaries(&mut self, names: &[Arc<str>]) {
+        for name in names {
+            self.temporaries.remove(name);
+        }
+    }
+
+    /// A temporary table holds what somebody saw through these words.
+    pub(super) fn fill(&mut self, name: &Arc<str>, analysis: &Arc<Analysis>, words: &Words) {
+        let fillings = self.temporaries.entry(name.clone()).or_default();
+        let known = fillings.iter().any(|filling| match filling {
+            Earlier::Filled { words: known, .. } => known.scope == words.scope,
+            Earlier::Prepared { .. } | Earlier::Unseen => true,
+        });
+        if known {
+            return;
+        }
+        if fillings.len() >= FILLINGS_MAX {
+            // Too many to ask about each: from now on it is for those who see everything.
+            *fillings = vec![Earlier::Unseen];
+        } else {
+            fillings.push(Earlier::Filled { analysis: analysis.clone(), words: words.clone() });
+        }
+    }
+
+    /// What a temporary table was filled with.
+    pub(super) fn fillings(&self, name: &str) -> &[Earlier] {
+        self.temporaries.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    pub(super) fn define(&mut self, name: Arc<str>, mut statement: Statement) -> Undo {
         let group = self.reading;
-        let before = self.statements.insert(name.clone(), Statement { analysis, sent, group });
+        statement.group = group;
+        let before = self.statements.insert(name.clone(), statement);
         // PostgreSQL forgets the unnamed statement before it looks at the new one, so there is nothing to go back to.
         let before = if name.is_empty() { None } else { before };
         Undo::Statement { name, group, before }
     }
 
-    pub(super) fn bind(
-        &mut self,
-        name: Arc<str>,
-        statement: Statement,
-        parameters: Arc<[Parameter]>,
-    ) -> Undo {
+    /// A statement is understood anew.
+    pub(super) fn renew(&mut self, name: &str, analysis: &Arc<Analysis>, names: &Names) {
+        if let Some(statement) = self.statements.get_mut(name)
+            && !Arc::ptr_eq(&statement.analysis, analysis)
+        {
+            statement.analysis = analysis.clone();
+            statement.names = names.clone();
+        }
+    }
+
+    /// What is sent from now on makes a statement lie there otherwise.
+    pub(super) fn lay(&mut self, name: &Arc<str>, lies: Lies) -> Undo {
         let group = self.reading;
-        let before = self.portals.insert(name.clone(), Portal { statement, parameters, group });
+        let before = self.statements.get(name).cloned();
+        if let Some(statement) = self.statements.get_mut(name) {
+            statement.lies = lies;
+            statement.group = group;
+        }
+        Undo::Statement { name: name.clone(), group, before }
+    }
+
+    pub(super) fn bind(&mut self, name: Arc<str>, mut portal: Portal) -> Undo {
+        let group = self.reading;
+        portal.group = group;
+        let before = self.portals.insert(name.clone(), portal);
         Undo::Portal { name, group, before }
     }
 
@@ -161,5 +290,7 @@ impl Book {
     pub(super) fn discard(&mut self) {
         self.statements.clear();
         self.portals.clear();
+        self.cursors.clear();
+        self.temporaries.clear();
     }
 }

@@ -3,36 +3,55 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chaperone_access::{Analysis, Confined, Effect, Member, SessionEffect, Subjects, Verbs};
-use chaperone_wire::{Parameter, Part, Prepared};
+use chaperone_access::{Analysis, Confined, Earlier, Effect, Member, SessionEffect, Subjects, Verbs, Words};
+use chaperone_wire::{Parameter, Part};
 
 use super::names::Undo;
+use super::subjects::Look;
 
-/// What the target will answer to something that is sent to it.
+/// How something was permitted: what the client said, and the words that are sent for it.
+#[derive(Debug, Clone)]
+pub(super) struct Granted {
+    pub(super) asked: Arc<str>,
+    pub(super) words: Words,
+}
+
+/// What the target will answer to something that is sent to it. Where it was permitted, how; else it is metadata.
 #[derive(Debug)]
 pub(super) enum Expect {
     /// A Query: each statement's end, then readiness.
-    Query { analysis: Arc<Analysis>, ended: usize },
+    Query { analysis: Arc<Analysis>, ended: usize, granted: Option<Granted> },
     /// A failure that we asked for; the client gets `report` in its place.
     Refused { simple: bool, report: Bytes },
-    /// ParseComplete.
-    Parse { undo: Undo },
+    /// ParseComplete. The client hears nothing of a quiet one: it was not he who asked.
+    Parse { undo: Undo, quiet: bool, granted: Granted },
     /// BindComplete.
-    Bind { undo: Undo },
+    Bind { undo: Undo, granted: Granted },
     /// RowDescription or NoData, after ParameterDescription for a statement.
-    Describe,
+    Describe { quiet: bool, granted: Option<Granted> },
     /// CloseComplete.
-    Close { undo: Undo },
+    Close { undo: Undo, quiet: bool },
     /// Rows and an end; `None` for an empty statement, which is no operation.
-    Execute { analysis: Option<Arc<Analysis>> },
+    Execute { run: Option<Run> },
     /// ReadyForQuery.
     Sync,
 }
 
-/// Bytes for the target, with the answer to expect.
+/// An Execute that runs something.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) analysis: Arc<Analysis>,
+    pub(super) granted: Granted,
+    /// Format codes of the result, as they stand in the Bind; `None` where a Describe goes before that tells them.
+    pub(super) formats: Option<Bytes>,
+}
+
+/// Bytes for the target, with the answers to expect.
 #[derive(Debug)]
 pub struct Step {
     pub(super) bytes: Bytes,
+    /// Answers to what we say ourselves in the same bytes, before the client's own message.
+    pub(super) before: Vec<Expect>,
     pub(super) expect: Option<Expect>,
     /// It ends the client's part of a COPY.
     pub(super) ends_copy: bool,
@@ -40,11 +59,11 @@ pub struct Step {
 
 impl Step {
     pub(super) fn new(bytes: Bytes, expect: Expect) -> Self {
-        Self { bytes, expect: Some(expect), ends_copy: false }
+        Self { bytes, before: Vec::new(), expect: Some(expect), ends_copy: false }
     }
 
     pub(super) fn bare(bytes: Bytes) -> Self {
-        Self { bytes, expect: None, ends_copy: false }
+        Self { bytes, before: Vec::new(), expect: None, ends_copy: false }
     }
 }
 
@@ -59,10 +78,24 @@ pub(super) enum Kind {
     Query { raw: Bytes },
     /// Parse.
     Parse { raw: Bytes, name: Arc<str>, types: Bytes },
+    /// Bind, or as much of a large one as is here.
+    Bind(Binding),
+    /// Describe of a prepared statement.
+    Describe { raw: Bytes, name: Arc<str> },
     /// Execute of a portal.
-    Execute { raw: Bytes, sent: Option<Arc<str>> },
+    Execute { raw: Bytes, portal: Arc<str> },
     /// A message that was not read further, of the simple (`true`) or the extended protocol.
     Unread { simple: bool },
+}
+
+/// A Bind.
+#[derive(Debug)]
+pub(super) struct Binding {
+    pub(super) raw: Bytes,
+    pub(super) statement: Arc<str>,
+    pub(super) portal: Arc<str>,
+    /// Format codes of the result as they stand in the message; `None` where they are not here yet.
+    pub(super) formats: Option<Bytes>,
 }
 
 /// A request with operations.
@@ -70,10 +103,17 @@ pub(super) enum Kind {
 pub struct Request {
     pub(super) kind: Kind,
     pub(super) analysis: Arc<Analysis>,
+    /// What the client said, without what its names stand for.
+    pub(super) asked: Arc<str>,
     pub(super) parameters: Arc<[Parameter]>,
+    pub(super) earlier: Vec<Earlier>,
 }
 
 impl Request {
+    pub(super) fn new(kind: Kind, analysis: Arc<Analysis>, parameters: Arc<[Parameter]>) -> Self {
+        Self { kind, asked: analysis.text.clone(), analysis, parameters, earlier: Vec::new() }
+    }
+
     /// A request that was not read: only its tag is known.
     pub(super) fn unread(tag: &'static str, simple: bool) -> Self {
         let member = Member {
@@ -96,7 +136,7 @@ impl Request {
             catalog_version: 0,
             classified: false,
         };
-        Self { kind: Kind::Unread { simple }, analysis: Arc::new(analysis), parameters: Arc::from([]) }
+        Self::new(Kind::Unread { simple }, Arc::new(analysis), Arc::from([]))
     }
 }
 
@@ -109,11 +149,8 @@ impl chaperone_wire::Request for Request {
         &self.parameters
     }
 
-    fn prepared_as(&self) -> Prepared<'_> {
-        match &self.kind {
-            Kind::Execute { sent, .. } => Prepared::As(sent.as_ref()),
-            Kind::Query { .. } | Kind::Parse { .. } | Kind::Unread { .. } => Prepared::NotYet,
-        }
+    fn earlier(&self) -> &[Earlier] {
+        &self.earlier
     }
 
     fn size(&self) -> usize {
@@ -126,6 +163,7 @@ impl chaperone_wire::Request for Request {
 pub struct Reply {
     pub(super) bytes: Bytes,
     pub(super) part: Part,
+    pub(super) look: Look,
 }
 
 impl chaperone_wire::Reply for Reply {
@@ -135,5 +173,13 @@ impl chaperone_wire::Reply for Reply {
 
     fn size(&self) -> usize {
         self.bytes.len()
+    }
+
+    fn subjects(&self, see: &mut dyn FnMut(usize, &[u8])) -> bool {
+        match &self.look {
+            Look::Nothing => true,
+            Look::Unreadable => false,
+            Look::At(reading) => reading.read(&self.bytes, see),
+        }
     }
 }

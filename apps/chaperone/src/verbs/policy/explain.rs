@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chaperone_access::{Assurance, Attribute, AttributeKind, Attributes, TargetName};
-use chaperone_policy::{Explanation, Finding, Known, OfStatement, Profile, Ruling};
+use chaperone_access::{Assurance, Attribute, AttributeKind, Attributes, MaskOperator, TargetName};
+use chaperone_policy::{
+    Explanation, Finding, Known, OfStatement, Profile, Ruling, Seen, SeenColumn, SeenRows, UsedColumn,
+};
 
 use super::setting::Place;
 use crate::verbs::{Failure, say, say_json};
@@ -152,7 +154,10 @@ fn told(explained: &Explanation) -> String {
     let limits = explained.limits.each();
     out.extend(limits.iter().filter_map(|(name, value)| Some(format!("limit {name}: {}", (*value)?))));
     if explained.unrestricted {
-        out.push("has every verb on the whole target: statements are sent as they are".to_owned());
+        out.push("has everything on the whole target: statements are sent as they are".to_owned());
+    }
+    if !explained.classified {
+        out.push("the target has no classification: whoever may read a relation sees all of it".to_owned());
     }
     let whole = explained.whole.iter().filter(|found| found.ruling != Ruling::Refuse);
     whole.for_each(|found| finding(&mut out, "", found));
@@ -161,6 +166,7 @@ fn told(explained: &Explanation) -> String {
         let held = seen.held.iter().map(|verb| format!("{verb}?"));
         let verbs: Vec<String> = seen.allowed.iter().map(ToString::to_string).chain(held).collect();
         out.push(format!("  {:width$}  {}", seen.relation, verbs.join(" ")));
+        contents(&mut out, seen);
     }
     out.push(format!("relations without any verb: {}", explained.hidden));
     if let Some(of) = &explained.statement {
@@ -169,11 +175,50 @@ fn told(explained: &Explanation) -> String {
     out.join("\n")
 }
 
+/// What a relation is to the caller, column by column.
+fn contents(out: &mut Vec<String>, seen: &Seen) {
+    if let Some(SeenRows { all, because }) = &seen.rows {
+        let which = if *all { "all" } else { "those that the relation's filter lets through" };
+        out.push(format!("    rows: {which} ({because})"));
+    }
+    let wide = |width: fn(&SeenColumn) -> usize| seen.columns.iter().map(width).max().unwrap_or(0);
+    let (names, tags) = (wide(|column| column.name.len()), wide(|column| column.tags.join(" ").len()));
+    for column in &seen.columns {
+        let (name, tagged, because) = (&column.name, column.tags.join(" "), &column.because);
+        let mask = column.mask.as_ref().map(|mask| format!("as {}, ", mask_word(mask))).unwrap_or_default();
+        let showing = column.showing.as_str();
+        out.push(format!("    {name:names$}  {showing:8}  {tagged:tags$}  {mask}{because}"));
+    }
+}
+
+/// A mask as the classification writes it.
+fn mask_word(mask: &MaskOperator) -> String {
+    match mask {
+        MaskOperator::Null => "null".to_owned(),
+        MaskOperator::Fixed(text) => format!("`{text}`"),
+        MaskOperator::LastFour => "last_four".to_owned(),
+        MaskOperator::FirstLetter => "first_letter".to_owned(),
+        MaskOperator::Year => "year".to_owned(),
+        MaskOperator::ZipThree => "zip3".to_owned(),
+        MaskOperator::Pseudonym => "pseudonym".to_owned(),
+        MaskOperator::Bucket(size) => format!("bucket of {size}"),
+    }
+}
+
+/// A column that a statement uses.
+fn used(column: &UsedColumn) -> String {
+    let UsedColumn { relation, column, showing, disclosed, written, because } = column;
+    let disclosed = if *disclosed { ", in the result" } else { "" };
+    let written = if *written { ", assigned to" } else { "" };
+    format!("  {relation}.{column}: {}{disclosed}{written}: {because}", showing.as_str())
+}
+
 fn statement(out: &mut Vec<String>, of: &OfStatement) {
     out.push(format!("the statement: {} by {}", of.ruling.as_str(), by(&of.policies)));
     out.extend(of.told.iter().map(|told| format!("  the client is told: {told}")));
     out.extend(of.sent.iter().map(|sent| format!("  sent as: {sent}")));
     of.needs.iter().for_each(|need| finding(out, "  ", need));
+    out.extend(of.columns.iter().map(used));
     out.extend(
         of.groups.iter().map(|group| format!("  membership in `{group}` alone would allow all of it")),
     );

@@ -8,7 +8,7 @@ use chaperone_access::{Analysis, TargetName};
 use chaperone_api::{CatalogView, LoginEntryView, ServiceView, TargetView};
 use chaperone_identity::LOCAL_ISSUER;
 use chaperone_policy::{Known, PolicySet, Profile, Warning, World};
-use chaperone_scope::Catalog;
+use chaperone_scope::{Catalog, Classification};
 use chaperone_store::PolicyArchive;
 
 use crate::config::gateway::GatewayConfig;
@@ -16,8 +16,8 @@ use crate::config::{self, beside};
 use crate::person::fresh::InUse;
 use crate::verbs::{Failure, STACK_BYTES, block_on, remark};
 use crate::wiring::ask::Ask;
-use crate::wiring::classifications;
-use crate::wiring::policies::{self, Folder, lines, relations, world};
+use crate::wiring::classifications::{self, ClassificationFiles};
+use crate::wiring::policies::{self, Folder, learn, lines, world};
 
 /// The configuration that is taken where none is named.
 const CONFIG: &str = "gateway.toml";
@@ -37,6 +37,9 @@ pub(super) struct Place {
     /// Ask this gateway for its targets' catalogs, with your login there
     #[arg(long, value_name = "URL", env = "CHAPERONE_GATEWAY")]
     gateway: Option<String>,
+    /// What the columns of a target hold, in the place of what the configuration names; once a target
+    #[arg(long, value_name = "TARGET=FILE", value_parser = target_file)]
+    classification: Vec<(TargetName, PathBuf)>,
     /// Do not ask any gateway: relations are those that policies name
     #[arg(long, conflicts_with = "relations")]
     offline: bool,
@@ -47,6 +50,7 @@ pub(super) struct Setting {
     pub(super) known: Known,
     config: Option<(PathBuf, GatewayConfig)>,
     catalogs: BTreeMap<TargetName, Arc<Catalog>>,
+    classified: BTreeMap<TargetName, Arc<Classification>>,
     /// Those whom the gateway knows, with all their groups.
     pub(super) identities: Vec<Profile>,
 }
@@ -63,9 +67,10 @@ impl Setting {
     fn open(place: &Place, files: &[&[(String, String)]]) -> Result<Self, Failure> {
         let config = place.configuration()?;
         let mut known = match &config {
-            Some((_, config)) => policies::known(config)?,
+            Some((_, config)) => policies::known(config, None)?,
             None => Known::named_in(files),
         };
+        let mut classified = place.classified(config.as_ref())?;
         let Heard { catalogs: views, identities } = match (&place.gateway, &config) {
             _ if place.offline || !place.relations.is_empty() => {
                 Heard { catalogs: place.given()?, ..Heard::default() }
@@ -79,13 +84,16 @@ impl Setting {
         };
         let mut catalogs = BTreeMap::new();
         for view in views {
-            let classification = classifications::of_view(&view)?;
-            let catalog =
-                Catalog::build(1, &view.results, classification.as_ref()).map_err(Failure::failed)?;
-            known.relations.insert(view.target.clone(), relations(&catalog).into_iter().collect());
+            if let Some(found) = classifications::of_view(&view)? {
+                classified.entry(view.target.clone()).or_insert(found);
+            }
+            let classification = classified.get(&view.target);
+            let catalog = Catalog::build(1, &view.results, classification).map_err(Failure::failed)?;
+            learn(&mut known, &view.target, &catalog);
             catalogs.insert(view.target, Arc::new(catalog));
         }
-        Ok(Self { known, config, catalogs, identities })
+        known.tags = classifications::tags(classified.values().map(|found| &**found));
+        Ok(Self { known, config, catalogs, classified, identities })
     }
 
     /// The set of these files, with its warnings; what is wrong with it is a failure.
@@ -97,7 +105,17 @@ impl Setting {
     pub(super) fn world(&self, sets: &[&PolicySet]) -> World {
         let targets = self.known.targets.iter();
         let targets = targets.map(|target| (target.clone(), self.catalogs.get(target).cloned()));
-        world(self.known.installation.as_deref().unwrap_or_default(), targets).with_named(sets)
+        let installation = self.known.installation.as_deref().unwrap_or_default();
+        let mut world = world(installation, targets).with_named(sets);
+        for (target, classification) in &self.classified {
+            let without = !self.catalogs.contains_key(target);
+            let Some(known) = world.targets.get_mut(target).filter(|_| without) else { continue };
+            known.classified = true;
+            for (name, facts) in classification.alone() {
+                known.relations.entry(name.clone()).or_default().facts = Some(Arc::new(facts));
+            }
+        }
+        world
     }
 
     /// The target that is meant where only one is configured, or the one that is named.
@@ -159,6 +177,28 @@ impl Place {
         Ok(Some((path, config)))
     }
 
+    /// The classifications that are named here or in the configuration.
+    fn classified(
+        &self,
+        config: Option<&(PathBuf, GatewayConfig)>,
+    ) -> Result<BTreeMap<TargetName, Arc<Classification>>, Failure> {
+        let wrong = |lines: Vec<String>| Failure::Usage(lines.join("\n"));
+        let mut found = BTreeMap::new();
+        if let Some((path, config)) = config {
+            let files = ClassificationFiles::new(path, config).load().map_err(wrong)?;
+            found.extend(files.into_iter().map(|(target, one)| (target, one.classification.clone())));
+        }
+        for (target, file) in &self.classification {
+            let attributes = match config {
+                Some((_, config)) => config.attributes.clone(),
+                None => classifications::asked_in(&config::read_text(file)?),
+            };
+            let one = classifications::read(file, &attributes).map_err(wrong)?;
+            found.insert(target.clone(), one.classification);
+        }
+        Ok(found)
+    }
+
     fn given(&self) -> Result<Vec<CatalogView>, Failure> {
         let read = |path: &PathBuf| {
             let unreadable = || Failure::io(format!("cannot read `{}`", path.display()));
@@ -214,6 +254,12 @@ impl Place {
         let sets = <[PolicySet; 2]>::try_from(sets);
         sets.map(|sets| (sets, setting)).map_err(|_| Failure::Failed("two sets are compared".to_owned()))
     }
+}
+
+/// `TARGET=FILE`.
+fn target_file(text: &str) -> Result<(TargetName, PathBuf), String> {
+    let (target, file) = text.split_once('=').ok_or("it is given as `TARGET=FILE`")?;
+    Ok((TargetName::new(target).map_err(|error| error.to_string())?, PathBuf::from(file)))
 }
 
 /// What a running gateway knows. Without one, names are checked less and that is said.

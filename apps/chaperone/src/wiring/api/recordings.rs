@@ -62,7 +62,12 @@ pub(super) async fn read(
 fn objects(managed: &Managed, session: SessionId) -> Result<BTreeMap<String, String>, Refused> {
     let mut wanted = std::collections::HashSet::new();
     for entry in detail(managed, session)?.entries {
-        for pointer in ["/statement/object", "/parameters/sealed/object"] {
+        for pointer in [
+            "/statement/object",
+            "/parameters/sealed/object",
+            "/columns_sealed/object",
+            "/subjects/commitments/object",
+        ] {
             if let Some(hash) = entry.pointer(pointer).and_then(Value::as_str) {
                 wanted.insert(hash.to_owned());
             }

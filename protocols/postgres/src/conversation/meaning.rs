@@ -1,0 +1,231 @@
+//! What statements stand for that go by a name: EXECUTE, and FETCH and MOVE of a cursor or portal. What the name stands
+//! for is what has to be decided and recorded.
+
+use std::sync::Arc;
+
+use chaperone_access::{Analysis, Earlier, Member, NameRule, Refusal, RefusalCode, SessionEffect};
+use chaperone_wire::limits::STATEMENTS_MAX;
+use chaperone_wire::{Event, Parameter};
+
+use super::Conversation;
+use super::asking::no_statement;
+use super::pieces::Request;
+use crate::codec::frontend::Object;
+
+/// What a name stands for.
+struct Meant {
+    analysis: Arc<Analysis>,
+    /// Which of the analysis's statements; `None` for all.
+    member: Option<usize>,
+    parameters: Arc<[Parameter]>,
+    earlier: Option<Earlier>,
+}
+
+impl Meant {
+    fn members(&self) -> &[Member] {
+        let all = self.analysis.members.as_slice();
+        match self.member {
+            Some(member) => all.get(member..=member).unwrap_or_default(),
+            None => all,
+        }
+    }
+}
+
+/// The last request that was put together: a client that fetches a large result piece by piece says the same each time.
+pub(super) struct Merged {
+    asked: Arc<Analysis>,
+    meant: Vec<Arc<Analysis>>,
+    merged: Arc<Analysis>,
+}
+
+impl Conversation {
+    /// A request that runs something, with what its names stand for.
+    pub(super) fn run(&mut self, mut request: Request) -> Event<Self> {
+        if let Some(refusal) = self.names_refused(&request.analysis) {
+            return Event::Refused(request, refusal);
+        }
+        let mut meant = Vec::new();
+        for (place, member) in request.analysis.members.iter().enumerate() {
+            match self.stands_for(&request.analysis, place, &member.session) {
+                Ok(None) => {}
+                Ok(Some(found)) => meant.push((place, found)),
+                Err(refusal) => return Event::Refused(request, refusal),
+            }
+        }
+        for (_, found) in &mut meant {
+            request.earlier.extend(found.earlier.take());
+        }
+        meant.retain(|(_, found)| !found.members().is_empty());
+        if meant.is_empty() {
+            self.add_fillings(&mut request);
+            return Event::Run(request);
+        }
+        let same = |known: &&Merged| {
+            Arc::ptr_eq(&known.asked, &request.analysis)
+                && known.meant.len() == meant.len()
+                && known
+                    .meant
+                    .iter()
+                    .zip(&meant)
+                    .all(|(known, (_, found))| Arc::ptr_eq(known, &found.analysis))
+        };
+        let merged = match self.merged.as_ref().filter(same) {
+            Some(known) => known.merged.clone(),
+            None => {
+                let merged = Arc::new(merge(&request.analysis, &meant));
+                self.merged = Some(Merged {
+                    asked: request.analysis.clone(),
+                    meant: meant.iter().map(|(_, found)| found.analysis.clone()).collect(),
+                    merged: merged.clone(),
+                });
+                merged
+            }
+        };
+        request.analysis = merged;
+        if meant.iter().any(|(_, found)| !found.parameters.is_empty()) {
+            let values = meant.iter().flat_map(|(_, found)| found.parameters.iter().cloned());
+            request.parameters = request.parameters.iter().cloned().chain(values).collect();
+        }
+        self.add_fillings(&mut request);
+        Event::Run(request)
+    }
+
+    /// A temporary table gives what was seen when it was filled.
+    fn add_fillings(&self, request: &mut Request) {
+        for touch in request.analysis.members.iter().flat_map(|member| &member.touches) {
+            if touch.rule == NameRule::Temporary {
+                request.earlier.extend_from_slice(self.book.fillings(&touch.relation.name));
+            }
+        }
+    }
+
+    /// What a statement runs that goes by a name: a prepared statement, a portal or a cursor.
+    fn stands_for(
+        &self,
+        asked: &Arc<Analysis>,
+        place: usize,
+        effect: &SessionEffect,
+    ) -> Result<Option<Meant>, Refusal> {
+        let unknown = |earlier| Meant {
+            analysis: asked.clone(),
+            member: Some(usize::MAX),
+            parameters: Arc::from([]),
+            earlier,
+        };
+        match effect {
+            SessionEffect::Executes { name } => match self.book.statement(name) {
+                Some(known) => Ok(Some(Meant {
+                    analysis: known.analysis.clone(),
+                    member: None,
+                    parameters: Arc::from([]),
+                    earlier: known.earlier(),
+                })),
+                None => Err(no_statement(name)),
+            },
+            SessionEffect::Fetches { name } => {
+                if let Some(portal) = self.book.portal(name) {
+                    let (analysis, words) = (portal.analysis.clone(), portal.granted.words.clone());
+                    return Ok(Some(Meant {
+                        analysis: analysis.clone(),
+                        member: None,
+                        parameters: portal.parameters.clone(),
+                        earlier: Some(Earlier::Filled { analysis, words }),
+                    }));
+                }
+                if let Some(cursor) = self.book.cursor(name) {
+                    let (analysis, words) = (cursor.analysis.clone(), cursor.words.clone());
+                    return Ok(Some(Meant {
+                        analysis: analysis.clone(),
+                        member: Some(cursor.member),
+                        parameters: Arc::from([]),
+                        earlier: Some(Earlier::Filled { analysis, words }),
+                    }));
+                }
+                let before = asked.members.get(..place).unwrap_or_default();
+                let here = before.iter().any(|member| {
+                    matches!(&member.session, SessionEffect::Declares { name: declared } if declared == name)
+                });
+                // Decided and recorded where it is declared.
+                Ok((self.book.unseen && !here).then(|| unknown(Some(Earlier::Unseen))))
+            }
+            SessionEffect::None
+            | SessionEffect::Transaction(_)
+            | SessionEffect::Prepares { .. }
+            | SessionEffect::Declares { .. }
+            | SessionEffect::Deallocates { .. }
+            | SessionEffect::DiscardsAll
+            | SessionEffect::MakesTemporary { .. }
+            | SessionEffect::DropsTemporary { .. }
+            | SessionEffect::NamesApplication { .. }
+            | SessionEffect::SetsSearchPath { .. }
+            | SessionEffect::ChangesCatalog => Ok(None),
+        }
+    }
+
+    /// Why statements of SQL's own that go by a name cannot be run now: what the name stands for has to be known.
+    fn names_refused(&self, analysis: &Analysis) -> Option<Refusal> {
+        let unanswered = self.book.answered < self.book.reading;
+        let depends = |name: &str, what: &str| {
+            Refusal::new(
+                RefusalCode::Busy,
+                format!("what `{name}` is depends on requests that are not answered yet"),
+            )
+            .hint(format!("wait for their answers before {what}"))
+        };
+        analysis.members.iter().find_map(|member| match &member.session {
+            SessionEffect::Fetches { name } if unanswered => Some(depends(name, "FETCH or MOVE")),
+            SessionEffect::Executes { name } if !self.book.settled(Object::Statement, name) => {
+                Some(depends(name, "EXECUTE"))
+            }
+            SessionEffect::Prepares { name, .. }
+                if self.book.statements() >= STATEMENTS_MAX && self.book.statement(name).is_none() =>
+            {
+                Some(
+                    Refusal::new(
+                        RefusalCode::Busy,
+                        format!("a session may keep {STATEMENTS_MAX} prepared statements"),
+                    )
+                    .hint("close or deallocate some"),
+                )
+            }
+            SessionEffect::None
+            | SessionEffect::Transaction(_)
+            | SessionEffect::Prepares { .. }
+            | SessionEffect::Executes { .. }
+            | SessionEffect::Declares { .. }
+            | SessionEffect::Fetches { .. }
+            | SessionEffect::Deallocates { .. }
+            | SessionEffect::DiscardsAll
+            | SessionEffect::MakesTemporary { .. }
+            | SessionEffect::DropsTemporary { .. }
+            | SessionEffect::NamesApplication { .. }
+            | SessionEffect::SetsSearchPath { .. }
+            | SessionEffect::ChangesCatalog => None,
+        })
+    }
+}
+
+/// A string of statements with what its names stand for.
+fn merge(asked: &Analysis, meant: &[(usize, Meant)]) -> Analysis {
+    let mut merged = asked.clone();
+    let mut text = asked.text.to_string();
+    for (place, found) in meant {
+        // It was sent in whatever words it was made with.
+        merged.confined = merged.confined.clone().also(found.analysis.confined.clone());
+        // For the record, which otherwise would show a name only.
+        text.push_str("\n-- stands for:\n");
+        text.push_str(&found.analysis.text);
+        let Some(member) = merged.members.get_mut(*place) else { continue };
+        for touched in found.members() {
+            member.touches.extend(touched.touches.iter().cloned());
+            member.effect = touched.effect;
+            for verb in touched.whole.iter() {
+                member.whole = member.whole.with(verb);
+            }
+            member.uses = member.uses.iter().chain(touched.uses.iter()).cloned().collect();
+            member.subjects = touched.subjects.clone();
+        }
+    }
+    merged.text = Arc::from(text);
+    merged
+}

@@ -1,0 +1,120 @@
+//! Requests that were permitted, in the words that the target gets.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use chaperone_access::{Analysis, Words};
+
+use super::answering::unsettling;
+use super::names::{Lies, Portal, Statement};
+use super::pieces::{Binding, Expect, Granted, Kind, Outgoing, Request, Run, Step};
+use super::subjects::{all_text, places};
+use super::{Conversation, framed};
+use crate::codec::encode;
+use crate::codec::frontend::Object;
+
+impl Conversation {
+    /// Take a permitted request up.
+    pub(super) fn take_up(&mut self, request: Request, words: Words) -> Outgoing {
+        let Request { kind, analysis, asked, parameters, earlier: _ } = request;
+        self.sees(&words);
+        let granted = Granted { asked, words };
+        let step = match kind {
+            Kind::Query { raw } => {
+                self.runs(&analysis, &granted.words);
+                self.book.reading += 1;
+                let text = granted.words.text.as_ref();
+                let bytes = text.map_or(raw, |text| framed(|out| encode::query(text, out)));
+                Step::new(bytes, Expect::Query { analysis, ended: 0, granted: Some(granted) })
+            }
+            Kind::Parse { raw, name, types } => {
+                let bytes = match &granted.words.text {
+                    Some(text) => framed(|out| encode::parse(&name, text, &types, out)),
+                    None => raw,
+                };
+                let lies = Lies::As(granted.words.clone());
+                let statement = Statement { analysis, types, names: self.names.clone(), lies, group: 0 };
+                let undo = self.book.define(name, statement);
+                Step::new(bytes, Expect::Parse { undo, quiet: false, granted })
+            }
+            Kind::Bind(Binding { raw, statement, portal, formats }) => {
+                let prepared = self.prepare_again(&statement, &granted);
+                let known = Portal { analysis, granted: granted.clone(), parameters, formats, group: 0 };
+                let undo = self.book.bind(portal, known);
+                prepared.then(raw, Expect::Bind { undo, granted })
+            }
+            Kind::Describe { raw, name } => {
+                let prepared = self.prepare_again(&name, &granted);
+                prepared.then(raw, Expect::Describe { quiet: false, granted: Some(granted) })
+            }
+            Kind::Execute { raw, portal } => {
+                self.runs(&analysis, &granted.words);
+                let formats = self.book.portal(&portal).and_then(|portal| portal.formats.clone());
+                let at = analysis.members.first().and_then(|member| places(&member.subjects));
+                let (mut prepared, mut known) = (Prepared::default(), formats.clone());
+                // Whoever asks for binary values need not ask for their types, and without those nobody can tell which
+                // patients they are about.
+                if at.is_some_and(|at| !formats.is_some_and(|formats| all_text(at, &formats))) {
+                    encode::describe(Object::Portal, &portal, &mut prepared.bytes);
+                    prepared.before.push(Expect::Describe { quiet: true, granted: Some(granted.clone()) });
+                    known = None;
+                }
+                prepared.then(raw, Expect::Execute { run: Some(Run { analysis, granted, formats: known }) })
+            }
+            // Nobody was asked to permit it, so it is not sent.
+            Kind::Unread { .. } => Step::bare(Bytes::new()),
+        };
+        Outgoing(step)
+    }
+
+    /// Something is about to run.
+    fn runs(&mut self, analysis: &Analysis, words: &Words) {
+        if unsettling(analysis) {
+            self.unsettled += 1;
+        }
+        // Its functions may open cursors that no statement names.
+        self.book.unseen |= words.scope.is_none();
+    }
+
+    /// Have a statement lie at the target in these words, with nothing that the client would hear.
+    fn prepare_again(&mut self, name: &Arc<str>, granted: &Granted) -> Prepared {
+        let mut prepared = Prepared::default();
+        let Some(statement) = self.book.statement(name) else { return prepared };
+        let (types, analysis) = (statement.types.clone(), statement.analysis.clone());
+        let lay = Lies::As(granted.words.clone());
+        match &statement.lies {
+            Lies::Within(..) => return prepared,
+            Lies::As(words) if words.text == granted.words.text => return prepared,
+            // The unnamed one makes room by itself, and is gone whether what takes its place is understood or not.
+            Lies::As(_) if name.is_empty() => drop(self.book.lay(name, Lies::Nowhere)),
+            Lies::As(_) => {
+                encode::close_object(Object::Statement, name, &mut prepared.bytes);
+                let undo = self.book.lay(name, Lies::Nowhere);
+                prepared.before.push(Expect::Close { undo, quiet: true });
+            }
+            Lies::Nowhere => {}
+        }
+        let text = granted.words.text.as_ref().unwrap_or(&analysis.text);
+        encode::parse(name, text, &types, &mut prepared.bytes);
+        let undo = self.book.lay(name, lay);
+        prepared.before.push(Expect::Parse { undo, quiet: true, granted: granted.clone() });
+        prepared
+    }
+}
+
+/// What we say before the client's message, and what is answered to it.
+#[derive(Default)]
+struct Prepared {
+    bytes: BytesMut,
+    before: Vec<Expect>,
+}
+
+impl Prepared {
+    fn then(mut self, raw: Bytes, expect: Expect) -> Step {
+        if self.before.is_empty() {
+            return Step::new(raw, expect);
+        }
+        self.bytes.extend_from_slice(&raw);
+        Step { bytes: self.bytes.freeze(), before: self.before, expect: Some(expect), ends_copy: false }
+    }
+}

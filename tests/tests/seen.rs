@@ -1,0 +1,410 @@
+//! What a caller sees of a classified target through real drivers: under changing permissions, when something fails, and
+//! in the record.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own set-up may fail it")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use chaperone_tests::{
+    AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, capture, private_folder, root, target_dir,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const CLERK: Caller = Caller { subject: "ben", groups: &["billing"], client: None };
+
+/// `family_name` is revealed to whom policy says, everything else about a person is masked or hidden.
+const CLASSIFICATION: &str = r#"
+[relations."clinic.patients".columns]
+patient_id = { clear = true, subject = true }
+mrn = { tags = ["phi.mrn"], mask = "last_four" }
+ssn = { tags = ["phi.ssn"], mask = "last_four" }
+family_name = { tags = ["phi.name"], mask = "first_letter" }
+birth_date = { tags = ["phi.date"], mask = "year" }
+
+[relations."clinic.claims".columns]
+claim_id = { clear = true }
+encounter_id = { clear = true }
+patient_id = { clear = true, subject = true }
+billed_on = { clear = true }
+status = { clear = true }
+
+[relations."clinic.clinics"]
+clear = true
+"#;
+
+fn policy(reveal: &str) -> String {
+    let on = "principal in Group::\"dev/billing\"";
+    format!(
+        "permit ({on}, action in [Action::\"connect\", Action::\"read\", Action::\"insert\", Action::\"useMasked\"], \
+         resource in Target::\"clinic\");\n{reveal}"
+    )
+}
+
+/// Names are revealed.
+fn names() -> String {
+    policy(
+        "permit (principal in Group::\"dev/billing\", action == Action::\"reveal\", resource in Target::\"clinic\")\n\
+         when { resource in [Tag::\"phi.name\"] };\n",
+    )
+}
+
+/// Nothing is.
+fn masks() -> String {
+    policy("")
+}
+
+/// Nothing is hidden: the client's own words are sent.
+fn everything() -> String {
+    "permit (principal in Group::\"dev/billing\", action, resource in Target::\"clinic\");\n".to_owned()
+}
+
+struct Clinic {
+    cluster: Cluster,
+    boundary: Boundary,
+    home: TempDir,
+}
+
+impl Clinic {
+    fn start(policy: &str) -> Self {
+        let home = private_folder("test").unwrap();
+        let cluster = Cluster::start(&home.path().join("postgres"), Fsync::Off, None).unwrap();
+        let (folder, classification) = (home.path().join("rules"), home.path().join("clinic.toml"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("rules.cedar"), policy).unwrap();
+        fs::write(&classification, CLASSIFICATION).unwrap();
+        let mut layout = Layout::new(AgentPlace::InProcess);
+        layout.policy = Some(folder);
+        // The target's table is the last one before it.
+        layout.more = format!("classification = {}\n", Value::from(classification.to_string_lossy()));
+        let boundary = Boundary::start(&home.path().join("chaperone"), &cluster, layout).unwrap();
+        Self { cluster, boundary, home }
+    }
+
+    fn url(&self) -> String {
+        self.boundary.credential(&CLERK).unwrap()
+    }
+
+    fn rules(&self, policy: &str) {
+        let file = self.home.path().join("chaperone/policy/rules.cedar");
+        fs::write(file, policy).unwrap();
+        self.boundary.cli(&["policy", "reload"]).unwrap();
+    }
+
+    fn classify(&self, from: &str, to: &str) {
+        let file = self.home.path().join("clinic.toml");
+        let before = fs::read_to_string(&file).unwrap();
+        assert!(before.contains(from), "{from}");
+        fs::write(&file, before.replace(from, to)).unwrap();
+        self.boundary.cli(&["policy", "reload"]).unwrap();
+    }
+
+    /// One psql command, `-c` each; what it printed, errors included.
+    fn psql(&self, commands: &[&str]) -> String {
+        let mut psql = Command::new("sh");
+        psql.args(["-c", "exec psql -X -A -t -q -v VERBOSITY=verbose -d \"$0\" \"$@\" 2>&1; true"])
+            .arg(self.url());
+        for command in commands {
+            psql.args(["-c", command]);
+        }
+        // psql ends with 1 where its last command failed; `true` comes after an `exec` that could not be.
+        let out = psql.stderr(Stdio::piped()).output().unwrap();
+        String::from_utf8(out.stdout).unwrap().trim().to_owned()
+    }
+
+    /// The entries of the newest session, opened with the reader's key.
+    fn newest(&self) -> Vec<Value> {
+        let sessions = self.boundary.cli_json(&["sessions"]).unwrap();
+        let newest = sessions.as_array().unwrap().iter().max_by_key(|one| one["opened_at"].as_u64()).unwrap();
+        let session = newest["session"].as_str().unwrap().to_owned();
+        let key = self.boundary.reader_key();
+        let shown = self
+            .boundary
+            .cli_json(&["session", "show", &session, "--reader-key", &key.to_string_lossy()])
+            .unwrap();
+        shown["entries"].as_array().unwrap().clone()
+    }
+}
+
+/// A driver's program that stays connected.
+struct Held {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Held {
+    fn python(clinic: &Clinic, sql: &str) -> Self {
+        let mut command = Command::new(target_dir().join("drivers/python/bin/python"));
+        command.arg(root().join("tests/drivers/held.py"));
+        Self::start(command, clinic, sql)
+    }
+
+    fn node(clinic: &Clinic, sql: &str) -> Self {
+        let mut command = Command::new("node");
+        command.env("NODE_PATH", target_dir().join("drivers/node/node_modules")).arg("--no-deprecation");
+        command.arg(root().join("tests/drivers/held.js"));
+        Self::start(command, clinic, sql)
+    }
+
+    fn start(mut command: Command, clinic: &Clinic, sql: &str) -> Self {
+        command.arg(clinic.url()).arg(sql).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        Self { child, input, output }
+    }
+
+    fn ask(&mut self, word: &str) -> Value {
+        writeln!(self.input, "{word}").unwrap();
+        self.input.flush().unwrap();
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{word}: {error}: {line}"))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+const PYTHON: &str = "select patient_id, family_name, ssn from clinic.patients where patient_id >= %s order by patient_id limit 1";
+const NODE: &str = "select patient_id, family_name, ssn from clinic.patients where patient_id >= $1 order by patient_id limit 1";
+
+#[test]
+fn a_prepared_statement_shows_what_is_permitted_when_it_is_bound() {
+    let clinic = Clinic::start(&names());
+    let real = clinic
+        .cluster
+        .sql("select family_name || ',' || ssn from clinic.patients where patient_id = 1")
+        .unwrap();
+    let (name, ssn) = real.trim().split_once(',').unwrap();
+    let last = &ssn[ssn.len() - 4..];
+    let (mut python, mut node) = (Held::python(&clinic, PYTHON), Held::node(&clinic, NODE));
+    let mut look = |name: &str, ssn_shown: &dyn Fn(&str) -> bool| {
+        let said = python.ask("prepared");
+        for how in ["text", "binary", "piped"] {
+            for row in said[how]["rows"].as_array().unwrap_or_else(|| panic!("{how}: {said}")) {
+                assert_eq!((row[0].as_str(), row[1].as_str()), (Some("1"), Some(name)), "{how}: {said}");
+                assert!(ssn_shown(row[2].as_str().unwrap()), "{how}: {said}");
+            }
+        }
+        let said = node.ask("");
+        assert_eq!(said["rows"][0][1].as_str(), Some(name), "node: {said}");
+        assert!(ssn_shown(said["rows"][0][2].as_str().unwrap()), "node: {said}");
+        // Bound in a transaction that has failed, it fails as PostgreSQL says and is there again afterwards.
+        let said = python.ask("in_transaction");
+        assert_eq!(said["inside"]["error"], "25P02", "{said}");
+        assert_eq!(said["outside"]["rows"][0][1].as_str(), Some(name), "{said}");
+    };
+    let first_letter = |shown: &str| shown.starts_with(&name[..1]) && shown != name;
+    let masked = |shown: &str| shown.trim_end().ends_with(last) && shown != ssn;
+    let mut name_masked = String::new();
+    look(name, &masked);
+    for _ in 0..2 {
+        clinic.rules(&masks());
+        if name_masked.is_empty() {
+            name_masked = clinic.psql(&["select family_name from clinic.patients where patient_id = 1"]);
+            assert!(first_letter(&name_masked), "{name_masked}");
+        }
+        look(&name_masked, &masked);
+        clinic.rules(&everything());
+        look(name, &|shown| shown == ssn);
+        clinic.rules(&names());
+        look(name, &masked);
+    }
+    // Taken away, and given again.
+    clinic.rules("permit (principal in Group::\"dev/billing\", action == Action::\"connect\", resource in Target::\"clinic\");");
+    let said = python.ask("prepared");
+    for how in ["text", "binary", "piped"] {
+        assert_eq!(said[how]["error"], "42501", "{how}: {said}");
+    }
+    assert_eq!(node.ask("")["error"], "42501");
+    clinic.rules(&names());
+    let said = python.ask("prepared");
+    assert_eq!(said["text"]["rows"][0][1].as_str(), Some(name), "{said}");
+    assert_eq!(node.ask("")["rows"][0][1].as_str(), Some(name));
+    // Another classification.
+    clinic.classify("family_name = { tags = [\"phi.name\"]", "family_name = { tags = [\"phi.other_id\"]");
+    let said = python.ask("prepared");
+    assert_eq!(said["text"]["rows"][0][1].as_str(), Some(name_masked.as_str()), "{said}");
+    assert_eq!(node.ask("")["rows"][0][1].as_str(), Some(name_masked.as_str()));
+    clinic.boundary.cli(&["trail", "verify"]).unwrap();
+}
+
+#[test]
+fn cursors_and_temporary_tables_stay_what_they_were_filled_with() {
+    let clinic = Clinic::start(&names());
+    let mut python = Held::python(&clinic, PYTHON);
+    assert_eq!(python.ask("cursor")["rows"][0][0], "1");
+    assert_eq!(python.ask("cursor")["rows"][0][0], "3");
+    clinic.rules(&masks());
+    let said = python.ask("cursor");
+    assert_eq!(said["error"], "26000", "{said}");
+    assert!(said["message"].as_str().unwrap().contains("under other permissions"), "{said}");
+    // The transaction is over with it, and a new one begins anew.
+    assert_eq!(python.ask("cursor")["rows"][0][0], "1");
+    // An unrestricted caller's cursor is none for the same one when restricted.
+    drop(python);
+    clinic.rules(&everything());
+    let mut python = Held::python(&clinic, PYTHON);
+    assert_eq!(python.ask("cursor")["rows"][0][0], "1");
+    clinic.rules(&names());
+    assert_eq!(python.ask("cursor")["error"], "26000");
+
+    let url = clinic.url();
+    let mut command = Command::new("psql");
+    command.args(["-XAtq", "-v", "VERBOSITY=verbose", "-d", &url]);
+    let mut psql = chaperone_tests::Talk::start(&command).unwrap();
+    assert_eq!(psql.ask("create temporary table kept as select patient_id, family_name from clinic.patients where patient_id < 4").unwrap(), "");
+    assert_eq!(
+        psql.ask("prepare one as select count(*) from clinic.patients where ssn is not null").unwrap(),
+        ""
+    );
+    assert_eq!(psql.ask("select count(*) from kept").unwrap(), "3");
+    assert_eq!(psql.ask("execute one").unwrap(), "20000");
+    clinic.rules(&masks());
+    let said = psql.ask("select count(*) from kept").unwrap();
+    assert!(said.contains("26000") && said.contains("make it again"), "{said}");
+    clinic.rules(&names());
+    assert_eq!(psql.ask("select count(*) from kept").unwrap(), "3");
+    clinic.rules(&everything());
+    assert_eq!(psql.ask("select count(*) from clinic.patients where ssn is null").unwrap(), "0");
+    let said = psql.ask("execute one").unwrap();
+    assert!(said.contains("26000"), "prepared in other words: {said}");
+    assert_eq!(psql.ask("deallocate one").unwrap(), "");
+}
+
+#[test]
+fn a_restricted_caller_hears_nothing_of_hidden_values() {
+    let clinic = Clinic::start(&names());
+    // A constraint's message shows the whole row, a duplicate's the key.
+    clinic
+        .cluster
+        .sql("alter table clinic.claims add constraint known check (status <> 'secret-status')")
+        .unwrap();
+    let insert = "insert into clinic.claims (claim_id, encounter_id, patient_id, billed_on, status) \
+                  select 900001, encounter_id, patient_id, '2026-01-01', 'secret-status' from clinic.claims limit 1";
+    let said = clinic.psql(&[insert]);
+    assert!(said.contains("23514") || said.contains("23502") || said.contains("42501"), "{said}");
+    assert!(
+        !said.contains("Failing row") && !said.contains("DETAIL") && !said.contains("LOCATION"),
+        "{said}"
+    );
+    let said = clinic.psql(&["select agee from clinic.patients"]);
+    assert!(said.contains("42703") && said.contains("\"agee\" does not exist"), "{said}");
+    assert!(!said.contains("Perhaps"), "{said}");
+    let said = clinic.psql(&["select family_name::integer from clinic.patients where patient_id = 1"]);
+    assert!(said.contains("22P02") && said.contains("chaperone policy explain"), "{said}");
+    let name = clinic.cluster.sql("select family_name from clinic.patients where patient_id = 1").unwrap();
+    assert!(!said.contains(name.trim()), "{said}");
+    let said = clinic.psql(&["select 1/0"]);
+    assert!(said.contains("22012: division by zero"), "{said}");
+    let said = clinic.psql(&["commit"]);
+    assert!(said.contains("25P01") && said.contains("there is no transaction in progress"), "{said}");
+    // Nothing is hidden: the server's own words, to the last letter.
+    clinic.rules(&everything());
+    let said = clinic.psql(&["select family_name::integer from clinic.patients where patient_id = 1"]);
+    assert!(said.contains(&format!("invalid input syntax for type integer: \"{}\"", name.trim())), "{said}");
+    assert!(said.contains("LOCATION"), "{said}");
+}
+
+/// Two ways to the same rows: psql's simple protocol, and binary values without a description.
+#[test]
+fn the_record_says_which_columns_and_whose() {
+    let clinic = Clinic::start(&names());
+    let ask = "select patient_id, family_name, ssn from clinic.patients where birth_date is not null and patient_id < 4";
+    clinic.psql(&[ask]);
+    let entries = clinic.newest();
+    let of = |entries: &[Value], kind: &str| {
+        entries.iter().filter(|entry| entry["kind"] == kind).cloned().collect::<Vec<Value>>()
+    };
+    let intents = of(&entries, "operation.intent");
+    assert_eq!(
+        intents.last().unwrap()["columns"],
+        json!([{
+            "disclosed": ["family_name", "patient_id"],
+            "masked": ["birth_date", "ssn"],
+            "relation": "clinic.patients"
+        }]),
+        "{intents:?}"
+    );
+    let scope = intents.last().unwrap()["scope"].clone();
+    assert_eq!(scope.as_str().map(str::len), Some(64));
+    let outcome = of(&entries, "operation.outcome").pop().unwrap();
+    let subjects = &outcome["subjects"];
+    assert_eq!((&subjects["counted"], &subjects["counting"]), (&json!(3), &json!("exact")), "{outcome}");
+    let commitments = subjects["values"][0]["commitments"].clone();
+    assert_eq!(subjects["values"][0]["relation"], "clinic.patients");
+
+    // Whoever has the key can say that patient 2 was among them, and that 4 was not.
+    let key = find(&clinic.home.path().join("chaperone"), "commitment.key");
+    let computed = |value: &str| {
+        let program = "import hashlib, hmac, sys\nkey = open(sys.argv[1], 'rb').read()\n\
+             parts = [b'clinic', b'clinic.patients', b'patient_id']\n\
+             text = b'chaperone commitment v1\\0\\x07patient' + b''.join(len(p).to_bytes(4, 'big') + p for p in parts)\n\
+             print(hmac.new(key, text + sys.argv[2].encode(), hashlib.sha256).hexdigest())";
+        capture(Command::new("python3").args(["-c", program]).arg(&key).arg(value)).unwrap().trim().to_owned()
+    };
+    let all: Vec<&str> = commitments.as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(all.contains(&computed("2").as_str()) && !all.contains(&computed("4").as_str()), "{all:?}");
+
+    // In binary form, of an integer, it is the same commitment.
+    let mut python = Held::python(
+        &clinic,
+        "select patient_id from clinic.patients where patient_id >= %s and patient_id < 4",
+    );
+    python.ask("prepared");
+    drop(python);
+    let entries = clinic.newest();
+    for outcome in of(&entries, "operation.outcome").iter().filter(|outcome| outcome["rows"] == 3) {
+        assert_eq!(outcome["subjects"]["values"][0]["commitments"], commitments, "{outcome}");
+    }
+    assert!(of(&entries, "operation.outcome").iter().filter(|outcome| outcome["rows"] == 3).count() >= 4);
+
+    // Too many to keep; copied; counted through a cursor; not returned.
+    clinic.psql(&["select patient_id from clinic.patients"]);
+    let outcome = of(&clinic.newest(), "operation.outcome").pop().unwrap();
+    assert_eq!(outcome["subjects"]["counting"], "sketched", "{outcome}");
+    let counted = outcome["subjects"]["counted"].as_u64().unwrap();
+    assert!(counted.abs_diff(20_000) < 1_400, "{counted}");
+    clinic.psql(&["copy (select patient_id from clinic.patients limit 5) to stdout"]);
+    let outcome = of(&clinic.newest(), "operation.outcome").pop().unwrap();
+    assert_eq!(outcome["subjects"]["counting"], "not_counted", "{outcome}");
+    clinic.psql(&[
+        "begin",
+        "declare c cursor for select patient_id from clinic.patients where patient_id < 9",
+        "fetch 3 from c",
+    ]);
+    let outcome =
+        of(&clinic.newest(), "operation.outcome").into_iter().find(|outcome| outcome["rows"] == 3).unwrap();
+    assert_eq!(outcome["subjects"]["counted"], 3, "{outcome}");
+    clinic.psql(&["select count(*) from clinic.patients"]);
+    let outcome = of(&clinic.newest(), "operation.outcome").pop().unwrap();
+    assert_eq!(outcome["subjects"]["counting"], "out_of_reach", "{outcome}");
+
+    // For whoever sees everything, what is used is disclosed.
+    clinic.rules(&everything());
+    clinic.psql(&[ask]);
+    let intent = of(&clinic.newest(), "operation.intent").pop().unwrap();
+    assert_eq!(
+        intent["columns"],
+        json!([{
+            "disclosed": ["family_name", "patient_id", "ssn"],
+            "read": ["birth_date"],
+            "relation": "clinic.patients"
+        }])
+    );
+    assert_eq!(intent.get("scope"), None);
+    clinic.boundary.cli(&["trail", "verify"]).unwrap();
+}
+
+fn find(folder: &std::path::Path, name: &str) -> PathBuf {
+    let found = capture(Command::new("find").arg(folder).args(["-name", name])).unwrap();
+    PathBuf::from(found.lines().next().unwrap())
+}
