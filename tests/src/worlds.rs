@@ -17,6 +17,8 @@ const ENDPOINT: &str = "world_[ab]";
 const CASE_S_MAX: u32 = 60;
 /// Milliseconds that a generated statement may take: what takes longer says nothing and costs much.
 const GENERATED_MS_MAX: u32 = 2000;
+/// Cases that share a session, cleaned between them, where there are many: opening one costs more than a statement.
+const KEPT_CASES: u32 = 50;
 
 /// A subject and its groups, at the development issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -283,7 +285,9 @@ impl Trial<'_> {
         match self.through {
             Through::Psql => url.to_owned(),
             Through::Driver => format!("jsonl:{driver} '{url}'"),
-            Through::Generated => format!("jsonl:{driver} '{url}' --timeout-ms {GENERATED_MS_MAX}"),
+            Through::Generated => {
+                format!("jsonl:{driver} '{url}' --timeout-ms {GENERATED_MS_MAX} --keep {KEPT_CASES}")
+            }
         }
     }
 }
