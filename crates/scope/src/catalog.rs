@@ -189,6 +189,25 @@ impl Catalog {
         relation.kind == b'v' && !relation.facts.as_ref().is_some_and(cleared)
     }
 
+    /// The columns of a relation, in order.
+    pub fn columns(&self, name: &RelationName) -> impl Iterator<Item = &Arc<str>> {
+        self.relations.get(name).into_iter().flat_map(|known| &known.columns).map(|column| &column.name)
+    }
+
+    /// The columns that a relation's row filter reads.
+    pub fn filter_columns(&self, name: &RelationName) -> impl Iterator<Item = &Arc<str>> {
+        let filter = self.relations.get(name).and_then(|known| known.filter.as_ref());
+        let lines = self.classification.iter().flat_map(|classification| classification.relations.values());
+        let rows = lines.filter_map(|lines| lines.rows.as_ref()).find(|rows| Some(&rows.text) == filter);
+        rows.into_iter().flat_map(|rows| &rows.columns)
+    }
+
+    /// Whether it is a sequence.
+    #[must_use]
+    pub fn is_sequence(&self, name: &RelationName) -> bool {
+        self.relations.get(name).is_some_and(|known| known.kind == b'S')
+    }
+
     /// Why the target cannot be served to callers who see a part of it; empty where it can.
     #[must_use]
     pub fn unfit(&self) -> &[Unfit] {
