@@ -92,6 +92,14 @@ impl Target<'_> {
             ([name], false) if self.row(name) && !self.columns.iter().any(|(known, _)| known == name) => {
                 hidden(format!("the whole row of `{}`, of which you see a part", self.name))
             }
+            // `row.f` is `f(row)` where no column has that name.
+            ([qualifier, name], false)
+                if self.row(qualifier)
+                    && !SYSTEM_COLUMNS.contains(name)
+                    && !self.columns.iter().any(|(known, _)| known == name) =>
+            {
+                hidden(format!("the whole row of `{}`, of which you see a part", self.name))
+            }
             ([.., name], false) => {
                 let meant = match names.as_slice() {
                     [qualifier, _] => self.row(qualifier),
