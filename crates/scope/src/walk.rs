@@ -448,6 +448,13 @@ impl<'a> Walk<'a> {
         if name == "current_setting" && first.and_then(constant).is_some_and(settings::showable) {
             return;
         }
+        if name == "set_config"
+            && first.and_then(constant).is_some_and(settings::configurable)
+            && arguments.and_then(|arguments| arguments.get(1)).and_then(constant).is_some()
+        {
+            self.found.volatile = true;
+            return;
+        }
         match standing(self.catalog, name) {
             Standing::Stable => {}
             Standing::Volatile => self.found.volatile = true,

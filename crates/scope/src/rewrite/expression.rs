@@ -45,6 +45,7 @@ fn children(node: &mut Node, visit: Visit<'_>) -> Outcome {
         | NodeEnum::SqlvalueFunction(_)
         | NodeEnum::SetToDefault(_)
         | NodeEnum::TypeName(_)
+        | NodeEnum::ColumnDef(_)
         | NodeEnum::Alias(_) => Ok(()),
         NodeEnum::AExpr(it) => {
             one(&mut it.lexpr, visit)?;

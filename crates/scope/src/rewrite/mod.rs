@@ -30,6 +30,7 @@ use pg_query::{DeparseOptions, NodeEnum, ParserOptions};
 use crate::catalog::Catalog;
 use crate::tree::{self, Value, alike};
 use check::Generated;
+pub(crate) use mask::literal;
 use write::Target;
 
 /// Where a text's names are looked up.

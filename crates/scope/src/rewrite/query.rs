@@ -2,7 +2,7 @@
 
 use chaperone_access::{RelationScope, Showing};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{ColumnRef, Node, RangeVar, SelectStmt, WithClause};
+use pg_query::protobuf::{ColumnRef, FuncCall, Node, RangeFunction, RangeVar, SelectStmt, WithClause};
 
 use super::expression::each_reference;
 use super::relation::{Named, facts};
@@ -155,6 +155,7 @@ impl Rewriter<'_> {
                 self.optional(&mut join.quals)
             }
             Some(NodeEnum::RangeFunction(function)) => {
+                side_by_side(function);
                 self.expressions(&mut function.functions)?;
                 for definition in &mut function.functions {
                     if let Some(NodeEnum::List(list)) = &mut definition.node {
@@ -269,6 +270,41 @@ impl Rewriter<'_> {
             columns: columns.collect(),
         }))
     }
+}
+
+/// `unnest(a, b)` is a syntax of its own, which a completed name is not: written as what it stands for.
+fn side_by_side(function: &mut RangeFunction) {
+    let mut functions = Vec::new();
+    let mut several = false;
+    for item in std::mem::take(&mut function.functions) {
+        let call = match &item.node {
+            Some(NodeEnum::List(list)) => match list.items.first().and_then(|call| call.node.as_ref()) {
+                Some(NodeEnum::FuncCall(call)) if is_unnest_of_several(call) => Some((list, call)),
+                Some(_) | None => None,
+            },
+            Some(_) | None => None,
+        };
+        let Some((list, call)) = call else {
+            functions.push(item);
+            continue;
+        };
+        several = true;
+        for argument in &call.args {
+            let one = FuncCall { args: vec![argument.clone()], ..FuncCall::clone(call) };
+            let mut list = list.clone();
+            if let Some(first) = list.items.first_mut() {
+                *first = node(NodeEnum::FuncCall(Box::new(one)));
+            }
+            functions.push(node(NodeEnum::List(list)));
+        }
+    }
+    function.functions = functions;
+    function.is_rowsfrom |= several;
+}
+
+fn is_unnest_of_several(call: &FuncCall) -> bool {
+    let names: Vec<&str> = call.funcname.iter().filter_map(sval).collect();
+    names == ["unnest"] && call.args.len() > 1
 }
 
 /// The column that an item of GROUP BY stands for, with its qualifier: written there, or as the number or the name of a

@@ -232,8 +232,9 @@ impl<'a> Rewriter<'a> {
         for item in &mut select.target_list {
             self.expression(item)?;
         }
-        if let Some(filter) = filter {
-            select.where_clause = Some(Box::new(self.filter(name, filter)?));
+        match filter {
+            Some(filter) => select.where_clause = Some(Box::new(self.filter(name, filter)?)),
+            None => self.optional(&mut select.where_clause)?,
         }
         let made = node(NodeEnum::SelectStmt(Box::new(select)));
         self.generated.add(name.clone(), super::values(&made)?);

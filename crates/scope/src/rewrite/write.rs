@@ -36,6 +36,8 @@ pub(super) struct Target<'a> {
     withheld: Vec<Withheld>,
     /// All columns in order, each revealed or not.
     columns: Vec<(String, bool)>,
+    /// What an INSERT names to give values to: in ON CONFLICT `excluded` holds these very values.
+    given: BTreeSet<String>,
     /// In RETURNING constants stand for what is withheld; elsewhere it is refused.
     returning: bool,
 }
@@ -51,6 +53,12 @@ enum Kind {
 impl Target<'_> {
     fn seen_in_part(&self) -> bool {
         !self.withheld.is_empty()
+    }
+
+    /// Every column.
+    fn all(&self) -> BTreeSet<String> {
+        let columns = self.relation.into_iter().flat_map(|relation| &relation.columns);
+        columns.map(|column| column.name.to_string()).collect()
     }
 
     fn is_withheld(&self, column: &str) -> bool {
@@ -89,6 +97,11 @@ impl Target<'_> {
                     [qualifier, _] => self.row(qualifier),
                     _ => true,
                 };
+                if let ["excluded", name] = names.as_slice()
+                    && self.given.contains(*name)
+                {
+                    return Ok(());
+                }
                 if meant && SYSTEM_COLUMNS.contains(name) {
                     return self.oracle(name);
                 }
@@ -155,6 +168,7 @@ impl<'a> Rewriter<'a> {
             alias,
             withheld: Vec::new(),
             columns: Vec::new(),
+            given: BTreeSet::new(),
             returning: false,
         };
         match self.stored(range)? {
@@ -197,8 +211,11 @@ impl<'a> Rewriter<'a> {
     }
 
     fn insert(&mut self, it: &mut InsertStmt) -> Outcome {
-        let target = self.target_of(&mut it.relation)?;
+        let mut target = self.target_of(&mut it.relation)?;
         let assigned = assigned(&it.cols)?;
+        if !mentions_default(it.select_stmt.as_deref()) {
+            target.given = assigned.clone().unwrap_or_default();
+        }
         let assigned =
             assigned.unwrap_or_else(|| target.columns.iter().map(|(name, _)| name.clone()).collect());
         self.may_assign(&target, &assigned, Kind::Insert)?;
@@ -280,8 +297,7 @@ impl<'a> Rewriter<'a> {
                 _ => None,
             };
             if let (Some(kind), Some(target)) = (kind, self.target.take()) {
-                let all = || target.columns.iter().map(|(name, _)| name.clone()).collect();
-                let may = self.may_assign(&target, &assigned.unwrap_or_else(all), kind);
+                let may = self.may_assign(&target, &assigned.unwrap_or_else(|| target.all()), kind);
                 self.target = Some(target);
                 may?;
             }
@@ -318,8 +334,7 @@ impl<'a> Rewriter<'a> {
 
     /// Whether rows may be loaded into the target.
     pub(super) fn may_load(&self, target: &Target<'_>, listed: Option<BTreeSet<String>>) -> Outcome {
-        let all = || target.columns.iter().map(|(name, _)| name.clone()).collect();
-        self.may_assign(target, &listed.unwrap_or_else(all), Kind::Insert)
+        self.may_assign(target, &listed.unwrap_or_else(|| target.all()), Kind::Insert)
     }
 
     /// Whether nothing that judges the assignment, or follows from it, reads what the caller does not see.
@@ -433,6 +448,20 @@ impl<'a> Rewriter<'a> {
 
 fn revealed(target: &Target<'_>, column: &str) -> bool {
     target.columns.iter().any(|(known, revealed)| known == column && *revealed)
+}
+
+/// Whether a value of an INSERT is left to the table: DEFAULT, anywhere in it.
+fn mentions_default(source: Option<&Node>) -> bool {
+    match source.and_then(|source| source.node.as_ref()) {
+        None => true,
+        Some(NodeEnum::SelectStmt(select)) => select.values_lists.iter().any(|row| match &row.node {
+            Some(NodeEnum::List(row)) => {
+                row.items.iter().any(|item| matches!(item.node, Some(NodeEnum::SetToDefault(_))))
+            }
+            Some(_) | None => true,
+        }),
+        Some(_) => true,
+    }
 }
 
 /// The columns that a list assigns to; `None` for an empty list.

@@ -66,5 +66,9 @@ left join sources s on s.relation = a.attrelid and s.number = a.attnum
 where c.relkind in ('r','v','m','f','p','S') and a.attnum > 0 and not a.attisdropped
   and (n.nspname not in ('pg_catalog','information_schema') and n.nspname !~ '^pg_(toast|temp)'
     -- Those of which a caller reads a part.
-    or n.nspname = 'pg_catalog' and c.relname in ('pg_class','pg_attribute'))
+    or n.nspname = 'pg_catalog' and c.relname in (
+      'pg_attribute','pg_class','pg_db_role_setting','pg_foreign_server','pg_foreign_table','pg_sequences','pg_settings',
+      'pg_stat_activity','pg_stat_all_indexes','pg_stat_all_tables','pg_stat_sys_indexes','pg_stat_sys_tables',
+      'pg_stat_user_indexes','pg_stat_user_tables','pg_statio_all_indexes','pg_statio_all_tables','pg_statio_user_indexes',
+      'pg_statio_user_tables','pg_subscription','pg_subscription_rel','pg_user','pg_roles'))
 group by a.attrelid order by a.attrelid
