@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::{AgentPlace, Boundary, Cluster, Failure, LOGIN, Layout, Result};
+use crate::process::capture;
+use crate::{AgentPlace, Boundary, Cluster, Failure, LOGIN, Layout, Result, folder as files};
 
 /// What the gateway calls the two databases.
 pub const WORLDS: [&str; 2] = ["world_a", "world_b"];
@@ -17,6 +18,8 @@ const ENDPOINT: &str = "world_[ab]";
 const CASE_S_MAX: u32 = 60;
 /// Milliseconds that a generated statement may take: what takes longer says nothing and costs much.
 const GENERATED_MS_MAX: u32 = 2000;
+/// Cases that share a session, cleaned between them, where there are many: opening one costs more than a statement.
+const KEPT_CASES: u32 = 50;
 
 /// A subject and its groups, at the development issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +53,9 @@ pub struct Plan {
     pub restricted: Who,
     /// Who may do everything.
     pub unrestricted: Who,
+    /// Whether the restricted caller's sessions run as a role of their own at the database, which can read no column that
+    /// is hidden from him.
+    pub floor: bool,
     /// The gateway's program and whatever else of its layout is asked for.
     pub layout: Layout,
 }
@@ -66,6 +72,7 @@ impl Plan {
             policy: folder.join("policy"),
             restricted: Who::named("restricted"),
             unrestricted: Who::named("unrestricted"),
+            floor: false,
             layout: Layout::new(AgentPlace::InProcess),
         }
     }
@@ -104,7 +111,15 @@ impl Worlds {
         let [name_a, name_b] = WORLDS;
         let [cluster_a, cluster_b] = &clusters;
         let destinations = [cluster_a.as_target(name_a), cluster_b.as_target(name_b)];
+        if plan.floor {
+            with_floor(home, &plan.restricted, &mut layout)?;
+        }
         let boundary = Boundary::before(&home.join("chaperone"), &destinations, layout)?;
+        if plan.floor {
+            for (target, cluster) in WORLDS.into_iter().zip(&clusters) {
+                apply_floor(&boundary, target, cluster)?;
+            }
+        }
         let restricted = credentials(&boundary, &plan.restricted)?;
         let unrestricted = credentials(&boundary, &plan.unrestricted)?;
         Ok(Self { boundary, clusters, restricted, unrestricted })
@@ -169,6 +184,38 @@ fn world(home: &Path, schema: &Path, data: &Path) -> Result<Cluster> {
     cluster.sql(&format!("grant postgres to {LOGIN}"))?;
     cluster.sql("vacuum")?;
     Ok(cluster)
+}
+
+/// The login's name in the configuration, and the role's at the database.
+const FLOOR: (&str, &str) = ("restricted", "under_the_floor");
+
+/// Say in the configuration that the restricted caller's groups have a login of their own.
+fn with_floor(home: &Path, who: &Who, layout: &mut Layout) -> Result<()> {
+    let (login, role) = FLOOR;
+    let file = home.join("floor.password");
+    files::write_secret(&file, &crate::secret()?)?;
+    let groups: Vec<String> = who.groups.iter().map(|group| format!("dev/{group}")).collect();
+    for target in WORLDS {
+        layout.more.push_str(&format!(
+            "[[targets.{target}.logins]]\nlogin = \"{login}\"\ngroups = {}\n\n",
+            Value::from(groups.clone())
+        ));
+        layout.more_of_agent.push_str(&format!(
+            "\n[targets.{target}.logins.{login}]\nuser = \"{role}\"\npassword = {{ file = {} }}\n",
+            Value::from(file.to_string_lossy())
+        ));
+    }
+    Ok(())
+}
+
+/// Make the role and its grants as the product plans them, and verify.
+fn apply_floor(boundary: &Boundary, target: &str, cluster: &Cluster) -> Result<()> {
+    let mut command = Command::new(boundary.program());
+    command.args(["floor", "apply", target, "--login", FLOOR.0]);
+    command.env("CHAPERONE_CONFIG", boundary.config()).env("CHAPERONE_FLOOR_URL", cluster.superuser_url()?);
+    capture(&mut command)?;
+    let password = files::read(&boundary.config().with_file_name("../floor.password"))?;
+    cluster.sql(&format!("alter role {} login password '{password}'", FLOOR.1)).map(drop)
 }
 
 fn credentials(boundary: &Boundary, who: &Who) -> Result<Pair> {
@@ -283,7 +330,9 @@ impl Trial<'_> {
         match self.through {
             Through::Psql => url.to_owned(),
             Through::Driver => format!("jsonl:{driver} '{url}'"),
-            Through::Generated => format!("jsonl:{driver} '{url}' --timeout-ms {GENERATED_MS_MAX}"),
+            Through::Generated => {
+                format!("jsonl:{driver} '{url}' --timeout-ms {GENERATED_MS_MAX} --keep {KEPT_CASES}")
+            }
         }
     }
 }

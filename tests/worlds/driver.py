@@ -8,7 +8,7 @@ time with them as parameters, first as text, in a session of its own. COPY data 
 is sent. What psql alone understands (lines that begin with a backslash) is left out.
 
 A statement that ran into --timeout-ms makes the case count as timed out. --simple sends each script as one simple query
-string instead.
+string instead. --keep N uses a session for N cases, with ROLLBACK and DISCARD ALL between them: for many generated ones.
 """
 
 import os
@@ -284,18 +284,50 @@ def has_values(script):
     return any(with_parameters(tokens)[1] for tokens, _ in statements(script))
 
 
-def answer(url, script, timeout_ms, simple):
+class Kept:
+    """Gives sessions: a new one each time, or one for some cases."""
+
+    def __init__(self, url, timeout_ms, keep):
+        self.url, self.timeout_ms, self.keep = url, timeout_ms, keep
+        self.session, self.used = None, 0
+
+    def give(self):
+        if self.session and self.session.is_open() and self.used < self.keep and self.cleaned():
+            self.session.out, self.session.err, self.session.timed_out = [], [], False
+            self.used += 1
+            return self.session
+        self.end()
+        self.session, self.used = Session(self.url, self.timeout_ms), 1
+        return self.session
+
+    def cleaned(self):
+        connection = self.session.connection
+        if connection.transaction_status != pq.TransactionStatus.IDLE:
+            connection.exec_(b"ROLLBACK")
+        done = connection.exec_(b"DISCARD ALL").status == STATUS.COMMAND_OK
+        if done and self.timeout_ms:
+            done = connection.exec_(b"SET statement_timeout = %d" % self.timeout_ms).status == STATUS.COMMAND_OK
+        return done and self.session.is_open()
+
+    def end(self):
+        if self.session:
+            self.session.connection.finish()
+            self.session = None
+
+
+def answer(kept, script, timeout_ms, simple):
     out, err = [], []
     ways = ["simple"] if simple else ["prepared"] + (["parameters"] if has_values(script) else [])
     for way in ways:
-        session = Session(url, timeout_ms)
+        session = kept.give()
         out.append(f"== {way}")
         if session.is_open():
             if simple:
                 session.run_simple(script)
             else:
                 session.run(script, way == "parameters")
-        session.connection.finish()
+        if kept.keep <= 1:
+            kept.end()
         out += session.out
         # Not every literal can be a parameter: PostgreSQL's own refusals of that are no verdict on the case.
         err += [f"({way}) {line}" for line in session.err] if way == "parameters" else session.err
@@ -309,14 +341,16 @@ def main():
     arguments.add_argument("url")
     arguments.add_argument("--timeout-ms", type=int, default=0)
     arguments.add_argument("--simple", action="store_true")
+    arguments.add_argument("--keep", type=int, default=1)
     arguments = arguments.parse_args()
     first = Session(arguments.url, 0)
     if first.is_open():
         first.learn_newest()
     first.connection.finish()
+    kept = Kept(arguments.url, arguments.timeout_ms, arguments.keep)
     for line in sys.stdin:
         asked = json.loads(line)
-        told = answer(arguments.url, asked["sql"], arguments.timeout_ms, arguments.simple)
+        told = answer(kept, asked["sql"], arguments.timeout_ms, arguments.simple)
         told = {"timeout": True} if told is None else told
         print(json.dumps({"id": asked["id"], **told}), flush=True)
 

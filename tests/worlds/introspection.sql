@@ -174,7 +174,7 @@
 -- @t psql87 psql works
 select * from patients limit 1 \gdesc
 -- @t psql88 psql works
-select id, ssn, dob, meta from more.people, patients p limit 0 \gdesc
+select e.id, e.ssn, p.dob, p.meta from more.people e, patients p limit 0 \gdesc
 -- @t psql89 psql works
 select p.diagnosis, p.visits % 3 as v, count(*) from patients p group by 1, 2 order by 1, 2 \crosstabview
 -- @t psql90 psql works

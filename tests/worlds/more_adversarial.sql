@@ -945,3 +945,46 @@ SET enable_hashjoin = off; SET enable_nestloop = off; SELECT count(*) FROM patie
 SELECT count(*) FROM acct WHERE ssn IN (SELECT ssn FROM acct_ref) AND dob >= ALL (SELECT dob FROM patients WHERE dob < '1950-01-01');
 -- @t nul10 default_of_coalesce_subselect infer
 SELECT coalesce((SELECT id FROM patients WHERE ssn = '123-45-6789'), -1), (SELECT count(*) FROM patients WHERE meta ->> 'ssn' = ssn);
+-- ---- attribute notation on the target of a write: `p.f` is `f(p)` there, too ----------------------
+-- @t wat01 update_where_attribute infer
+BEGIN; UPDATE more.people p SET kin = 3 WHERE p.to_jsonb ->> 'ssn' < '8'; ROLLBACK;
+-- @t wat02 returning_attribute mask
+BEGIN; UPDATE more.people p SET kin = 3 WHERE id = 1 RETURNING p.to_jsonb; ROLLBACK;
+-- @t wat03 delete_attribute mask
+BEGIN; DELETE FROM acct_ref r WHERE r.row_to_json ->> 'ssn' < '5' RETURNING r.concat, r.to_json; ROLLBACK;
+-- @t wat04 conflict_attribute infer
+BEGIN; INSERT INTO patients(id, visits) VALUES (1, 2) ON CONFLICT (id) DO UPDATE SET diagnosis = patients.row_to_json::text RETURNING diagnosis; ROLLBACK;
+-- @t wat05 set_attribute infer
+BEGIN; UPDATE more.people p SET visits = length(p.concat) % 90 WHERE id = 2 RETURNING visits, p.hash_record; ROLLBACK;
+-- @t wat06 insert_returning_attribute mask
+BEGIN; INSERT INTO more.defaulted(id, told) VALUES (902, 'x') RETURNING defaulted.to_jsonb, defaulted.num_nulls; ROLLBACK;
+-- @t wat07 merge_attribute infer
+BEGIN; MERGE INTO patients p USING plain l ON p.id = l.id AND p.to_jsonb ->> 'ssn' < '5' WHEN MATCHED THEN UPDATE SET visits = 0 WHEN NOT MATCHED THEN DO NOTHING; ROLLBACK;
+-- @t wat08 hstore_attribute mask
+BEGIN; UPDATE patients SET visits = 1 WHERE id = 1 RETURNING patients.hstore; ROLLBACK;
+-- ---- partitions by what is hidden (more.by_birth.born): which one a row is in tells -----------------
+-- @t prt01 partition_of_hidden_key infer
+SELECT id FROM more.born_early ORDER BY id;
+-- @t prt02 partition_count infer
+SELECT count(*) FROM more.born_late;
+-- @t prt03 partition_copy infer
+COPY more.born_late TO STDOUT;
+-- @t prt04 partition_join infer
+SELECT b.id FROM more.by_birth b JOIN more.born_early e USING (id) ORDER BY 1;
+-- @t prt05 partition_tableoid infer
+SELECT id, tableoid::regclass FROM more.by_birth ORDER BY id LIMIT 3;
+-- @t prt06 partition_row_move infer
+BEGIN; UPDATE more.by_birth SET visits = 1 WHERE id = 1; DELETE FROM more.born_early WHERE id = 1 RETURNING id; ROLLBACK;
+-- @t prt07 partition_order infer
+SELECT id FROM more.by_birth;
+-- @t prt08 partition_plan infer
+EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT id FROM more.by_birth;
+-- @t prt09 partition_write infer
+BEGIN; UPDATE more.born_late SET visits = 2; ROLLBACK;
+-- ---- defaults of hidden columns meet constraints ----------------------------------------------------
+-- @t dft01 default_meets_unique infer
+BEGIN; INSERT INTO more.preset(id) VALUES (900); ROLLBACK;
+-- @t dft02 default_meets_unique_quietly infer
+BEGIN; INSERT INTO more.preset(id) VALUES (901) ON CONFLICT DO NOTHING RETURNING id; ROLLBACK;
+-- @t dft03 default_values infer
+BEGIN; INSERT INTO more.preset DEFAULT VALUES ON CONFLICT DO NOTHING; ROLLBACK;

@@ -382,7 +382,7 @@ select id, ssn, dob from patients;
 -- @t jdbc22 jdbc works
 SELECT c.oid, a.attnum, a.attname, c.relname, n.nspname, a.attnotnull OR (t.typtype = 'd' AND t.typnotnull), a.attidentity != '' OR pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE '%nextval(%' FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON (c.relnamespace = n.oid) JOIN pg_catalog.pg_attribute a ON (c.oid = a.attrelid) JOIN pg_catalog.pg_type t ON (a.atttypid = t.oid) LEFT JOIN pg_catalog.pg_attrdef d ON (d.adrelid = a.attrelid AND d.adnum = a.attnum) JOIN (SELECT 16692 AS oid , 1 AS attnum UNION ALL SELECT 16692, 4 UNION ALL SELECT 16692, 5) vals ON (c.oid = vals.oid AND a.attnum = vals.attnum);
 -- @t dbeaver01 dbeaver works
-SELECT current_schema(), session_user; SELECT n.oid, n.*, d.description FROM pg_catalog.pg_namespace n LEFT OUTER JOIN pg_catalog.pg_description d ON d.objoid = n.oid AND d.objsubid = 0 AND d.classoid = 'pg_namespace'::regclass ORDER BY nspname;
+SELECT current_schema(), session_user; SELECT n.oid, n.*, d.description FROM pg_catalog.pg_namespace n LEFT OUTER JOIN pg_catalog.pg_description d ON d.objoid = n.oid AND d.objsubid = 0 AND d.classoid = 'pg_namespace'::regclass WHERE nspname !~ '^pg_(toast_)?temp_' ORDER BY nspname;
 -- @t dbeaver02 dbeaver works
 SELECT db.oid, db.* FROM pg_catalog.pg_database db WHERE datname = current_database();
 -- @t dbeaver03 dbeaver works

@@ -116,3 +116,8 @@ CREATE TABLE more.domained(id int primary key, word more.plain_text, ssn more.pl
 CREATE TABLE more.defaulted(id int primary key, told text DEFAULT public.f_sql(1), ssn text DEFAULT 'none');
 COMMENT ON TABLE more.people IS 'who is related to whom';
 COMMENT ON COLUMN more.people.ssn IS 'social security number';
+-- Partitions by a hidden column (born), and a hidden column (code) whose default meets a unique index.
+CREATE TABLE more.by_birth(id int, born date, visits int) PARTITION BY RANGE (born);
+CREATE TABLE more.born_early PARTITION OF more.by_birth FOR VALUES FROM ('1900-01-01') TO ('1960-01-01');
+CREATE TABLE more.born_late PARTITION OF more.by_birth FOR VALUES FROM ('1960-01-01') TO ('2100-01-01');
+CREATE TABLE more.preset(id int primary key DEFAULT 950, code text UNIQUE DEFAULT 'first', visits int);

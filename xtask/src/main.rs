@@ -29,11 +29,11 @@ usage: cargo xtask <command>
   tidy              only the house's own rules
   test              setup, check, every test, a short fuzz run; ends with the count
   worlds [--corpus FILE]... [--only REGEX] [--generated N] [--seed S] [--against restricted|unrestricted|direct]
-         [--report FILE]
+         [--report FILE] [--floor]
                     two databases that differ only in what a restricted caller may not see, and a gateway before
                     both: every case that tells them apart is a leak, and the command fails
   worlds --json [--schema S.sql --world A.sql --world B.sql --classification C.toml --policy DIR]
-         [--restricted WHO] [--group G]... [--unrestricted WHO]
+         [--restricted WHO] [--group G]... [--unrestricted WHO] [--floor]
                     the same set-up for your own schema and cases: how to reach it as JSON, and stays up
   fuzz [--seconds N]
                     run each fuzz target for N seconds (default 30)

@@ -1,5 +1,7 @@
 //! A stream gives what the whole gives, wherever it is cut, and holds little back.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+
 use std::sync::Arc;
 
 use chaperone_masking::{

@@ -71,7 +71,6 @@ pub(crate) struct TableColumn {
     pub(crate) generated: bool,
     /// The columns that it is generated from.
     pub(crate) generated_from: Vec<Arc<str>>,
-    pub(crate) not_null: bool,
     /// Its type runs code of the target's own: a domain with a check or default, also inside an array, a range or a
     /// composite, or a base type whose functions are neither built in nor an extension's C.
     pub(crate) code: bool,
@@ -187,6 +186,25 @@ impl Catalog {
             !facts.columns.is_empty() && facts.columns.iter().all(|column| column.class == Class::Clear)
         };
         relation.kind == b'v' && !relation.facts.as_ref().is_some_and(cleared)
+    }
+
+    /// The columns of a relation, in order.
+    pub fn columns(&self, name: &RelationName) -> impl Iterator<Item = &Arc<str>> {
+        self.relations.get(name).into_iter().flat_map(|known| &known.columns).map(|column| &column.name)
+    }
+
+    /// The columns that a relation's row filter reads.
+    pub fn filter_columns(&self, name: &RelationName) -> impl Iterator<Item = &Arc<str>> {
+        let filter = self.relations.get(name).and_then(|known| known.filter.as_ref());
+        let lines = self.classification.iter().flat_map(|classification| classification.relations.values());
+        let rows = lines.filter_map(|lines| lines.rows.as_ref()).find(|rows| Some(&rows.text) == filter);
+        rows.into_iter().flat_map(|rows| &rows.columns)
+    }
+
+    /// Whether it is a sequence.
+    #[must_use]
+    pub fn is_sequence(&self, name: &RelationName) -> bool {
+        self.relations.get(name).is_some_and(|known| known.kind == b'S')
     }
 
     /// Why the target cannot be served to callers who see a part of it; empty where it can.

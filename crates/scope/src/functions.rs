@@ -34,7 +34,7 @@ const REFUSED: [&str; 8] = [
 ];
 
 /// What tells of bytes, pages and transactions, each with its type: NULL stands in its place.
-const NOTHING: [(&str, &str); 9] = [
+const NOTHING: [(&str, &str); 10] = [
     ("pg_table_size", "int8"),
     ("pg_relation_size", "int8"),
     ("pg_total_relation_size", "int8"),
@@ -44,11 +44,18 @@ const NOTHING: [(&str, &str); 9] = [
     ("txid_current", "int8"),
     ("txid_current_if_assigned", "int8"),
     ("pg_relation_filenode", "oid"),
+    ("pg_tablespace_location", "text"),
 ];
 
-/// The type of the NULL that stands in the place of a call, if one does.
-pub(crate) fn nothing_of(name: &str) -> Option<&'static str> {
-    NOTHING.iter().find(|(known, _)| *known == name).map(|(_, typ)| *typ)
+/// Calls that reach other sessions: there are none for a caller who sees a part, so nothing is found to be ended.
+const NOBODY: [&str; 2] = ["pg_cancel_backend", "pg_terminate_backend"];
+
+/// What stands in the place of a call, if something does.
+pub(crate) fn instead_of(name: &str) -> Option<String> {
+    if NOBODY.contains(&name) {
+        return Some("false".to_owned());
+    }
+    NOTHING.iter().find(|(known, _)| *known == name).map(|(_, typ)| format!("NULL::pg_catalog.{typ}"))
 }
 
 /// Functions of the information schema that its views, and JDBC, use to look into arrays.
@@ -85,19 +92,27 @@ pub(crate) fn extension_operator(catalog: &Catalog, name: &str) -> bool {
 }
 
 /// Introspection: what psql, drivers and tools ask of the catalog.
-const LISTED: [&str; 40] = [
-    "pg_encoding_to_char",
+const LISTED: [&str; 52] = [
+    "pg_backend_pid",
     "pg_char_to_encoding",
+    "pg_collation_actual_version",
+    "pg_collation_is_visible",
+    "pg_conversion_is_visible",
+    "pg_describe_object",
+    "pg_encoding_to_char",
+    "pg_function_is_visible",
     "pg_get_constraintdef",
     "pg_get_expr",
+    "pg_get_function_arg_default",
     "pg_get_function_arguments",
     "pg_get_function_identity_arguments",
     "pg_get_function_result",
+    "pg_get_function_sqlbody",
     "pg_get_functiondef",
     "pg_get_indexdef",
     "pg_get_keywords",
-    "pg_get_partkeydef",
     "pg_get_partition_constraintdef",
+    "pg_get_partkeydef",
     "pg_get_ruledef",
     "pg_get_serial_sequence",
     "pg_get_statisticsobjdef",
@@ -105,27 +120,31 @@ const LISTED: [&str; 40] = [
     "pg_get_triggerdef",
     "pg_get_userbyid",
     "pg_get_viewdef",
-    "pg_indexam_has_property",
+    "pg_identify_object",
     "pg_index_column_has_property",
     "pg_index_has_property",
+    "pg_indexam_has_property",
+    "pg_is_in_recovery",
     "pg_is_other_temp_schema",
     "pg_my_temp_schema",
+    "pg_opclass_is_visible",
+    "pg_operator_is_visible",
+    "pg_opfamily_is_visible",
+    "pg_options_to_table",
     "pg_partition_ancestors",
     "pg_partition_root",
+    "pg_partition_tree",
     "pg_relation_is_publishable",
     "pg_size_bytes",
     "pg_size_pretty",
-    "pg_table_is_visible",
-    "pg_type_is_visible",
-    "pg_function_is_visible",
-    "pg_operator_is_visible",
-    "pg_opclass_is_visible",
-    "pg_collation_is_visible",
     "pg_statistics_obj_is_visible",
+    "pg_table_is_visible",
     "pg_ts_config_is_visible",
+    "pg_ts_dict_is_visible",
+    "pg_ts_parser_is_visible",
+    "pg_ts_template_is_visible",
+    "pg_type_is_visible",
     "pg_typeof",
-    "pg_backend_pid",
-    "pg_is_in_recovery",
 ];
 
 /// Volatile, and harmless: they neither write nor read anything of the database.
@@ -145,7 +164,7 @@ pub(crate) enum Standing {
 /// Judge a function of `pg_catalog` by its name.
 pub(crate) fn standing(catalog: &Catalog, name: &str) -> Standing {
     let Some(function) = catalog.builtin.get(name) else { return Standing::Refused };
-    if nothing_of(name).is_some() {
+    if instead_of(name).is_some() {
         return Standing::Volatile;
     }
     if HARMLESS.contains(&name) {
@@ -154,8 +173,12 @@ pub(crate) fn standing(catalog: &Catalog, name: &str) -> Standing {
     let listed = LISTED.contains(&name);
     let prefixed = REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
     let refused = REFUSED.contains(&name) || name.contains("_to_xml") || (prefixed && !listed);
-    if refused || function.procedure || !function.stable {
+    if refused || function.procedure {
         return Standing::Refused;
+    }
+    if !function.stable {
+        // PostgreSQL calls some of introspection volatile.
+        return if listed { Standing::Volatile } else { Standing::Refused };
     }
     Standing::Stable
 }
@@ -173,16 +196,14 @@ pub(crate) fn dangerous_field(catalog: &Catalog, name: &str) -> bool {
 
 /// System relations for introspection. What tells about data (statistics, sizes), about other sessions, or holds secrets
 /// is not among them.
-const SYSTEM: [&str; 53] = [
+const SYSTEM: [&str; 49] = [
     "pg_aggregate",
     "pg_am",
     "pg_amop",
     "pg_amproc",
     "pg_attrdef",
-    "pg_attribute",
     "pg_auth_members",
     "pg_cast",
-    "pg_class",
     "pg_collation",
     "pg_constraint",
     "pg_conversion",
@@ -194,7 +215,6 @@ const SYSTEM: [&str; 53] = [
     "pg_event_trigger",
     "pg_extension",
     "pg_foreign_data_wrapper",
-    "pg_foreign_table",
     "pg_index",
     "pg_indexes",
     "pg_inherits",
@@ -215,7 +235,6 @@ const SYSTEM: [&str; 53] = [
     "pg_publication_tables",
     "pg_range",
     "pg_rewrite",
-    "pg_roles",
     "pg_rules",
     "pg_sequence",
     "pg_shdescription",
@@ -232,7 +251,7 @@ const SYSTEM: [&str; 53] = [
 /// Whether a system relation is on the list.
 pub(crate) fn listed_relation(schema: &str, name: &str) -> bool {
     match schema {
-        "pg_catalog" => SYSTEM.contains(&name),
+        "pg_catalog" => SYSTEM.contains(&name) || crate::system::is_part(name),
         "information_schema" => !name.contains("foreign") && !name.contains("user_mapping"),
         _ => false,
     }

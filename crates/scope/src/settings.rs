@@ -28,8 +28,15 @@ const SETTABLE: [&str; 19] = [
 ];
 
 /// May be shown beside those.
-const SHOWABLE: [&str; 7] = [
+const SHOWABLE: [&str; 14] = [
     "client_encoding",
+    "block_size",
+    "default_table_access_method",
+    "default_tablespace",
+    "lc_collate",
+    "lc_ctype",
+    "max_function_args",
+    "max_index_keys",
     "integer_datetimes",
     "max_identifier_length",
     "server_encoding",
@@ -49,4 +56,35 @@ pub(crate) fn showable(name: &str) -> bool {
 /// Settings that change who the session is at the target: nobody may change them under an open session.
 pub(crate) fn identity(name: &str) -> bool {
     matches!(name.to_lowercase().as_str(), "role" | "session_authorization")
+}
+
+/// Those that stand in a list of all settings.
+pub(crate) fn shown_of_all() -> impl Iterator<Item = &'static str> {
+    let own = ["application_name", APPLICATION, "transaction", "session characteristics"];
+    SETTABLE
+        .into_iter()
+        .chain(SHOWABLE)
+        .filter(move |name| !own.contains(name))
+        // As the server writes them.
+        .map(|name| match name {
+            "datestyle" => "DateStyle",
+            "intervalstyle" => "IntervalStyle",
+            "timezone" => "TimeZone",
+            name => name,
+        })
+}
+
+/// Whether `set_config` may change it, to a constant: what needs no look at its value.
+pub(crate) fn configurable(name: &str) -> bool {
+    const LOOKED_AT: [&str; 8] = [
+        "application_name",
+        APPLICATION,
+        "search_path",
+        "transaction",
+        "session characteristics",
+        "transaction_isolation",
+        "transaction_read_only",
+        "client_min_messages",
+    ];
+    settable(name) && !LOOKED_AT.contains(&name.to_lowercase().as_str())
 }

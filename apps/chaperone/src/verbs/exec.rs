@@ -25,7 +25,7 @@ pub(crate) struct Exec {
 }
 
 /// Variables of libpq that could lead a child elsewhere, or to another password, than the ones that we set.
-const MISLEADING: &[&str] = &[
+pub(super) const MISLEADING: &[&str] = &[
     "DATABASE_URL",
     "PGCHANNELBINDING",
     "PGHOSTADDR",

@@ -8,6 +8,7 @@ mod config;
 mod connect;
 mod credential;
 mod exec;
+mod floor;
 mod gateway;
 mod init;
 mod lock;
@@ -92,6 +93,9 @@ enum Verb {
     Policy(policy::Policy),
     /// Propose what a target's columns hold, and check that all of them are decided
     Classify(classify::Classify),
+    /// A second lock: database roles that cannot read what policy shows to nobody who uses them
+    #[command(subcommand)]
+    Floor(floor::Floor),
     /// List targets and the agents that serve them
     Targets(targets::Targets),
     /// List sessions, newest first
@@ -179,6 +183,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Reader(verb) => verb.run(),
         Verb::Policy(verb) => verb.run(),
         Verb::Classify(verb) => verb.run(),
+        Verb::Floor(verb) => verb.run(),
         Verb::Targets(verb) => verb.run(),
         Verb::Sessions(verb) => verb.run(),
         Verb::Session(verb) => verb.run(),

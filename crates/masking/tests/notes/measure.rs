@@ -1,5 +1,7 @@
 //! Recall and precision of what is found in notes whose identifiers are known.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a mistake shall end the program")]
+
 use std::collections::BTreeMap;
 
 use chaperone_masking::{Config, Entity, Finding, Pattern, scan};

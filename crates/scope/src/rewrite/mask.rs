@@ -101,7 +101,7 @@ fn masked(operator: &MaskOperator, value: &str, base: &str) -> Option<String> {
 }
 
 /// A text constant, whatever is in it.
-pub(super) fn literal(text: &str) -> String {
+pub(crate) fn literal(text: &str) -> String {
     let text: String = text.chars().filter(|c| *c != '\0').collect();
     let quoted = text.replace('\'', "''");
     if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }

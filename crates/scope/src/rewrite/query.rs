@@ -2,7 +2,7 @@
 
 use chaperone_access::{RelationScope, Showing};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{ColumnRef, Node, RangeVar, SelectStmt, WithClause};
+use pg_query::protobuf::{ColumnRef, FuncCall, Node, RangeFunction, RangeVar, SelectStmt, WithClause};
 
 use super::expression::each_reference;
 use super::relation::{Named, facts};
@@ -42,14 +42,14 @@ impl Rewriter<'_> {
 
     fn select_body(&mut self, select: &mut SelectStmt) -> Outcome {
         if let Some(into) = &mut select.into_clause {
-            self.into_temporary(into)?;
+            self.kept_in_temporary(into)?;
         }
         for side in [&mut select.larg, &mut select.rarg].into_iter().flatten() {
             self.select(side)?;
         }
         self.group_by_key(select)?;
         for item in &mut select.from_clause {
-            self.from_item(item)?;
+            self.item_of_from(item)?;
         }
         for nodes in [
             &mut select.distinct_clause,
@@ -126,7 +126,7 @@ impl Rewriter<'_> {
         }
     }
 
-    pub(super) fn from_item(&mut self, item: &mut Node) -> Outcome {
+    pub(super) fn item_of_from(&mut self, item: &mut Node) -> Outcome {
         match &mut item.node {
             Some(NodeEnum::RangeVar(relation)) => {
                 let relation = std::mem::take(relation);
@@ -150,11 +150,12 @@ impl Rewriter<'_> {
             },
             Some(NodeEnum::JoinExpr(join)) => {
                 for side in [&mut join.larg, &mut join.rarg].into_iter().flatten() {
-                    self.from_item(side)?;
+                    self.item_of_from(side)?;
                 }
                 self.optional(&mut join.quals)
             }
             Some(NodeEnum::RangeFunction(function)) => {
+                side_by_side(function);
                 self.expressions(&mut function.functions)?;
                 for definition in &mut function.functions {
                     if let Some(NodeEnum::List(list)) = &mut definition.node {
@@ -271,17 +272,52 @@ impl Rewriter<'_> {
     }
 }
 
+/// `unnest(a, b)` is a syntax of its own, which a completed name is not: written as what it stands for.
+fn side_by_side(function: &mut RangeFunction) {
+    let mut functions = Vec::new();
+    let mut several = false;
+    for item in std::mem::take(&mut function.functions) {
+        let call = match &item.node {
+            Some(NodeEnum::List(list)) => match list.items.first().and_then(|call| call.node.as_ref()) {
+                Some(NodeEnum::FuncCall(call)) if is_unnest_of_several(call) => Some((list, call)),
+                Some(_) | None => None,
+            },
+            Some(_) | None => None,
+        };
+        let Some((list, call)) = call else {
+            functions.push(item);
+            continue;
+        };
+        several = true;
+        for argument in &call.args {
+            let one = FuncCall { args: vec![argument.clone()], ..FuncCall::clone(call) };
+            let mut list = list.clone();
+            if let Some(first) = list.items.first_mut() {
+                *first = node(NodeEnum::FuncCall(Box::new(one)));
+            }
+            functions.push(node(NodeEnum::List(list)));
+        }
+    }
+    function.functions = functions;
+    function.is_rowsfrom |= several;
+}
+
+fn is_unnest_of_several(call: &FuncCall) -> bool {
+    let names: Vec<&str> = call.funcname.iter().filter_map(sval).collect();
+    names == ["unnest"] && call.args.len() > 1
+}
+
 /// The column that an item of GROUP BY stands for, with its qualifier: written there, or as the number or the name of a
 /// result.
 fn grouped(item: &Node, select: &SelectStmt) -> Option<Vec<String>> {
-    match item.node.as_ref()? {
-        NodeEnum::ColumnRef(column) => {
+    match item.node.as_ref() {
+        Some(NodeEnum::ColumnRef(column)) => {
             let mut names: Vec<String> = column.fields.iter().filter_map(sval).map(str::to_owned).collect();
             let kept = names.len().saturating_sub(2);
             names.drain(..kept);
             Some(names)
         }
-        NodeEnum::AConst(constant) => {
+        Some(NodeEnum::AConst(constant)) => {
             let pg_query::protobuf::a_const::Val::Ival(place) = constant.val.as_ref()? else { return None };
             let place = usize::try_from(place.ival).ok()?.checked_sub(1)?;
             let NodeEnum::ResTarget(result) = select.target_list.get(place)?.node.as_ref()? else {
@@ -290,7 +326,7 @@ fn grouped(item: &Node, select: &SelectStmt) -> Option<Vec<String>> {
             let value = result.val.as_ref()?;
             matches!(value.node, Some(NodeEnum::ColumnRef(_))).then(|| grouped(value, select))?
         }
-        _ => None,
+        Some(_) | None => None,
     }
 }
 

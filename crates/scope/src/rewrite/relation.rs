@@ -9,7 +9,9 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{Alias, Node, RangeSubselect, RangeVar, SelectStmt};
 
 use super::mask::{self, literal};
-use super::{Outcome, Rewriter, hidden, node, our_expression, our_select, refused, sval, unfaithful};
+use super::{
+    Outcome, Rewriter, TABLEOID, hidden, node, our_expression, our_select, refused, sval, unfaithful,
+};
 use crate::catalog::Relation;
 use crate::system;
 use crate::walk::quoted;
@@ -130,7 +132,19 @@ impl<'a> Rewriter<'a> {
                 if facts.columns.iter().all(|column| column.class == Class::Unclassified) {
                     return Err(unclassified(name));
                 }
-                let columns = shown(relation, facts, showings, INSIDE)?;
+                let by_hidden = split_by_hidden(relation, showings);
+                if by_hidden && self.is_partition(relation) {
+                    return hidden(format!(
+                        "`{name}` by itself: which rows are in it tells what you do not see"
+                    ));
+                }
+                if self.explaining {
+                    return self.ours(name, &unplanned(name, relation), None);
+                }
+                let mut columns = shown(relation, facts, showings, INSIDE)?;
+                if self.tableoid && !by_hidden {
+                    columns.push_str(&format!(", {INSIDE}.{TABLEOID} AS {TABLEOID}"));
+                }
                 let only = if inh { "" } else { "ONLY " };
                 let from = format!("{only}{}.{} AS {INSIDE}", quoted(&name.schema), quoted(&name.name));
                 let sample = sampled(sample)?;
@@ -143,6 +157,12 @@ impl<'a> Rewriter<'a> {
                 self.ours(name, &text, filter)
             }
         }
+    }
+
+    /// Whether a relation is a partition of another.
+    pub(super) fn is_partition(&self, relation: &Relation) -> bool {
+        let parents = relation.parents.iter().filter_map(|parent| self.catalog.relations.get(parent));
+        parents.into_iter().any(|parent| parent.kind == b'p')
     }
 
     /// A view is expanded where something under it is not seen whole, and not itself cleared.
@@ -232,8 +252,14 @@ impl<'a> Rewriter<'a> {
         for item in &mut select.target_list {
             self.expression(item)?;
         }
-        if let Some(filter) = filter {
-            select.where_clause = Some(Box::new(self.filter(name, filter)?));
+        for item in &mut select.from_clause {
+            if let Some(NodeEnum::RangeFunction(function)) = &mut item.node {
+                self.expressions(&mut function.functions)?;
+            }
+        }
+        match filter {
+            Some(filter) => select.where_clause = Some(Box::new(self.filter(name, filter)?)),
+            None => self.optional(&mut select.where_clause)?,
         }
         let made = node(NodeEnum::SelectStmt(Box::new(select)));
         self.generated.add(name.clone(), super::values(&made)?);
@@ -288,6 +314,25 @@ fn constant(value: &Attribute) -> String {
             format!("ARRAY[{}]::text[]", values.join(", "))
         }
     }
+}
+
+/// Whether what decides which rows are in a relation, or in which partition, is not all seen.
+pub(super) fn split_by_hidden(relation: &Relation, showings: &[Showing]) -> bool {
+    relation.checks.iter().flatten().any(|wanted| {
+        let mut shown = relation.columns.iter().zip(showings);
+        !shown.any(|(column, showing)| column.name == *wanted && *showing == Showing::Revealed)
+    })
+}
+
+/// What stands for a relation where its plan would tell: the plan names it so.
+fn unplanned(name: &RelationName, relation: &Relation) -> String {
+    let columns = relation
+        .columns
+        .iter()
+        .map(|column| format!("{} AS {}", mask::nothing(column), quoted(&column.name)));
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    let stand_in = quoted(&format!("stand_in_for_{}", name.name));
+    format!("SELECT {columns} FROM generate_series(1, 1000) AS {stand_in}")
 }
 
 /// The list of columns as they are shown.

@@ -11,7 +11,7 @@ use pg_query::protobuf::{
 };
 
 use super::expression::item;
-use super::relation::{Named, TEMPORARY, facts};
+use super::relation::{Named, TEMPORARY, facts, split_by_hidden};
 use super::{Outcome, Rewriter, hidden, mask, node, our_expression, refused, string, sval, unfaithful};
 use crate::catalog::{ForeignKey, Relation};
 use crate::walk::quoted;
@@ -36,6 +36,8 @@ pub(super) struct Target<'a> {
     withheld: Vec<Withheld>,
     /// All columns in order, each revealed or not.
     columns: Vec<(String, bool)>,
+    /// What an INSERT names to give values to: in ON CONFLICT `excluded` holds these very values.
+    given: BTreeSet<String>,
     /// In RETURNING constants stand for what is withheld; elsewhere it is refused.
     returning: bool,
 }
@@ -51,6 +53,12 @@ enum Kind {
 impl Target<'_> {
     fn seen_in_part(&self) -> bool {
         !self.withheld.is_empty()
+    }
+
+    /// Every column.
+    fn all(&self) -> BTreeSet<String> {
+        let columns = self.relation.into_iter().flat_map(|relation| &relation.columns);
+        columns.map(|column| column.name.to_string()).collect()
     }
 
     fn is_withheld(&self, column: &str) -> bool {
@@ -84,11 +92,24 @@ impl Target<'_> {
             ([name], false) if self.row(name) && !self.columns.iter().any(|(known, _)| known == name) => {
                 hidden(format!("the whole row of `{}`, of which you see a part", self.name))
             }
+            // `row.f` is `f(row)` where no column has that name.
+            ([qualifier, name], false)
+                if self.row(qualifier)
+                    && !SYSTEM_COLUMNS.contains(name)
+                    && !self.columns.iter().any(|(known, _)| known == name) =>
+            {
+                hidden(format!("the whole row of `{}`, of which you see a part", self.name))
+            }
             ([.., name], false) => {
                 let meant = match names.as_slice() {
                     [qualifier, _] => self.row(qualifier),
                     _ => true,
                 };
+                if let ["excluded", name] = names.as_slice()
+                    && self.given.contains(*name)
+                {
+                    return Ok(());
+                }
                 if meant && SYSTEM_COLUMNS.contains(name) {
                     return self.oracle(name);
                 }
@@ -155,6 +176,7 @@ impl<'a> Rewriter<'a> {
             alias,
             withheld: Vec::new(),
             columns: Vec::new(),
+            given: BTreeSet::new(),
             returning: false,
         };
         match self.stored(range)? {
@@ -172,6 +194,16 @@ impl<'a> Rewriter<'a> {
                     RelationScope::Whole => Ok(plain(Some(known), full.to_string(), alias)),
                     RelationScope::Part { all_rows: false, .. } if known.filter.is_some() => {
                         hidden(format!("a write to `{full}`, of which you see only some rows"))
+                    }
+                    RelationScope::Part { .. } if self.explaining => {
+                        hidden(format!("EXPLAIN of a write to `{full}`, of which you see a part"))
+                    }
+                    RelationScope::Part { showings, .. }
+                        if self.is_partition(known) && split_by_hidden(known, showings) =>
+                    {
+                        hidden(format!(
+                            "a write to `{full}` by itself: which rows are in it tells what you do not see"
+                        ))
                     }
                     RelationScope::Part { showings, .. } => {
                         let facts = facts(full, known)?;
@@ -197,10 +229,13 @@ impl<'a> Rewriter<'a> {
     }
 
     fn insert(&mut self, it: &mut InsertStmt) -> Outcome {
-        let target = self.target_of(&mut it.relation)?;
+        let mut target = self.target_of(&mut it.relation)?;
         let assigned = assigned(&it.cols)?;
-        let assigned =
-            assigned.unwrap_or_else(|| target.columns.iter().map(|(name, _)| name.clone()).collect());
+        if !mentions_default(it.select_stmt.as_deref()) {
+            target.given = assigned.clone().unwrap_or_default();
+        }
+        // Without a list the first ones are meant, as many as there are values: all may be.
+        let assigned = assigned.unwrap_or_else(|| target.all());
         self.may_assign(&target, &assigned, Kind::Insert)?;
         if let Some(select) = &mut it.select_stmt {
             self.query(select)?;
@@ -243,7 +278,7 @@ impl<'a> Rewriter<'a> {
         self.may_assign(&target, &assigned, Kind::Update)?;
         self.target = Some(target);
         for from in &mut it.from_clause {
-            self.from_item(from)?;
+            self.item_of_from(from)?;
         }
         self.assignments(&mut it.target_list)?;
         self.optional(&mut it.where_clause)?;
@@ -255,7 +290,7 @@ impl<'a> Rewriter<'a> {
         self.may_assign(&target, &BTreeSet::new(), Kind::Delete)?;
         self.target = Some(target);
         for from in &mut it.using_clause {
-            self.from_item(from)?;
+            self.item_of_from(from)?;
         }
         self.optional(&mut it.where_clause)?;
         self.returning(&mut it.returning_clause, it.using_clause.is_empty())
@@ -265,7 +300,7 @@ impl<'a> Rewriter<'a> {
         let target = self.target_of(&mut it.relation)?;
         self.target = Some(target);
         if let Some(source) = &mut it.source_relation {
-            self.from_item(source)?;
+            self.item_of_from(source)?;
         }
         self.optional(&mut it.join_condition)?;
         for when in &mut it.merge_when_clauses {
@@ -280,8 +315,7 @@ impl<'a> Rewriter<'a> {
                 _ => None,
             };
             if let (Some(kind), Some(target)) = (kind, self.target.take()) {
-                let all = || target.columns.iter().map(|(name, _)| name.clone()).collect();
-                let may = self.may_assign(&target, &assigned.unwrap_or_else(all), kind);
+                let may = self.may_assign(&target, &assigned.unwrap_or_else(|| target.all()), kind);
                 self.target = Some(target);
                 may?;
             }
@@ -318,8 +352,7 @@ impl<'a> Rewriter<'a> {
 
     /// Whether rows may be loaded into the target.
     pub(super) fn may_load(&self, target: &Target<'_>, listed: Option<BTreeSet<String>>) -> Outcome {
-        let all = || target.columns.iter().map(|(name, _)| name.clone()).collect();
-        self.may_assign(target, &listed.unwrap_or_else(all), Kind::Insert)
+        self.may_assign(target, &listed.unwrap_or_else(|| target.all()), Kind::Insert)
     }
 
     /// Whether nothing that judges the assignment, or follows from it, reads what the caller does not see.
@@ -433,6 +466,20 @@ impl<'a> Rewriter<'a> {
 
 fn revealed(target: &Target<'_>, column: &str) -> bool {
     target.columns.iter().any(|(known, revealed)| known == column && *revealed)
+}
+
+/// Whether a value of an INSERT is left to the table: DEFAULT, anywhere in it.
+fn mentions_default(source: Option<&Node>) -> bool {
+    match source.and_then(|source| source.node.as_ref()) {
+        None => true,
+        Some(NodeEnum::SelectStmt(select)) => select.values_lists.iter().any(|row| match &row.node {
+            Some(NodeEnum::List(row)) => {
+                row.items.iter().any(|item| matches!(item.node, Some(NodeEnum::SetToDefault(_))))
+            }
+            Some(_) | None => true,
+        }),
+        Some(_) => true,
+    }
 }
 
 /// The columns that a list assigns to; `None` for an empty list.

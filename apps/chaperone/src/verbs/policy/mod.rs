@@ -7,7 +7,7 @@ mod explain;
 mod list;
 mod matrix;
 mod reload;
-mod setting;
+pub(crate) mod setting;
 mod show;
 mod test;
 

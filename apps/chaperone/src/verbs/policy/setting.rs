@@ -26,7 +26,7 @@ const RELATIONS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Where to look.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// The gateway's configuration: its targets, clients and attributes. `gateway.toml`, where there is one; without any,
     /// what the policies name is taken to exist
     #[arg(long, value_name = "FILE", env = "CHAPERONE_CONFIG")]
@@ -46,13 +46,13 @@ pub(super) struct Place {
 }
 
 /// Everything that is needed to ask.
-pub(super) struct Setting {
-    pub(super) known: Known,
+pub(crate) struct Setting {
+    pub(crate) known: Known,
     config: Option<(PathBuf, GatewayConfig)>,
     catalogs: BTreeMap<TargetName, Arc<Catalog>>,
     classified: BTreeMap<TargetName, Arc<Classification>>,
     /// Those whom the gateway knows, with all their groups.
-    pub(super) identities: Vec<Profile>,
+    pub(crate) identities: Vec<Profile>,
 }
 
 /// What a gateway knows, as far as the caller may ask it.
@@ -97,12 +97,12 @@ impl Setting {
     }
 
     /// The set of these files, with its warnings; what is wrong with it is a failure.
-    pub(super) fn set(&self, files: &[(String, String)]) -> Result<(PolicySet, Vec<Warning>), Failure> {
+    pub(crate) fn set(&self, files: &[(String, String)]) -> Result<(PolicySet, Vec<Warning>), Failure> {
         PolicySet::load(files, &self.known).map_err(|errors| Failure::Usage(lines(&errors)))
     }
 
     /// What exists, with what the sets name at targets whose catalogs are not known.
-    pub(super) fn world(&self, sets: &[&PolicySet]) -> World {
+    pub(crate) fn world(&self, sets: &[&PolicySet]) -> World {
         let targets = self.known.targets.iter();
         let targets = targets.map(|target| (target.clone(), self.catalogs.get(target).cloned()));
         let installation = self.known.installation.as_deref().unwrap_or_default();
@@ -119,7 +119,7 @@ impl Setting {
     }
 
     /// The target that is meant where only one is configured, or the one that is named.
-    pub(super) fn target(&self, named: Option<TargetName>) -> Result<TargetName, Failure> {
+    pub(crate) fn target(&self, named: Option<TargetName>) -> Result<TargetName, Failure> {
         let names: Vec<&str> = self.known.targets.iter().map(TargetName::as_str).collect();
         let unknown = |what: &str| Failure::Usage(format!("{what} (hint: there are: {})", names.join(", ")));
         match (named, self.known.targets.first()) {
@@ -130,8 +130,25 @@ impl Setting {
         }
     }
 
+    /// What names mean at a target.
+    pub(crate) fn catalog(&self, target: &TargetName) -> Result<Arc<Catalog>, Failure> {
+        self.catalogs.get(target).cloned().ok_or_else(|| {
+            Failure::Usage(format!(
+                "this needs the catalog of `{target}` (hint: a running gateway has it; or give it with \
+                 `--relations FILE`)"
+            ))
+        })
+    }
+
+    /// The configuration, with its file.
+    pub(crate) fn configured(&self) -> Result<&(PathBuf, GatewayConfig), Failure> {
+        self.config.as_ref().ok_or_else(|| {
+            Failure::Usage(format!("there is no `{CONFIG}` here (hint: name the gateway's `--config`)"))
+        })
+    }
+
     /// Understand a statement as a fresh session at the target would have it.
-    pub(super) fn analyse(&self, target: &TargetName, sql: &str) -> Result<Arc<Analysis>, String> {
+    pub(crate) fn analyse(&self, target: &TargetName, sql: &str) -> Result<Arc<Analysis>, String> {
         let catalog = self.catalogs.get(target).ok_or_else(|| {
             format!(
                 "a statement needs the catalog of `{target}` (hint: a running gateway has it; \
@@ -215,7 +232,7 @@ impl Place {
     }
 
     /// The policy folder that is named, or the configuration's, and what it is asked about.
-    pub(super) fn folder(&self, named: Option<&Path>) -> Result<(Folder, Setting), Failure> {
+    pub(crate) fn folder(&self, named: Option<&Path>) -> Result<(Folder, Setting), Failure> {
         let folder = match named {
             Some(folder) => folder.to_owned(),
             None => {
@@ -233,7 +250,7 @@ impl Place {
     }
 
     /// Two sets, each a folder or the digest of one that was in force.
-    pub(super) fn pair(&self, names: [&str; 2]) -> Result<([PolicySet; 2], Setting), Failure> {
+    pub(crate) fn pair(&self, names: [&str; 2]) -> Result<([PolicySet; 2], Setting), Failure> {
         let mut files: Vec<Option<Vec<(String, String)>>> = Vec::new();
         for name in names {
             let is_digest = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -1,4 +1,4 @@
--- One row a relation of the target's own: its columns as [name, type, 1 generated + 2 not null + 4 code of its own,
+-- One row a relation of the target's own: its columns as [name, type, 1 generated + 4 code of its own,
 -- the domain's base type or null, what it is generated from or null].
 with recursive
 -- A domain's base type, all the way down, with the innermost modifier.
@@ -55,7 +55,7 @@ sources as (
   join pg_catalog.pg_attribute a on a.attrelid = d.relation and a.attnum = d.source group by 1, 2
 )
 select a.attrelid::text, json_agg(json_build_array(a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
-    case when a.attgenerated <> '' then 1 else 0 end + case when a.attnotnull then 2 else 0 end
+    case when a.attgenerated <> '' then 1 else 0 end
       + case when o.typ is not null then 4 else 0 end, b.text, s.names) order by a.attnum)::text
 from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid
@@ -66,5 +66,9 @@ left join sources s on s.relation = a.attrelid and s.number = a.attnum
 where c.relkind in ('r','v','m','f','p','S') and a.attnum > 0 and not a.attisdropped
   and (n.nspname not in ('pg_catalog','information_schema') and n.nspname !~ '^pg_(toast|temp)'
     -- Those of which a caller reads a part.
-    or n.nspname = 'pg_catalog' and c.relname in ('pg_class','pg_attribute'))
+    or n.nspname = 'pg_catalog' and c.relname in (
+      'pg_attribute','pg_class','pg_db_role_setting','pg_foreign_server','pg_foreign_table','pg_sequences','pg_settings',
+      'pg_stat_activity','pg_stat_all_indexes','pg_stat_all_tables','pg_stat_sys_indexes','pg_stat_sys_tables',
+      'pg_stat_user_indexes','pg_stat_user_tables','pg_statio_all_indexes','pg_statio_all_tables','pg_statio_user_indexes',
+      'pg_statio_user_tables','pg_subscription','pg_subscription_rel','pg_user','pg_roles'))
 group by a.attrelid order by a.attrelid

@@ -1,0 +1,354 @@
+//! What each login of a target needs, as SQL for whoever administers the database.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use chaperone_access::{Delegation, RelationName, TargetName};
+use chaperone_policy::{Needs, PolicySet};
+use chaperone_scope::Catalog;
+use chaperone_tunnel::LoginName;
+use serde::Serialize;
+
+use crate::config::agent::{AgentConfig, Target};
+use crate::config::gateway::LoginRule;
+use crate::config::{self, beside};
+use crate::verbs::Failure;
+use crate::verbs::policy::setting::Setting;
+use crate::wiring::installation::now_us;
+use crate::wiring::logins::DatabaseLogins;
+
+/// How the agent's default login is called, which has no name.
+const DEFAULT: &str = "default";
+
+/// The floor of one target.
+pub(super) struct Plan {
+    pub(super) target: TargetName,
+    pub(super) logins: Vec<LoginPlan>,
+    /// What it does not do.
+    pub(super) notes: Vec<String>,
+}
+
+/// The floor under one login.
+#[derive(Debug, Serialize)]
+pub(super) struct LoginPlan {
+    /// As agent.toml calls it.
+    pub(super) login: String,
+    /// The role at the database.
+    pub(super) user: String,
+    /// Who uses it, as far as policies tell callers apart.
+    pub(super) callers: BTreeSet<String>,
+    pub(super) relations: BTreeMap<String, Granted>,
+}
+
+/// What a role has of one relation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Granted {
+    /// `"schema"."name"`
+    #[serde(skip)]
+    pub(super) quoted: String,
+    #[serde(skip)]
+    pub(super) schema: String,
+    pub(super) select: BTreeSet<String>,
+    pub(super) insert: bool,
+    pub(super) update: bool,
+    pub(super) delete: bool,
+    #[serde(skip)]
+    pub(super) sequence: bool,
+}
+
+/// A name in double quotes.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text in single quotes, whatever `standard_conforming_strings` is.
+pub(super) fn literal(text: &str) -> String {
+    let escaped = text.replace('\'', "''");
+    if escaped.contains('\\') {
+        format!("E'{}'", escaped.replace('\\', "\\\\"))
+    } else {
+        format!("'{escaped}'")
+    }
+}
+
+/// A text in a comment of one line.
+fn comment(text: &str) -> String {
+    format!("-- {}\n", text.replace(char::is_control, " "))
+}
+
+impl Granted {
+    fn of(catalog: &Catalog, name: &RelationName, needs: &Needs) -> Self {
+        let mut select = needs.columns.clone();
+        if needs.read && needs.unclassified {
+            select.extend(catalog.columns(name).map(ToString::to_string));
+        }
+        if needs.filtered {
+            select.extend(catalog.filter_columns(name).map(ToString::to_string));
+        }
+        Self {
+            quoted: format!("{}.{}", quoted(&name.schema), quoted(&name.name)),
+            schema: name.schema.to_string(),
+            select,
+            insert: needs.insert,
+            update: needs.update,
+            delete: needs.delete,
+            sequence: catalog.is_sequence(name),
+        }
+    }
+
+    /// The grants, a statement each.
+    fn sql(&self, user: &str) -> Vec<String> {
+        let Self { quoted: name, select, insert, update, delete, .. } = self;
+        if self.sequence {
+            let words = if *insert || *update { "usage, select" } else { "select" };
+            return vec![format!("grant {words} on sequence {name} to {user};")];
+        }
+        let mut lines = Vec::new();
+        if !select.is_empty() {
+            let columns: Vec<String> = select.iter().map(|column| quoted(column)).collect();
+            lines.push(format!("grant select ({}) on {name} to {user};", columns.join(", ")));
+        }
+        let verbs = [("insert", insert), ("update", update), ("delete, truncate", delete)];
+        let verbs: Vec<&str> = verbs.into_iter().filter(|(_, has)| **has).map(|(word, _)| word).collect();
+        if !verbs.is_empty() {
+            lines.push(format!("grant {} on {name} to {user};", verbs.join(", ")));
+        }
+        if select.is_empty() && verbs.is_empty() {
+            lines.push(format!("-- of {name} no value is read: the database refuses even to count its rows"));
+        }
+        lines
+    }
+}
+
+impl Plan {
+    pub(super) fn make(
+        set: &PolicySet,
+        setting: &Setting,
+        target: &TargetName,
+        agent: Option<&Path>,
+        only: &[String],
+    ) -> Result<Self, Failure> {
+        let catalog = setting.catalog(target)?;
+        let (path, config) = setting.configured()?;
+        let at = agent_target(path, config.local_agent.as_deref(), agent, target)?;
+        let rules: &[LoginRule] = config.targets.get(target).map_or(&[], |target| &target.logins);
+        let groups = rules.iter().flat_map(|rule| rule.groups.iter().cloned()).collect();
+        let callers = chaperone_policy::callers(set, &groups, &setting.identities);
+        let routes = DatabaseLogins::new(std::iter::once((target.clone(), rules.to_vec())));
+        let mut by_login: BTreeMap<Option<LoginName>, Vec<(String, Delegation)>> = BTreeMap::new();
+        let mut roles = BTreeSet::new();
+        for (label, delegation) in callers {
+            // A name that cannot be a role's cannot be at the target either.
+            let Ok(to) = routes.of(&delegation.subject, &delegation.groups, target) else { continue };
+            if to.role.is_some() {
+                roles.extend(to.login);
+                continue;
+            }
+            by_login.entry(to.login).or_default().push((label, delegation));
+        }
+        let world = setting.world(&[set]);
+        let (mut logins, mut notes) = (Vec::new(), Vec::new());
+        for login in roles {
+            let name = login.as_str();
+            notes.push(format!(
+                "login `{name}` takes on a role for each subject: their grants are not planned"
+            ));
+        }
+        for (login, callers) in by_login {
+            let name = login.as_ref().map_or(DEFAULT, LoginName::as_str).to_owned();
+            if !only.is_empty() && !only.contains(&name) {
+                continue;
+            }
+            let user = match &login {
+                None => at.user.clone(),
+                Some(login) => match at.logins.get(login) {
+                    Some(login) => login.user.clone(),
+                    None => {
+                        notes.push(format!("login `{name}` is not in the agent's configuration"));
+                        continue;
+                    }
+                },
+            };
+            let floor = chaperone_policy::floor(set, &world, target, &callers, now_us());
+            if !floor.everything.is_empty() {
+                let who = floor.everything.join(", ");
+                notes.push(format!("login `{name}` has no floor: everything is permitted to {who}"));
+                continue;
+            }
+            let granted = |(name, needs): (&RelationName, &Needs)| {
+                (name.to_string(), Granted::of(&catalog, name, needs))
+            };
+            let relations = floor.relations.iter().map(granted).collect();
+            let callers = callers.into_iter().map(|(label, _)| label).collect();
+            logins.push(LoginPlan { login: name, user, callers, relations });
+        }
+        if let Some(missing) = only.iter().find(|name| logins.iter().all(|login| login.login != **name)) {
+            let why = notes.join("; ");
+            return Err(Failure::Usage(format!(
+                "there is no floor for a login `{missing}` of `{target}` ({why})"
+            )));
+        }
+        twice(&mut logins, &mut notes);
+        Ok(Self { target: target.clone(), logins, notes })
+    }
+
+    /// The whole of it as one transaction.
+    pub(super) fn sql(&self) -> String {
+        let mut out = comment(&format!("The floor under target {}, by `chaperone floor plan`.", self.target));
+        self.notes.iter().for_each(|note| out.push_str(&comment(&format!("Not in it: {note}."))));
+        out.push_str("begin;\n");
+        self.logins.iter().for_each(|login| login.sql(&mut out));
+        out.push_str("\ncommit;\n");
+        out
+    }
+}
+
+/// Two logins that are one role at the database would take each other's grants away.
+fn twice(logins: &mut Vec<LoginPlan>, notes: &mut Vec<String>) {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for login in logins.iter() {
+        *seen.entry(login.user.clone()).or_default() += 1;
+    }
+    for (user, _) in seen.iter().filter(|(_, times)| **times > 1) {
+        notes.push(format!("several logins are `{user}` at the database: give each a role of its own"));
+    }
+    logins.retain(|login| seen.get(&login.user).is_none_or(|times| *times == 1));
+}
+
+/// A block of code, in dollar signs that do not occur in it.
+fn block(body: &str) -> String {
+    let mut tag = "$floor$".to_owned();
+    while body.contains(&tag) {
+        tag.insert(6, '_');
+    }
+    format!("do {tag} {body} {tag};\n")
+}
+
+impl LoginPlan {
+    fn sql(&self, out: &mut String) {
+        let user = quoted(&self.user);
+        let callers: Vec<&str> = self.callers.iter().map(String::as_str).collect();
+        out.push('\n');
+        out.push_str(&comment(&format!("Login {}, for: {}.", self.login, callers.join(", "))));
+        out.push_str(&block(&self.role()));
+        out.push_str(&format!(
+            "alter role {user} nosuperuser nocreatedb nocreaterole noreplication nobypassrls noinherit;\n"
+        ));
+        out.push_str(&comment("Everything that it has, so that what is not listed below is gone."));
+        out.push_str(&block(&self.revoked()));
+        let schemas: BTreeSet<&str> =
+            self.relations.values().map(|granted| granted.schema.as_str()).collect();
+        for schema in schemas {
+            out.push_str(&format!("grant usage on schema {} to {user};\n", quoted(schema)));
+        }
+        for granted in self.relations.values() {
+            granted.sql(&user).iter().for_each(|line| out.push_str(&format!("{line}\n")));
+        }
+        let inserted: Vec<String> = (self.relations.values())
+            .filter(|granted| granted.insert && !granted.sequence)
+            .map(|granted| format!("{}::pg_catalog.regclass", literal(&granted.quoted)))
+            .collect();
+        if !inserted.is_empty() {
+            out.push_str(&comment("Numbers for the rows that it inserts."));
+            out.push_str(&block(&self.numbers(&inserted.join(", "))));
+        }
+    }
+
+    /// Makes the role, unless it is there; whoever owns relations gives himself what he likes.
+    fn role(&self) -> String {
+        let (user, name) = (quoted(&self.user), literal(&self.user));
+        format!(
+            "begin\n  if not exists (select from pg_catalog.pg_roles where rolname = {name}) then\n    \
+             create role {user} login; -- give it the password that agent.toml names\n  end if;\n  \
+             if exists (select from pg_catalog.pg_class c join pg_catalog.pg_roles r on r.oid = c.relowner \
+             where r.rolname = {name}) then\n    \
+             raise exception 'a role that owns relations cannot be a floor' \
+             using hint = 'give the agent a login that owns nothing, or plan for others: --login NAME';\n  end if;\nend"
+        )
+    }
+
+    fn revoked(&self) -> String {
+        let user = self.in_format();
+        format!(
+            "declare place pg_catalog.name; begin\n  for place in select nspname from pg_catalog.pg_namespace\n      \
+             where nspname !~ '^pg_' and nspname <> 'information_schema' loop\n    \
+             execute pg_catalog.format('revoke all on all tables in schema %I from {user}', place);\n    \
+             execute pg_catalog.format('revoke all on all sequences in schema %I from {user}', place);\n    \
+             execute pg_catalog.format('revoke all on schema %I from {user}', place);\n  end loop;\nend"
+        )
+    }
+
+    fn numbers(&self, relations: &str) -> String {
+        let user = self.in_format();
+        format!(
+            "declare numbers pg_catalog.regclass; begin\n  for numbers in select d.objid::pg_catalog.regclass\n      \
+             from pg_catalog.pg_depend d join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'\n      \
+             where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.deptype = 'a'\n      \
+             and d.refobjid = any (array[{relations}]) loop\n    \
+             execute pg_catalog.format('grant usage on sequence %s to {user}', numbers);\n  end loop;\nend"
+        )
+    }
+
+    /// The role's name inside a text for `format`.
+    fn in_format(&self) -> String {
+        quoted(&self.user).replace('\'', "''").replace('%', "%%")
+    }
+}
+
+/// What the agent's configuration says of the target.
+fn agent_target(
+    gateway: &Path,
+    local: Option<&Path>,
+    named: Option<&Path>,
+    target: &TargetName,
+) -> Result<Target, Failure> {
+    let file = match (named, local) {
+        (Some(file), _) => file.to_owned(),
+        (None, Some(local)) => beside(gateway, local),
+        (None, None) => {
+            return Err(Failure::Usage(
+                "which database roles are the target's logins? (hint: name the agent's configuration: `--agent FILE`)"
+                    .to_owned(),
+            ));
+        }
+    };
+    let mut agent: AgentConfig = config::load(&file)?;
+    let missing = || Failure::Usage(format!("`{}` has no target `{target}`", file.display()));
+    agent.targets.remove(target).ok_or_else(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_planned_is_written_so_that_names_cannot_break_out() {
+        let name = RelationName::new("clinic", "we\"ird'$floor$");
+        let granted = Granted {
+            quoted: format!("{}.{}", quoted(&name.schema), quoted(&name.name)),
+            schema: "clinic".into(),
+            select: BTreeSet::from(["a\"b".to_owned()]),
+            insert: true,
+            ..Granted::default()
+        };
+        let login = LoginPlan {
+            login: "billing".into(),
+            user: "o'b%s\"x".into(),
+            callers: BTreeSet::from(["group dev/b\nill".to_owned()]),
+            relations: BTreeMap::from([(name.to_string(), granted)]),
+        };
+        let plan = Plan { target: TargetName::new("ehr").unwrap(), logins: vec![login], notes: Vec::new() };
+        let sql = plan.sql();
+        for part in [
+            "-- Login billing, for: group dev/b ill.\n",
+            "grant select (\"a\"\"b\") on \"clinic\".\"we\"\"ird'$floor$\" to \"o'b%s\"\"x\";",
+            "grant insert on \"clinic\".\"we\"\"ird'$floor$\" to",
+            "from \"o''b%%s\"\"x\"', place)",
+            "rolname = 'o''b%s\"x'",
+            "do $floor_$ declare numbers",
+            "'\"clinic\".\"we\"\"ird''$floor$\"'::pg_catalog.regclass",
+        ] {
+            assert!(sql.contains(part), "{part}: {sql}");
+        }
+    }
+}

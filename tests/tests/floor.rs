@@ -1,0 +1,161 @@
+//! The floor under the rewriting: roles that cannot read what policy shows to nobody who uses them.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own set-up may fail it")]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, private_folder, root};
+use serde_json::Value;
+
+const CLERK: Caller = Caller { subject: "ben", groups: &["billing"], client: None };
+const NURSE: Caller = Caller { subject: "ana", groups: &["nurses"], client: None };
+
+const LOGINS: &str = "[[targets.clinic.logins]]\nlogin = \"billing\"\ngroups = [\"dev/billing\"]\n\
+    [[targets.clinic.logins]]\nlogin = \"nurses\"\ngroups = [\"dev/nurses\"]\n";
+
+fn layout(home: &Path) -> Layout {
+    let secret = |name: &str| {
+        let file = home.join(name);
+        std::fs::write(&file, name).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        Value::from(file.to_string_lossy()).to_string()
+    };
+    Layout {
+        more: LOGINS.to_owned(),
+        more_of_agent: format!(
+            "[targets.clinic.logins.billing]\nuser = \"clerks\"\npassword = {{ file = {} }}\n\
+             [targets.clinic.logins.nurses]\nuser = \"Nurses\"\npassword = {{ file = {} }}\n",
+            secret("clerks"),
+            secret("nurses")
+        ),
+        classification: Some(root().join("demo/classification/clinic.toml")),
+        ..Layout::new(AgentPlace::InProcess)
+    }
+}
+
+/// `chaperone floor`, as the database's administrator.
+fn floor(boundary: &Boundary, cluster: &Cluster, words: &[&str]) -> Output {
+    let mut command = Command::new(boundary.program());
+    command.arg("floor").args(words).args(["--login", "billing", "--login", "nurses"]);
+    command.env("CHAPERONE_CONFIG", boundary.config());
+    command.env("CHAPERONE_FLOOR_URL", cluster.superuser_url().unwrap());
+    command.output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What psql says to a statement: its rows, or the refusal.
+fn ask(url: &str, statement: &str) -> String {
+    let output = Command::new("psql")
+        .args(["-X", "-q", "-A", "-t", "-v", "VERBOSITY=verbose", "-d", url, "-c", statement])
+        .output()
+        .unwrap();
+    said(&output) + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn a_floor_is_planned_applied_and_verified_and_holds_without_the_gateway() {
+    let home = private_folder("test").unwrap();
+    let cluster = Cluster::start(&home.path().join("postgres"), Fsync::Off, None).unwrap();
+    let boundary = Boundary::start(&home.path().join("chaperone"), &cluster, layout(home.path())).unwrap();
+
+    let before = floor(&boundary, &cluster, &["verify"]);
+    assert_eq!(before.status.code(), Some(1), "{before:?}");
+    assert!(said(&before).contains("clerks: missing: the role"), "{before:?}");
+    let plan = said(&floor(&boundary, &cluster, &["plan"]));
+    assert!(plan.contains("create role \"Nurses\" login") && plan.contains("group dev/billing"), "{plan}");
+    // A clerk sees the end of a social security number, and of a street a text that reads nothing.
+    let granted = plan.lines().find(|line| line.contains("\"patients\" to \"clerks\"")).unwrap();
+    assert!(
+        granted.contains("\"ssn\"") && !granted.contains("street") && !granted.contains("phone"),
+        "{granted}"
+    );
+
+    // Twice, because it is the same the second time.
+    for _ in 0..2 {
+        let applied = floor(&boundary, &cluster, &["apply"]);
+        assert_eq!(applied.status.code(), Some(0), "{applied:?}");
+    }
+    cluster.sql("alter role clerks password 'clerks'; alter role \"Nurses\" password 'nurses'").unwrap();
+
+    // The database itself refuses what no clerk sees.
+    let clerks = format!("postgresql://clerks:clerks@127.0.0.1:{}/clinic", cluster.port());
+    for refused in [
+        "select phone from clinic.patients limit 1",
+        "select * from clinic.patients limit 1",
+        "select note from clinic.encounters limit 1",
+        "select count(*) from clinic.medications",
+        "delete from clinic.claims",
+    ] {
+        assert!(ask(&clerks, refused).contains("42501"), "{refused}");
+    }
+    // Through the gateway the same statements are answered where policy answers them.
+    let url = boundary.credential(&CLERK).unwrap();
+    let seen =
+        ask(&url, "select family_name, phone is null, street from clinic.patients where patient_id = 17");
+    let plain = cluster.sql("select family_name from clinic.patients where patient_id = 17").unwrap();
+    assert_eq!(seen.trim(), format!("{}|t|***", plain.trim()));
+    assert_eq!(ask(&url, "select count(*) from (select * from clinic.patients) p").trim(), "20000");
+    assert_eq!(
+        ask(&url, "update clinic.claims set status = 'open' where claim_id = 3 returning claim_id").trim(),
+        "3"
+    );
+    let nurse = boundary.credential(&NURSE).unwrap();
+    assert_eq!(
+        ask(&nurse, "select note is not null from clinic.encounters where encounter_id = 1").trim(),
+        "t"
+    );
+    let added = "insert into clinic.encounters select 1000001, patient_id, clinician_id, clinic_id, started_at, reason, \
+                 diagnosis, vitals, note from clinic.encounters where encounter_id = 1";
+    assert_eq!(ask(&nurse, added), "");
+
+    // What somebody changes by hand is found, exactly.
+    cluster
+        .sql(
+            "revoke select (status) on clinic.claims from clerks; grant select (phone) on clinic.patients to clerks;\
+             grant select on clinic.medications to public; alter role clerks bypassrls; grant delete on clinic.clinics to \"Nurses\"",
+        )
+        .unwrap();
+    let after = floor(&boundary, &cluster, &["verify"]);
+    assert_eq!(after.status.code(), Some(1));
+    let found = said(&after);
+    let mut lines: Vec<&str> = found.lines().collect();
+    lines.sort_unstable();
+    let medications =
+        ["dose", "drug", "encounter_id", "ended_on", "medication_id", "patient_id", "started_on"];
+    let mut expected: Vec<String> = medications
+        .iter()
+        .map(|column| format!("clerks: too much: select on clinic.medications.{column} (granted to public)"))
+        .collect();
+    expected.extend([
+        "Nurses: too much: delete on clinic.clinics".to_owned(),
+        "clerks: missing: select on clinic.claims.status".to_owned(),
+        "clerks: too much: attribute bypassrls".to_owned(),
+        "clerks: too much: select on clinic.patients.phone".to_owned(),
+    ]);
+    expected.sort_unstable();
+    assert_eq!(lines, expected);
+    // Applying it again mends all of it but what everybody has.
+    let again = floor(&boundary, &cluster, &["apply", "--json"]);
+    let json: Value = serde_json::from_str(&said(&again)).unwrap();
+    let left = json["differences"].as_array().unwrap();
+    assert!(left.len() == 7 && left.iter().all(|one| one["what"].to_string().contains("public")), "{json}");
+}
+
+#[test]
+fn an_owner_is_no_floor() {
+    let home = private_folder("test").unwrap();
+    let cluster = Cluster::start(&home.path().join("postgres"), Fsync::Off, None).unwrap();
+    let boundary = Boundary::start(&home.path().join("chaperone"), &cluster, layout(home.path())).unwrap();
+    let mut command = Command::new(boundary.program());
+    command.args(["floor", "apply"]).env("CHAPERONE_CONFIG", boundary.config());
+    let applied = command.env("CHAPERONE_FLOOR_URL", cluster.superuser_url().unwrap()).output().unwrap();
+    assert_eq!(applied.status.code(), Some(1), "{applied:?}");
+    assert!(String::from_utf8_lossy(&applied.stderr).contains("owns relations"), "{applied:?}");
+    // All or nothing.
+    assert_eq!(cluster.sql("select count(*) from pg_roles where rolname = 'clerks'").unwrap().trim(), "0");
+}
