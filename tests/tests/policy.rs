@@ -203,3 +203,61 @@ fn a_statement_is_explained_against_the_running_gateways_catalog() {
     assert!(checked.contains("patiens"), "{checked}");
     boundary.cli(&["policy", "check", "--offline"]).unwrap();
 }
+
+#[test]
+fn the_database_is_shown_as_somebody_sees_it_and_a_statement_as_it_is_sent() {
+    let home = private_folder("test").unwrap();
+    let cluster = Cluster::start(&home.path().join("postgres"), Fsync::Off, None).unwrap();
+    let place = home.path().join("chaperone");
+    let layout = Layout {
+        classification: Some(root().join("demo/classification/clinic.toml")),
+        ..Layout::new(AgentPlace::InProcess)
+    };
+    let boundary = Boundary::start(&place, &cluster, layout).unwrap();
+    let explain = |client: &[&str]| {
+        let sql = "select family_name, ssn from clinic.patients where phone is null";
+        let words = ["policy", "explain", "--as", "dev/ben", "--group", "billing", "--sql", sql];
+        boundary.cli_json(&[&words, client].concat()).unwrap()
+    };
+    let columns = |explained: &serde_json::Value, pointer: &str| -> Vec<String> {
+        let columns = explained.pointer(pointer).unwrap().as_array().unwrap().iter();
+        let name = |column: &serde_json::Value| column.get("name").or(column.get("column")).cloned();
+        columns
+            .map(|column| format!("{} {}", name(column).unwrap(), column["showing"]).replace('"', ""))
+            .collect()
+    };
+    let (clerk, client) = (explain(&[]), explain(&["--client", "claude"]));
+    let used = "/statement/columns";
+    assert_eq!(columns(&clerk, used), ["family_name revealed", "phone hidden", "ssn masked"], "{clerk}");
+    assert_eq!(columns(&client, used), ["family_name masked", "phone hidden", "ssn masked"], "{client}");
+    let sent = clerk.pointer("/statement/sent").unwrap().to_string();
+    assert!(sent.contains("NULL::pg_catalog.text AS phone") && !sent.contains("t.phone"), "{sent}");
+    // Relation by relation, what is not asked about too.
+    let relations = clerk["relations"].as_array().unwrap();
+    let patients = relations.iter().find(|seen| seen["relation"] == "clinic.patients").unwrap();
+    let all = columns(patients, "/columns");
+    assert!(
+        all.contains(&"member_id revealed".to_owned()) && all.contains(&"sex hidden".to_owned()),
+        "{all:?}"
+    );
+    assert_eq!(patients.pointer("/rows/all"), Some(&serde_json::Value::Bool(true)));
+
+    // A policy that takes names away reaches the open session.
+    let mut session = Session::open(
+        &boundary.credential(&Caller { subject: "ben", groups: &["billing"], client: None }).unwrap(),
+        &home.path().join("psql.log"),
+    );
+    let ask = "select family_name from clinic.patients where patient_id = 17";
+    let name = session.ask(ask);
+    assert!(name.len() > 4 && !name.contains('*'), "{name}");
+    let file = place.join("policy/clinic.cedar");
+    let forbid = "@id(\"no-names\") forbid (principal in Group::\"dev/billing\", action == Action::\"reveal\", resource in Tag::\"phi.name\");";
+    fs::write(&file, format!("{}\n{forbid}\n", fs::read_to_string(&file).unwrap())).unwrap();
+    boundary.cli(&["policy", "reload"]).unwrap();
+    session.until(ask, |said| said.ends_with("***") && said.len() == 4);
+
+    // A tag that nobody declares bites nobody, and is not loaded.
+    let wrong = forbid.replace("phi.name", "phi.nmae").replace("no-names", "no-nmaes");
+    fs::write(&file, format!("{}\n{wrong}\n", fs::read_to_string(&file).unwrap())).unwrap();
+    assert!(boundary.cli(&["policy", "reload"]).unwrap_err().to_string().contains("phi.nmae"));
+}

@@ -46,7 +46,9 @@ const CHANCE: &[&str] = &["H20", "P05"];
 fn assert_same(rows: &[Row]) {
     let told: Vec<String> = rows
         .iter()
-        .filter(|row| row.verdict == "LEAK" || row.verdict == "UNSTABLE" && !CHANCE.contains(&row.id.as_str()))
+        .filter(|row| {
+            row.verdict == "LEAK" || row.verdict == "UNSTABLE" && !CHANCE.contains(&row.id.as_str())
+        })
         .map(|row| {
             let cut = |text: &str| text.chars().take(600).collect::<String>();
             format!("{} {}: {}\n--- A\n{}\n--- B\n{}", row.verdict, row.id, row.sql, cut(&row.a), cut(&row.b))

@@ -71,7 +71,6 @@ pub(crate) struct TableColumn {
     pub(crate) generated: bool,
     /// The columns that it is generated from.
     pub(crate) generated_from: Vec<Arc<str>>,
-    pub(crate) not_null: bool,
     /// Its type runs code of the target's own: a domain with a check or default, also inside an array, a range or a
     /// composite, or a base type whose functions are neither built in nor an extension's C.
     pub(crate) code: bool,

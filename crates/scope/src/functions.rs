@@ -47,9 +47,15 @@ const NOTHING: [(&str, &str); 10] = [
     ("pg_tablespace_location", "text"),
 ];
 
-/// The type of the NULL that stands in the place of a call, if one does.
-pub(crate) fn nothing_of(name: &str) -> Option<&'static str> {
-    NOTHING.iter().find(|(known, _)| *known == name).map(|(_, typ)| *typ)
+/// Calls that reach other sessions: there are none for a caller who sees a part, so nothing is found to be ended.
+const NOBODY: [&str; 2] = ["pg_cancel_backend", "pg_terminate_backend"];
+
+/// What stands in the place of a call, if something does.
+pub(crate) fn instead_of(name: &str) -> Option<String> {
+    if NOBODY.contains(&name) {
+        return Some("false".to_owned());
+    }
+    NOTHING.iter().find(|(known, _)| *known == name).map(|(_, typ)| format!("NULL::pg_catalog.{typ}"))
 }
 
 /// Functions of the information schema that its views, and JDBC, use to look into arrays.
@@ -158,7 +164,7 @@ pub(crate) enum Standing {
 /// Judge a function of `pg_catalog` by its name.
 pub(crate) fn standing(catalog: &Catalog, name: &str) -> Standing {
     let Some(function) = catalog.builtin.get(name) else { return Standing::Refused };
-    if nothing_of(name).is_some() {
+    if instead_of(name).is_some() {
         return Standing::Volatile;
     }
     if HARMLESS.contains(&name) {

@@ -28,6 +28,9 @@ const CODES: [u8; 3] = [b'S', b'V', b'C'];
 /// never a position, which is one in the words that were sent.
 const TOLD: [u8; 7] = [b'M', b'D', b's', b't', b'c', b'd', b'n'];
 
+/// Severities of notices that are told at all: the others are the server's talk about itself, with its internal numbers.
+const NOTICES: [&[u8]; 3] = [b"WARNING", b"NOTICE", b"INFO"];
+
 /// Whether it is an error or a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Occasion {
@@ -39,6 +42,10 @@ pub(crate) enum Occasion {
 
 /// Tell a report to somebody who sees `scope` and said `asked`. `None` where nothing is told.
 pub(crate) fn retell(report: &Report<'_>, asked: &str, scope: &Scope, occasion: Occasion) -> Option<Bytes> {
+    let severity = report.field(b'V').or_else(|| report.field(b'S')).unwrap_or_default();
+    if occasion == Occasion::Notice && !NOTICES.contains(&severity) {
+        return None;
+    }
     let message = std::str::from_utf8(report.message()).unwrap_or_default();
     let code = report.code();
     let tokens = Tokens::of(asked);
@@ -251,10 +258,16 @@ mod tests {
 
     #[test]
     fn a_notice_passes_only_in_words_that_are_known() {
-        let notice = |message| [(b'S', "WARNING"), (b'C', "25P01"), (b'M', message), (b'W', "x")];
+        let notice =
+            |message| [(b'S', "WARNUNG"), (b'V', "WARNING"), (b'C', "25P01"), (b'M', message), (b'W', "x")];
         let known = "there is no transaction in progress";
         let said = told(&notice(known), "commit", &Scope::default(), Occasion::Notice).unwrap();
         assert_eq!(of(&said, 'M'), Some(known));
         assert_eq!(told(&notice("row 123-45-6789"), "", &scope(true), Occasion::Notice), None);
+        for (severity, passes) in [("NOTICE", true), ("DEBUG1", false), ("LOG", false)] {
+            let said =
+                [(b'S', severity), (b'V', severity), (b'C', "00000"), (b'M', "relation 16402 is here")];
+            assert_eq!(told(&said, "", &scope(false), Occasion::Notice).is_some(), passes, "{severity}");
+        }
     }
 }

@@ -6,7 +6,8 @@
 pub const QUERIES: [&str; 14] = [
     "begin transaction isolation level repeatable read, read only",
     "select current_setting('server_version_num'), current_user::text, array_to_string(current_schemas(false), ',')",
-    "select pg_catalog.set_config('search_path', '', false)",
+    // Compiling these queries takes longer than running them.
+    "select pg_catalog.set_config('search_path', '', false), pg_catalog.set_config('jit', 'off', false)",
     include_str!("queries/relations.sql"),
     include_str!("queries/columns.sql"),
     include_str!("queries/constraints.sql"),

@@ -20,7 +20,6 @@ type Written<'a> = (
 );
 
 const GENERATED: u8 = 1;
-const NOT_NULL: u8 = 2;
 const CODE: u8 = 4;
 
 fn cell(row: &Row, index: usize) -> Result<&str, CatalogError> {
@@ -166,7 +165,6 @@ impl Reading {
                     base,
                     generated: flags & GENERATED != 0,
                     generated_from,
-                    not_null: flags & NOT_NULL != 0,
                     code: flags & CODE != 0,
                 });
             }

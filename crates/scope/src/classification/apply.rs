@@ -208,12 +208,16 @@ impl<'a> Applying<'a> {
         own.iter().map(one).collect()
     }
 
-    /// What the file says of one column.
+    /// What the file says of one column. A relation of an extension that is allowed is part of it.
     fn own(&self, (name, column): Cell<'a>) -> Option<&'a ColumnLine> {
-        let lines = self.lines(name)?;
-        let view = self.relations.get(name).is_some_and(|relation| relation.kind == VIEW);
-        let line = lines.columns.get(&column.name).filter(|_| !view);
-        line.or_else(|| lines.clear.then_some(&CLEAR))
+        let relation = self.relations.get(name);
+        let view = relation.is_some_and(|relation| relation.kind == VIEW);
+        let extension = relation.and_then(|relation| relation.extension.as_deref());
+        let lines = self.lines(name);
+        let line = lines.and_then(|lines| lines.columns.get(&column.name)).filter(|_| !view);
+        let clear = lines.is_some_and(|lines| lines.clear)
+            || extension.is_some_and(|extension| self.rules.allows_extension(extension));
+        line.or_else(|| clear.then_some(&CLEAR))
     }
 
     /// Whether no other of the group stands above it.
@@ -231,6 +235,9 @@ impl<'a> Applying<'a> {
         sources: &[&ColumnLine],
     ) -> ColumnLine {
         let own: Vec<&ColumnLine> = own.iter().flatten().copied().collect();
+        if let ([line], []) = (own.as_slice(), sources) {
+            return ColumnLine { mask: self.mask(group, &own), ..(*line).clone() };
+        }
         let all = || own.iter().chain(sources);
         let tags: BTreeSet<Arc<str>> = all().flat_map(|line| tags(&line.class)).cloned().collect();
         let class = if tags.is_empty() { Class::Clear } else { Class::Tagged(tags.into_iter().collect()) };

@@ -1,6 +1,6 @@
 //! The file's format (`docs/reference/classification.md`). All faults of a file are found together, each with its place.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -52,7 +52,15 @@ impl Classification {
         text: &str,
         attributes: &BTreeMap<String, AttributeKind>,
     ) -> Result<Self, Vec<Fault>> {
-        let mut reading = Reading { file, text, attributes, own_tags: BTreeMap::new(), faults: Vec::new() };
+        let mut reading = Reading {
+            file,
+            text,
+            attributes,
+            own_tags: BTreeMap::new(),
+            faults: Vec::new(),
+            names: HashSet::new(),
+            classes: HashMap::new(),
+        };
         let mut found = match DeTable::parse(text) {
             Ok(table) => reading.whole(table.get_ref()),
             Err(error) => {
@@ -81,9 +89,21 @@ struct Reading<'a> {
     attributes: &'a BTreeMap<String, AttributeKind>,
     own_tags: BTreeMap<Arc<str>, String>,
     faults: Vec<Fault>,
+    /// Names of columns and tags come again and again, and so do sets of tags: each is kept once.
+    names: HashSet<Arc<str>>,
+    classes: HashMap<BTreeSet<Arc<str>>, Arc<[Arc<str>]>>,
 }
 
 impl Reading<'_> {
+    fn once(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.names.get(text) {
+            return known.clone();
+        }
+        let new: Arc<str> = Arc::from(text);
+        self.names.insert(new.clone());
+        new
+    }
+
     fn fault(&mut self, place: &Range<usize>, message: impl Into<String>, hint: Option<&str>) {
         if self.faults.len() >= FAULTS_MAX {
             return;
@@ -221,7 +241,7 @@ impl Reading<'_> {
                 "columns" => {
                     for (column, value) in self.table(value).into_iter().flatten() {
                         if let Some(line) = self.column(column.get_ref(), value) {
-                            lines.columns.insert(Arc::from(column.get_ref().as_ref()), line);
+                            lines.columns.insert(self.once(column.get_ref()), line);
                         }
                     }
                 }
@@ -282,7 +302,10 @@ impl Reading<'_> {
             return None;
         }
         let class = match tags {
-            Some(tags) => Class::Tagged(tags.into_iter().collect()),
+            Some(tags) => {
+                let all = || tags.iter().cloned().collect();
+                Class::Tagged(self.classes.entry(tags.clone()).or_insert_with(all).clone())
+            }
             None => Class::Clear,
         };
         Some(ColumnLine { class, mask, subject, scan })
@@ -300,7 +323,7 @@ impl Reading<'_> {
         }
         for (place, tag) in texts {
             if BUILT_IN_TAGS.contains(&tag) || self.own_tags.contains_key(tag) {
-                found.insert(Arc::from(tag));
+                found.insert(self.once(tag));
                 continue;
             }
             let hint = match nearest(

@@ -202,8 +202,8 @@ impl Rewriter<'_> {
             [name] | [CATALOG, name] => (*name).to_owned(),
             _ => return Ok(None),
         };
-        if let Some(typ) = functions::nothing_of(&name) {
-            return our_expression(&format!("NULL::pg_catalog.{typ}")).map(Some);
+        if let Some(instead) = functions::instead_of(&name) {
+            return our_expression(&instead).map(Some);
         }
         if call.funcname.len() == 1 {
             let home = if self.catalog.builtin.contains_key(name.as_str()) {

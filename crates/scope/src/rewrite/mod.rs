@@ -43,6 +43,9 @@ pub(crate) struct Place<'a> {
     pub(crate) temporary: &'a [Arc<str>],
 }
 
+/// The system column that names a row's own table.
+const TABLEOID: &str = "tableoid";
+
 type Outcome<T = ()> = Result<T, Refusal>;
 
 /// A statement that could not be written out as it was understood.
@@ -76,6 +79,7 @@ pub(crate) fn rewrite(text: &str, place: Place<'_>, scope: &Scope) -> Outcome<Ar
     }
     let mut tree = parse(text)?;
     let mut rewriter = Rewriter::new(place, scope);
+    rewriter.tableoid = names_tableoid(text, &tree);
     for raw in &mut tree.stmts {
         if let Some(statement) = &mut raw.stmt {
             rewriter.statement(statement)?;
@@ -92,6 +96,21 @@ pub(crate) fn rewrite(text: &str, place: Place<'_>, scope: &Scope) -> Outcome<Ar
         return Err(unfaithful());
     }
     Ok(Arc::from(sent))
+}
+
+/// Whether the one system column is named that tells nothing but the name of a partition.
+fn names_tableoid(text: &str, tree: &ParseResult) -> bool {
+    if !text.contains(TABLEOID) {
+        return false;
+    }
+    let Some(tree) = tree::of(tree) else { return false };
+    let (mut named, mut star) = (false, false);
+    tree.each(&mut |fields| {
+        let items = fields.get("fields").and_then(Value::as_array);
+        star |= items.into_iter().flatten().filter_map(tree::node).any(|(kind, _)| kind == "AStar");
+        named |= tree::strings(fields, "fields").last() == Some(&TABLEOID);
+    });
+    named && !star
 }
 
 fn parse(text: &str) -> Outcome<ParseResult> {
@@ -118,6 +137,10 @@ struct Rewriter<'a> {
     /// Views that are being expanded.
     views: Vec<RelationName>,
     ctes_made: usize,
+    /// In EXPLAIN: what is seen in part is not even planned for.
+    explaining: bool,
+    /// The text names `tableoid`, and no `*` would show it unasked.
+    tableoid: bool,
 }
 
 impl<'a> Rewriter<'a> {
@@ -132,6 +155,8 @@ impl<'a> Rewriter<'a> {
             target: None,
             views: Vec::new(),
             ctes_made: 0,
+            explaining: false,
+            tableoid: false,
         }
     }
 

@@ -9,7 +9,9 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{Alias, Node, RangeSubselect, RangeVar, SelectStmt};
 
 use super::mask::{self, literal};
-use super::{Outcome, Rewriter, hidden, node, our_expression, our_select, refused, sval, unfaithful};
+use super::{
+    Outcome, Rewriter, TABLEOID, hidden, node, our_expression, our_select, refused, sval, unfaithful,
+};
 use crate::catalog::Relation;
 use crate::system;
 use crate::walk::quoted;
@@ -130,7 +132,13 @@ impl<'a> Rewriter<'a> {
                 if facts.columns.iter().all(|column| column.class == Class::Unclassified) {
                     return Err(unclassified(name));
                 }
-                let columns = shown(relation, facts, showings, INSIDE)?;
+                if self.explaining {
+                    return self.ours(name, &unplanned(name, relation), None);
+                }
+                let mut columns = shown(relation, facts, showings, INSIDE)?;
+                if self.tableoid {
+                    columns.push_str(&format!(", {INSIDE}.{TABLEOID} AS {TABLEOID}"));
+                }
                 let only = if inh { "" } else { "ONLY " };
                 let from = format!("{only}{}.{} AS {INSIDE}", quoted(&name.schema), quoted(&name.name));
                 let sample = sampled(sample)?;
@@ -232,6 +240,11 @@ impl<'a> Rewriter<'a> {
         for item in &mut select.target_list {
             self.expression(item)?;
         }
+        for item in &mut select.from_clause {
+            if let Some(NodeEnum::RangeFunction(function)) = &mut item.node {
+                self.expressions(&mut function.functions)?;
+            }
+        }
         match filter {
             Some(filter) => select.where_clause = Some(Box::new(self.filter(name, filter)?)),
             None => self.optional(&mut select.where_clause)?,
@@ -289,6 +302,17 @@ fn constant(value: &Attribute) -> String {
             format!("ARRAY[{}]::text[]", values.join(", "))
         }
     }
+}
+
+/// What stands for a relation where its plan would tell: the plan names it so.
+fn unplanned(name: &RelationName, relation: &Relation) -> String {
+    let columns = relation
+        .columns
+        .iter()
+        .map(|column| format!("{} AS {}", mask::nothing(column), quoted(&column.name)));
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    let stand_in = quoted(&format!("stand_in_for_{}", name.name));
+    format!("SELECT {columns} FROM generate_series(1, 1000) AS {stand_in}")
 }
 
 /// The list of columns as they are shown.

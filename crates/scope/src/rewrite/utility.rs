@@ -104,23 +104,18 @@ impl Rewriter<'_> {
             Some(NodeEnum::DefElem(option)) => option.defname == "analyze" && on(option),
             Some(_) | None => false,
         });
-        let reads = matches!(
-            it.query.as_ref().and_then(|query| query.node.as_ref()),
-            Some(NodeEnum::SelectStmt(_) | NodeEnum::ExecuteStmt(_) | NodeEnum::DeclareCursorStmt(_))
-        );
+        let executes =
+            matches!(it.query.as_ref().and_then(|query| query.node.as_ref()), Some(NodeEnum::ExecuteStmt(_)));
         let whole = self.catalog.classification.is_none() || self.scope.is_whole();
         if !whole {
-            if analyze && !reads {
-                return hidden("EXPLAIN ANALYZE of a write");
+            if analyze {
+                return hidden("EXPLAIN ANALYZE of a relation of which you see a part: it counts its pages,");
             }
-            let filtered = self.scope.relations.iter().any(|(name, seen)| {
-                let known =
-                    self.catalog.relations.get(name).is_some_and(|relation| relation.filter.is_some());
-                known && matches!(seen, RelationScope::Part { all_rows: false, .. })
-            });
-            if analyze && filtered {
-                return hidden("EXPLAIN ANALYZE of a relation of which you see only some rows");
+            if executes {
+                return hidden("EXPLAIN EXECUTE of a relation of which you see a part");
             }
+            // Which plan is chosen depends on how wide the values are that are not shown.
+            self.explaining = true;
             it.options.retain(|option| match &option.node {
                 Some(NodeEnum::DefElem(option)) => !EXPLAIN_LEFT_OUT.contains(&option.defname.as_str()),
                 Some(_) | None => true,
@@ -128,7 +123,9 @@ impl Rewriter<'_> {
             let costs = our_explain_costs_off()?;
             it.options.push(costs);
         }
-        self.inner(&mut it.query)
+        let done = self.inner(&mut it.query);
+        self.explaining = false;
+        done
     }
 
     fn copy(&mut self, it: &mut CopyStmt) -> Outcome {

@@ -195,6 +195,9 @@ impl<'a> Rewriter<'a> {
                     RelationScope::Part { all_rows: false, .. } if known.filter.is_some() => {
                         hidden(format!("a write to `{full}`, of which you see only some rows"))
                     }
+                    RelationScope::Part { .. } if self.explaining => {
+                        hidden(format!("EXPLAIN of a write to `{full}`, of which you see a part"))
+                    }
                     RelationScope::Part { showings, .. } => {
                         let facts = facts(full, known)?;
                         if facts.columns.len() != known.columns.len() || showings.len() != known.columns.len()
@@ -224,8 +227,8 @@ impl<'a> Rewriter<'a> {
         if !mentions_default(it.select_stmt.as_deref()) {
             target.given = assigned.clone().unwrap_or_default();
         }
-        let assigned =
-            assigned.unwrap_or_else(|| target.columns.iter().map(|(name, _)| name.clone()).collect());
+        // Without a list the first ones are meant, as many as there are values: all may be.
+        let assigned = assigned.unwrap_or_else(|| target.all());
         self.may_assign(&target, &assigned, Kind::Insert)?;
         if let Some(select) = &mut it.select_stmt {
             self.query(select)?;

@@ -230,7 +230,7 @@ impl Conversation {
     fn complete(&mut self, raw: Bytes, rows: Option<u64>) -> Result<(), Fault> {
         let done = |rows| Part::End(Ending::Done { rows });
         match self.expected.front_mut() {
-            Some(Expect::Query { analysis, ended, granted }) if *ended < analysis.members.len() => {
+            Some(Expect::Query { analysis, ended, granted, .. }) if *ended < analysis.members.len() => {
                 let analysis = analysis.clone();
                 let words = granted.as_ref().map(|granted| granted.words.clone()).unwrap_or_default();
                 let member = *ended;
@@ -304,12 +304,13 @@ impl Conversation {
                 | Expect::Close { .. }
                 | Expect::Execute { .. },
             ) if fatal => self.say(raw, Part::Aside),
-            Some(Expect::Refused { simple, report }) => {
+            Some(Expect::Refused { simple, report, .. }) => {
                 let (simple, report) = (*simple, report.clone());
                 self.say(report, Part::Aside);
+                // It was tried: what it displaced is gone.
+                self.expected.pop_front();
                 if simple {
                     // ReadyForQuery follows.
-                    self.expected.pop_front();
                     self.expected.push_front(Expect::Sync);
                 } else {
                     self.skip_to_sync();
@@ -322,9 +323,16 @@ impl Conversation {
                 }
                 self.skip_to_sync();
             }
+            Some(Expect::Parse { .. }) => {
+                self.say(raw, Part::Aside);
+                if let Some(Expect::Parse { undo, quiet, granted }) = self.expected.pop_front() {
+                    let undo = undo.failed(quiet);
+                    self.expected.push_front(Expect::Parse { undo, quiet, granted });
+                }
+                self.skip_to_sync();
+            }
             Some(
-                Expect::Parse { .. }
-                | Expect::Bind { .. }
+                Expect::Bind { .. }
                 | Expect::Describe { .. }
                 | Expect::Close { .. }
                 | Expect::Execute { run: None },
@@ -353,8 +361,9 @@ impl Conversation {
                 Expect::Parse { undo, .. } | Expect::Bind { undo, .. } | Expect::Close { undo, .. } => {
                     undone.push(undo);
                 }
-                Expect::Query { analysis, ended, .. } => {
+                Expect::Query { analysis, ended, undo, .. } => {
                     // PostgreSQL skips a Query too when it comes before the Sync.
+                    undone.push(undo);
                     self.settle(&analysis);
                     for _ in ended..analysis.members.len() {
                         self.say(Bytes::new(), Part::End(Ending::NotRun));
@@ -362,8 +371,11 @@ impl Conversation {
                     // No readiness comes for it.
                     self.book.answered += 1;
                 }
-                Expect::Refused { simple: true, .. } => self.book.answered += 1,
-                Expect::Execute { run: None } | Expect::Describe { .. } | Expect::Refused { .. } => {}
+                Expect::Refused { simple, undo, .. } => {
+                    undone.push(undo);
+                    self.book.answered += u64::from(simple);
+                }
+                Expect::Execute { run: None } | Expect::Describe { .. } => {}
             }
         }
         // The Sync has not been sent yet: whatever is sent before it is skipped as well.
@@ -386,7 +398,7 @@ impl Conversation {
     fn ready(&mut self, raw: Bytes, status: TransactionStatus) -> Result<(), Fault> {
         match self.expected.pop_front() {
             Some(Expect::Sync) => {}
-            Some(Expect::Query { analysis, ended, granted }) => {
+            Some(Expect::Query { analysis, ended, granted, .. }) => {
                 self.settle(&analysis);
                 if unparsed(&analysis) && ended < analysis.members.len() {
                     self.succeed(&analysis, ended, granted.map(|granted| granted.words).unwrap_or_default());

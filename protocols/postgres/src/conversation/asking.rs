@@ -290,7 +290,8 @@ impl Conversation {
         match then {
             Then::Query { raw } if nothing => {
                 self.book.reading += 1;
-                Event::Step(Step::new(raw, Expect::Query { analysis, ended: 0, granted: None }))
+                let undo = self.book.displace(false);
+                Event::Step(Step::new(raw, Expect::Query { analysis, ended: 0, granted: None, undo }))
             }
             Then::Query { raw } => self.run(Request::new(Kind::Query { raw }, analysis, Arc::from([]))),
             Then::Parse { raw, name, types } => {

@@ -311,23 +311,28 @@ impl chaperone_wire::Conversation for Conversation {
 
     fn refused(&mut self, request: Request, refusal: &Refusal) -> Step {
         let report = report(refusal, false);
-        let simple = match request.kind {
-            Kind::Query { .. } => true,
-            Kind::Unread { simple } => simple,
-            Kind::Parse { .. } | Kind::Bind(_) | Kind::Describe { .. } | Kind::Execute { .. } => false,
+        let (simple, kept) = match request.kind {
+            Kind::Query { .. } => (true, false),
+            Kind::Unread { simple } => (simple, !simple),
+            Kind::Parse { name, .. } => (false, !name.is_empty()),
+            Kind::Bind(_) | Kind::Describe { .. } | Kind::Execute { .. } => (false, true),
         };
         if simple {
             self.book.reading += 1;
-            Step::new(framed(|out| encode::query(FAILING_STATEMENT, out)), Expect::Refused { simple, report })
         } else {
             self.skipping = true;
             // What is still to come of it is dropped with the rest.
             self.large_bind = None;
-            Step::new(
-                framed(|out| encode::parse("", FAILING_STATEMENT, &[], out)),
-                Expect::Refused { simple, report },
-            )
         }
+        let undo = self.book.displace(kept);
+        let bytes = framed(|out| {
+            if simple {
+                encode::query(FAILING_STATEMENT, out);
+            } else {
+                encode::parse("", FAILING_STATEMENT, &[], out);
+            }
+        });
+        Step::new(bytes, Expect::Refused { simple, report, undo })
     }
 
     fn step_size(step: &Step) -> usize {

@@ -94,6 +94,21 @@ pub(super) enum Undo {
     Portal { name: Arc<str>, group: u64, before: Option<Portal> },
 }
 
+impl Undo {
+    /// The same after the server has tried, and failed: it forgets the unnamed statement before it looks at a new one, so
+    /// there is nothing to go back to. Where the client did not ask (`quiet`), it is still there for him.
+    pub(super) fn failed(self, quiet: bool) -> Self {
+        match self {
+            Self::Statement { name, group, before } if name.is_empty() => {
+                let before =
+                    before.filter(|_| quiet).map(|before| Statement { lies: Lies::Nowhere, ..before });
+                Self::Statement { name, group, before }
+            }
+            Self::Statement { .. } | Self::Portal { .. } => self,
+        }
+    }
+}
+
 /// All names of a session, as they will be when everything sent so far has succeeded.
 #[derive(Debug, Default)]
 pub(super) struct Book {
@@ -193,9 +208,14 @@ impl Book {
         let group = self.reading;
         statement.group = group;
         let before = self.statements.insert(name.clone(), statement);
-        // PostgreSQL forgets the unnamed statement before it looks at the new one, so there is nothing to go back to.
-        let before = if name.is_empty() { None } else { before };
         Undo::Statement { name, group, before }
+    }
+
+    /// A Query, or a Parse that we let fail, makes the server forget the unnamed statement. The client's own would have
+    /// done so too, or else (`kept`) it is still there for him.
+    pub(super) fn displace(&mut self, kept: bool) -> Undo {
+        let name: Arc<str> = Arc::from("");
+        if kept { self.lay(&name, Lies::Nowhere) } else { self.close(Object::Statement, name) }
     }
 
     /// A statement is understood anew.

@@ -25,7 +25,8 @@ impl Conversation {
                 self.book.reading += 1;
                 let text = granted.words.text.as_ref();
                 let bytes = text.map_or(raw, |text| framed(|out| encode::query(text, out)));
-                Step::new(bytes, Expect::Query { analysis, ended: 0, granted: Some(granted) })
+                let undo = self.book.displace(false);
+                Step::new(bytes, Expect::Query { analysis, ended: 0, granted: Some(granted), undo })
             }
             Kind::Parse { raw, name, types } => {
                 let bytes = match &granted.words.text {
@@ -85,8 +86,8 @@ impl Conversation {
         match &statement.lies {
             Lies::Within(..) => return prepared,
             Lies::As(words) if words.text == granted.words.text => return prepared,
-            // The unnamed one makes room by itself, and is gone whether what takes its place is understood or not.
-            Lies::As(_) if name.is_empty() => drop(self.book.lay(name, Lies::Nowhere)),
+            // The unnamed one makes room by itself.
+            Lies::As(_) if name.is_empty() => {}
             Lies::As(_) => {
                 encode::close_object(Object::Statement, name, &mut prepared.bytes);
                 let undo = self.book.lay(name, Lies::Nowhere);

@@ -20,9 +20,9 @@ pub(super) struct Granted {
 #[derive(Debug)]
 pub(super) enum Expect {
     /// A Query: each statement's end, then readiness.
-    Query { analysis: Arc<Analysis>, ended: usize, granted: Option<Granted> },
+    Query { analysis: Arc<Analysis>, ended: usize, granted: Option<Granted>, undo: Undo },
     /// A failure that we asked for; the client gets `report` in its place.
-    Refused { simple: bool, report: Bytes },
+    Refused { simple: bool, report: Bytes, undo: Undo },
     /// ParseComplete. The client hears nothing of a quiet one: it was not he who asked.
     Parse { undo: Undo, quiet: bool, granted: Granted },
     /// BindComplete.

@@ -219,7 +219,7 @@ fn twice(logins: &mut Vec<LoginPlan>, notes: &mut Vec<String>) {
 fn block(body: &str) -> String {
     let mut tag = "$floor$".to_owned();
     while body.contains(&tag) {
-        tag.insert_str(6, "_");
+        tag.insert(6, '_');
     }
     format!("do {tag} {body} {tag};\n")
 }

@@ -1,4 +1,4 @@
--- One row a relation of the target's own: its columns as [name, type, 1 generated + 2 not null + 4 code of its own,
+-- One row a relation of the target's own: its columns as [name, type, 1 generated + 4 code of its own,
 -- the domain's base type or null, what it is generated from or null].
 with recursive
 -- A domain's base type, all the way down, with the innermost modifier.
@@ -55,7 +55,7 @@ sources as (
   join pg_catalog.pg_attribute a on a.attrelid = d.relation and a.attnum = d.source group by 1, 2
 )
 select a.attrelid::text, json_agg(json_build_array(a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
-    case when a.attgenerated <> '' then 1 else 0 end + case when a.attnotnull then 2 else 0 end
+    case when a.attgenerated <> '' then 1 else 0 end
       + case when o.typ is not null then 4 else 0 end, b.text, s.names) order by a.attnum)::text
 from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid

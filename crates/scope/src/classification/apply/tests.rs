@@ -51,6 +51,16 @@ fn whole_relations_are_cleared_by_a_line() {
 }
 
 #[test]
+fn what_belongs_to_an_allowed_extension_is_clear() {
+    let mut results = crate::catalog::tests::recorded();
+    let orders = results[3].iter_mut().find(|row| row[1].as_deref() == Some("orders")).unwrap();
+    orders[5] = Some("shop".to_owned());
+    let build = |text: &str| Catalog::build(1, &results, Some(&classification(text))).unwrap();
+    assert_eq!(column(&build("[extensions]\nallowed = [\"shop\"]"), "orders", "id"), "clear");
+    assert_eq!(column(&build("[extensions]\nallowed = [\"hstore\"]"), "orders", "id"), "-");
+}
+
+#[test]
 fn children_and_partitions_have_what_their_parents_have() {
     let catalog = under(
         "[relations.\"app.people\".columns]\nid = { clear = true }\nname = { tags = [\"phi.name\"], mask = \"first_letter\" }\n\
