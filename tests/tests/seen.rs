@@ -1,7 +1,12 @@
 //! What a caller sees of a classified target through real drivers: under changing permissions, when something fails, and
 //! in the record.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own set-up may fail it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test's own set-up may fail it"
+)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
