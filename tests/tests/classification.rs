@@ -40,7 +40,6 @@ impl Installation {
         let mut layout = Layout::new(AgentPlace::InProcess);
         layout.policy = Some(policy);
         layout.classification = Some(root().join("demo/classification/clinic.toml"));
-        layout.more = "[attributes]\nclinics = \"texts\"\n".to_owned();
         let boundary = Boundary::start(&home.path().join("chaperone"), &cluster, layout).unwrap();
         let file = home.path().join("chaperone/classification/clinic.toml");
         Self { boundary, cluster, file, _home: home }

@@ -67,22 +67,14 @@ pub fn analyse(
         let source = text.get(span.clone()).unwrap_or_default();
         let member = member(statement, found, source, span, place, &Own { path, temporary, catalog });
         views |= member.touches.iter().any(|touch| is_view(catalog, &touch.relation));
-        match &member.session {
-            SessionEffect::MakesTemporary { name } => known.push(name.clone()),
-            SessionEffect::DropsTemporary { names } => known.retain(|known| !names.contains(known)),
-            _ => {}
+        if let SessionEffect::MakesTemporary { name } = &member.session {
+            known.push(name.clone());
         }
-        let names = member.touches.iter().any(|touch| touch.rule != NameRule::Listed);
-        if moved && names {
-            refusal = refusal.or_else(|| {
-                Some(
-                    Refusal::new(
-                        RefusalCode::NotUnderstood,
-                        "a statement before this one in the same string changes what its names mean",
-                    )
-                    .hint("send them one by one"),
-                )
-            });
+        if let SessionEffect::DropsTemporary { names } = &member.session {
+            known.retain(|known| !names.contains(known));
+        }
+        if moved && member.touches.iter().any(|touch| touch.rule != NameRule::Listed) {
+            refusal = refusal.or_else(|| Some(moved_before()));
         }
         moved |= moves(&member.session);
         members.push(member);
@@ -114,6 +106,11 @@ pub fn analyse(
         catalog_version: catalog.version,
         classified: catalog.classification.is_some(),
     }
+}
+
+fn moved_before() -> Refusal {
+    let what = "a statement before this one in the same string changes what its names mean";
+    Refusal::new(RefusalCode::NotUnderstood, what).hint("send them one by one")
 }
 
 /// Writes a text out for what a caller sees.

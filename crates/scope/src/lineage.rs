@@ -253,7 +253,7 @@ impl<'a> Lineage<'a> {
         let mut merged = false;
         self.frames.push(Vec::new());
         for item in fields.get("from_clause").and_then(Value::as_array).into_iter().flatten() {
-            let items = self.from_item(item, &mut merged);
+            let items = self.item_of_from(item, &mut merged);
             if let Some(frame) = self.frames.last_mut() {
                 frame.extend(items);
             }
@@ -465,13 +465,13 @@ impl<'a> Lineage<'a> {
         }
     }
 
-    fn from_item(&mut self, item: &Value, merged: &mut bool) -> Vec<Item> {
+    fn item_of_from(&mut self, item: &Value, merged: &mut bool) -> Vec<Item> {
         let Some((kind, fields)) = node(item) else { return Vec::new() };
         let alias = fields.get("alias").and_then(Value::fields);
         match kind {
             "RangeVar" => self.relation(fields).into_iter().collect(),
             "RangeTableSample" => {
-                fields.get("relation").map(|inner| self.from_item(inner, merged)).unwrap_or_default()
+                fields.get("relation").map(|inner| self.item_of_from(inner, merged)).unwrap_or_default()
             }
             "RangeSubselect" => {
                 let Some((kind, query)) = fields.get("subquery").and_then(node) else { return Vec::new() };
@@ -482,7 +482,8 @@ impl<'a> Lineage<'a> {
                 *merged |= flag(fields, "is_natural") || fields.get("using_clause").is_some();
                 let mut items = Vec::new();
                 for side in ["larg", "rarg"] {
-                    let side = fields.get(side).map(|side| self.from_item(side, merged)).unwrap_or_default();
+                    let side =
+                        fields.get(side).map(|side| self.item_of_from(side, merged)).unwrap_or_default();
                     // A lateral item sees what stands before it.
                     if let Some(frame) = self.frames.last_mut() {
                         frame.extend(side.iter().cloned());
@@ -633,11 +634,11 @@ impl<'a> Lineage<'a> {
         let mut items = vec![target, excluded];
         for list in ["from_clause", "using_clause"] {
             for item in fields.get(list).and_then(Value::as_array).into_iter().flatten() {
-                items.extend(self.from_item(item, &mut merged));
+                items.extend(self.item_of_from(item, &mut merged));
             }
         }
         if let Some(source) = fields.get("source_relation") {
-            items.extend(self.from_item(source, &mut merged));
+            items.extend(self.item_of_from(source, &mut merged));
         }
         self.frames.pop();
         self.frames.push(items);

@@ -174,43 +174,7 @@ impl<'a> Walk<'a> {
             "CallStmt" | "DoStmt" => self.found.whole = self.found.whole.with(Verb::Call),
             _ => {}
         }
-        let verbs = match kind {
-            "InsertStmt" => {
-                self.found.writes = true;
-                let set = |name: &str| fields.get(name).is_some_and(|value| !unset(value));
-                let mut verbs = Verbs::NONE.with(Verb::Insert);
-                if set("on_conflict_clause") {
-                    verbs = verbs.with(Verb::Update);
-                }
-                if set("on_conflict_clause") || set("returning_clause") {
-                    verbs = verbs.with(Verb::Read);
-                }
-                verbs
-            }
-            "UpdateStmt" => {
-                self.found.writes = true;
-                Verbs::NONE.with(Verb::Read).with(Verb::Update)
-            }
-            "DeleteStmt" => {
-                self.found.writes = true;
-                Verbs::NONE.with(Verb::Read).with(Verb::Delete)
-            }
-            "MergeStmt" => {
-                self.found.writes = true;
-                [Verb::Read, Verb::Insert, Verb::Update, Verb::Delete]
-                    .into_iter()
-                    .fold(Verbs::NONE, Verbs::with)
-            }
-            "TruncateStmt" => {
-                self.found.writes = true;
-                Verbs::NONE.with(Verb::Delete)
-            }
-            "CopyStmt" if flag(fields, "is_from") => {
-                self.found.writes = true;
-                Verbs::NONE.with(Verb::Insert)
-            }
-            _ => verbs,
-        };
+        let verbs = self.verbs(kind, fields).unwrap_or(verbs);
         match grammar::fields(kind) {
             Some(allowed) => self.allowed(kind, fields, allowed, verbs),
             None => {
@@ -221,6 +185,33 @@ impl<'a> Walk<'a> {
                 self.everything(fields, verbs);
             }
         }
+    }
+
+    /// What a write does to its target.
+    fn verbs(&mut self, kind: &str, fields: &Fields) -> Option<Verbs> {
+        let verbs = match kind {
+            "InsertStmt" => {
+                let set = |name: &str| fields.get(name).is_some_and(|value| !unset(value));
+                let mut verbs = Verbs::NONE.with(Verb::Insert);
+                if set("on_conflict_clause") {
+                    verbs = verbs.with(Verb::Update);
+                }
+                if set("on_conflict_clause") || set("returning_clause") {
+                    verbs = verbs.with(Verb::Read);
+                }
+                verbs
+            }
+            "UpdateStmt" => Verbs::NONE.with(Verb::Read).with(Verb::Update),
+            "DeleteStmt" => Verbs::NONE.with(Verb::Read).with(Verb::Delete),
+            "MergeStmt" => [Verb::Read, Verb::Insert, Verb::Update, Verb::Delete]
+                .into_iter()
+                .fold(Verbs::NONE, Verbs::with),
+            "TruncateStmt" => Verbs::NONE.with(Verb::Delete),
+            "CopyStmt" if flag(fields, "is_from") => Verbs::NONE.with(Verb::Insert),
+            _ => return None,
+        };
+        self.found.writes = true;
+        Some(verbs)
     }
 
     fn allowed(

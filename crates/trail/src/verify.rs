@@ -13,8 +13,8 @@ use serde::Serialize;
 use crate::checkpoint::open_checkpoint;
 use crate::tree::{Frontier, Hash, TILE_WIDTH, bundle_path, leaf_hash, tile_path, tile_root};
 use crate::{
-    Body, Entry, GatewayHeartbeat, ObjectRef, SessionClosed, SignedTally, cumulative_tally_message,
-    parse_entry, segment, tally_message,
+    Body, Entry, GatewayHeartbeat, ObjectRef, OperationIntent, SessionClosed, SignedTally,
+    cumulative_tally_message, parse_entry, segment, tally_message,
 };
 
 /// Findings that are listed; more are counted.
@@ -232,15 +232,7 @@ fn follow(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry)
             report.sessions += 1;
             followed.open.insert(body.session.clone(), BTreeSet::new());
         }
-        Body::OperationIntent(body) => {
-            followed.name(body.statement.as_ref());
-            followed.name(body.parameters.as_ref().and_then(|parameters| parameters.sealed.as_ref()));
-            followed.name(body.columns_sealed.as_ref());
-            match followed.open.get_mut(&body.session) {
-                Some(open) => drop(open.insert(body.operation)),
-                None => report.find(Some(seq), "an operation of a session that is not open"),
-            }
-        }
+        Body::OperationIntent(body) => begin(followed, report, seq, body),
         Body::OperationRefused(body) => {
             followed.name(body.statement.as_ref());
             followed.name(body.parameters.as_ref().and_then(|parameters| parameters.sealed.as_ref()));
@@ -286,6 +278,17 @@ fn follow(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry)
         | Body::LockLifted(_)
         | Body::SessionKilled(_)
         | Body::RecordingRead(_) => {}
+    }
+}
+
+/// An operation begins, in a session that is open.
+fn begin(followed: &mut Followed, report: &mut Report, seq: u64, body: &OperationIntent) {
+    followed.name(body.statement.as_ref());
+    followed.name(body.parameters.as_ref().and_then(|parameters| parameters.sealed.as_ref()));
+    followed.name(body.columns_sealed.as_ref());
+    match followed.open.get_mut(&body.session) {
+        Some(open) => drop(open.insert(body.operation)),
+        None => report.find(Some(seq), "an operation of a session that is not open"),
     }
 }
 

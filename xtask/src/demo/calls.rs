@@ -55,8 +55,13 @@ pub(crate) const CALLS: &[Call] = &[
         fate: Fate::Refused,
     },
     Call {
+        caller: "billing_clerk",
+        statement: "select family_name, ssn, street, zip from clinic.patients order by patient_id limit 2",
+        fate: Fate::Answered,
+    },
+    Call {
         caller: "engineer",
-        statement: "create index if not exists claims_amount on clinic.claims (amount)",
+        statement: "select family_name, birth_date, ssn from clinic.patients where patient_id = 17",
         fate: Fate::Answered,
     },
     Call {

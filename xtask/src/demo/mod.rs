@@ -6,7 +6,7 @@ mod shown;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, private_folder};
+use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, private_folder, root};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -129,6 +129,7 @@ impl Stage {
         let mut layout = Layout::new(AgentPlace::Separate);
         layout.postgres_port = options.postgres_port;
         layout.api_port = options.api_port;
+        layout.classification = Some(root().join("demo/classification/clinic.toml"));
         let boundary = Boundary::start(&home.join("chaperone"), &cluster, layout)?;
         let mut callers = Vec::new();
         for (name, _, caller) in CAST {

@@ -44,7 +44,23 @@ struct Exception {
 }
 
 /// Everything that is allowed to break a rule. One that no longer breaks it is itself a finding.
-const EXCEPTIONS: &[Exception] = &[];
+const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        path: "crates/scope/src/rewrite/expression.rs",
+        message: "function `children`",
+        reason: "one match over every kind of expression: each has its line, and nothing else happens in it",
+    },
+    Exception {
+        path: "crates/trail/src/verify.rs",
+        message: "function `follow`",
+        reason: "one match over every kind of entry, so that a new one has to be thought of",
+    },
+    Exception {
+        path: "protocols/postgres/src/plain/texts.rs",
+        message: "function `by_code`",
+        reason: "a table of SQLSTATE and text",
+    },
+];
 
 /// Every file of the project: path from the root, and text. Files that are not UTF-8 are left out.
 type Files = Vec<(String, String)>;

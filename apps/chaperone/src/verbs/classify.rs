@@ -182,7 +182,7 @@ fn merged(before: &str, undecided: &[Undecided]) -> String {
         let rest = lines.iter().skip(at + 1);
         let length = rest.take_while(|line| !line.trim_start().starts_with('[')).count();
         let block = lines.iter().skip(at + 1).take(length);
-        let last = block.enumerate().filter(|(_, line)| !line.trim().is_empty()).next_back();
+        let last = block.enumerate().rfind(|(_, line)| !line.trim().is_empty());
         let end = at + 1 + last.map_or(0, |(index, _)| index + 1);
         // A remark of an earlier run says it already.
         let known: Vec<String> = lines.iter().skip(at).take(length + 1).cloned().collect();

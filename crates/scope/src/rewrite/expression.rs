@@ -31,28 +31,30 @@ fn window(window: &mut WindowDef, visit: Visit<'_>) -> Outcome {
 
 /// Every node directly inside of an expression. What is not an expression of those that are permitted is refused.
 fn children(node: &mut Node, visit: Visit<'_>) -> Outcome {
-    let Some(kind) = &mut node.node else { return Ok(()) };
-    match kind {
-        NodeEnum::AConst(_)
-        | NodeEnum::ParamRef(_)
-        | NodeEnum::ColumnRef(_)
-        | NodeEnum::AStar(_)
-        | NodeEnum::String(_)
-        | NodeEnum::Integer(_)
-        | NodeEnum::Float(_)
-        | NodeEnum::Boolean(_)
-        | NodeEnum::BitString(_)
-        | NodeEnum::SqlvalueFunction(_)
-        | NodeEnum::SetToDefault(_)
-        | NodeEnum::TypeName(_)
-        | NodeEnum::ColumnDef(_)
-        | NodeEnum::Alias(_) => Ok(()),
-        NodeEnum::AExpr(it) => {
+    match &mut node.node {
+        None => Ok(()),
+        Some(
+            NodeEnum::AConst(_)
+            | NodeEnum::ParamRef(_)
+            | NodeEnum::ColumnRef(_)
+            | NodeEnum::AStar(_)
+            | NodeEnum::String(_)
+            | NodeEnum::Integer(_)
+            | NodeEnum::Float(_)
+            | NodeEnum::Boolean(_)
+            | NodeEnum::BitString(_)
+            | NodeEnum::SqlvalueFunction(_)
+            | NodeEnum::SetToDefault(_)
+            | NodeEnum::TypeName(_)
+            | NodeEnum::ColumnDef(_)
+            | NodeEnum::Alias(_),
+        ) => Ok(()),
+        Some(NodeEnum::AExpr(it)) => {
             one(&mut it.lexpr, visit)?;
             one(&mut it.rexpr, visit)
         }
-        NodeEnum::BoolExpr(it) => each(&mut it.args, visit),
-        NodeEnum::FuncCall(it) => {
+        Some(NodeEnum::BoolExpr(it)) => each(&mut it.args, visit),
+        Some(NodeEnum::FuncCall(it)) => {
             each(&mut it.args, visit)?;
             each(&mut it.agg_order, visit)?;
             one(&mut it.agg_filter, visit)?;
@@ -61,53 +63,53 @@ fn children(node: &mut Node, visit: Visit<'_>) -> Outcome {
                 None => Ok(()),
             }
         }
-        NodeEnum::TypeCast(it) => one(&mut it.arg, visit),
-        NodeEnum::CollateClause(it) => one(&mut it.arg, visit),
-        NodeEnum::NullTest(it) => one(&mut it.arg, visit),
-        NodeEnum::BooleanTest(it) => one(&mut it.arg, visit),
-        NodeEnum::CaseExpr(it) => {
+        Some(NodeEnum::TypeCast(it)) => one(&mut it.arg, visit),
+        Some(NodeEnum::CollateClause(it)) => one(&mut it.arg, visit),
+        Some(NodeEnum::NullTest(it)) => one(&mut it.arg, visit),
+        Some(NodeEnum::BooleanTest(it)) => one(&mut it.arg, visit),
+        Some(NodeEnum::CaseExpr(it)) => {
             one(&mut it.arg, visit)?;
             each(&mut it.args, visit)?;
             one(&mut it.defresult, visit)
         }
-        NodeEnum::CaseWhen(it) => {
+        Some(NodeEnum::CaseWhen(it)) => {
             one(&mut it.expr, visit)?;
             one(&mut it.result, visit)
         }
-        NodeEnum::CoalesceExpr(it) => each(&mut it.args, visit),
-        NodeEnum::MinMaxExpr(it) => each(&mut it.args, visit),
-        NodeEnum::RowExpr(it) => each(&mut it.args, visit),
-        NodeEnum::AArrayExpr(it) => each(&mut it.elements, visit),
-        NodeEnum::AIndices(it) => {
+        Some(NodeEnum::CoalesceExpr(it)) => each(&mut it.args, visit),
+        Some(NodeEnum::MinMaxExpr(it)) => each(&mut it.args, visit),
+        Some(NodeEnum::RowExpr(it)) => each(&mut it.args, visit),
+        Some(NodeEnum::AArrayExpr(it)) => each(&mut it.elements, visit),
+        Some(NodeEnum::AIndices(it)) => {
             one(&mut it.lidx, visit)?;
             one(&mut it.uidx, visit)
         }
-        NodeEnum::AIndirection(it) => {
+        Some(NodeEnum::AIndirection(it)) => {
             one(&mut it.arg, visit)?;
             each(&mut it.indirection, visit)
         }
-        NodeEnum::NamedArgExpr(it) => one(&mut it.arg, visit),
-        NodeEnum::GroupingFunc(it) => each(&mut it.args, visit),
-        NodeEnum::GroupingSet(it) => each(&mut it.content, visit),
-        NodeEnum::List(it) => each(&mut it.items, visit),
-        NodeEnum::ResTarget(it) => {
+        Some(NodeEnum::NamedArgExpr(it)) => one(&mut it.arg, visit),
+        Some(NodeEnum::GroupingFunc(it)) => each(&mut it.args, visit),
+        Some(NodeEnum::GroupingSet(it)) => each(&mut it.content, visit),
+        Some(NodeEnum::List(it)) => each(&mut it.items, visit),
+        Some(NodeEnum::ResTarget(it)) => {
             each(&mut it.indirection, visit)?;
             one(&mut it.val, visit)
         }
-        NodeEnum::MultiAssignRef(it) => one(&mut it.source, visit),
-        NodeEnum::SortBy(it) => one(&mut it.node, visit),
-        NodeEnum::WindowDef(it) => window(it, visit),
-        NodeEnum::XmlExpr(it) => {
+        Some(NodeEnum::MultiAssignRef(it)) => one(&mut it.source, visit),
+        Some(NodeEnum::SortBy(it)) => one(&mut it.node, visit),
+        Some(NodeEnum::WindowDef(it)) => window(it, visit),
+        Some(NodeEnum::XmlExpr(it)) => {
             each(&mut it.named_args, visit)?;
             each(&mut it.args, visit)
         }
-        NodeEnum::XmlSerialize(it) => one(&mut it.expr, visit),
-        NodeEnum::SubLink(it) => {
+        Some(NodeEnum::XmlSerialize(it)) => one(&mut it.expr, visit),
+        Some(NodeEnum::SubLink(it)) => {
             one(&mut it.testexpr, visit)?;
             one(&mut it.subselect, visit)
         }
-        NodeEnum::IndexElem(it) => one(&mut it.expr, visit),
-        _ => refused(
+        Some(NodeEnum::IndexElem(it)) => one(&mut it.expr, visit),
+        Some(_) => refused(
             "a construct that your permissions do not cover",
             "docs/reference/sql.md lists what they do",
         ),

@@ -42,14 +42,14 @@ impl Rewriter<'_> {
 
     fn select_body(&mut self, select: &mut SelectStmt) -> Outcome {
         if let Some(into) = &mut select.into_clause {
-            self.into_temporary(into)?;
+            self.kept_in_temporary(into)?;
         }
         for side in [&mut select.larg, &mut select.rarg].into_iter().flatten() {
             self.select(side)?;
         }
         self.group_by_key(select)?;
         for item in &mut select.from_clause {
-            self.from_item(item)?;
+            self.item_of_from(item)?;
         }
         for nodes in [
             &mut select.distinct_clause,
@@ -124,7 +124,7 @@ impl Rewriter<'_> {
         }
     }
 
-    pub(super) fn from_item(&mut self, item: &mut Node) -> Outcome {
+    pub(super) fn item_of_from(&mut self, item: &mut Node) -> Outcome {
         match &mut item.node {
             Some(NodeEnum::RangeVar(relation)) => {
                 let relation = std::mem::take(relation);
@@ -148,7 +148,7 @@ impl Rewriter<'_> {
             },
             Some(NodeEnum::JoinExpr(join)) => {
                 for side in [&mut join.larg, &mut join.rarg].into_iter().flatten() {
-                    self.from_item(side)?;
+                    self.item_of_from(side)?;
                 }
                 self.optional(&mut join.quals)
             }
@@ -308,14 +308,14 @@ fn is_unnest_of_several(call: &FuncCall) -> bool {
 /// The column that an item of GROUP BY stands for, with its qualifier: written there, or as the number or the name of a
 /// result.
 fn grouped(item: &Node, select: &SelectStmt) -> Option<Vec<String>> {
-    match item.node.as_ref()? {
-        NodeEnum::ColumnRef(column) => {
+    match item.node.as_ref() {
+        Some(NodeEnum::ColumnRef(column)) => {
             let mut names: Vec<String> = column.fields.iter().filter_map(sval).map(str::to_owned).collect();
             let kept = names.len().saturating_sub(2);
             names.drain(..kept);
             Some(names)
         }
-        NodeEnum::AConst(constant) => {
+        Some(NodeEnum::AConst(constant)) => {
             let pg_query::protobuf::a_const::Val::Ival(place) = constant.val.as_ref()? else { return None };
             let place = usize::try_from(place.ival).ok()?.checked_sub(1)?;
             let NodeEnum::ResTarget(result) = select.target_list.get(place)?.node.as_ref()? else {
@@ -324,7 +324,7 @@ fn grouped(item: &Node, select: &SelectStmt) -> Option<Vec<String>> {
             let value = result.val.as_ref()?;
             matches!(value.node, Some(NodeEnum::ColumnRef(_))).then(|| grouped(value, select))?
         }
-        _ => None,
+        Some(_) | None => None,
     }
 }
 

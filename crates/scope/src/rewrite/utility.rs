@@ -39,7 +39,7 @@ impl Rewriter<'_> {
             Some(NodeEnum::CopyStmt(it)) => self.copy(it),
             Some(NodeEnum::CreateTableAsStmt(it)) => {
                 match &mut it.into {
-                    Some(into) => self.into_temporary(into)?,
+                    Some(into) => self.kept_in_temporary(into)?,
                     None => return Err(unfaithful()),
                 }
                 self.inner(&mut it.query)
@@ -172,7 +172,7 @@ impl Rewriter<'_> {
     }
 
     /// A table that is made, and can hold only what the caller could read.
-    pub(super) fn into_temporary(&mut self, into: &mut IntoClause) -> Outcome {
+    pub(super) fn kept_in_temporary(&mut self, into: &mut IntoClause) -> Outcome {
         match &mut into.rel {
             Some(relation) => self.make(relation),
             None => Err(unfaithful()),

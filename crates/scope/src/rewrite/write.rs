@@ -271,7 +271,7 @@ impl<'a> Rewriter<'a> {
         self.may_assign(&target, &assigned, Kind::Update)?;
         self.target = Some(target);
         for from in &mut it.from_clause {
-            self.from_item(from)?;
+            self.item_of_from(from)?;
         }
         self.assignments(&mut it.target_list)?;
         self.optional(&mut it.where_clause)?;
@@ -283,7 +283,7 @@ impl<'a> Rewriter<'a> {
         self.may_assign(&target, &BTreeSet::new(), Kind::Delete)?;
         self.target = Some(target);
         for from in &mut it.using_clause {
-            self.from_item(from)?;
+            self.item_of_from(from)?;
         }
         self.optional(&mut it.where_clause)?;
         self.returning(&mut it.returning_clause, it.using_clause.is_empty())
@@ -293,7 +293,7 @@ impl<'a> Rewriter<'a> {
         let target = self.target_of(&mut it.relation)?;
         self.target = Some(target);
         if let Some(source) = &mut it.source_relation {
-            self.from_item(source)?;
+            self.item_of_from(source)?;
         }
         self.optional(&mut it.join_condition)?;
         for when in &mut it.merge_when_clauses {

@@ -136,17 +136,7 @@ impl Conversation {
                 self.say(raw, Part::Aside);
                 Ok(())
             }
-            BackendView::PortalSuspended => match self.expected.pop_front() {
-                Some(Expect::Execute { run: Some(Run { analysis, .. }) }) => {
-                    self.settle(&analysis);
-                    if analysis.members.iter().any(|m| matches!(m.session, SessionEffect::ChangesCatalog)) {
-                        self.company.analyst.catalog_changed();
-                    }
-                    self.say(raw, Part::End(Ending::Suspended));
-                    Ok(())
-                }
-                Some(_) | None => Err(out_of_order("a suspended portal")),
-            },
+            BackendView::PortalSuspended => self.suspended(raw),
             BackendView::ParseComplete => self.acknowledge(raw, |e| matches!(e, Expect::Parse { .. })),
             BackendView::BindComplete => self.acknowledge(raw, |e| matches!(e, Expect::Bind { .. })),
             BackendView::CloseComplete => self.acknowledge(raw, |e| matches!(e, Expect::Close { .. })),
@@ -181,6 +171,20 @@ impl Conversation {
             | BackendView::CopyBothResponse(_)
             | BackendView::FunctionCallResponse(_)
             | BackendView::NegotiateProtocolVersion { .. } => Err(out_of_order("a message")),
+        }
+    }
+
+    fn suspended(&mut self, raw: Bytes) -> Result<(), Fault> {
+        match self.expected.pop_front() {
+            Some(Expect::Execute { run: Some(Run { analysis, .. }) }) => {
+                self.settle(&analysis);
+                if analysis.members.iter().any(|m| matches!(m.session, SessionEffect::ChangesCatalog)) {
+                    self.company.analyst.catalog_changed();
+                }
+                self.say(raw, Part::End(Ending::Suspended));
+                Ok(())
+            }
+            Some(_) | None => Err(out_of_order("a suspended portal")),
         }
     }
 
