@@ -150,6 +150,8 @@ fn a_restricted_caller_cannot_tell_the_worlds_apart_with_generated_statements() 
     }
     let rows = run(worlds.restricted(), vec![ours, smiths], Through::Generated, home.path());
     assert!(rows.len() >= 2 * GENERATED as usize, "{} statements", rows.len());
+    // A generator calls random(), too: what differs by chance is no leak.
+    let rows: Vec<Row> = rows.into_iter().filter(|row| row.verdict != "UNSTABLE").collect();
     assert_same(&rows);
     let answered = rows.iter().filter(|row| row.status == "OK").count();
     assert!(answered * 10 > rows.len(), "{answered} of {} were answered: the rest proves little", rows.len());
