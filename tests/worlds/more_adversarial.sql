@@ -988,3 +988,22 @@ BEGIN; INSERT INTO more.preset(id) VALUES (900); ROLLBACK;
 BEGIN; INSERT INTO more.preset(id) VALUES (901) ON CONFLICT DO NOTHING RETURNING id; ROLLBACK;
 -- @t dft03 default_values infer
 BEGIN; INSERT INTO more.preset DEFAULT VALUES ON CONFLICT DO NOTHING; ROLLBACK;
+-- ---- common table expressions inside of a write's sub-selects see the target, too ------------------
+-- @t wct01 set_from_correlated_cte mask
+BEGIN; UPDATE acct_ref r SET memo = (WITH c AS (SELECT r.ssn AS s) SELECT s FROM c) WHERE id = 1 RETURNING memo; ROLLBACK;
+-- @t wct02 where_correlated_cte infer
+BEGIN; DELETE FROM acct_ref r WHERE EXISTS (WITH c AS (SELECT r.ssn AS s) SELECT 1 FROM c WHERE s < '5') RETURNING id; ROLLBACK;
+-- @t wct03 correlated_cte_unqualified infer
+BEGIN; DELETE FROM acct_ref WHERE id IN (WITH c AS (SELECT id AS i, ssn AS s) SELECT i FROM c WHERE s < '5') RETURNING id; ROLLBACK;
+-- @t wct04 correlated_cte_whole_row mask
+BEGIN; UPDATE encounters e SET cost = (WITH c AS MATERIALIZED (SELECT length(e::text) AS n) SELECT n FROM c) WHERE id = 10 RETURNING cost; ROLLBACK;
+-- @t wct05 conflict_correlated_cte mask
+BEGIN; INSERT INTO acct_ref(id) VALUES (1) ON CONFLICT (id) DO UPDATE SET memo = (WITH c AS (SELECT acct_ref.ssn AS s) SELECT s FROM c) RETURNING memo; ROLLBACK;
+-- @t wct06 returning_correlated_cte mask
+BEGIN; UPDATE acct_ref r SET memo = 'x' WHERE id = 1 RETURNING (WITH c AS (SELECT r.ssn AS s) SELECT s FROM c), (SELECT s FROM (SELECT r.ssn) AS q(s)), (VALUES (r.ssn)); ROLLBACK;
+-- @t wct07 recursive_correlated_cte mask
+BEGIN; UPDATE acct_ref r SET memo = (WITH RECURSIVE c(n, s) AS (SELECT 1, left(r.ssn, 1) UNION ALL SELECT n + 1, s || substr(r.ssn, n + 1, 1) FROM c WHERE n < 11) SELECT max(s) FROM c) WHERE id = 1 RETURNING memo; ROLLBACK;
+-- @t wct08 lateral_in_write mask
+BEGIN; UPDATE acct_ref r SET memo = (SELECT x FROM plain, LATERAL (SELECT r.ssn) AS q(x) LIMIT 1), ssn = NULL WHERE id = 1 RETURNING memo; ROLLBACK;
+-- @t wct09 merge_correlated_cte infer
+BEGIN; MERGE INTO encounters e USING plain l ON e.id = l.id + 9 AND EXISTS (WITH c AS (SELECT e.note AS s) SELECT 1 FROM c WHERE s LIKE '%SSN%') WHEN MATCHED THEN UPDATE SET cost = 0 WHEN NOT MATCHED THEN DO NOTHING; ROLLBACK;

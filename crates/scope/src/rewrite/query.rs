@@ -96,14 +96,12 @@ impl Rewriter<'_> {
         self.ctes.push(if with.recursive { renamed.clone() } else { Vec::new() });
         for (cte, names) in with.ctes.iter_mut().zip(renamed) {
             let Some(NodeEnum::CommonTableExpr(cte)) = &mut cte.node else { return Err(unfaithful()) };
-            // What is inside does not see the target of a write around it.
-            let outside = self.target.take();
-            let done = match &mut cte.ctequery {
-                Some(query) => self.query(query),
-                None => Err(unfaithful()),
-            };
-            self.target = outside;
-            done?;
+            // In a sub-select of a write it sees the write's target, as all in there does. That of the write itself does
+            // not, and is gone through before the target is known.
+            match &mut cte.ctequery {
+                Some(query) => self.query(query)?,
+                None => return Err(unfaithful()),
+            }
             if !with.recursive
                 && let Some(scope) = self.ctes.last_mut()
             {
