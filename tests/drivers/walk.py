@@ -97,13 +97,16 @@ status = "I"
 parameters = {}
 prepared_sql = False
 unnamed = False
+bound = set()
+several = 1
 
 
 def extended():
     """One message of the extended protocol."""
     global unnamed
     what = chance.choices(["parse", "bind", "describe_s", "describe_p", "execute", "close_s", "close_p", "flush"], [5, 8, 3, 3, 8, 1, 1, 1])[0]
-    name, portal = chance.choice(NAMES), chance.choice(PORTALS)
+    # Behind groups that are not answered yet the unnamed statement is a guess.
+    name, portal = chance.choice(NAMES if several == 1 else NAMES[1:]), chance.choice(PORTALS)
     if name == "" and not unnamed and what in ("bind", "describe_s"):
         name = "s0"
     if what == "parse":
@@ -119,9 +122,16 @@ def extended():
             value = b"x" * 300_000
         values = struct.pack("!I", len(value)) + value if count else b""
         body = struct.pack("!HHH", 1, int(binary), count) + values + struct.pack("!HH", 1, int(chance.random() < 0.5))
+        bound.add(portal)
         return f"bind {portal} to {name}", frame(b"B", text(portal) + text(name) + body)
+    if what == "describe_s" and status == "E":
+        # What has to be prepared again first cannot be, except what ends the transaction.
+        return "flush", frame(b"H")
     if what == "describe_s":
         return f"describe statement {name}", frame(b"D", b"S" + text(name))
+    if what in ("execute", "describe_p") and status == "E" and portal not in bound:
+        # A portal from before the failure: PostgreSQL's own backends do not always survive that.
+        return "flush", frame(b"H")
     if what == "describe_p":
         return f"describe portal {portal}", frame(b"D", b"P" + text(portal))
     if what == "execute":
@@ -181,7 +191,9 @@ for _ in range(GROUPS):
         unnamed = False
         asked, data, ends = [sql], frame(b"Q", text(sql)), 1
     else:
-        for _ in range(chance.choice([1, 1, 1, 2, 3])):
+        several = chance.choice([1, 1, 1, 2, 3])
+        for _ in range(several):
+            bound.clear()
             for _ in range(chance.randint(1, 7)):
                 word, message = extended()
                 asked.append(word)

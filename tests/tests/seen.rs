@@ -3,8 +3,8 @@
 
 #![allow(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test's own set-up may fail it"
 )]
 
@@ -457,8 +457,16 @@ fn pipelines_go_on_as_directly_while_permissions_change() {
         let (had, to_the_end) = walk(&through, seed, 60, || clinic.rules(&sets.next().unwrap()));
         let log = fs::read_to_string(clinic.home.path().join("chaperone/gateway.log")).unwrap();
         assert!(to_the_end, "seed {seed}: {:?}\n{}", had.last(), &log[log.len().saturating_sub(2_000)..]);
+        let before = |place: usize| {
+            had[place.saturating_sub(8)..place].iter().map(Value::to_string).collect::<Vec<String>>()
+        };
         for (place, (wanted, had)) in wanted.iter().zip(&had).enumerate() {
-            assert_eq!(wanted, had, "seed {seed}, group {place}: directly, then through");
+            assert_eq!(
+                wanted,
+                had,
+                "seed {seed}, group {place}: directly, then through; before it:\n{:#?}",
+                before(place)
+            );
         }
         assert_eq!(wanted.len(), had.len(), "seed {seed}");
         compared += wanted.len();

@@ -81,9 +81,7 @@ pub fn analyse(
     }
     if refusal.is_some() {
         // Not provably read-only unless every node of it is on the list.
-        for member in &mut members {
-            member.effect = Effect::MayWrite;
-        }
+        members.iter_mut().for_each(|member| member.effect = Effect::MayWrite);
     }
     let replaced = application(text, &parsed).map(Arc::<str>::from);
     let confined = match refusal {

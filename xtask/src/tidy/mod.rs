@@ -51,11 +51,6 @@ const EXCEPTIONS: &[Exception] = &[
         reason: "one match over every kind of expression: each has its line, and nothing else happens in it",
     },
     Exception {
-        path: "crates/trail/src/verify.rs",
-        message: "function `follow`",
-        reason: "one match over every kind of entry, so that a new one has to be thought of",
-    },
-    Exception {
         path: "protocols/postgres/src/plain/texts.rs",
         message: "function `by_code`",
         reason: "a table of SQLSTATE and text",

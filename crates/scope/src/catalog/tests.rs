@@ -121,7 +121,7 @@ fn what_is_not_the_targets_own_code_is_told_apart() {
     assert!(catalog.operators.contains("=") && !catalog.extension_operators.contains_key("="));
     assert_eq!(catalog.enums.get("mood").unwrap(), &[Arc::from("app")]);
     let home = Home { schema: "public".into(), extension: Some("hstore".into()) };
-    assert_eq!(catalog.extension_types.get("hstore").unwrap(), &[home.clone()]);
+    assert_eq!(catalog.extension_types.get("hstore").unwrap(), std::slice::from_ref(&home));
     assert_eq!(catalog.homes.get("akeys").unwrap(), &[home]);
     assert_eq!(catalog.homes.get("f").unwrap(), &[Home { schema: "app".into(), extension: None }]);
     let unfit: Vec<&str> = catalog.unfit().iter().map(|unfit| unfit.what.as_str()).collect();

@@ -132,11 +132,17 @@ impl<'a> Rewriter<'a> {
                 if facts.columns.iter().all(|column| column.class == Class::Unclassified) {
                     return Err(unclassified(name));
                 }
+                let by_hidden = split_by_hidden(relation, showings);
+                if by_hidden && self.is_partition(relation) {
+                    return hidden(format!(
+                        "`{name}` by itself: which rows are in it tells what you do not see"
+                    ));
+                }
                 if self.explaining {
                     return self.ours(name, &unplanned(name, relation), None);
                 }
                 let mut columns = shown(relation, facts, showings, INSIDE)?;
-                if self.tableoid {
+                if self.tableoid && !by_hidden {
                     columns.push_str(&format!(", {INSIDE}.{TABLEOID} AS {TABLEOID}"));
                 }
                 let only = if inh { "" } else { "ONLY " };
@@ -151,6 +157,12 @@ impl<'a> Rewriter<'a> {
                 self.ours(name, &text, filter)
             }
         }
+    }
+
+    /// Whether a relation is a partition of another.
+    pub(super) fn is_partition(&self, relation: &Relation) -> bool {
+        let parents = relation.parents.iter().filter_map(|parent| self.catalog.relations.get(parent));
+        parents.into_iter().any(|parent| parent.kind == b'p')
     }
 
     /// A view is expanded where something under it is not seen whole, and not itself cleared.
@@ -302,6 +314,14 @@ fn constant(value: &Attribute) -> String {
             format!("ARRAY[{}]::text[]", values.join(", "))
         }
     }
+}
+
+/// Whether what decides which rows are in a relation, or in which partition, is not all seen.
+pub(super) fn split_by_hidden(relation: &Relation, showings: &[Showing]) -> bool {
+    relation.checks.iter().flatten().any(|wanted| {
+        let mut shown = relation.columns.iter().zip(showings);
+        !shown.any(|(column, showing)| column.name == *wanted && *showing == Showing::Revealed)
+    })
 }
 
 /// What stands for a relation where its plan would tell: the plan names it so.

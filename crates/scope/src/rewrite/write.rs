@@ -11,7 +11,7 @@ use pg_query::protobuf::{
 };
 
 use super::expression::item;
-use super::relation::{Named, TEMPORARY, facts};
+use super::relation::{Named, TEMPORARY, facts, split_by_hidden};
 use super::{Outcome, Rewriter, hidden, mask, node, our_expression, refused, string, sval, unfaithful};
 use crate::catalog::{ForeignKey, Relation};
 use crate::walk::quoted;
@@ -197,6 +197,13 @@ impl<'a> Rewriter<'a> {
                     }
                     RelationScope::Part { .. } if self.explaining => {
                         hidden(format!("EXPLAIN of a write to `{full}`, of which you see a part"))
+                    }
+                    RelationScope::Part { showings, .. }
+                        if self.is_partition(known) && split_by_hidden(known, showings) =>
+                    {
+                        hidden(format!(
+                            "a write to `{full}` by itself: which rows are in it tells what you do not see"
+                        ))
                     }
                     RelationScope::Part { showings, .. } => {
                         let facts = facts(full, known)?;

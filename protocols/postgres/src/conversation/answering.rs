@@ -9,7 +9,7 @@ use chaperone_access::{
 use chaperone_wire::{Ending, Fault, Part};
 
 use super::Conversation;
-use super::names::{Cursor, Lies, Statement, Undo};
+use super::names::{Cursor, Lies, Statement};
 use super::pieces::{Expect, Reply, Run};
 use super::subjects::{Look, Shape, shape_of};
 use crate::codec::backend::{BackendView, TransactionStatus, view};
@@ -349,13 +349,12 @@ impl Conversation {
 
     /// The server will not answer anything before the next Sync.
     fn skip_to_sync(&mut self) {
-        let mut undone: Vec<Undo> = Vec::new();
         while let Some(expect) = self.expected.pop_front() {
             match expect {
                 Expect::Sync => {
                     self.expected.push_front(Expect::Sync);
                     self.lost_until_sync = false;
-                    self.undo(undone);
+                    self.take_back();
                     return;
                 }
                 Expect::Execute { run: Some(run) } => {
@@ -363,11 +362,11 @@ impl Conversation {
                     self.say(Bytes::new(), Part::End(Ending::NotRun));
                 }
                 Expect::Parse { undo, .. } | Expect::Bind { undo, .. } | Expect::Close { undo, .. } => {
-                    undone.push(undo);
+                    self.undone.push(undo);
                 }
                 Expect::Query { analysis, ended, undo, .. } => {
                     // PostgreSQL skips a Query too when it comes before the Sync.
-                    undone.push(undo);
+                    self.undone.push(undo);
                     self.settle(&analysis);
                     for _ in ended..analysis.members.len() {
                         self.say(Bytes::new(), Part::End(Ending::NotRun));
@@ -376,7 +375,7 @@ impl Conversation {
                     self.book.answered += 1;
                 }
                 Expect::Refused { simple, undo, .. } => {
-                    undone.push(undo);
+                    self.undone.push(undo);
                     self.book.answered += u64::from(simple);
                 }
                 Expect::Execute { run: None } | Expect::Describe { .. } => {}
@@ -384,11 +383,11 @@ impl Conversation {
         }
         // The Sync has not been sent yet: whatever is sent before it is skipped as well.
         self.lost_until_sync = true;
-        self.undo(undone);
     }
 
-    fn undo(&mut self, undone: Vec<Undo>) {
-        for undo in undone.into_iter().rev() {
+    /// Everything that was skipped is known.
+    pub(super) fn take_back(&mut self) {
+        for undo in std::mem::take(&mut self.undone).into_iter().rev() {
             self.book.undo(undo);
         }
     }

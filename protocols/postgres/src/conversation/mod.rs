@@ -36,7 +36,7 @@ use crate::opening::{Claimed, Joined};
 use answering::report;
 use asking::{LargeBind, Then};
 use meaning::Merged;
-use names::Book;
+use names::{Book, Undo};
 use pieces::{Expect, Kind};
 use pipe::Pipe;
 use subjects::{Look, Shape};
@@ -67,6 +67,9 @@ pub struct Conversation {
     skipping: bool,
     /// The target failed in a pipeline whose Sync has not been sent yet.
     lost_until_sync: bool,
+    /// What was sent before that Sync and is skipped, to be taken back when all of it is known: a later definition knows
+    /// the earlier ones.
+    undone: Vec<Undo>,
     copying_in: bool,
     /// A Flush was sent for the frame that waits.
     flushed: bool,
@@ -122,6 +125,7 @@ impl Conversation {
             large_bind: None,
             skipping: false,
             lost_until_sync: false,
+            undone: Vec::new(),
             copying_in: false,
             copies_ended: 0,
             flushed: false,
@@ -351,6 +355,7 @@ impl chaperone_wire::Conversation for Conversation {
                     self.book.answered += 1;
                 } else {
                     self.lost_until_sync = false;
+                    self.take_back();
                     self.expected.push_back(expect);
                 }
             } else if self.lost_until_sync {

@@ -114,6 +114,8 @@ impl Undo {
 pub(super) struct Book {
     statements: HashMap<Arc<str>, Statement>,
     portals: HashMap<Arc<str>, Portal>,
+    /// Names that were closed, and in which group: until that is answered, they may still be there.
+    closed: HashMap<(Object, Arc<str>), u64>,
     /// Those of earlier transactions too: a name that the server has forgotten does no harm here.
     cursors: HashMap<Arc<str>, Cursor>,
     /// What temporary tables were filled with, by their names.
@@ -134,10 +136,13 @@ impl Book {
 
     /// Whether the name can be used or replaced now, or the server's answers have to be awaited first.
     pub(super) fn settled(&self, object: Object, name: &str) -> bool {
-        match object {
-            Object::Statement => self.statements.get(name).is_none_or(|known| self.sure(known.group)),
-            Object::Portal => self.portals.get(name).is_none_or(|known| self.sure(known.group)),
-        }
+        let known = match object {
+            Object::Statement => self.statements.get(name).map(|known| known.group),
+            Object::Portal => self.portals.get(name).map(|known| known.group),
+        };
+        let closed =
+            || (!self.closed.is_empty()).then(|| self.closed.get(&(object, Arc::from(name)))).flatten();
+        known.or_else(|| closed().copied()).is_none_or(|group| self.sure(group))
     }
 
     pub(super) fn statement(&self, name: &str) -> Option<&Statement> {
@@ -258,10 +263,16 @@ impl Book {
         match object {
             Object::Statement => {
                 let before = self.statements.remove(&name);
+                if before.is_some() {
+                    self.closed.insert((object, name.clone()), group);
+                }
                 Undo::Statement { name, group, before }
             }
             Object::Portal => {
                 let before = self.portals.remove(&name);
+                if before.is_some() {
+                    self.closed.insert((object, name.clone()), group);
+                }
                 Undo::Portal { name, group, before }
             }
         }
@@ -301,6 +312,7 @@ impl Book {
     pub(super) fn ready(&mut self, idle: bool) {
         let group = self.answered;
         self.answered += 1;
+        self.closed.retain(|_, closed| *closed > group);
         if idle {
             self.portals.retain(|_, portal| portal.group > group);
         }

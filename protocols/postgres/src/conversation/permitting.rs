@@ -13,6 +13,9 @@ use super::{Conversation, framed};
 use crate::codec::encode;
 use crate::codec::frontend::Object;
 
+/// A statement's name at the target for as long as it is not known whether it can be prepared.
+const TRIAL: &str = "chaperone prepares again";
+
 impl Conversation {
     /// Take a permitted request up.
     pub(super) fn take_up(&mut self, request: Request, words: Words) -> Outgoing {
@@ -83,19 +86,28 @@ impl Conversation {
         let Some(statement) = self.book.statement(name) else { return prepared };
         let (types, analysis) = (statement.types.clone(), statement.analysis.clone());
         let lay = Lies::As(granted.words.clone());
+        let text = granted.words.text.as_ref().unwrap_or(&analysis.text);
         match &statement.lies {
             Lies::Within(..) => return prepared,
             Lies::As(words) if words.text == granted.words.text => return prepared,
             // The unnamed one makes room by itself.
             Lies::As(_) if name.is_empty() => {}
+            // Tried under another name first: where it cannot be prepared (in a failed transaction nothing can), the client's
+            // own goes on lying there as it did.
             Lies::As(_) => {
+                let trial: Arc<str> = Arc::from(TRIAL);
+                encode::parse(TRIAL, text, &types, &mut prepared.bytes);
+                let undo = self.book.close(Object::Statement, trial.clone());
+                prepared.before.push(Expect::Parse { undo, quiet: true, granted: granted.clone() });
+                encode::close_object(Object::Statement, TRIAL, &mut prepared.bytes);
+                let undo = self.book.close(Object::Statement, trial);
+                prepared.before.push(Expect::Close { undo, quiet: true });
                 encode::close_object(Object::Statement, name, &mut prepared.bytes);
                 let undo = self.book.lay(name, Lies::Nowhere);
                 prepared.before.push(Expect::Close { undo, quiet: true });
             }
             Lies::Nowhere => {}
         }
-        let text = granted.words.text.as_ref().unwrap_or(&analysis.text);
         encode::parse(name, text, &types, &mut prepared.bytes);
         let undo = self.book.lay(name, lay);
         prepared.before.push(Expect::Parse { undo, quiet: true, granted: granted.clone() });
