@@ -69,6 +69,8 @@ pub(crate) struct TableColumn {
     /// The same of a domain's base type, all the way down; equal to `typ` otherwise.
     pub(crate) base: Arc<str>,
     pub(crate) generated: bool,
+    /// It has a value where none is given: a default, an identity.
+    pub(crate) default: bool,
     /// The columns that it is generated from.
     pub(crate) generated_from: Vec<Arc<str>>,
     /// Its type runs code of the target's own: a domain with a check or default, also inside an array, a range or a

@@ -20,6 +20,7 @@ type Written<'a> = (
 );
 
 const GENERATED: u8 = 1;
+const DEFAULT: u8 = 2;
 const CODE: u8 = 4;
 
 fn cell(row: &Row, index: usize) -> Result<&str, CatalogError> {
@@ -164,6 +165,7 @@ impl Reading {
                     typ,
                     base,
                     generated: flags & GENERATED != 0,
+                    default: flags & DEFAULT != 0,
                     generated_from,
                     code: flags & CODE != 0,
                 });

@@ -380,6 +380,13 @@ impl<'a> Rewriter<'a> {
         assigned: &BTreeSet<String>,
         kind: Kind,
     ) -> Outcome {
+        // What an INSERT leaves out is assigned its default, and a generated column follows what it is made from.
+        let follows = relation.columns.iter().filter(|column| {
+            (kind == Kind::Insert && column.default)
+                || column.generated_from.iter().any(|source| assigned.contains(&**source))
+        });
+        let assigned: BTreeSet<String> =
+            assigned.iter().cloned().chain(follows.map(|column| column.name.to_string())).collect();
         let in_it =
             |columns: &[std::sync::Arc<str>]| columns.iter().any(|column| assigned.contains(&**column));
         let unseen = |columns: &[std::sync::Arc<str>]| {

@@ -1,4 +1,4 @@
--- One row a relation of the target's own: its columns as [name, type, 1 generated + 4 code of its own,
+-- One row a relation of the target's own: its columns as [name, type, 1 generated + 2 has a default + 4 code of its own,
 -- the domain's base type or null, what it is generated from or null].
 with recursive
 -- A domain's base type, all the way down, with the innermost modifier.
@@ -56,10 +56,12 @@ sources as (
 )
 select a.attrelid::text, json_agg(json_build_array(a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
     case when a.attgenerated <> '' then 1 else 0 end
-      + case when o.typ is not null then 4 else 0 end, b.text, s.names) order by a.attnum)::text
+      + case when o.typ is not null then 4 else 0 end
+      + case when a.attgenerated = '' and (a.atthasdef or a.attidentity <> '' or t.typdefault is not null) then 2 else 0 end, b.text, s.names) order by a.attnum)::text
 from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+join pg_catalog.pg_type t on t.oid = a.atttypid
 left join base b on b.domain = a.atttypid
 left join own o on o.typ = a.atttypid
 left join sources s on s.relation = a.attrelid and s.number = a.attnum
