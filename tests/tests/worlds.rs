@@ -164,7 +164,8 @@ fn whoever_may_do_everything_sees_what_a_direct_connection_shows() {
     let pair = [direct, through];
     let all = [ORDINARY, &["introspection.sql"]].concat();
     let rows = run(&pair, corpora(&all), Through::Psql, home.path());
-    let differing: Vec<&Row> = rows.iter().filter(|row| row.verdict == "LEAK").collect();
+    // O34 counts the pages that planning looked at: fewer, where a session has asked something before.
+    let differing: Vec<&Row> = rows.iter().filter(|row| row.verdict == "LEAK" && row.id != "O34").collect();
     assert!(differing.is_empty(), "{differing:#?}");
     // Two runs of one connection differ where a process id is asked for.
     let unstable: Vec<&str> =
