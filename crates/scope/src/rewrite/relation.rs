@@ -133,10 +133,8 @@ impl<'a> Rewriter<'a> {
                     return Err(unclassified(name));
                 }
                 let by_hidden = split_by_hidden(relation, showings);
-                if by_hidden && self.is_partition(relation) {
-                    return hidden(format!(
-                        "`{name}` by itself: which rows are in it tells what you do not see"
-                    ));
+                if by_hidden && self.is_partitioned(relation) {
+                    return hidden(format!("`{name}`, which is partitioned by what you do not see,"));
                 }
                 if self.explaining {
                     return self.ours(name, &unplanned(name, relation), None);
@@ -159,10 +157,10 @@ impl<'a> Rewriter<'a> {
         }
     }
 
-    /// Whether a relation is a partition of another.
-    pub(super) fn is_partition(&self, relation: &Relation) -> bool {
+    /// Whether a relation has partitions or is one: its rows come partition by partition.
+    pub(super) fn is_partitioned(&self, relation: &Relation) -> bool {
         let parents = relation.parents.iter().filter_map(|parent| self.catalog.relations.get(parent));
-        parents.into_iter().any(|parent| parent.kind == b'p')
+        relation.kind == b'p' || parents.into_iter().any(|parent| parent.kind == b'p')
     }
 
     /// A view is expanded where something under it is not seen whole, and not itself cleared.

@@ -199,11 +199,9 @@ impl<'a> Rewriter<'a> {
                         hidden(format!("EXPLAIN of a write to `{full}`, of which you see a part"))
                     }
                     RelationScope::Part { showings, .. }
-                        if self.is_partition(known) && split_by_hidden(known, showings) =>
+                        if self.is_partitioned(known) && split_by_hidden(known, showings) =>
                     {
-                        hidden(format!(
-                            "a write to `{full}` by itself: which rows are in it tells what you do not see"
-                        ))
+                        hidden(format!("a write to `{full}`, which is partitioned by what you do not see,"))
                     }
                     RelationScope::Part { showings, .. } => {
                         let facts = facts(full, known)?;
