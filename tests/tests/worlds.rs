@@ -191,6 +191,20 @@ fn tools_find_hidden_columns_with_their_types() {
 }
 
 #[test]
+fn the_type_of_a_parameter_runs_no_code() {
+    let (worlds, _home) = made();
+    let bound = |url: &str| {
+        let mut python = Command::new(target_dir().join("drivers/python/bin/python"));
+        capture(python.arg(folder().join("parameter_type.py")).arg(url)).unwrap()
+    };
+    let both = |[a, b]: &[String; 2]| (bound(a), bound(b));
+    let (a, b) = both(&worlds.login().unwrap());
+    assert_ne!(a, b, "the check tells nothing, so the test would not either");
+    let (a, b) = both(worlds.restricted());
+    assert_eq!(a, b);
+}
+
+#[test]
 fn cases_have_names_of_their_own() {
     let mut seen = BTreeSet::new();
     for file in corpora(&[HOSTILE, ORDINARY, &["introspection.sql"]].concat()) {

@@ -360,12 +360,16 @@ impl<'a> Rewriter<'a> {
             return Ok(());
         }
         self.judged(target, relation, assigned, kind)?;
-        for child in &relation.children {
-            match self.catalog.relations.get(child) {
-                Some(child) => self.judged(target, child, assigned, kind)?,
-                None => {
-                    return hidden(format!("a write to `{}`, of which not all parts are known", target.name));
-                }
+        // Its partitions and what inherits from it, all the way down.
+        let mut next: Vec<_> = relation.children.iter().collect();
+        let mut seen = BTreeSet::new();
+        while let Some(name) = next.pop() {
+            let Some(child) = self.catalog.relations.get(name) else {
+                return hidden(format!("a write to `{}`, of which not all parts are known", target.name));
+            };
+            if seen.insert(name) {
+                self.judged(target, child, assigned, kind)?;
+                next.extend(&child.children);
             }
         }
         Ok(())
@@ -378,13 +382,7 @@ impl<'a> Rewriter<'a> {
         assigned: &BTreeSet<String>,
         kind: Kind,
     ) -> Outcome {
-        // What an INSERT leaves out is assigned its default, and a generated column follows what it is made from.
-        let follows = relation.columns.iter().filter(|column| {
-            (kind == Kind::Insert && column.default)
-                || column.generated_from.iter().any(|source| assigned.contains(&**source))
-        });
-        let assigned: BTreeSet<String> =
-            assigned.iter().cloned().chain(follows.map(|column| column.name.to_string())).collect();
+        let assigned = with_what_follows(relation, assigned, kind);
         let in_it =
             |columns: &[std::sync::Arc<str>]| columns.iter().any(|column| assigned.contains(&**column));
         let unseen = |columns: &[std::sync::Arc<str>]| {
@@ -467,6 +465,15 @@ impl<'a> Rewriter<'a> {
             }
         }
     }
+}
+
+/// What an INSERT leaves out is assigned its default, and a generated column follows what it is made from.
+fn with_what_follows(relation: &Relation, assigned: &BTreeSet<String>, kind: Kind) -> BTreeSet<String> {
+    let follows = relation.columns.iter().filter(|column| {
+        (kind == Kind::Insert && column.default)
+            || column.generated_from.iter().any(|source| assigned.contains(&**source))
+    });
+    assigned.iter().cloned().chain(follows.map(|column| column.name.to_string())).collect()
 }
 
 fn revealed(target: &Target<'_>, column: &str) -> bool {

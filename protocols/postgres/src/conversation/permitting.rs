@@ -16,6 +16,20 @@ use crate::codec::frontend::Object;
 /// A statement's name at the target for as long as it is not known whether it can be prepared.
 const TRIAL: &str = "chaperone prepares again";
 
+/// The first object id that is not the server's own (`FirstNormalObjectId`).
+const OBJECT_ID_FIRST: u32 = 16_384;
+
+/// The parameter types of a Parse in words of ours: a type of the target's own could run code of its own on each value (a
+/// domain's check), so such a one is left to the server to find from where the parameter stands.
+fn built_in(types: &[u8]) -> Vec<u8> {
+    let (types, _none_left) = types.as_chunks::<4>();
+    let kept = types.iter().map(|oid| match u32::from_be_bytes(*oid) {
+        OBJECT_ID_FIRST.. => [0; 4],
+        _ => *oid,
+    });
+    kept.flatten().collect()
+}
+
 impl Conversation {
     /// Take a permitted request up.
     pub(super) fn take_up(&mut self, request: Request, words: Words) -> Outgoing {
@@ -33,7 +47,7 @@ impl Conversation {
             }
             Kind::Parse { raw, name, types } => {
                 let bytes = match &granted.words.text {
-                    Some(text) => framed(|out| encode::parse(&name, text, &types, out)),
+                    Some(text) => framed(|out| encode::parse(&name, text, &built_in(&types), out)),
                     None => raw,
                 };
                 let lies = Lies::As(granted.words.clone());
@@ -84,7 +98,11 @@ impl Conversation {
     fn prepare_again(&mut self, name: &Arc<str>, granted: &Granted) -> Prepared {
         let mut prepared = Prepared::default();
         let Some(statement) = self.book.statement(name) else { return prepared };
-        let (types, analysis) = (statement.types.clone(), statement.analysis.clone());
+        let analysis = statement.analysis.clone();
+        let types = match granted.words.text {
+            Some(_) => built_in(&statement.types),
+            None => statement.types.to_vec(),
+        };
         let lay = Lies::As(granted.words.clone());
         let text = granted.words.text.as_ref().unwrap_or(&analysis.text);
         match &statement.lies {
@@ -129,5 +147,18 @@ impl Prepared {
         }
         self.bytes.extend_from_slice(&raw);
         Step { bytes: self.bytes.freeze(), before: self.before, expect: Some(expect), ends_copy: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_of_the_targets_own_are_left_to_the_server() {
+        let types: Vec<u8> =
+            [25_u32, 16_384, 23, 90_000, 0].iter().flat_map(|oid| oid.to_be_bytes()).collect();
+        let kept: Vec<u8> = [25_u32, 0, 23, 0, 0].iter().flat_map(|oid| oid.to_be_bytes()).collect();
+        assert_eq!(built_in(&types), kept);
     }
 }
