@@ -53,7 +53,7 @@ pub struct Column {
     pub mask: Option<MaskOperator>,
     /// It tells which patient a row is about.
     pub subject: bool,
-    /// Free text: revealed or hidden, never masked, and read by the detectors before it is released.
+    /// Free text: revealed or hidden, never masked.
     pub scan: bool,
 }
 
