@@ -59,9 +59,9 @@ fn refused<T>(what: impl Into<String>, hint: &str) -> Outcome<T> {
     Err(Refusal::new(RefusalCode::NotUnderstood, what).hint(hint))
 }
 
-/// Something that would tell about what the caller may not see.
-fn hidden<T>(what: impl Into<String>) -> Outcome<T> {
-    Err(Refusal::new(RefusalCode::NotPermitted, what)
+/// Something that would tell about what the caller may not see; `what` is named, not told.
+fn hidden<T>(what: impl std::fmt::Display) -> Outcome<T> {
+    Err(Refusal::new(RefusalCode::NotPermitted, format!("{what} is not permitted"))
         .hint("`chaperone policy explain` shows which columns and rows you see"))
 }
 
@@ -165,7 +165,7 @@ impl<'a> Rewriter<'a> {
         match self.scope.relations.get(name) {
             Some(seen) => Ok(seen),
             // Not among what was decided: nobody said that it may be seen.
-            None => hidden(format!("nothing of `{name}` is permitted")),
+            None => hidden(format!("to see anything of `{name}`")),
         }
     }
 }

@@ -109,7 +109,7 @@ impl Rewriter<'_> {
         let whole = self.catalog.classification.is_none() || self.scope.is_whole();
         if !whole {
             if analyze {
-                return hidden("EXPLAIN ANALYZE of a relation of which you see a part: it counts its pages,");
+                return hidden("EXPLAIN ANALYZE of a relation of which you see a part");
             }
             if executes {
                 return hidden("EXPLAIN EXECUTE of a relation of which you see a part");

@@ -71,7 +71,7 @@ impl Target<'_> {
 
     fn oracle<T>(&self, column: &str) -> Outcome<T> {
         hidden(format!(
-            "a condition or a value that reads `{column}` of `{}`, which you do not see",
+            "a condition or a value that reads `{column}` of `{}`, which you do not see,",
             self.name
         ))
     }
@@ -87,10 +87,10 @@ impl Target<'_> {
         match (names.as_slice(), star) {
             ([], _) => Ok(()),
             ([qualifier], true) if self.row(qualifier) => {
-                hidden(format!("the whole row of `{}`, of which you see a part", self.name))
+                hidden(format!("the whole row of `{}`, of which you see a part,", self.name))
             }
             ([name], false) if self.row(name) && !self.columns.iter().any(|(known, _)| known == name) => {
-                hidden(format!("the whole row of `{}`, of which you see a part", self.name))
+                hidden(format!("the whole row of `{}`, of which you see a part,", self.name))
             }
             // `row.f` is `f(row)` where no column has that name.
             ([qualifier, name], false)
@@ -98,7 +98,7 @@ impl Target<'_> {
                     && !SYSTEM_COLUMNS.contains(name)
                     && !self.columns.iter().any(|(known, _)| known == name) =>
             {
-                hidden(format!("the whole row of `{}`, of which you see a part", self.name))
+                hidden(format!("the whole row of `{}`, of which you see a part,", self.name))
             }
             ([.., name], false) => {
                 let meant = match names.as_slice() {
@@ -193,10 +193,10 @@ impl<'a> Rewriter<'a> {
                 match self.seen(full)? {
                     RelationScope::Whole => Ok(plain(Some(known), full.to_string(), alias)),
                     RelationScope::Part { all_rows: false, .. } if known.filter.is_some() => {
-                        hidden(format!("a write to `{full}`, of which you see only some rows"))
+                        hidden(format!("a write to `{full}`, of which you see only some rows,"))
                     }
                     RelationScope::Part { .. } if self.explaining => {
-                        hidden(format!("EXPLAIN of a write to `{full}`, of which you see a part"))
+                        hidden(format!("EXPLAIN of a write to `{full}`, of which you see a part,"))
                     }
                     RelationScope::Part { showings, .. }
                         if self.is_partitioned(known) && split_by_hidden(known, showings) =>
@@ -365,7 +365,7 @@ impl<'a> Rewriter<'a> {
         let mut seen = BTreeSet::new();
         while let Some(name) = next.pop() {
             let Some(child) = self.catalog.relations.get(name) else {
-                return hidden(format!("a write to `{}`, of which not all parts are known", target.name));
+                return hidden(format!("a write to `{}`, of which not all parts are known,", target.name));
             };
             if seen.insert(name) {
                 self.judged(target, child, assigned, kind)?;
