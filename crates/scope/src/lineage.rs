@@ -12,6 +12,7 @@ use chaperone_access::{ColumnUse, RelationName, Subjects, Touch, Verb};
 use crate::catalog::{Catalog, Relation};
 use crate::rewrite::Place;
 use crate::tree::{self, Fields, Value, flag, node, strings, text, unset};
+use crate::walk::TEMPORARY;
 
 /// Views and queries within queries are followed to this depth.
 const DEPTH_MAX: usize = 24;
@@ -546,7 +547,7 @@ impl<'a> Lineage<'a> {
         let (schema, name) = (text(fields, "schemaname"), text(fields, "relname"));
         let temporary = self.place.temporary.iter().any(|known| **known == *name);
         let open = Item { alias: name.to_owned(), columns: Vec::new(), open: Some(Origin::new()) };
-        if schema == "pg_temp" || (schema.is_empty() && temporary) {
+        if schema == TEMPORARY || (schema.is_empty() && temporary) {
             return Some(open);
         }
         let Some((full, relation)) = self.catalog().resolve(schema, name, self.place.path) else {
@@ -595,7 +596,7 @@ impl<'a> Lineage<'a> {
         let relation = fields.get("relation").and_then(Value::fields);
         let temporary = relation.is_some_and(|relation| {
             let name = text(relation, "relname");
-            text(relation, "schemaname") == "pg_temp"
+            text(relation, "schemaname") == TEMPORARY
                 || (text(relation, "schemaname").is_empty()
                     && self.place.temporary.iter().any(|known| **known == *name))
         });

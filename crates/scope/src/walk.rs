@@ -25,7 +25,7 @@ const ACCESS_SHARE: i64 = 1;
 /// `ObjectType` of a table.
 const OBJECT_TABLE: i64 = pg_query::protobuf::ObjectType::ObjectTable as i64;
 /// The schema of a session's temporary relations, whatever its number is.
-const TEMPORARY: &str = "pg_temp";
+pub(crate) const TEMPORARY: &str = "pg_temp";
 /// Views are followed to this depth.
 const VIEW_DEPTH_MAX: usize = 32;
 /// `funcformat` of a call that is written in SQL's own syntax, whose name the parser itself chose.

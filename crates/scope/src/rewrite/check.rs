@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use chaperone_access::{RelationName, RelationScope, Scope};
 
-use super::relation::TEMPORARY;
 use crate::catalog::Catalog;
 use crate::functions::extension_operator;
 use crate::tree::{self, Fields, Value, alike, node, text};
+use crate::walk::TEMPORARY;
 
 /// What may stand in what is sent.
 #[derive(Debug, Default)]

@@ -170,7 +170,7 @@ impl<'a> Rewriter<'a> {
     }
 }
 
-/// A string's nodes that are not there.
+/// A node of a kind.
 fn node(kind: NodeEnum) -> Node {
     Node { node: Some(kind) }
 }

@@ -14,12 +14,10 @@ use super::{
 };
 use crate::catalog::Relation;
 use crate::system;
-use crate::walk::quoted;
+use crate::walk::{TEMPORARY, quoted};
 
 /// Views are followed to this depth.
 pub(super) const VIEW_DEPTH_MAX: usize = 16;
-/// The schema of a session's temporary relations, whatever its number is.
-pub(super) const TEMPORARY: &str = "pg_temp";
 /// What a relation is called inside of what stands in its place.
 const INSIDE: &str = "t";
 

@@ -8,9 +8,10 @@ use pg_query::protobuf::{
     CopyStmt, CreateStmt, DefElem, DropStmt, ExplainStmt, IntoClause, Node, RangeVar, SelectStmt,
 };
 
-use super::relation::{Named, TEMPORARY, facts};
+use super::relation::{Named, facts};
 use super::write::column_list;
 use super::{Outcome, Rewriter, hidden, node, our_select, refused, sval, unfaithful};
+use crate::walk::TEMPORARY;
 
 /// EXPLAIN's options that tell of costs, pages and settings.
 const EXPLAIN_LEFT_OUT: [&str; 6] = ["buffers", "costs", "wal", "settings", "memory", "serialize"];

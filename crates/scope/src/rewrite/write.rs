@@ -11,10 +11,10 @@ use pg_query::protobuf::{
 };
 
 use super::expression::item;
-use super::relation::{Named, TEMPORARY, facts, split_by_hidden};
+use super::relation::{Named, facts, split_by_hidden};
 use super::{Outcome, Rewriter, hidden, mask, node, our_expression, refused, string, sval, unfaithful};
 use crate::catalog::{ForeignKey, Relation};
-use crate::walk::quoted;
+use crate::walk::{TEMPORARY, quoted};
 
 /// Columns that every table has.
 const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
@@ -545,7 +545,7 @@ fn all(target: &Target<'_>, out: &mut Vec<Node>) {
     }));
 }
 
-/// A column as it is written after a target's alias.
+/// Columns as a list of SQL.
 pub(super) fn column_list(names: &[String]) -> String {
     names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
 }
