@@ -190,7 +190,11 @@ impl Rewriter<'_> {
         match self.target.take() {
             None => Ok(()),
             Some(target) => {
-                let done = target.reference(node);
+                let mut done = target.reference(node);
+                if done.is_ok() && !matches!(node.node, Some(NodeEnum::ColumnRef(_))) {
+                    // What stands for the column is ours, and its names are completed like all others.
+                    done = self.expression(node);
+                }
                 self.target = Some(target);
                 done
             }

@@ -212,3 +212,6 @@ fn our_select(text: &str) -> Outcome<pg_query::protobuf::SelectStmt> {
 fn values(node: &Node) -> Outcome<Value> {
     tree::of(node).ok_or_else(unfaithful)
 }
+
+#[cfg(test)]
+mod tests;
