@@ -12,6 +12,10 @@ use crate::{Failure, Result};
 
 /// Bytes of randomness in a password: 128 bits.
 const SECRET_BYTES: usize = 16;
+/// Where ports are chosen: above the well-known ones, below the system's own range for outgoing connections (Linux: 32768).
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+/// How often a port is tried before none is said to be free.
+const PORT_ATTEMPTS: usize = 100;
 
 /// A new folder that goes away with the value. Others may pass through it (PostgreSQL does not run as root), not list it.
 ///
@@ -32,13 +36,20 @@ pub(crate) fn passable(path: &Path) -> Result<()> {
         .map_err(Failure::at("set permissions of", path))
 }
 
-/// A TCP port of the loopback address that was free a moment ago.
+/// A TCP port of the loopback address that was free a moment ago, chosen by chance below those from which the system takes
+/// one for each outgoing connection: between the look and its use nothing but another such choice can take it.
 ///
 /// # Errors
-/// The system's.
+/// The system's, or none of many is free.
 pub fn free_port() -> Result<u16> {
-    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    bound.map(|address| address.port()).map_err(|error| Failure::new(format!("no free port: {error}")))
+    for _ in 0..PORT_ATTEMPTS {
+        let chance: u16 = random::<2>()?.iter().fold(0, |number, byte| number << 8 | u16::from(*byte));
+        let port = PORTS.start + chance % (PORTS.end - PORTS.start);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(Failure::new(format!("none of {PORT_ATTEMPTS} ports is free")))
 }
 
 /// A password of 128 random bits, in hexadecimal.
@@ -46,11 +57,15 @@ pub fn free_port() -> Result<u16> {
 /// # Errors
 /// The system's generator cannot be read.
 pub fn secret() -> Result<String> {
+    Ok(random::<SECRET_BYTES>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn random<const BYTES: usize>() -> Result<[u8; BYTES]> {
     let source = Path::new("/dev/urandom");
-    let mut bytes = [0_u8; SECRET_BYTES];
+    let mut bytes = [0; BYTES];
     let read = fs::File::open(source).and_then(|mut file| file.read_exact(&mut bytes));
     read.map_err(Failure::at("read", source))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(bytes)
 }
 
 /// Write a file that only we can read. It never exists with wider permissions.
