@@ -16,6 +16,7 @@ use chaperone_tests::{
     AgentPlace, Boundary, Cluster, Fsync, Issuer, Layout, Person, Talk, capture, free_port, private_folder,
     root,
 };
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -479,4 +480,48 @@ fn a_connection_string_is_narrowed_and_never_widened() {
     assert!(open(&shorter).is_err());
     assert!(narrow("postgresql://ana:word@127.0.0.1/clinic", "--rows 5").is_err());
     assert!(narrow(&url, "").is_err());
+}
+
+#[test]
+fn issuers_change_while_the_gateway_runs() {
+    let mut place = Place::new(300);
+    let ana = place.logged_in("ana");
+    let mut session = Talk::start(&psql(&ana)).unwrap();
+    assert_eq!(session.ask(PATIENTS).unwrap(), "5");
+    let file = place.boundary.config();
+    let with = std::fs::read_to_string(&file).unwrap();
+    let (without, _) = with.split_once("[issuers.org]").unwrap();
+    let hang_up = |place: &mut Place, text: &str| {
+        std::fs::write(&file, text).unwrap();
+        place.boundary.gateway().signal(Signal::HUP).unwrap();
+    };
+    // What cannot be used changes nothing.
+    hang_up(&mut place, &with.replace("client_id", "client_di"));
+    std::thread::sleep(Duration::from_secs(1));
+    hang_up(
+        &mut place,
+        &with.replace("[attributes]", "[attributes]\nother = \"bool\"").replace("= 300", "= 200"),
+    );
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(session.ask(PATIENTS).unwrap(), "5");
+    // Nothing listens there as long as the gateway runs, and it says so.
+    hang_up(&mut place, &format!("{without}\n[agents]\nlisten = \"127.0.0.1:1\"\n"));
+    session.until(END_MAX, PATIENTS, Result::is_err).unwrap();
+    let token = ana.token().unwrap();
+    assert_eq!(place.call("GET", "/targets", Some(&token), "").0, 401);
+    assert_eq!(place.call("GET", "/issuers", None, "").1, json!([]));
+    hang_up(&mut place, &with);
+    let begun = Instant::now();
+    while place.call("GET", "/issuers", None, "").1 == json!([]) && begun.elapsed() < END_MAX {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // The login ended with its issuer; another one can be made.
+    assert_eq!(place.call("GET", "/targets", Some(&token), "").0, 401);
+    let ben = place.logged_in("ben");
+    assert!(ben.cli(&["whoami"]).unwrap().contains("org/ben"));
+    assert_eq!(place.entries("configuration.changed").len(), 2);
+    assert!(place.entries("login.ended").iter().any(|entry| entry["reason"] == "issuer_removed"));
+    let log = place.boundary.gateway().log();
+    assert!(log.contains("`agents` in gateway.toml has changed and waits for the next start"), "{log}");
+    assert!(log.contains("attributes do not"), "{log}");
 }

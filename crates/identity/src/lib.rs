@@ -20,6 +20,7 @@ mod token;
 
 pub use authenticate::{Failure, FailureReason, Identity, NoRevocations, Revocations};
 pub use caveat::{Caveat, Restriction};
+pub use claims::told_again;
 pub use clients::{Client, Clients};
 pub use credential::{
     Credential, CredentialId, Grant, IssueError, NarrowError, USER_BYTES_MAX, Who, narrow, parse_user,

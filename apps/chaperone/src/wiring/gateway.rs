@@ -40,6 +40,7 @@ use crate::wiring::locks::LockKeeper;
 use crate::wiring::logins::DatabaseLogins;
 use crate::wiring::metrics::Counters;
 use crate::wiring::policies::{self, KeeperParts, PolicyKeeper};
+use crate::wiring::reread::Rereader;
 use crate::wiring::sweep::{self, Kick};
 use crate::wiring::targets::Declared;
 use crate::wiring::tls;
@@ -85,7 +86,7 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
     let admin_token = keys.admin_token;
     let parts =
         Parts { recorder, dialer, links, counters, known, policies, classifications, archive, admin_token };
-    serve(path, &config, parts).await?;
+    serve(path, &text, &config, parts).await?;
     let closed = tokio::task::spawn_blocking(move || {
         let closed = trail.close("asked to stop");
         // The last checkpoint covers the stop itself.
@@ -411,7 +412,7 @@ async fn record_start(
     Ok(())
 }
 
-async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), Failure> {
+async fn serve(path: &Path, text: &str, config: &GatewayConfig, parts: Parts) -> Result<(), Failure> {
     let assembled = assemble(path, config, parts)?;
     let Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links } =
         assembled;
@@ -429,7 +430,8 @@ async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), 
         tracing::info!(agents = %agents.listen, "waiting for agents");
         tokio::spawn(link::serve(links, listener, stopped.clone()));
     }
-    tokio::spawn(policies::on_hangup(managed.keeper.clone(), stopped.clone()));
+    let rereader = Rereader::new(path, text, identities.clone(), recorder.clone())?;
+    tokio::spawn(policies::on_hangup(managed.keeper.clone(), rereader, stopped.clone()));
     tokio::spawn(sweep::run(sessions.clone(), policies, kick, stopped.clone()));
     tokio::spawn(identities.run(stopped.clone()));
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io("cannot wait for SIGTERM"))?;

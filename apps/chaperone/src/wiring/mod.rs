@@ -17,6 +17,7 @@ pub(crate) mod locks;
 pub(crate) mod logins;
 pub(crate) mod metrics;
 pub(crate) mod policies;
+pub(crate) mod reread;
 pub(crate) mod strangers;
 pub(crate) mod sweep;
 pub(crate) mod targets;
