@@ -339,12 +339,11 @@ impl Identity {
     fn believe(&self, parsed: Parsed, asked: &str, now_s: u64) -> Result<Principal, FailureReason> {
         let Parsed { id, grant, caveats, .. } = parsed;
         let mut not_after = grant.not_after;
-        let mut restriction = Restriction::default();
+        let restriction = Restriction::of(&caveats);
         for caveat in &caveats {
             if let Caveat::Until(until) = caveat {
                 not_after = not_after.min(*until);
             }
-            restriction.add(caveat);
         }
         if now_s >= not_after {
             return Err(FailureReason::Expired);
@@ -392,6 +391,12 @@ impl Identity {
                 found.map(|(_, standing)| standing).ok_or(FailureReason::UnknownHolder)
             }
         }
+    }
+
+    /// Whether a login or service key can be used through that client: no credential that names another is any good.
+    #[must_use]
+    pub fn acts_through(&self, client: Option<&str>, standing: &Standing) -> bool {
+        self.bound(client.map(str::to_owned), None, standing, false).is_ok()
     }
 
     /// The client that acts: the one that the credential names. Who logged in with the OAuth client of a registered

@@ -12,6 +12,7 @@ mod jwks;
 mod jws;
 mod keys;
 mod login;
+mod only;
 mod people;
 mod principal;
 mod service;
@@ -34,6 +35,7 @@ pub use keys::{RootKey, RootKeys};
 pub use login::{
     LOGINS_MAX, LOGINS_OF_ONE_MAX, Login, LoginError, LoginId, LoginStore, Logins, NewLogin, Refreshed, Terms,
 };
+pub use only::{Only, OnlyError, Relations, together};
 pub use people::{Disabling, PEOPLE_MAX, People, PeopleStore, Person, PersonChange, PersonError};
 pub use principal::{CredentialFacts, Principal};
 pub use service::{

@@ -3,8 +3,10 @@
 use axum::Extension;
 use axum::extract::State;
 use chaperone_access::Verbs;
-use chaperone_api::{CredentialRequest, CredentialView};
-use chaperone_identity::{Caveat, Credential, Grant, IssueError, NarrowError, narrow};
+use chaperone_api::{CredentialRequest, CredentialView, ProblemKind};
+use chaperone_identity::{
+    Caveat, Credential, Grant, IssueError, NarrowError, Only, OnlyError, narrow, together,
+};
 use zeroize::Zeroizing;
 
 use super::caller::Caller;
@@ -37,6 +39,15 @@ pub(super) async fn make(
     if !(1..=TTL_S_MAX).contains(&request.ttl_s) {
         return Err(Refused::unusable(format!("`ttl_s` is 1 to {TTL_S_MAX}")));
     }
+    // It would open nothing, and nobody would be told why.
+    if !managed.identity.acts_through(request.client.as_deref(), holder.standing()) {
+        let client = request.client.unwrap_or_default();
+        return Err(Refused::new(
+            ProblemKind::NotPermitted,
+            format!("your login was not made through client `{client}`, so that it does not act for you"),
+        )
+        .hint("log in through that client, or leave `client` out"));
+    }
     let now = now_us() / 1_000_000;
     let grant = Grant {
         who: holder.who(),
@@ -64,7 +75,9 @@ fn issue_refused(error: IssueError) -> Refused {
 fn narrowed(made: &Credential, request: &CredentialRequest) -> Result<(String, Zeroizing<String>), Refused> {
     let mut caveats = Vec::new();
     if !request.only.is_empty() {
-        caveats.push(Caveat::Relations(request.only.clone()));
+        let only: Result<Vec<Only>, OnlyError> = request.only.iter().map(|only| only.parse()).collect();
+        let only = only.map_err(|error| Refused::unusable(error.to_string()))?;
+        caveats.push(Caveat::Relations(together(only)));
     }
     if !request.verbs.is_empty() {
         caveats.push(Caveat::Verbs(request.verbs.iter().copied().fold(Verbs::NONE, Verbs::with)));
