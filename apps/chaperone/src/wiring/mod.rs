@@ -22,3 +22,4 @@ pub(crate) mod strangers;
 pub(crate) mod sweep;
 pub(crate) mod targets;
 pub(crate) mod tls;
+pub(crate) mod usage;
