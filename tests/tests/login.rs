@@ -455,7 +455,7 @@ fn a_local_port_needs_no_password_and_outlives_a_refresh() {
 
 #[test]
 fn a_connection_string_is_narrowed_and_never_widened() {
-    let place = Place::new(300);
+    let mut place = Place::new(300);
     let ana = place.logged_in("ana");
     let url =
         ana.cli(&["credential", "clinic", "--only", "clinic.patients", "--only", "clinic.clinics"]).unwrap();
@@ -464,9 +464,10 @@ fn a_connection_string_is_narrowed_and_never_widened() {
     assert_eq!(session.ask(PATIENTS).unwrap(), "5");
     assert!(refused(&session.ask("select count(*) from clinic.encounters").unwrap()));
 
+    let program = place.boundary.program().to_owned();
     let narrow = |url: &str, words: &str| {
         let line = format!("printf %s \"$0\" | \"$1\" credential narrow {words}");
-        capture(Command::new("sh").args(["-c", &line, url.trim()]).arg(place.boundary.program()))
+        capture(Command::new("sh").args(["-c", &line, url.trim()]).arg(&program))
     };
     let narrower = narrow(&url, "--only clinic.clinics --only clinic.encounters").unwrap();
     let mut session = open(&narrower).unwrap();
@@ -480,6 +481,27 @@ fn a_connection_string_is_narrowed_and_never_widened() {
     assert!(open(&shorter).is_err());
     assert!(narrow("postgresql://ana:word@127.0.0.1/clinic", "--rows 5").is_err());
     assert!(narrow(&url, "").is_err());
+
+    // More than a user name carries: the gateway keeps it, over a restart too.
+    let columns = [
+        "clinic.patients(patient_id, mrn, family_name, given_name, birth_date, sex, phone, email, street, city, zip)",
+        "clinic.encounters(encounter_id, patient_id, clinician_id, clinic_id, started_at, reason, diagnosis, vitals)",
+        "clinic.medications(medication_id, encounter_id, patient_id, drug, dose, started_on, ended_on)",
+        "clinic.clinicians(clinician_id, clinic_id, npi, family_name, given_name, specialty)",
+    ];
+    let words: Vec<&str> = columns.iter().flat_map(|only| ["--only", only]).collect();
+    let wide = ana.cli(&[&["credential", "clinic"], words.as_slice()].concat()).unwrap();
+    let fewer = narrow(&wide, "--only 'clinic.patients(patient_id, mrn, ssn)'").unwrap();
+    let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    assert!(narrow(&url, &quoted.join(" ")).unwrap_err().to_string().contains("512 bytes"));
+    for restarted in [false, true] {
+        if restarted {
+            place.boundary.restart_gateway().unwrap();
+        }
+        let seen = "select mrn is null, phone is null, ssn is null from clinic.patients where patient_id = 1";
+        assert_eq!(open(&wide).unwrap().ask(seen).unwrap(), "f|f|t");
+        assert_eq!(open(&fewer).unwrap().ask(seen).unwrap(), "f|t|t");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chaperone_access::{RelationName, Verb, Verbs};
 
 use crate::credential::NarrowError;
+use crate::kept::KeptCaveatId;
 use crate::only::{self, Relations};
 
 /// Longest name of a tool, in bytes.
@@ -25,6 +26,8 @@ pub enum Caveat {
     Rows(u64),
     /// Only for calls of this tool.
     Tool(String),
+    /// Only the relations and columns that the gateway keeps under this id, because they do not fit here.
+    Kept(KeptCaveatId),
 }
 
 impl Caveat {
@@ -47,6 +50,7 @@ impl Caveat {
                 }
                 Ok(format!("t{name}"))
             }
+            Self::Kept(id) => Ok(format!("k{id}")),
         }
     }
 
@@ -66,6 +70,7 @@ impl Caveat {
                 Some(Self::Verbs(verbs))
             }
             'n' => rest.parse().ok().map(Self::Rows),
+            'k' => rest.parse().ok().map(Self::Kept),
             't' => is_tool(rest).then(|| Self::Tool(rest.to_owned())),
             _ => None,
         }
@@ -101,6 +106,8 @@ impl Restriction {
     fn add(&mut self, caveat: &Caveat) {
         match caveat {
             Caveat::Until(_) => {}
+            // Whoever has not looked up what is left knows of nothing that is.
+            Caveat::Kept(_) => self.relations = Some(Relations::new()),
             Caveat::Relations(relations) => {
                 self.relations = Some(match self.relations.take() {
                     None => relations.clone(),

@@ -10,6 +10,7 @@ mod holder;
 mod issuer;
 mod jwks;
 mod jws;
+mod kept;
 mod keys;
 mod login;
 mod only;
@@ -31,6 +32,7 @@ pub use holder::{Holder, Holders, InvalidId, SecretHash, TokenRefused};
 pub use issuer::{ClaimNames, Issuer, SKEW_S, SignatureAlgorithm, Vouches, Workload};
 pub use jwks::{KEY_SET_BYTES_MAX, KeyCache, KeySet, KeySetError};
 pub use jws::TOKEN_BYTES_MAX;
+pub use kept::{CaveatStore, KeepError, KeptCaveat, KeptCaveatId, KeptCaveats};
 pub use keys::{RootKey, RootKeys};
 pub use login::{
     LOGINS_MAX, LOGINS_OF_ONE_MAX, Login, LoginError, LoginId, LoginStore, Logins, NewLogin, Refreshed, Terms,

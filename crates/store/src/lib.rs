@@ -1,9 +1,10 @@
 //! What the gateway keeps beside the trail, behind the traits that other rooms own.
 //!
 //! That is the table of wrapped keys: one small file a session and class, so that shredding one is removing a file and
-//! nothing else is rewritten. And the roster of agents, the locks in force, logins, people, services and requests that
-//! are not to be carried out twice, likewise a file each; and what subjects used of their limits, in one file.
+//! nothing else is rewritten. And the roster of agents, the locks in force, logins, people, services, caveats of
+//! credentials and requests that are not to be carried out twice, likewise a file each; and what subjects used of their limits, in one file.
 
+mod caveats;
 mod file;
 mod holders;
 mod locks;
@@ -12,6 +13,7 @@ mod requests;
 mod roster;
 mod snapshot;
 
+pub use caveats::CaveatFiles;
 pub use holders::HolderFiles;
 pub use locks::LockFiles;
 pub use policies::{KeptSet, PolicyArchive};

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use std::thread::JoinHandle;
 
 use chaperone_access::{AgentName, TargetName};
-use chaperone_identity::{Holders, Identity, NoRevocations, RootKeys};
+use chaperone_identity::{Holders, Identity, KeptCaveats, NoRevocations, RootKeys};
 use chaperone_policy::{Policies, PolicySet};
 use chaperone_postgres::opening::ListenerOptions;
 use chaperone_recording::{Recorder, RecorderParts};
 use chaperone_session::Boundary;
-use chaperone_store::{KeyFiles, LockFiles, PolicyArchive, RequestFiles, RosterFiles};
+use chaperone_store::{CaveatFiles, KeyFiles, LockFiles, PolicyArchive, RequestFiles, RosterFiles};
 use chaperone_trail::{
     Body, ClockStepped, Digest, GatewayHeartbeat, GatewayStarted, KeyCreated, Options, Signer, Trail,
 };
@@ -153,7 +153,8 @@ fn known(
     let (holders, people) = identity::holders(data, &issuers)?;
     let mut identity = Identity::new(keys, Arc::new(NoRevocations))
         .holding(holders.clone(), people.clone())
-        .registered(Arc::new(config.registered().map_err(Failure::Usage)?));
+        .registered(Arc::new(config.registered().map_err(Failure::Usage)?))
+        .keeping(Arc::new(caveats(data).map_err(Failure::io("cannot read caveats of credentials"))?));
     if config.development().is_none() {
         identity = identity.without_named();
     }
@@ -167,6 +168,10 @@ fn known(
         kick: kick.clone(),
     }));
     Ok(Known { identity, holders, identities, kick })
+}
+
+fn caveats(data: &Path) -> std::io::Result<KeptCaveats> {
+    KeptCaveats::open(Arc::new(CaveatFiles::open(&data.join("caveats"))?))
 }
 
 /// What is served.

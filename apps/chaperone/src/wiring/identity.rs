@@ -578,10 +578,12 @@ impl Identities {
                 tracing::error!(login = %id, %error, "a login's end could not be kept");
             }
         }
-        let logins = self.parts.holders.logins.clone();
-        let tidied = blocking(move || logins.keep_ends().and_then(|()| logins.forget(now))).await;
+        let (logins, kept) = (self.parts.holders.logins.clone(), self.parts.identity.kept().clone());
+        let tidy =
+            move || logins.keep_ends().and_then(|()| logins.forget(now)).and_then(|()| kept.forget(now));
+        let tidied = blocking(tidy).await;
         if let Err(error) = tidied.and_then(|done| done.map_err(|error| LoginError::from(error).into())) {
-            tracing::error!(%error, "ends of logins could not be kept, or old ones not removed");
+            tracing::error!(%error, "ends of logins could not be kept, or what is over not removed");
         }
     }
 

@@ -235,6 +235,28 @@ async fn a_credential_for_one_tool_opens_no_session_outside_of_it() {
 }
 
 #[tokio::test]
+async fn a_caveat_that_is_kept_restricts_and_one_that_is_not_opens_nothing() {
+    let identity = identity();
+    let made = issue(&grant());
+    let left = crate::together(["public.patients(id, name)".parse().unwrap()]);
+    let kept = identity.kept().keep(left, "dev/ana", NOW + 60).unwrap();
+    let (user, password) = narrow(&made.user, &made.password, &kept).unwrap();
+    let open = async || {
+        let claim = claim(&identity, &user, &password, "ehr");
+        identity.authenticate(claim, NOW * 1_000_000).await
+    };
+    let (principal, _) = open().await.unwrap();
+    let restriction = &principal.credential().restriction;
+    let (patients, other) = (RelationName::new("public", "patients"), RelationName::new("public", "claims"));
+    assert_eq!(restriction.columns(&patients).unwrap().len(), 2);
+    assert!(!restriction.allows(Verb::Read, &other));
+    identity.kept().forget(NOW + 60).unwrap();
+    assert_eq!(open().await.unwrap_err().reason, FailureReason::UnknownCaveat);
+    // Not looked up, it leaves nothing.
+    assert!(!Restriction::of(&[kept]).allows(Verb::Read, &patients));
+}
+
+#[tokio::test]
 async fn a_source_that_only_fails_is_throttled() {
     let identity = identity();
     let made = issue(&grant());

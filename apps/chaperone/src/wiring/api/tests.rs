@@ -367,6 +367,16 @@ async fn a_service_key_makes_narrowed_credentials_and_ends_with_its_owner() {
     let made: CredentialView = ask.post("/credentials", &request).await.unwrap();
     assert!(chaperone_identity::parse_user(&made.user).is_some());
     assert!(made.not_after <= now() + 60);
+    // What does not fit a user name is kept here and referred to.
+    let columns = (0..200).map(|number| format!("column_{number}")).collect::<Vec<_>>().join(", ");
+    let only = BTreeSet::from([format!("public.patients({columns})")]);
+    let wide: CredentialView =
+        ask.post("/credentials", &CredentialRequest { only, ..request.clone() }).await.unwrap();
+    assert!(wide.user.len() <= chaperone_identity::USER_BYTES_MAX);
+    assert!(chaperone_identity::parse_user(&wide.user).is_some());
+    let only = BTreeSet::from([format!("public.patients({})", "x".repeat(70_000))]);
+    let too_wide = ask.post::<Value>("/credentials", &CredentialRequest { only, ..request.clone() }).await;
+    assert_eq!(problem(too_wide).status, 422);
     let too_long =
         ask.post::<Value>("/credentials", &CredentialRequest { ttl_s: 86_401, ..request.clone() }).await;
     assert_eq!(problem(too_long).status, 422);
