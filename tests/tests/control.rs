@@ -453,6 +453,22 @@ fn what_is_counted_over_time_is_counted_over_all_sessions() {
 }
 
 #[test]
+fn a_restart_gives_nothing_back_of_what_was_used() {
+    let mut it = Installation::new(AgentPlace::InProcess, LIMITS, |_, _, _| {});
+    let hundred = "select generate_series(1, 100)";
+    assert_eq!(it.ask(&staff("hour"), &[hundred]).rows.len(), 100);
+    it.boundary.restart_gateway().unwrap();
+    let over = it.ask(&staff("hour"), &[hundred, "select generate_series(1, 50)"]);
+    assert_eq!((over.codes.as_slice(), over.rows.len()), (&["53400".to_owned()][..], 50), "{}", over.said);
+    // One that is killed forgets no more than the last seconds.
+    std::thread::sleep(Duration::from_secs(7));
+    it.boundary.gateway().kill().unwrap();
+    it.boundary.restart_gateway().unwrap();
+    assert_eq!(it.ask(&staff("hour"), &["select 1"]).codes, ["53400"]);
+    assert_eq!(it.ask(&staff("other"), &[hundred]).rows.len(), 100);
+}
+
+#[test]
 fn sessions_are_limited_in_number_and_time() {
     let it = Installation::new(AgentPlace::InProcess, LIMITS, |_, _, _| {});
     let url = it.boundary.credential(&staff("many")).unwrap();

@@ -16,6 +16,7 @@ use chaperone_tests::{
     AgentPlace, Boundary, Cluster, Fsync, Issuer, Layout, Person, Talk, capture, free_port, private_folder,
     root,
 };
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -454,7 +455,7 @@ fn a_local_port_needs_no_password_and_outlives_a_refresh() {
 
 #[test]
 fn a_connection_string_is_narrowed_and_never_widened() {
-    let place = Place::new(300);
+    let mut place = Place::new(300);
     let ana = place.logged_in("ana");
     let url =
         ana.cli(&["credential", "clinic", "--only", "clinic.patients", "--only", "clinic.clinics"]).unwrap();
@@ -463,9 +464,10 @@ fn a_connection_string_is_narrowed_and_never_widened() {
     assert_eq!(session.ask(PATIENTS).unwrap(), "5");
     assert!(refused(&session.ask("select count(*) from clinic.encounters").unwrap()));
 
+    let program = place.boundary.program().to_owned();
     let narrow = |url: &str, words: &str| {
         let line = format!("printf %s \"$0\" | \"$1\" credential narrow {words}");
-        capture(Command::new("sh").args(["-c", &line, url.trim()]).arg(place.boundary.program()))
+        capture(Command::new("sh").args(["-c", &line, url.trim()]).arg(&program))
     };
     let narrower = narrow(&url, "--only clinic.clinics --only clinic.encounters").unwrap();
     let mut session = open(&narrower).unwrap();
@@ -479,4 +481,69 @@ fn a_connection_string_is_narrowed_and_never_widened() {
     assert!(open(&shorter).is_err());
     assert!(narrow("postgresql://ana:word@127.0.0.1/clinic", "--rows 5").is_err());
     assert!(narrow(&url, "").is_err());
+
+    // More than a user name carries: the gateway keeps it, over a restart too.
+    let columns = [
+        "clinic.patients(patient_id, mrn, family_name, given_name, birth_date, sex, phone, email, street, city, zip)",
+        "clinic.encounters(encounter_id, patient_id, clinician_id, clinic_id, started_at, reason, diagnosis, vitals)",
+        "clinic.medications(medication_id, encounter_id, patient_id, drug, dose, started_on, ended_on)",
+        "clinic.clinicians(clinician_id, clinic_id, npi, family_name, given_name, specialty)",
+    ];
+    let words: Vec<&str> = columns.iter().flat_map(|only| ["--only", only]).collect();
+    let wide = ana.cli(&[&["credential", "clinic"], words.as_slice()].concat()).unwrap();
+    let fewer = narrow(&wide, "--only 'clinic.patients(patient_id, mrn, ssn)'").unwrap();
+    let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    assert!(narrow(&url, &quoted.join(" ")).unwrap_err().to_string().contains("512 bytes"));
+    for restarted in [false, true] {
+        if restarted {
+            place.boundary.restart_gateway().unwrap();
+        }
+        let seen = "select mrn is null, phone is null, ssn is null from clinic.patients where patient_id = 1";
+        assert_eq!(open(&wide).unwrap().ask(seen).unwrap(), "f|f|t");
+        assert_eq!(open(&fewer).unwrap().ask(seen).unwrap(), "f|t|t");
+    }
+}
+
+#[test]
+fn issuers_change_while_the_gateway_runs() {
+    let mut place = Place::new(300);
+    let ana = place.logged_in("ana");
+    let mut session = Talk::start(&psql(&ana)).unwrap();
+    assert_eq!(session.ask(PATIENTS).unwrap(), "5");
+    let file = place.boundary.config();
+    let with = std::fs::read_to_string(&file).unwrap();
+    let (without, _) = with.split_once("[issuers.org]").unwrap();
+    let hang_up = |place: &mut Place, text: &str| {
+        std::fs::write(&file, text).unwrap();
+        place.boundary.gateway().signal(Signal::HUP).unwrap();
+    };
+    // What cannot be used changes nothing.
+    hang_up(&mut place, &with.replace("client_id", "client_di"));
+    std::thread::sleep(Duration::from_secs(1));
+    hang_up(
+        &mut place,
+        &with.replace("[attributes]", "[attributes]\nother = \"bool\"").replace("= 300", "= 200"),
+    );
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(session.ask(PATIENTS).unwrap(), "5");
+    // Nothing listens there as long as the gateway runs, and it says so.
+    hang_up(&mut place, &format!("{without}\n[agents]\nlisten = \"127.0.0.1:1\"\n"));
+    session.until(END_MAX, PATIENTS, Result::is_err).unwrap();
+    let token = ana.token().unwrap();
+    assert_eq!(place.call("GET", "/targets", Some(&token), "").0, 401);
+    assert_eq!(place.call("GET", "/issuers", None, "").1, json!([]));
+    hang_up(&mut place, &with);
+    let begun = Instant::now();
+    while place.call("GET", "/issuers", None, "").1 == json!([]) && begun.elapsed() < END_MAX {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // The login ended with its issuer; another one can be made.
+    assert_eq!(place.call("GET", "/targets", Some(&token), "").0, 401);
+    let ben = place.logged_in("ben");
+    assert!(ben.cli(&["whoami"]).unwrap().contains("org/ben"));
+    assert_eq!(place.entries("configuration.changed").len(), 2);
+    assert!(place.entries("login.ended").iter().any(|entry| entry["reason"] == "issuer_removed"));
+    let log = place.boundary.gateway().log();
+    assert!(log.contains("`agents` in gateway.toml has changed and waits for the next start"), "{log}");
+    assert!(log.contains("attributes do not"), "{log}");
 }

@@ -252,3 +252,46 @@ fn a_service_works_with_its_key_until_it_may_not() {
     assert_eq!(credential(&it, &second), Err("401".to_owned()));
     it.boundary.cli(&["trail", "verify"]).unwrap();
 }
+
+#[test]
+fn a_service_uses_the_verbs_of_people_with_its_key() {
+    const CLINICS: &str = "select count(*) > 0 from clinic.clinics";
+    let (it, issuer) = organisation();
+    let dora = logged_in(&it, &issuer, "dora");
+    let words = ["service", "create", "etl", "--owner", "org/dora", "--group", "robots", "--ttl", "1h"];
+    let key = dora.cli(&words).unwrap().trim().to_owned();
+    let file = it.home.path().join("etl.key");
+    std::fs::write(&file, format!("{key}\n")).unwrap();
+    let file = file.to_string_lossy().into_owned();
+    // Nobody is logged in on the service's machine.
+    let robot = Person::new("robot", it.home.path(), &it.boundary);
+    assert!(robot.cli(&["credential", "clinic"]).is_err());
+
+    let url = robot.cli(&["credential", "clinic", "--service-key-file", &file, "--ttl", "5m"]).unwrap();
+    assert_eq!(ask(url.trim(), CLINICS).as_deref(), Ok("t"));
+    let sql = robot.cli(&["psql", "clinic", "--service-key-file", &file, "--", "-XAtqc", CLINICS]).unwrap();
+    assert_eq!(sql.trim(), "t");
+    let exec = |words: &[&str], key: &str| {
+        let mut command = robot.command(&[&["exec", "clinic"], words].concat());
+        capture(command.env("CHAPERONE_SERVICE_KEY", key))
+    };
+    let child = ["--", "sh", "-c", "psql -XAtqc 'select 1'; printenv CHAPERONE_SERVICE_KEY || echo no key"];
+    assert_eq!(exec(&child, &key).unwrap().trim(), "1\nno key");
+
+    let port = free_port().unwrap().to_string();
+    let words = ["connect", "clinic", "--port", &port, "--service-key-file", &file];
+    let mut connect = robot.start(&words).unwrap();
+    let ready = || std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_ok();
+    connect.until(Duration::from_secs(20), ready).unwrap();
+    let local = format!("postgresql://whoever@127.0.0.1:{port}/anything");
+    assert_eq!(ask(&local, CLINICS).as_deref(), Ok("t"));
+    assert!(connect.log().contains("you are local/etl"), "{}", connect.log());
+
+    let wrong = exec(&["--", "true"], "cps1.AAAAAAAAAAAA.x").unwrap_err().to_string();
+    assert!(wrong.contains("the service key does not hold"), "{wrong}");
+    assert!(exec(&["--", "true"], " ").unwrap_err().to_string().contains("no service key stands there"));
+    let of_login = robot.cli(&["psql", "clinic", "--ca", &file]).unwrap_err().to_string();
+    assert!(of_login.contains("goes with a service key"), "{of_login}");
+    it.boundary.cli(&["service", "revoke", "etl", "--reason", "replaced"]).unwrap();
+    assert!(ask(&local, CLINICS).unwrap_err().contains("the service key does not hold"));
+}

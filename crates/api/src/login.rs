@@ -137,7 +137,8 @@ pub struct CredentialRequest {
     /// The software that will use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
-    /// Only these relations, each as `schema.name`; empty: all that policy permits.
+    /// Only these relations, each as `schema.name`, or as `schema.name(column, column)` for some of its columns; empty: all
+    /// that policy permits.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub only: BTreeSet<String>,
     /// Only these verbs; empty: all that policy permits.

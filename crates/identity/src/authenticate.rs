@@ -13,6 +13,7 @@ use crate::clients::Clients;
 use crate::credential::{Credential, CredentialId, Grant, IssueError, Parsed, Who, parse_user, password};
 use crate::failures::{FailureLedger, Noted};
 use crate::holder::Holders;
+use crate::kept::KeptCaveats;
 use crate::keys::RootKeys;
 use crate::people::People;
 use crate::principal::{Bound, CredentialFacts, Principal};
@@ -58,6 +59,8 @@ pub enum FailureReason {
     OtherClient,
     /// Only for calls of a tool, and this is none.
     OtherTool,
+    /// Refers to a caveat that is not kept.
+    UnknownCaveat,
     /// Too many failures from this source.
     Throttled,
     /// Too many verifications under way.
@@ -83,6 +86,7 @@ impl FailureReason {
             Self::Named => "named",
             Self::OtherClient => "other_client",
             Self::OtherTool => "other_tool",
+            Self::UnknownCaveat => "unknown_caveat",
             Self::Throttled => "throttled",
             Self::Busy => "busy",
         }
@@ -145,6 +149,7 @@ pub struct Identity {
     holders: Arc<Holders>,
     people: Arc<People>,
     clients: Arc<Clients>,
+    kept: Arc<KeptCaveats>,
     /// Whether credentials may name their subject themselves.
     named: bool,
 }
@@ -201,6 +206,7 @@ impl Identity {
             holders: Arc::default(),
             people: Arc::default(),
             clients: Arc::default(),
+            kept: Arc::default(),
             named: true,
         }
     }
@@ -221,6 +227,18 @@ impl Identity {
     #[must_use]
     pub fn registered(self, clients: Arc<Clients>) -> Self {
         Self { clients, ..self }
+    }
+
+    /// The same, with caveats that credentials refer to.
+    #[must_use]
+    pub fn keeping(self, kept: Arc<KeptCaveats>) -> Self {
+        Self { kept, ..self }
+    }
+
+    /// The caveats that credentials refer to.
+    #[must_use]
+    pub fn kept(&self) -> &Arc<KeptCaveats> {
+        &self.kept
     }
 
     /// Make a credential with the newest root key.
@@ -337,14 +355,19 @@ impl Identity {
 
     /// The proof is right: what the credential says is now believed, and judged.
     fn believe(&self, parsed: Parsed, asked: &str, now_s: u64) -> Result<Principal, FailureReason> {
-        let Parsed { id, grant, caveats, .. } = parsed;
+        let Parsed { id, grant, mut caveats, .. } = parsed;
+        for caveat in &mut caveats {
+            if let Caveat::Kept(id) = caveat {
+                let relations = self.kept.get(*id).ok_or(FailureReason::UnknownCaveat)?;
+                *caveat = Caveat::Relations(relations);
+            }
+        }
         let mut not_after = grant.not_after;
-        let mut restriction = Restriction::default();
+        let restriction = Restriction::of(&caveats);
         for caveat in &caveats {
             if let Caveat::Until(until) = caveat {
                 not_after = not_after.min(*until);
             }
-            restriction.add(caveat);
         }
         if now_s >= not_after {
             return Err(FailureReason::Expired);
@@ -392,6 +415,12 @@ impl Identity {
                 found.map(|(_, standing)| standing).ok_or(FailureReason::UnknownHolder)
             }
         }
+    }
+
+    /// Whether a login or service key can be used through that client: no credential that names another is any good.
+    #[must_use]
+    pub fn acts_through(&self, client: Option<&str>, standing: &Standing) -> bool {
+        self.bound(client.map(str::to_owned), None, standing, false).is_ok()
     }
 
     /// The client that acts: the one that the credential names. Who logged in with the OAuth client of a registered

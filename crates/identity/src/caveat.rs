@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use chaperone_access::{Verb, Verbs};
+use std::sync::Arc;
+
+use chaperone_access::{RelationName, Verb, Verbs};
 
 use crate::credential::NarrowError;
-
-/// Most relations that one caveat names.
-pub(crate) const RELATIONS_MAX: usize = 16;
+use crate::kept::KeptCaveatId;
+use crate::only::{self, Relations};
 
 /// Longest name of a tool, in bytes.
 pub(crate) const TOOL_BYTES_MAX: usize = 128;
@@ -17,14 +18,16 @@ pub(crate) const TOOL_BYTES_MAX: usize = 128;
 pub enum Caveat {
     /// Void from this time on, in seconds since the Unix epoch.
     Until(u64),
-    /// Only these relations, each as `schema.name`.
-    Relations(BTreeSet<String>),
+    /// Only these relations, and of each only these columns.
+    Relations(Relations),
     /// Only these verbs.
     Verbs(Verbs),
     /// At most this many rows a statement.
     Rows(u64),
     /// Only for calls of this tool.
     Tool(String),
+    /// Only the relations and columns that the gateway keeps under this id, because they do not fit here.
+    Kept(KeptCaveatId),
 }
 
 impl Caveat {
@@ -32,13 +35,9 @@ impl Caveat {
     pub(crate) fn encode(&self) -> Result<String, NarrowError> {
         match self {
             Self::Until(at) => Ok(format!("u{at}")),
-            Self::Relations(names) => {
-                let plain = |name: &String| !name.is_empty() && !name.contains([',', '\n']);
-                if names.is_empty() || names.len() > RELATIONS_MAX || !names.iter().all(plain) {
-                    return Err(NarrowError::Relations);
-                }
-                let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                Ok(format!("r{}", names.join(",")))
+            Self::Relations(relations) => {
+                let text = only::encode(relations).ok_or(NarrowError::Relations)?;
+                Ok(format!("r{text}"))
             }
             Self::Verbs(verbs) => {
                 let words: Vec<&str> = verbs.iter().map(Verb::as_str).collect();
@@ -51,6 +50,7 @@ impl Caveat {
                 }
                 Ok(format!("t{name}"))
             }
+            Self::Kept(id) => Ok(format!("k{id}")),
         }
     }
 
@@ -61,11 +61,7 @@ impl Caveat {
         let rest = chars.as_str();
         match kind {
             'u' => rest.parse().ok().map(Self::Until),
-            'r' => {
-                let names: BTreeSet<String> = rest.split(',').map(str::to_owned).collect();
-                let sound = !rest.is_empty() && names.len() <= RELATIONS_MAX && !names.contains("");
-                sound.then_some(Self::Relations(names))
-            }
+            'r' => only::decode(rest).map(Self::Relations),
             'v' => {
                 let mut verbs = Verbs::NONE;
                 for word in rest.split(',').filter(|word| !word.is_empty()) {
@@ -74,6 +70,7 @@ impl Caveat {
                 Some(Self::Verbs(verbs))
             }
             'n' => rest.parse().ok().map(Self::Rows),
+            'k' => rest.parse().ok().map(Self::Kept),
             't' => is_tool(rest).then(|| Self::Tool(rest.to_owned())),
             _ => None,
         }
@@ -88,7 +85,7 @@ fn is_tool(name: &str) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Restriction {
     /// `None` is every relation.
-    relations: Option<BTreeSet<String>>,
+    relations: Option<Relations>,
     /// `None` is every verb.
     verbs: Option<Verbs>,
     /// Most rows a statement; `None` is no bound.
@@ -98,13 +95,23 @@ pub struct Restriction {
 }
 
 impl Restriction {
-    pub(crate) fn add(&mut self, caveat: &Caveat) {
+    /// Of these caveats.
+    #[must_use]
+    pub fn of<'c>(caveats: impl IntoIterator<Item = &'c Caveat>) -> Self {
+        let mut all = Self::default();
+        caveats.into_iter().for_each(|caveat| all.add(caveat));
+        all
+    }
+
+    fn add(&mut self, caveat: &Caveat) {
         match caveat {
             Caveat::Until(_) => {}
-            Caveat::Relations(names) => {
+            // Whoever has not looked up what is left knows of nothing that is.
+            Caveat::Kept(_) => self.relations = Some(Relations::new()),
+            Caveat::Relations(relations) => {
                 self.relations = Some(match self.relations.take() {
-                    None => names.clone(),
-                    Some(before) => before.intersection(names).cloned().collect(),
+                    None => relations.clone(),
+                    Some(before) => only::both(&before, relations),
                 });
             }
             Caveat::Verbs(verbs) => {
@@ -144,10 +151,23 @@ impl Restriction {
         }
     }
 
-    /// Whether the verb on that relation (as `schema.name`) is left.
+    /// Whether the verb on that relation is left. Where columns are listed, nothing is that touches all of them at once.
     #[must_use]
-    pub fn allows(&self, verb: Verb, relation: &str) -> bool {
-        self.allows_verb(verb) && self.relations.as_ref().is_none_or(|names| names.contains(relation))
+    pub fn allows(&self, verb: Verb, relation: &RelationName) -> bool {
+        let Some(left) = &self.relations else { return self.allows_verb(verb) };
+        let by_relation = match (left.get(relation), verb) {
+            (None, _) => false,
+            (Some(None), _) => true,
+            (Some(Some(_)), Verb::Read | Verb::Insert | Verb::Update) => true,
+            (Some(Some(_)), Verb::Delete | Verb::Define | Verb::Call) => false,
+        };
+        by_relation && self.allows_verb(verb)
+    }
+
+    /// The columns of a relation that are left; `None` is all of them.
+    #[must_use]
+    pub fn columns(&self, relation: &RelationName) -> Option<&BTreeSet<Arc<str>>> {
+        self.relations.as_ref()?.get(relation)?.as_ref()
     }
 
     /// Whether the verb is left at all, on the target as a whole.

@@ -93,6 +93,26 @@ pub(crate) fn facts(issuer: &Issuer, claims: &Claims, subject: Subject) -> Resul
     Ok(facts)
 }
 
+/// What an issuer's answer about a token (RFC 7662) makes of what its subject was vouched for before. `None` where it does
+/// not tell again all that the subject has: what is not told is not confirmed. How the subject authenticated stays, since
+/// being asked is no authentication.
+///
+/// # Errors
+/// A claim is of another type than is declared, or all of it is too much.
+pub fn told_again(issuer: &Issuer, claims: &Claims, before: &Facts) -> Result<Option<Facts>, TokenError> {
+    let mut now = facts(issuer, claims, before.subject.clone())?;
+    let groups = issuer.claims.groups.as_deref().and_then(|name| at(claims, name));
+    let attributes = before.attributes.keys().all(|name| now.attributes.contains_key(name));
+    if (groups.is_none() && !before.groups.is_empty()) || !attributes {
+        return Ok(None);
+    }
+    now.display = now.display.or_else(|| before.display.clone());
+    now.assurance = before.assurance.clone();
+    now.oauth_client = before.oauth_client.clone();
+    bounded(&now)?;
+    Ok(Some(now))
+}
+
 /// Refuse facts that would not fit an entry, or hold what screens and logs cannot.
 pub(crate) fn bounded(facts: &Facts) -> Result<(), TokenError> {
     let plain = |text: &String| text.len() <= TEXT_BYTES_MAX && !text.chars().any(char::is_control);

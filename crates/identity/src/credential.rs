@@ -126,10 +126,15 @@ pub enum NarrowError {
     #[error("this user name is not a credential of ours")]
     NotACredential,
     /// Over a limit.
-    #[error("the narrowed credential is over the limit of {USER_BYTES_MAX} bytes or {CAVEATS_MAX} caveats")]
+    #[error(
+        "the narrowed credential is over the limit of {USER_BYTES_MAX} bytes or {CAVEATS_MAX} caveats (hint: name fewer \
+         relations or columns)"
+    )]
     TooLong,
     /// Names that the encoding cannot carry, none at all, or too many.
-    #[error("a caveat names 1 to 16 relations, as `schema.name`, without commas")]
+    #[error(
+        "a caveat names 1 to 16 relations, each with 1 to 256 columns or with none, without commas in the names"
+    )]
     Relations,
     /// A name that the encoding cannot carry.
     #[error("a caveat names one tool, of at most 128 bytes, without control characters")]

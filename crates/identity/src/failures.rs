@@ -40,9 +40,10 @@ pub struct FailureLedger {
     sources: HashMap<String, Window>,
 }
 
-/// IPv6 sources count by /64, since one host owns all of it.
+/// IPv6 sources count by /64, since one host owns all of it; an IPv4 address in the form of one is itself.
 fn key(source: Source) -> String {
     match source {
+        Source::Ip(IpAddr::V6(address)) if let Some(mapped) = address.to_ipv4_mapped() => mapped.to_string(),
         Source::Ip(IpAddr::V6(address)) => {
             let [a, b, c, d, ..] = address.segments();
             format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
@@ -117,6 +118,20 @@ mod tests {
         assert_eq!(ledger.turn(MINUTE_US + 1), []);
         assert_eq!(ledger.turn(2 * MINUTE_US), [("0.0.0.1".to_owned(), 9_990)]);
         assert!(!ledger.throttled(ip(1)));
+    }
+
+    #[test]
+    fn a_source_is_the_same_in_either_form_and_no_other_one() {
+        let mapped = |n: u32| Source::Ip(IpAddr::V6(std::net::Ipv4Addr::from(n).to_ipv6_mapped()));
+        let mut ledger = FailureLedger::default();
+        ledger.turn(MINUTE_US);
+        for _ in 0..THROTTLE / 2 {
+            ledger.note(ip(1));
+            ledger.note(mapped(1));
+        }
+        assert!(ledger.throttled(ip(1)) && ledger.throttled(mapped(1)));
+        assert!(!ledger.throttled(ip(2)) && !ledger.throttled(mapped(2)));
+        assert_eq!(ledger.turn(2 * MINUTE_US).len(), 1);
     }
 
     #[test]

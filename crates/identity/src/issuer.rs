@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chaperone_access::AttributeKind;
+use chaperone_access::{Assurance, AttributeKind};
 use serde::Deserialize;
+
+use crate::token::TokenError;
 
 /// Clocks of issuers may differ from ours by this many seconds.
 pub const SKEW_S: u64 = 60;
@@ -123,6 +125,29 @@ pub struct Issuer {
     pub amr: BTreeSet<String>,
     /// Longest time since the authentication itself, in seconds. `None`: any.
     pub authentication_s_max: Option<u64>,
+}
+
+impl Issuer {
+    /// Whether an authentication is of the strength that is required, and recent enough at `now_s`.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn satisfied_by(&self, strength: Option<&Assurance>, now_s: u64) -> Result<(), TokenError> {
+        let acr = strength.and_then(|strength| strength.acr.as_ref());
+        if !self.acr.is_empty() && !acr.is_some_and(|acr| self.acr.contains(acr)) {
+            return Err(TokenError::Assurance);
+        }
+        if !strength.map_or(self.amr.is_empty(), |strength| self.amr.is_subset(&strength.amr)) {
+            return Err(TokenError::Assurance);
+        }
+        let Some(most) = self.authentication_s_max else { return Ok(()) };
+        // Nobody said when: longer ago than anything that is required.
+        let at = strength.map_or(Assurance::AT_UNKNOWN, |strength| strength.at);
+        if now_s > at.saturating_add(most).saturating_add(SKEW_S) {
+            return Err(TokenError::AuthenticationAge);
+        }
+        Ok(())
+    }
 }
 
 /// Whether a text fits a pattern in which `*` stands for any characters but `:`. Takes time in proportion to the

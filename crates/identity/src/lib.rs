@@ -10,8 +10,10 @@ mod holder;
 mod issuer;
 mod jwks;
 mod jws;
+mod kept;
 mod keys;
 mod login;
+mod only;
 mod people;
 mod principal;
 mod service;
@@ -20,6 +22,7 @@ mod token;
 
 pub use authenticate::{Failure, FailureReason, Identity, NoRevocations, Revocations};
 pub use caveat::{Caveat, Restriction};
+pub use claims::told_again;
 pub use clients::{Client, Clients};
 pub use credential::{
     Credential, CredentialId, Grant, IssueError, NarrowError, USER_BYTES_MAX, Who, narrow, parse_user,
@@ -29,10 +32,12 @@ pub use holder::{Holder, Holders, InvalidId, SecretHash, TokenRefused};
 pub use issuer::{ClaimNames, Issuer, SKEW_S, SignatureAlgorithm, Vouches, Workload};
 pub use jwks::{KEY_SET_BYTES_MAX, KeyCache, KeySet, KeySetError};
 pub use jws::TOKEN_BYTES_MAX;
+pub use kept::{CaveatStore, KeepError, KeptCaveat, KeptCaveatId, KeptCaveats};
 pub use keys::{RootKey, RootKeys};
 pub use login::{
     LOGINS_MAX, LOGINS_OF_ONE_MAX, Login, LoginError, LoginId, LoginStore, Logins, NewLogin, Refreshed, Terms,
 };
+pub use only::{Only, OnlyError, Relations, together};
 pub use people::{Disabling, PEOPLE_MAX, People, PeopleStore, Person, PersonChange, PersonError};
 pub use principal::{CredentialFacts, Principal};
 pub use service::{

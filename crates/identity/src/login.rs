@@ -1,6 +1,6 @@
 //! Logins: the gateway's own record that a subject proved itself by an issuer's token.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -170,11 +170,13 @@ struct Kept {
 #[derive(Default)]
 pub struct Logins {
     table: RwLock<HashMap<LoginId, Kept>>,
-    terms: BTreeMap<String, Terms>,
+    terms: RwLock<BTreeMap<String, Terms>>,
     people: Arc<People>,
     store: Option<Arc<dyn LoginStore>>,
     /// One change of the table and its files at a time.
     changing: Mutex<()>,
+    /// Ends that the disk refused: tried again, so that a restart does not undo them.
+    unkept: Mutex<BTreeSet<LoginId>>,
 }
 
 impl std::fmt::Debug for Logins {
@@ -194,7 +196,7 @@ impl Logins {
         people: Arc<People>,
         terms: BTreeMap<String, Terms>,
     ) -> io::Result<Self> {
-        let this = Self { terms, people, store: Some(store.clone()), ..Self::default() };
+        let this = Self { terms: RwLock::new(terms), people, store: Some(store.clone()), ..Self::default() };
         let kept: HashMap<LoginId, Kept> =
             store.logins()?.into_iter().map(|login| (login.id, this.kept(login))).collect();
         *this.table.write().unwrap_or_else(PoisonError::into_inner) = kept;
@@ -210,9 +212,24 @@ impl Logins {
         Kept { login, revision: 0, standing: Arc::new(standing) }
     }
 
+    fn terms_of(&self, issuer: &str) -> Option<Terms> {
+        self.terms.read().unwrap_or_else(PoisonError::into_inner).get(issuer).copied()
+    }
+
+    /// Other issuers, or other terms of theirs, from now on. A login of one that is not among them admits nobody any more,
+    /// and ends at the next [`Self::overripe`].
+    pub fn change_terms(&self, terms: BTreeMap<String, Terms>) {
+        let _turn = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.terms.write().unwrap_or_else(PoisonError::into_inner) = terms;
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        for Kept { login, standing, .. } in table.values() {
+            standing.checked(self.due(login), login.not_after);
+        }
+    }
+
     /// When a login is due again. Of an issuer that is not configured it always is.
     fn due(&self, login: &Login) -> Option<u64> {
-        match self.terms.get(&login.facts.subject.issuer) {
+        match self.terms_of(&login.facts.subject.issuer) {
             None => Some(0),
             Some(terms) => terms.recheck_s_max.map(|most| login.checked_at.saturating_add(most)),
         }
@@ -233,7 +250,7 @@ impl Logins {
         let (facts, heard) = verified.into_parts();
         let subject = &facts.subject;
         let terms =
-            self.terms.get(&subject.issuer).ok_or_else(|| LoginError::Issuer(subject.issuer.clone()))?;
+            self.terms_of(&subject.issuer).ok_or_else(|| LoginError::Issuer(subject.issuer.clone()))?;
         if self.people.is_disabled(subject) {
             return Err(LoginError::Disabled(name(subject)));
         }
@@ -245,7 +262,7 @@ impl Logins {
             sid: heard.sid,
             made_at: now_s,
             checked_at: heard.issued_at.min(now_s),
-            not_after: ends(terms, now_s, now_s, heard.expires_at),
+            not_after: ends(&terms, now_s, now_s, heard.expires_at),
             ended: None,
             secret,
             facts,
@@ -325,13 +342,13 @@ impl Logins {
             return Err(LoginError::OtherSubject);
         }
         let issuer = &facts.subject.issuer;
-        let terms = self.terms.get(issuer).ok_or_else(|| LoginError::Issuer(issuer.clone()))?;
+        let terms = self.terms_of(issuer).ok_or_else(|| LoginError::Issuer(issuer.clone()))?;
         // A token seen before says nothing about now: the issuer was heard when it was made.
         if heard.issued_at < login.checked_at {
             return Err(LoginError::Stale);
         }
         login.checked_at = heard.issued_at.min(now_s);
-        login.not_after = ends(terms, login.made_at, now_s, heard.expires_at);
+        login.not_after = ends(&terms, login.made_at, now_s, heard.expires_at);
         login.sid = heard.sid.or(login.sid);
         if self.due(&login).is_some_and(|due| due <= now_s) {
             return Err(LoginError::Stale);
@@ -378,24 +395,29 @@ impl Logins {
         Ok(login)
     }
 
-    /// The issuer was asked and holds the login's token for active, at `now_s`.
+    /// The issuer was asked, holds the login's token for active, and tells this of its subject at `now_s` seconds since the
+    /// Unix epoch.
     ///
     /// # Errors
-    /// It ended meanwhile, or the disk's own.
-    pub fn heard(&self, id: LoginId, now_s: u64) -> Result<Login, LoginError> {
-        let _turn = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut login, standing) = self.get(id).ok_or(LoginError::Unknown)?;
+    /// It ended meanwhile, or is of somebody else.
+    pub fn heard(&self, id: LoginId, facts: Facts, now_s: u64) -> Result<Refreshed, LoginError> {
+        let (mut login, standing, revision) = self.at_revision(id).ok_or(LoginError::Unknown)?;
         if let Some(ending) = standing.ended() {
             return Err(LoginError::Over(Lapse::Ended(ending.clone())));
         }
+        if facts.subject != login.facts.subject {
+            return Err(LoginError::OtherSubject);
+        }
         login.checked_at = login.checked_at.max(now_s);
-        self.replace(login, &standing)
+        let changed = login.facts != facts;
+        login.facts = facts;
+        Ok(Refreshed { login, changed, revision })
     }
 
     /// End one: in force at once, durable when this returns. The first cause stays.
     ///
     /// # Errors
-    /// There is no such login, or the disk's own: the end is in force all the same, until a restart.
+    /// There is no such login, or the disk's own: the end is in force all the same, and [`Self::keep_ends`] tries again.
     pub fn end(&self, id: LoginId, ending: Ending) -> Result<Login, LoginError> {
         let _turn = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let login = {
@@ -406,8 +428,42 @@ impl Logins {
             kept.revision += 1;
             kept.login.clone()
         };
-        self.put(&login)?;
-        Ok(login)
+        let unkept = || self.unkept.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.put(&login) {
+            Ok(()) => {
+                unkept().remove(&id);
+                Ok(login)
+            }
+            Err(error) => {
+                unkept().insert(id);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Put the ends that the disk refused.
+    ///
+    /// # Errors
+    /// It refuses again.
+    pub fn keep_ends(&self) -> io::Result<()> {
+        let _turn = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let unkept = self.unkept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for id in unkept {
+            if let Some((login, _)) = self.get(id) {
+                self.put(&login)?;
+            }
+            self.unkept.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        }
+        Ok(())
+    }
+
+    /// When the last login of a subject ended, in seconds since the Unix epoch: as far back as ended ones are kept, which
+    /// is longer than any token is fresh enough to make one.
+    #[must_use]
+    pub fn last_end_s(&self, subject: &Subject) -> Option<u64> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let own = table.values().map(|kept| &kept.login).filter(|login| login.facts.subject == *subject);
+        own.filter_map(|login| Some(login.ended.as_ref()?.learned_at_us / US)).max()
     }
 
     /// Those that have not ended and of which this holds.
@@ -434,7 +490,7 @@ impl Logins {
     #[must_use]
     pub fn overripe(&self, now_s: u64) -> Vec<(LoginId, EndCause)> {
         let cause = |login: &Login| {
-            if !self.terms.contains_key(&login.facts.subject.issuer) {
+            if self.terms_of(&login.facts.subject.issuer).is_none() {
                 return Some(EndCause::IssuerRemoved);
             }
             (login.not_after <= now_s).then_some(EndCause::Expired)
@@ -485,14 +541,23 @@ fn ends(terms: &Terms, made_s: u64, now_s: u64, token_expires_at: u64) -> u64 {
     }
 }
 
-/// What a refreshed token leaves of how the subject authenticated: issuers may say it at the first login only, and a
-/// refresh is no authentication (OpenID Connect Core, section 12.2).
+/// What a refreshed token leaves of how the subject authenticated: issuers may say it at the first login only, all of it or
+/// a part, and a refresh is no authentication (OpenID Connect Core, section 12.2).
 fn carried(told: Option<Assurance>, at_is_told: bool, login: &Login) -> Option<Assurance> {
-    match (told, &login.facts.assurance) {
-        (None, before) => before.clone(),
-        (Some(told), Some(before)) if !at_is_told => Some(Assurance { at: before.at, ..told }),
-        (Some(told), Some(_) | None) => Some(told),
+    let (told, before) = match (told, &login.facts.assurance) {
+        (None, before) => return before.clone(),
+        (told @ Some(_), None) => return told,
+        (Some(told), Some(before)) => (told, before),
+    };
+    // Told of another time, it is another authentication, of which the one before says nothing.
+    if at_is_told && told.at != before.at {
+        return Some(told);
     }
+    Some(Assurance {
+        acr: told.acr.or_else(|| before.acr.clone()),
+        amr: if told.amr.is_empty() { before.amr.clone() } else { told.amr },
+        at: before.at,
+    })
 }
 
 #[cfg(test)]

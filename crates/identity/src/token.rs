@@ -219,7 +219,9 @@ pub fn verify(
     let (subject, groups, sub) = subject(issuer, &claims)?;
     let assurance = match (&issuer.vouches, shown) {
         (Vouches::People, Shown::Id { .. }) => assurance(issuer, &claims, fresh, now_s)?,
-        (Vouches::People, Shown::Access) | (Vouches::Workloads(_), _) => (None, false),
+        // It need not say how its subject authenticated (RFC 9068, section 2.2.1); what it says has to be enough.
+        (Vouches::People, Shown::Access) => assurance(issuer, &claims, false, now_s)?,
+        (Vouches::Workloads(_), _) => (None, false),
     };
     let mut facts = claims::facts(issuer, &claims, subject)?;
     facts.groups.extend(groups);

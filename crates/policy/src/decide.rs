@@ -1,12 +1,12 @@
 //! From an analysis to an answer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cedar_policy::EntityUid;
 use chaperone_access::{
-    Analysis, NameRule, Refusal, RefusalCode, RelationFacts, RelationName, RelationScope, Scope, TargetName,
-    Touch, Verb, Verbs,
+    Analysis, Class, ColumnUse, NameRule, Refusal, RefusalCode, RelationFacts, RelationName, RelationScope,
+    Scope, TargetName, Touch, Verb, Verbs,
 };
 use chaperone_identity::Restriction;
 
@@ -17,6 +17,9 @@ use crate::slice;
 
 /// Answers that one session keeps; beyond that it begins anew.
 const ANSWERS_MAX: usize = 4096;
+
+/// What to do where a credential has less than its holder.
+const NARROWED: &str = "the credential was narrowed: use the one it was made from";
 
 /// What one question was about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -216,6 +219,9 @@ pub(crate) fn decide(case: &Case<'_>, analysis: &Arc<Analysis>, answers: &mut An
                 }
             }
         }
+        if let Some(refusal) = assigned(case, analysis, &statement.uses) {
+            return (kept(Arm::Refuse { refusal, member }, Vec::new()), lasting);
+        }
         match whole(case, statement.whole, answers, &mut policies, &mut lasting) {
             Verdict::Allowed => {}
             Verdict::Held(refusal) => held = held.or(Some((refusal, member))),
@@ -257,7 +263,10 @@ fn scope(
                 let sees = answers.sees(case, touch, facts);
                 policies.extend(sees.policies.iter().cloned());
                 *lasting &= sees.lasting;
-                sees.scope
+                match left(case, analysis, &touch.relation) {
+                    Some(left) => sight::narrowed(&sees.scope, facts, &left),
+                    None => sees.scope,
+                }
             }
         };
         scope.relations.insert(touch.relation.clone(), seen);
@@ -273,7 +282,7 @@ fn readable(
     policies: &mut Vec<Arc<str>>,
     lasting: &mut bool,
 ) -> bool {
-    if !case.restriction.allows(Verb::Read, &touch.relation.to_string()) {
+    if !case.restriction.allows(Verb::Read, &touch.relation) {
         return false;
     }
     let about =
@@ -307,13 +316,15 @@ fn touched(
         NameRule::Named => {}
     }
     let name = touch.relation.to_string();
+    if case.restriction.columns(&touch.relation).is_some() && !speaks(touch.facts.as_deref()) {
+        let what = format!("see some columns of `{name}`, of which nobody has said what they hold");
+        let hint = "make a credential for the relation as a whole, or for columns of what it reads";
+        return Verdict::Refused(missing(&what, hint), Vec::new());
+    }
     for verb in touch.verbs.iter() {
         let what = format!("`{}` on `{name}`", verb.as_str());
-        if !case.restriction.allows(verb, &name) {
-            return Verdict::Refused(
-                missing(&what, "the credential was narrowed: use the one it was made from"),
-                Vec::new(),
-            );
+        if !case.restriction.allows(verb, &touch.relation) {
+            return Verdict::Refused(missing(&what, NARROWED), Vec::new());
         }
         let about = About { verb, on: Some((touch.relation.clone(), touch.within.clone())), approved: false };
         match one(case, about, &what, answers, policies, lasting) {
@@ -322,6 +333,32 @@ fn touched(
         }
     }
     Verdict::Allowed
+}
+
+/// Whether anything is said of a relation's columns. What is seen of a view otherwise follows from what it reads, so that
+/// its own columns cannot be left out.
+fn speaks(facts: Option<&RelationFacts>) -> bool {
+    facts.is_some_and(|facts| facts.columns.iter().any(|column| column.class != Class::Unclassified))
+}
+
+/// The columns of a relation that the credential has, where it has not all: those of a partition, or of what inherits
+/// from it, are those that both have.
+fn left(case: &Case<'_>, analysis: &Analysis, relation: &RelationName) -> Option<BTreeSet<Arc<str>>> {
+    if case.restriction.is_none() {
+        return None;
+    }
+    let touches = analysis.members.iter().flat_map(|member| &member.touches);
+    let same_rows = touches.filter(|touch| touch.relation == *relation || touch.within.contains(relation));
+    let named = same_rows.filter_map(|touch| case.restriction.columns(&touch.relation)).cloned();
+    named.reduce(|one, other| one.intersection(&other).cloned().collect())
+}
+
+/// The refusal of an assignment to a column that the credential has not.
+fn assigned(case: &Case<'_>, analysis: &Analysis, uses: &[ColumnUse]) -> Option<Refusal> {
+    let mut written = uses.iter().filter(|used| used.written && !case.restriction.is_none());
+    let used = written
+        .find(|used| left(case, analysis, &used.relation).is_some_and(|left| !left.contains(&used.column)))?;
+    Some(missing(&format!("assign to `{}` of `{}`", used.column, used.relation), NARROWED))
 }
 
 fn whole(
@@ -335,10 +372,7 @@ fn whole(
     for verb in verbs.iter() {
         let what = format!("`{}` on target `{target}`", verb.as_str());
         if !case.restriction.allows_whole(verb) {
-            return Verdict::Refused(
-                missing(&what, "the credential was narrowed: use the one it was made from"),
-                Vec::new(),
-            );
+            return Verdict::Refused(missing(&what, NARROWED), Vec::new());
         }
         let about = About { verb, on: None, approved: false };
         match one(case, about, &what, answers, policies, lasting) {
@@ -383,5 +417,7 @@ fn missing(what: &str, hint: &str) -> Refusal {
     Refusal::new(RefusalCode::NotPermitted, format!("you have no permission to {what}")).hint(hint)
 }
 
+#[cfg(test)]
+mod narrowing;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,7 +1,7 @@
 //! What a caller sees of a relation: which columns, and whether all rows. Asked by what columns hold rather than column by
 //! column: policies tell columns of the same tags apart only where they name one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chaperone_access::{Class, Column, RelationFacts, RelationScope, Showing, TargetName};
@@ -141,6 +141,28 @@ impl Seen {
     pub(crate) fn policies(&self) -> impl Iterator<Item = &Arc<str>> {
         self.sightings.iter().flat_map(|sighting| &sighting.policies).chain(&self.rows_by)
     }
+}
+
+/// A relation's scope without the columns that a credential has not. Never more than before.
+pub(crate) fn narrowed(
+    scope: &RelationScope,
+    facts: &RelationFacts,
+    left: &BTreeSet<Arc<str>>,
+) -> RelationScope {
+    let (before, all_rows) = match scope {
+        RelationScope::Whole => (None, true),
+        RelationScope::Part { showings, all_rows } => (Some(showings), *all_rows),
+    };
+    let narrowed = facts.columns.iter().enumerate().map(|(place, column)| match before {
+        _ if !left.contains(&column.name) => Showing::Hidden,
+        None => Showing::Revealed,
+        Some(showings) => showings.get(place).copied().unwrap_or(Showing::Hidden),
+    });
+    let showings: Arc<[Showing]> = narrowed.collect();
+    if all_rows && showings.iter().all(|showing| *showing == Showing::Revealed) {
+        return RelationScope::Whole;
+    }
+    RelationScope::Part { showings, all_rows }
 }
 
 /// What is known already of columns of one target, of the same caller: by their tags, where policies tell them apart by

@@ -136,7 +136,8 @@ pub(crate) fn used(
     unrestricted: bool,
 ) -> Vec<UsedColumn> {
     let mut found: Vec<UsedColumn> = Vec::new();
-    for member in &analysis.members {
+    // Nobody has said anything of columns at a target without a classification.
+    for member in analysis.members.iter().filter(|_| analysis.classified) {
         for touch in &member.touches {
             let mut uses = member.uses.iter().filter(|used| used.relation == touch.relation).peekable();
             let Some(facts) = touch.facts.as_ref().filter(|_| uses.peek().is_some()) else { continue };

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 pub use queries::QUERIES;
 
-use crate::classification::{Classification, RowFilter, apply, hide};
+use crate::classification::{Classification, RowFilter, apply, hide, unhidden};
 
 /// Rows that do not fit.
 #[derive(Debug, Error)]
@@ -52,7 +52,7 @@ pub(crate) struct Relation {
     pub(crate) references: Vec<ForeignKey>,
     /// Foreign keys of others that point here.
     pub(crate) referenced: Vec<(RelationName, ForeignKey)>,
-    /// What the classification says. `None` where the target has none, and for system relations.
+    /// What the classification says; where the target has none, that nothing is hidden. `None` for system relations.
     pub(crate) facts: Option<Arc<RelationFacts>>,
     /// The classification's row filter.
     pub(crate) filter: Option<Arc<str>>,
@@ -176,7 +176,14 @@ impl Catalog {
     /// relations that do not exist.
     #[must_use]
     pub fn facts(&self, name: &RelationName) -> Option<&Arc<RelationFacts>> {
+        self.classification.as_ref()?;
         self.relations.get(name)?.facts.as_ref()
+    }
+
+    /// Whether what is shown of its columns was said of itself, and does not follow from what it reads.
+    pub(crate) fn states(&self, name: &RelationName) -> bool {
+        let facts = self.relations.get(name).and_then(|relation| relation.facts.as_ref());
+        facts.is_some_and(|facts| facts.columns.iter().any(|column| column.class != Class::Unclassified))
     }
 
     /// Whether it is a view whose definition is read in its place: what is seen of it follows from what it reads. Not one
@@ -187,7 +194,7 @@ impl Catalog {
         let cleared = |facts: &Arc<RelationFacts>| {
             !facts.columns.is_empty() && facts.columns.iter().all(|column| column.class == Class::Clear)
         };
-        relation.kind == b'v' && !relation.facts.as_ref().is_some_and(cleared)
+        relation.kind == b'v' && !self.facts(name).is_some_and(cleared)
     }
 
     /// The columns of a relation, in order.
@@ -236,8 +243,9 @@ impl Catalog {
     }
 
     fn attach(&mut self, classification: Option<&Arc<Classification>>) {
-        for relation in self.relations.values_mut() {
-            relation.facts = None;
+        for (name, relation) in &mut self.relations {
+            // A credential may be for some columns of a target without a classification too.
+            relation.facts = if classification.is_none() { unhidden(name, relation) } else { None };
             relation.filter = None;
         }
         self.misfits = Vec::new();

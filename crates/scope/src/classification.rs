@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use chaperone_access::{Class, Column, MaskOperator, RelationFacts, RelationName};
 
-pub(crate) use apply::{apply, hide};
+pub(crate) use apply::{apply, hide, unhidden};
 pub use file::Fault;
 pub use propose::{Undecided, UndecidedColumn};
 pub use tags::BUILT_IN_TAGS;

@@ -2,7 +2,8 @@
 //! is about. For the record, so in doubt it says too much: a name that cannot be followed counts as every column of every
 //! relation that the statement touches.
 //!
-//! Nothing is decided by it.
+//! One thing is decided by it: a credential that was narrowed to some columns assigns to no other ones, and in doubt to
+//! none.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,11 +12,13 @@ use chaperone_access::{ColumnUse, RelationName, Subjects, Touch, Verb};
 
 use crate::catalog::{Catalog, Relation};
 use crate::rewrite::Place;
-use crate::tree::{self, Fields, Value, flag, node, strings, text, unset};
+use crate::tree::{self, Fields, Value, flag, node, number, strings, text, unset};
 use crate::walk::TEMPORARY;
 
 /// Views and queries within queries are followed to this depth.
 const DEPTH_MAX: usize = 24;
+/// `CmdType` of INSERT and DELETE.
+const MERGE_WHOLE: [i64; 2] = [4, 5];
 
 type Origin = BTreeSet<(RelationName, Arc<str>)>;
 
@@ -80,11 +83,12 @@ pub(crate) fn trace(statement: &Value, place: Place<'_>, touches: &[Touch]) -> T
             let columns = place.catalog.relations.get(&touch.relation).map(|known| &known.columns);
             for column in columns.into_iter().flatten() {
                 let column = (touch.relation.clone(), column.name.clone());
+                if touch.verbs.iter().any(|verb| verb != Verb::Read) {
+                    lineage.written.insert(column.clone());
+                }
                 if touch.verbs.contains(Verb::Read) {
                     lineage.read.insert(column.clone());
                     lineage.disclosed.insert(column);
-                } else {
-                    lineage.written.insert(column);
                 }
             }
         }
@@ -614,10 +618,14 @@ impl<'a> Lineage<'a> {
         if let Some(conflict) = fields.get("on_conflict_clause").and_then(Value::fields) {
             assigned.extend(names(conflict.get("target_list")));
         }
+        let mut whole = kind == "InsertStmt" && fields.get("cols").is_none();
         for when in fields.get("merge_when_clauses").and_then(Value::as_array).into_iter().flatten() {
-            assigned.extend(node(when).map(|(_, when)| names(when.get("target_list"))).unwrap_or_default());
+            let Some((_, when)) = node(when) else { continue };
+            let named = names(when.get("target_list"));
+            // An INSERT that names none gives values to the first ones, and a DELETE takes all.
+            whole |= named.is_empty() && MERGE_WHOLE.contains(&number(when, "command_type"));
+            assigned.extend(named);
         }
-        let whole = kind == "InsertStmt" && fields.get("cols").is_none();
         for column in &columns {
             if whole || kind == "DeleteStmt" || assigned.contains(&column.name) {
                 self.written.extend(column.plain.clone());

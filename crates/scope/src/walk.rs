@@ -91,7 +91,9 @@ impl Found {
                 verbs: touched.verbs,
                 within: touched.within,
                 facts: match rule {
-                    NameRule2::Named => catalog.facts(&relation).cloned(),
+                    NameRule2::Named => {
+                        catalog.relations.get(&relation).and_then(|known| known.facts.clone())
+                    }
                     NameRule2::Listed | NameRule2::Temporary | NameRule2::Unknown => None,
                 },
                 relation,

@@ -13,4 +13,4 @@ mod usage;
 pub use boundary::{Boundary, Door, Ended, Notify, Opened, Told};
 pub use meter::Counts;
 pub use session::run;
-pub use usage::Usages;
+pub use usage::{SubjectCounts, Usages};

@@ -1,5 +1,6 @@
 //! What each subject uses, over all its sessions: sessions now, statements of the last minute, rows and bytes of the last
-//! hour. Counting takes no lock and allocates nothing. The counts begin anew when the gateway starts.
+//! hour. Counting takes no lock and allocates nothing. Whoever keeps [`Usages::counts`] and gives them to
+//! [`Usages::restored`] goes on with them: a restart is no way around a limit.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chaperone_access::Subject;
+use serde::{Deserialize, Serialize};
 
 /// Subjects that are told apart at a time; those that use nothing make room for others.
 const SUBJECTS_MAX: usize = 16_384;
@@ -17,6 +19,24 @@ const HOUR_SLOT: Duration = Duration::from_secs(60);
 /// A slot's upper bits say which part of time it counts, the lower ones how much.
 const COUNT_BITS: u32 = 44;
 const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
+/// The first part of time has so much before it, in seconds, that what was counted before a start has its place.
+const BEFORE_S: u64 = 2 * 3600;
+
+/// Counts of one window: when, in slots since the Unix epoch, and how many.
+type Counts = Vec<(u64, u64)>;
+
+/// What one subject used, as it is kept over a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubjectCounts {
+    /// Whose.
+    pub subject: Subject,
+    /// Statements, by the second.
+    pub statements: Counts,
+    /// Rows, by the minute.
+    pub rows: Counts,
+    /// Bytes, by the minute.
+    pub bytes: Counts,
+}
 
 /// How much there was in a sliding time.
 #[derive(Debug)]
@@ -45,16 +65,35 @@ impl Window {
         let _held = slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 
+    /// The parts that end with this one, and what was counted in each.
+    fn parts(&self, part: u64) -> impl Iterator<Item = (u64, u64)> {
+        let parts = part.saturating_sub(SLOTS as u64 - 1)..=part;
+        parts.filter_map(|part| {
+            let (slot, tag) = self.slot(part)?;
+            let held = slot.load(Ordering::Relaxed);
+            (held & !COUNT_MAX == tag).then_some((part, held & COUNT_MAX))
+        })
+    }
+
     /// What was counted in the parts that end with this one.
     fn sum(&self, part: u64) -> u64 {
-        let parts = part.saturating_sub(SLOTS as u64 - 1)..=part;
-        parts
-            .filter_map(|part| {
-                let (slot, tag) = self.slot(part)?;
-                let held = slot.load(Ordering::Relaxed);
-                (held & !COUNT_MAX == tag).then_some(held & COUNT_MAX)
-            })
-            .sum()
+        self.parts(part).map(|(_, count)| count).sum()
+    }
+
+    /// What is in it, where `part` is the slot `unix` of those since the Unix epoch.
+    fn counts(&self, part: u64, unix: u64) -> Counts {
+        let counted = self.parts(part).filter(|(_, count)| *count > 0);
+        counted.map(|(then, count)| (unix.saturating_sub(part - then), count)).collect()
+    }
+
+    /// Put back what was in it. Slots then and now need not begin at the same time: in doubt it counts longer.
+    fn restore(&self, counts: &Counts, part: u64, unix: u64) {
+        for (then, count) in counts {
+            let age = unix.saturating_sub(*then).saturating_sub(1);
+            if age < SLOTS as u64 {
+                self.add(part.saturating_sub(age), *count);
+            }
+        }
     }
 }
 
@@ -75,7 +114,7 @@ impl Usage {
     }
 
     fn part(&self, now: Instant, slot: Duration) -> u64 {
-        now.duration_since(self.epoch).as_secs() / slot.as_secs()
+        (BEFORE_S + now.duration_since(self.epoch).as_secs()) / slot.as_secs()
     }
 
     /// Statements of the last minute.
@@ -101,6 +140,10 @@ impl Usage {
         let part = self.part(now, HOUR_SLOT);
         self.rows.add(part, rows);
         self.bytes.add(part, bytes);
+    }
+
+    fn windows(&self) -> [(&Window, Duration); 3] {
+        [(&self.statements, MINUTE_SLOT), (&self.rows, HOUR_SLOT), (&self.bytes, HOUR_SLOT)]
     }
 
     /// Whether forgetting it would change nothing.
@@ -152,7 +195,55 @@ impl Default for Usages {
     }
 }
 
+/// Which slot since the Unix epoch a time is in, in microseconds since then.
+fn unix(now_us: u64, slot: Duration) -> u64 {
+    now_us / 1_000_000 / slot.as_secs()
+}
+
 impl Usages {
+    /// Those that were kept, at `now_us` microseconds since the Unix epoch.
+    #[must_use]
+    pub fn restored(kept: &[SubjectCounts], now_us: u64) -> Self {
+        let this = Self::default();
+        let mut subjects = HashMap::new();
+        for of in kept.iter().take(SUBJECTS_MAX) {
+            let usage = Usage::new(this.epoch);
+            for ((window, slot), counts) in
+                usage.windows().into_iter().zip([&of.statements, &of.rows, &of.bytes])
+            {
+                window.restore(counts, usage.part(this.epoch, slot), unix(now_us, slot));
+            }
+            subjects.insert(of.subject.clone(), Arc::new(usage));
+        }
+        *this.subjects.lock().unwrap_or_else(PoisonError::into_inner) = subjects;
+        this
+    }
+
+    /// What there is to keep, at `now_us` microseconds since the Unix epoch, in the order of the subjects' names.
+    #[must_use]
+    pub fn counts(&self, now_us: u64) -> Vec<SubjectCounts> {
+        // Counting goes on meanwhile; only who is there is looked up under the lock.
+        let subjects: Vec<(Subject, Arc<Usage>)> = {
+            let subjects = self.subjects.lock().unwrap_or_else(PoisonError::into_inner);
+            subjects.iter().map(|(subject, usage)| (subject.clone(), usage.clone())).collect()
+        };
+        let now = Instant::now();
+        let of = |(subject, usage): (Subject, Arc<Usage>)| {
+            let counts = usage
+                .windows()
+                .map(|(window, slot)| window.counts(usage.part(now, slot), unix(now_us, slot)));
+            let [statements, rows, bytes] = counts;
+            SubjectCounts { subject, statements, rows, bytes }
+        };
+        let used = |of: &SubjectCounts| {
+            [&of.statements, &of.rows, &of.bytes].iter().any(|counts| !counts.is_empty())
+        };
+        let mut all: Vec<SubjectCounts> = subjects.into_iter().map(of).filter(used).collect();
+        let name = |of: &SubjectCounts| (of.subject.issuer.clone(), of.subject.sub.clone());
+        all.sort_by_cached_key(name);
+        all
+    }
+
     /// A place for one more session of a subject.
     pub(crate) fn enter(&self, subject: &Subject, sessions_max: Option<u64>) -> Result<Place, NoPlace> {
         let mut subjects = self.subjects.lock().unwrap_or_else(PoisonError::into_inner);
@@ -208,6 +299,38 @@ mod tests {
             }
         });
         assert_eq!(window.sum(8), 40_000);
+    }
+
+    #[test]
+    fn what_was_used_is_used_after_a_restart_for_as_long_as_before() {
+        const NOW_US: u64 = 1_795_000_000_000_000;
+        const MINUTE_US: u64 = 60_000_000;
+        let usages = Usages::default();
+        let used = usages.enter(&subject(0), None).unwrap();
+        let now = Instant::now();
+        used.usage().count_statements(now, 3);
+        used.usage().count_data(now, 5, 50);
+        used.usage().count_data(now, 1, 10);
+        drop(usages.enter(&subject(1), None).unwrap());
+        let kept = usages.counts(NOW_US);
+        assert_eq!(kept.len(), 1, "{kept:?}");
+        let text = serde_json::to_string(&kept).unwrap();
+        let kept: Vec<SubjectCounts> = serde_json::from_str(&text).unwrap();
+        let after = |us: u64| {
+            let again = Usages::restored(&kept, NOW_US + us);
+            let place = again.enter(&subject(0), None).unwrap();
+            let now = Instant::now();
+            (place.usage().statements(now), place.usage().rows(now), place.usage().bytes(now))
+        };
+        assert_eq!(after(0), (3, 6, 60));
+        assert_eq!(after(59 * 1_000_000), (3, 6, 60));
+        assert_eq!(after(59 * MINUTE_US), (0, 6, 60));
+        assert_eq!(after(63 * MINUTE_US), (0, 0, 0));
+        // A clock that was set back does not give anything back.
+        assert_eq!(Usages::restored(&kept, NOW_US - 90 * MINUTE_US).counts(NOW_US).len(), 1);
+        // Kept again, it is the same.
+        let again = Usages::restored(&kept, NOW_US).counts(NOW_US);
+        assert_eq!(again[0].rows.iter().map(|(_, count)| count).sum::<u64>(), 6);
     }
 
     #[test]

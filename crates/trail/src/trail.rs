@@ -20,6 +20,7 @@ use crate::entry::{
     Body, Draft, Entry, EntryError, Gap, GatewayRecovered, GatewayStopped, OperationOutcome, SessionClosed,
     Status, parse_entry,
 };
+use crate::follow::Follower;
 use crate::recover::{Recovered, Tail, recover, scan};
 use crate::segment;
 use writer::{Preparing, keep_writing, lead, reopen};
@@ -508,6 +509,12 @@ impl Trail {
             return Ok(());
         }
         read
+    }
+
+    /// A reader of this log that goes on where it stopped, for whoever looks at it again and again.
+    #[must_use]
+    pub fn follow(&self) -> Follower {
+        Follower::new(&self.shared.folder)
     }
 
     /// Hand every sealed frame (ciphertext) of the log to `take`, in order, from the files.

@@ -472,3 +472,26 @@ async fn a_lock_voids_tokens_that_were_made_before_and_the_key_itself() {
     enrol(&gateway.at(), &after, &name, fresh()).await.unwrap();
     assert_eq!(gateway.links.enrolled().unwrap()[0].locked, None);
 }
+
+/// An administrator's lock is on record first; a key in two hands is locked whether or not that can be recorded.
+#[tokio::test]
+async fn a_wish_to_lock_waits_for_its_record_and_a_stolen_key_does_not() {
+    let gateway = gateway().await;
+    let ward = gateway.ward().await;
+    let name: AgentName = "ward".parse().unwrap();
+    let (_stop, linked) = ward.link(&gateway);
+    gateway.until_linked(true).await;
+    let first = ward.identity.clone();
+    renew(&gateway.at(), &ward.key, &first, signing_request(&ward.key).unwrap()).await.unwrap();
+    let locked = || gateway.links.enrolled().unwrap()[0].locked.clone();
+    *gateway.seen.broken.lock().unwrap() = true;
+    let wish = gateway.links.lock(&name, "a drill", "local/administrator").await;
+    assert!(matches!(wish, Err(LinkError::Refused(_))), "{wish:?}");
+    assert_eq!((locked(), linked.is_finished()), (None, false));
+    gateway.links.dial(dial("echo")).await.unwrap();
+
+    let theft = renew(&gateway.at(), &ward.key, &first, signing_request(&ward.key).unwrap()).await;
+    assert!(matches!(theft, Err(LinkError::Refused(_))), "{theft:?}");
+    gateway.until_linked(false).await;
+    assert!(locked().is_some());
+}

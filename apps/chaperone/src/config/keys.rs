@@ -219,7 +219,7 @@ const GATEWAY: &[Key] = &[
         "introspection",
         "{ client_id = \"chaperone\", secret = { file = \"/etc/chaperone/issuer.secret\" } }",
         "none",
-        "The client that the gateway is there, to ask whether access tokens are still active (RFC 7662). Without it, a login is checked by the tokens that its holder refreshes.",
+        "The client that the gateway is there, to ask whether access tokens are still active (RFC 7662). An answer confirms a login if it tells again the groups and attributes that the login has; a login is confirmed by the tokens that its holder refreshes in any case.",
     ),
     optional(
         "issuers.org",

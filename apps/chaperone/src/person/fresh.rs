@@ -104,7 +104,9 @@ impl InUse {
                 // Its sessions need not go on until the gateway misses us.
                 let told = self.gateway.delete("/login", &kept.secrets.token).await;
                 store.remove(&kept.gateway)?;
-                if let Err(error @ (GatewayError::Unable(_) | GatewayError::Refused(_))) = told {
+                if let Err(error) = told
+                    && !matches!(error, GatewayError::Ended(_))
+                {
                     remark(&format!("warning: the gateway has not ended the login: {error}"));
                 }
                 return Ok(Confirmed::Ended(why));
@@ -124,7 +126,9 @@ impl InUse {
                 return Ok(Confirmed::Later(error.to_string()));
             }
             Err(GatewayError::Ended(_)) => return Ok(self.refused(&kept).await),
-            Err(error @ GatewayError::Refused(_)) => return Ok(Confirmed::Ended(error.to_string())),
+            Err(error @ (GatewayError::Refused(_) | GatewayError::KeyEnded(_))) => {
+                return Ok(Confirmed::Ended(error.to_string()));
+            }
         };
         kept.checked_at = asked_at;
         kept.not_after = who.not_after.unwrap_or(kept.not_after);
@@ -141,7 +145,7 @@ impl InUse {
             Err(GatewayError::Ended(_)) => {
                 Confirmed::Ended("the gateway does not know it any more".to_owned())
             }
-            Ok(_) | Err(GatewayError::Refused(_) | GatewayError::Unable(_)) => {
+            Ok(_) | Err(GatewayError::Refused(_) | GatewayError::KeyEnded(_) | GatewayError::Unable(_)) => {
                 Confirmed::Later("the gateway does not take the issuer's token now".to_owned())
             }
         }

@@ -22,6 +22,9 @@ pub(crate) enum GatewayError {
     /// It does not know the token: the login has ended or was never one.
     #[error("the login at `{0}` has ended (hint: `chaperone login --gateway {0}`)")]
     Ended(String),
+    /// It does not know the service's key: it has expired, was revoked or was never one.
+    #[error("the service key does not hold at `{0}` (hint: `chaperone service rotate` makes another)")]
+    KeyEnded(String),
     /// It said why not.
     #[error("{0}")]
     Refused(Failure),
@@ -33,16 +36,19 @@ pub(crate) enum GatewayError {
 impl From<GatewayError> for Failure {
     fn from(error: GatewayError) -> Self {
         match error {
-            ended @ GatewayError::Ended(_) => Self::Failed(ended.to_string()),
+            ended @ (GatewayError::Ended(_) | GatewayError::KeyEnded(_)) => Self::Failed(ended.to_string()),
             GatewayError::Refused(failure) | GatewayError::Unable(failure) => failure,
         }
     }
 }
 
 /// A gateway to ask.
+#[derive(Clone)]
 pub(crate) struct Gateway {
     url: String,
     ca: Option<PathBuf>,
+    /// The token is a service's key.
+    by_key: bool,
 }
 
 impl Gateway {
@@ -50,7 +56,12 @@ impl Gateway {
     pub(crate) fn new(url: &str, ca: Option<&Path>) -> Result<Self, Failure> {
         // An address that cannot be used is told before anybody logs in for it.
         Ask::without_token(url, ca)?;
-        Ok(Self { url: url.to_owned(), ca: ca.map(Path::to_owned) })
+        Ok(Self { url: url.to_owned(), ca: ca.map(Path::to_owned), by_key: false })
+    }
+
+    /// The same for a service with its key.
+    pub(crate) fn for_service(url: &str, ca: Option<&Path>) -> Result<Self, Failure> {
+        Ok(Self { by_key: true, ..Self::new(url, ca)? })
     }
 
     /// The host by which it is reached.
@@ -107,7 +118,8 @@ impl Gateway {
         if let Failure::Refused(problem) = &failure
             && problem.status == UNAUTHORIZED
         {
-            return GatewayError::Ended(self.url.clone());
+            let url = self.url.clone();
+            return if self.by_key { GatewayError::KeyEnded(url) } else { GatewayError::Ended(url) };
         }
         unable_or_refused(failure)
     }

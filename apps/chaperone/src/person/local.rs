@@ -18,7 +18,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
 
-use super::fresh::InUse;
+use super::asker::Asker;
 use super::gateway::GatewayError;
 use crate::verbs::{Failure, remark};
 use crate::wiring::tls::{self, Trust};
@@ -38,7 +38,7 @@ struct There {
 
 /// What local clients are joined to.
 pub(crate) struct Joint {
-    login: InUse,
+    login: Asker,
     request: CredentialRequest,
     there: There,
 }
@@ -52,14 +52,14 @@ pub(crate) enum Place {
 }
 
 /// The host that a credential is for.
-pub(crate) fn host(login: &InUse, credential: &CredentialView) -> String {
-    credential.host.clone().unwrap_or_else(|| login.gateway.host())
+pub(crate) fn host(login: &Asker, credential: &CredentialView) -> String {
+    credential.host.clone().unwrap_or_else(|| login.gateway().host())
 }
 
 impl Joint {
     /// Ask for a credential once, so that a refusal shows before any client comes.
-    pub(crate) async fn new(login: InUse, request: CredentialRequest) -> Result<Self, Failure> {
-        let first: CredentialView = login.gateway.post("/credentials", login.token(), &request).await?;
+    pub(crate) async fn new(login: Asker, request: CredentialRequest) -> Result<Self, Failure> {
+        let first: CredentialView = login.gateway().post("/credentials", login.token(), &request).await?;
         let host = host(&login, &first);
         let encrypted = first.sslmode != "disable";
         if !encrypted && !loopback(&host) {
@@ -117,7 +117,7 @@ impl Joint {
             Err(error) => return Err(Failure::failed(error)),
         };
         let made: Result<CredentialView, GatewayError> =
-            self.login.gateway.post("/credentials", self.login.token(), &self.request).await;
+            self.login.gateway().post("/credentials", self.login.token(), &self.request).await;
         let credential = match made {
             Ok(credential) => credential,
             Err(error) => {

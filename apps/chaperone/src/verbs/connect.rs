@@ -8,7 +8,7 @@ use chaperone_api::{AccessView, CredentialRequest, WhoView};
 
 use super::credential::duration_s;
 use super::{Failure, block_on, remark, say, whoami};
-use crate::person::fresh::InUse;
+use crate::person::asker::{Asker, Whom};
 use crate::person::local::{Joint, Place};
 
 /// What a credential is asked for with, by every verb that uses one at once.
@@ -16,9 +16,8 @@ use crate::person::local::{Joint, Place};
 pub(crate) struct At {
     /// The target
     pub(crate) target: TargetName,
-    /// Which gateway, where you are logged in at several
-    #[arg(long, value_name = "URL", env = "CHAPERONE_GATEWAY")]
-    pub(crate) gateway: Option<String>,
+    #[command(flatten)]
+    pub(crate) whom: Whom,
     /// The software that will use it
     #[arg(long)]
     pub(crate) client: Option<String>,
@@ -111,9 +110,9 @@ impl Connect {
     }
 
     async fn serve(self) -> Result<ExitCode, Failure> {
-        let login = InUse::open(self.at.gateway.as_deref()).await?;
-        let who: WhoView = login.gateway.get("/whoami", login.token()).await?;
-        let sees: AccessView = login.gateway.get(&self.at.access_path(), login.token()).await?;
+        let login = Asker::open(&self.at.whom).await?;
+        let who: WhoView = login.gateway().get("/whoami", login.token()).await?;
+        let sees: AccessView = login.gateway().get(&self.at.access_path(), login.token()).await?;
         let joint = Joint::new(login, self.at.request()).await?;
         let place = match &self.socket {
             Some(folder) => Place::socket(folder, if self.port == 0 { SOCKET_PORT } else { self.port })?,

@@ -14,7 +14,7 @@ use super::narrow::{Narrow, Narrowing};
 use super::{Failure, Installation, block_on, say, say_json};
 use crate::config;
 use crate::config::gateway::GatewayConfig;
-use crate::person::fresh::InUse;
+use crate::person::asker::{Asker, Whom};
 use crate::person::local::host;
 use crate::wiring::installation::{credential_keys, now_us};
 
@@ -32,9 +32,8 @@ pub(crate) struct Credential {
     target: Option<TargetName>,
     #[command(flatten)]
     installation: Installation,
-    /// Which gateway, where you are logged in at several
-    #[arg(long, value_name = "URL", env = "CHAPERONE_GATEWAY", conflicts_with = "subject")]
-    gateway: Option<String>,
+    #[command(flatten)]
+    whom: Whom,
     #[command(flatten)]
     narrowing: Narrowing,
     /// The software that will use it
@@ -144,17 +143,17 @@ impl Credential {
     }
 
     async fn made_by_gateway(self) -> Result<Made, Failure> {
-        let login = InUse::open(self.gateway.as_deref()).await?;
+        let login = Asker::open(&self.whom).await?;
         let request = CredentialRequest {
             target: self.target()?,
             ttl_s: self.ttl,
             purpose: self.purpose.clone(),
             client: self.client.clone(),
-            only: self.narrowing.only.iter().cloned().collect(),
+            only: self.narrowing.only.iter().map(ToString::to_string).collect(),
             verbs: self.narrowing.verbs.clone(),
             rows: self.narrowing.rows,
         };
-        let mut view: CredentialView = login.gateway.post("/credentials", login.token(), &request).await?;
+        let mut view: CredentialView = login.gateway().post("/credentials", login.token(), &request).await?;
         if let Some(tool) = self.narrowing.tool_only() {
             (view.user, view.password) = tool.apply(&view.user, &view.password)?;
         }
@@ -165,6 +164,12 @@ impl Credential {
 
     /// Made with the keys of a gateway on this machine, without asking it.
     fn made_here(self, subject: String) -> Result<Made, Failure> {
+        let Whom { gateway, service_key_file, ca } = &self.whom;
+        if gateway.is_some() || service_key_file.is_some() || ca.is_some() {
+            let text = "`--as` uses the keys of a gateway on this machine: `--gateway`, `--service-key-file` and `--ca` \
+                        do not go with it";
+            return Err(Failure::Usage(text.to_owned()));
+        }
         let target = self.target()?;
         let path = &self.installation.config;
         let config: GatewayConfig = config::load(path)?;

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::connect::At;
 use super::{Failure, block_on, remark};
-use crate::person::fresh::InUse;
+use crate::person::asker::{Asker, KEY_VARIABLE};
 use crate::person::local::host;
 
 /// `chaperone exec`
@@ -54,19 +54,22 @@ impl Exec {
     }
 }
 
-/// Run one child with a credential of its own in its environment, and end as it does. The login is kept alive meanwhile.
+/// Run one child with a credential of its own in its environment, and end as it does. A login is kept alive meanwhile.
 pub(super) async fn run_with(
     at: &At,
     program: OsString,
     arguments: Vec<OsString>,
 ) -> Result<ExitCode, Failure> {
-    let login = InUse::open(at.gateway.as_deref()).await?;
-    let credential: CredentialView = login.gateway.post("/credentials", login.token(), &at.request()).await?;
+    let login = Asker::open(&at.whom).await?;
+    let credential: CredentialView =
+        login.gateway().post("/credentials", login.token(), &at.request()).await?;
     let mut command = Command::new(&program);
     command.args(arguments);
     for name in MISLEADING {
         command.env_remove(name);
     }
+    // It is given one credential, and not what makes others.
+    command.env_remove(KEY_VARIABLE);
     command.envs(environment(&login, &credential));
     if std::env::var_os("PGAPPNAME").is_none() {
         let name = Path::new(&program).file_name().unwrap_or(&program);
@@ -114,7 +117,7 @@ fn pass_on(child: &tokio::process::Child) {
 }
 
 /// libpq's variables for a credential. Only processes of the same user can read another's environment.
-fn environment(login: &InUse, credential: &CredentialView) -> Vec<(&'static str, OsString)> {
+fn environment(login: &Asker, credential: &CredentialView) -> Vec<(&'static str, OsString)> {
     let mut variables: Vec<(&'static str, OsString)> = vec![
         ("PGHOST", host(login, credential).into()),
         ("PGPORT", credential.port.to_string().into()),
@@ -130,7 +133,7 @@ fn environment(login: &InUse, credential: &CredentialView) -> Vec<(&'static str,
 }
 
 /// What libpq verifies a gateway with: as it was verified at login. `system` is understood since version 16.
-pub(super) fn roots(login: &InUse) -> &Path {
+pub(super) fn roots(login: &Asker) -> &Path {
     let system = || SYSTEM_ROOTS.iter().map(Path::new).find(|path| path.exists());
     login.ca().or_else(system).unwrap_or(Path::new("system"))
 }

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::process::ExitCode;
 
 use chaperone_access::{Verb, Verbs};
-use chaperone_identity::{Caveat, narrow};
+use chaperone_identity::{Caveat, Only, narrow, together};
 use oauth2::url::Url;
 
 use super::credential::{duration_s, verb};
@@ -17,9 +17,10 @@ const INPUT_BYTES_MAX: u64 = 16 * 1024;
 /// What is left of a credential.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Narrowing {
-    /// Only this relation, as schema.name; may be given several times
+    /// Only this relation, as schema.name, or only these columns of it, as 'schema.name(column, column)'; may be given
+    /// several times
     #[arg(long, value_name = "RELATION")]
-    pub(super) only: Vec<String>,
+    pub(super) only: Vec<Only>,
     /// Only this verb (read, insert, update, delete, define, call); may be given several times
     #[arg(long = "verb", value_name = "VERB", value_parser = verb)]
     pub(super) verbs: Vec<Verb>,
@@ -45,7 +46,7 @@ impl Narrowing {
     fn caveats(&self) -> Vec<Caveat> {
         let mut caveats = Vec::new();
         if !self.only.is_empty() {
-            caveats.push(Caveat::Relations(self.only.iter().cloned().collect()));
+            caveats.push(Caveat::Relations(together(self.only.iter().cloned())));
         }
         if !self.verbs.is_empty() {
             caveats.push(Caveat::Verbs(self.verbs.iter().fold(Verbs::NONE, |all, verb| all.with(*verb))));

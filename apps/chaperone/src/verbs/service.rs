@@ -107,8 +107,8 @@ fn shown(reach: &Reach, made: &ServiceKeyView) -> Result<(), Failure> {
     }
     let until = made.service.keys.last().map(|key| clock(key.not_after.saturating_mul(1_000_000)));
     remark(&format!(
-        "the key of service `{}`, valid until {}; it is shown this once. It gets credentials from the gateway \
-         (`POST /api/v1/credentials`, as bearer token):",
+        "the key of service `{}`, valid until {}; it is shown this once. In CHAPERONE_SERVICE_KEY, or \
+         in a file that `--service-key-file` names, it serves `credential`, `connect`, `psql` and `exec`:",
         made.service.name,
         until.unwrap_or_default()
     ));

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use std::thread::JoinHandle;
 
 use chaperone_access::{AgentName, TargetName};
-use chaperone_identity::{Holders, Identity, NoRevocations, RootKeys};
+use chaperone_identity::{Holders, Identity, KeptCaveats, NoRevocations, RootKeys};
 use chaperone_policy::{Policies, PolicySet};
 use chaperone_postgres::opening::ListenerOptions;
 use chaperone_recording::{Recorder, RecorderParts};
-use chaperone_session::{Boundary, Usages};
-use chaperone_store::{KeyFiles, LockFiles, PolicyArchive, RosterFiles};
+use chaperone_session::Boundary;
+use chaperone_store::{CaveatFiles, KeyFiles, LockFiles, PolicyArchive, RequestFiles, RosterFiles};
 use chaperone_trail::{
     Body, ClockStepped, Digest, GatewayHeartbeat, GatewayStarted, KeyCreated, Options, Signer, Trail,
 };
@@ -28,7 +28,7 @@ use crate::config::gateway::{GatewayConfig, Protocol, Target};
 use crate::config::{self, beside};
 use crate::verbs::Failure;
 use crate::wiring::analyst::Analysts;
-use crate::wiring::api::{self, Entrance, Managed, served};
+use crate::wiring::api::{self, Answers, Entrance, Managed, RecentSessions, served};
 use crate::wiring::classifications::{self, ClassificationFiles, Classifications};
 use crate::wiring::clock::{self, Clock, Stepped};
 use crate::wiring::door::Sessions;
@@ -40,9 +40,11 @@ use crate::wiring::locks::LockKeeper;
 use crate::wiring::logins::DatabaseLogins;
 use crate::wiring::metrics::Counters;
 use crate::wiring::policies::{self, KeeperParts, PolicyKeeper};
+use crate::wiring::reread::Rereader;
 use crate::wiring::sweep::{self, Kick};
 use crate::wiring::targets::Declared;
 use crate::wiring::tls;
+use crate::wiring::usage;
 
 /// How long open sessions may take to end when the gateway stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -85,7 +87,7 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
     let admin_token = keys.admin_token;
     let parts =
         Parts { recorder, dialer, links, counters, known, policies, classifications, archive, admin_token };
-    serve(path, &config, parts).await?;
+    serve(path, &text, &config, parts).await?;
     let closed = tokio::task::spawn_blocking(move || {
         let closed = trail.close("asked to stop");
         // The last checkpoint covers the stop itself.
@@ -151,7 +153,8 @@ fn known(
     let (holders, people) = identity::holders(data, &issuers)?;
     let mut identity = Identity::new(keys, Arc::new(NoRevocations))
         .holding(holders.clone(), people.clone())
-        .registered(Arc::new(config.registered().map_err(Failure::Usage)?));
+        .registered(Arc::new(config.registered().map_err(Failure::Usage)?))
+        .keeping(Arc::new(caveats(data).map_err(Failure::io("cannot read caveats of credentials"))?));
     if config.development().is_none() {
         identity = identity.without_named();
     }
@@ -165,6 +168,10 @@ fn known(
         kick: kick.clone(),
     }));
     Ok(Known { identity, holders, identities, kick })
+}
+
+fn caveats(data: &Path) -> std::io::Result<KeptCaveats> {
+    KeptCaveats::open(Arc::new(CaveatFiles::open(&data.join("caveats"))?))
 }
 
 /// What is served.
@@ -208,15 +215,20 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         recorder: recorder.clone(),
         kick: kick.clone(),
     });
+    let (counts, usages) = usage::open(&beside(path, &config.data))?;
     let boundary = Arc::new(Boundary {
         identity: identity.clone(),
         policies: policies.clone(),
-        usages: Usages::default(),
+        usages,
         recorder: recorder.clone(),
         dialer: dialer.clone(),
         door: sessions.clone(),
         statement_bytes_max: config.postgres.statement_bytes_max,
     });
+    let usage = usage::Keeper::new(counts, boundary.clone());
+    let requests = RequestFiles::open(&beside(path, &config.data).join("requests"));
+    let answers = requests.and_then(|files| Answers::open(files, now_us() / 1_000_000));
+    let answers = Arc::new(answers.map_err(Failure::io("cannot read requests that came with a key"))?);
     let managed = Arc::new(Managed {
         recorder: recorder.clone(),
         sessions: sessions.clone(),
@@ -227,7 +239,8 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         dialer: dialer.clone(),
         links: links.clone(),
         counters: counters.clone(),
-        answers: Arc::default(),
+        answers,
+        recent: RecentSessions::new(recorder.trail()),
         holders,
         identities: identities.clone(),
         identity: identity.clone(),
@@ -243,7 +256,7 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
     let options = listener_options(path, config)?;
     let listener = Arc::new(Listener { boundary, sessions: sessions.clone(), options, counters });
     let identity = (identity, identities);
-    Ok(Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links })
+    Ok(Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links, usage })
 }
 
 fn entrance(config: &GatewayConfig) -> Entrance {
@@ -262,6 +275,7 @@ struct Assembled {
     sessions: Arc<Sessions>,
     dialer: Arc<dyn Dialer>,
     links: Option<Arc<Links>>,
+    usage: usage::Keeper,
 }
 
 fn spoken(protocol: Protocol) -> &'static str {
@@ -411,9 +425,9 @@ async fn record_start(
     Ok(())
 }
 
-async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), Failure> {
+async fn serve(path: &Path, text: &str, config: &GatewayConfig, parts: Parts) -> Result<(), Failure> {
     let assembled = assemble(path, config, parts)?;
-    let Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links } =
+    let Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links, usage } =
         assembled;
     let (identity, identities) = identity;
     identities.begin().await;
@@ -429,9 +443,11 @@ async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), 
         tracing::info!(agents = %agents.listen, "waiting for agents");
         tokio::spawn(link::serve(links, listener, stopped.clone()));
     }
-    tokio::spawn(policies::on_hangup(managed.keeper.clone(), stopped.clone()));
+    let rereader = Rereader::new(path, text, identities.clone(), recorder.clone())?;
+    tokio::spawn(policies::on_hangup(managed.keeper.clone(), rereader, stopped.clone()));
     tokio::spawn(sweep::run(sessions.clone(), policies, kick, stopped.clone()));
     tokio::spawn(identities.run(stopped.clone()));
+    let usage = tokio::spawn(usage.run(stopped.clone()));
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io("cannot wait for SIGTERM"))?;
     let served = tokio::spawn(listener.serve(clients, stopped.clone()));
     let answers = managed.answers.clone();
@@ -462,6 +478,8 @@ async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), 
     }
     drop(served.await);
     drop(api.await);
+    // What the last sessions used as well.
+    usage.await.map_err(Failure::failed)?.once().await;
     Ok(())
 }
 

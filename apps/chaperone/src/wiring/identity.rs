@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use chaperone_access::{Refusal, Source, Subject, SubjectKind};
 use chaperone_identity::{
     EndCause, Ending, Holders, Identity, Login, LoginError, LoginId, Logins, Noted, People, PersonChange,
-    PersonError, Service, ServiceChange, ServiceError, Services, Shown, Terms, TokenError, Verified, Vouches,
+    PersonError, Refreshed, Service, ServiceChange, ServiceError, Services, Shown, Terms, TokenError,
+    Verified, Vouches, told_again,
 };
 use chaperone_recording::Recorder;
 use chaperone_store::HolderFiles;
@@ -17,13 +18,14 @@ use chaperone_trail::{
     AuthenticationFailed, Body, LoginEnded, LoginMade, LoginRefreshed, ServiceCreated, ServiceRevoked,
     ServiceRotated, SubjectDisabled, SubjectEnabled,
 };
+use serde_json::{Map, Value};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use crate::config::gateway::GatewayConfig;
-use crate::config::issuers::{IssuerSection, check_attributes};
+use crate::config::issuers::check_attributes;
 use crate::verbs::Failure;
 use crate::wiring::installation::now_us;
 use crate::wiring::issuers::{Activity, Issuer, START};
@@ -72,6 +74,8 @@ struct Watched {
     token: Zeroizing<String>,
     /// No longer asked about from then on, in seconds since the Unix epoch.
     until_s: u64,
+    /// Not asked about before then, in seconds since the Unix epoch: its issuer was, and told nothing to go on with.
+    not_before_s: u64,
 }
 
 /// Tokens as they come with a request.
@@ -86,25 +90,23 @@ pub(crate) struct Parts {
     pub(crate) identity: Arc<Identity>,
     pub(crate) holders: Arc<Holders>,
     pub(crate) people: Arc<People>,
+    /// Those of the configuration at the start.
     pub(crate) issuers: Issuers,
     pub(crate) kick: Kick,
 }
 
 /// All issuers by alias.
-pub(crate) type Issuers = BTreeMap<String, Issuer>;
+pub(crate) type Issuers = BTreeMap<String, Arc<Issuer>>;
 
 /// Logins, services and people, with their record.
 pub(crate) struct Identities {
     parts: Parts,
+    /// Those of the configuration as it was read last.
+    issuers: RwLock<Arc<Issuers>>,
     watched: Mutex<HashMap<LoginId, Watched>>,
-    /// When the last login of a subject ended, in seconds since the Unix epoch.
-    ends: Mutex<HashMap<Subject, u64>>,
     /// One change at a time, so that record, force and file tell one story.
     changing: tokio::sync::Mutex<()>,
 }
-
-/// How long the end of a login is remembered: longer than any token is fresh enough to make one.
-const END_REMEMBERED_S: u64 = 24 * 3600;
 
 /// The issuers of a configuration, checked; nothing is asked yet.
 pub(crate) fn issuers(path: &Path, config: &mut GatewayConfig) -> Result<Issuers, Failure> {
@@ -125,7 +127,7 @@ pub(crate) fn issuers(path: &Path, config: &mut GatewayConfig) -> Result<Issuers
             )));
         }
         let issuer = Issuer::new(path, &alias, section, &config.attributes)?;
-        made.insert(alias, issuer);
+        made.insert(alias, Arc::new(issuer));
     }
     Ok(made)
 }
@@ -135,14 +137,16 @@ pub(crate) fn holders(data: &Path, issuers: &Issuers) -> Result<(Arc<Holders>, A
     let open = || -> std::io::Result<(Holders, Arc<People>)> {
         let files = Arc::new(HolderFiles::open(&data.join("holders"))?);
         let people = Arc::new(People::open(files.clone())?);
-        let terms: BTreeMap<String, Terms> =
-            issuers.iter().map(|(alias, issuer)| (alias.clone(), issuer.section.terms())).collect();
-        let logins = Arc::new(Logins::open(files.clone(), people.clone(), terms)?);
+        let logins = Arc::new(Logins::open(files.clone(), people.clone(), terms(issuers))?);
         let services = Arc::new(Services::open(files, people.clone())?);
         Ok((Holders { logins, services }, people))
     };
     let (holders, people) = open().map_err(Failure::io("cannot read logins, people and services"))?;
     Ok((Arc::new(holders), people))
+}
+
+fn terms(issuers: &Issuers) -> BTreeMap<String, Terms> {
+    issuers.iter().map(|(alias, issuer)| (alias.clone(), issuer.section.terms())).collect()
 }
 
 fn now_s() -> u64 {
@@ -161,18 +165,40 @@ fn reason(text: &str) -> Answer<()> {
 
 impl Identities {
     pub(crate) fn new(parts: Parts) -> Self {
-        Self {
-            parts,
-            watched: Mutex::default(),
-            ends: Mutex::default(),
-            changing: tokio::sync::Mutex::default(),
-        }
+        let issuers = RwLock::new(Arc::new(parts.issuers.clone()));
+        Self { parts, issuers, watched: Mutex::default(), changing: tokio::sync::Mutex::default() }
     }
 
-    /// Issuers that people log in with: alias and section.
-    pub(crate) fn people_issuers(&self) -> impl Iterator<Item = (&String, &IssuerSection)> {
-        let all = self.parts.issuers.iter().map(|(alias, issuer)| (alias, &issuer.section));
-        all.filter(|(_, section)| section.client_id.is_some())
+    fn issuers(&self) -> Arc<Issuers> {
+        self.issuers.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn issuer(&self, alias: &str) -> Option<Arc<Issuer>> {
+        self.issuers().get(alias).cloned()
+    }
+
+    /// Other issuers from now on. Those in `same` are as before, and keep what they know of their keys; logins of one that
+    /// is not there any more end.
+    pub(crate) async fn change_issuers(&self, mut issuers: Issuers, same: &BTreeSet<String>) {
+        let learnt = Instant::now();
+        let before = self.issuers();
+        for (alias, issuer) in &mut issuers {
+            if let Some(known) = before.get(alias).filter(|_| same.contains(alias)) {
+                *issuer = known.clone();
+            }
+        }
+        self.parts.holders.logins.change_terms(terms(&issuers));
+        *self.issuers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(issuers);
+        self.parts.kick.now(learnt);
+        // An issuer that comes back at once does not bring them back.
+        self.mark().await;
+    }
+
+    /// Issuers that people log in with.
+    pub(crate) fn people_issuers(&self) -> Vec<(String, Arc<Issuer>)> {
+        let all = self.issuers();
+        let of_people = all.iter().filter(|(_, issuer)| issuer.section.client_id.is_some());
+        of_people.map(|(alias, issuer)| (alias.clone(), issuer.clone())).collect()
     }
 
     /// Make a login of an issuer's tokens; with its bearer token, shown this once.
@@ -186,8 +212,8 @@ impl Identities {
         if identity.is_throttled(source) {
             return Err(IdentityRefused::Throttled);
         }
-        let believed = match self.parts.issuers.get(alias) {
-            Some(issuer) => self.believe(issuer, &tokens, true).await,
+        let believed = match self.issuer(alias) {
+            Some(issuer) => self.believe(&issuer, &tokens, true).await,
             None => Err(Disbelief { word: "other_issuer", why: "it is not configured".to_owned() }),
         };
         let (verified, until_s) = match believed {
@@ -243,7 +269,7 @@ impl Identities {
             return Ok((verified, None));
         };
         match issuer.introspect(access).await {
-            Ok(Activity::Active { sub, until_s }) => {
+            Ok(Activity::Active { sub, until_s, .. }) => {
                 // Somebody else's token would keep this login alive.
                 if sub.as_ref() != Some(&verified.facts().subject.sub) {
                     return Err(TokenError::Claim("sub".to_owned()).into());
@@ -282,18 +308,17 @@ impl Identities {
 
     fn watch(&self, login: &Login, tokens: &Tokens<'_>, until_s: Option<u64>) {
         let Some(token) = tokens.access else { return };
-        let introspects =
-            self.parts.issuers.get(&login.facts.subject.issuer).is_some_and(Issuer::introspects);
-        if introspects {
+        let issuer = self.issuer(&login.facts.subject.issuer);
+        if issuer.is_some_and(|issuer| issuer.introspects()) {
             let until_s = until_s.unwrap_or(login.not_after);
-            let watched = Watched { token: Zeroizing::new(token.to_owned()), until_s };
+            let watched = Watched { token: Zeroizing::new(token.to_owned()), until_s, not_before_s: 0 };
             self.watched.lock().unwrap_or_else(PoisonError::into_inner).insert(login.id, watched);
         }
     }
 
     /// Seconds within which a login has to be confirmed again: its whole life where nothing is.
     pub(crate) fn recheck_s(&self, login: &Login) -> u64 {
-        let issuer = self.parts.issuers.get(&login.facts.subject.issuer);
+        let issuer = self.issuer(&login.facts.subject.issuer);
         let recheck_s = issuer.and_then(|issuer| issuer.section.terms().recheck_s_max);
         recheck_s.unwrap_or_else(|| login.not_after.saturating_sub(login.made_at))
     }
@@ -301,28 +326,21 @@ impl Identities {
     /// Refresh a login with fresh tokens of its issuer. Its sessions follow at once.
     pub(crate) async fn refresh(&self, source: Source, id: LoginId, tokens: Tokens<'_>) -> Answer<Login> {
         // Not throttled: whoever refreshes has shown the login's own secret.
-        let Parts { holders, recorder, kick, .. } = &self.parts;
-        let (login, _) = holders.logins.get(id).ok_or(LoginError::Unknown)?;
+        let (login, _) = self.parts.holders.logins.get(id).ok_or(LoginError::Unknown)?;
         let alias = login.facts.subject.issuer;
-        let issuer = self.parts.issuers.get(&alias).ok_or_else(|| LoginError::Issuer(alias.clone()))?;
-        let (verified, until_s) = match self.believe(issuer, &tokens, false).await {
+        let issuer = self.issuer(&alias).ok_or_else(|| LoginError::Issuer(alias.clone()))?;
+        let (verified, until_s) = match self.believe(&issuer, &tokens, false).await {
             Ok(believed) => believed,
             Err(disbelief) => return Err(self.disbelieved(source, &alias, disbelief).await?),
         };
         let _turn = self.changing.lock().await;
-        let learnt = Instant::now();
-        let refreshed = holders.logins.refresh(id, verified, now_s())?;
-        let changed = refreshed.changed();
-        if changed {
-            recorder.note(Body::LoginRefreshed(self::refreshed(refreshed.login()))).await?;
+        let refreshed = self.parts.holders.logins.refresh(id, verified, now_s())?;
+        // Also of a token that does not say how the subject authenticated: then it is what it was at the login.
+        let strength = refreshed.login().facts.assurance.as_ref();
+        if let Err(error) = issuer.rules.satisfied_by(strength, now_s()) {
+            return Err(self.disbelieved(source, &alias, error.into()).await?);
         }
-        let logins = holders.logins.clone();
-        let kept = blocking(move || logins.keep_refreshed(refreshed)).await?;
-        if changed {
-            // Also where the disk refused it: what was taken away is gone.
-            kick.now(learnt);
-        }
-        let login = kept?;
+        let login = self.keep_refreshed(refreshed).await?;
         self.watch(&login, &tokens, until_s);
         Ok(login)
     }
@@ -344,24 +362,15 @@ impl Identities {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         let logins = holders.logins.clone();
         let kept = blocking(move || logins.end(id, ending)).await?;
-        self.remember_end(&login.facts.subject);
         kick.now(learnt);
         recorded?;
         Ok(kept?)
     }
 
-    /// A token that is older than the end of its subject's last login makes no new one.
-    fn remember_end(&self, subject: &Subject) {
-        let now = now_s();
-        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        // As many as there were logins in this time, which are bounded.
-        ends.retain(|_, at| now.saturating_sub(*at) < END_REMEMBERED_S);
-        ends.insert(subject.clone(), now);
-    }
-
+    /// A token that is older than the end of its subject's last login makes no new one, also after a restart.
     fn is_older_than_an_end(&self, login: &Login) -> bool {
-        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        ends.get(&login.facts.subject).is_some_and(|ended| login.checked_at < *ended)
+        let ended = self.parts.holders.logins.last_end_s(&login.facts.subject);
+        ended.is_some_and(|ended| login.checked_at < ended)
     }
 
     /// What sort of subjects an issuer vouches for, if it is known here.
@@ -369,7 +378,7 @@ impl Identities {
         if issuer == chaperone_identity::LOCAL_ISSUER {
             return Some(SubjectKind::Service);
         }
-        self.parts.issuers.get(issuer).map(|issuer| match issuer.rules.vouches {
+        self.issuer(issuer).map(|issuer| match issuer.rules.vouches {
             Vouches::People => SubjectKind::Person,
             Vouches::Workloads(_) => SubjectKind::Service,
         })
@@ -379,7 +388,7 @@ impl Identities {
     pub(crate) async fn back_channel(&self, source: Source, alias: &str, token: &str) -> Answer<usize> {
         // Not throttled: a flood from the issuer's neighbours must not swallow what the issuer says.
         let learned_at_us = now_us();
-        let said = match self.parts.issuers.get(alias) {
+        let said = match self.issuer(alias) {
             Some(issuer) => issuer.verify_logout(token).await.map_err(Disbelief::from),
             None => Err(Disbelief { word: "other_issuer", why: "it is not configured".to_owned() }),
         };
@@ -521,13 +530,9 @@ impl Identities {
     /// Read every issuer's keys, so that the first login finds them. An issuer that is down does not hold up the start.
     pub(crate) async fn begin(self: &Arc<Self>) {
         let mut looking = JoinSet::new();
-        for alias in self.parts.issuers.keys() {
-            let (this, alias) = (self.clone(), Arc::<str>::from(alias.as_str()));
-            looking.spawn(async move {
-                if let Some(issuer) = this.parts.issuers.get(&*alias) {
-                    issuer.look().await;
-                }
-            });
+        for issuer in self.issuers().values() {
+            let issuer = Arc::clone(issuer);
+            looking.spawn(async move { issuer.look().await });
         }
         let all = async { while looking.join_next().await.is_some() {} };
         if tokio::time::timeout(START, all).await.is_err() {
@@ -540,18 +545,30 @@ impl Identities {
     pub(crate) async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) {
         let mut tasks = JoinSet::new();
         tasks.spawn(until(stop.clone(), LOOK, self.clone(), |this| async move { this.mark().await }));
-        for alias in self.parts.issuers.keys() {
-            let alias: Arc<str> = Arc::from(alias.as_str());
-            tasks.spawn(until(stop.clone(), LOOK, self.clone(), move |this| {
-                let alias = alias.clone();
-                async move {
-                    let Some(issuer) = this.parts.issuers.get(&*alias) else { return };
-                    issuer.look().await;
-                    this.ask_again(&alias).await;
-                }
-            }));
-        }
+        // Who hangs is not asked again before it has answered; dropped with the task that looks.
+        let asking = Arc::new(tokio::sync::Mutex::new(BTreeMap::new()));
+        tasks.spawn(until(stop, LOOK, self, move |this| {
+            let asking = asking.clone();
+            async move { this.look_around(&mut *asking.lock().await) }
+        }));
         while tasks.join_next().await.is_some() {}
+    }
+
+    /// Look after every issuer that is not being looked after. Issuers come and go with the configuration.
+    fn look_around(self: &Arc<Self>, asking: &mut BTreeMap<String, AbortOnDrop>) {
+        let issuers = self.issuers();
+        asking.retain(|_, asked| !asked.0.is_finished());
+        for (alias, issuer) in issuers.iter() {
+            if asking.contains_key(alias) {
+                continue;
+            }
+            let (this, alias_too, issuer) = (self.clone(), alias.clone(), issuer.clone());
+            let asked = tokio::spawn(async move {
+                issuer.look().await;
+                this.ask_again(&alias_too).await;
+            });
+            asking.insert(alias.clone(), AbortOnDrop(asked));
+        }
     }
 
     async fn mark(&self) {
@@ -561,10 +578,12 @@ impl Identities {
                 tracing::error!(login = %id, %error, "a login's end could not be kept");
             }
         }
-        let logins = self.parts.holders.logins.clone();
-        let forgotten = blocking(move || logins.forget(now)).await;
-        if let Err(error) = forgotten.and_then(|done| done.map_err(|error| LoginError::from(error).into())) {
-            tracing::error!(%error, "old logins could not be removed");
+        let (logins, kept) = (self.parts.holders.logins.clone(), self.parts.identity.kept().clone());
+        let tidy =
+            move || logins.keep_ends().and_then(|()| logins.forget(now)).and_then(|()| kept.forget(now));
+        let tidied = blocking(tidy).await;
+        if let Err(error) = tidied.and_then(|done| done.map_err(|error| LoginError::from(error).into())) {
+            tracing::error!(%error, "ends of logins could not be kept, or what is over not removed");
         }
     }
 
@@ -589,7 +608,7 @@ impl Identities {
         let (now, mut due) = (now_s(), Vec::new());
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         watched.retain(|_, watched| watched.until_s > now);
-        for (id, watched) in watched.iter() {
+        for (id, watched) in watched.iter().filter(|(_, watched)| watched.not_before_s <= now) {
             let Some((login, standing)) = self.parts.holders.logins.get(*id) else { continue };
             let half = |due_s: u64| login.checked_at + due_s.saturating_sub(login.checked_at) / 2;
             let own = login.facts.subject.issuer == alias;
@@ -600,14 +619,47 @@ impl Identities {
         due
     }
 
+    /// An issuer holds a login's token for active. Where it does not tell again what the subject has, the login goes on no
+    /// longer than without being asked: otherwise a group that was taken away would last as long as the token.
+    async fn heard(&self, issuer: &Issuer, login: &Login, claims: &Map<String, Value>) -> Answer<()> {
+        let told = told_again(&issuer.rules, claims, &login.facts);
+        let Some(facts) = told.map_err(|error| IdentityRefused::Fault(error.to_string()))? else {
+            let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(watched) = watched.get_mut(&login.id) {
+                watched.not_before_s = now_s() + self.recheck_s(login) / 2;
+            }
+            return Ok(());
+        };
+        let _turn = self.changing.lock().await;
+        let refreshed = self.parts.holders.logins.heard(login.id, facts, now_s())?;
+        self.keep_refreshed(refreshed).await.map(drop)
+    }
+
+    /// A refreshed login on record and in force, in turn. Its sessions follow at once.
+    async fn keep_refreshed(&self, refreshed: Refreshed) -> Answer<Login> {
+        let Parts { holders, recorder, kick, .. } = &self.parts;
+        let learnt = Instant::now();
+        let changed = refreshed.changed();
+        if changed {
+            recorder.note(Body::LoginRefreshed(self::refreshed(refreshed.login()))).await?;
+        }
+        let logins = holders.logins.clone();
+        let kept = blocking(move || logins.keep_refreshed(refreshed)).await?;
+        if changed {
+            // Also where the disk refused it: what was taken away is gone.
+            kick.now(learnt);
+        }
+        Ok(kept?)
+    }
+
     /// Whether the issuer answered.
     async fn ask_about(&self, login: &Login, token: &str) -> bool {
-        let Some(issuer) = self.parts.issuers.get(&login.facts.subject.issuer) else { return false };
+        let Some(issuer) = self.issuer(&login.facts.subject.issuer) else { return false };
         let done = match issuer.introspect(token).await {
-            Ok(Activity::Active { .. }) => {
-                let (logins, id, now) = (self.parts.holders.logins.clone(), login.id, now_s());
-                blocking(move || logins.heard(id, now)).await.and_then(|heard| Ok(heard.map(drop)?))
+            Ok(Activity::Active { sub, claims, .. }) if sub.as_ref() == Some(&login.facts.subject.sub) => {
+                self.heard(&issuer, login, &claims).await
             }
+            Ok(Activity::Active { .. }) => Err(LoginError::OtherSubject.into()),
             Ok(Activity::Inactive) => self.end(login.id, EndCause::Revoked, None).await.map(drop),
             // The login goes on until it is overdue.
             Err(error) => {
@@ -619,6 +671,15 @@ impl Identities {
             tracing::warn!(login = %login.id, %error, "what an issuer said about a login was not kept");
         }
         true
+    }
+}
+
+/// A task that ends with whoever started it.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

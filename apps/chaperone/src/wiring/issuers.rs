@@ -13,6 +13,7 @@ use chaperone_identity::{
 use http::header;
 use oauth2::url::form_urlencoded;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -61,13 +62,17 @@ struct Introspected {
     active: bool,
     sub: Option<String>,
     exp: Option<u64>,
+    /// What else it tells, perhaps of the subject.
+    #[serde(flatten)]
+    claims: Map<String, Value>,
 }
 
 /// An answer about a token.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Activity {
-    /// It is active, of this subject, until then (seconds since the Unix epoch) where the issuer says so.
-    Active { sub: Option<String>, until_s: Option<u64> },
+    /// It is active, of this subject, until then (seconds since the Unix epoch) where the issuer says so, and what else it
+    /// tells.
+    Active { sub: Option<String>, until_s: Option<u64>, claims: Map<String, Value> },
     /// It is not, or not any more.
     Inactive,
 }
@@ -243,7 +248,7 @@ impl Issuer {
         let said: Introspected =
             serde_json::from_slice(&body).map_err(|error| IssuerError::Malformed(url, error.to_string()))?;
         Ok(if said.active {
-            Activity::Active { sub: said.sub, until_s: said.exp }
+            Activity::Active { sub: said.sub, until_s: said.exp, claims: said.claims }
         } else {
             Activity::Inactive
         })

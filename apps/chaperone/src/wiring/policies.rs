@@ -21,6 +21,7 @@ use crate::config::{self, gateway::GatewayConfig};
 use crate::verbs::Failure;
 use crate::wiring::analyst::Analysts;
 use crate::wiring::classifications::{self, ClassificationFiles};
+use crate::wiring::reread::Rereader;
 use crate::wiring::sweep::Kick;
 
 /// Most files of one set.
@@ -311,8 +312,12 @@ pub(crate) fn loaded_body(by: &str, set: &PolicySet) -> Body {
     })
 }
 
-/// Load again on every SIGHUP, until told to stop.
-pub(crate) async fn on_hangup(keeper: Arc<PolicyKeeper>, mut stop: watch::Receiver<bool>) {
+/// Load again on every SIGHUP, the configuration too, until told to stop.
+pub(crate) async fn on_hangup(
+    keeper: Arc<PolicyKeeper>,
+    rereader: Rereader,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut hangups = match signal(SignalKind::hangup()) {
         Ok(hangups) => hangups,
         Err(error) => {
@@ -329,6 +334,7 @@ pub(crate) async fn on_hangup(keeper: Arc<PolicyKeeper>, mut stop: watch::Receiv
             }
             _ = stop.wait_for(|stop| *stop) => return,
         }
+        rereader.read().await;
         // Whatever came of it is in the log and on record already, but for a disk or trail that refuses.
         if let Err(error @ (NotReloaded::Unkept(_) | NotReloaded::Unrecorded(_))) =
             keeper.reload("signal").await

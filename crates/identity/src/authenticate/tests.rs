@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use chaperone_access::{ChannelBinding, Recipient, SubjectKind, TargetName, Verb, Verbs};
+use chaperone_access::{ChannelBinding, Recipient, RelationName, SubjectKind, TargetName, Verb, Verbs};
 use proptest::prelude::*;
 
 use super::*;
@@ -206,7 +206,10 @@ async fn a_credential_of_a_login_follows_it() {
 /// A registered client with OAuth clients of its own is bound by a login through one of them, not by its name.
 #[tokio::test]
 async fn a_name_alone_makes_nobody_a_registered_client() {
-    let (identity, _, plain) = logged_in(None);
+    let (identity, logins, plain) = logged_in(None);
+    let (_, standing) = logins.get(plain).unwrap();
+    let through = |client| identity.acts_through(client, &standing);
+    assert!(!through(Some("helper")) && through(None) && through(Some("psql")));
     let made = issue(&Grant { who: Who::Login(plain), client: Some("helper".to_owned()), ..grant() });
     assert_eq!(reason(&identity, &made.user, &made.password, "ehr", NOW).await, FailureReason::OtherClient);
 }
@@ -229,6 +232,28 @@ async fn a_credential_for_one_tool_opens_no_session_outside_of_it() {
         identity.authenticate(claim(&identity, &user, &password, "ehr"), NOW * 1_000_000).await.unwrap();
     assert_eq!(principal.credential().restriction.rows_max(), Some(5));
     assert_eq!(narrow(&user, &password, &Caveat::Tool(String::new())).unwrap_err(), crate::NarrowError::Tool);
+}
+
+#[tokio::test]
+async fn a_caveat_that_is_kept_restricts_and_one_that_is_not_opens_nothing() {
+    let identity = identity();
+    let made = issue(&grant());
+    let left = crate::together(["public.patients(id, name)".parse().unwrap()]);
+    let kept = identity.kept().keep(left, "dev/ana", NOW + 60).unwrap();
+    let (user, password) = narrow(&made.user, &made.password, &kept).unwrap();
+    let open = async || {
+        let claim = claim(&identity, &user, &password, "ehr");
+        identity.authenticate(claim, NOW * 1_000_000).await
+    };
+    let (principal, _) = open().await.unwrap();
+    let restriction = &principal.credential().restriction;
+    let (patients, other) = (RelationName::new("public", "patients"), RelationName::new("public", "claims"));
+    assert_eq!(restriction.columns(&patients).unwrap().len(), 2);
+    assert!(!restriction.allows(Verb::Read, &other));
+    identity.kept().forget(NOW + 60).unwrap();
+    assert_eq!(open().await.unwrap_err().reason, FailureReason::UnknownCaveat);
+    // Not looked up, it leaves nothing.
+    assert!(!Restriction::of(&[kept]).allows(Verb::Read, &patients));
 }
 
 #[tokio::test]
@@ -276,11 +301,20 @@ async fn caveats_cannot_be_taken_off_changed_or_reordered() {
 }
 
 fn any_caveat() -> impl Strategy<Value = Caveat> {
-    let relation = prop::sample::select(vec!["public.patients", "public.claims", "public.notes"]);
+    let relation = prop::sample::select(vec![
+        "public.patients",
+        "public.patients(id, name)",
+        "public.patients(name)",
+        "public.claims",
+        "public.claims(id)",
+        "public.notes",
+    ]);
     let verb = prop::sample::select(Verb::ALL.to_vec());
     prop_oneof![
         (NOW..NOW + 5000).prop_map(Caveat::Until),
-        prop::collection::btree_set(relation.prop_map(str::to_owned), 1..3).prop_map(Caveat::Relations),
+        prop::collection::vec(relation, 1..3).prop_map(|names| {
+            Caveat::Relations(crate::together(names.iter().map(|name| name.parse().unwrap())))
+        }),
         prop::collection::vec(verb, 0..4)
             .prop_map(|verbs| Caveat::Verbs(verbs.into_iter().fold(Verbs::NONE, Verbs::with))),
         (0..100_u64).prop_map(Caveat::Rows),
@@ -303,15 +337,19 @@ proptest! {
             (user, password) = next;
             let parsed = parse_user(&user).unwrap();
             prop_assert_eq!(&super::password(keys(7).of(1).unwrap(), &parsed.links)[..], password.as_str());
-            let sum = |parsed: &Parsed| {
-                let mut sum = Restriction::default();
-                parsed.caveats.iter().for_each(|caveat| sum.add(caveat));
-                sum
-            };
+            let sum = |parsed: &Parsed| Restriction::of(&parsed.caveats);
             if let Some(before) = &before {
-                for relation in ["public.patients", "public.claims", "public.notes", "public.other"] {
+                for relation in ["patients", "claims", "notes", "other"] {
+                    let relation = RelationName::new("public", relation);
                     for verb in Verb::ALL {
-                        prop_assert!(!sum(&parsed).allows(verb, relation) || sum(before).allows(verb, relation));
+                        prop_assert!(!sum(&parsed).allows(verb, &relation) || sum(before).allows(verb, &relation));
+                    }
+                    for column in ["id", "name", "ssn"] {
+                        let left = |sum: Restriction| {
+                            sum.allows(Verb::Read, &relation)
+                                && sum.columns(&relation).is_none_or(|columns| columns.contains(column))
+                        };
+                        prop_assert!(!left(sum(&parsed)) || left(sum(before)));
                     }
                 }
                 for verb in Verb::ALL {

@@ -168,6 +168,12 @@ fn a_refresh_neither_loses_nor_renews_how_one_authenticated() {
     assert_eq!(refreshed.login().facts.assurance, before);
     let told = Assurance { at: NOW + 9, ..before.clone().unwrap() };
     assert_eq!(carried(Some(told), false, &login), before);
+    // Of the same time nothing is lost; of another one nothing is carried.
+    for (at, expected) in [(NOW - 60, true), (NOW - 30, false)] {
+        let told = Assurance { acr: None, amr: BTreeSet::new(), at };
+        let expected = if expected { before.clone() } else { Some(told.clone()) };
+        assert_eq!(carried(Some(told), true, &login), expected);
+    }
 }
 
 #[test]
@@ -179,10 +185,15 @@ fn an_end_is_at_once_for_good_and_even_without_a_disk() {
     set.disk.broken.store(true, std::sync::atomic::Ordering::Relaxed);
     assert!(set.logins.end(login.id, ending.clone()).is_err());
     assert_eq!(standing.check(NOW), Err(Lapse::Ended(ending.clone())));
+    assert!(set.logins.keep_ends().is_err());
     set.disk.broken.store(false, std::sync::atomic::Ordering::Relaxed);
+    set.logins.keep_ends().unwrap();
+    assert_eq!(set.disk.kept.lock().unwrap()[&login.id].ended, Some(ending.clone()));
     let second = Ending { cause: EndCause::Logout, learned_at_us: NOW * US + 9 };
     assert_eq!(set.logins.end(login.id, second).unwrap().ended, Some(ending));
     set.logins = open(&set.disk, &set.people);
+    assert_eq!(set.logins.last_end_s(&person("ana")), Some(NOW));
+    assert_eq!(set.logins.last_end_s(&person("eva")), None);
     assert!(set.holders().by_token_or_overdue(&token, NOW).is_err());
     let back = set.logins.refresh(login.id, verified(facts(&[]), NOW + 9, NOW + 60), NOW + 9);
     assert!(matches!(back, Err(LoginError::Over(Lapse::Ended(_)))));
@@ -220,6 +231,12 @@ fn who_is_disabled_or_whose_issuer_is_gone_has_no_login() {
     set.people.meet(&person("ana"), None, NOW).unwrap();
     assert!(set.people.is_disabled(&person("ana")));
     set.people.keep(set.people.weigh_enable(&person("ana")).unwrap()).unwrap();
+    assert!(set.holders().by_token(&token, NOW).is_ok());
+    // Taken out of the configuration and put back, while the gateway runs.
+    set.logins.change_terms(BTreeMap::new());
+    assert_eq!(set.holders().by_token(&token, NOW).unwrap_err(), TokenRefused::Lapsed(Lapse::Overdue));
+    assert_eq!(set.logins.overripe(NOW), [(login.id, EndCause::IssuerRemoved)]);
+    set.logins.change_terms(terms());
     assert!(set.holders().by_token(&token, NOW).is_ok());
     let none = Logins::open(set.disk.clone(), set.people.clone(), BTreeMap::new()).unwrap();
     set.logins = Arc::new(none);

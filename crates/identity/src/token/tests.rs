@@ -313,6 +313,15 @@ fn strength_is_required_at_login_and_not_lost_at_refresh() {
     for old in [json!({"auth_time": NOW - 700}), json!({"auth_time": null})] {
         assert_eq!(answer(old, true).unwrap_err(), TokenError::AuthenticationAge);
     }
+    // Where no age is required an unknown time is taken, and never for that of the token.
+    let any_age = Issuer { authentication_s_max: None, ..strict.clone() };
+    let token = signer.plain(&with(json!({"auth_time": null})));
+    let verified = verify(&any_age, &signer.keys(), &token, ID, true, NOW).unwrap();
+    let strength = verified.facts().assurance.clone().unwrap();
+    assert_eq!(strength.at, Assurance::AT_UNKNOWN);
+    assert_eq!(any_age.satisfied_by(Some(&strength), NOW), Ok(()));
+    assert_eq!(strict.satisfied_by(Some(&strength), NOW), Err(TokenError::AuthenticationAge));
+    assert_eq!(strict.satisfied_by(None, NOW), Err(TokenError::Assurance));
     let silent = json!({"acr": null, "amr": null, "auth_time": null});
     assert_eq!(answer(silent, false), Ok(None));
     assert_eq!(answer(json!({"acr": "pwd"}), false).unwrap_err(), TokenError::Assurance);

@@ -121,7 +121,7 @@ fn the_starter_loads_and_the_time_is_a_datetime() {
     assert_eq!(rfc3339(1_795_000_000_123), "2026-11-18T11:06:40.123Z");
 }
 
-fn member() -> Member {
+pub(super) fn member() -> Member {
     Member {
         tag: "SELECT",
         span: 0..8,
@@ -135,7 +135,7 @@ fn member() -> Member {
     }
 }
 
-fn analysis(forbidden: Option<Refusal>) -> Arc<Analysis> {
+pub(super) fn analysis(forbidden: Option<Refusal>) -> Arc<Analysis> {
     Arc::new(Analysis {
         text: "select 1".into(),
         members: vec![member()],

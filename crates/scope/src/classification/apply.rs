@@ -45,6 +45,12 @@ pub(crate) fn apply(rules: &Classification, relations: &mut HashMap<RelationName
     misfits.into_iter().collect()
 }
 
+/// The facts of a relation of the target's own, where nothing is hidden by a classification.
+pub(crate) fn unhidden(name: &RelationName, relation: &Relation) -> Option<Arc<RelationFacts>> {
+    let columns = || relation.columns.iter().map(|column| column_as(column, CLEAR)).collect();
+    is_own(name).then(|| Arc::new(RelationFacts { columns: columns(), filtered: false }))
+}
+
 /// Show nothing of a relation and of what shares rows with it.
 pub(crate) fn hide(relations: &mut Relations, name: &RelationName) {
     let Some((name, _)) = relations.get_key_value(name) else { return };

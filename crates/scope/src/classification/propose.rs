@@ -106,7 +106,7 @@ impl Catalog {
             return Vec::new();
         }
         let decided = |column: &TableColumn| {
-            let facts = relation.facts.iter().flat_map(|facts| &facts.columns);
+            let facts = self.facts(name).into_iter().flat_map(|facts| &facts.columns);
             let found = facts.into_iter().find(|known| known.name == column.name);
             found.is_some_and(|known| known.class != Class::Unclassified)
         };

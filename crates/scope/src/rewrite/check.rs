@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use chaperone_access::{RelationName, RelationScope, Scope};
 
+use super::is_open;
 use crate::catalog::Catalog;
 use crate::functions::extension_operator;
 use crate::tree::{self, Fields, Value, alike, node, text};
@@ -107,14 +108,16 @@ impl Look<'_> {
             return true;
         }
         let full = RelationName::new(schema, name);
-        if at == At::Target || self.catalog.classification.is_none() {
+        if at == At::Target || is_open(self.catalog, self.scope) {
             return true;
         }
         match self.scope.relations.get(&full) {
             Some(RelationScope::Whole) => true,
-            // A view whose relations all are seen whole stands for itself; that was looked at where it was read.
+            // A view that nothing was said of stands for itself where its relations all are seen whole; that was looked
+            // at where it was read.
             Some(RelationScope::Part { .. }) => {
-                self.catalog.relations.get(&full).is_some_and(|relation| relation.kind == b'v')
+                let view = self.catalog.relations.get(&full).is_some_and(|relation| relation.kind == b'v');
+                view && !self.catalog.states(&full)
             }
             None => false,
         }

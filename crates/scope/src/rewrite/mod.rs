@@ -160,6 +160,11 @@ impl<'a> Rewriter<'a> {
         }
     }
 
+    /// Whether nothing at all is hidden: neither by a classification nor by the caller's credential.
+    fn is_open(&self) -> bool {
+        is_open(self.catalog, self.scope)
+    }
+
     /// What the caller sees of a relation.
     fn seen(&self, name: &RelationName) -> Outcome<&'a RelationScope> {
         match self.scope.relations.get(name) {
@@ -168,6 +173,11 @@ impl<'a> Rewriter<'a> {
             None => hidden(format!("to see anything of `{name}`")),
         }
     }
+}
+
+/// Whether nothing at all is hidden from a caller of that scope.
+fn is_open(catalog: &Catalog, scope: &Scope) -> bool {
+    catalog.classification.is_none() && scope.is_whole()
 }
 
 /// A node of a kind.

@@ -117,7 +117,7 @@ impl<'a> Rewriter<'a> {
                 None => Ok(Reading::Itself),
             };
         }
-        if self.catalog.classification.is_none() {
+        if self.is_open() {
             return Ok(Reading::Itself);
         }
         if relation.kind == b'v' {
@@ -169,11 +169,13 @@ impl<'a> Rewriter<'a> {
         sample: Option<&Node>,
     ) -> Outcome<Reading> {
         let scope = self.seen(name)?;
-        let stated = view
-            .facts
-            .as_ref()
-            .is_some_and(|facts| facts.columns.iter().any(|column| column.class != Class::Unclassified));
-        if (stated && *scope == RelationScope::Whole) || self.whole_under(view, 0)? {
+        let stated = self.catalog.states(name);
+        let itself = match scope {
+            RelationScope::Part { .. } if stated => false,
+            RelationScope::Whole if stated && self.catalog.classification.is_some() => true,
+            RelationScope::Part { .. } | RelationScope::Whole => self.whole_under(view, 0)?,
+        };
+        if itself {
             return Ok(Reading::Itself);
         }
         if sample.is_some() {

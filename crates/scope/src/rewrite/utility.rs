@@ -107,7 +107,7 @@ impl Rewriter<'_> {
         });
         let executes =
             matches!(it.query.as_ref().and_then(|query| query.node.as_ref()), Some(NodeEnum::ExecuteStmt(_)));
-        let whole = self.catalog.classification.is_none() || self.scope.is_whole();
+        let whole = self.scope.is_whole();
         if !whole {
             if analyze {
                 return hidden("EXPLAIN ANALYZE of a relation of which you see a part");
@@ -152,7 +152,7 @@ impl Rewriter<'_> {
             }
             Named::Cte(_) => return Err(unfaithful()),
         };
-        let whole = self.catalog.classification.is_none() || *self.seen(full)? == RelationScope::Whole;
+        let whole = self.is_open() || *self.seen(full)? == RelationScope::Whole;
         if known.kind == b'v' && !whole {
             return refused("COPY of a view", "use COPY (SELECT * FROM the view) TO STDOUT");
         }

@@ -187,7 +187,7 @@ impl<'a> Rewriter<'a> {
             }
             Named::Relation(full, known) => {
                 full.schema.as_ref().clone_into(&mut range.schemaname);
-                if self.catalog.classification.is_none() {
+                if self.is_open() {
                     return Ok(plain(Some(known), full.to_string(), alias));
                 }
                 match self.seen(full)? {
@@ -356,7 +356,7 @@ impl<'a> Rewriter<'a> {
     /// Whether nothing that judges the assignment, or follows from it, reads what the caller does not see.
     fn may_assign(&self, target: &Target<'_>, assigned: &BTreeSet<String>, kind: Kind) -> Outcome {
         let Some(relation) = target.relation else { return Ok(()) };
-        if self.catalog.classification.is_none() {
+        if self.is_open() {
             return Ok(());
         }
         self.judged(target, relation, assigned, kind)?;

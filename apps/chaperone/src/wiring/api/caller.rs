@@ -16,6 +16,7 @@ use utoipa::openapi::security::SecurityRequirement;
 use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt};
 
 use super::carry::{self, Answers};
+use super::given::{BodyMax, OPEN_BODY_BYTES_MAX};
 use super::refused::Refused;
 use super::{Managed, Shared};
 use crate::wiring::installation::now_us;
@@ -168,7 +169,11 @@ type Routes = UtoipaMethodRouter<Arc<Managed>>;
 
 /// Routes for everybody.
 pub(super) fn open(routes: Routes) -> Routes {
-    routes.map(|router| router.route_layer(from_fn(carry::to_its_end)))
+    let within = |mut request: Request, next: Next| async move {
+        request.extensions_mut().insert(BodyMax(OPEN_BODY_BYTES_MAX));
+        carry::to_its_end(request, next).await
+    };
+    routes.map(|router| router.route_layer(from_fn(within)))
 }
 
 /// Routes for every caller whose token was believed once, overdue logins among them.

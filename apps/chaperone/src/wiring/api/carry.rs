@@ -13,11 +13,13 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chaperone_api::ProblemKind;
+use chaperone_store::{KeptRequest, RequestFiles, RequestName as Key};
 use zeroize::Zeroizing;
 
 use super::caller::Caller;
 use super::given;
 use super::refused::{Refused, failed};
+use crate::wiring::installation::now_us;
 
 /// The header that makes a request repeatable.
 const KEY_HEADER: &str = "idempotency-key";
@@ -30,16 +32,10 @@ const KEYS_MAX: usize = 4096;
 const KEY_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// How long an answer that holds a secret can be had again.
 const SECRET_LIFE: Duration = Duration::from_secs(600);
+/// What is asked anew each time, whatever key comes with it.
+const NEVER_AGAIN: &str = "/read";
 /// Largest answer that is kept, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    caller: String,
-    /// Method and path.
-    asked_of: String,
-    key: String,
-}
 
 /// A kept answer.
 #[derive(Clone)]
@@ -53,19 +49,27 @@ struct Answer {
 enum State {
     UnderWay,
     Answered(Answer),
+    /// It came before the gateway's last start, and had its answer or not.
+    Before {
+        done: bool,
+    },
 }
 
 struct Kept {
-    request: [u8; 32],
+    /// SHA-256 of its body; not known of what came before the gateway's last start.
+    request: Option<[u8; 32]>,
     since: Instant,
+    /// The same in seconds since the Unix epoch.
+    since_s: u64,
     state: State,
 }
 
-/// What is kept of requests with keys. Owner: this type. In memory only: the gateway's next start forgets it, as
-/// `docs/reference/api.md` says, and no secret reaches the disk.
+/// What is kept of requests with keys. Owner: this type. Answers are in memory only, so that no secret reaches the disk;
+/// which requests there were is on disk, so that none is carried out twice because the gateway was restarted.
 #[derive(Default)]
 pub(crate) struct Answers {
     kept: Mutex<HashMap<Key, Kept>>,
+    files: Option<RequestFiles>,
 }
 
 /// What to do with a request that has a key.
@@ -79,12 +83,28 @@ impl Answers {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// With what was kept before, at `now_s` seconds since the Unix epoch.
+    pub(crate) fn open(files: RequestFiles, now_s: u64) -> std::io::Result<Self> {
+        let (mut kept, now) = (HashMap::new(), Instant::now());
+        for KeptRequest { name, since_s, done } in files.all()? {
+            let age = Duration::from_secs(now_s.saturating_sub(since_s));
+            if age >= KEY_LIFE {
+                files.remove(&name)?;
+                continue;
+            }
+            // On a machine that has just started, time does not reach back so far: it is kept longer.
+            let since = now.checked_sub(age).unwrap_or(now);
+            kept.insert(name, Kept { request: None, since, since_s, state: State::Before { done } });
+        }
+        Ok(Self { kept: Mutex::new(kept), files: Some(files) })
+    }
+
     fn begin(&self, key: &Key, request: [u8; 32], now: Instant) -> Result<Begun, Refused> {
         let in_use = |detail: &str| Refused::new(ProblemKind::KeyInUse, detail);
         let mut kept = self.kept();
-        kept.retain(|_, kept| now.duration_since(kept.since) < KEY_LIFE);
-        if let Some(known) = kept.get(key) {
-            if known.request != request {
+        let young = |kept: &&Kept| now.duration_since(kept.since) < KEY_LIFE;
+        if let Some(known) = kept.get(key).filter(young) {
+            if known.request.is_some_and(|known| known != request) {
                 return Err(in_use("this key came before with another body").hint("choose a new key"));
             }
             return match &known.state {
@@ -96,6 +116,13 @@ impl Answers {
                     Err(in_use("this was done before; its answer held a secret that is not kept any more"))
                 }
                 State::Answered(answer) => Ok(Begun::Again(answer.clone())),
+                State::Before { done: true } => {
+                    Err(in_use("this was done before the gateway's last start; its answer is not kept"))
+                }
+                State::Before { done: false } => {
+                    Err(in_use("this was begun before the gateway's last start, and may have been done")
+                        .hint("look whether it was; if not, send it with a new key"))
+                }
             };
         }
         let own = kept.keys().filter(|other| other.caller == key.caller).count();
@@ -103,43 +130,89 @@ impl Answers {
             return Err(Refused::new(ProblemKind::TooMany, "too many idempotency keys are kept")
                 .hint("send the request without one, or use fewer in a day"));
         }
-        kept.insert(key.clone(), Kept { request, since: now, state: State::UnderWay });
+        let since_s = now_us() / 1_000_000;
+        kept.insert(
+            key.clone(),
+            Kept { request: Some(request), since: now, since_s, state: State::UnderWay },
+        );
         Ok(Begun::Carry)
+    }
+
+    /// Durable, before it is carried out and after.
+    fn put(&self, key: &Key, done: bool) -> std::io::Result<()> {
+        let Some(files) = &self.files else { return Ok(()) };
+        let Some(since_s) = self.kept().get(key).map(|kept| kept.since_s) else { return Ok(()) };
+        files.put(&KeptRequest { name: key.clone(), since_s, done })
     }
 
     /// Keep an answer; without one the key is free again, since nothing was changed.
     fn end(&self, key: &Key, answer: Option<Answer>) {
-        let mut kept = self.kept();
-        match answer {
-            Some(answer) => {
-                if let Some(known) = kept.get_mut(key) {
-                    known.state = State::Answered(answer);
+        let answered = answer.is_some();
+        {
+            let mut kept = self.kept();
+            match answer {
+                Some(answer) => {
+                    if let Some(known) = kept.get_mut(key) {
+                        known.state = State::Answered(answer);
+                    }
                 }
+                None => drop(kept.remove(key)),
             }
-            None => drop(kept.remove(key)),
+        }
+        let on_disk = match &self.files {
+            Some(files) if !answered => files.remove(key),
+            Some(_) => self.put(key, true),
+            None => Ok(()),
+        };
+        if let Err(error) = on_disk {
+            // After a restart it is said that it may have been done, which is true.
+            tracing::warn!(%error, "what became of a request with a key could not be kept");
         }
     }
 
-    /// Let go of secrets whose time has passed. Called at an interval.
-    pub(crate) fn forget_secrets(&self, now: Instant) {
-        for kept in self.kept().values_mut() {
+    /// Let go of keys and secrets whose time has passed. Called at an interval; may wait for the disk.
+    pub(crate) fn forget_old(&self, now: Instant) {
+        let mut old = Vec::new();
+        self.kept().retain(|key, kept| {
+            let age = now.duration_since(kept.since);
             if let State::Answered(answer) = &mut kept.state
                 && answer.secret
-                && now.duration_since(kept.since) >= SECRET_LIFE
+                && age >= SECRET_LIFE
             {
                 answer.body = Arc::default();
+            }
+            if age >= KEY_LIFE {
+                old.push(key.clone());
+            }
+            age < KEY_LIFE
+        });
+        for key in old {
+            if let Some(Err(error)) = self.files.as_ref().map(|files| files.remove(&key)) {
+                tracing::warn!(%error, "an old request with a key could not be forgotten");
             }
         }
     }
 }
 
-/// Frees the key of a request whose task ends without an answer.
+/// Frees the key of a request whose task ends without an answer. On disk it stays begun: if that was the gateway's end,
+/// nobody knows what was done.
 struct Under {
     answers: Arc<Answers>,
     key: Option<Key>,
 }
 
 impl Under {
+    /// On disk before anything is done.
+    async fn begin(self) -> Result<Self, Refused> {
+        let put = move || {
+            let done = self.key.as_ref().map_or(Ok(()), |key| self.answers.put(key, false));
+            (self, done)
+        };
+        let (this, done) = tokio::task::spawn_blocking(put).await.map_err(failed)?;
+        done.map_err(failed)?;
+        Ok(this)
+    }
+
     fn end(mut self, answer: Option<Answer>) {
         if let Some(key) = self.key.take() {
             self.answers.end(&key, answer);
@@ -150,7 +223,7 @@ impl Under {
 impl Drop for Under {
     fn drop(&mut self) {
         if let Some(key) = self.key.take() {
-            self.answers.end(&key, None);
+            self.answers.kept().remove(&key);
         }
     }
 }
@@ -229,7 +302,7 @@ pub(super) async fn through(request: Request, next: Next) -> Result<Response, Re
     let caller = request.extensions().get::<Caller>().ok_or_else(Refused::not_authenticated)?.clone();
     let Some(key) = key_of(request.headers())? else { return to_its_end(request, next).await };
     // A recording is handed out with an entry each time, and not at all once its key is destroyed.
-    if request.uri().path().ends_with("/read") {
+    if request.uri().path().ends_with(NEVER_AGAIN) {
         return to_its_end(request, next).await;
     }
     let answers = caller.answers().clone();
@@ -242,9 +315,10 @@ pub(super) async fn through(request: Request, next: Next) -> Result<Response, Re
         Begun::Carry => {
             let under = Under { answers, key: Some(key) };
             let carried = async move {
+                let under = under.begin().await?;
                 let answered = next.run(Request::from_parts(parts, Body::from(bytes))).await;
                 let (answered, answer) = keep(answered).await?;
-                under.end(answer);
+                tokio::task::spawn_blocking(move || under.end(answer)).await.map_err(failed)?;
                 Ok(answered)
             };
             tokio::spawn(carried).await.map_err(failed)?
@@ -301,11 +375,79 @@ mod tests {
         assert_eq!(carries(&answers, &mine, 1, now), Some(true));
         answers.end(&mine, Some(answer(true)));
         assert_eq!(carries(&answers, &mine, 1, now), Some(false));
-        answers.forget_secrets(now + SECRET_LIFE);
+        answers.forget_old(now + SECRET_LIFE);
         assert_eq!(carries(&answers, &mine, 1, now + SECRET_LIFE), None);
         let kept = answers.kept();
         let State::Answered(kept) = &kept[&mine].state else { panic!("answered") };
         assert!(kept.body.is_empty());
+    }
+
+    #[test]
+    fn nothing_is_carried_out_twice_because_of_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |now_s: u64| {
+            let files = RequestFiles::open(folder.path()).unwrap();
+            Arc::new(Answers::open(files, now_s).unwrap())
+        };
+        let now_s = now_us() / 1_000_000;
+        let (answers, now) = (open(now_s), Instant::now());
+        let (done, begun, failed) = (key("ana", "done"), key("ana", "begun"), key("ana", "failed"));
+        for key in [&done, &begun, &failed] {
+            assert_eq!(carries(&answers, key, 1, now), Some(true));
+            answers.put(key, false).unwrap();
+        }
+        answers.end(&done, Some(answer(true)));
+        answers.end(&failed, None);
+        let again = open(now_s);
+        let now = Instant::now();
+        for (key, word) in [(&done, "was done"), (&begun, "may have been")] {
+            for request in [1, 2] {
+                let Err(refused) = again.begin(key, [request; 32], now) else { panic!("{word}") };
+                assert!(format!("{refused:?}").contains(word), "{refused:?}");
+            }
+        }
+        assert_eq!(carries(&again, &failed, 1, now), Some(true));
+        // Neither what was asked nor what was answered is there.
+        for file in std::fs::read_dir(folder.path()).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            assert!(!text.contains("{}"), "{text}");
+        }
+        let late = open(now_s + KEY_LIFE.as_secs());
+        assert_eq!(carries(&late, &done, 1, Instant::now()), Some(true));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_old_key_is_forgotten_here_and_on_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let answers =
+            Answers::open(RequestFiles::open(folder.path()).unwrap(), now_us() / 1_000_000).unwrap();
+        let (mine, now) = (key("ana", "1"), Instant::now());
+        assert_eq!(carries(&answers, &mine, 1, now), Some(true));
+        answers.put(&mine, false).unwrap();
+        answers.end(&mine, Some(answer(false)));
+        answers.forget_old(now + KEY_LIFE / 2);
+        assert_eq!(carries(&answers, &mine, 1, now), Some(false));
+        answers.forget_old(now + KEY_LIFE);
+        assert_eq!(carries(&answers, &mine, 1, now + KEY_LIFE), Some(true));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    /// What was asked for is done, so its key is not free again.
+    #[tokio::test]
+    async fn an_answer_that_is_too_large_to_keep_is_not_given_twice() {
+        let large = Response::new(Body::from(vec![b'x'; ANSWER_BYTES_MAX + 1]));
+        let (answered, kept) = keep(large).await.unwrap();
+        let bytes = axum::body::to_bytes(answered.into_body(), usize::MAX).await.unwrap();
+        assert_eq!(bytes.len(), ANSWER_BYTES_MAX + 1);
+        let kept = kept.unwrap();
+        assert_eq!(kept.status.as_u16(), ProblemKind::KeyInUse.status());
+        assert!(std::str::from_utf8(&kept.body).unwrap().contains("too large to keep"));
+        let (_, kept) = keep(Response::new(Body::from(vec![b'x'; ANSWER_BYTES_MAX]))).await.unwrap();
+        assert_eq!(kept.unwrap().body.len(), ANSWER_BYTES_MAX);
+        let mut failed = Response::new(Body::from("no"));
+        *failed.status_mut() = StatusCode::CONFLICT;
+        assert!(keep(failed).await.unwrap().1.is_none());
     }
 
     #[test]

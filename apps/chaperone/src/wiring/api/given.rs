@@ -17,8 +17,14 @@ use super::refused::Refused;
 
 /// Largest body that is read: a statement of the greatest length, escaped, fits.
 pub(super) const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Largest body of somebody who has not proved who he is: a login's tokens fit.
+pub(super) const OPEN_BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long a body may take to arrive.
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The largest body of a request, where it is less than [`BODY_BYTES_MAX`].
+#[derive(Clone, Copy)]
+pub(super) struct BodyMax(pub(super) usize);
 
 /// A JSON body. Fields that it must not have are refused by name and line.
 pub(super) struct Given<T>(pub(super) T);
@@ -31,13 +37,13 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// The whole body, refused before it is read where its length says that it is too much.
 pub(super) async fn body(request: Request) -> Result<Bytes, Refused> {
+    let max = request.extensions().get().map_or(BODY_BYTES_MAX, |BodyMax(max)| *max);
     let said = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    let too_large =
-        || Refused::new(ProblemKind::TooLarge, format!("a body has at most {BODY_BYTES_MAX} bytes"));
-    if said.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > BODY_BYTES_MAX) {
+    let too_large = || Refused::new(ProblemKind::TooLarge, format!("a body here has at most {max} bytes"));
+    if said.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > max) {
         return Err(too_large());
     }
-    let read = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX);
+    let read = axum::body::to_bytes(request.into_body(), max);
     match tokio::time::timeout(BODY_PATIENCE, read).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(_)) => Err(too_large()),

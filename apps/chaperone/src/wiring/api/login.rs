@@ -87,7 +87,8 @@ fn view(alias: &str, section: &IssuerSection) -> IssuerView {
 /// The issuers that people log in with, and what a command line needs to begin there.
 #[utoipa::path(get, path = "/issuers", responses((status = 200, body = Vec<IssuerView>)))]
 pub(super) async fn issuers(State(managed): Shared) -> Json<Vec<IssuerView>> {
-    Json(managed.identities.people_issuers().map(|(alias, section)| view(alias, section)).collect())
+    let issuers = managed.identities.people_issuers();
+    Json(issuers.iter().map(|(alias, issuer)| view(alias, &issuer.section)).collect())
 }
 
 fn source(peer: Peer) -> Source {
@@ -188,4 +189,16 @@ pub(super) async fn back_channel(
     let mut response = StatusCode::OK.into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv4_address_is_the_same_source_in_the_form_of_an_ipv6_one() {
+        let of = |text: &str| source(Peer(text.parse().unwrap()));
+        assert_eq!(of("[::ffff:192.0.2.1]:5"), of("192.0.2.1:6"));
+        assert_ne!(of("[::ffff:192.0.2.1]:5"), of("[::ffff:192.0.2.2]:5"));
+    }
 }

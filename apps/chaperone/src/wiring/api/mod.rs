@@ -40,6 +40,7 @@ use self::caller::{even_overdue, guarded, known, open};
 pub(crate) use self::carry::Answers;
 pub(crate) use self::description::text as description_text;
 use self::refused::Refused;
+pub(crate) use self::sessions::RecentSessions;
 use crate::wiring::analyst::Analysts;
 use crate::wiring::door::Sessions;
 use crate::wiring::identity::Identities;
@@ -63,6 +64,7 @@ pub(crate) struct Managed {
     pub(crate) links: Option<Arc<Links>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) answers: Arc<Answers>,
+    pub(crate) recent: RecentSessions,
     pub(crate) holders: Arc<Holders>,
     /// Changes who may hold a credential.
     pub(crate) identities: Arc<Identities>,

@@ -58,7 +58,8 @@ pub(crate) async fn serve(
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = minute.tick() => {
-                answers.forget_secrets(Instant::now());
+                let answers = answers.clone();
+                drop(tokio::task::spawn_blocking(move || answers.forget_old(Instant::now())));
                 continue;
             }
             _ = stop.wait_for(|stop| *stop) => break,
@@ -93,9 +94,9 @@ async fn connection(
     router: Router,
     stop: watch::Receiver<bool>,
 ) {
-    let Some(tls) = tls else { return requests(stream, peer, router, stop).await };
+    let Some(tls) = tls else { return requests(stream, peer, router, stop, LIFE).await };
     match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-        Ok(Ok(stream)) => requests(stream, peer, router, stop).await,
+        Ok(Ok(stream)) => requests(stream, peer, router, stop, LIFE).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake came to nothing"),
         Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
     }
@@ -106,6 +107,7 @@ async fn requests(
     peer: SocketAddr,
     router: Router,
     mut stop: watch::Receiver<bool>,
+    life: Duration,
 ) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
@@ -122,7 +124,7 @@ async fn requests(
         ended = connection.as_mut() => Some(ended),
         _ = stop.wait_for(|stop| *stop) => None,
         // Also for one that asks and never reads what is answered: its place is somebody else's after that.
-        () = tokio::time::sleep(LIFE) => None,
+        () = tokio::time::sleep(life) => None,
     };
     let ended = match ended {
         Some(ended) => ended,
@@ -136,5 +138,36 @@ async fn requests(
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "a connection to the management API ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Bytes;
+    use axum::routing::get;
+    use http_body_util::{BodyExt, Empty};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_asks_again_and_again_is_closed_in_the_end() {
+        const SHORT: Duration = Duration::from_millis(300);
+        let (client, server) = tokio::io::duplex(64 * 1024);
+        let router = Router::new().route("/", get(|| async { "here" }));
+        let (_stop, stopped) = watch::channel(false);
+        let peer = SocketAddr::from(([127, 0, 0, 1], 9));
+        let served = tokio::spawn(requests(server, peer, router, stopped, SHORT));
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(client)).await.unwrap();
+        tokio::spawn(connection);
+        let (begun, mut answers) = (Instant::now(), 0);
+        while sender.ready().await.is_ok() {
+            let request = Request::get("/").header("host", "gateway").body(Empty::new()).unwrap();
+            let Ok(answer) = sender.send_request(request).await else { break };
+            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "here");
+            answers += 1;
+        }
+        served.await.unwrap();
+        assert!(begun.elapsed() >= SHORT && answers > 1, "{answers}");
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use chaperone_access::{Subject, SubjectKind, TargetName};
+use chaperone_access::{SessionId, Subject, SubjectKind, TargetName};
 use chaperone_api::{
     AgentView, CreateService, CredentialRequest, CredentialView, DisableSubject, EnableSubject, Page,
     PersonView, Problem, RevokeService, RotateService, ServiceKeyView, ServiceView, TargetView, TokenView,
@@ -14,7 +14,7 @@ use chaperone_api::{
 use chaperone_identity::{Holders, Identity, NoRevocations, People, RootKey, RootKeys};
 use chaperone_policy::{Known, Policies, PolicySet};
 use chaperone_recording::commit::CommitmentKey;
-use chaperone_recording::keys::{Reader, ReaderKey};
+use chaperone_recording::keys::{KeyId, Reader, ReaderKey, WrappedKey};
 use chaperone_recording::{Recorder, RecorderParts};
 use chaperone_store::{KeyFiles, LockFiles, PolicyArchive, RosterFiles};
 use chaperone_trail::{Options, Trail};
@@ -132,6 +132,7 @@ impl Running {
             links: Some(links),
             counters,
             answers: Arc::default(),
+            recent: RecentSessions::new(recorder.trail()),
             holders: holders.clone(),
             identities,
             identity,
@@ -366,6 +367,16 @@ async fn a_service_key_makes_narrowed_credentials_and_ends_with_its_owner() {
     let made: CredentialView = ask.post("/credentials", &request).await.unwrap();
     assert!(chaperone_identity::parse_user(&made.user).is_some());
     assert!(made.not_after <= now() + 60);
+    // What does not fit a user name is kept here and referred to.
+    let columns = (0..200).map(|number| format!("column_{number}")).collect::<Vec<_>>().join(", ");
+    let only = BTreeSet::from([format!("public.patients({columns})")]);
+    let wide: CredentialView =
+        ask.post("/credentials", &CredentialRequest { only, ..request.clone() }).await.unwrap();
+    assert!(wide.user.len() <= chaperone_identity::USER_BYTES_MAX);
+    assert!(chaperone_identity::parse_user(&wide.user).is_some());
+    let only = BTreeSet::from([format!("public.patients({})", "x".repeat(70_000))]);
+    let too_wide = ask.post::<Value>("/credentials", &CredentialRequest { only, ..request.clone() }).await;
+    assert_eq!(problem(too_wide).status, 422);
     let too_long =
         ask.post::<Value>("/credentials", &CredentialRequest { ttl_s: 86_401, ..request.clone() }).await;
     assert_eq!(problem(too_long).status, 422);
@@ -460,6 +471,11 @@ async fn what_cannot_be_taken_is_said_with_its_place() {
     assert!(unknown.detail.contains("tagrets") && unknown.detail.contains("line 3"), "{unknown:?}");
     let large = send(path, " ".repeat(given::BODY_BYTES_MAX + 1)).await;
     assert_eq!(large.status, 413);
+    for open in ["/api/v1/login", "/api/v1/backchannel-logout/org"] {
+        for (bytes, status) in [(given::OPEN_BODY_BYTES_MAX + 1, 413), (given::OPEN_BODY_BYTES_MAX, 400)] {
+            assert_eq!(it.send("POST", open, None, &" ".repeat(bytes)).await.status, status, "{open}");
+        }
+    }
     let text = it.send_with("POST", path, Some(ADMIN), "{}", &[]).await;
     assert_eq!(text.status, 400);
     let nowhere: Problem = it.send("GET", "/api/v1/nowhere", Some(ADMIN), "").await.json();
@@ -644,4 +660,28 @@ async fn a_reason_that_no_entry_could_hold_locks_nothing() {
         refused.status.is_client_error() && format!("{refused:?}").contains("a reason has"),
         "{refused:?}"
     );
+}
+
+/// Each reading of a recording is an entry, whatever key comes with it.
+#[tokio::test]
+async fn a_recording_is_not_read_again_by_a_key() {
+    let it = Running::start("").await;
+    let session = SessionId::from_parts(1, [4; 10]);
+    let key =
+        WrappedKey { reader: "pia".into(), key: KeyId::from_bytes([7; 16]), epoch: 1, bytes: vec![1; 80] };
+    it.recorder.keys().insert(session, "statements", vec![key]).await.unwrap();
+    it.recorder.note(sessions::tests::opened(session)).await.unwrap();
+    let path = format!("/api/v1/sessions/{session}/read");
+    let body = json!({"reader": "pia"}).to_string();
+    for _ in 0..2 {
+        let read = it.send_with("POST", &path, Some(ADMIN), &body, &[("idempotency-key", "once")]).await;
+        assert_eq!(read.status, 200, "{read:?}");
+    }
+    let mut read = 0;
+    let scanned = it.recorder.trail().scan(|entry| {
+        read += usize::from(matches!(entry.body, chaperone_trail::Body::RecordingRead(_)));
+        Ok(())
+    });
+    scanned.unwrap();
+    assert_eq!(read, 2);
 }

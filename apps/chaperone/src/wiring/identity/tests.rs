@@ -32,6 +32,8 @@ struct Said {
     asked_for_keys: AtomicUsize,
     down: AtomicBool,
     active: AtomicBool,
+    /// What it tells of a subject when it is asked about a token.
+    tells: Mutex<Value>,
     /// What it calls itself in its metadata, where that is not what it is.
     named: Option<String>,
 }
@@ -67,7 +69,10 @@ async fn introspect(
     }
     let token = form.split('&').find_map(|pair| pair.strip_prefix("token="));
     let sub = token.and_then(|token| token.strip_prefix("access-of-"));
-    Ok(Json(json!({"active": said.active.load(Ordering::Relaxed) && sub.is_some(), "sub": sub})))
+    let mut answer = json!({"active": said.active.load(Ordering::Relaxed) && sub.is_some(), "sub": sub});
+    let tells = said.tells.lock().unwrap().as_object().unwrap().clone();
+    answer.as_object_mut().unwrap().extend(tells);
+    Ok(Json(answer))
 }
 
 struct Set {
@@ -91,6 +96,7 @@ impl Set {
             asked_for_keys: AtomicUsize::new(0),
             down: AtomicBool::new(false),
             active: AtomicBool::new(true),
+            tells: Mutex::new(json!({"groups": ["nurses"], "level": 3})),
             named: named.map(str::to_owned),
         });
         let routes = Router::new()
@@ -109,7 +115,7 @@ impl Set {
         let attributes = BTreeMap::from([("level".to_owned(), chaperone_access::AttributeKind::Long)]);
         let issuer =
             Issuer::new(folder.path(), "org", toml::from_str(&section).unwrap(), &attributes).unwrap();
-        let issuers = Issuers::from([("org".to_owned(), issuer)]);
+        let issuers = Issuers::from([("org".to_owned(), Arc::new(issuer))]);
         let (holders, people) = holders(folder.path(), &issuers).unwrap();
         let (trail, _) = Trail::open(Options::new(folder.path().join("trail"))).unwrap();
         let (public, _) = ReaderKey::generate();
@@ -131,6 +137,15 @@ impl Set {
             issuers,
             kick: Kick::default(),
         }));
+        Self { said, identities, holders, _folder: folder }
+    }
+
+    /// The same folder after a restart.
+    fn restarted(self) -> Self {
+        let Self { said, identities, _folder: folder, .. } = self;
+        let parts = Arc::into_inner(identities).unwrap().parts;
+        let (holders, people) = holders(folder.path(), &parts.issuers).unwrap();
+        let identities = Arc::new(Identities::new(Parts { holders: holders.clone(), people, ..parts }));
         Self { said, identities, holders, _folder: folder }
     }
 
@@ -321,6 +336,54 @@ async fn an_access_token_alone_makes_no_person_a_login() {
 }
 
 #[tokio::test]
+async fn an_issuer_that_is_asked_about_a_token_tells_the_groups_of_now_or_is_not_heard() {
+    let introspection =
+        "introspection = { client_id = \"chaperone\", secret = { file = \"SECRET\" } }\nrecheck_s_max = 6\n";
+    let set = Set::start(introspection, None).await;
+    let login = set.log_in(&set.token(json!({})), Some("access-of-ana")).await.unwrap();
+    let groups = || set.holders.logins.get(login.id).unwrap().1.facts().groups.clone();
+    let checked = || set.holders.logins.get(login.id).unwrap().0.checked_at;
+    *set.said.tells.lock().unwrap() = json!({"groups": [], "level": 3});
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !groups().is_empty() && Instant::now() < patience {
+        assert_eq!(set.lapse(&login), None);
+        set.identities.ask_again("org").await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(groups().is_empty());
+    assert_eq!(set.entries("login.refreshed").len(), 1);
+    // It holds the token for active, and says no more of the level: the login goes no further than without it.
+    *set.said.tells.lock().unwrap() = json!({"groups": ["nurses"]});
+    let before = checked();
+    while set.lapse(&login) != Some(Lapse::Overdue) && Instant::now() < patience {
+        set.identities.ask_again("org").await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!((set.lapse(&login), checked(), groups().len()), (Some(Lapse::Overdue), before, 0));
+}
+
+#[tokio::test]
+async fn a_refresh_by_an_access_token_alone_keeps_to_the_required_strength() {
+    let set = Set::start("access_audiences = [\"https://gateway\"]\nacr = [\"mfa\"]", None).await;
+    assert!(set.log_in(&set.token(json!({})), None).await.is_err());
+    let login = set.log_in(&set.token(json!({"acr": "mfa"})), None).await.unwrap();
+    let refresh = async |more: Value| {
+        let mut claims = json!({"aud": "https://gateway", "client_id": CLIENT});
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let access = set.token(claims);
+        let alone = Tokens { id: None, access: Some(&access) };
+        set.identities.refresh(Source::Local, login.id, alone).await
+    };
+    let weak = refresh(json!({"acr": "pwd"})).await;
+    assert!(matches!(weak, Err(IdentityRefused::NotBelieved)));
+    assert_eq!(set.entries("authentication.failed").last().unwrap()["reason"], "assurance");
+    // It says nothing: the subject authenticated as at the login.
+    let silent = refresh(json!({})).await.unwrap();
+    assert_eq!(silent.facts.assurance.unwrap().acr.as_deref(), Some("mfa"));
+    refresh(json!({"acr": "mfa"})).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_token_from_before_an_end_makes_no_login_again() {
     let set = Set::start("", None).await;
     let old = set.token(json!({"iat": now_s() - 5}));
@@ -328,6 +391,10 @@ async fn a_token_from_before_an_end_makes_no_login_again() {
     set.identities.end(login.id, EndCause::Administrator, Some("ops")).await.unwrap();
     assert!(matches!(set.log_in(&old, None).await, Err(IdentityRefused::NotBelieved)));
     assert_eq!(set.entries("authentication.failed")[0]["reason"], "stale");
+    // A restart is no way around it.
+    let set = set.restarted();
+    assert!(matches!(set.log_in(&old, None).await, Err(IdentityRefused::NotBelieved)));
+    assert!(set.lapse(&login).is_some());
     set.log_in(&set.token(json!({})), None).await.unwrap();
     let robert = set.token(json!({"sub": "robert", "iat": now_s() - 5}));
     set.log_in(&robert, None).await.unwrap();
