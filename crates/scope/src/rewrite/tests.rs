@@ -1,4 +1,4 @@
-use chaperone_access::{Class, Showing};
+use chaperone_access::{Class, Described, Showing};
 
 use super::*;
 use crate::analyse::tests::results;
@@ -39,7 +39,7 @@ fn scope(catalog: &Catalog) -> Scope {
         });
         (name.clone(), RelationScope::Part { showings: showings.collect(), all_rows: false })
     };
-    Scope { relations: [part("patients"), part("secret")].into(), caller: Arc::default() }
+    Scope { relations: [part("patients"), part("secret")].into(), ..Scope::default() }
 }
 
 fn sent(sql: &str) -> Outcome<String> {
@@ -117,12 +117,55 @@ fn what_would_tell_is_refused() {
     }
 }
 
+/// What is sent for somebody to whom `public.patients` is described.
+fn described(sql: &str) -> String {
+    let mut results = results();
+    results[4] = vec![
+        vec![
+            Some("1".to_owned()),
+            Some(
+                r#"[["oid","oid",0,null,null],["relpages","integer",0,null,null],["relpartbound","pg_node_tree",0,null,null]]"#
+                    .to_owned(),
+            ),
+        ],
+    ];
+    let catalog = Catalog::build(1, &results, None).unwrap();
+    let these = catalog.own.iter().filter(|own| own.oid == 4).cloned().collect();
+    let scope = Scope { described: Some(Described::These(these)), ..Scope::default() };
+    let path = [Arc::from("public")];
+    rewrite(sql, Place { catalog: &catalog, path: &path, temporary: &[] }, &scope).unwrap().to_string()
+}
+
+#[test]
+fn catalogs_tell_of_what_is_described() {
+    const TOLD: &str = "OPERATOR(pg_catalog.<) '16384'::pg_catalog.oid OR # OPERATOR(pg_catalog.=) ANY ('{4}'::pg_catalog.oid[])";
+    let told = |number: &str| format!("{number} {}", TOLD.replace('#', number));
+    assert_eq!(
+        described("select relpartbound from pg_class"),
+        format!(
+            "SELECT relpartbound FROM (SELECT t.oid AS oid, NULL::pg_catalog.int4 AS relpages, \
+             CASE WHEN {} THEN t.relpartbound END AS relpartbound FROM pg_catalog.pg_class t) pg_class",
+            told("t.oid")
+        )
+    );
+    let number = "SELECT patients.id::pg_catalog.regclass::pg_catalog.oid OFFSET 0";
+    assert_eq!(
+        described("select pg_get_viewdef(patients.id, 4) from patients"),
+        format!(
+            "SELECT pg_catalog.pg_get_viewdef((SELECT g.o FROM ({number}) g(o) WHERE {}), 4) FROM public.patients",
+            told("g.o")
+        )
+    );
+    assert!(described("select pg_get_function_arguments(1) from patients").contains("AS pg_get_function_arguments"));
+}
+
 #[test]
 fn the_second_look_finds_what_was_left_standing() {
     let catalog = catalog();
     let scope = scope(&catalog);
+    let telling = Telling::new(&catalog, None, false);
     let holds =
-        |sql: &str| Generated::default().holds(&tree::parse(sql).ok().unwrap().tree, &catalog, &scope);
+        |sql: &str| Generated::default().holds(&tree::parse(sql).ok().unwrap().tree, &telling, &scope);
     assert!(holds("delete from public.patients"));
     for left in [
         "select 1 from public.patients",
@@ -130,6 +173,9 @@ fn the_second_look_finds_what_was_left_standing() {
         "copy public.patients to stdout",
         "select length('x')",
         "select 1 + 1",
+        "select 1 from pg_catalog.pg_class",
+        "select pg_catalog.pg_get_viewdef(7)",
+        "select pg_catalog.pg_get_viewdef((select g.o from (select 7 offset 0) as g(o) where true))",
     ] {
         assert!(!holds(left), "{left}");
     }
