@@ -199,3 +199,159 @@ fn what_is_kept_from_a_caller_is_told_by_no_catalog() {
     let without: Vec<&str> = trees.lines().filter(|name| !keeping.contains(name)).collect();
     assert!(without.is_empty(), "nothing was kept in {without:?}: {keeping:#?}");
 }
+
+#[test]
+fn nothing_that_is_asked_tells_what_is_kept() {
+    let (worlds, _home) = made();
+    let hostile = fs::read_to_string(folder().join("described/hostile.sql")).unwrap();
+    let statements = hostile.lines().filter(|line| !line.starts_with("--") && !line.is_empty());
+    let script: String =
+        statements.enumerate().map(|(n, line)| format!("\\echo '## {n:03}'\n{line}\n")).collect();
+    let pair = |urls: &[String; 2]| urls.each_ref().map(|url| psql(url, &script));
+    let [a, b] = pair(worlds.restricted());
+    let (a, b) = (sections(&a), sections(&b));
+    assert!(a.len() > 100, "{a:?}");
+    for (number, said) in &a {
+        let asked = hostile.lines().filter(|line| !line.starts_with("--")).nth(number.parse().unwrap());
+        assert_eq!(said, &b[number], "{asked:?}");
+        // What the statement itself says may be said again.
+        let asked = asked.unwrap();
+        assert!(count(said, "zqKept") <= count(asked, "zqKept"), "{asked}: {said}");
+    }
+    // What the session made itself is its own.
+    assert!(a.values().any(|said| said.contains("'zqMine'::text")), "{a:#?}");
+    assert!(a.values().any(|said| said.contains("(b > 7)")), "{a:#?}");
+    // Nothing between them, most of these tell.
+    let [a, b] = pair(&worlds.login().unwrap());
+    let (a, b) = (sections(&a), sections(&b));
+    let telling = a.iter().filter(|(number, said)| b[*number] != **said).count();
+    assert!(telling * 2 > a.len(), "only {telling} of {} tell anything at all", a.len());
+}
+
+const COMMANDS: &str = r"
+\pset tuples_only off
+\d+ notes.kept
+\d+ notes.kept_view
+\d+ notes.kept_stored
+\d+ notes.kept_parts
+\d+ notes.kept_part
+\d+ notes.kept_by_id
+\d+ notes.kept_index
+\d+ notes.kept_id_seq
+\sf notes.kept_loud
+\sf notes.kept_quiet
+\sv notes.kept_view
+\d+ notes.told
+\d+ notes.told_view
+\d+ notes.told_stored
+\d+ notes.told_parts
+\d+ notes.told_part
+\d+ notes.told_index
+\sf notes.told_loud
+\sf notes.told_quiet
+\sv notes.told_view
+\df+ notes.*
+\da+ notes.*
+\dd notes.*
+\dd notes.kept*
+\dD+ notes.*
+\dT+ notes.*
+\dt+ notes.*
+\di+ notes.*
+\dv+ notes.*
+\dm+ notes.*
+\ds+ notes.*
+\dP+ notes.*
+\dX notes.*
+\dRp+
+\dn+
+\dp notes.*
+";
+
+#[test]
+fn psql_describes_names_and_types_of_what_is_kept() {
+    let (worlds, _home) = made();
+    let [a, b] = worlds.restricted().each_ref().map(|url| psql(url, COMMANDS));
+    assert_eq!(a, b);
+    assert!(count(&a, "zqKept") == 0 && !a.contains("ERROR"), "{a}");
+    let whole = psql(&worlds.unrestricted()[0], COMMANDS);
+    assert!(count(&whole, KEPT[0]) > 40, "{whole}");
+    assert_eq!(count(&a, TOLD), count(&whole, TOLD), "{a}\n--- of\n{whole}");
+    for shown in [
+        "word|text||not null|",
+        "\"kept_check\" CHECK (NULL)",
+        "\"kept_pkey\" PRIMARY KEY, btree (id)",
+        "\"kept_plain\" btree (word)",
+        "\"kept_index\"",
+        "notes.kept_statistics",
+        "id|integer",
+        "notes|kept_loud|text|word text|func",
+        "CREATE OR REPLACE VIEW notes.kept_view AS",
+        "nobody is kept from this",
+        "a publication",
+    ] {
+        assert!(a.contains(shown), "{shown}:\n{a}");
+    }
+}
+
+#[test]
+fn tools_find_names_and_types_of_what_is_kept() {
+    let (worlds, _home) = made();
+    let tool = |url: &String| {
+        let mut python = Command::new(target_dir().join("drivers/python/bin/python"));
+        capture(python.arg(folder().join("described/reflect.py")).arg(url)).unwrap().replace("world_b", "world_a")
+    };
+    let [a, b] = worlds.restricted().each_ref().map(tool);
+    assert_eq!(a, b);
+    assert_eq!(count(&a, "zqKept"), 0, "{a}");
+    let whole = tool(&worlds.unrestricted()[0]);
+    assert!(count(&whole, KEPT[0]) > 10, "{whole}");
+    assert_eq!(count(&a, TOLD), count(&whole, TOLD), "{a}\n--- of\n{whole}");
+    for shown in ["class Kept(models.Model)", "notes.kept_view", "kept_check", "kept_index", "kept_kind"] {
+        assert!(a.contains(shown), "{shown}: {a}");
+    }
+}
+
+#[test]
+fn what_is_described_follows_policy_and_credential() {
+    let (mut worlds, home) = made();
+    let url = worlds.restricted()[0].clone();
+    let mut command = Command::new("psql");
+    command.args(["-XAtq", "-v", "VERBOSITY=terse", "-d", &url]);
+    let mut open = Talk::start(&command).unwrap();
+    let query = "select pg_get_viewdef('notes.kept_view'::regclass)";
+    assert_eq!(open.ask(query).unwrap(), "");
+    assert_eq!(open.ask(&format!("prepare query as {query}")).unwrap(), "");
+    assert_eq!(open.ask("execute query").unwrap(), "");
+    let rules = home.path().join("chaperone/policy/described.cedar");
+    let before = fs::read_to_string(&rules).unwrap();
+    let more = "@id(\"one-more\") permit (principal in Group::\"dev/restricted\", action == Action::\"delete\", \
+                resource == Relation::\"world_a/notes.kept_view\");\n";
+    fs::write(&rules, format!("{before}{more}")).unwrap();
+    worlds.boundary().cli(&["policy", "reload"]).unwrap();
+    assert!(open.ask(query).unwrap().contains(KEPT[0]));
+    let said = open.ask("execute query").unwrap();
+    assert!(said.contains("ERROR") && !said.contains(KEPT[0]), "it lies there in other words: {said}");
+    // Of another relation nothing is told for it.
+    assert_eq!(open.ask("select obj_description('notes.kept'::regclass, 'pg_class')").unwrap(), "");
+    fs::write(&rules, &before).unwrap();
+    worlds.boundary().cli(&["policy", "reload"]).unwrap();
+    assert_eq!(open.ask(query).unwrap(), "");
+    assert_eq!(open.ask("execute query").unwrap(), "");
+
+    let told = "select pg_get_viewdef('notes.told_view'::regclass)";
+    assert!(open.ask(told).unwrap().contains(TOLD));
+    let narrow = "printf %s \"$0\" | \"$1\" credential narrow --only notes.told";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", narrow, &url]).arg(worlds.boundary().program());
+    let narrower = capture(&mut shell).unwrap();
+    let said = psql(narrower.trim(), &format!("{told};\nselect obj_description('notes.told'::regclass, 'pg_class');\n"));
+    assert_eq!(said.trim(), TOLD, "of what the credential leaves out nothing is told");
+
+    let explain = |statement: &str| {
+        let words = ["policy", "explain", "--as", "dev/restricted", "--group", "restricted", "--target", "world_a", "--sql", statement];
+        worlds.boundary().cli(&words).unwrap()
+    };
+    let said = explain(query);
+    assert!(said.contains("g.o OPERATOR(pg_catalog.=) ANY"), "{said}");
+}
