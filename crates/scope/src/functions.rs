@@ -23,7 +23,7 @@ const REFUSED_PREFIXES: [&str; 10] = [
 ];
 
 /// Names that run SQL or read what is not a relation, although they are declared stable.
-const REFUSED: [&str; 8] = [
+const REFUSED: [&str; 18] = [
     "current_setting",
     "set_config",
     "current_query",
@@ -32,6 +32,17 @@ const REFUSED: [&str; 8] = [
     "nextval",
     "currval",
     "lastval",
+    // They make a value of the type whose number they are given, and so run the checks of any domain.
+    "array_in",
+    "array_recv",
+    "domain_in",
+    "domain_recv",
+    "multirange_in",
+    "multirange_recv",
+    "range_in",
+    "range_recv",
+    "record_in",
+    "record_recv",
 ];
 
 /// What tells of bytes, pages and transactions, each with its type: NULL stands in its place.

@@ -6,7 +6,6 @@ import sys
 # This folder must not come first when the tools are imported.
 sys.path = [folder for folder in sys.path if os.path.abspath(folder or ".") != os.path.dirname(os.path.abspath(__file__))]
 
-import io
 import json
 import urllib.parse
 import warnings
@@ -17,29 +16,42 @@ warnings.simplefilter("ignore")
 
 
 def sqlalchemy():
-    from sqlalchemy import MetaData, create_engine, inspect
-    from sqlalchemy.schema import CreateIndex, CreateTable
+    from sqlalchemy import create_engine, inspect, text
+    from sqlalchemy.engine.reflection import ObjectKind
+    from sqlalchemy.exc import NoSuchTableError
 
     engine = create_engine(URL.replace("postgresql://", "postgresql+psycopg://", 1))
-    metadata, inspector = MetaData(), inspect(engine)
-    metadata.reflect(engine, schema="notes", views=True)
-    tables = {}
-    for name, table in sorted(metadata.tables.items()):
-        made = [str(CreateTable(table).compile(engine))]
-        made += sorted(str(CreateIndex(index).compile(engine)) for index in table.indexes)
-        tables[name] = {"made": made, "comment": table.comment, "columns": [[c.name, str(c.type), c.comment] for c in table.columns]}
+    inspector = inspect(engine)
+
+    def every(ask):
+        return {of[1]: found for of, found in sorted(ask(schema="notes", kind=ObjectKind.ANY).items())}
+
+    indexes = every(inspector.get_multi_indexes)
+    # What reflecting a table does with what is no column.
+    expressions = [str(text(e)) for found in indexes.values() for i in found for e in i.get("expressions", [])]
+
+
+    def query(view):
+        try:
+            return inspector.get_view_definition(view, schema="notes")
+        except NoSuchTableError:
+            # Its word for NULL.
+            return None
+
     return {
-        "tables": tables,
-        "checks": {name: inspector.get_check_constraints(name, schema="notes") for name in sorted(inspector.get_table_names(schema="notes"))},
+        "columns": every(inspector.get_multi_columns),
+        "indexes": [indexes, expressions],
+        "checks": every(inspector.get_multi_check_constraints),
+        "keys": [every(inspector.get_multi_pk_constraint), every(inspector.get_multi_unique_constraints)],
+        "comments": every(inspector.get_multi_table_comment),
         "domains": inspector.get_domains(schema="notes"),
-        "views": {name: inspector.get_view_definition(name, schema="notes") for name in sorted(inspector.get_view_names(schema="notes"))},
+        "views": {name: query(name) for name in sorted(inspector.get_view_names(schema="notes"))},
     }
 
 
 def django():
     import django
     from django.conf import settings
-    from django.core.management import call_command
     from django.db import connection
 
     at = urllib.parse.urlsplit(URL)
@@ -54,11 +66,11 @@ def django():
     }
     settings.configure(DATABASES={"default": database}, INSTALLED_APPS=[], USE_TZ=True)
     django.setup()
-    out = io.StringIO()
     with connection.cursor() as cursor:
         cursor.execute("set search_path to notes")
-    call_command("inspectdb", "kept", "told", "kept_view", "told_view", stdout=out, stderr=out)
-    return out.getvalue().split("\n")
+        tables = sorted(connection.introspection.get_table_list(cursor))
+        # Not `inspectdb`, which reads from each table.
+        return [[table, connection.introspection.get_constraints(cursor, table.name)] for table in tables]
 
 
 print(json.dumps({"sqlalchemy": sqlalchemy(), "django": django()}, sort_keys=True, indent=1, default=str))

@@ -54,8 +54,9 @@ pub(crate) fn gate(name: &str) -> Option<Gate> {
 
 impl Gate {
     /// What takes the place of the answer where the gate is closed and something is told to everybody, or a tool does not
-    /// bear NULL: SQLAlchemy reads the text of every check, and that of each element of an index that is no column. Given
-    /// the number of arguments; they stand in the place of the innermost NULLs.
+    /// bear NULL: SQLAlchemy reads the text of every check, and that of each element of an index that is no column; psql
+    /// prints a rule from its thirteenth byte on. Given the number of arguments; they stand in the place of the innermost
+    /// NULLs.
     pub(crate) fn otherwise(self, arguments: usize) -> Option<&'static str> {
         match self {
             Self::Arguments => Some(
@@ -66,6 +67,10 @@ impl Gate {
                 "(SELECT (SELECT 'CHECK (NULL)'::pg_catalog.text FROM pg_catalog.pg_constraint AS k \
                  WHERE k.oid = g.o AND k.contype = 'c') FROM (SELECT NULL::pg_catalog.oid OFFSET 0) AS g(o))",
             ),
+            Self::Rule => Some(
+                "(SELECT (SELECT 'CREATE RULE ' || pg_catalog.quote_ident(k.rulename) FROM pg_catalog.pg_rewrite AS k \
+                 WHERE k.oid = g.o) FROM (SELECT NULL::pg_catalog.oid OFFSET 0) AS g(o))",
+            ),
             Self::Index if arguments > 1 => Some(
                 "(SELECT (SELECT CASE WHEN k.indkey[g.n - 1] = 0 THEN 'NULL' ELSE pg_catalog.quote_ident(a.attname) END \
                  FROM pg_catalog.pg_index AS k JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.indexrelid \
@@ -75,7 +80,6 @@ impl Gate {
             Self::Relation
             | Self::PartitionKey
             | Self::Index
-            | Self::Rule
             | Self::Trigger
             | Self::Statistics
             | Self::Function
