@@ -10,8 +10,8 @@ use crate::catalog::{Catalog, Relation, ancestors};
 use crate::functions::{self, SCHEMA_FUNCTIONS, Standing, dangerous_field, listed_relation, standing};
 use crate::grammar::{self, Field};
 use crate::rewrite::Place;
-use crate::{settings, system};
 use crate::tree::{self, Fields, Value, constant, flag, node, number, strings, text, unset};
+use crate::{settings, system};
 
 /// `AExprKind` whose operator is completed where it is written out: `x op y`, with ANY, with ALL.
 const COMPLETED: [i64; 3] = [1, 2, 3];

@@ -318,7 +318,9 @@ fn described(text: &str) -> (Vec<String>, bool) {
 #[test]
 fn catalogs_describe_what_something_may_be_done_to() {
     let permit = |action: &str, resource: &str| {
-        format!("permit (principal in Group::\"dev/nurses\", action == Action::\"{action}\", resource {resource});\n")
+        format!(
+            "permit (principal in Group::\"dev/nurses\", action == Action::\"{action}\", resource {resource});\n"
+        )
     };
     let at = "== Relation::\"ehr/public.patients\"";
     let with_parts = "in Relation::\"ehr/public.patients\"";

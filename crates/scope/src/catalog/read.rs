@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use chaperone_access::{OwnRelation, RelationName};
 
-use super::{Called, Catalog, CatalogError, ForeignKey, Function, Home, Relation, TableColumn, ancestors, is_own};
+use super::{
+    Called, Catalog, CatalogError, ForeignKey, Function, Home, Relation, TableColumn, ancestors, is_own,
+};
 use crate::classification::Classification;
 use crate::system;
 

@@ -173,8 +173,7 @@ impl<'a> Rewriter<'a> {
 
     fn telling(&self) -> &Telling<'a> {
         let temporary = !self.temporary.is_empty();
-        self.telling
-            .get_or_init(|| Telling::new(self.catalog, self.scope.described.as_ref(), temporary))
+        self.telling.get_or_init(|| Telling::new(self.catalog, self.scope.described.as_ref(), temporary))
     }
 
     /// Complete our own text about system relations: nothing of what is around it is seen in there.

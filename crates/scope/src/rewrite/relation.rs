@@ -161,7 +161,9 @@ impl<'a> Rewriter<'a> {
         sample: Option<&Node>,
     ) -> Outcome<Reading> {
         let named = self.tableoid.then_some(TABLEOID);
-        let Some(mut text) = system::stand_in(self.telling(), name, named) else { return Ok(Reading::Itself) };
+        let Some(mut text) = system::stand_in(self.telling(), name, named) else {
+            return Ok(Reading::Itself);
+        };
         if sample.is_some() {
             return refused("TABLESAMPLE of a system relation", "read it whole");
         }

@@ -156,7 +156,10 @@ fn catalogs_tell_of_what_is_described() {
             told("g.o")
         )
     );
-    assert!(described("select pg_get_function_arguments(1) from patients").contains("AS pg_get_function_arguments"));
+    assert!(
+        described("select pg_get_function_arguments(1) from patients")
+            .contains("AS pg_get_function_arguments")
+    );
 }
 
 #[test]

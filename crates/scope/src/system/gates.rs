@@ -104,7 +104,10 @@ impl Gate {
             }
             Self::Index => row("pg_index", "indexrelid", &telling.index("k")),
             Self::Constraint => {
-                let told = format!("(k.contype <> ALL ('{{c,x}}'::pg_catalog.\"char\"[]) OR {})", telling.constraint("k"));
+                let told = format!(
+                    "(k.contype <> ALL ('{{c,x}}'::pg_catalog.\"char\"[]) OR {})",
+                    telling.constraint("k")
+                );
                 row("pg_constraint", "oid", &told)
             }
             Self::Rule => row("pg_rewrite", "oid", &telling.relation("k.ev_class")),

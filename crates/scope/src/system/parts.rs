@@ -39,10 +39,12 @@ pub(super) const PARTS: [Part; 49] = [
     Part {
         schema: CATALOG,
         relation: "pg_aggregate",
-        shown: Columns::These("aggfnoid aggkind aggnumdirectargs aggtransfn aggfinalfn aggcombinefn aggserialfn \
+        shown: Columns::These(
+            "aggfnoid aggkind aggnumdirectargs aggtransfn aggfinalfn aggcombinefn aggserialfn \
                                aggdeserialfn aggmtransfn aggminvtransfn aggmfinalfn aggfinalextra aggmfinalextra \
                                aggfinalmodify aggmfinalmodify aggsortop aggtranstype aggtransspace aggmtranstype \
-                               aggmtransspace"),
+                               aggmtransspace",
+        ),
         described: Some(("agginitval aggminitval", Of::Function("aggfnoid"))),
         rows: Rows::All,
     },
@@ -56,30 +58,36 @@ pub(super) const PARTS: [Part; 49] = [
     Part {
         schema: CATALOG,
         relation: "pg_attribute",
-        shown: Columns::These("attrelid attname atttypid attstattarget attlen attnum attndims attcacheoff \
+        shown: Columns::These(
+            "attrelid attname atttypid attstattarget attlen attnum attndims attcacheoff \
                                atttypmod attbyval attalign attstorage attcompression attnotnull atthasdef \
                                atthasmissing attidentity attgenerated attisdropped attislocal attinhcount \
-                               attcollation attacl attoptions"),
+                               attcollation attacl attoptions",
+        ),
         described: None,
         rows: Rows::All,
     },
     Part {
         schema: CATALOG,
         relation: "pg_class",
-        shown: Columns::These("oid relname relnamespace reltype reloftype relowner relam reltablespace \
+        shown: Columns::These(
+            "oid relname relnamespace reltype reloftype relowner relam reltablespace \
                                reltoastrelid relhasindex relisshared relpersistence relkind relnatts relchecks \
                                relhasrules relhastriggers relhassubclass relrowsecurity relforcerowsecurity \
-                               relispopulated relreplident relispartition relacl reloptions"),
+                               relispopulated relreplident relispartition relacl reloptions",
+        ),
         described: Some(("relpartbound", Of::Relation("oid"))),
         rows: Rows::All,
     },
     Part {
         schema: CATALOG,
         relation: "pg_constraint",
-        shown: Columns::These("oid conname connamespace contype condeferrable condeferred conenforced \
+        shown: Columns::These(
+            "oid conname connamespace contype condeferrable condeferred conenforced \
                                convalidated conrelid contypid conindid conparentid confrelid confupdtype \
                                confdeltype confmatchtype conislocal coninhcount connoinherit conperiod conkey \
-                               confkey conpfeqop conppeqop conffeqop confdelsetcols conexclop"),
+                               confkey conpfeqop conppeqop conffeqop confdelsetcols conexclop",
+        ),
         described: Some(("conbin", Of::Constraint)),
         rows: Rows::All,
     },
@@ -121,9 +129,11 @@ pub(super) const PARTS: [Part; 49] = [
     Part {
         schema: CATALOG,
         relation: "pg_index",
-        shown: Columns::These("indexrelid indrelid indnatts indnkeyatts indisunique indnullsnotdistinct \
+        shown: Columns::These(
+            "indexrelid indrelid indnatts indnkeyatts indisunique indnullsnotdistinct \
                                indisprimary indisexclusion indimmediate indisclustered indisvalid indcheckxmin \
-                               indisready indislive indisreplident indkey indcollation indclass indoption"),
+                               indisready indislive indisreplident indkey indcollation indclass indoption",
+        ),
         described: Some(("indexprs indpred", Of::Relation("indrelid"))),
         rows: Rows::All,
     },
@@ -165,10 +175,12 @@ pub(super) const PARTS: [Part; 49] = [
     Part {
         schema: CATALOG,
         relation: "pg_proc",
-        shown: Columns::These("oid proname pronamespace proowner prolang procost prorows provariadic prosupport \
+        shown: Columns::These(
+            "oid proname pronamespace proowner prolang procost prorows provariadic prosupport \
                                prokind prosecdef proleakproof proisstrict proretset provolatile proparallel \
                                pronargs pronargdefaults prorettype proargtypes proallargtypes proargmodes \
-                               proargnames protrftypes proacl"),
+                               proargnames protrftypes proacl",
+        ),
         described: Some(("proargdefaults prosrc probin prosqlbody proconfig", Of::Function("oid"))),
         rows: Rows::All,
     },
@@ -196,8 +208,10 @@ pub(super) const PARTS: [Part; 49] = [
     Part {
         schema: CATALOG,
         relation: "pg_roles",
-        shown: Columns::These("rolname rolsuper rolinherit rolcreaterole rolcreatedb rolcanlogin rolreplication \
-                               rolconnlimit rolpassword rolvaliduntil rolbypassrls oid"),
+        shown: Columns::These(
+            "rolname rolsuper rolinherit rolcreaterole rolcreatedb rolcanlogin rolreplication \
+                               rolconnlimit rolpassword rolvaliduntil rolbypassrls oid",
+        ),
         described: None,
         rows: Rows::All,
     },
@@ -211,8 +225,10 @@ pub(super) const PARTS: [Part; 49] = [
     Part {
         schema: CATALOG,
         relation: "pg_sequences",
-        shown: Columns::These("schemaname sequencename sequenceowner data_type start_value min_value max_value \
-                               increment_by cycle cache_size"),
+        shown: Columns::These(
+            "schemaname sequencename sequenceowner data_type start_value min_value max_value \
+                               increment_by cycle cache_size",
+        ),
         described: None,
         rows: Rows::All,
     },
@@ -324,19 +340,23 @@ pub(super) const PARTS: [Part; 49] = [
     Part {
         schema: CATALOG,
         relation: "pg_trigger",
-        shown: Columns::These("oid tgrelid tgparentid tgname tgfoid tgtype tgenabled tgisinternal tgconstrrelid \
+        shown: Columns::These(
+            "oid tgrelid tgparentid tgname tgfoid tgtype tgenabled tgisinternal tgconstrrelid \
                                tgconstrindid tgconstraint tgdeferrable tginitdeferred tgnargs tgattr tgoldtable \
-                               tgnewtable"),
+                               tgnewtable",
+        ),
         described: Some(("tgargs tgqual", Of::Relation("tgrelid"))),
         rows: Rows::All,
     },
     Part {
         schema: CATALOG,
         relation: "pg_type",
-        shown: Columns::These("oid typname typnamespace typowner typlen typbyval typtype typcategory \
+        shown: Columns::These(
+            "oid typname typnamespace typowner typlen typbyval typtype typcategory \
                                typispreferred typisdefined typdelim typrelid typsubscript typelem typarray \
                                typinput typoutput typreceive typsend typmodin typmodout typanalyze typalign \
-                               typstorage typnotnull typbasetype typtypmod typndims typcollation typacl"),
+                               typstorage typnotnull typbasetype typtypmod typndims typcollation typacl",
+        ),
         described: Some(("typdefaultbin typdefault", Of::Type("oid"))),
         rows: Rows::All,
     },
@@ -365,7 +385,10 @@ pub(super) const PARTS: [Part; 49] = [
         schema: INFORMATION,
         relation: "columns",
         shown: Columns::Others,
-        described: Some(("column_default generation_expression", Of::NamedRelation("table_schema", "table_name"))),
+        described: Some((
+            "column_default generation_expression",
+            Of::NamedRelation("table_schema", "table_name"),
+        )),
         rows: Rows::All,
     },
     Part {
@@ -393,7 +416,10 @@ pub(super) const PARTS: [Part; 49] = [
         schema: INFORMATION,
         relation: "triggers",
         shown: Columns::Others,
-        described: Some(("action_condition action_statement", Of::NamedRelation("event_object_schema", "event_object_table"))),
+        described: Some((
+            "action_condition action_statement",
+            Of::NamedRelation("event_object_schema", "event_object_table"),
+        )),
         rows: Rows::All,
     },
     Part {
