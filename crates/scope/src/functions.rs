@@ -245,7 +245,10 @@ const SYSTEM: [&str; 29] = [
 pub(crate) fn listed_relation(schema: &str, name: &str) -> bool {
     match schema {
         "pg_catalog" => SYSTEM.contains(&name) || system::is_part(schema, name),
-        "information_schema" => !name.contains("foreign") && !name.contains("user_mapping"),
+        // Options of foreign things may be secrets; `column_options` are those of foreign tables' columns.
+        "information_schema" => {
+            !name.contains("foreign") && !name.contains("user_mapping") && name != "column_options"
+        }
         _ => false,
     }
 }
