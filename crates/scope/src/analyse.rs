@@ -55,11 +55,9 @@ pub fn analyse(
     let count = statements.len();
     let mut members = Vec::with_capacity(count);
     let mut known = temporary.to_vec();
-    let mut views = false;
+    let (mut views, mut moved, mut describes) = (false, false, false);
     let mut refusal: Option<Refusal> = None;
     let mut forbidden = None;
-    let mut moved = false;
-    let mut describes = false;
     for (statement, span) in statements {
         let place = Place { catalog, path, temporary: &known };
         let mut found = Walk::new(place, moved).statement(statement);
