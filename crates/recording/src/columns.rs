@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(digests.len(), 5);
         let told = |described: &[&str]| {
             let own = |name: &&str| OwnRelation {
-                name: RelationName::new("clinic", name),
+                name: RelationName::new("clinic", *name),
                 within: Vec::new(),
                 oid: 20_000,
             };

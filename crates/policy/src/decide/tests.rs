@@ -291,7 +291,7 @@ fn described(text: &str) -> (Vec<String>, bool) {
     let restriction = Restriction::default();
     let case = Case { asked, target: &ehr, restriction: &restriction, confined: false };
     let own = |(name, within): &(&str, Vec<RelationName>)| OwnRelation {
-        name: RelationName::new("public", name),
+        name: RelationName::new("public", *name),
         within: within.clone(),
         oid: 20_000,
     };
