@@ -129,6 +129,10 @@ fn described(sql: &str) -> String {
             ),
         ],
     ];
+    for name in ["oid", "pg_node_tree"] {
+        let row = ["pg_catalog", name, "b", ""];
+        results[10].push(row.iter().map(|cell| Some((*cell).to_owned())).collect());
+    }
     let catalog = Catalog::build(1, &results, None).unwrap();
     let these = catalog.own.iter().filter(|own| own.oid == 4).cloned().collect();
     let scope = Scope { described: Some(Described::These(these)), ..Scope::default() };
