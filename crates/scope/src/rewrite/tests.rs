@@ -133,6 +133,8 @@ fn described(sql: &str) -> String {
         let row = ["pg_catalog", name, "b", ""];
         results[10].push(row.iter().map(|cell| Some((*cell).to_owned())).collect());
     }
+    let series = ["pg_catalog", "generate_series", "true", "false", "false", ""];
+    results[8].push(series.iter().map(|cell| Some((*cell).to_owned())).collect());
     let catalog = Catalog::build(1, &results, None).unwrap();
     let these = catalog.own.iter().filter(|own| own.oid == 4).cloned().collect();
     let scope = Scope { described: Some(Described::These(these)), ..Scope::default() };
