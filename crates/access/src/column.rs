@@ -104,11 +104,35 @@ pub enum RelationScope {
     },
 }
 
+/// A relation of a target's own, as its catalog knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct OwnRelation {
+    /// What it is called.
+    pub name: RelationName,
+    /// The relations that it is in, nearest first: a partition's parents.
+    pub within: Vec<RelationName>,
+    /// The target's own number of it: `pg_class.oid`.
+    pub oid: u32,
+}
+
+/// The relations to which a caller may do something. Of every other one the target's catalogs tell him names and types,
+/// and neither what defines it nor what is said about it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Described {
+    /// Whatever the target has and will have.
+    All,
+    /// These, in the catalog's order.
+    These(Arc<[OwnRelation]>),
+}
+
 /// What a caller sees of the relations that one statement touches. A relation that is not in it is not seen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Scope {
     /// By relation.
     pub relations: BTreeMap<RelationName, RelationScope>,
+    /// The relations that catalogs describe to him; `None` where the statement asks none of those. A rewriting that needs
+    /// it all the same takes it for none.
+    pub described: Option<Described>,
     /// What row filters ask about the caller.
     pub caller: Arc<Attributes>,
 }

@@ -13,12 +13,13 @@ mod subject;
 
 pub use claim::{ChannelBinding, Claim, ScramClaim, Source};
 pub use column::{
-    Class, Column, ColumnUse, MaskOperator, RelationFacts, RelationScope, Scope, Showing, Subjects,
+    Class, Column, ColumnUse, Described, MaskOperator, OwnRelation, RelationFacts, RelationScope, Scope,
+    Showing, Subjects,
 };
 pub use ids::{AgentName, InvalidName, OperationId, SessionId, TargetName};
 pub use operation::{
     Analysis, Confined, Earlier, Effect, Member, NameRule, RelationName, Rewrite, SessionEffect, Touch,
-    TransactionStep, Verb, Verbs, Words,
+    TransactionStep, Verb, Verbs, WORDS_KEPT_BYTES_MAX, Words,
 };
 pub use refusal::{Blame, Refusal, RefusalCode};
 pub use subject::{

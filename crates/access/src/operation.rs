@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::Refusal;
-use crate::column::{ColumnUse, RelationFacts, Scope, Subjects};
+use crate::column::{ColumnUse, OwnRelation, RelationFacts, Scope, Subjects};
 
 /// What is done to a relation, or to the target as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -322,6 +322,9 @@ pub trait Rewrite: Send + Sync {
 
 /// Scopes for which one string's words are kept.
 const SCOPES_KEPT_MAX: usize = 8;
+/// Words that are longer than this are made again rather than kept: the numbers of thousands of relations can stand in
+/// them, and thousands of statements are kept.
+pub const WORDS_KEPT_BYTES_MAX: usize = 64 * 1024;
 
 /// What is sent in the place of a string of statements, by what the caller sees. Made when it is first asked for:
 /// callers with every verb never ask.
@@ -377,6 +380,9 @@ impl Confined {
         }
         // Not under the lock: it takes a while, and two that make the same do no harm.
         let made = self.0.rewrite.rewrite(scope);
+        if made.as_ref().is_ok_and(|words| words.len() > WORDS_KEPT_BYTES_MAX) {
+            return made;
+        }
         let mut written = self.0.written.lock().unwrap_or_else(PoisonError::into_inner);
         if written.len() >= SCOPES_KEPT_MAX {
             written.pop_front();
@@ -421,6 +427,9 @@ pub struct Analysis {
     pub catalog_version: u64,
     /// Whether the target has a classification, so that there is something to hide.
     pub classified: bool,
+    /// The target's own relations, in the order of their names, where what the statement shows of one depends on whether
+    /// its caller may do anything to it: it asks the catalogs.
+    pub describes: Option<Arc<[OwnRelation]>>,
 }
 
 /// The words in which something permitted is sent, and what its caller sees through them.

@@ -171,6 +171,7 @@ fn analysis(round: usize) -> Arc<Analysis> {
         forbidden: None,
         catalog_version: 1,
         classified: true,
+        describes: None,
     })
 }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use cedar_policy::EntityUid;
 use chaperone_access::{
-    Analysis, Class, ColumnUse, NameRule, Refusal, RefusalCode, RelationFacts, RelationName, RelationScope,
-    Scope, TargetName, Touch, Verb, Verbs,
+    Analysis, Class, ColumnUse, NameRule, OwnRelation, Refusal, RefusalCode, RelationFacts, RelationName,
+    RelationScope, Scope, TargetName, Touch, Verb, Verbs, WORDS_KEPT_BYTES_MAX,
 };
 use chaperone_identity::Restriction;
 
 use crate::ask::{Answer, Asked};
+use crate::describe::{Describes, describe};
 use crate::permit::{Decided, Decision, Denied, Permit, Question};
 use crate::sight::{self, ByTags, SEE_ALL_ROWS, Sight};
 use crate::slice;
@@ -37,6 +38,8 @@ pub(crate) struct Answers {
     known: HashMap<About, Answer>,
     seen: HashMap<RelationName, Sees>,
     by_tags: ByTags,
+    /// What catalogs tell, of the relations of one catalog.
+    describes: Option<(Arc<[OwnRelation]>, Describes)>,
     /// Whether the caller has everything on the whole target, and by which policies: where it has no classification, and
     /// where it has one.
     unrestricted: [Option<(bool, Vec<Arc<str>>)>; 2],
@@ -92,6 +95,19 @@ impl Answers {
             self.seen.insert(touch.relation.clone(), sees.clone());
         }
         sees
+    }
+
+    fn describes(&mut self, case: &Case<'_>, relations: &Arc<[OwnRelation]>) -> Describes {
+        if let Some((of, known)) = &self.describes
+            && Arc::ptr_eq(of, relations)
+        {
+            return known.clone();
+        }
+        let found = describe(case, relations);
+        if found.lasting {
+            self.describes = Some((relations.clone(), found.clone()));
+        }
+        found
     }
 
     fn unrestricted(&mut self, case: &Case<'_>, classified: bool) -> (bool, Vec<Arc<str>>, bool) {
@@ -160,27 +176,14 @@ pub(crate) struct Case<'a> {
 /// conditions do not look at what is named; the credential takes nothing away; and no `forbid` could ever bite something
 /// in the target (its conditions are not looked at: they may speak of a relation that nobody has named yet).
 pub(crate) fn unrestricted(case: &Case<'_>, classified: bool) -> (bool, Vec<Arc<str>>, bool) {
-    let asked = &case.asked;
     if case.confined || !case.restriction.is_none() {
         return (false, Vec::new(), true);
     }
-    let kinds = &asked.set.kinds;
     let sights = [Sight::Reveal.as_str(), SEE_ALL_ROWS];
     let sights = sights.into_iter().filter(|_| classified);
-    let actions: Vec<&str> = Verb::ALL.into_iter().map(Verb::as_str).chain(sights).collect();
-    let uids: Vec<EntityUid> = actions.iter().map(|action| kinds.action(action)).collect();
-    let may_be_forbidden = asked.who.mine.iter().filter_map(|at| asked.set.rules.get(*at)).any(|rule| {
-        slice::might_forbid_in(&rule.scope, case.target.as_str())
-            && uids.iter().any(|action| slice::action_fits(&rule.scope, action, None))
-    });
-    if may_be_forbidden {
-        return (false, Vec::new(), true);
-    }
-    let target = kinds.target(case.target);
     let (mut policies, mut lasting) = (Vec::new(), true);
-    for action in actions {
-        let query = asked.on(action, case.target, None);
-        let answer = asked.answer(&query, |rule| !rule.reads_resource && slice::covers(&rule.scope, &target));
+    for action in Verb::ALL.into_iter().map(Verb::as_str).chain(sights) {
+        let answer = everywhere(case, action);
         lasting &= answer.lasting;
         if !answer.allowed {
             return (false, Vec::new(), lasting);
@@ -192,7 +195,25 @@ pub(crate) fn unrestricted(case: &Case<'_>, classified: bool) -> (bool, Vec<Arc<
     (true, policies, lasting)
 }
 
-/// Decide; the second value says whether the decision holds until the policies change.
+/// Whether an action is permitted on the whole target and on whatever is or will be in it. What a credential takes away is
+/// not looked at.
+pub(crate) fn everywhere(case: &Case<'_>, action: &str) -> Answer {
+    let asked = &case.asked;
+    let kinds = &asked.set.kinds;
+    let uid: EntityUid = kinds.action(action);
+    let may_be_forbidden = asked.who.mine.iter().filter_map(|at| asked.set.rules.get(*at)).any(|rule| {
+        slice::might_forbid_in(&rule.scope, case.target.as_str())
+            && slice::action_fits(&rule.scope, &uid, None)
+    });
+    if may_be_forbidden {
+        return Answer { allowed: false, policies: Vec::new(), lasting: true };
+    }
+    let target = kinds.target(case.target);
+    let query = asked.on(action, case.target, None);
+    asked.answer(&query, |rule| !rule.reads_resource && slice::covers(&rule.scope, &target))
+}
+
+/// Decide; the second value says whether the decision holds until the policies change, and is to be kept.
 pub(crate) fn decide(case: &Case<'_>, analysis: &Arc<Analysis>, answers: &mut Answers) -> (Kept, bool) {
     let (unrestricted, mut policies, mut lasting) = answers.unrestricted(case, analysis.classified);
     let kept = |arm: Arm, mut policies: Vec<Arc<str>>| {
@@ -235,6 +256,7 @@ pub(crate) fn decide(case: &Case<'_>, analysis: &Arc<Analysis>, answers: &mut An
         Ok(text) => text,
         Err(refusal) => return (kept(Arm::Refuse { refusal, member: 0 }, policies), lasting),
     };
+    lasting &= text.len() <= WORDS_KEPT_BYTES_MAX;
     match held {
         Some((refusal, member)) => (kept(Arm::Hold { refusal, member }, policies), lasting),
         None => (kept(Arm::Allow { text: Some(text), scope: Some(Arc::new(scope)) }, policies), lasting),
@@ -270,6 +292,12 @@ fn scope(
             }
         };
         scope.relations.insert(touch.relation.clone(), seen);
+    }
+    if let Some(relations) = &analysis.describes {
+        let found = answers.describes(case, relations);
+        policies.extend(found.policies.iter().cloned());
+        *lasting &= found.lasting;
+        scope.described = Some(found.described);
     }
     scope
 }

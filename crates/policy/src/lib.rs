@@ -4,6 +4,7 @@
 mod admission;
 mod ask;
 mod decide;
+mod describe;
 mod diff;
 mod expect;
 mod explain;

@@ -218,6 +218,7 @@ fn reads(names: &[&str]) -> Arc<Analysis> {
         forbidden: None,
         catalog_version: 1,
         classified: false,
+        describes: None,
     })
 }
 

@@ -109,6 +109,7 @@ fn read_patients() -> Arc<Analysis> {
         forbidden: None,
         catalog_version: 1,
         classified: false,
+        describes: None,
     })
 }
 

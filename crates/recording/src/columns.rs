@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chaperone_access::{Analysis, ColumnUse, Member, RelationName, RelationScope, Scope, Showing};
+use chaperone_access::{Analysis, ColumnUse, Described, Member, RelationName, RelationScope, Scope, Showing};
 use chaperone_trail::{ColumnsOf, Digest, ObjectRef};
 use serde_json::{Value, json};
 
@@ -89,7 +89,8 @@ pub(crate) fn fit_entry(columns: &[ColumnsOf]) -> bool {
 
 /// SHA-256 of a scope's canonical form: an object of `caller`, the attributes that row filters ask about where one applies,
 /// and `relations`, by name: `"whole"`, or an object of `all_rows` and `showings`, one for each column in the order of the
-/// catalog that the entry's decision names.
+/// catalog that the entry's decision names; and where the statement asks the catalogs, `described`: `"all"`, or the names of
+/// the relations that they describe to the caller, in order.
 pub(crate) fn scope_digest(scope: &Scope) -> Digest {
     let filtered = |relation: &RelationScope| matches!(relation, RelationScope::Part { all_rows: false, .. });
     let relations: BTreeMap<String, Value> =
@@ -99,6 +100,13 @@ pub(crate) fn scope_digest(scope: &Scope) -> Digest {
         && let Some(form) = form.as_object_mut()
     {
         form.insert("caller".to_owned(), json!(scope.caller));
+    }
+    if let (Some(described), Some(form)) = (&scope.described, form.as_object_mut()) {
+        let told = match described {
+            Described::All => json!("all"),
+            Described::These(these) => these.iter().map(|relation| relation.name.to_string()).collect(),
+        };
+        form.insert("described".to_owned(), told);
     }
     Digest::of(form.to_string().as_bytes())
 }
@@ -116,8 +124,8 @@ fn told(name: &RelationName, seen: &RelationScope) -> (String, Value) {
 #[cfg(test)]
 mod tests {
     use chaperone_access::{
-        Attribute, Class, Column, Effect, NameRule, RelationFacts, SessionEffect, Subjects, Touch, Verb,
-        Verbs,
+        Attribute, Class, Column, Effect, NameRule, OwnRelation, RelationFacts, SessionEffect, Subjects,
+        Touch, Verb, Verbs,
     };
 
     use super::*;
@@ -208,6 +216,20 @@ mod tests {
         let digests: std::collections::BTreeSet<_> =
             digests.into_iter().chain([scope_digest(&filtered)]).collect();
         assert_eq!(digests.len(), 5);
+        let told = |described: &[&str]| {
+            let own = |name: &&str| OwnRelation {
+                name: RelationName::new("clinic", *name),
+                within: Vec::new(),
+                oid: 20_000,
+            };
+            let these = Described::These(described.iter().map(own).collect());
+            scope_digest(&Scope { described: Some(these), ..Scope::default() })
+        };
+        let all = scope_digest(&Scope { described: Some(Described::All), ..Scope::default() });
+        let digests = [told(&[]), told(&["notes"]), told(&["notes", "patients"]), all];
+        let digests: std::collections::BTreeSet<_> =
+            digests.into_iter().chain([scope_digest(&Scope::default())]).collect();
+        assert_eq!(digests.len(), 5, "what catalogs describe is in it");
         let mut same = part.clone();
         same.caller = filtered.caller.clone();
         assert_eq!(scope_digest(&same), scope_digest(&part), "no filter asks about the caller");

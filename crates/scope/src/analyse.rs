@@ -55,14 +55,14 @@ pub fn analyse(
     let count = statements.len();
     let mut members = Vec::with_capacity(count);
     let mut known = temporary.to_vec();
-    let mut views = false;
+    let (mut views, mut moved, mut describes) = (false, false, false);
     let mut refusal: Option<Refusal> = None;
     let mut forbidden = None;
-    let mut moved = false;
     for (statement, span) in statements {
         let place = Place { catalog, path, temporary: &known };
         let mut found = Walk::new(place, moved).statement(statement);
         forbidden = forbidden.or(found.forbidden.take());
+        describes |= found.describes;
         refusal = refusal.or(found.refusal.clone());
         let source = text.get(span.clone()).unwrap_or_default();
         let member = member(statement, found, source, span, place, &Own { path, temporary, catalog });
@@ -103,6 +103,7 @@ pub fn analyse(
         forbidden,
         catalog_version: catalog.version,
         classified: catalog.classification.is_some(),
+        describes: describes.then(|| catalog.own.clone()),
     }
 }
 
@@ -211,6 +212,7 @@ fn opaque(
         forbidden,
         catalog_version: catalog.version,
         classified: catalog.classification.is_some(),
+        describes: None,
     }
 }
 
@@ -443,7 +445,7 @@ fn inner(query: &Value, source: &str, own: &Own<'_>) -> Analysis {
             deep: true,
         }),
     };
-    let forbidden = found.forbidden.clone();
+    let (forbidden, describes) = (found.forbidden.clone(), found.describes);
     let member = member(query, found, source, 0..source.len(), place, own);
     Analysis {
         text: Arc::from(source),
@@ -453,6 +455,7 @@ fn inner(query: &Value, source: &str, own: &Own<'_>) -> Analysis {
         forbidden,
         catalog_version: own.catalog.version,
         classified: own.catalog.classification.is_some(),
+        describes: describes.then(|| own.catalog.own.clone()),
     }
 }
 

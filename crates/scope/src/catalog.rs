@@ -9,12 +9,13 @@ pub(crate) mod tests;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use chaperone_access::{Class, RelationFacts, RelationName};
+use chaperone_access::{Class, OwnRelation, RelationFacts, RelationName};
 use thiserror::Error;
 
 pub use queries::QUERIES;
 
 use crate::classification::{Classification, RowFilter, apply, hide, unhidden};
+use crate::functions::is_allowed;
 
 /// Rows that do not fit.
 #[derive(Debug, Error)]
@@ -41,6 +42,9 @@ pub(crate) struct Relation {
     /// A view's query, every name in it qualified, without a semicolon. `None` for a view while somebody alters what it
     /// reads.
     pub(crate) definition: Option<Arc<str>>,
+    /// A view's query may ask the system's own relations or functions about objects: a look at it tells. What it reads and
+    /// calls of those is not in `reads` and `calls`, because PostgreSQL does not write that down.
+    pub(crate) introspects: bool,
     /// Columns of the primary key; empty where there is none.
     pub(crate) primary_key: Vec<Arc<str>>,
     /// For each unique or exclusion index, the primary key's too, all columns that it depends on, also in expressions
@@ -102,6 +106,8 @@ pub(crate) struct Home {
     pub(crate) schema: Arc<str>,
     /// The extension that all of that name there belong to.
     pub(crate) extension: Option<Arc<str>>,
+    /// Of functions, their `pg_proc.oid`.
+    pub(crate) oids: Vec<u32>,
 }
 
 /// Why a target cannot be served to callers who see a part of it.
@@ -131,6 +137,10 @@ pub struct Catalog {
     server_version: u32,
     path: Arc<[Arc<str>]>,
     pub(crate) relations: HashMap<RelationName, Relation>,
+    /// The target's own relations, sorted by name.
+    pub(crate) own: Arc<[OwnRelation]>,
+    /// `pg_proc.oid` of the target's own functions that may be called by everybody, in order.
+    pub(crate) callable: Vec<u32>,
     /// Every relation's name without its schema.
     pub(crate) names: HashSet<Arc<str>>,
     /// `pg_catalog`'s own functions.
@@ -259,6 +269,11 @@ impl Catalog {
         };
         self.unfit = self.called.iter().filter(|called| !reviewed(called)).map(Called::unfit).collect();
         self.classification = classification.cloned();
+        let homes = self.homes.iter().flat_map(|(name, homes)| homes.iter().map(move |home| (name, home)));
+        let callable = homes.filter(|(name, home)| is_allowed(self, &home.schema, name));
+        let mut callable: Vec<u32> = callable.flat_map(|(_, home)| home.oids.iter().copied()).collect();
+        callable.sort_unstable();
+        self.callable = callable;
     }
 
     /// For each row filter its relation, and a statement that a target accepts if, and only if, the filter fits the
@@ -307,18 +322,18 @@ impl Catalog {
     /// How many relations of the target's own there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.own().count()
+        self.own.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.own().next().is_none()
+        self.own.is_empty()
     }
 
     /// The target's own relations, as policies name them.
     pub fn own(&self) -> impl Iterator<Item = &RelationName> {
-        self.relations.keys().filter(|name| is_own(name))
+        self.own.iter().map(|relation| &relation.name)
     }
 
     /// The relations that one is in, nearest first: a partition's parents.

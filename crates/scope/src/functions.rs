@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chaperone_access::RelationName;
 
 use crate::catalog::Catalog;
+use crate::system;
 
 /// Prefixes of names in `pg_catalog` that read files, settings, statistics, sizes, locks, WAL, large objects or other
 /// sessions. Introspection has exceptions, in [`LISTED`].
@@ -22,7 +23,7 @@ const REFUSED_PREFIXES: [&str; 10] = [
 ];
 
 /// Names that run SQL or read what is not a relation, although they are declared stable.
-const REFUSED: [&str; 8] = [
+const REFUSED: [&str; 18] = [
     "current_setting",
     "set_config",
     "current_query",
@@ -31,6 +32,17 @@ const REFUSED: [&str; 8] = [
     "nextval",
     "currval",
     "lastval",
+    // They make a value of the type whose number they are given, and so run the checks of any domain.
+    "array_in",
+    "array_recv",
+    "domain_in",
+    "domain_recv",
+    "multirange_in",
+    "multirange_recv",
+    "range_in",
+    "range_recv",
+    "record_in",
+    "record_recv",
 ];
 
 /// What tells of bytes, pages and transactions, each with its type: NULL stands in its place.
@@ -183,7 +195,7 @@ pub(crate) fn standing(catalog: &Catalog, name: &str) -> Standing {
     Standing::Stable
 }
 
-/// Whether `x.name` or `(row).name` could call something that may not be called.
+/// Whether `x.name` or `(row).name` could call something that may not be called, or that has to be looked at first.
 pub(crate) fn dangerous_field(catalog: &Catalog, name: &str) -> bool {
     if catalog.user.get(name).is_some_and(|function| function.one_argument) {
         return true;
@@ -191,68 +203,52 @@ pub(crate) fn dangerous_field(catalog: &Catalog, name: &str) -> bool {
     catalog
         .builtin
         .get(name)
-        .is_some_and(|function| function.one_argument && standing(catalog, name) == Standing::Refused)
+        .filter(|function| function.one_argument)
+        .is_some_and(|_| standing(catalog, name) == Standing::Refused || system::gate(name).is_some())
 }
 
-/// System relations for introspection. What tells about data (statistics, sizes), about other sessions, or holds secrets
-/// is not among them.
-const SYSTEM: [&str; 49] = [
-    "pg_aggregate",
+/// System relations for introspection that are read as they are: they tell names and types. What tells about data
+/// (statistics, sizes), about other sessions, or holds secrets is not among them.
+const SYSTEM: [&str; 29] = [
     "pg_am",
     "pg_amop",
     "pg_amproc",
-    "pg_attrdef",
     "pg_auth_members",
     "pg_cast",
     "pg_collation",
-    "pg_constraint",
     "pg_conversion",
     "pg_database",
     "pg_default_acl",
     "pg_depend",
-    "pg_description",
     "pg_enum",
     "pg_event_trigger",
-    "pg_extension",
     "pg_foreign_data_wrapper",
-    "pg_index",
-    "pg_indexes",
     "pg_inherits",
     "pg_init_privs",
     "pg_language",
-    "pg_matviews",
     "pg_namespace",
     "pg_opclass",
     "pg_operator",
     "pg_opfamily",
-    "pg_partitioned_table",
-    "pg_policies",
-    "pg_policy",
-    "pg_proc",
     "pg_publication",
     "pg_publication_namespace",
-    "pg_publication_rel",
-    "pg_publication_tables",
     "pg_range",
-    "pg_rewrite",
-    "pg_rules",
     "pg_sequence",
     "pg_shdescription",
-    "pg_statistic_ext",
     "pg_tables",
     "pg_tablespace",
     "pg_timezone_names",
-    "pg_trigger",
     "pg_ts_config",
-    "pg_type",
-    "pg_views",
 ];
 
 /// Whether a system relation is on the list.
 pub(crate) fn listed_relation(schema: &str, name: &str) -> bool {
     match schema {
-        "pg_catalog" => SYSTEM.contains(&name) || crate::system::is_part(name),
-        "information_schema" => !name.contains("foreign") && !name.contains("user_mapping"),
+        "pg_catalog" => SYSTEM.contains(&name) || system::is_part(schema, name),
+        // Options of foreign things may be secrets; `column_options` are those of foreign tables' columns.
+        "information_schema" => {
+            !name.contains("foreign") && !name.contains("user_mapping") && name != "column_options"
+        }
         _ => false,
     }
 }

@@ -99,6 +99,7 @@ pub fn alike(
         forbidden: None,
         catalog_version: known.catalog_version,
         classified: known.classified,
+        describes: known.describes.clone(),
     })
 }
 

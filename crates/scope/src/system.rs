@@ -1,193 +1,72 @@
 //! System relations of which a part tells about data (how many pages and rows there are, what has been counted), about other
-//! sessions, or holds secrets. They are read through a sub-select that shows what is listed here and NULL for the rest, so a
-//! column that a newer server adds is not shown.
+//! sessions, holds secrets, or describes what a caller may do nothing to. They are read through a sub-select that shows what
+//! is listed in `parts` and NULL for the rest, so a column that a newer server adds is not shown. Functions that tell the
+//! same stand behind `gates`.
+
+mod gates;
+mod parts;
+mod whose;
 
 use chaperone_access::RelationName;
 
-use crate::catalog::Catalog;
+pub(crate) use gates::{Gate, gate};
+pub(crate) use whose::Telling;
+
 use crate::rewrite::literal;
 use crate::settings::shown_of_all;
 use crate::walk::quoted;
+use parts::{CATALOG, Columns, INFORMATION, PARTS, Part, Rows};
 
-/// How one is read.
-struct Part {
-    relation: &'static str,
-    /// Its columns that are shown.
-    shown: &'static [&'static str],
-    rows: Rows,
+fn part(schema: &str, name: &str) -> Option<&'static Part> {
+    PARTS.iter().find(|part| part.schema == schema && part.relation == name)
 }
 
-enum Rows {
-    All,
-    /// Settings that may be shown.
-    Settings,
-    /// The session's own.
-    Own,
+/// Whether it is a relation of the system's.
+pub(crate) fn is_system(schema: &str) -> bool {
+    matches!(schema, CATALOG | INFORMATION)
 }
 
-const INDEX: &[&str] = &["relid", "indexrelid", "schemaname", "relname", "indexrelname"];
-const TABLE: &[&str] = &["relid", "schemaname", "relname"];
-
-const fn counted(relation: &'static str, shown: &'static [&'static str]) -> Part {
-    Part { relation, shown, rows: Rows::All }
+/// Whether a relation is a system relation that is read in part.
+pub(crate) fn is_part(schema: &str, name: &str) -> bool {
+    part(schema, name).is_some()
 }
 
-const PARTS: [Part; 22] = [
-    counted(
-        "pg_attribute",
-        &[
-            "attrelid",
-            "attname",
-            "atttypid",
-            "attstattarget",
-            "attlen",
-            "attnum",
-            "attndims",
-            "attcacheoff",
-            "atttypmod",
-            "attbyval",
-            "attalign",
-            "attstorage",
-            "attcompression",
-            "attnotnull",
-            "atthasdef",
-            "atthasmissing",
-            "attidentity",
-            "attgenerated",
-            "attisdropped",
-            "attislocal",
-            "attinhcount",
-            "attcollation",
-            "attacl",
-            "attoptions",
-        ],
-    ),
-    counted(
-        "pg_class",
-        &[
-            "oid",
-            "relname",
-            "relnamespace",
-            "reltype",
-            "reloftype",
-            "relowner",
-            "relam",
-            "reltablespace",
-            "reltoastrelid",
-            "relhasindex",
-            "relisshared",
-            "relpersistence",
-            "relkind",
-            "relnatts",
-            "relchecks",
-            "relhasrules",
-            "relhastriggers",
-            "relhassubclass",
-            "relrowsecurity",
-            "relforcerowsecurity",
-            "relispopulated",
-            "relreplident",
-            "relispartition",
-            "relacl",
-            "reloptions",
-            "relpartbound",
-        ],
-    ),
-    counted("pg_db_role_setting", &["setdatabase", "setrole"]),
-    counted(
-        "pg_foreign_server",
-        &["oid", "srvname", "srvowner", "srvfdw", "srvtype", "srvversion", "srvacl"],
-    ),
-    counted("pg_foreign_table", &["ftrelid", "ftserver"]),
-    counted(
-        "pg_sequences",
-        &[
-            "schemaname",
-            "sequencename",
-            "sequenceowner",
-            "data_type",
-            "start_value",
-            "min_value",
-            "max_value",
-            "increment_by",
-            "cycle",
-            "cache_size",
-        ],
-    ),
-    Part {
-        relation: "pg_settings",
-        shown: &["name", "setting", "unit", "category", "short_desc", "context", "vartype", "enumvals"],
-        rows: Rows::Settings,
-    },
-    Part {
-        relation: "pg_stat_activity",
-        shown: &["datid", "datname", "pid", "usesysid", "usename", "state", "backend_type"],
-        rows: Rows::Own,
-    },
-    counted("pg_stat_all_indexes", INDEX),
-    counted("pg_stat_all_tables", TABLE),
-    counted("pg_stat_sys_indexes", INDEX),
-    counted("pg_stat_sys_tables", TABLE),
-    counted("pg_stat_user_indexes", INDEX),
-    counted("pg_stat_user_tables", TABLE),
-    counted("pg_statio_all_indexes", INDEX),
-    counted("pg_statio_all_tables", TABLE),
-    counted("pg_statio_user_indexes", INDEX),
-    counted("pg_statio_user_tables", TABLE),
-    counted("pg_subscription", &["oid", "subdbid", "subname", "subowner", "subenabled", "subpublications"]),
-    counted("pg_subscription_rel", &["srsubid", "srrelid"]),
-    counted(
-        "pg_user",
-        &["usename", "usesysid", "usecreatedb", "usesuper", "userepl", "usebypassrls", "passwd", "valuntil"],
-    ),
-    counted(
-        "pg_roles",
-        &[
-            "rolname",
-            "rolsuper",
-            "rolinherit",
-            "rolcreaterole",
-            "rolcreatedb",
-            "rolcanlogin",
-            "rolreplication",
-            "rolconnlimit",
-            "rolpassword",
-            "rolvaliduntil",
-            "rolbypassrls",
-            "oid",
-        ],
-    ),
-];
-
-fn part(name: &str) -> Option<&'static Part> {
-    PARTS.iter().find(|part| part.relation == name)
+/// Whether a view's query may read a system relation or call a function behind a gate. Says so too often rather than too
+/// seldom: their names are looked for wherever they stand.
+pub(crate) fn may_introspect(definition: &str) -> bool {
+    ["pg_", INFORMATION, "_description"].iter().any(|word| definition.contains(word))
 }
 
-/// Whether a relation of `pg_catalog` is read in part.
-pub(crate) fn is_part(name: &str) -> bool {
-    part(name).is_some()
+/// Whether a column stands in a list with spaces.
+fn has(list: &str, column: &str) -> bool {
+    list.split(' ').any(|known| known == column)
 }
 
-/// The sub-select in the place of a system relation, if it is not read as it is.
-pub(crate) fn stand_in(catalog: &Catalog, name: &RelationName) -> Option<String> {
-    if &*name.schema != "pg_catalog" {
-        return None;
-    }
-    let part = part(&name.name)?;
-    let known = catalog.relations.get(name).map(|relation| relation.columns.as_slice()).unwrap_or_default();
-    let columns = known.iter().map(|column| {
+/// The sub-select in the place of a system relation, if it is not read as it is. Of a table with the column that names
+/// it, where `named` says so.
+pub(crate) fn stand_in(telling: &Telling<'_>, name: &RelationName, named: Option<&str>) -> Option<String> {
+    let part = part(&name.schema, &name.name)?;
+    let known = telling.catalog.relations.get(name);
+    let whose = part.described.map(|(columns, of)| (columns, telling.of(of)));
+    let mut columns = Vec::new();
+    for column in known.into_iter().flat_map(|relation| &relation.columns) {
         let name = quoted(&column.name);
-        if part.shown.contains(&&*column.name) {
-            format!("t.{name} AS {name}")
-        } else if column.base.starts_with("any") {
+        let described = whose.as_ref().filter(|(columns, _)| has(columns, &column.name));
+        let shown = match (described, &part.shown) {
+            (Some((_, Some(condition))), _) => format!("CASE WHEN {condition} THEN t.{name} END"),
+            (Some((_, None)), _) | (None, Columns::Others) => format!("t.{name}"),
+            (None, Columns::These(shown)) if has(shown, &column.name) => format!("t.{name}"),
             // A type that nothing can be cast to.
-            format!("NULL::text AS {name}")
-        } else {
-            format!("NULL::{} AS {name}", column.base)
-        }
-    });
-    let columns = columns.collect::<Vec<_>>().join(", ");
-    let from = format!("pg_catalog.{} AS t", quoted(&name.name));
+            (None, Columns::These(_)) if column.base.starts_with("any") => "NULL::text".to_owned(),
+            (None, Columns::These(_)) => format!("NULL::{}", column.base),
+        };
+        columns.push(format!("{shown} AS {name}"));
+    }
+    if let (Some(named), Some(b'r')) = (named, known.map(|relation| relation.kind)) {
+        columns.push(format!("t.{named} AS {named}"));
+    }
+    let columns = columns.join(", ");
+    let from = format!("{}.{} AS t", part.schema, quoted(&name.name));
     Some(match part.rows {
         Rows::All => format!("SELECT {columns} FROM {from}"),
         // Its own conditions must not be tried on what is left out.

@@ -10,8 +10,8 @@ use crate::catalog::{Catalog, Relation, ancestors};
 use crate::functions::{self, SCHEMA_FUNCTIONS, Standing, dangerous_field, listed_relation, standing};
 use crate::grammar::{self, Field};
 use crate::rewrite::Place;
-use crate::settings;
 use crate::tree::{self, Fields, Value, constant, flag, node, number, strings, text, unset};
+use crate::{settings, system};
 
 /// `AExprKind` whose operator is completed where it is written out: `x op y`, with ANY, with ALL.
 const COMPLETED: [i64; 3] = [1, 2, 3];
@@ -43,6 +43,8 @@ pub(crate) struct Found {
     pub(crate) volatile: bool,
     pub(crate) locks: bool,
     pub(crate) writes: bool,
+    /// It asks catalogs what they tell of some relations to those only who may do something to them.
+    pub(crate) describes: bool,
 }
 
 #[derive(Debug, Default)]
@@ -340,7 +342,8 @@ impl<'a> Walk<'a> {
 
     /// A relation and everything that reading or writing it reaches.
     fn resolved(&mut self, name: &RelationName, relation: &'a Relation, verbs: Verbs, depth: usize) {
-        if matches!(&*name.schema, "pg_catalog" | "information_schema") {
+        if system::is_system(&name.schema) {
+            self.found.describes |= system::is_part(&name.schema, &name.name);
             if listed_relation(&name.schema, &name.name) {
                 self.found.touch(name, NameRule2::Listed, verbs, Vec::new());
             } else {
@@ -388,6 +391,7 @@ impl<'a> Walk<'a> {
                 );
             }
         }
+        self.found.describes |= relation.introspects;
         for read in &relation.reads {
             match self.catalog.relations.get(read) {
                 Some(relation) => self.resolved(read, relation, READ.with(Verb::Read), depth + 1),
@@ -433,6 +437,7 @@ impl<'a> Walk<'a> {
                 return self.unlisted(&other.join("."));
             }
         };
+        self.found.describes |= system::gate(name).is_some();
         if number(fields, "funcformat") == SQL_SYNTAX && !self.catalog.builtin.contains_key(name) {
             // A special syntax of a newer server than this one.
             return self.unlisted(name);
@@ -628,6 +633,14 @@ pub(crate) fn view_refusal(catalog: &Catalog, definition: &str) -> Option<Refusa
         Walk::new(Place { catalog, path: &[], temporary: &[] }, false).statement(statement)
     });
     found.find_map(|found| found.forbidden.or(found.refusal))
+}
+
+/// Whether a view's query asks the system's own relations or functions about objects, so that it may not stand for itself.
+pub(crate) fn introspects(catalog: &Catalog, definition: &str) -> bool {
+    let Ok(parsed) = tree::parse(definition) else { return true };
+    let place = Place { catalog, path: &[], temporary: &[] };
+    let statements = parsed.statements(definition);
+    statements.iter().any(|(statement, _)| Walk::new(place, false).statement(statement).describes)
 }
 
 /// Whether a named relation is a temporary one by its own words.

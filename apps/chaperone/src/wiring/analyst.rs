@@ -442,6 +442,7 @@ fn unavailable(text: Arc<str>, refusal: Refusal) -> Arc<Analysis> {
         forbidden: Some(refusal),
         catalog_version: 0,
         classified: false,
+        describes: None,
     })
 }
 

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use chaperone_access::{Delegation, Effect, Member, SessionEffect, Showing, Subject, SubjectKind};
+use chaperone_access::{Delegation, Described, Effect, Member, SessionEffect, Showing, Subject, SubjectKind};
 
 use super::*;
 use crate::PolicySet;
@@ -144,6 +144,7 @@ pub(super) fn analysis(forbidden: Option<Refusal>) -> Arc<Analysis> {
         forbidden,
         catalog_version: 1,
         classified: false,
+        describes: None,
     })
 }
 
@@ -280,4 +281,66 @@ fn what_a_classification_should_speak_of_and_does_not_is_not_seen() {
     // Other facts of the same relation are looked at anew.
     let other = Arc::new(RelationFacts { columns: Vec::new(), filtered: false });
     assert_eq!(seen(true, touch(Some(&other), NameRule::Named)).0, Some(RelationScope::Whole));
+}
+
+/// What catalogs describe to a nurse, and whether that lasts.
+fn described(text: &str) -> (Vec<String>, bool) {
+    let (set, who) = (load(text).unwrap(), delegation("ana", &["nurses"], None));
+    let (inside, ehr) = (set.who(&who), TargetName::new("ehr").unwrap());
+    let asked = Asked { set: &set, delegation: &who, who: &inside, now_us: NOW, opened_us: NOW };
+    let restriction = Restriction::default();
+    let case = Case { asked, target: &ehr, restriction: &restriction, confined: false };
+    let own = |(name, within): &(&str, Vec<RelationName>)| OwnRelation {
+        name: RelationName::new("public", *name),
+        within: within.clone(),
+        oid: 20_000,
+    };
+    let whole = RelationName::new("public", "patients");
+    let relations = [("patients", vec![]), ("patients_2026", vec![whole]), ("secret", vec![])];
+    let relations: Arc<[OwnRelation]> = relations.iter().map(own).collect();
+    let asks = Analysis { describes: Some(relations.clone()), ..Analysis::clone(&analysis(None)) };
+    let mut answers = Answers::default();
+    let (kept, lasting) = decide(&case, &Arc::new(asks), &mut answers);
+    assert_eq!(answers.describes.is_some(), lasting);
+    let Decision::Allow(permit) = kept.decision() else { panic!() };
+    let names = match permit.scope().unwrap().described.clone().unwrap() {
+        Described::All => vec!["all".to_owned()],
+        Described::These(these) => these.iter().map(|relation| relation.name.name.to_string()).collect(),
+    };
+    assert_eq!(names.is_empty(), permit.decided().policies.is_empty(), "who decided it is told");
+    // A statement that asks no catalog is not asked about, and one that does is answered from memory.
+    let (kept, _) = decide(&case, &analysis(None), &mut answers);
+    let Decision::Allow(permit) = kept.decision() else { panic!() };
+    assert_eq!(permit.scope().unwrap().described, None);
+    (names, lasting)
+}
+
+#[test]
+fn catalogs_describe_what_something_may_be_done_to() {
+    let permit = |action: &str, resource: &str| {
+        format!(
+            "permit (principal in Group::\"dev/nurses\", action == Action::\"{action}\", resource {resource});\n"
+        )
+    };
+    let at = "== Relation::\"ehr/public.patients\"";
+    let with_parts = "in Relation::\"ehr/public.patients\"";
+    let everything = "in Target::\"ehr\"";
+    let names = |text: &str| described(text).0;
+    for verb in ["read", "insert", "update", "delete", "define"] {
+        assert_eq!(names(&permit(verb, at)), ["patients"], "{verb}");
+    }
+    // Nothing is done to a relation by calling, and being at the target is no verb.
+    let nothing: [&str; 0] = [];
+    assert_eq!(names(&(permit("call", everything) + &permit("connect", "== Target::\"ehr\""))), nothing);
+    assert_eq!(names(&permit("insert", with_parts)), ["patients", "patients_2026"], "a part is in its whole");
+    // The whole target, also what it does not have yet; but not where something in it is or may be forbidden.
+    assert_eq!(names(&permit("update", everything)), ["all"]);
+    let forbidden = permit("read", everything)
+        + "forbid (principal, action, resource == Relation::\"ehr/public.secret\");\n";
+    assert_eq!(names(&forbidden), ["patients", "patients_2026"]);
+    // What needs an approval is not permitted yet; what depends on the time is not remembered.
+    let approved = permit("read", at).replace(");", ") when { context.approved };");
+    assert_eq!(names(&approved), nothing);
+    let timely = permit("read", at).replace(");", ") when { context.time > datetime(\"2020-01-01\") };");
+    assert_eq!(described(&timely), (vec!["patients".to_owned()], false));
 }

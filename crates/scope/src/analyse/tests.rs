@@ -38,7 +38,7 @@ pub(crate) fn results() -> Vec<Vec<Vec<Option<String>>>> {
             &["pg_catalog", "pg_table_is_visible", "true", "true", "false", ""],
             &["pg_catalog", "random", "false", "false", "false", ""],
             &["pg_catalog", "extract", "true", "false", "false", ""],
-            &["public", "leak", "true", "true", "false", ""],
+            &["public", "leak", "true", "true", "false", "", "20001"],
         ]),
         rows(&[&["~~~", ""]]),
         rows(&[

@@ -3,10 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use chaperone_access::RelationName;
+use chaperone_access::{OwnRelation, RelationName};
 
-use super::{Called, Catalog, CatalogError, ForeignKey, Function, Home, Relation, TableColumn};
+use super::{
+    Called, Catalog, CatalogError, ForeignKey, Function, Home, Relation, TableColumn, ancestors, is_own,
+};
 use crate::classification::Classification;
+use crate::system;
 
 /// One row of text cells, `None` for NULL.
 type Row = Vec<Option<String>>;
@@ -108,6 +111,7 @@ impl Catalog {
         reading.called(called)?;
         reading.definitions(definitions)?;
         let mut catalog = reading.catalog;
+        catalog.own = own(&catalog);
         catalog.attach(classification);
         Ok(catalog)
     }
@@ -267,7 +271,8 @@ impl Reading {
                 continue;
             }
             let extension = self.names.extension(cell(row, 5)?);
-            self.catalog.homes.entry(name.clone()).or_default().push(Home { schema, extension });
+            let oids = cell(row, 6)?.split(',').map(number).collect::<Result<_, _>>()?;
+            self.catalog.homes.entry(name.clone()).or_default().push(Home { schema, extension, oids });
             let known = self.catalog.user.entry(name).or_insert(function);
             known.stable &= function.stable;
             known.one_argument |= function.one_argument;
@@ -297,7 +302,8 @@ impl Reading {
                 }
                 (_, "e", _) => self.catalog.enums.entry(name).or_default().push(schema),
                 (_, _, extension @ Some(_)) => {
-                    self.catalog.extension_types.entry(name).or_default().push(Home { schema, extension });
+                    let home = Home { schema, extension, oids: Vec::new() };
+                    self.catalog.extension_types.entry(name).or_default().push(home);
                 }
                 (_, _, None) => {}
             }
@@ -322,11 +328,25 @@ impl Reading {
             if text.is_empty() {
                 self.catalog.altered = true;
             } else {
+                relation.introspects = system::may_introspect(text);
                 relation.definition = Some(Arc::from(text));
             }
         }
         Ok(())
     }
+}
+
+fn own(catalog: &Catalog) -> Arc<[OwnRelation]> {
+    let own = catalog.relations.iter().filter(|(name, _)| is_own(name));
+    let mut own: Vec<OwnRelation> = own
+        .map(|(name, relation)| OwnRelation {
+            name: name.clone(),
+            within: ancestors(catalog, name),
+            oid: relation.oid,
+        })
+        .collect();
+    own.sort_by(|one, other| one.name.cmp(&other.name));
+    own.into()
 }
 
 fn number(text: &str) -> Result<u32, CatalogError> {

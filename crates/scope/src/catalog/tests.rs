@@ -120,10 +120,11 @@ fn what_is_not_the_targets_own_code_is_told_apart() {
     // The target has an operator of its own by that name, too.
     assert!(catalog.operators.contains("=") && !catalog.extension_operators.contains_key("="));
     assert_eq!(catalog.enums.get("mood").unwrap(), &[Arc::from("app")]);
-    let home = Home { schema: "public".into(), extension: Some("hstore".into()) };
+    let home = Home { schema: "public".into(), extension: Some("hstore".into()), oids: Vec::new() };
     assert_eq!(catalog.extension_types.get("hstore").unwrap(), std::slice::from_ref(&home));
-    assert_eq!(catalog.homes.get("akeys").unwrap(), &[home]);
-    assert_eq!(catalog.homes.get("f").unwrap(), &[Home { schema: "app".into(), extension: None }]);
+    assert_eq!(catalog.homes.get("akeys").unwrap(), &[Home { oids: vec![18707], ..home }]);
+    let own = Home { schema: "app".into(), extension: None, oids: vec![18701] };
+    assert_eq!(catalog.homes.get("f").unwrap(), &[own]);
     let unfit: Vec<&str> = catalog.unfit().iter().map(|unfit| unfit.what.as_str()).collect();
     assert_eq!(
         unfit,
@@ -133,7 +134,9 @@ fn what_is_not_the_targets_own_code_is_told_apart() {
         ]
     );
     let reviewed = classification("[functions]\nallowed = [\"app.f\", \"app.eq\"]");
-    assert!(catalog.classified(2, Some(&reviewed)).unfit().is_empty());
+    let reviewed = catalog.classified(2, Some(&reviewed));
+    assert!(reviewed.unfit().is_empty());
+    assert_eq!((&*catalog.callable, &*reviewed.callable), (&[][..], &[18700, 18701][..]));
 }
 
 #[test]

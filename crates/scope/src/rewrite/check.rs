@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use chaperone_access::{RelationName, RelationScope, Scope};
 
 use super::is_open;
-use crate::catalog::Catalog;
 use crate::functions::extension_operator;
+use crate::system::{self, Telling};
 use crate::tree::{self, Fields, Value, alike, node, text};
 use crate::walk::TEMPORARY;
 
@@ -14,6 +14,8 @@ use crate::walk::TEMPORARY;
 #[derive(Debug, Default)]
 pub(super) struct Generated {
     sub_selects: Vec<(RelationName, Value)>,
+    /// Conditions of the looks at objects, each by the function that it stands before.
+    conditions: Vec<(String, Value)>,
     ctes: BTreeSet<String>,
 }
 
@@ -31,19 +33,23 @@ impl Generated {
         self.sub_selects.push((name, select));
     }
 
+    pub(super) fn condition(&mut self, function: &str, condition: Value) {
+        self.conditions.push((function.to_owned(), condition));
+    }
+
     pub(super) fn cte(&mut self, name: String) {
         self.ctes.insert(name);
     }
 
     /// Whether every name in the tree is one that may stand there.
-    pub(super) fn holds(&self, tree: &Value, catalog: &Catalog, scope: &Scope) -> bool {
-        Look { generated: self, catalog, scope }.value(tree, At::Read)
+    pub(super) fn holds(&self, tree: &Value, telling: &Telling<'_>, scope: &Scope) -> bool {
+        Look { generated: self, telling, scope }.value(tree, At::Read)
     }
 }
 
 struct Look<'a> {
     generated: &'a Generated,
-    catalog: &'a Catalog,
+    telling: &'a Telling<'a>,
     scope: &'a Scope,
 }
 
@@ -73,16 +79,22 @@ impl Look<'_> {
         if !text(fields, "relname").is_empty() && !self.relation(fields, at) {
             return false;
         }
-        if tree::strings(fields, "funcname").len() == 1 {
+        let function = tree::strings(fields, "funcname");
+        if function.len() == 1 || (kind == "FuncCall" && !self.gated(&function, fields)) {
             return false;
         }
         let operator = tree::strings(fields, "name");
         if let ("AExpr", 1..=3, [operator]) = (kind, tree::number(fields, "kind"), operator.as_slice())
-            && !extension_operator(self.catalog, operator)
+            && !extension_operator(self.telling.catalog, operator)
         {
             return false;
         }
         fields.iter().all(|(name, value)| {
+            if (kind, name) == ("SelectStmt", "where_clause")
+                && self.generated.conditions.iter().any(|(_, condition)| alike(condition, value))
+            {
+                return true;
+            }
             let written = match (kind, name) {
                 ("InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt", "relation")
                 | ("LockStmt", "relations") => true,
@@ -97,18 +109,37 @@ impl Look<'_> {
         })
     }
 
+    /// Whether a function that describes objects is asked about what a look of ours lets through, and nothing else.
+    fn gated(&self, function: &[&str], fields: &Fields) -> bool {
+        let ["pg_catalog", function] = function else { return true };
+        let Some(gate) = system::gate(function) else { return true };
+        let argument = fields.get("args").and_then(Value::as_array).and_then(<[Value]>::first);
+        if argument.is_none() || gate.condition(self.telling).is_none() {
+            return true;
+        }
+        let select = argument.and_then(node).and_then(|(_, link)| link.get("subselect")).and_then(node);
+        let condition = select.and_then(|(_, select)| select.get("where_clause"));
+        condition.is_some_and(|condition| {
+            let known = self.generated.conditions.iter();
+            known.clone().any(|(of, known)| of == function && alike(known, condition))
+        })
+    }
+
     fn relation(&self, fields: &Fields, at: At) -> bool {
         let (schema, name) = (text(fields, "schemaname"), text(fields, "relname"));
         if schema.is_empty() {
             return at == At::Read
                 && self.generated.ctes.contains(name)
-                && !self.catalog.names.contains(name);
+                && !self.telling.catalog.names.contains(name);
         }
-        if schema == TEMPORARY || matches!(schema, "pg_catalog" | "information_schema") {
+        if schema == TEMPORARY {
             return true;
         }
+        if system::is_system(schema) {
+            return at == At::Target || !system::is_part(schema, name);
+        }
         let full = RelationName::new(schema, name);
-        if at == At::Target || is_open(self.catalog, self.scope) {
+        if at == At::Target || is_open(self.telling.catalog, self.scope) {
             return true;
         }
         match self.scope.relations.get(&full) {
@@ -116,8 +147,9 @@ impl Look<'_> {
             // A view that nothing was said of stands for itself where its relations all are seen whole; that was looked
             // at where it was read.
             Some(RelationScope::Part { .. }) => {
-                let view = self.catalog.relations.get(&full).is_some_and(|relation| relation.kind == b'v');
-                view && !self.catalog.states(&full)
+                let catalog = self.telling.catalog;
+                let view = catalog.relations.get(&full).is_some_and(|relation| relation.kind == b'v');
+                view && !catalog.states(&full)
             }
             None => false,
         }

@@ -5,7 +5,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{AExprKind, FuncCall, Node, TypeName, WindowDef};
 
 use super::{Outcome, Rewriter, node, our_expression, refused, string, sval};
-use crate::functions;
+use crate::{functions, system};
 
 const CATALOG: &str = "pg_catalog";
 
@@ -177,7 +177,15 @@ impl Rewriter<'_> {
             Some(NodeEnum::CollateClause(it)) => complete_collation(&mut it.collname),
             Some(_) | None => {}
         }
-        children(node, &mut |inner| self.expression(inner))
+        let called = called(node);
+        children(node, &mut |inner| self.expression(inner))?;
+        // What stands in the place of a call keeps its name in the result.
+        if let (Some(name), Some(NodeEnum::ResTarget(item))) = (called, &mut node.node)
+            && !matches!(item.val.as_ref().and_then(|value| value.node.as_ref()), Some(NodeEnum::FuncCall(_)))
+        {
+            item.name = name;
+        }
+        Ok(())
     }
 
     /// A column: the schema of its relation is left out, because the relation has an alias of that name now.
@@ -210,6 +218,9 @@ impl Rewriter<'_> {
         };
         if let Some(instead) = functions::instead_of(&name) {
             return our_expression(&instead).map(Some);
+        }
+        if let Some(gate) = system::gate(&name).filter(|_| !self.introspecting) {
+            return self.gated(call, gate).map(Some);
         }
         if call.funcname.len() == 1 {
             let home = if self.catalog.builtin.contains_key(name.as_str()) {
@@ -254,6 +265,17 @@ impl Rewriter<'_> {
             }
             None => refused(format!("type `{plain}`, which is not in your search path"), "name its schema"),
         }
+    }
+}
+
+/// The name of a result that is a call without a name of its own.
+fn called(node: &Node) -> Option<String> {
+    let Some(NodeEnum::ResTarget(item)) = &node.node else { return None };
+    match item.val.as_ref().and_then(|value| value.node.as_ref()) {
+        Some(NodeEnum::FuncCall(call)) if item.name.is_empty() => {
+            call.funcname.last().and_then(sval).map(str::to_owned)
+        }
+        Some(_) | None => None,
     }
 }
 

@@ -4,6 +4,7 @@
 //!
 //! - `relation`: what a name stands for, and what stands in its place
 //! - `mask`: what stands in the place of a column
+//! - `gate`: what stands before the arguments of functions that describe objects
 //! - `query`: SELECT and what it consists of
 //! - `expression`: everything in it that computes
 //! - `write`: INSERT, UPDATE, DELETE, MERGE, whose target cannot be replaced
@@ -15,12 +16,14 @@
 
 mod check;
 mod expression;
+mod gate;
 mod mask;
 mod query;
 mod relation;
 mod utility;
 mod write;
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use chaperone_access::{Refusal, RefusalCode, RelationName, RelationScope, Scope};
@@ -28,6 +31,7 @@ use pg_query::protobuf::{Node, ParseResult};
 use pg_query::{DeparseOptions, NodeEnum, ParserOptions};
 
 use crate::catalog::Catalog;
+use crate::system::Telling;
 use crate::tree::{self, Value, alike};
 use check::Generated;
 pub(crate) use mask::literal;
@@ -92,7 +96,7 @@ pub(crate) fn rewrite(text: &str, place: Place<'_>, scope: &Scope) -> Outcome<Ar
     if !alike(&again.tree, &meant) {
         return Err(unfaithful());
     }
-    if !rewriter.generated.holds(&again.tree, place.catalog, scope) {
+    if !rewriter.generated.holds(&again.tree, rewriter.telling(), scope) {
         return Err(unfaithful());
     }
     Ok(Arc::from(sent))
@@ -141,6 +145,11 @@ struct Rewriter<'a> {
     explaining: bool,
     /// The text names `tableoid`, and no `*` would show it unasked.
     tableoid: bool,
+    /// What catalogs tell the caller, made when it is first needed.
+    telling: OnceCell<Telling<'a>>,
+    /// What is gone through is our own text about system relations: every name in it is complete, and those relations
+    /// stand in it for themselves.
+    introspecting: bool,
 }
 
 impl<'a> Rewriter<'a> {
@@ -157,12 +166,28 @@ impl<'a> Rewriter<'a> {
             ctes_made: 0,
             explaining: false,
             tableoid: false,
+            telling: OnceCell::new(),
+            introspecting: false,
         }
     }
 
     /// Whether nothing at all is hidden: neither by a classification nor by the caller's credential.
     fn is_open(&self) -> bool {
         is_open(self.catalog, self.scope)
+    }
+
+    fn telling(&self) -> &Telling<'a> {
+        let temporary = !self.temporary.is_empty();
+        self.telling.get_or_init(|| Telling::new(self.catalog, self.scope.described.as_ref(), temporary))
+    }
+
+    /// Complete our own text about system relations: nothing of what is around it is seen in there.
+    fn introspect<T>(&mut self, complete: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<T> {
+        let outside = (self.target.take(), std::mem::take(&mut self.ctes), self.introspecting);
+        self.introspecting = true;
+        let done = complete(self);
+        (self.target, self.ctes, self.introspecting) = outside;
+        done
     }
 
     /// What the caller sees of a relation.

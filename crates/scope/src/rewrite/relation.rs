@@ -78,6 +78,9 @@ impl<'a> Rewriter<'a> {
     /// Put in the place of a relation that is read what the caller may see of it. `sample` is its TABLESAMPLE.
     pub(super) fn read_relation(&mut self, relation: &RangeVar, sample: Option<Node>) -> Outcome<NodeEnum> {
         let mut relation = relation.clone();
+        if self.introspecting {
+            return with_sample(NodeEnum::RangeVar(relation), sample);
+        }
         let outer = relation.alias.clone().or_else(|| Some(plain_alias(&relation.relname)));
         match self.named(&relation)? {
             Named::Cte(ours) => {
@@ -110,12 +113,8 @@ impl<'a> Rewriter<'a> {
         inh: bool,
         sample: Option<&Node>,
     ) -> Outcome<Reading> {
-        if matches!(&*name.schema, "pg_catalog" | "information_schema") {
-            return match system::stand_in(self.catalog, name) {
-                Some(text) if sample.is_none() => self.ours(name, &text, None),
-                Some(_) => refused("TABLESAMPLE of a system relation", "read it whole"),
-                None => Ok(Reading::Itself),
-            };
+        if system::is_system(&name.schema) {
+            return self.reading_system(name, relation, sample);
         }
         if self.is_open() {
             return Ok(Reading::Itself);
@@ -153,6 +152,25 @@ impl<'a> Rewriter<'a> {
                 self.ours(name, &text, filter)
             }
         }
+    }
+
+    fn reading_system(
+        &mut self,
+        name: &RelationName,
+        relation: &'a Relation,
+        sample: Option<&Node>,
+    ) -> Outcome<Reading> {
+        let named = self.tableoid.then_some(TABLEOID);
+        let Some(mut text) = system::stand_in(self.telling(), name, named) else {
+            return Ok(Reading::Itself);
+        };
+        if sample.is_some() {
+            return refused("TABLESAMPLE of a system relation", "read it whole");
+        }
+        if self.explaining {
+            text = unplanned(name, relation);
+        }
+        self.introspect(|this| this.ours(name, &text, None))
     }
 
     /// Whether a relation has partitions or is one: its rows come partition by partition.
@@ -222,16 +240,13 @@ impl<'a> Rewriter<'a> {
 
     /// Whether everything that a view reads is seen whole.
     fn whole_under(&self, view: &Relation, depth: usize) -> Outcome<bool> {
-        if depth > VIEW_DEPTH_MAX || view.definition.is_none() {
+        let Some(definition) = view.definition.as_deref().filter(|_| depth <= VIEW_DEPTH_MAX) else {
+            return Ok(false);
+        };
+        if view.introspects && crate::walk::introspects(self.catalog, definition) {
             return Ok(false);
         }
-        for name in &view.reads {
-            if matches!(&*name.schema, "pg_catalog" | "information_schema") {
-                if system::stand_in(self.catalog, name).is_some() {
-                    return Ok(false);
-                }
-                continue;
-            }
+        for name in view.reads.iter().filter(|name| !system::is_system(&name.schema)) {
             let Some(relation) = self.catalog.relations.get(name) else { return Ok(false) };
             let whole = match relation.kind {
                 b'v' => self.whole_under(relation, depth + 1)?,

@@ -1,4 +1,4 @@
-use chaperone_access::{Class, Showing};
+use chaperone_access::{Class, Described, Showing};
 
 use super::*;
 use crate::analyse::tests::results;
@@ -39,7 +39,7 @@ fn scope(catalog: &Catalog) -> Scope {
         });
         (name.clone(), RelationScope::Part { showings: showings.collect(), all_rows: false })
     };
-    Scope { relations: [part("patients"), part("secret")].into(), caller: Arc::default() }
+    Scope { relations: [part("patients"), part("secret")].into(), ..Scope::default() }
 }
 
 fn sent(sql: &str) -> Outcome<String> {
@@ -117,12 +117,72 @@ fn what_would_tell_is_refused() {
     }
 }
 
+/// What is sent for somebody to whom `public.patients` is described.
+fn described(sql: &str) -> String {
+    let mut results = results();
+    results[4] = vec![
+        vec![
+            Some("1".to_owned()),
+            Some(
+                r#"[["oid","oid",0,null,null],["relpages","integer",0,null,null],["relpartbound","pg_node_tree",0,null,null]]"#
+                    .to_owned(),
+            ),
+        ],
+    ];
+    for name in ["oid", "pg_node_tree"] {
+        let row = ["pg_catalog", name, "b", ""];
+        results[10].push(row.iter().map(|cell| Some((*cell).to_owned())).collect());
+    }
+    let series = ["pg_catalog", "generate_series", "true", "false", "false", ""];
+    results[8].push(series.iter().map(|cell| Some((*cell).to_owned())).collect());
+    let catalog = Catalog::build(1, &results, None).unwrap();
+    let these = catalog.own.iter().filter(|own| own.oid == 4).cloned().collect();
+    let scope = Scope { described: Some(Described::These(these)), ..Scope::default() };
+    let path = [Arc::from("public")];
+    rewrite(sql, Place { catalog: &catalog, path: &path, temporary: &[] }, &scope).unwrap().to_string()
+}
+
+#[test]
+fn catalogs_tell_of_what_is_described() {
+    let told = |number: &str| {
+        format!(
+            "{number} OPERATOR(pg_catalog.<) '16384'::pg_catalog.oid \
+             OR {number} OPERATOR(pg_catalog.=) ANY('{{4}}'::pg_catalog.oid[])"
+        )
+    };
+    let shown = described("select relpartbound from pg_class");
+    let instead = format!("CASE WHEN {} THEN t.relpartbound END AS relpartbound", told("t.oid"));
+    assert!(
+        shown.contains(&instead) && shown.contains("AS relpages") && !shown.contains("t.relpages"),
+        "{shown}"
+    );
+    let number = "SELECT patients.id::pg_catalog.regclass::pg_catalog.oid OFFSET 0";
+    assert_eq!(
+        described("select pg_get_viewdef(patients.id, 4) from patients"),
+        format!(
+            "SELECT pg_catalog.pg_get_viewdef((SELECT g.o FROM ({number}) g(o) WHERE {}), 4) FROM public.patients",
+            told("g.o")
+        )
+    );
+    // What stands for a call has its name in the result.
+    let shown = described("select pg_get_function_arguments(1) from patients");
+    assert!(shown.contains("AS pg_get_function_arguments"), "{shown}");
+    for (sql, kept) in [
+        ("copy pg_class to stdout", "t.relpages"),
+        ("explain select pg_get_viewdef(1) from pg_class", "pg_catalog.pg_class"),
+    ] {
+        let shown = described(sql);
+        assert!(!shown.contains(kept), "{shown}");
+    }
+}
+
 #[test]
 fn the_second_look_finds_what_was_left_standing() {
     let catalog = catalog();
     let scope = scope(&catalog);
+    let telling = Telling::new(&catalog, None, false);
     let holds =
-        |sql: &str| Generated::default().holds(&tree::parse(sql).ok().unwrap().tree, &catalog, &scope);
+        |sql: &str| Generated::default().holds(&tree::parse(sql).ok().unwrap().tree, &telling, &scope);
     assert!(holds("delete from public.patients"));
     for left in [
         "select 1 from public.patients",
@@ -130,6 +190,9 @@ fn the_second_look_finds_what_was_left_standing() {
         "copy public.patients to stdout",
         "select length('x')",
         "select 1 + 1",
+        "select 1 from pg_catalog.pg_class",
+        "select pg_catalog.pg_get_viewdef(7)",
+        "select pg_catalog.pg_get_viewdef((select g.o from (select 7 offset 0) as g(o) where true))",
     ] {
         assert!(!holds(left), "{left}");
     }

@@ -11,6 +11,7 @@ use pg_query::protobuf::{
 use super::relation::{Named, facts};
 use super::write::column_list;
 use super::{Outcome, Rewriter, hidden, node, our_select, refused, sval, unfaithful};
+use crate::system;
 use crate::walk::TEMPORARY;
 
 /// EXPLAIN's options that tell of costs, pages and settings.
@@ -107,7 +108,8 @@ impl Rewriter<'_> {
         });
         let executes =
             matches!(it.query.as_ref().and_then(|query| query.node.as_ref()), Some(NodeEnum::ExecuteStmt(_)));
-        let whole = self.scope.is_whole();
+        // What catalogs tell is planned by how much there is of it, too.
+        let whole = self.scope.is_whole() && self.scope.described.is_none();
         if !whole {
             if analyze {
                 return hidden("EXPLAIN ANALYZE of a relation of which you see a part");
@@ -152,6 +154,14 @@ impl Rewriter<'_> {
             }
             Named::Cte(_) => return Err(unfaithful()),
         };
+        if system::is_part(&full.schema, &full.name) {
+            let named = if names.is_empty() { "*".to_owned() } else { column_list(&names) };
+            let mut select = our_select(&format!("SELECT {named}"))?;
+            select.from_clause = vec![node(NodeEnum::RangeVar(relation))];
+            it.attlist = Vec::new();
+            it.query = Some(Box::new(node(NodeEnum::SelectStmt(Box::<SelectStmt>::new(select)))));
+            return self.inner(&mut it.query);
+        }
         let whole = self.is_open() || *self.seen(full)? == RelationScope::Whole;
         if known.kind == b'v' && !whole {
             return refused("COPY of a view", "use COPY (SELECT * FROM the view) TO STDOUT");

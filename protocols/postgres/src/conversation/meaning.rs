@@ -212,6 +212,7 @@ fn merge(asked: &Analysis, meant: &[(usize, Meant)]) -> Analysis {
     for (place, found) in meant {
         // It was sent in whatever words it was made with.
         merged.confined = merged.confined.clone().also(found.analysis.confined.clone());
+        merged.describes = merged.describes.or_else(|| found.analysis.describes.clone());
         // For the record, which otherwise would show a name only.
         text.push_str("\n-- stands for:\n");
         text.push_str(&found.analysis.text);

@@ -135,6 +135,7 @@ impl Request {
             forbidden: None,
             catalog_version: 0,
             classified: false,
+            describes: None,
         };
         Self::new(Kind::Unread { simple }, Arc::new(analysis), Arc::from([]))
     }

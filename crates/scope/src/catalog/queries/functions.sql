@@ -1,7 +1,8 @@
 select n.nspname::text, p.proname::text, bool_and(p.provolatile in ('i','s'))::text,
   bool_or(p.pronargs - p.pronargdefaults <= 1 and p.pronargs >= 1)::text, bool_or(p.prokind = 'p')::text,
   case when bool_and(e.extname is not null) and min(e.extname::text) = max(e.extname::text)
-    then min(e.extname::text) else '' end
+    then min(e.extname::text) else '' end,
+  case when n.nspname::text <> 'pg_catalog' then string_agg(p.oid::text, ',' order by p.oid) else '' end
 from pg_catalog.pg_proc p
 join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 left join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid
