@@ -35,11 +35,14 @@ const IDLE_SESSIONS: u32 = 2_000;
 const BATCH_BYTES: usize = 1200;
 const SYNCS: usize = 500;
 
-/// The middle of some figures; 0 of none.
+/// The middle of some figures, between the two middle ones where they are even in number; 0 of none.
 pub(crate) fn median(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    let half = sorted.len() / 2;
+    let upper = sorted.get(half).copied().unwrap_or_default();
+    let lower = if sorted.len().is_multiple_of(2) { half.checked_sub(1) } else { None };
+    lower.and_then(|lower| sorted.get(lower)).map_or(upper, |lower| f64::midpoint(*lower, upper))
 }
 
 /// Alternated rounds of every load on every endpoint: `[{endpoint, mode, clients, tps: [..], p50_us: [..]}]`.
@@ -253,6 +256,7 @@ mod tests {
     #[test]
     fn the_median_is_the_middle() {
         assert!((median(&[5.0, 1.0, 100.0]) - 5.0).abs() < f64::EPSILON);
+        assert!((median(&[4.0, 100.0, 1.0, 2.0]) - 3.0).abs() < f64::EPSILON);
         assert!(median(&[]).abs() < f64::EPSILON);
     }
 }
