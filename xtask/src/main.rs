@@ -21,8 +21,9 @@ usage: cargo xtask <command>
 
   demo [--once] [--json] [--data DIR] [--port N] [--api-port N]
                     gateway and agent before a private PostgreSQL with a synthetic clinic
-  bench [--json] [--rounds N] [--seconds N]
-                    figures beside those of haproxy and pgbouncer, from one run
+  bench [--json] [--rounds N] [--seconds N] [--only PART]...
+                    figures beside those of haproxy and pgbouncer, from one run. Its parts: pgbench, bulk, idle, scope
+                    (a caller who sees a part, beside one who sees everything), catalog, trail, policy, masking
   setup [demo|test|bench|worlds]
                     install what that needs (as root; else say what to run); default: test
   check             format, clippy, tidy, licences and bans, documentation links

@@ -318,6 +318,9 @@ pub trait Rewrite: Send + Sync {
     /// # Errors
     /// It cannot be vouched for.
     fn rewrite(&self, scope: &Scope) -> Result<Arc<str>, Refusal>;
+
+    /// Whether that may need a deeper stack than most threads have, so that whoever asks would wait for another one.
+    fn is_deep(&self) -> bool;
 }
 
 /// Scopes for which one string's words are kept.
@@ -346,6 +349,10 @@ impl Rewrite for Made {
     fn rewrite(&self, _scope: &Scope) -> Written {
         self.0.clone()
     }
+
+    fn is_deep(&self) -> bool {
+        false
+    }
 }
 
 impl Confined {
@@ -367,15 +374,25 @@ impl Confined {
         Self::by(Also(self, other))
     }
 
+    /// Whether making the words may have whoever asks wait for a thread with a deep stack.
+    #[must_use]
+    pub fn is_deep(&self) -> bool {
+        self.0.rewrite.is_deep()
+    }
+
+    /// The words for a scope where they have been made, or the refusal.
+    #[must_use]
+    pub fn known(&self, scope: &Scope) -> Option<Result<Arc<str>, Refusal>> {
+        let written = self.0.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.iter().find(|(known, _)| known == scope).map(|(_, written)| written.clone())
+    }
+
     /// The words for a scope.
     ///
     /// # Errors
     /// It cannot be vouched for.
     pub fn get(&self, scope: &Scope) -> Result<Arc<str>, Refusal> {
-        let known = |written: &VecDeque<(Scope, Written)>| {
-            written.iter().find(|(known, _)| known == scope).map(|(_, written)| written.clone())
-        };
-        if let Some(written) = known(&self.0.written.lock().unwrap_or_else(PoisonError::into_inner)) {
+        if let Some(written) = self.known(scope) {
             return written;
         }
         // Not under the lock: it takes a while, and two that make the same do no harm.
@@ -399,6 +416,10 @@ impl Rewrite for Also {
     fn rewrite(&self, scope: &Scope) -> Written {
         self.1.get(scope)?;
         self.0.get(scope)
+    }
+
+    fn is_deep(&self) -> bool {
+        self.0.is_deep() || self.1.is_deep()
     }
 }
 

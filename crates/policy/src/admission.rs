@@ -14,7 +14,7 @@ use crate::decide::{self, Answers, Case, Kept};
 use crate::limits::Limits;
 use crate::load::PolicySet;
 use crate::locks::{Lock, LockError, LockOn, Locks};
-use crate::permit::{Decided, Decision, Denied, Masked};
+use crate::permit::{Decided, Decision, Denied, Masked, Unwritten};
 
 /// Decisions that one session keeps.
 const KEPT_MAX: usize = 512;
@@ -295,18 +295,35 @@ impl Policies {
         {
             return known.decision();
         }
-        let case = Case {
-            asked: Asked { set, delegation, who, now_us, opened_us: admission.facts.opened_us },
-            target: admission.target(),
-            restriction: &admission.credential().restriction,
-            confined: admission.confined,
-        };
+        let case =
+            case(admission, Asked { set, delegation, who, now_us, opened_us: admission.facts.opened_us });
         let (fresh, lasting) = decide::decide(&case, analysis, answers);
         let decision = fresh.decision();
         if lasting {
             kept.put(key, fresh);
         }
         decision
+    }
+
+    /// What is better written out on a thread with a deep stack before [`Policies::decide`] is asked: it would wait for
+    /// such a thread where it is called. `None` where it answers at once.
+    pub fn unwritten(
+        &self,
+        admission: &Admission,
+        analysis: &Arc<Analysis>,
+        now_us: u64,
+    ) -> Option<Unwritten> {
+        if !analysis.confined.is_deep() {
+            return None;
+        }
+        let mut memory = self.current(admission, now_us);
+        let Memory { set, delegation, who, kept, answers, .. } = &mut *memory;
+        if kept.peek(&(Arc::as_ptr(analysis) as usize)).is_some_and(|known| known.fits(analysis)) {
+            return None;
+        }
+        let case =
+            case(admission, Asked { set, delegation, who, now_us, opened_us: admission.facts.opened_us });
+        decide::unwritten(&case, analysis, answers)
     }
 
     /// What the caller may not go beyond, under the policies in force now.
@@ -330,6 +347,16 @@ impl Policies {
             Some((refusal, _)) => Err(no_longer(&refusal, facts.target())),
             None => Ok(()),
         }
+    }
+}
+
+/// What is asked within an admission.
+fn case<'a>(admission: &'a Admission, asked: Asked<'a>) -> Case<'a> {
+    Case {
+        asked,
+        target: admission.target(),
+        restriction: &admission.credential().restriction,
+        confined: admission.confined,
     }
 }
 

@@ -12,7 +12,7 @@ use chaperone_identity::Restriction;
 
 use crate::ask::{Answer, Asked};
 use crate::describe::{Describes, describe};
-use crate::permit::{Decided, Decision, Denied, Permit, Question};
+use crate::permit::{Decided, Decision, Denied, Permit, Question, Unwritten};
 use crate::sight::{self, ByTags, SEE_ALL_ROWS, Sight};
 use crate::slice;
 
@@ -229,29 +229,12 @@ pub(crate) fn decide(case: &Case<'_>, analysis: &Arc<Analysis>, answers: &mut An
     if unrestricted {
         return (kept(Arm::Allow { text: analysis.replaced.clone(), scope: None }, policies), lasting);
     }
-    let mut held = None;
-    for (member, statement) in analysis.members.iter().enumerate() {
-        for touch in &statement.touches {
-            match touched(case, touch, answers, &mut policies, &mut lasting) {
-                Verdict::Allowed => {}
-                Verdict::Held(refusal) => held = held.or(Some((refusal, member))),
-                Verdict::Refused(refusal, by) => {
-                    return (kept(Arm::Refuse { refusal, member }, by), lasting);
-                }
-            }
-        }
-        if let Some(refusal) = assigned(case, analysis, &statement.uses) {
-            return (kept(Arm::Refuse { refusal, member }, Vec::new()), lasting);
-        }
-        match whole(case, statement.whole, answers, &mut policies, &mut lasting) {
-            Verdict::Allowed => {}
-            Verdict::Held(refusal) => held = held.or(Some((refusal, member))),
-            Verdict::Refused(refusal, by) => return (kept(Arm::Refuse { refusal, member }, by), lasting),
-        }
-    }
+    let Granted { scope, held } = match granted(case, analysis, answers, &mut policies, &mut lasting) {
+        Ok(granted) => granted,
+        Err(((refusal, member), by)) => return (kept(Arm::Refuse { refusal, member }, by), lasting),
+    };
     // What cannot be written out again is refused even where every name in it is permitted: names that no tree shows
     // are not among them.
-    let scope = scope(case, analysis, answers, &mut policies, &mut lasting);
     let text = match analysis.confined.get(&scope) {
         Ok(text) => text,
         Err(refusal) => return (kept(Arm::Refuse { refusal, member: 0 }, policies), lasting),
@@ -261,6 +244,56 @@ pub(crate) fn decide(case: &Case<'_>, analysis: &Arc<Analysis>, answers: &mut An
         Some((refusal, member)) => (kept(Arm::Hold { refusal, member }, policies), lasting),
         None => (kept(Arm::Allow { text: Some(text), scope: Some(Arc::new(scope)) }, policies), lasting),
     }
+}
+
+/// A refusal with the number of the statement that it is about.
+type Of = (Refusal, usize);
+
+/// Statements of which none is refused to the caller.
+struct Granted {
+    /// What he sees through them.
+    scope: Scope,
+    /// What somebody would have to say yes to first.
+    held: Option<Of>,
+}
+
+/// Ask about each statement. A refusal comes with the policies that made it.
+fn granted(
+    case: &Case<'_>,
+    analysis: &Analysis,
+    answers: &mut Answers,
+    policies: &mut Vec<Arc<str>>,
+    lasting: &mut bool,
+) -> Result<Granted, (Of, Vec<Arc<str>>)> {
+    let mut held = None;
+    for (member, statement) in analysis.members.iter().enumerate() {
+        for touch in &statement.touches {
+            match touched(case, touch, answers, policies, lasting) {
+                Verdict::Allowed => {}
+                Verdict::Held(refusal) => held = held.or(Some((refusal, member))),
+                Verdict::Refused(refusal, by) => return Err(((refusal, member), by)),
+            }
+        }
+        if let Some(refusal) = assigned(case, analysis, &statement.uses) {
+            return Err(((refusal, member), Vec::new()));
+        }
+        match whole(case, statement.whole, answers, policies, lasting) {
+            Verdict::Allowed => {}
+            Verdict::Held(refusal) => held = held.or(Some((refusal, member))),
+            Verdict::Refused(refusal, by) => return Err(((refusal, member), by)),
+        }
+    }
+    Ok(Granted { scope: scope(case, analysis, answers, policies, lasting), held })
+}
+
+/// The words that [`decide`] would have made on a thread with a deep stack, and waited for.
+pub(crate) fn unwritten(case: &Case<'_>, analysis: &Analysis, answers: &mut Answers) -> Option<Unwritten> {
+    if analysis.forbidden.is_some() || answers.unrestricted(case, analysis.classified).0 {
+        return None;
+    }
+    let Granted { scope, .. } = granted(case, analysis, answers, &mut Vec::new(), &mut true).ok()?;
+    let confined = &analysis.confined;
+    confined.known(&scope).is_none().then(|| Unwritten { confined: confined.clone(), scope })
 }
 
 /// What the caller sees of the relations that the statements touch.

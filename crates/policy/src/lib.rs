@@ -33,7 +33,7 @@ pub use load::{Diagnostic, Known, PolicySet, Warning};
 pub use locks::{LOCKS_MAX, Lock, LockError, LockOn, Locks};
 pub use manage::{Allowance, ManagementAction};
 pub use matrix::matrix;
-pub use permit::{Decided, Decision, Denied, Masked, Permit, Question};
+pub use permit::{Decided, Decision, Denied, Masked, Permit, Question, Unwritten};
 pub use profile::{NotASubject, Profile, through};
 pub use starter::STARTER;
 pub use view::{SeenColumn, SeenRows, UsedColumn};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chaperone_access::{Analysis, Refusal, RefusalCode, Scope, Words};
+use chaperone_access::{Analysis, Confined, Refusal, RefusalCode, Scope, Words};
 
 /// What a decision depended on, for the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +100,22 @@ impl Permit {
         )
         .hint("close it and make it again");
         Denied { refusal, member: 0, decided: Decided::clone(&self.decided) }
+    }
+}
+
+/// Words for somebody who sees a part, which have not been made yet: on most threads making them means to wait for
+/// another one. They prove nothing to anybody.
+#[derive(Debug)]
+pub struct Unwritten {
+    pub(crate) confined: Confined,
+    pub(crate) scope: Scope,
+}
+
+impl Unwritten {
+    /// Make them, so that a decision finds them. To be called on a thread with a deep stack.
+    pub fn write(self) {
+        // A refusal is found like words.
+        drop(self.confined.get(&self.scope));
     }
 }
 

@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use chaperone_access::{
-    Analysis, ChannelBinding, Claim, Confined, Effect, Member, NameRule, RefusalCode, RelationName,
-    ScramClaim, SessionEffect, Source, SubjectKind, TargetName, Touch, Verb, Verbs,
+    Analysis, ChannelBinding, Claim, Confined, Effect, Member, NameRule, Refusal, RefusalCode, RelationName,
+    Rewrite, Scope, ScramClaim, SessionEffect, Source, SubjectKind, TargetName, Touch, Verb, Verbs,
 };
 use chaperone_identity::{
     Caveat, Facts, Grant, Holders, Identity, NoRevocations, People, Principal, RootKey, RootKeys, Who, narrow,
@@ -148,6 +149,55 @@ impl Open {
     fn swept(&self, now_us: u64) -> Option<RefusalCode> {
         self.policies.still_admits(self.admission.facts(), now_us).err().map(|refusal| refusal.code)
     }
+}
+
+/// Words of a statement that may be deep: counts how often they are made.
+struct Deep(Arc<AtomicUsize>);
+
+impl Rewrite for Deep {
+    fn rewrite(&self, _scope: &Scope) -> Result<Arc<str>, Refusal> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok("SELECT 1".into())
+    }
+
+    fn is_deep(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_out_beforehand_is_not_written_out_by_a_decision() {
+    let open = open(NURSES, "").await;
+    assert!(open.policies.unwritten(&open.admission, &open.analysis, NOW_US).is_none(), "made at once");
+    let made = Arc::new(AtomicUsize::new(0));
+    let deep = |change: fn(&mut Analysis)| {
+        let mut analysis = Analysis::clone(&open.analysis);
+        analysis.confined = Confined::by(Deep(made.clone()));
+        change(&mut analysis);
+        Arc::new(analysis)
+    };
+    let analysis = deep(|_| {});
+    let unwritten = open.policies.unwritten(&open.admission, &analysis, NOW_US).unwrap();
+    assert_eq!(made.load(Ordering::Relaxed), 0, "asking makes nothing");
+    unwritten.write();
+    assert_eq!(made.load(Ordering::Relaxed), 1);
+    assert!(open.policies.unwritten(&open.admission, &analysis, NOW_US).is_none(), "it is known");
+    assert!(matches!(open.policies.decide(&open.admission, &analysis, NOW_US), Decision::Allow(_)));
+    assert_eq!(made.load(Ordering::Relaxed), 1, "it was found");
+    // Nothing is made for whoever is refused anyway.
+    let refused = deep(|analysis| analysis.members[0].touches[0].verbs = Verbs::NONE.with(Verb::Delete));
+    assert!(open.policies.unwritten(&open.admission, &refused, NOW_US).is_none());
+    let forbidden = deep(|analysis| analysis.forbidden = Some(Refusal::new(RefusalCode::NotPermitted, "no")));
+    assert!(open.policies.unwritten(&open.admission, &forbidden, NOW_US).is_none());
+}
+
+#[tokio::test]
+async fn whoever_sends_his_own_words_waits_for_no_others() {
+    let everything = "permit (principal in Group::\"dev/nurses\", action, resource in Target::\"ehr\");";
+    let open = open(everything, "").await;
+    let mut analysis = Analysis::clone(&open.analysis);
+    analysis.confined = Confined::by(Deep(Arc::default()));
+    assert!(open.policies.unwritten(&open.admission, &Arc::new(analysis), NOW_US).is_none());
 }
 
 #[tokio::test]

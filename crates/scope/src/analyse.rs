@@ -130,6 +130,10 @@ impl Rewrite for Rewriting {
         };
         if self.deep { pool::on_a_deep_stack(write) } else { write() }
     }
+
+    fn is_deep(&self) -> bool {
+        self.deep
+    }
 }
 
 /// Where a statement inside of another is analysed.

@@ -94,6 +94,7 @@ pub fn alike(
             path: path.clone(),
             temporary: temporary.clone(),
             catalog: catalog.clone(),
+            deep: known.confined.is_deep(),
         }),
         replaced: None,
         forbidden: None,
@@ -109,11 +110,16 @@ struct Own {
     path: Arc<[Arc<str>]>,
     temporary: Arc<[Arc<str>]>,
     catalog: Arc<Catalog>,
+    deep: bool,
 }
 
 impl Rewrite for Own {
     fn rewrite(&self, scope: &Scope) -> Result<Arc<str>, Refusal> {
         analyse(&self.text, &self.path, &self.temporary, &self.catalog).confined.get(scope)
+    }
+
+    fn is_deep(&self) -> bool {
+        self.deep
     }
 }
 

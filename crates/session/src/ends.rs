@@ -1,9 +1,11 @@
 //! The two ends of a session behind their gates: `out`, towards the target, until the intent of whatever may write is
 //! durable; `back`, towards the client, until what it says is on durable record.
 
+use chaperone_access::Refusal;
 use chaperone_policy::Masked;
 use chaperone_recording::{Cleared, Gate, Seq, Watermark};
-use chaperone_wire::{Conversation, Interest};
+use chaperone_wire::futures::BoxFuture;
+use chaperone_wire::{Conversation, Event, Interest};
 use tokio::time::Instant;
 
 /// Requests and steps that may wait for the record before the client is no longer read, in bytes.
@@ -19,9 +21,17 @@ pub(crate) enum Out<C: Conversation> {
     Request(C::Outgoing),
 }
 
+/// Something the client asked for that cannot be decided before its words have been made, on another thread. Nothing
+/// after it is heard meanwhile.
+pub(crate) struct Asked<C: Conversation> {
+    pub(crate) event: Event<C>,
+    pub(crate) written: BoxFuture<Result<(), Refusal>>,
+}
+
 /// The two ends behind their gates. Only what a gate has cleared reaches the conversation's own methods.
 pub(crate) struct Ends<C: Conversation> {
     pub(crate) conversation: C,
+    pub(crate) asked: Option<Asked<C>>,
     pub(crate) out: Gate<Out<C>>,
     pub(crate) back: Gate<Masked<C::Reply>>,
     /// When progress is recorded for the rows that no entry speaks of yet.
@@ -65,6 +75,9 @@ impl<C: Conversation> Ends<C> {
     }
 
     pub(crate) fn interest(&self) -> Interest {
-        Interest { request: self.out.size() < OUT_BYTES_MAX, reply: self.back.size() < BACK_BYTES_MAX }
+        Interest {
+            request: self.asked.is_none() && self.out.size() < OUT_BYTES_MAX,
+            reply: self.back.size() < BACK_BYTES_MAX,
+        }
     }
 }

@@ -8,16 +8,16 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chaperone_access::{Earlier, Refusal, RefusalCode};
-use chaperone_policy::{Admission, Decision, Permit};
+use chaperone_policy::{Admission, Decision, Denied, Permit, Unwritten};
 use chaperone_recording::{End, Gate, Record};
-use chaperone_wire::{Conversation, Ending, Event, Part, Reply, Request};
+use chaperone_wire::{Analyst, Conversation, Ending, Event, Part, Reply, Request};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use crate::boundary::{Boundary, Told};
 use crate::bounds::Bounds;
 use crate::close::{Stop, finish};
-use crate::ends::{Ends, Out};
+use crate::ends::{Asked, Ends, Out};
 
 /// Result bytes after which a running operation's progress is recorded, so that they can leave.
 const PROGRESS_BYTES: u64 = 1024 * 1024;
@@ -26,9 +26,19 @@ const LINGER: Duration = Duration::from_millis(2);
 /// The longest such wait, reached by doubling while an operation trickles.
 const LINGER_MAX: Duration = Duration::from_millis(256);
 
+/// What decisions are made with.
+#[derive(Clone, Copy)]
+pub(crate) struct Room<'a> {
+    pub(crate) boundary: &'a Boundary,
+    pub(crate) admission: &'a Admission,
+    pub(crate) analyst: &'a dyn Analyst,
+}
+
 /// What woke the loop.
 enum Woken<C: Conversation> {
     Event(Event<C>),
+    /// The words that something waits for are there, or cannot be made now.
+    Written(Asked<C>, Result<(), Refusal>),
     Durable,
     Linger,
 }
@@ -36,13 +46,13 @@ enum Woken<C: Conversation> {
 /// Carry operations until one side ends it.
 pub(crate) async fn operate<C: Conversation>(
     conversation: C,
-    boundary: &Boundary,
-    admission: &Admission,
+    room: Room<'_>,
     record: &mut Record,
     mut bounds: Bounds<'_>,
     mut stop: watch::Receiver<Option<Told>>,
 ) -> End {
-    let mut ends = Ends { conversation, out: Gate::new(), back: Gate::new(), cover_at: Instant::now() };
+    let (out, back) = (Gate::new(), Gate::new());
+    let mut ends = Ends { conversation, asked: None, out, back, cover_at: Instant::now() };
     let stopped = {
         let mut told = pin!(async move {
             match stop.wait_for(Option::is_some).await {
@@ -58,8 +68,7 @@ pub(crate) async fn operate<C: Conversation>(
                     Stop::Told(told.unwrap_or(Told { refusal, learnt: std::time::Instant::now() }))
                 })
             };
-            let step =
-                turn(&mut ends, boundary, admission, record, &mut bounds, outside, linger.as_mut()).await;
+            let step = turn(&mut ends, room, record, &mut bounds, outside, linger.as_mut()).await;
             if let Err(stop) = step {
                 break stop;
             }
@@ -71,8 +80,7 @@ pub(crate) async fn operate<C: Conversation>(
 /// One turn: release what is durable, then wait for the next thing to happen and do it.
 async fn turn<C: Conversation>(
     ends: &mut Ends<C>,
-    boundary: &Boundary,
-    admission: &Admission,
+    room: Room<'_>,
     record: &mut Record,
     bounds: &mut Bounds<'_>,
     mut outside: impl FnMut(&mut std::task::Context<'_>) -> Poll<Stop>,
@@ -89,6 +97,12 @@ async fn turn<C: Conversation>(
         }
         if let Poll::Ready(over) = bounds.poll_over(cx, record.is_running()) {
             return Poll::Ready(Err(Stop::Over(over)));
+        }
+        if let Some(asked) = &mut ends.asked
+            && let Poll::Ready(written) = asked.written.as_mut().poll(cx)
+            && let Some(asked) = ends.asked.take()
+        {
+            return Poll::Ready(Ok(Woken::Written(asked, written)));
         }
         let interest = ends.interest();
         if let Poll::Ready(event) = ends.conversation.poll_next(cx, interest) {
@@ -117,20 +131,53 @@ async fn turn<C: Conversation>(
     match woken {
         Woken::Durable => Ok(()),
         Woken::Linger => cover(ends, record),
-        Woken::Event(Event::Reply(reply)) => answer(ends, admission, record, bounds, reply),
-        Woken::Event(event) => ask(ends, boundary, admission, record, bounds, event),
+        Woken::Event(Event::Reply(reply)) => answer(ends, room.admission, record, bounds, reply),
+        Woken::Event(event) => match unwritten(room, &event) {
+            Some(job) => {
+                ends.asked = Some(Asked { event, written: room.analyst.on_a_deep_stack(job) });
+                Ok(())
+            }
+            None => ask(ends, room, record, bounds, event),
+        },
+        Woken::Written(asked, Ok(())) => ask(ends, room, record, bounds, asked.event),
+        Woken::Written(asked, Err(busy)) => match asked.event {
+            Event::Prepare(request) | Event::Run(request) => {
+                refuse(ends, record, request, &Denied::by_protocol(busy))
+            }
+            // Nothing else waits for words.
+            Event::Step(_) | Event::Refused(..) | Event::Reply(_) | Event::Left => Ok(()),
+        },
     }
+}
+
+/// What has to be written out on another thread before a request can be decided here: a long text, or one whose views may
+/// be deep, which is new to callers who see as much. The worker is every session's, and does not wait for it.
+fn unwritten<C: Conversation>(room: Room<'_>, event: &Event<C>) -> Option<Box<dyn FnOnce() + Send>> {
+    let (Event::Prepare(request) | Event::Run(request)) = event else { return None };
+    let Room { boundary, admission, .. } = room;
+    let earlier = request.earlier().iter().filter_map(|earlier| match earlier {
+        Earlier::Prepared { analysis, .. } | Earlier::Filled { analysis, .. } => Some(analysis),
+        Earlier::Unseen => None,
+    });
+    let unwritten: Vec<Unwritten> = std::iter::once(request.analysis())
+        .chain(earlier)
+        .filter_map(|analysis| boundary.policies.unwritten(admission, analysis, boundary.recorder.now()))
+        .collect();
+    if unwritten.is_empty() {
+        return None;
+    }
+    Some(Box::new(move || unwritten.into_iter().for_each(Unwritten::write)))
 }
 
 /// Something the client said: decide, record, and queue it for the target.
 fn ask<C: Conversation>(
     ends: &mut Ends<C>,
-    boundary: &Boundary,
-    admission: &Admission,
+    room: Room<'_>,
     record: &mut Record,
     bounds: &mut Bounds<'_>,
     event: Event<C>,
 ) -> Result<(), Stop> {
+    let Room { boundary, admission, .. } = room;
     bounds.active();
     match event {
         Event::Step(step) => {
@@ -171,7 +218,7 @@ fn ask<C: Conversation>(
             }
         }
         Event::Refused(request, refusal) => {
-            refuse(ends, record, request, &chaperone_policy::Denied::by_protocol(refusal))?;
+            refuse(ends, record, request, &Denied::by_protocol(refusal))?;
         }
         Event::Left => return Err(Stop::Left),
         // Replies are `answer`'s.
@@ -205,7 +252,7 @@ fn refuse<C: Conversation>(
     ends: &mut Ends<C>,
     record: &mut Record,
     request: C::Request,
-    denied: &chaperone_policy::Denied,
+    denied: &Denied,
 ) -> Result<(), Stop> {
     let recorded = record.refused(request.analysis(), request.parameters(), denied)?;
     let step = ends.conversation.refused(request, &denied.refusal);

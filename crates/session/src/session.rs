@@ -22,7 +22,7 @@ use crate::away::{refuse, refused_end, unplaced, unproved};
 use crate::boundary::{Boundary, Ended, Opened};
 use crate::bounds::Bounds;
 use crate::meter::{Counts, Meter};
-use crate::operate::operate;
+use crate::operate::{Room, operate};
 use crate::usage::Place;
 
 struct Challenge<'a>(&'a Identity);
@@ -158,7 +158,7 @@ async fn carry<K: Known>(
         counts: way.counts.clone(),
     });
     let company = Company {
-        analyst,
+        analyst: analyst.clone(),
         digester: Arc::new(Digests::new(&boundary.recorder)),
         statement_bytes_max: boundary.statement_bytes_max,
         cancel: notify.cancel,
@@ -167,7 +167,10 @@ async fn carry<K: Known>(
     let end = TargetEnd { stream, greeting: dialled.greeting, target };
     let bounds = Bounds::new(boundary, admission, dialled.handle, way.place);
     match way.known.join(way.proof, end, company).await {
-        Ok(conversation) => operate(conversation, boundary, admission, record, bounds, notify.stop).await,
+        Ok(conversation) => {
+            let room = Room { boundary, admission, analyst: &*analyst };
+            operate(conversation, room, record, bounds, notify.stop).await
+        }
         Err(fault) => End::from_fault(&fault),
     }
 }

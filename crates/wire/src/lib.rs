@@ -110,6 +110,9 @@ pub trait Analyst: Send + Sync {
     /// Analyse. Never fails: what cannot be understood is an analysis that only a caller with every verb may run.
     fn analyse(&self, text: Arc<str>, names: Names) -> futures::BoxFuture<Arc<Analysis>>;
 
+    /// Do something that walks trees of statements on a thread with a deep stack, while others go on here.
+    fn on_a_deep_stack(&self, job: Box<dyn FnOnce() + Send>) -> futures::BoxFuture<Result<(), Refusal>>;
+
     /// Whether an analysis was made against the catalog and classification in force. Asked for whatever was analysed
     /// before it is run, so it may cost a lock and no more.
     fn is_current(&self, analysis: &Analysis) -> bool;

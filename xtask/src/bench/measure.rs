@@ -10,11 +10,24 @@ use chaperone_tests::{Identity, Running, capture};
 use serde_json::{Map, Value, json};
 
 use super::Effort;
-use super::endpoints::{Endpoint, Endpoints};
+use super::endpoints::Endpoints;
 use crate::failure::Failure;
 
-/// `pgbench -M`, and clients.
-const LOADS: &[(&str, u32)] = &[("simple", 1), ("prepared", 1), ("simple", 16), ("prepared", 16)];
+/// What `pgbench` does.
+pub(crate) struct Load<'a> {
+    /// Its `-M`.
+    pub(crate) mode: &'a str,
+    pub(crate) clients: u32,
+    /// The transaction; `pgbench -S`'s unless given.
+    pub(crate) script: Option<&'a Path>,
+}
+
+const LOADS: &[Load<'_>] = &[
+    Load { mode: "simple", clients: 1, script: None },
+    Load { mode: "prepared", clients: 1, script: None },
+    Load { mode: "simple", clients: 16, script: None },
+    Load { mode: "prepared", clients: 16, script: None },
+];
 /// Rows of the bulk transfers: about 100 bytes each.
 const BULK_ROWS: u32 = 2_000_000;
 const IDLE_SESSIONS: u32 = 2_000;
@@ -22,20 +35,24 @@ const IDLE_SESSIONS: u32 = 2_000;
 const BATCH_BYTES: usize = 1200;
 const SYNCS: usize = 500;
 
-/// The middle of some figures; 0 of none.
-fn median(figures: &[f64]) -> f64 {
+/// The middle of some figures, between the two middle ones where they are even in number; 0 of none.
+pub(crate) fn median(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    let half = sorted.len() / 2;
+    let upper = sorted.get(half).copied().unwrap_or_default();
+    let lower = if sorted.len().is_multiple_of(2) { half.checked_sub(1) } else { None };
+    lower.and_then(|lower| sorted.get(lower)).map_or(upper, |lower| f64::midpoint(*lower, upper))
 }
 
 /// Alternated rounds of every load on every endpoint: `[{endpoint, mode, clients, tps: [..], p50_us: [..]}]`.
 ///
 /// # Errors
 /// `pgbench` fails.
-pub(crate) fn pgbench(endpoints: &Endpoints, effort: Effort, home: &Path) -> Result<Value, Failure> {
+pub(crate) fn pgbench(endpoints: &Endpoints, effort: &Effort, home: &Path) -> Result<Value, Failure> {
     let mut figures: Vec<Value> = Vec::new();
-    for (mode, clients) in LOADS {
+    for load in LOADS {
+        let Load { mode, clients, .. } = load;
         let mut found: Vec<(Vec<f64>, Vec<f64>)> = endpoints.all.iter().map(|_| Default::default()).collect();
         for round in 0..effort.rounds {
             // Each round begins with another endpoint, so that none always follows the same neighbour.
@@ -43,7 +60,7 @@ pub(crate) fn pgbench(endpoints: &Endpoints, effort: Effort, home: &Path) -> Res
             let first = round % order.len();
             order.rotate_left(first);
             for (endpoint, (rates, latencies)) in order {
-                let (rate, latency) = one_pgbench(endpoint, mode, *clients, effort.seconds, home)?;
+                let (rate, latency) = one_pgbench(&endpoint.url, load, effort.seconds, home)?;
                 eprintln!(
                     "{mode:>9} {clients:>2} clients  {:<16} {rate:>8.0}/s  p50 {latency:>6.0} us",
                     endpoint.name
@@ -63,10 +80,12 @@ pub(crate) fn pgbench(endpoints: &Endpoints, effort: Effort, home: &Path) -> Res
 }
 
 /// One run: transactions a second, and the median latency of one in microseconds.
-fn one_pgbench(
-    endpoint: &Endpoint,
-    mode: &str,
-    clients: u32,
+///
+/// # Errors
+/// `pgbench` fails.
+pub(crate) fn one_pgbench(
+    url: &str,
+    load: &Load<'_>,
     seconds: u32,
     home: &Path,
 ) -> Result<(f64, f64), Failure> {
@@ -74,16 +93,13 @@ fn one_pgbench(
     fs::create_dir_all(&logs)
         .map_err(|error| Failure::new(format!("cannot make `{}`: {error}", logs.display())))?;
     let mut command = Command::new("pgbench");
-    command.current_dir(&logs).args(["--select-only", "--no-vacuum", "--log", "--protocol", mode]);
-    command.args([
-        "--client",
-        &clients.to_string(),
-        "--jobs",
-        "1",
-        "--time",
-        &seconds.to_string(),
-        &endpoint.url,
-    ]);
+    command.current_dir(&logs).args(["--no-vacuum", "--log", "--protocol", load.mode]);
+    match load.script {
+        Some(script) => command.arg("--file").arg(script),
+        None => command.arg("--select-only"),
+    };
+    let (clients, seconds) = (load.clients.to_string(), seconds.to_string());
+    command.args(["--client", &clients, "--jobs", "1", "--time", &seconds, url]);
     let said = capture(&mut command)?;
     let rate = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
     let rate = rate.ok_or_else(|| Failure::new(format!("pgbench printed no rate:\n{said}")))?;
@@ -129,7 +145,7 @@ pub(crate) fn fdatasync(home: &Path) -> Result<Value, Failure> {
 ///
 /// # Errors
 /// `psql` fails.
-pub(crate) fn bulk(endpoints: &mut Endpoints, effort: Effort) -> Result<Value, Failure> {
+pub(crate) fn bulk(endpoints: &mut Endpoints, effort: &Effort) -> Result<Value, Failure> {
     let rows =
         format!("select n, md5(n::text) as a, repeat('x', 50) as b from generate_series(1, {BULK_ROWS}) n");
     let copy = format!("copy ({rows}) to stdout");
@@ -184,7 +200,11 @@ fn memory(endpoints: &mut Endpoints) -> Result<u64, Failure> {
     status_kib(endpoints.in_process.gateway().id(), "VmHWM:")
 }
 
-fn status_kib(process: u32, field: &str) -> Result<u64, Failure> {
+/// A figure of a process, as the system tells it.
+///
+/// # Errors
+/// There is no such process.
+pub(crate) fn status_kib(process: u32, field: &str) -> Result<u64, Failure> {
     let path = format!("/proc/{process}/status");
     let text =
         fs::read_to_string(&path).map_err(|error| Failure::new(format!("cannot read `{path}`: {error}")))?;
@@ -236,6 +256,7 @@ mod tests {
     #[test]
     fn the_median_is_the_middle() {
         assert!((median(&[5.0, 1.0, 100.0]) - 5.0).abs() < f64::EPSILON);
+        assert!((median(&[4.0, 100.0, 1.0, 2.0]) - 3.0).abs() < f64::EPSILON);
         assert!(median(&[]).abs() < f64::EPSILON);
     }
 }

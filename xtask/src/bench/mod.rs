@@ -1,9 +1,12 @@
 //! `cargo xtask bench`: the figures, side by side from one run.
 
+mod catalog;
 mod endpoints;
 mod measure;
+mod scoped;
 mod table;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use chaperone_tests::private_folder;
@@ -16,16 +19,30 @@ use crate::setup::{self, For};
 use endpoints::Endpoints;
 
 /// The rooms that measure themselves: `cargo run --release --package ... --example bench_...`.
-const ROOMS: &[(&str, &str)] =
-    &[("trail", "crates/trail"), ("scope", "crates/scope"), ("policy", "crates/policy")];
+const ROOMS: &[(&str, &str)] = &[
+    ("trail", "crates/trail"),
+    ("scope", "crates/scope"),
+    ("policy", "crates/policy"),
+    ("masking", "crates/masking"),
+];
+/// What is measured through running gateways: every way to the database, then callers who see a part of it, then a large catalog.
+const GATEWAYS: &[&str] = &["pgbench", "bulk", "idle", "scope", "catalog"];
 
 /// How much is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Effort {
     /// Alternated rounds; a figure is the median over them.
     pub(crate) rounds: usize,
     /// Seconds of each `pgbench` run.
     pub(crate) seconds: u32,
+    /// Only what has one of these names among [`GATEWAYS`] and [`ROOMS`]; everything where there are none.
+    only: BTreeSet<String>,
+}
+
+impl Effort {
+    fn measures(&self, part: &str) -> bool {
+        self.only.is_empty() || self.only.contains(part)
+    }
 }
 
 /// Fewer rounds are no median.
@@ -38,17 +55,14 @@ const ROUNDS_MIN: usize = 5;
 pub(crate) fn bench(arguments: &[&str]) -> Result<(), Failure> {
     let (effort, as_json) = parse(arguments)?;
     setup::setup(For::Benchmark)?;
-    run::show(run::command(&["cargo", "build", "--release", "--package", "chaperone"]))?;
-    let home = private_folder("bench")?;
-    let mut endpoints = Endpoints::start(home.path())?;
     let mut figures = Map::new();
     figures.insert("machine".to_owned(), machine());
-    figures.insert("pgbench".to_owned(), measure::pgbench(&endpoints, effort, home.path())?);
-    figures.insert("fdatasync_us".to_owned(), measure::fdatasync(home.path())?);
-    figures.insert("bulk".to_owned(), measure::bulk(&mut endpoints, effort)?);
-    figures.insert("idle".to_owned(), measure::idle(&mut endpoints, home.path())?);
-    drop(endpoints);
-    figures.insert("rooms".to_owned(), rooms(run::root())?);
+    if GATEWAYS.iter().any(|part| effort.measures(part)) {
+        run::show(run::command(&["cargo", "build", "--release", "--package", "chaperone"]))?;
+        let home = private_folder("bench")?;
+        gateways(&effort, home.path(), &mut figures)?;
+    }
+    figures.insert("rooms".to_owned(), rooms(run::root(), &effort)?);
     let figures = Value::Object(figures);
     if as_json {
         println!("{figures}");
@@ -58,13 +72,38 @@ pub(crate) fn bench(arguments: &[&str]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Everything that is measured through running gateways.
+fn gateways(effort: &Effort, home: &Path, figures: &mut Map<String, Value>) -> Result<(), Failure> {
+    let mut keep = |name: &str, value: Value| figures.insert(name.to_owned(), value);
+    if ["pgbench", "bulk", "idle"].iter().any(|part| effort.measures(part)) {
+        let mut endpoints = Endpoints::start(home)?;
+        if effort.measures("pgbench") {
+            keep("pgbench", measure::pgbench(&endpoints, effort, home)?);
+            keep("fdatasync_us", measure::fdatasync(home)?);
+        }
+        if effort.measures("bulk") {
+            keep("bulk", measure::bulk(&mut endpoints, effort)?);
+        }
+        if effort.measures("idle") {
+            keep("idle", measure::idle(&mut endpoints, home)?);
+        }
+    }
+    if effort.measures("scope") {
+        keep("scoped", scoped::measure(effort, home)?);
+    }
+    if effort.measures("catalog") {
+        keep("catalog", catalog::measure(effort, home)?);
+    }
+    Ok(())
+}
+
 fn parse(arguments: &[&str]) -> Result<(Effort, bool), Failure> {
-    let mut effort = Effort { rounds: ROUNDS_MIN, seconds: 5 };
+    let mut effort = Effort { rounds: ROUNDS_MIN, seconds: 5, only: BTreeSet::new() };
     let mut as_json = false;
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
-        let mut number = |least: usize| {
-            let text = rest.next().copied().unwrap_or_default();
+        let mut word = || rest.next().copied().unwrap_or_default();
+        let number = |text: &str, least: usize| {
             let number = text
                 .parse::<u32>()
                 .ok()
@@ -75,14 +114,29 @@ fn parse(arguments: &[&str]) -> Result<(Effort, bool), Failure> {
         };
         match *argument {
             "--json" => as_json = true,
-            "--rounds" => effort.rounds = usize::try_from(number(ROUNDS_MIN)?).unwrap_or(ROUNDS_MIN),
-            "--seconds" => effort.seconds = number(1)?,
+            "--rounds" => {
+                effort.rounds = usize::try_from(number(word(), ROUNDS_MIN)?).unwrap_or(ROUNDS_MIN);
+            }
+            "--seconds" => effort.seconds = number(word(), 1)?,
+            "--only" => {
+                effort.only.insert(part(word())?.to_owned());
+            }
             other => {
                 return Err(Failure::usage(format!("unknown option `{other}`\nhint: `cargo xtask help`")));
             }
         }
     }
     Ok((effort, as_json))
+}
+
+/// The name of something that is measured.
+fn part(name: &str) -> Result<&str, Failure> {
+    let parts: BTreeSet<&str> = GATEWAYS.iter().copied().chain(ROOMS.iter().map(|(room, _)| *room)).collect();
+    if parts.contains(name) {
+        return Ok(name);
+    }
+    let parts: Vec<&str> = parts.into_iter().collect();
+    Err(Failure::usage(format!("`--only {name}`: there are {}", parts.join(", "))))
 }
 
 /// What the figures were measured on: without it they mean nothing.
@@ -94,9 +148,9 @@ fn machine() -> Value {
 }
 
 /// The rooms' own figures, for those that have a bench.
-fn rooms(root: &Path) -> Result<Value, Failure> {
+fn rooms(root: &Path, effort: &Effort) -> Result<Value, Failure> {
     let mut figures = Map::new();
-    for (name, folder) in ROOMS {
+    for (name, folder) in ROOMS.iter().filter(|(name, _)| effort.measures(name)) {
         let example = format!("bench_{name}");
         if !root.join(folder).join(format!("examples/{example}.rs")).exists() {
             eprintln!("note: {folder} has no bench");
@@ -131,8 +185,20 @@ mod tests {
 
     #[test]
     fn fewer_rounds_than_a_median_needs_are_refused() {
-        assert_eq!(parse(&["--rounds", "7", "--json"]).unwrap(), (Effort { rounds: 7, seconds: 5 }, true));
+        let (effort, as_json) = parse(&["--rounds", "7", "--json"]).unwrap();
+        assert_eq!((effort.rounds, effort.seconds, as_json), (7, 5, true));
+        assert!(effort.measures("pgbench") && effort.measures("masking"));
         for bad in [&["--rounds", "4"] as &[&str], &["--seconds", "0"], &["--rounds"], &["--fast"]] {
+            assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn some_parts_can_be_measured_again() {
+        let (effort, _) = parse(&["--only", "scope", "--only", "trail"]).unwrap();
+        assert!(effort.measures("scope") && effort.measures("trail"));
+        assert!(!effort.measures("pgbench") && !effort.measures("policy"));
+        for bad in [&["--only", "speed"] as &[&str], &["--only"]] {
             assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad:?}");
         }
     }

@@ -6,13 +6,19 @@ fn number(value: &Value, pointer: &str) -> f64 {
     value.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN)
 }
 
+fn rows<'a>(figures: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
+    figures.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn text<'a>(row: &'a Value, name: &str) -> &'a str {
+    row.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
 /// One figure of the `pgbench` part.
 fn load(figures: &Value, endpoint: &str, mode: &str, clients: u64, field: &str) -> f64 {
-    let rows = figures.get("pgbench").and_then(Value::as_array).into_iter().flatten();
-    let row = rows.into_iter().find(|row| {
-        let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default();
-        text("endpoint") == endpoint
-            && text("mode") == mode
+    let row = rows(figures, "/pgbench").find(|row| {
+        text(row, "endpoint") == endpoint
+            && text(row, "mode") == mode
             && row.get("clients").and_then(Value::as_u64) == Some(clients)
     });
     row.map_or(f64::NAN, |row| number(row, &format!("/{field}")))
@@ -22,9 +28,24 @@ fn verdict(reached: bool) -> &'static str {
     if reached { "reached" } else { "MISSED" }
 }
 
-/// Print everything.
+/// Prints one part.
+type Print = fn(&Value);
+
+/// Print everything that was measured.
 pub(crate) fn print(figures: &Value) {
     println!("\nmachine: {}", figures.get("machine").unwrap_or(&Value::Null));
+    let parts: [(&str, Print); 5] =
+        [("pgbench", ways), ("bulk", bulk), ("idle", idle), ("scoped", scoped), ("catalog", catalog)];
+    for (part, print) in parts {
+        if figures.get(part).is_some() {
+            print(figures);
+        }
+    }
+    rooms(figures);
+    println!("\nthe rooms' own: {:#}", figures.get("rooms").unwrap_or(&Value::Null));
+}
+
+fn ways(figures: &Value) {
     let sync = number(figures, "/fdatasync_us");
     println!("fdatasync of a batch, p50: {sync:.0} us\n");
     println!(
@@ -58,6 +79,9 @@ pub(crate) fn print(figures: &Value) {
             verdict(ratio >= 0.8)
         );
     }
+}
+
+fn bulk(figures: &Value) {
     for (kind, field) in [("COPY", "copy_s_median"), ("cursor", "cursor_s_median")] {
         for endpoint in ["chaperone", "chaperone+agent"] {
             let direct = number(figures, &format!("/bulk/endpoints/direct/{field}"));
@@ -71,10 +95,103 @@ pub(crate) fn print(figures: &Value) {
     let (before, highest) =
         (number(figures, "/bulk/gateway_kib_before"), number(figures, "/bulk/gateway_kib_highest"));
     println!("gateway's highest memory: {before:.0} KiB before the bulk transfers, {highest:.0} KiB after");
+}
+
+fn idle(figures: &Value) {
     let (each, sessions) = (number(figures, "/idle/kib_each"), number(figures, "/idle/sessions"));
     println!(
         "{sessions:.0} idle sessions: {each:.1} KiB each in the gateway; to reach: <= 100   {}",
         verdict(each <= 100.0)
     );
-    println!("\nthe rooms' own: {:#}", figures.get("rooms").unwrap_or(&Value::Null));
+}
+
+/// What it costs that a caller sees only a part.
+fn scoped(figures: &Value) {
+    println!("\na statement written out, executed by the database in times of the plain one:");
+    for row in rows(figures, "/scoped/execution") {
+        let (ratio, most) = (number(row, "/ratio_median"), number(row, "/most"));
+        let planning = number(row, "/written_out_planning_us") - number(row, "/plain_planning_us");
+        let goal = if most.is_nan() {
+            "no target".to_owned()
+        } else {
+            format!("to reach: <= {most:.2}   {}", verdict(ratio <= most))
+        };
+        println!(
+            "{:<36} {ratio:>7.2} x {:.1} us; planning it {planning:+.1} us; {goal}",
+            text(row, "name"),
+            number(row, "/plain_us"),
+        );
+    }
+    println!("\na restricted caller beside an unrestricted one, through the same gateway, 1 client:");
+    for row in rows(figures, "/scoped/gateway") {
+        let (added, most) = (number(row, "/added_us_median"), number(row, "/most_us"));
+        println!(
+            "{:<36} adds {added:>5.0} us at p50 to {:.0} us; to reach: <= {most:.0}   {}",
+            text(row, "name"),
+            number(row, "/unrestricted_us_median"),
+            verdict(added <= most)
+        );
+    }
+}
+
+/// What a large target costs.
+fn catalog(figures: &Value) {
+    let (tables, waits) =
+        (number(figures, "/catalog/tables"), number(figures, "/catalog/first_session_s_median"));
+    let more = number(figures, "/catalog/gateway_mib_more_median");
+    println!(
+        "\n{tables:.0} classified tables: known to a first session after {waits:.2} s; to reach: <= 5   {}",
+        verdict(waits <= 5.0)
+    );
+    println!(
+        "their gateway has {more:.0} MiB more than one that knows no tables, with what making them leaves behind"
+    );
+}
+
+/// A bound of a figure.
+#[derive(Clone, Copy)]
+enum Goal {
+    Most(f64),
+    Least(f64),
+}
+
+/// What the rooms' own figures have to reach: the sum of the fields that are named.
+const GOALS: &[(&str, &[&str], &str, Goal)] = &[
+    ("trail", &["entries_per_s_16_waiting_writers"], "entries/s from 16 writers", Goal::Least(20_000.0)),
+    ("trail", &["lone_entry_p50_us"], "us for a lone entry", Goal::Most(1_000.0)),
+    ("trail", &["recovery_s"], "s to recover a million entries", Goal::Most(10.0)),
+    ("trail", &["verify_s"], "s to verify a million entries", Goal::Most(20.0)),
+    ("scope", &["catalog_5000_ms"], "ms to make a catalog of 5,000 tables", Goal::Most(5_000.0)),
+    (
+        "scope",
+        &["catalog_5000_mib", "classification_5000_mib"],
+        "MiB for it and its classification",
+        Goal::Most(50.0),
+    ),
+    ("scope", &["point_select_written_out_us"], "us for a new point select", Goal::Most(2_000.0)),
+    ("scope", &["join_written_out_us"], "us for a new join", Goal::Most(2_000.0)),
+    ("scope", &["nested_written_out_us"], "us for a new nested statement", Goal::Most(2_000.0)),
+    ("policy", &["load_ms"], "ms to load 2,000 policies", Goal::Most(1_000.0)),
+    ("policy", &["admission_p99_us"], "us for an admission, p99", Goal::Most(5_000.0)),
+    ("policy", &["cold_us"], "us to decide over 42 columns for the first time", Goal::Most(10_000.0)),
+    ("policy", &["cached_us"], "us to decide again", Goal::Most(10.0)),
+    ("masking", &["prose_mib_per_s"], "MiB/s of prose", Goal::Least(50.0)),
+    ("masking", &["prose_streamed_mib_per_s"], "MiB/s of prose in chunks", Goal::Least(50.0)),
+    ("masking", &["dense_mib_per_s"], "MiB/s of notes full of identifiers", Goal::Least(50.0)),
+    ("masking", &["digits_mib_per_s"], "MiB/s of digits", Goal::Least(50.0)),
+];
+
+fn rooms(figures: &Value) {
+    println!();
+    for (room, fields, what, goal) in GOALS {
+        if figures.pointer(&format!("/rooms/{room}")).is_none() {
+            continue;
+        }
+        let figure: f64 = fields.iter().map(|field| number(figures, &format!("/rooms/{room}/{field}"))).sum();
+        let (sign, bound, reached) = match *goal {
+            Goal::Most(most) => ("<=", most, figure <= most),
+            Goal::Least(least) => (">=", least, figure >= least),
+        };
+        println!("{room:<9} {figure:>9.1} {what}; to reach: {sign} {bound:.0}   {}", verdict(reached));
+    }
 }

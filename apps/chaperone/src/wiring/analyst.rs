@@ -265,19 +265,28 @@ impl AtTarget {
         hold(&self.state).stale = false;
         let began = Instant::now();
         let rows = self.rows().await?;
+        let digest = Catalog::digest_of(&rows);
         loop {
             let (version, classified, known) = {
                 let state = hold(&self.state);
                 (state.version + 1, state.classified.clone(), state.catalog.clone())
             };
             let classification = classified.as_ref().map(|classified| &classified.classification);
-            let catalog = Catalog::build(version, &rows, classification)
-                .map_err(|error| Refusal::new(RefusalCode::TargetUnavailable, error.to_string()))?;
-            let same = known.is_some_and(|known| {
-                known.digest() == catalog.digest() && known.classification() == catalog.classification()
-            });
-            self.recorder.catalog_loaded(&self.name, catalog.digest(), catalog.len() as u64).await?;
-            let catalog = if same { None } else { Some(Arc::new(self.checked(catalog).await)) };
+            // Most of the time nothing has changed, and a large catalog takes a while to make.
+            let same =
+                known.filter(|known| known.digest() == digest && known.classification() == classification);
+            let catalog = match same {
+                Some(same) => {
+                    self.recorder.catalog_loaded(&self.name, digest, same.len() as u64).await?;
+                    None
+                }
+                None => {
+                    let catalog = Catalog::build(version, &rows, classification)
+                        .map_err(|error| Refusal::new(RefusalCode::TargetUnavailable, error.to_string()))?;
+                    self.recorder.catalog_loaded(&self.name, digest, catalog.len() as u64).await?;
+                    Some(Arc::new(self.checked(catalog).await))
+                }
+            };
             let mut state = hold(&self.state);
             if state.classified != classified {
                 continue;
@@ -400,9 +409,6 @@ impl AtTarget {
                 drop(done.send(analysis));
             },
         );
-        let busy = || {
-            Refusal::new(RefusalCode::Busy, "too many new statements wait to be understood").hint("try again")
-        };
         if !submitted {
             return unavailable(text.clone(), busy());
         }
@@ -418,6 +424,21 @@ impl AtTarget {
             state.kept.put(key, analysis.clone());
         }
     }
+}
+
+/// Have a worker do something: begun at once, awaited by whoever wants to know when it is done.
+fn elsewhere(analyser: &Analyser, job: Box<dyn FnOnce() + Send>) -> BoxFuture<Result<(), Refusal>> {
+    let (done, finished) = oneshot::channel();
+    let begun = analyser.run(move || {
+        job();
+        // A session that has gone does not wait for it.
+        let _gone = done.send(());
+    });
+    Box::pin(async move { if begun { finished.await.map_err(|_| busy()) } else { Err(busy()) } })
+}
+
+fn busy() -> Refusal {
+    Refusal::new(RefusalCode::Busy, "too many new statements wait to be understood").hint("try again")
 }
 
 /// An analysis that nobody may run.
@@ -496,6 +517,10 @@ impl Analyst for Session {
         Box::pin(async move { at.analyse(text, names).await })
     }
 
+    fn on_a_deep_stack(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<Result<(), Refusal>> {
+        elsewhere(&self.0.analyser, job)
+    }
+
     fn is_current(&self, analysis: &Analysis) -> bool {
         let state = hold(&self.0.state);
         state.is_fresh(self.0.refresh)
@@ -509,5 +534,23 @@ impl Analyst for Session {
 
     fn catalog_changed(&self) {
         hold(&self.0.state).stale = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One worker of the runtime: whatever kept it would keep the other session.
+    #[tokio::test(flavor = "current_thread")]
+    async fn others_go_on_while_a_statement_is_written_out() {
+        let analyser = Analyser::start().unwrap();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let written = elsewhere(&analyser, Box::new(move || assert!(held.recv().is_ok())));
+        let other = tokio::spawn(async move { release.send(()) });
+        written.await.unwrap();
+        other.await.unwrap().unwrap();
+        let failed = elsewhere(&analyser, Box::new(|| std::panic::resume_unwind(Box::new(()))));
+        assert_eq!(failed.await.unwrap_err().code, RefusalCode::Busy);
     }
 }

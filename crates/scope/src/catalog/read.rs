@@ -68,6 +68,12 @@ struct Reading {
 }
 
 impl Catalog {
+    /// The [digest](Self::digest) of the catalog that rows make.
+    #[must_use]
+    pub fn digest_of(results: &[Vec<Row>]) -> [u8; 32] {
+        digest(results)
+    }
+
     /// From the rows of [`super::QUERIES`], in their order, under a classification.
     ///
     /// # Errors
