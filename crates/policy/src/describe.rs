@@ -35,9 +35,8 @@ pub(crate) fn describe(case: &Case<'_>, relations: &Arc<[OwnRelation]>) -> Descr
     }
     let mut policies = Vec::new();
     let these = relations.iter().filter(|relation| {
-        let name = relation.name.to_string();
         let on = Some((&relation.name, relation.within.as_slice()));
-        VERBS.into_iter().filter(|verb| case.restriction.allows(*verb, &name)).any(|verb| {
+        VERBS.into_iter().filter(|verb| case.restriction.allows(*verb, &relation.name)).any(|verb| {
             let answer = case.asked.ask(&case.asked.verb(verb, case.target, on, false));
             lasting &= answer.lasting;
             if answer.allowed {
