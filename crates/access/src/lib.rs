@@ -13,7 +13,8 @@ mod subject;
 
 pub use claim::{ChannelBinding, Claim, ScramClaim, Source};
 pub use column::{
-    Class, Column, ColumnUse, MaskOperator, RelationFacts, RelationScope, Scope, Showing, Subjects,
+    Class, Column, ColumnUse, CopyForm, FreeText, MaskOperator, RelationFacts, RelationScope, Scope, Showing,
+    Subjects,
 };
 pub use ids::{AgentName, InvalidName, OperationId, SessionId, TargetName};
 pub use operation::{

@@ -116,8 +116,8 @@ fn told(name: &RelationName, seen: &RelationScope) -> (String, Value) {
 #[cfg(test)]
 mod tests {
     use chaperone_access::{
-        Attribute, Class, Column, Effect, NameRule, RelationFacts, SessionEffect, Subjects, Touch, Verb,
-        Verbs,
+        Attribute, Class, Column, Effect, FreeText, NameRule, RelationFacts, SessionEffect, Subjects, Touch,
+        Verb, Verbs,
     };
 
     use super::*;
@@ -155,6 +155,7 @@ mod tests {
             session: SessionEffect::None,
             uses: uses.iter().map(used).collect(),
             subjects: Subjects::None,
+            free_text: FreeText::None,
         }
     }
 
