@@ -277,3 +277,25 @@ fn an_installation_says_what_stays_and_how_it_writes_its_numbers() {
     let said = clinic.psql(&["select note from clinic.notes where id in (1, 4) order by id"]);
     assert_eq!(said, format!("Seen today. SSN [phi.ssn], call {PHONE} now.\nmoved to [phi.mrn]"));
 }
+
+#[test]
+fn whoever_may_see_a_kind_sees_it_in_texts_too() {
+    let clinic = Clinic::start("");
+    let both = REVEALED.replace("Tag::\"clinical.note\"]", "Tag::\"clinical.note\", Tag::\"phi.phone\"]");
+    assert_ne!(both, REVEALED);
+    let ask = ["select note from clinic.notes where id = 1"];
+    let masked = "Seen today. SSN [phi.ssn], call [phi.phone] now.";
+    assert_eq!(clinic.psql(&ask), masked);
+    clinic.rules(&both);
+    assert_eq!(clinic.psql(&ask), format!("Seen today. SSN [phi.ssn], call {PHONE} now."));
+    assert_eq!(clinic.counted()[0]["found"], json!({ "phi.ssn": 1 }));
+    // What another relation shows of that kind is another question.
+    let elsewhere = format!(
+        "{REVEALED}\npermit (principal in Group::\"dev/billing\", action == Action::\"reveal\", \
+         resource in Relation::\"clinic/clinic.patients\") when {{ resource in [Tag::\"phi.phone\"] }};"
+    );
+    clinic.rules(&elsewhere);
+    assert_eq!(clinic.psql(&ask), masked);
+    clinic.rules(REVEALED);
+    assert_eq!(clinic.psql(&ask), masked);
+}

@@ -1,6 +1,6 @@
 //! Columns: what a classification says of them, and what one caller sees of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -111,6 +111,8 @@ pub struct Scope {
     pub relations: BTreeMap<RelationName, RelationScope>,
     /// What row filters ask about the caller.
     pub caller: Arc<Attributes>,
+    /// Kinds of identifiers that stay in free text, by the detectors' tags.
+    pub stays: BTreeSet<&'static str>,
 }
 
 impl Scope {

@@ -1,6 +1,6 @@
 //! From an analysis to an answer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cedar_policy::EntityUid;
@@ -45,6 +45,8 @@ struct Sees {
     facts: Arc<RelationFacts>,
     within: Vec<RelationName>,
     scope: RelationScope,
+    /// Kinds of identifiers that stay in its free text, where some of that is seen.
+    stays: Option<BTreeSet<&'static str>>,
     policies: Arc<[Arc<str>]>,
     lasting: bool,
 }
@@ -82,6 +84,7 @@ impl Answers {
             facts: facts.clone(),
             within: touch.within.clone(),
             scope: seen.scope(facts),
+            stays: seen.stays.clone(),
             policies: seen.policies().cloned().collect(),
             lasting: seen.lasting,
         };
@@ -244,6 +247,7 @@ fn scope(
     lasting: &mut bool,
 ) -> Scope {
     let mut scope = Scope { caller: Arc::new(case.asked.delegation.attributes.clone()), ..Scope::default() };
+    let mut stays: Option<BTreeSet<&'static str>> = None;
     for touch in analysis.members.iter().flat_map(|member| &member.touches) {
         let seen = match &touch.facts {
             // A relation that a classification should speak of and does not: nothing of it is seen.
@@ -257,11 +261,17 @@ fn scope(
                 let sees = answers.sees(case, touch, facts);
                 policies.extend(sees.policies.iter().cloned());
                 *lasting &= sees.lasting;
+                // A result can hold the texts of all of them: what stays has to in each.
+                stays = match (stays, sees.stays) {
+                    (Some(known), Some(more)) => Some(known.intersection(&more).copied().collect()),
+                    (known, more) => known.or(more),
+                };
                 sees.scope
             }
         };
         scope.relations.insert(touch.relation.clone(), seen);
     }
+    scope.stays = stays.unwrap_or_default();
     scope
 }
 

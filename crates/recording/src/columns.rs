@@ -88,7 +88,7 @@ pub(crate) fn fit_entry(columns: &[ColumnsOf]) -> bool {
 }
 
 /// SHA-256 of a scope's canonical form: an object of `caller`, the attributes that row filters ask about where one applies,
-/// and `relations`, by name: `"whole"`, or an object of `all_rows` and `showings`, one for each column in the order of the
+/// `stays`, the kinds of identifiers that stay in free text, where some do, and `relations`, by name: `"whole"`, or an object of `all_rows` and `showings`, one for each column in the order of the
 /// catalog that the entry's decision names.
 pub(crate) fn scope_digest(scope: &Scope) -> Digest {
     let filtered = |relation: &RelationScope| matches!(relation, RelationScope::Part { all_rows: false, .. });
@@ -99,6 +99,11 @@ pub(crate) fn scope_digest(scope: &Scope) -> Digest {
         && let Some(form) = form.as_object_mut()
     {
         form.insert("caller".to_owned(), json!(scope.caller));
+    }
+    if !scope.stays.is_empty()
+        && let Some(form) = form.as_object_mut()
+    {
+        form.insert("stays".to_owned(), json!(scope.stays));
     }
     Digest::of(form.to_string().as_bytes())
 }
@@ -206,9 +211,10 @@ mod tests {
             scope_digest(&filtered),
         ];
         filtered.caller = Arc::new([("clinic".to_owned(), Attribute::Long(3))].into());
+        let staying = Scope { stays: ["phi.date"].into(), ..part.clone() };
         let digests: std::collections::BTreeSet<_> =
-            digests.into_iter().chain([scope_digest(&filtered)]).collect();
-        assert_eq!(digests.len(), 5);
+            digests.into_iter().chain([scope_digest(&filtered), scope_digest(&staying)]).collect();
+        assert_eq!(digests.len(), 6);
         let mut same = part.clone();
         same.caller = filtered.caller.clone();
         assert_eq!(scope_digest(&same), scope_digest(&part), "no filter asks about the caller");

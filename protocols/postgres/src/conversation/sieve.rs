@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use chaperone_access::{CopyForm, FreeText};
+use chaperone_access::{CopyForm, FreeText, Scope};
 use chaperone_wire::{Detectors, LookedThrough};
 
 use super::spelled::{self, Spelling};
@@ -80,6 +80,8 @@ enum Wanted {
 pub(super) struct Sieve {
     wanted: Wanted,
     detectors: Arc<dyn Detectors>,
+    /// Whose caller's scope it is: kinds that he may see stay.
+    scope: Arc<Scope>,
 }
 
 impl std::fmt::Debug for Sieve {
@@ -95,6 +97,7 @@ impl Sieve {
         shape: Option<&RowShape<'_>>,
         subjects: Option<&Places>,
         detectors: Arc<dyn Detectors>,
+        scope: Arc<Scope>,
     ) -> Option<Self> {
         let is_subject = |index: usize| {
             subjects.is_some_and(|at| at.iter().any(|(place, _, _)| usize::from(*place) == index))
@@ -125,7 +128,7 @@ impl Sieve {
                 CopyForm::Other => Wanted::Unread(at.len().max(1) as u64),
             },
         };
-        Some(Self { wanted, detectors })
+        Some(Self { wanted, detectors, scope })
     }
 
     /// Pass a run of whole rows on.
@@ -330,7 +333,11 @@ impl Sieve {
 
     fn find(&self, text: &[u8], looked: &mut LookedThrough) -> Vec<(Range<usize>, &'static str)> {
         let mut found = Vec::new();
-        self.detectors.find(text, &mut |range, tag| found.push((range, tag)));
+        self.detectors.find(text, &mut |range, tag| {
+            if !self.scope.stays.contains(tag) {
+                found.push((range, tag));
+            }
+        });
         for (_, tag) in &found {
             *looked.found.entry(tag).or_default() += 1;
         }

@@ -106,8 +106,10 @@ impl Conversation {
                     Ok(BackendView::RowDescription(shape)) => Some(shape),
                     Ok(_) | Err(_) => None,
                 });
-                let sieve = free_text.and_then(|free_text| {
-                    Sieve::of(&free_text, described.as_ref(), at, self.company.analyst.detectors())
+                let scope = granted.and_then(|granted| granted.words.scope.clone());
+                let sieve = free_text.zip(scope).and_then(|(free_text, scope)| {
+                    let detectors = self.company.analyst.detectors();
+                    Sieve::of(&free_text, described.as_ref(), at, detectors, scope)
                 });
                 Looks { look, sieve: sieve.map(Arc::new) }
             }

@@ -19,7 +19,7 @@ impl Detectors for One {
 }
 
 fn sieve(forms: &[(usize, Form)]) -> Sieve {
-    Sieve { wanted: Wanted::Fields(forms.to_vec()), detectors: Arc::new(One) }
+    Sieve { wanted: Wanted::Fields(forms.to_vec()), detectors: Arc::new(One), scope: Arc::default() }
 }
 
 fn framed(tag: u8, body: &[u8]) -> Vec<u8> {
@@ -126,8 +126,11 @@ fn what_cannot_be_read_passes_and_is_counted() {
 
 #[test]
 fn copied_lines_are_read_by_their_fields() {
-    let lines =
-        |spelling| Sieve { wanted: Wanted::Lines(Arc::from([1_u16]), spelling), detectors: Arc::new(One) };
+    let lines = |spelling| Sieve {
+        wanted: Wanted::Lines(Arc::from([1_u16]), spelling),
+        detectors: Arc::new(One),
+        scope: Arc::default(),
+    };
     for (spelling, before, after) in [
         (Spelling::Tabs, &b"123-45-6789\ta\\n123-45-6789\n"[..], &b"123-45-6789\ta\\n[phi.ssn]\n"[..]),
         (Spelling::Tabs, b"1\t\\N\n", b"1\t\\N\n"),
@@ -170,7 +173,10 @@ fn fields_are_chosen_by_place_or_by_name() {
     let Ok(BackendView::RowDescription(shape)) = view(&message) else { panic!() };
     let fields = |free_text: FreeText| {
         let subjects: Places = Arc::from([(2, RelationName::new("a", "b"), Arc::from("mrn"))]);
-        match Sieve::of(&free_text, Some(&shape), Some(&subjects), Arc::new(One)).unwrap().wanted {
+        match Sieve::of(&free_text, Some(&shape), Some(&subjects), Arc::new(One), Arc::default())
+            .unwrap()
+            .wanted
+        {
             Wanted::Fields(fields) => fields,
             Wanted::Lines(..) | Wanted::Unread(_) => panic!(),
         }
@@ -185,6 +191,7 @@ fn fields_are_chosen_by_place_or_by_name() {
     assert_eq!(fields(FreeText::At { at, of: 4 }), all, "it is not the result that was thought of");
     assert_eq!(fields(FreeText::Except(Arc::from([]))), all);
     assert_eq!(fields(FreeText::Except(Arc::from(["note".into(), "doc".into()]))), [(4, Form::Versioned)]);
-    let undescribed = Sieve::of(&FreeText::Except(Arc::from([])), None, None, Arc::new(One)).unwrap();
+    let undescribed =
+        Sieve::of(&FreeText::Except(Arc::from([])), None, None, Arc::new(One), Arc::default()).unwrap();
     assert_eq!(counts(&passed(&undescribed, &row(&[Some(NUMBER)])).1), (0, 1, 0));
 }
