@@ -113,84 +113,78 @@ impl Clinic {
     }
 }
 
+/// What is asked, each in one session, and what has to be in the answer.
+const WAYS: &[(&[&str], &str)] = &[
+    (&["select note from clinic.notes where id = 1"], "Seen today. SSN [phi.ssn], call [phi.phone] now."),
+    (
+        &["select id, upper(note), size from clinic.notes where id = 1"],
+        "1|SEEN TODAY. SSN [phi.ssn], CALL [phi.phone] NOW.|7",
+    ),
+    (&["select note from clinic.notes where id = 2"], "Nothing to see."),
+    (&["select n from clinic.notes n where id = 1"], "SSN [phi.ssn], call [phi.phone] now."),
+    (&["select (n).* from clinic.notes n where id = 1"], "SSN [phi.ssn], call [phi.phone] now."),
+    (
+        &["select row_to_json(n) from clinic.notes n where id = 1"],
+        "\"note\":\"Seen today. SSN [phi.ssn], call [phi.phone] now.\"",
+    ),
+    (
+        &["select * from clinic.notes join clinic.sizes using (id) where id = 1"],
+        "1|Seen today. SSN [phi.ssn], call [phi.phone] now.",
+    ),
+    (
+        &["with w as (select note as x from clinic.notes) select x from w where x like 'Seen%'"],
+        "SSN [phi.ssn]",
+    ),
+    (&["select s.x from (select id, note || '' as x from clinic.notes) s where id = 1"], "SSN [phi.ssn]"),
+    (&["select said from clinic.told where id = 1"], "SSN [phi.ssn]"),
+    (
+        &["select string_agg(note, '|' order by id) from clinic.notes"],
+        "now.|Nothing to see.|one\nSSN [phi.ssn]",
+    ),
+    (&["select (select note from clinic.notes where id = 1)"], "SSN [phi.ssn]"),
+    (&["select note from clinic.notes where id = 1 union all select cut from clinic.sizes"], "SSN [phi.ssn]"),
+    (&["select words from clinic.notes where id = 1"], "{\"SSN [phi.ssn]\",plain}"),
+    (&["select doc from clinic.notes where id = 1"], "{\"ssn\": 7, \"text\": \"call [phi.phone]\"}"),
+    (&["select doc from clinic.notes where id = 3"], "{\"lines\": \"one\\nSSN [phi.ssn]\"}"),
+    (
+        &["insert into clinic.notes (id, note) values (9, 'SSN 123-45-6789') returning id, note"],
+        "9|SSN [phi.ssn]",
+    ),
+    (&["copy clinic.notes (note, id) to stdout"], "Seen today. SSN [phi.ssn], call [phi.phone] now.\t1"),
+    (&["copy clinic.notes (note, id) to stdout"], "one\\nSSN [phi.ssn]\\n\"quoted\"\\ttab\t3"),
+    (
+        &["copy (select id, note from clinic.notes) to stdout (format csv, header)"],
+        "3,\"one\nSSN [phi.ssn]\n\"\"quoted\"\"\ttab\"",
+    ),
+    (&["begin; declare c cursor for select note from clinic.notes; fetch 1 from c; commit"], "SSN [phi.ssn]"),
+    (
+        &["begin", "declare c cursor for select note from clinic.notes", "fetch 1 from c", "commit"],
+        "SSN [phi.ssn]",
+    ),
+    (&["prepare p as select note from clinic.notes where id = $1", "execute p(1)"], "SSN [phi.ssn]"),
+    (
+        &[
+            "create temp table kept as select id, note as n from clinic.notes",
+            "select n from kept where id = 1",
+        ],
+        "SSN [phi.ssn]",
+    ),
+    (
+        &[
+            "create temp table kept (a text)",
+            "insert into kept select note from clinic.notes",
+            "create temp table again as select a from kept",
+            "select * from again",
+        ],
+        "SSN [phi.ssn]",
+    ),
+    (&["create temp table kept as select note from clinic.notes; select * from kept"], "SSN [phi.ssn]"),
+];
+
 #[test]
 fn identifiers_are_replaced_however_the_text_is_asked_for() {
     let clinic = Clinic::start("");
-    for (asked, shown) in [
-        (
-            &["select note from clinic.notes where id = 1"][..],
-            "Seen today. SSN [phi.ssn], call [phi.phone] now.",
-        ),
-        (
-            &["select id, upper(note), size from clinic.notes where id = 1"],
-            "1|SEEN TODAY. SSN [phi.ssn], CALL [phi.phone] NOW.|7",
-        ),
-        (&["select note from clinic.notes where id = 2"], "Nothing to see."),
-        (&["select n from clinic.notes n where id = 1"], "SSN [phi.ssn], call [phi.phone] now."),
-        (&["select (n).* from clinic.notes n where id = 1"], "SSN [phi.ssn], call [phi.phone] now."),
-        (
-            &["select row_to_json(n) from clinic.notes n where id = 1"],
-            "\"note\":\"Seen today. SSN [phi.ssn], call [phi.phone] now.\"",
-        ),
-        (
-            &["select * from clinic.notes join clinic.sizes using (id) where id = 1"],
-            "1|Seen today. SSN [phi.ssn], call [phi.phone] now.",
-        ),
-        (
-            &["with w as (select note as x from clinic.notes) select x from w where x like 'Seen%'"],
-            "SSN [phi.ssn]",
-        ),
-        (&["select s.x from (select id, note || '' as x from clinic.notes) s where id = 1"], "SSN [phi.ssn]"),
-        (&["select said from clinic.told where id = 1"], "SSN [phi.ssn]"),
-        (
-            &["select string_agg(note, '|' order by id) from clinic.notes"],
-            "now.|Nothing to see.|one\nSSN [phi.ssn]",
-        ),
-        (&["select (select note from clinic.notes where id = 1)"], "SSN [phi.ssn]"),
-        (
-            &["select note from clinic.notes where id = 1 union all select cut from clinic.sizes"],
-            "SSN [phi.ssn]",
-        ),
-        (&["select words from clinic.notes where id = 1"], "{\"SSN [phi.ssn]\",plain}"),
-        (&["select doc from clinic.notes where id = 1"], "{\"ssn\": 7, \"text\": \"call [phi.phone]\"}"),
-        (&["select doc from clinic.notes where id = 3"], "{\"lines\": \"one\\nSSN [phi.ssn]\"}"),
-        (
-            &["insert into clinic.notes (id, note) values (9, 'SSN 123-45-6789') returning id, note"],
-            "9|SSN [phi.ssn]",
-        ),
-        (&["copy clinic.notes (note, id) to stdout"], "Seen today. SSN [phi.ssn], call [phi.phone] now.\t1"),
-        (&["copy clinic.notes (note, id) to stdout"], "one\\nSSN [phi.ssn]\\n\"quoted\"\\ttab\t3"),
-        (
-            &["copy (select id, note from clinic.notes) to stdout (format csv, header)"],
-            "3,\"one\nSSN [phi.ssn]\n\"\"quoted\"\"\ttab\"",
-        ),
-        (
-            &["begin; declare c cursor for select note from clinic.notes; fetch 1 from c; commit"],
-            "SSN [phi.ssn]",
-        ),
-        (
-            &["begin", "declare c cursor for select note from clinic.notes", "fetch 1 from c", "commit"],
-            "SSN [phi.ssn]",
-        ),
-        (&["prepare p as select note from clinic.notes where id = $1", "execute p(1)"], "SSN [phi.ssn]"),
-        (
-            &[
-                "create temp table kept as select id, note as n from clinic.notes",
-                "select n from kept where id = 1",
-            ],
-            "SSN [phi.ssn]",
-        ),
-        (
-            &[
-                "create temp table kept (a text)",
-                "insert into kept select note from clinic.notes",
-                "create temp table again as select a from kept",
-                "select * from again",
-            ],
-            "SSN [phi.ssn]",
-        ),
-        (&["create temp table kept as select note from clinic.notes; select * from kept"], "SSN [phi.ssn]"),
-    ] {
+    for (asked, shown) in WAYS {
         let said = clinic.psql(asked);
         assert!(said.contains(shown), "{asked:?}: {said}");
         assert!(!said.contains(SSN) && !said.contains(PHONE) && !said.contains("ERROR"), "{asked:?}: {said}");
