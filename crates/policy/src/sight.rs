@@ -223,6 +223,9 @@ pub(crate) fn see(
     Seen { sightings, all_rows, rows_by, stays, stays_by, lasting }
 }
 
+/// Kinds of identifiers that stay, the policies that decided, and whether it holds until they change.
+type Staying = (BTreeSet<&'static str>, Vec<Arc<str>>, bool);
+
 /// Kinds of identifiers that the caller may see in each text of a relation that is revealed to him: those of a tag that would
 /// be revealed if the text had it. With the policies that decided, and whether that lasts.
 fn staying(
@@ -232,7 +235,7 @@ fn staying(
     facts: &RelationFacts,
     sightings: &[Sighting],
     known: &mut ByTags,
-) -> Option<(BTreeSet<&'static str>, Vec<Arc<str>>, bool)> {
+) -> Option<Staying> {
     let revealed = sightings.iter().filter(|sighting| sighting.sight == Some(Sight::Reveal));
     let is_text = |alike: &&Alike| {
         alike.places.iter().any(|place| facts.columns.get(*place).is_some_and(|column| column.scan))
