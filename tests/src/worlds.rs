@@ -186,6 +186,15 @@ fn world(home: &Path, schema: &Path, data: &Path) -> Result<Cluster> {
     Ok(cluster)
 }
 
+/// A world by itself, for whoever changes it.
+///
+/// # Errors
+/// A script fails, or it does not start.
+pub fn apart(home: &Path, plan: &Plan) -> Result<Cluster> {
+    let [a, _] = &plan.worlds;
+    world(home, &plan.schema, a)
+}
+
 /// The login's name in the configuration, and the role's at the database.
 const FLOOR: (&str, &str) = ("restricted", "under_the_floor");
 
@@ -258,7 +267,8 @@ pub struct Row {
     pub id: String,
     /// What kind of case it is.
     pub class: String,
-    /// `SAME`, `LEAK`, `UNSTABLE` or `TIMEOUT`.
+    /// `SAME`, `LEAK`, `UNSTABLE` or `TIMEOUT`; of generated statements also `ORDER`: the same rows in another order, where
+    /// the statement asks for none.
     pub verdict: String,
     /// `OK`, `ERROR`, `REFUSED` or `TIMEOUT`.
     pub status: String,
@@ -306,6 +316,9 @@ impl Trial<'_> {
         command.args(["--endpoint", ENDPOINT, "--timeout", &CASE_S_MAX.to_string()]);
         if let Some(only) = &self.only {
             command.args(["--only", only]);
+        }
+        if self.through == Through::Generated {
+            command.arg("--unordered");
         }
         command.arg("--json").arg(&result).stdin(Stdio::null());
         let output = command

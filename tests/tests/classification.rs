@@ -154,3 +154,35 @@ fn a_row_filter_that_does_not_fit_shows_nothing() {
         "{log}"
     );
 }
+
+#[test]
+fn samples_are_told_by_kinds_and_never_by_values() {
+    let it = Installation::start();
+    let make = "create table clinic.visitors (visitor_id int, badge text, remark text, ssn_of_kin text, state text); \
+                insert into clinic.visitors select n, '219-09-' || to_char(n, 'FM0000'), \
+                'Came to see somebody on the third floor; can be called at (617) 555-0' || (100 + n) || ' after lunch.', \
+                '21909' || to_char(n, 'FM0000'), 'open' from generate_series(1, 50) n; \
+                grant select on clinic.visitors to chaperone";
+    it.cluster.sql(make).unwrap();
+    // As soon as the catalog is read again.
+    let mut session = it.open();
+    let ask = "select state from clinic.visitors";
+    session
+        .until(FOUND, ask, |said| said.as_ref().is_ok_and(|said| said.contains("is not classified")))
+        .unwrap();
+    let proposed = it.boundary.cli(&["classify", "clinic", "--samples", "40"]).unwrap();
+    for line in [
+        "badge      = { tags = [\"phi.ssn\"] }  # text: its name tells nothing; of 40 samples phi.ssn in 40",
+        "remark     = { tags = [\"clinical.note\"], scan = true }",
+        "ssn_of_kin = { tags = [\"phi.ssn\"], mask = \"last_four\" }",
+        "nothing found in 40 samples",
+    ] {
+        assert!(proposed.contains(line), "{line}: {proposed}");
+    }
+    assert!(
+        !proposed.contains("219-09") && !proposed.contains("555-0") && !proposed.contains("third floor"),
+        "{proposed}"
+    );
+    let plain = it.boundary.cli(&["classify", "clinic"]).unwrap();
+    assert!(!plain.contains("samples"), "{plain}");
+}

@@ -1,6 +1,6 @@
 //! Columns: what a classification says of them, and what one caller sees of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -135,6 +135,8 @@ pub struct Scope {
     pub described: Option<Described>,
     /// What row filters ask about the caller.
     pub caller: Arc<Attributes>,
+    /// Kinds of identifiers that stay in free text, by the detectors' tags.
+    pub stays: BTreeSet<&'static str>,
 }
 
 impl Scope {
@@ -168,4 +170,39 @@ pub enum Subjects {
     At(Arc<[(u16, RelationName, Arc<str>)]>),
     /// It reads relations that have one, and does not return it.
     OutOfReach,
+}
+
+/// Where a result can hold free text, through which detectors look before a caller who is seen in part gets it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum FreeText {
+    /// Nowhere.
+    #[default]
+    None,
+    /// In these columns of the result, counted from 0, if it has so many.
+    At {
+        /// Which columns.
+        at: Arc<[u16]>,
+        /// How many there are in all.
+        of: usize,
+    },
+    /// Its columns could not be told by their places: in every one but those of these names.
+    Except(Arc<[Arc<str>]>),
+    /// In these fields of copied lines, counted from 0.
+    Copied {
+        /// Which fields; none where they could not be told.
+        at: Arc<[u16]>,
+        /// How they are written.
+        form: CopyForm,
+    },
+}
+
+/// How the lines of a COPY are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CopyForm {
+    /// PostgreSQL's own text form: fields end at a tab, and a backslash escapes.
+    Text,
+    /// Fields end at a comma, and may stand in double quotes.
+    Csv,
+    /// In binary, or with characters of the statement's own.
+    Other,
 }

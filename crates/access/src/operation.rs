@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::Refusal;
-use crate::column::{ColumnUse, OwnRelation, RelationFacts, Scope, Subjects};
+use crate::column::{ColumnUse, FreeText, OwnRelation, RelationFacts, Scope, Subjects};
 
 /// What is done to a relation, or to the target as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -309,6 +309,8 @@ pub struct Member {
     pub uses: Arc<[ColumnUse]>,
     /// Where its result tells which patients it is about.
     pub subjects: Subjects,
+    /// Where its result, or what it keeps in a temporary relation, can hold free text.
+    pub free_text: FreeText,
 }
 
 /// Writes a string of statements out for what one caller sees.

@@ -1,5 +1,6 @@
 //! How fast text is searched and masked, as one JSON object: MiB/s on one core, over notes that are mostly prose, over
-//! notes with an identifier in most lines, in one piece and in chunks of 8 KiB.
+//! notes with an identifier in most lines, in one piece and in chunks of 8 KiB; and value by value, as results are looked
+//! through: notes of some lines, and ns for each of the shortest.
 //! `cargo run --release --package chaperone-masking --example bench_masking`
 
 #![allow(
@@ -62,11 +63,31 @@ fn main() {
         }
         black_box(scanner.finish());
     };
+    // Cut where a line ends: what a note has of them, and one word.
+    let notes: Vec<&str> = prose.split_inclusive('\n').collect();
+    let notes: Vec<String> = notes.chunks(8).map(|lines| lines.concat()).collect();
+    let value_by_value = |_: &str| {
+        for note in &notes {
+            black_box(scan(&config, note));
+        }
+    };
+    let word = "follow-up in clinic".to_owned();
+    let words = vec![word.as_str(); 200_000];
+    let all_words = words.concat();
+    let shortest = |_: &str| {
+        for word in &words {
+            black_box(scan(&config, word));
+        }
+    };
+    let word_ns = word.len() as f64 / (mib_per_s(&all_words, shortest) * f64::from(1 << 20)) * 1e9;
     let result = serde_json::json!({
         "prose_mib_per_s": mib_per_s(&prose, whole),
         "prose_streamed_mib_per_s": mib_per_s(&prose, streamed),
         "dense_mib_per_s": mib_per_s(&dense, whole),
         "digits_mib_per_s": mib_per_s(&digits, whole),
+        "values_bytes": prose.len() / notes.len().max(1),
+        "values_mib_per_s": mib_per_s(&prose, value_by_value),
+        "short_value_ns": word_ns.round(),
     });
     println!("{result}");
 }

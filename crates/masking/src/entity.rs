@@ -81,6 +81,28 @@ impl Entity {
         }
     }
 
+    /// The tag by which classifications and policies know it: whoever has that revealed in a text may see it there.
+    #[must_use]
+    pub fn governed_by(self) -> &'static str {
+        match self {
+            Self::Npi | Self::Dea => "phi.licence",
+            Self::Mbi => "phi.plan",
+            Self::Age => "phi.date",
+            Self::Zip => "phi.geo",
+            Self::Card => "phi.account",
+            Self::Vin => "phi.vehicle",
+            Self::Ssn
+            | Self::Mrn
+            | Self::Phone
+            | Self::Email
+            | Self::Date
+            | Self::Account
+            | Self::Ip
+            | Self::Url
+            | Self::Name => self.tag(),
+        }
+    }
+
     /// What stands in masked text instead of a finding, as `[phi.ssn]`.
     #[must_use]
     pub fn placeholder(self) -> String {

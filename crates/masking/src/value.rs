@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::fold::Folded;
 
 /// What stands for characters that are not shown; always as many, so that no length is told.
-const HIDDEN: &str = "****";
+const HIDDEN: &str = "***";
 
 /// Three-digit ZIP areas of at most 20,000 people in the census of 2000, as the Department of Health and Human Services
 /// lists them in its guidance on 45 CFR 164.514(b)(2)(i)(B).
@@ -65,11 +65,15 @@ pub struct Means<'a> {
 
 /// What an operator makes of a value; none is NULL, as wherever a value is not what the operator is for.
 ///
-/// - `LastFour`, `FirstLetter`: four asterisks stand for the rest, whatever its length; a value of at most four characters
-///   has no last four, one without a letter or of a single character no first letter.
-/// - `Year`: of anything with a year of four digits; nobody is shown as born more than 90 years ago.
-/// - `ZipThree`: of five or nine digits.
-/// - `Bucket`: of a decimal number, rounded down.
+/// In SQL the same operators give the same texts (`scope`), but for what is said here.
+///
+/// - `LastFour`, `FirstLetter`: three asterisks stand for the rest, whatever its length; nothing of a value is shown that
+///   would be shown whole.
+/// - `Year`: of anything with a year of four digits; nobody is shown as born more than 90 years ago. A date in SQL is that
+///   year's first of January.
+/// - `ZipThree`: of five digits, or nine with or without a dash or space between.
+/// - `Bucket`: of a decimal number of at most 38 digits, without an exponent, rounded towards zero.
+/// - `Pseudonym`: NULL in SQL, where the key would stand in the statement.
 #[must_use]
 pub fn mask(value: &str, operator: &MaskOperator, means: &Means<'_>) -> Option<String> {
     match operator {
@@ -96,38 +100,40 @@ fn last_four(value: &str) -> String {
 }
 
 fn first_letter(value: &str) -> String {
-    let first =
-        value.chars().find(|character| character.is_alphabetic()).filter(|_| value.chars().nth(1).is_some());
+    let first = value.chars().next().filter(|_| value.chars().nth(1).is_some());
     first.into_iter().chain(HIDDEN.chars()).collect()
 }
 
 fn year(value: &str, this_year: i32) -> Option<String> {
-    let folded = folded(value);
+    let (folded, earliest) = (folded(value), this_year - AGE_CAP);
+    if value == "-infinity" || folded.ends_with(b"BC") {
+        return Some(earliest.to_string());
+    }
     let mut rows = folded.split(|byte| !byte.is_ascii_digit());
     // `1990-01-02`, `01/02/1990`, and `19900102`.
     let row = rows.find(|row| matches!(row.len(), 4 | 8))?;
     let year = row.iter().take(4).fold(0, |year, digit| year * 10 + i32::from(digit - b'0'));
-    let is_year = (1..=9999).contains(&year) && !folded.ends_with(b"BC");
-    is_year.then(|| year.max(this_year - AGE_CAP).to_string())
+    (year > 0).then(|| year.max(earliest).to_string())
 }
 
 fn zip_three(value: &str) -> Option<String> {
-    let folded = folded(value);
-    let digits: String =
-        folded.iter().filter(|byte| byte.is_ascii_digit()).map(|byte| char::from(*byte)).collect();
-    let is_code = folded.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b' '));
-    let three = digits.get(..3).filter(|_| is_code && matches!(digits.len(), 5 | 9))?;
+    let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let (five, rest) = value.split_at_checked(5)?;
+    let four = rest.strip_prefix(['-', ' ']).unwrap_or(rest);
+    let is_code = is_digits(five) && (rest.is_empty() || (four.len() == 4 && is_digits(four)));
+    let three = five.get(..3).filter(|_| is_code)?;
     Some(if RESTRICTED_ZIPS.contains(&three) { "000" } else { three }.to_owned())
 }
 
 fn bucket(value: &str, width: u32) -> Option<String> {
-    let (whole, fraction) = value.trim().split_once('.').unwrap_or((value.trim(), ""));
-    let is_number = fraction.bytes().all(|byte| byte.is_ascii_digit());
-    let number: i128 = whole.parse().ok().filter(|_| is_number)?;
-    let is_below = whole.starts_with('-') && fraction.bytes().any(|byte| byte != b'0');
-    let number = number.checked_sub(i128::from(is_below))?;
+    let value = value.trim();
+    if matches!(value, "NaN" | "Infinity" | "-Infinity") {
+        return Some(value.to_owned());
+    }
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+    let number: i128 = whole.parse().ok().filter(|_| fraction.bytes().all(|byte| byte.is_ascii_digit()))?;
     let width = i128::from(width);
-    number.checked_div_euclid(width)?.checked_mul(width).map(|rounded| rounded.to_string())
+    number.checked_div(width)?.checked_mul(width).map(|rounded| rounded.to_string())
 }
 
 fn folded(value: &str) -> Vec<u8> {
@@ -148,15 +154,16 @@ mod tests {
     #[test]
     fn characters_are_replaced() {
         let last_four = |value| masked(value, &MaskOperator::LastFour).unwrap();
-        assert_eq!(last_four("123-45-6789"), "****6789");
-        assert_eq!(last_four("12345"), "****2345");
-        assert_eq!(last_four("6789"), "****");
-        assert_eq!(last_four(""), "****");
-        assert_eq!(last_four("Núñez"), "****úñez");
+        assert_eq!(last_four("123-45-6789"), "***6789");
+        assert_eq!(last_four("12345"), "***2345");
+        assert_eq!(last_four("6789"), "***");
+        assert_eq!(last_four(""), "***");
+        assert_eq!(last_four("Núñez"), "***úñez");
         let first_letter = |value| masked(value, &MaskOperator::FirstLetter).unwrap();
-        assert_eq!(first_letter("Ángela"), "Á****");
-        assert_eq!(first_letter("A"), "****");
-        assert_eq!(first_letter("12"), "****");
+        assert_eq!(first_letter("Ángela"), "Á***");
+        assert_eq!(first_letter("A"), "***");
+        assert_eq!(first_letter("12"), "1***");
+        assert_eq!(first_letter(""), "***");
         assert_eq!(masked("x", &MaskOperator::Null), None);
         assert_eq!(masked("x", &MaskOperator::Fixed("-".to_owned())).unwrap(), "-");
     }
@@ -172,7 +179,9 @@ mod tests {
         assert_eq!(year("1936-12-31").unwrap(), "1936");
         assert_eq!(year("1920-05-05").unwrap(), "1936");
         assert_eq!(year("infinity"), None);
-        assert_eq!(year("0044-03-15 BC"), None);
+        assert_eq!(year("-infinity").unwrap(), "1936");
+        assert_eq!(year("0044-03-15 BC").unwrap(), "1936");
+        assert_eq!(year("10000-01-01"), None);
         assert_eq!(year("1/2/90"), None);
     }
 
@@ -187,16 +196,19 @@ mod tests {
         }
         assert_eq!(zip("0211"), None);
         assert_eq!(zip("MA 02115"), None);
+        assert_eq!(zip("02115_1234"), None);
+        assert_eq!(zip("0211５"), None);
     }
 
     #[test]
-    fn numbers_are_rounded_down() {
+    fn numbers_are_rounded_towards_zero() {
         let bucket = |value, width| masked(value, &MaskOperator::Bucket(width));
         assert_eq!(bucket("47", 10).unwrap(), "40");
         assert_eq!(bucket("47.9", 5).unwrap(), "45");
-        assert_eq!(bucket("-0.5", 10).unwrap(), "-10");
+        assert_eq!(bucket("-0.5", 10).unwrap(), "0");
         assert_eq!(bucket("-10", 10).unwrap(), "-10");
-        assert_eq!(bucket("-10.0", 10).unwrap(), "-10");
+        assert_eq!(bucket("-19.9", 10).unwrap(), "-10");
+        assert_eq!(bucket("NaN", 10).unwrap(), "NaN");
         assert_eq!(bucket("1e3", 10), None);
         assert_eq!(bucket("47", 0), None);
     }

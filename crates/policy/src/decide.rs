@@ -51,6 +51,8 @@ struct Sees {
     facts: Arc<RelationFacts>,
     within: Vec<RelationName>,
     scope: RelationScope,
+    /// Kinds of identifiers that stay in its free text, where some of that is seen.
+    stays: Option<BTreeSet<&'static str>>,
     policies: Arc<[Arc<str>]>,
     lasting: bool,
 }
@@ -88,6 +90,7 @@ impl Answers {
             facts: facts.clone(),
             within: touch.within.clone(),
             scope: seen.scope(facts),
+            stays: seen.stays.clone(),
             policies: seen.policies().cloned().collect(),
             lasting: seen.lasting,
         };
@@ -305,6 +308,7 @@ fn scope(
     lasting: &mut bool,
 ) -> Scope {
     let mut scope = Scope { caller: Arc::new(case.asked.delegation.attributes.clone()), ..Scope::default() };
+    let mut stays: Option<BTreeSet<&'static str>> = None;
     for touch in analysis.members.iter().flat_map(|member| &member.touches) {
         let seen = match &touch.facts {
             // A relation that a classification should speak of and does not: nothing of it is seen.
@@ -318,6 +322,11 @@ fn scope(
                 let sees = answers.sees(case, touch, facts);
                 policies.extend(sees.policies.iter().cloned());
                 *lasting &= sees.lasting;
+                // A result can hold the texts of all of them: what stays has to in each.
+                stays = match (stays, sees.stays) {
+                    (Some(known), Some(more)) => Some(known.intersection(&more).copied().collect()),
+                    (known, more) => known.or(more),
+                };
                 match left(case, analysis, &touch.relation) {
                     Some(left) => sight::narrowed(&sees.scope, facts, &left),
                     None => sees.scope,
@@ -332,6 +341,7 @@ fn scope(
         *lasting &= found.lasting;
         scope.described = Some(found.described);
     }
+    scope.stays = stays.unwrap_or_default();
     scope
 }
 

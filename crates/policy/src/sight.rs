@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use chaperone_access::{Class, Column, RelationFacts, RelationScope, Showing, TargetName};
 
+use chaperone_masking::Entity;
+
 use crate::ask::{Answer, Asked, On, Query, column_name};
 use crate::load::{PolicySet, Rule};
 
@@ -100,6 +102,10 @@ pub(crate) struct Seen {
     pub(crate) all_rows: bool,
     /// The policies that decided about rows; none where they are not filtered.
     pub(crate) rows_by: Vec<Arc<str>>,
+    /// Kinds of identifiers that stay in its free text, by the detectors' tags; none where it has no free text that is seen.
+    pub(crate) stays: Option<BTreeSet<&'static str>>,
+    /// The policies that decided about those.
+    pub(crate) stays_by: Vec<Arc<str>>,
     /// Whether it holds until the policies change.
     pub(crate) lasting: bool,
 }
@@ -139,7 +145,8 @@ impl Seen {
 
     /// The policies that decided, not sorted.
     pub(crate) fn policies(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.sightings.iter().flat_map(|sighting| &sighting.policies).chain(&self.rows_by)
+        let columns = self.sightings.iter().flat_map(|sighting| &sighting.policies);
+        columns.chain(&self.rows_by).chain(&self.stays_by)
     }
 }
 
@@ -220,12 +227,60 @@ pub(crate) fn see(
         }
         sightings.push(Sighting { alike, sight, policies });
     }
-    if !facts.filtered {
-        return Seen { sightings, all_rows: true, rows_by: Vec::new(), lasting };
+    let (stays, mut stays_by) = match staying(asked, target, on, facts, &sightings, known) {
+        None => (None, Vec::new()),
+        Some((stays, by, holds)) => {
+            lasting &= holds;
+            (Some(stays), by)
+        }
+    };
+    stays_by.sort();
+    stays_by.dedup();
+    let (mut all_rows, mut rows_by) = (true, Vec::new());
+    if facts.filtered {
+        let rows = asked.ask(&asked.on(SEE_ALL_ROWS, target, Some(on)));
+        lasting &= rows.lasting;
+        (all_rows, rows_by) = (rows.allowed, rows.policies);
     }
-    let rows = asked.ask(&asked.on(SEE_ALL_ROWS, target, Some(on)));
-    lasting &= rows.lasting;
-    Seen { sightings, all_rows: rows.allowed, rows_by: rows.policies, lasting }
+    Seen { sightings, all_rows, rows_by, stays, stays_by, lasting }
+}
+
+/// Kinds of identifiers that stay, the policies that decided, and whether it holds until they change.
+type Staying = (BTreeSet<&'static str>, Vec<Arc<str>>, bool);
+
+/// Kinds of identifiers that the caller may see in each text of a relation that is revealed to him: those of a tag that would
+/// be revealed if the text had it. With the policies that decided, and whether that lasts.
+fn staying(
+    asked: &Asked<'_>,
+    target: &TargetName,
+    on: On<'_>,
+    facts: &RelationFacts,
+    sightings: &[Sighting],
+    known: &mut ByTags,
+) -> Option<Staying> {
+    let revealed = sightings.iter().filter(|sighting| sighting.sight == Some(Sight::Reveal));
+    let is_text = |alike: &&Alike| {
+        alike.places.iter().any(|place| facts.columns.get(*place).is_some_and(|column| column.scan))
+    };
+    let texts: Vec<&Alike> = revealed.map(|sighting| &sighting.alike).filter(is_text).collect();
+    if texts.is_empty() {
+        return None;
+    }
+    let (mut stays, mut by, mut lasting) = (BTreeSet::new(), Vec::new(), true);
+    for entity in Entity::ALL {
+        let tags: Arc<[Arc<str>]> = Arc::from([Arc::from(entity.governed_by())]);
+        let allowed = texts.iter().all(|text| {
+            let as_tagged = Alike { tags: tags.clone(), places: Vec::new(), ..(*text).clone() };
+            let answer = known.sight(Sight::Reveal, asked, target, on, &as_tagged);
+            lasting &= answer.lasting;
+            by.extend(answer.policies);
+            answer.allowed
+        });
+        if allowed {
+            stays.insert(entity.tag());
+        }
+    }
+    Some((stays, by, lasting))
 }
 
 impl Asked<'_> {

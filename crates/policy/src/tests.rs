@@ -209,6 +209,7 @@ fn reads(names: &[&str]) -> Arc<Analysis> {
         session: SessionEffect::None,
         uses: Arc::from([]),
         subjects: chaperone_access::Subjects::None,
+        free_text: chaperone_access::FreeText::None,
     };
     Arc::new(Analysis {
         text: "select 1".into(),

@@ -101,6 +101,7 @@ fn read_patients() -> Arc<Analysis> {
         session: SessionEffect::None,
         uses: Arc::from([]),
         subjects: chaperone_access::Subjects::None,
+        free_text: chaperone_access::FreeText::None,
     };
     Arc::new(Analysis {
         text: "select 1".into(),

@@ -88,9 +88,10 @@ pub(crate) fn fit_entry(columns: &[ColumnsOf]) -> bool {
 }
 
 /// SHA-256 of a scope's canonical form: an object of `caller`, the attributes that row filters ask about where one applies,
-/// and `relations`, by name: `"whole"`, or an object of `all_rows` and `showings`, one for each column in the order of the
-/// catalog that the entry's decision names; and where the statement asks the catalogs, `described`: `"all"`, or the names of
-/// the relations that they describe to the caller, in order.
+/// `stays`, the kinds of identifiers that stay in free text, where some do, and `relations`, by name: `"whole"`, or an
+/// object of `all_rows` and `showings`, one for each column in the order of the catalog that the entry's decision names; and
+/// where the statement asks the catalogs, `described`: `"all"`, or the names of the relations that they describe to the
+/// caller, in order.
 pub(crate) fn scope_digest(scope: &Scope) -> Digest {
     let filtered = |relation: &RelationScope| matches!(relation, RelationScope::Part { all_rows: false, .. });
     let relations: BTreeMap<String, Value> =
@@ -108,6 +109,11 @@ pub(crate) fn scope_digest(scope: &Scope) -> Digest {
         };
         form.insert("described".to_owned(), told);
     }
+    if !scope.stays.is_empty()
+        && let Some(form) = form.as_object_mut()
+    {
+        form.insert("stays".to_owned(), json!(scope.stays));
+    }
     Digest::of(form.to_string().as_bytes())
 }
 
@@ -124,8 +130,8 @@ fn told(name: &RelationName, seen: &RelationScope) -> (String, Value) {
 #[cfg(test)]
 mod tests {
     use chaperone_access::{
-        Attribute, Class, Column, Effect, NameRule, OwnRelation, RelationFacts, SessionEffect, Subjects,
-        Touch, Verb, Verbs,
+        Attribute, Class, Column, Effect, FreeText, NameRule, OwnRelation, RelationFacts, SessionEffect,
+        Subjects, Touch, Verb, Verbs,
     };
 
     use super::*;
@@ -163,6 +169,7 @@ mod tests {
             session: SessionEffect::None,
             uses: uses.iter().map(used).collect(),
             subjects: Subjects::None,
+            free_text: FreeText::None,
         }
     }
 
@@ -213,9 +220,10 @@ mod tests {
             scope_digest(&filtered),
         ];
         filtered.caller = Arc::new([("clinic".to_owned(), Attribute::Long(3))].into());
+        let staying = Scope { stays: ["phi.date"].into(), ..part.clone() };
         let digests: std::collections::BTreeSet<_> =
-            digests.into_iter().chain([scope_digest(&filtered)]).collect();
-        assert_eq!(digests.len(), 5);
+            digests.into_iter().chain([scope_digest(&filtered), scope_digest(&staying)]).collect();
+        assert_eq!(digests.len(), 6);
         let told = |described: &[&str]| {
             let own = |name: &&str| OwnRelation {
                 name: RelationName::new("clinic", *name),

@@ -9,11 +9,11 @@ use std::time::Instant;
 use chaperone_access::{Analysis, Delegation, Effect, Refusal, RefusalCode, SessionId, TargetName, Words};
 use chaperone_policy::{Decided, Denied, Permit};
 use chaperone_trail::{
-    Arm, Body, Decision, Digest, Draft, EntryError, LimitHit, ObjectRef, OperationIntent, OperationOutcome,
-    OperationProgress, OperationRefused, OperationsUndone, ParameterRef, Parameters, Position, Seq, Status,
-    Touched, TrailError,
+    Arm, Body, Decision, Digest, Draft, EntryError, FreeTextCount, LimitHit, ObjectRef, OperationIntent,
+    OperationOutcome, OperationProgress, OperationRefused, OperationsUndone, ParameterRef, Parameters,
+    Position, Seq, Status, Touched, TrailError,
 };
-use chaperone_wire::{Ending, Fault, Parameter, Reply};
+use chaperone_wire::{Ending, Fault, LookedThrough, Parameter, Reply};
 
 use crate::columns::{Used, columns_of, fit_entry, scope_digest};
 use crate::gate::{Receipt, Watermark};
@@ -192,6 +192,8 @@ struct Running {
     uncovered: u64,
     progresses: u32,
     counting: Counting,
+    /// What came of looking through free text, where there was some.
+    looked_through: Option<LookedThrough>,
     _under_way: UnderWay,
 }
 
@@ -354,6 +356,7 @@ impl Record {
                 uncovered: 0,
                 progresses: 0,
                 counting: Counting::of(&member.subjects),
+                looked_through: None,
                 _under_way: UnderWay::enter(&self.recorder.under_way),
             });
             self.next += 1;
@@ -501,10 +504,15 @@ impl Record {
         }
     }
 
-    /// Look at a piece of the running operation's data for the patients that it is about.
+    /// Look at a piece of the running operation's data for the patients that it is about, and for what came of looking
+    /// through its free text.
     pub fn look(&mut self, reply: &impl Reply) {
-        if let Some(Running { counting: Counting::Counted(counted), .. }) = self.running.front_mut() {
+        let Some(running) = self.running.front_mut() else { return };
+        if let Counting::Counted(counted) = &mut running.counting {
             counted.look(reply, self.recorder.commitment(), &self.target, &self.recorder.apart);
+        }
+        if let Some(more) = reply.looked_through() {
+            running.looked_through.get_or_insert_default().add(more);
         }
     }
 
@@ -603,6 +611,7 @@ impl Record {
         let body = Body::OperationOutcome(OperationOutcome {
             bytes: running.bytes,
             duration_us: u64::try_from(running.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            free_text: running.looked_through.as_ref().map(free_text),
             operation: running.number,
             rows: running.rows,
             session: self.session.to_string(),
@@ -648,6 +657,14 @@ impl Record {
             self.write_outcome(&running, end.status(), None)?;
         }
         Ok(self.last)
+    }
+}
+
+fn free_text(looked: &LookedThrough) -> FreeTextCount {
+    FreeTextCount {
+        found: looked.found.iter().map(|(tag, count)| ((*tag).to_owned(), *count)).collect(),
+        looked_through: looked.values,
+        not_looked_through: looked.unread,
     }
 }
 

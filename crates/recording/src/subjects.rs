@@ -190,6 +190,10 @@ mod tests {
             }
             self.1
         }
+
+        fn looked_through(&self) -> Option<&chaperone_wire::LookedThrough> {
+            None
+        }
     }
 
     fn counted(pieces: &[Piece]) -> Counting {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use chaperone_access::{
-    Analysis, Confined, Effect, Member, NameRule, Refusal, RefusalCode, Rewrite, Scope, SessionEffect,
-    Subjects, Touch, TransactionStep, Verb, Verbs,
+    Analysis, Confined, Effect, FreeText, Member, NameRule, Refusal, RefusalCode, Rewrite, Scope,
+    SessionEffect, Subjects, Touch, TransactionStep, Verb, Verbs,
 };
 
 use crate::catalog::Catalog;
@@ -207,6 +207,7 @@ fn opaque(
         session: SessionEffect::ChangesCatalog,
         uses: Arc::from([]),
         subjects: Subjects::None,
+        free_text: FreeText::None,
     };
     Analysis {
         text: text.clone(),
@@ -295,6 +296,7 @@ fn member(
         session,
         uses: traced.uses,
         subjects: traced.subjects,
+        free_text: traced.free_text,
     }
 }
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chaperone_access::{ColumnUse, RelationName, Subjects, Touch, Verb};
+use chaperone_access::{Column, ColumnUse, CopyForm, FreeText, RelationName, Subjects, Touch, Verb};
 
 use crate::catalog::{Catalog, Relation};
 use crate::rewrite::Place;
@@ -48,6 +48,8 @@ pub(crate) struct Lineage<'a> {
     disclosed: Origin,
     /// Some name could not be followed.
     lost: bool,
+    /// Some list of results may have more or fewer columns than are known of it.
+    misplaced: bool,
     ctes: Vec<(String, Vec<Output>)>,
     /// What can be seen from a sub-select, innermost last.
     frames: Vec<Vec<Item>>,
@@ -58,6 +60,7 @@ pub(crate) struct Lineage<'a> {
 pub(crate) struct Traced {
     pub(crate) uses: Arc<[ColumnUse]>,
     pub(crate) subjects: Subjects,
+    pub(crate) free_text: FreeText,
 }
 
 /// Trace a statement that touches these relations.
@@ -68,6 +71,7 @@ pub(crate) fn trace(statement: &Value, place: Place<'_>, touches: &[Touch]) -> T
         written: Origin::new(),
         disclosed: Origin::new(),
         lost: false,
+        misplaced: false,
         ctes: Vec::new(),
         frames: Vec::new(),
         depth: 0,
@@ -94,6 +98,7 @@ pub(crate) fn trace(statement: &Value, place: Place<'_>, touches: &[Touch]) -> T
         }
     }
     let subjects = lineage.subjects(outputs.as_deref().unwrap_or_default(), touches);
+    let free_text = lineage.free_text(statement, outputs.as_deref().unwrap_or_default());
     let all: Origin =
         [&lineage.read, &lineage.written, &lineage.disclosed].into_iter().flatten().cloned().collect();
     let uses = all.into_iter().map(|used| ColumnUse {
@@ -102,7 +107,7 @@ pub(crate) fn trace(statement: &Value, place: Place<'_>, touches: &[Touch]) -> T
         relation: used.0,
         column: used.1,
     });
-    Traced { uses: uses.collect(), subjects }
+    Traced { uses: uses.collect(), subjects, free_text }
 }
 
 impl<'a> Lineage<'a> {
@@ -110,9 +115,48 @@ impl<'a> Lineage<'a> {
         self.place.catalog
     }
 
+    fn fact(&self, relation: &RelationName, column: &str) -> Option<&'a Column> {
+        self.catalog().facts(relation)?.columns.iter().find(|fact| *fact.name == *column)
+    }
+
     fn is_subject(&self, relation: &RelationName, column: &str) -> bool {
-        let facts = self.catalog().facts(relation);
-        facts.is_some_and(|facts| facts.columns.iter().any(|fact| fact.subject && *fact.name == *column))
+        self.fact(relation, column).is_some_and(|fact| fact.subject)
+    }
+
+    fn has_free_text(&self, origin: &Origin) -> bool {
+        origin.iter().any(|(relation, column)| self.fact(relation, column).is_some_and(|fact| fact.scan))
+    }
+
+    /// Where what a statement returns or keeps can hold free text; in doubt, in too many places.
+    fn free_text(&self, statement: &Value, outputs: &[Output]) -> FreeText {
+        if !self.has_free_text(&self.disclosed) {
+            return FreeText::None;
+        }
+        let holds: Vec<bool> = outputs.iter().map(|output| self.has_free_text(&output.origin)).collect();
+        let places = holds.iter().enumerate().filter(|(_, holds)| **holds);
+        let at: Arc<[u16]> = places.filter_map(|(place, _)| u16::try_from(place).ok()).collect();
+        let is_placed = !self.lost && !self.misplaced;
+        if let Some(("CopyStmt", copy)) = node(statement) {
+            return if is_placed {
+                FreeText::Copied { at, form: copy_form(copy) }
+            } else {
+                FreeText::Copied { at: Arc::from([]), form: CopyForm::Other }
+            };
+        }
+        if is_placed && !at.is_empty() {
+            return FreeText::At { at, of: outputs.len() };
+        }
+        // What has no name of its own, or whose name could not be followed, may be called anything.
+        let nameless = |(output, holds): (&Output, &bool)| *holds && output.name.is_empty();
+        if self.lost || outputs.iter().zip(&holds).any(nameless) {
+            return FreeText::Except(Arc::from([]));
+        }
+        let named = |wanted: bool| -> BTreeSet<&str> {
+            let of = outputs.iter().zip(&holds).filter(|(_, holds)| **holds == wanted);
+            of.map(|(output, _)| output.name.as_str()).filter(|name| !name.is_empty()).collect()
+        };
+        let (with, without) = (named(true), named(false));
+        FreeText::Except(without.difference(&with).map(|name| Arc::from(*name)).collect())
     }
 
     fn subjects(&self, outputs: &[Output], touches: &[Touch]) -> Subjects {
@@ -176,11 +220,12 @@ impl<'a> Lineage<'a> {
         let relation = fields.get("relation").and_then(Value::fields)?;
         let item = self.stored(relation)?;
         let named = strings(fields, "attlist");
-        let columns: Vec<Output> = item
-            .columns
-            .into_iter()
-            .filter(|column| named.is_empty() || named.contains(&&*column.name))
-            .collect();
+        let columns: Vec<Output> = if named.is_empty() {
+            item.columns
+        } else {
+            let of = |name: &&str| item.columns.iter().find(|column| column.name == **name).cloned();
+            named.iter().map(|name| of(name).unwrap_or_default()).collect()
+        };
         if flag(fields, "is_from") {
             for column in &columns {
                 self.written.extend(column.plain.clone());
@@ -316,6 +361,7 @@ impl<'a> Lineage<'a> {
             if let Some(star) = self.star(value) {
                 let (columns, whole) = star;
                 placed &= whole && !merged;
+                self.misplaced |= !placed;
                 self.reads(&columns);
                 outputs.extend(columns.into_iter().map(|mut column| {
                     column.plain = column.plain.filter(|_| placed);
@@ -323,6 +369,9 @@ impl<'a> Lineage<'a> {
                 }));
                 continue;
             }
+            // `(row).*` is as many columns as the row has.
+            self.misplaced |= node(value)
+                .is_some_and(|(kind, fields)| kind == "AIndirection" && has_star(fields.get("indirection")));
             let plain = self.plain(value).filter(|_| placed);
             let origin = self.expression(value, &[]);
             let name = match (text(fields, "name"), node(value)) {
@@ -340,8 +389,7 @@ impl<'a> Lineage<'a> {
     /// The columns of `*` or `x.*`, and whether they are all known.
     fn star(&self, value: &Value) -> Option<(Vec<Output>, bool)> {
         let Some(("ColumnRef", column)) = node(value) else { return None };
-        let list = column.get("fields").and_then(Value::as_array)?;
-        if !list.iter().any(|field| matches!(node(field), Some(("AStar", _)))) {
+        if !has_star(column.get("fields")) {
             return None;
         }
         let names = strings(column, "fields");
@@ -428,8 +476,7 @@ impl<'a> Lineage<'a> {
 
     fn reference(&mut self, column: &Fields, outputs: &[Output]) -> Origin {
         let names = strings(column, "fields");
-        let star = column.get("fields").and_then(Value::as_array).into_iter().flatten();
-        let star = star.filter_map(node).any(|(kind, _)| kind == "AStar");
+        let star = has_star(column.get("fields"));
         let mut origin = Origin::new();
         if !star {
             for output in self.find(&names) {
@@ -668,6 +715,11 @@ impl<'a> Lineage<'a> {
     }
 }
 
+fn has_star(list: Option<&Value>) -> bool {
+    let items = list.and_then(Value::as_array).into_iter().flatten().filter_map(node);
+    items.map(|(kind, _)| kind).any(|kind| kind == "AStar")
+}
+
 /// The names that a list assigns to.
 fn names(list: Option<&Value>) -> Vec<String> {
     let items = list.and_then(Value::as_array).into_iter().flatten().filter_map(node);
@@ -691,3 +743,22 @@ fn aliased(columns: Vec<Output>, alias: Option<&Fields>, open: Option<Origin>) -
     let name = alias.map(|alias| text(alias, "aliasname")).unwrap_or_default();
     Item { alias: name.to_owned(), columns: renamed(columns, &names), open }
 }
+
+/// How the lines of a COPY to the client are written.
+fn copy_form(copy: &Fields) -> CopyForm {
+    let mut form = CopyForm::Text;
+    for (_, option) in copy.get("options").and_then(Value::as_array).into_iter().flatten().filter_map(node) {
+        let word = option.get("arg").and_then(node).map(|(_, word)| text(word, "sval"));
+        form = match (text(option, "defname"), word) {
+            ("format", Some("text")) => form,
+            ("format", Some("csv")) => CopyForm::Csv,
+            // What is written in the place of NULL, quotes where none are needed, and a line of names change nothing.
+            ("header" | "null" | "force_quote", _) => form,
+            _ => return CopyForm::Other,
+        };
+    }
+    form
+}
+
+#[cfg(test)]
+mod tests;

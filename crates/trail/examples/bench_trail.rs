@@ -25,6 +25,7 @@ fn draft(operation: u64) -> Draft {
     let outcome = OperationOutcome {
         bytes: 812,
         duration_us: 1234,
+        free_text: None,
         operation,
         rows: 17,
         session: "01hv3k5wqe7xk2m9c4t8y6r0pz".to_owned(),

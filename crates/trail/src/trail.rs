@@ -355,6 +355,7 @@ impl Trail {
                 let body = Body::OperationOutcome(OperationOutcome {
                     bytes: 0,
                     duration_us: 0,
+                    free_text: None,
                     operation: *operation,
                     rows: 0,
                     session: session.clone(),

@@ -12,6 +12,7 @@ fn outcome(session: &str, operation: u64) -> Body {
     Body::OperationOutcome(OperationOutcome {
         bytes: 7,
         duration_us: 9,
+        free_text: None,
         operation,
         rows: 1,
         session: session.to_owned(),

@@ -4,7 +4,9 @@
 //! A session has three states with one type each: [`Opening`] (a stranger speaks), [`Known`] (the stranger's claim
 //! was accepted, the target is not dialled yet) and [`Conversation`] (both ends joined).
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -122,6 +124,37 @@ pub trait Analyst: Send + Sync {
 
     /// Something that may have changed the catalog has succeeded.
     fn catalog_changed(&self);
+
+    /// What looks through free text that callers get who are seen in part.
+    fn detectors(&self) -> Arc<dyn Detectors>;
+}
+
+/// Finds identifiers of people in free text. Implemented in wiring over `masking`.
+pub trait Detectors: Send + Sync {
+    /// Tell each identifier in a text by its bytes and its tag, in order and without overlap.
+    fn find(&self, text: &[u8], found: &mut dyn FnMut(Range<usize>, &'static str));
+}
+
+/// What came of looking through free text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LookedThrough {
+    /// Values that were looked through.
+    pub values: u64,
+    /// Values that could not be, and passed as they were.
+    pub unread: u64,
+    /// Identifiers that were replaced, by their tags.
+    pub found: BTreeMap<&'static str, u64>,
+}
+
+impl LookedThrough {
+    /// The same and more.
+    pub fn add(&mut self, more: &Self) {
+        self.values += more.values;
+        self.unread += more.unread;
+        for (tag, count) in &more.found {
+            *self.found.entry(tag).or_default() += count;
+        }
+    }
 }
 
 /// How the session resolves unqualified names.
@@ -331,4 +364,7 @@ pub trait Reply: Send + std::fmt::Debug {
     ///
     /// [`Subjects::At`]: chaperone_access::Subjects::At
     fn subjects(&self, see: &mut dyn FnMut(usize, &[u8])) -> bool;
+
+    /// What came of looking through the free text in it; `None` where there is none to look through.
+    fn looked_through(&self) -> Option<&LookedThrough>;
 }

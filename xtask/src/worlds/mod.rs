@@ -58,7 +58,7 @@ pub(crate) fn worlds(arguments: &[&str]) -> Result<(), Failure> {
         println!("{}", served::as_json(&mut first)?);
         return served::until_over(&mut first, &mut signals);
     }
-    let planned = planned(&first, &options, home.path())?;
+    let planned = planned(&options, home.path())?;
     // Started by this thread, with which they would end.
     let mut lanes = vec![first];
     while lanes.len() < LANES.min(planned.len()) {
@@ -74,7 +74,7 @@ pub(crate) fn worlds(arguments: &[&str]) -> Result<(), Failure> {
 }
 
 /// Everything that was asked for.
-fn planned(worlds: &Worlds, options: &Options, scratch: &Path) -> Result<Vec<Planned>, Failure> {
+fn planned(options: &Options, scratch: &Path) -> Result<Vec<Planned>, Failure> {
     let mut planned = Vec::new();
     let mut plan = |name: &str, corpora: Vec<PathBuf>, through| {
         planned.push(Planned { name: name.to_owned(), corpora, through });
@@ -90,7 +90,7 @@ fn planned(worlds: &Worlds, options: &Options, scratch: &Path) -> Result<Vec<Pla
     }
     if let Some(number) = options.generated.filter(|number| *number > 0) {
         eprintln!("generating {number} statements from seed {} ...", options.seed);
-        for (name, file) in generated::write(worlds, number, options.seed, scratch)? {
+        for (name, file) in generated::write(&options.plan, number, options.seed, scratch)? {
             plan(&name, vec![file], Through::Generated);
         }
     }

@@ -104,6 +104,9 @@ pub(crate) fn judge(trials: &[(String, Vec<Row>)]) -> Result<(), Failure> {
     }
     let count = |verdict: &str| rows().filter(|row| row.verdict == verdict).count();
     let (leaks, unstable) = (count("LEAK"), count("UNSTABLE"));
+    if count("ORDER") > 0 {
+        eprintln!("note: {} cases differ in the order of rows that nobody ordered", count("ORDER"));
+    }
     if unstable > 0 {
         eprintln!("note: {unstable} cases differ by chance: their answers differ in one world alone, too");
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use chaperone_access::{AttributeKind, Recipient, TargetName};
 use chaperone_identity::{Client, Clients};
+use chaperone_masking::{Entity, Pattern};
 use chaperone_tunnel::LoginName;
 use serde::Deserialize;
 
@@ -173,9 +174,62 @@ pub(crate) struct Target {
     pub(crate) catalog_refresh_s: u64,
     /// What its columns hold; without it nothing is hidden of a relation that may be read.
     pub(crate) classification: Option<PathBuf>,
+    /// What detectors look for in its free text.
+    #[serde(default)]
+    pub(crate) free_text: FreeTextSection,
     /// Which of the agent's logins whose sessions run as; the first that fits.
     #[serde(default)]
     pub(crate) logins: Vec<LoginRule>,
+}
+
+/// What a target's free text is looked through for.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FreeTextSection {
+    /// Kinds that stay.
+    #[serde(default)]
+    pub(crate) leave: Vec<Kind>,
+    /// How its medical record numbers are written.
+    #[serde(default)]
+    pub(crate) record_numbers: Vec<RecordNumber>,
+}
+
+impl FreeTextSection {
+    /// The same as detectors know it.
+    pub(crate) fn config(&self) -> chaperone_masking::Config {
+        chaperone_masking::Config {
+            mrn: self.record_numbers.iter().map(|pattern| pattern.0.clone()).collect(),
+            leave: self.leave.iter().map(|kind| kind.0).collect(),
+        }
+    }
+}
+
+/// A kind of identifier, by its tag.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Kind(Entity);
+
+impl TryFrom<String> for Kind {
+    type Error = String;
+
+    fn try_from(tag: String) -> Result<Self, String> {
+        let found = Entity::ALL.into_iter().find(|entity| entity.tag() == tag);
+        let tags = || Entity::ALL.map(Entity::tag).join(", ");
+        found.map(Self).ok_or_else(|| format!("no detector finds `{tag}` (hint: there are {})", tags()))
+    }
+}
+
+/// A pattern of record numbers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct RecordNumber(Pattern);
+
+impl TryFrom<String> for RecordNumber {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Pattern::parse(&text).map(Self).map_err(|error| format!("`{text}` is no pattern: {error}"))
+    }
 }
 
 /// Whose sessions run as which of a target's logins.
@@ -255,5 +309,28 @@ mod tests {
         assert!(clients(text).unwrap_err().to_string().contains("`recipient`"));
         let text = "[clients.a]\nowner = \"it\"\noauth_clients = [\"x\"]\n[clients.b]\nowner = \"it\"\noauth_clients = [\"x\"]\n";
         assert!(clients(text).unwrap_err().to_string().contains("both claim"));
+    }
+
+    #[test]
+    fn what_detectors_look_for_is_checked_where_it_stands() {
+        let read = |text: &str| {
+            let starter = crate::config::keys::gateway_starter();
+            let config = toml::from_str::<GatewayConfig>(&format!(
+                "{starter}\n[targets.t]\nprotocol = \"postgres\"\n{text}"
+            ));
+            config.map(|config| {
+                config.targets.get(&"t".parse::<TargetName>().unwrap()).unwrap().free_text.config()
+            })
+        };
+        let found = read("free_text = { leave = [\"phi.date\"], record_numbers = ['MH-?\\d{7}'] }").unwrap();
+        assert!(found.leave.contains(&Entity::Date) && found.mrn[0].matches("MH-1234567"));
+        assert_eq!(read("").unwrap(), chaperone_masking::Config::default());
+        for (wrong, told) in [
+            ("leave = [\"phi.dat\"]", "no detector finds `phi.dat`"),
+            ("record_numbers = ['.+']", "is no pattern"),
+        ] {
+            let error = read(&format!("free_text = {{ {wrong} }}")).unwrap_err().to_string();
+            assert!(error.contains(told), "{error}");
+        }
     }
 }

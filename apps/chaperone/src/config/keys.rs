@@ -277,6 +277,20 @@ const GATEWAY: &[Key] = &[
         "What each column holds and which rows whom concern: [classification.md](classification.md). Without it the target is not classified: who may read a relation sees all of it.",
     ),
     optional(
+        "targets.ehr.free_text",
+        "leave",
+        "[\"phi.date\"]",
+        "[]",
+        "Kinds of identifiers that stay in columns marked `scan`; every other one that is found is replaced by its tag ([detectors.md](detectors.md)).",
+    ),
+    optional(
+        "targets.ehr.free_text",
+        "record_numbers",
+        "['MH-?\\d{6,8}']",
+        "[]",
+        "How medical record numbers are written there, so that they are found without a word beside them.",
+    ),
+    optional(
         "[targets.ehr.logins]",
         "login",
         "\"people\"",

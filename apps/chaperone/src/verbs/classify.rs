@@ -1,5 +1,7 @@
 //! `chaperone classify`: what a target's columns hold, as far as nobody has decided it yet.
 
+mod samples;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,7 +20,8 @@ use crate::wiring::classifications::ClassificationFiles;
 /// Propose what a target's columns hold, and check that all of them are decided.
 ///
 /// Without an option it prints lines for the columns that the classification does not decide, for you to review: what
-/// has no line stays hidden. Proposals come from names, types and comments of columns; no row is read.
+/// has no line stays hidden. Proposals come from names, types and comments of columns; no row is read unless `--samples`
+/// says so.
 #[derive(Debug, Parser)]
 pub(crate) struct Classify {
     /// The target; the only one, where one is configured
@@ -29,6 +32,13 @@ pub(crate) struct Classify {
     /// The target's catalog as `GET /targets/NAME/catalog` gives it, in the place of asking the gateway
     #[arg(long, value_name = "FILE")]
     relations: Option<PathBuf>,
+    /// Look at so many rows of each table that is not decided, too: beside the agent, at the target itself, with the agent's
+    /// login. Values stay there; what is told is which kinds of identifiers were found, and how often
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    samples: Option<u32>,
+    /// The agent's configuration, for `--samples`; the one that runs inside the gateway, where there is one
+    #[arg(long, value_name = "FILE", requires = "samples")]
+    agent: Option<PathBuf>,
     /// Add the lines to the classification
     #[arg(long, conflicts_with_all = ["diff", "check", "json"])]
     write: bool,
@@ -55,7 +65,12 @@ impl Classify {
         let view = self.catalog(&path, &target)?;
         let (file, classification) = known(&files, &target)?;
         let catalog = Catalog::build(1, &view.results, classification.as_ref()).map_err(Failure::failed)?;
-        let undecided = catalog.undecided(&view.results);
+        let mut undecided = catalog.undecided(&view.results);
+        if let Some(number) = self.samples {
+            let agent = self.agent_file(&path, &config)?;
+            let detectors = config.targets.get(&target).map(|target| target.free_text.config());
+            samples::look(&agent, &target, &detectors.unwrap_or_default(), number, &mut undecided)?;
+        }
         let found = !undecided.is_empty() || !catalog.misfits().is_empty();
         if self.json {
             say_json(&serde_json::json!({
@@ -86,6 +101,17 @@ impl Classify {
             (None, Some(only)) if names.len() == 1 => Ok(only.clone()),
             (None, _) => Err(usage("name a target".to_owned())),
         }
+    }
+
+    /// Where the agent's configuration is.
+    fn agent_file(&self, path: &Path, config: &GatewayConfig) -> Result<PathBuf, Failure> {
+        let local = || config.local_agent.as_ref().map(|file| config::beside(path, file));
+        self.agent.clone().or_else(local).ok_or_else(|| {
+            let hint = "hint: run it where the agent runs, with `--agent agent.toml`";
+            Failure::Usage(format!(
+                "samples are read with an agent's login, and this gateway has none ({hint})"
+            ))
+        })
     }
 
     fn catalog(&self, path: &Path, target: &TargetName) -> Result<CatalogView, Failure> {

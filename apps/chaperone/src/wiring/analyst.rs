@@ -3,18 +3,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use chaperone_access::{
-    Analysis, Confined, Effect, Member, NameRule, Refusal, RefusalCode, SessionEffect, SessionId, Subjects,
-    TargetName, Verb, Verbs,
+    Analysis, Confined, Effect, FreeText, Member, NameRule, Refusal, RefusalCode, SessionEffect, SessionId,
+    Subjects, TargetName, Verb, Verbs,
 };
+use chaperone_masking::{Config, scan_bytes};
 use chaperone_recording::Recorder;
 use chaperone_scope::{AT_ONCE_BYTES_MAX, Analyser, Catalog, QUERIES, Shape, alike};
 use chaperone_tunnel::{ApplicationName, As, Dial, Dialer, Parameters};
 use chaperone_wire::futures::BoxFuture;
-use chaperone_wire::{Analyst, Names, Stream};
+use chaperone_wire::{Analyst, Detectors, Names, Stream};
 use lru::LruCache;
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
@@ -46,6 +48,7 @@ pub(crate) struct Analysts {
 struct AtTarget {
     name: TargetName,
     refresh: Duration,
+    detectors: Arc<dyn Detectors>,
     analyser: Arc<Analyser>,
     dialer: Arc<dyn Dialer>,
     recorder: Arc<Recorder>,
@@ -102,16 +105,37 @@ fn hold(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A target, as far as it is configured here.
+pub(crate) struct Understood {
+    pub(crate) name: TargetName,
+    /// How long its catalog is good for.
+    pub(crate) refresh: Duration,
+    pub(crate) classified: Option<Arc<Classified>>,
+    /// What its free text is looked through for.
+    pub(crate) free_text: Config,
+}
+
+/// Detectors of one target.
+struct Looking(Config);
+
+impl Detectors for Looking {
+    fn find(&self, text: &[u8], found: &mut dyn FnMut(Range<usize>, &'static str)) {
+        for finding in scan_bytes(&self.0, text) {
+            found(finding.start..finding.end, finding.entity.tag());
+        }
+    }
+}
+
 impl Analysts {
     pub(crate) fn new(
-        targets: impl Iterator<Item = (TargetName, Duration, Option<Arc<Classified>>)>,
+        targets: impl Iterator<Item = Understood>,
         dialer: &Arc<dyn Dialer>,
         recorder: &Arc<Recorder>,
     ) -> std::io::Result<Self> {
         let analyser = Arc::new(Analyser::start()?);
         let watcher = Arc::new(OnceLock::new());
         let targets = targets
-            .map(|(name, refresh, classified)| {
+            .map(|Understood { name, refresh, classified, free_text }| {
                 let state = Mutex::new(State {
                     catalog: None,
                     version: 0,
@@ -125,6 +149,7 @@ impl Analysts {
                 let at = AtTarget {
                     name: name.clone(),
                     refresh,
+                    detectors: Arc::new(Looking(free_text)),
                     analyser: analyser.clone(),
                     dialer: dialer.clone(),
                     recorder: recorder.clone(),
@@ -453,6 +478,7 @@ fn unavailable(text: Arc<str>, refusal: Refusal) -> Arc<Analysis> {
         session: SessionEffect::None,
         uses: Arc::from([]),
         subjects: Subjects::None,
+        free_text: FreeText::None,
     };
     let confined = Confined::made(Err(refusal.clone()));
     Arc::new(Analysis {
@@ -534,6 +560,10 @@ impl Analyst for Session {
 
     fn catalog_changed(&self) {
         hold(&self.0.state).stale = true;
+    }
+
+    fn detectors(&self) -> Arc<dyn Detectors> {
+        self.0.detectors.clone()
     }
 }
 

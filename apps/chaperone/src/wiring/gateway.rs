@@ -27,7 +27,7 @@ use crate::config::agent::AgentConfig;
 use crate::config::gateway::{GatewayConfig, Protocol, Target};
 use crate::config::{self, beside};
 use crate::verbs::Failure;
-use crate::wiring::analyst::Analysts;
+use crate::wiring::analyst::{Analysts, Understood};
 use crate::wiring::api::{self, Answers, Entrance, Managed, RecentSessions, served};
 use crate::wiring::classifications::{self, ClassificationFiles, Classifications};
 use crate::wiring::clock::{self, Clock, Stepped};
@@ -192,9 +192,11 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
     let Parts { recorder, dialer, links, counters, known, policies, classifications, archive, admin_token } =
         parts;
     let Known { identity, holders, identities, kick } = known;
-    let understood = |(name, target): (&TargetName, &Target)| {
-        let refresh = Duration::from_secs(target.catalog_refresh_s);
-        (name.clone(), refresh, classifications.get(name).cloned())
+    let understood = |(name, target): (&TargetName, &Target)| Understood {
+        name: name.clone(),
+        refresh: Duration::from_secs(target.catalog_refresh_s),
+        classified: classifications.get(name).cloned(),
+        free_text: target.free_text.config(),
     };
     let analysts = Analysts::new(config.targets.iter().map(understood), &dialer, &recorder);
     let analysts = Arc::new(analysts.map_err(Failure::io("cannot start the analyser"))?);

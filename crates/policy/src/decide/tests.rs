@@ -132,6 +132,7 @@ pub(super) fn member() -> Member {
         session: SessionEffect::None,
         uses: Arc::from([]),
         subjects: chaperone_access::Subjects::None,
+        free_text: chaperone_access::FreeText::None,
     }
 }
 

@@ -147,7 +147,14 @@ fn a_client_sees_less_than_its_person() {
 #[test]
 fn a_relation_that_is_seen_whole_has_no_parts() {
     let facts = RelationFacts { columns: vec![column("id", &[], None)], filtered: false };
-    let seen = Seen { sightings: Vec::new(), all_rows: true, rows_by: Vec::new(), lasting: true };
+    let seen = Seen {
+        sightings: Vec::new(),
+        all_rows: true,
+        rows_by: Vec::new(),
+        stays: None,
+        stays_by: Vec::new(),
+        lasting: true,
+    };
     assert_eq!(seen.scope(&facts), RelationScope::Whole);
     let fewer = Seen { all_rows: false, ..seen };
     let showings: Arc<[Showing]> = Arc::from([Showing::Revealed]);
@@ -187,4 +194,32 @@ fn the_name_of_a_column_is_taken_apart() {
     for bad in ["", "ssn", "patients.ssn", "public.patients.", "a.b.c.d"] {
         assert_eq!(named_column(bad), None, "{bad}");
     }
+}
+
+#[test]
+fn what_would_be_revealed_if_a_text_had_its_tag_stays_there() {
+    let stays = |text: &str| {
+        let (set, facts) = (load(text).unwrap(), patients(false));
+        let who = delegation("ana", &["nurses"], None);
+        let asked = Asked { set: &set, delegation: &who, who: &set.who(&who), now_us: NOW, opened_us: NOW };
+        let (ehr, relation) = (TargetName::new("ehr").unwrap(), RelationName::new("public", "patients"));
+        see(&asked, &ehr, (&relation, &[]), &facts, &mut ByTags::default()).stays
+    };
+    let note = permit("reveal", "in Tag::\"clinical.note\"");
+    assert_eq!(stays(&permit("reveal", "in Tag::\"phi.name\"")), None, "no text is seen");
+    assert_eq!(stays(&note), Some(BTreeSet::new()));
+    let geo = note.clone() + &permit("reveal", "in Tag::\"phi.geo\"");
+    assert_eq!(stays(&geo), Some(["phi.zip"].into()), "by what governs it");
+    let names = note.clone() + &permit("reveal", "in Tag::\"phi.name\"");
+    assert_eq!(stays(&names), Some(["phi.name"].into()));
+    let elsewhere = permit("reveal", "in Relation::\"ehr/public.secret\"");
+    assert_eq!(stays(&(note.clone() + &elsewhere)), Some(BTreeSet::new()));
+    let masked = note + &permit("useMasked", "in Tag::\"phi.name\"");
+    assert_eq!(stays(&masked), Some(BTreeSet::new()), "there is no mask within a text");
+    let all = stays(ALL).unwrap();
+    assert_eq!(all.len(), Entity::ALL.len());
+    let named = stays(&permit("reveal", "== Column::\"ehr/public.patients.note\"")).unwrap();
+    assert_eq!(named.len(), Entity::ALL.len(), "all that is in it, by its name");
+    let without = stays(&(ALL.to_owned() + &forbid("reveal", " in Tag::\"phi.ssn\")"))).unwrap();
+    assert!(!without.contains("phi.ssn") && without.contains("phi.phone"));
 }

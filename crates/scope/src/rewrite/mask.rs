@@ -67,15 +67,17 @@ fn masked(operator: &MaskOperator, value: &str, base: &str) -> Option<String> {
         (MaskOperator::LastFour, Values::Text) => Some(format!(
             "CASE WHEN length({value}::text) > 4 THEN '***' || right({value}::text, 4) WHEN {value} IS NOT NULL THEN '***' END"
         )),
-        (MaskOperator::FirstLetter, Values::Text) => Some(format!("left({value}::text, 1) || '***'")),
-        // Outside these years a conversion could fail, and a failure would tell about the value.
+        (MaskOperator::FirstLetter, Values::Text) => Some(format!(
+            "CASE WHEN length({value}::text) > 1 THEN left({value}::text, 1) || '***' WHEN {value} IS NOT NULL THEN '***' END"
+        )),
+        // Beyond these years a conversion could fail, and a failure would tell about the value.
         (MaskOperator::Year, Values::Date | Values::Time) => Some(format!(
             "CASE WHEN {value} < current_date - interval '90 years' THEN date_trunc('year', current_date - interval '90 years') \
-             WHEN {value} > date '9999-12-31' THEN timestamp '9999-01-01' \
-             WHEN {value} IS NOT NULL THEN date_trunc('year', {value}::timestamp) END"
+             WHEN {value} < date '10000-01-01' THEN date_trunc('year', {value}::timestamp) END"
         )),
         (MaskOperator::ZipThree, Values::Text) => Some(format!(
-            "CASE WHEN left({value}::text, 3) = ANY (ARRAY[{ZIPS_RESTRICTED}]) THEN '000' WHEN {value}::text ~ '^[0-9]{{3}}' THEN left({value}::text, 3) WHEN {value} IS NOT NULL THEN '000' END"
+            "CASE WHEN {value}::text !~ '^[0-9]{{5}}([- ]?[0-9]{{4}})?$' THEN NULL \
+             WHEN left({value}::text, 3) = ANY (ARRAY[{ZIPS_RESTRICTED}]) THEN '000' ELSE left({value}::text, 3) END"
         )),
         // Towards zero, so that no result is larger than the type holds.
         (MaskOperator::Bucket(width), Values::Whole) => {
@@ -84,7 +86,8 @@ fn masked(operator: &MaskOperator, value: &str, base: &str) -> Option<String> {
         }
         (MaskOperator::Bucket(width), Values::Number) => {
             let width = (*width).max(1);
-            Some(format!("trunc({value} / {width}) * {width}"))
+            // There is a zero below zero.
+            Some(format!("trunc({value} / {width}) * {width} + 0"))
         }
         (
             MaskOperator::Fixed(_)

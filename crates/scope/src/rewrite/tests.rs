@@ -95,8 +95,9 @@ fn what_is_returned_of_a_masked_column_is_its_mask() {
     let text = rewrite("delete from patients returning ssn", place, &scope).unwrap();
     assert_eq!(
         &*text,
-        "DELETE FROM public.patients RETURNING (pg_catalog.\"left\"(patients.ssn::pg_catalog.text, 1) \
-         OPERATOR(pg_catalog.||) '***')::pg_catalog.text AS ssn"
+        "DELETE FROM public.patients RETURNING CASE WHEN pg_catalog.length(patients.ssn::pg_catalog.text) \
+         OPERATOR(pg_catalog.>) 1 THEN pg_catalog.\"left\"(patients.ssn::pg_catalog.text, 1) OPERATOR(pg_catalog.||) '***' \
+         WHEN patients.ssn IS NOT NULL THEN '***' END::pg_catalog.text AS ssn"
     );
 }
 

@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 
 use super::canonical::Fields;
 use super::{
-    Backend, ColumnsOf, Decision, Digest, EntryError, ObjectRef, Parameters, Position, Refused,
-    SignedCumulative, SignedTally, Status, SubjectCount, Tls, Touched,
+    Backend, ColumnsOf, Decision, Digest, EntryError, FreeTextCount, ObjectRef, Parameters, Position,
+    Refused, SignedCumulative, SignedTally, Status, SubjectCount, Tls, Touched,
 };
 
 macro_rules! kinds {
@@ -376,6 +376,8 @@ kinds! {
         bytes: u64,
         /// How long it took, in microseconds.
         duration_us: u64,
+        /// What came of looking through free text in its rows; absent where nothing was to be looked through.
+        free_text: Option<FreeTextCount>,
         /// Its number.
         operation: u64,
         /// Rows.

@@ -1,5 +1,6 @@
 //! The values that kinds are made of. Structs declare their fields in sorted order: the declaration is the form.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -148,6 +149,18 @@ pub struct SubjectCount {
     pub counted: u64,
     /// How they were counted.
     pub counting: Counting,
+}
+
+/// What detectors came to in the free text of an operation's rows. The columns stand among the disclosed ones all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreeTextCount {
+    /// Identifiers that were replaced, by their tags.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub found: BTreeMap<String, u64>,
+    /// Values that were looked through.
+    pub looked_through: u64,
+    /// Values that nobody here could look through, and that the caller got as they are.
+    pub not_looked_through: u64,
 }
 
 /// Which way policy decided.

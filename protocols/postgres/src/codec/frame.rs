@@ -214,6 +214,11 @@ impl<T: Tag> Decoder<T> {
         Self { limits, within: Within::Boundary, direction: PhantomData }
     }
 
+    /// From the next message on, hand bulk messages on in pieces above this size only.
+    pub fn collect(&mut self, whole_bytes_max: u32) {
+        self.limits = self.limits.whole_bytes_max(whole_bytes_max);
+    }
+
     /// Whether the stream stands between two messages, so that something else may be said in between.
     #[must_use]
     pub fn at_boundary(&self) -> bool {

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use chaperone_access::{
     Analysis, NameRule, Refusal, RefusalCode, SessionEffect, TransactionStep, Verb, Words,
 };
-use chaperone_wire::{Ending, Fault, Part};
+use chaperone_wire::{Ending, Fault, LookedThrough, Part};
 
 use super::Conversation;
 use super::names::{Cursor, Lies, Statement};
@@ -53,7 +53,14 @@ impl Conversation {
             Frame::Whole(message) => self.answer_whole(message),
             Frame::Head { length, bytes, .. } => {
                 self.running()?;
-                self.body(bytes, 1, u64::from(length));
+                let looks = self.looks_for(&bytes);
+                let looked_through = looks.sieve.map(|sieve| {
+                    let mut looked = Box::<LookedThrough>::default();
+                    sieve.miss(&mut looked);
+                    looked
+                });
+                let part = Part::Body { rows: 1, bytes: u64::from(length) };
+                self.replies.push_back(Reply { bytes, part, look: looks.look, looked_through });
                 Ok(())
             }
             Frame::Chunk { bytes, .. } => {
@@ -70,21 +77,24 @@ impl Conversation {
     /// A run of whole rows or COPY data.
     pub(super) fn answer_run(&mut self, bytes: Bytes, rows: u64) -> Result<(), Fault> {
         self.running()?;
-        let size = bytes.len() as u64;
-        self.body(bytes, rows, size);
+        let part = Part::Body { rows, bytes: bytes.len() as u64 };
+        let looks = self.looks_for(&bytes);
+        let (bytes, looked_through) = match looks.sieve {
+            None => (bytes, None),
+            Some(sieve) => {
+                let mut looked = Box::<LookedThrough>::default();
+                (sieve.pass(bytes, &mut looked), Some(looked))
+            }
+        };
+        self.replies.push_back(Reply { bytes, part, look: looks.look, looked_through });
         Ok(())
-    }
-
-    fn body(&mut self, bytes: Bytes, rows: u64, size: u64) {
-        let look = self.look_for(bytes.first() == Some(&BackendTag::DataRow.byte()));
-        self.replies.push_back(Reply { bytes, part: Part::Body { rows, bytes: size }, look });
     }
 
     pub(super) fn say(&mut self, bytes: Bytes, part: Part) {
         if matches!(part, Part::End(_)) {
-            (self.look, self.shape) = (None, None);
+            (self.looks, self.shape) = (None, None);
         }
-        self.replies.push_back(Reply { bytes, part, look: Look::Nothing });
+        self.replies.push_back(Reply { bytes, part, look: Look::Nothing, looked_through: None });
     }
 
     /// Data may only come while an operation runs: otherwise it would leave without being on anybody's record.
@@ -116,7 +126,7 @@ impl Conversation {
         let raw = message.raw().clone();
         match seen {
             BackendView::DataRow(_) | BackendView::CopyData(_) => self.answer_run(raw, 1),
-            BackendView::RowDescription(shape) => self.shape(raw, shape_of(&shape)),
+            BackendView::RowDescription(shape) => self.shape(raw, (shape_of(&shape), message.clone())),
             BackendView::CopyInResponse(_) => {
                 self.running()?;
                 self.begin_copy_in();
@@ -189,7 +199,7 @@ impl Conversation {
     }
 
     /// RowDescription: the answer to a Describe, or the head of a Query's result.
-    fn shape(&mut self, raw: Bytes, shape: Shape) -> Result<(), Fault> {
+    fn shape(&mut self, raw: Bytes, shape: (Shape, Message<BackendTag>)) -> Result<(), Fault> {
         if let Some(Expect::Describe { quiet, .. }) = self.expected.front() {
             if *quiet {
                 // We asked, before an Execute.
@@ -202,7 +212,7 @@ impl Conversation {
         }
         self.running()?;
         self.shape = Some(shape);
-        self.look = None;
+        self.looks = None;
         self.say(raw, Part::Head);
         Ok(())
     }

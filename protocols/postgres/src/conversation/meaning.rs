@@ -225,6 +225,7 @@ fn merge(asked: &Analysis, meant: &[(usize, Meant)]) -> Analysis {
             }
             member.uses = member.uses.iter().chain(touched.uses.iter()).cloned().collect();
             member.subjects = touched.subjects.clone();
+            member.free_text = touched.free_text.clone();
         }
     }
     merged.text = Arc::from(text);

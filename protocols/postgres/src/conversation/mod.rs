@@ -8,6 +8,7 @@
 //! - `answering`: the target's messages are paired with what was sent
 //! - `telling`: what the client hears of errors and notices
 //! - `subjects`: which patients rows are about
+//! - `sieve`, `spelled`: free text in rows, looked through before it leaves
 //! - `names`: prepared statements, portals and cursors
 //! - `pieces`: the values that travel
 
@@ -18,6 +19,8 @@ mod names;
 mod permitting;
 mod pieces;
 mod pipe;
+mod sieve;
+mod spelled;
 mod subjects;
 mod telling;
 
@@ -31,7 +34,7 @@ use chaperone_wire::futures::BoxFuture;
 use chaperone_wire::limits::BACKLOG_BYTES_MAX;
 use chaperone_wire::{Company, Ending, Event, Fault, Interest, Known, Names, Part, TargetEnd};
 
-use crate::codec::{Backend, Frame, Frontend, FrontendTag, Limits, encode};
+use crate::codec::{Backend, BackendTag, Frame, Frontend, FrontendTag, Limits, Message, encode};
 use crate::opening::{Claimed, Joined};
 use answering::report;
 use asking::{LargeBind, Then};
@@ -40,6 +43,7 @@ use names::{Book, Undo};
 use pieces::{Expect, Kind};
 use pipe::Pipe;
 use subjects::{Look, Shape};
+use telling::Looks;
 
 pub use pieces::{Outgoing, Reply, Request, Step};
 
@@ -79,9 +83,9 @@ pub struct Conversation {
     unsettled: usize,
     merged: Option<Merged>,
     /// What the rows of the operation that is being answered are looked at for, once that is known.
-    look: Option<Look>,
-    /// The columns of its result, where the target has described them.
-    shape: Option<Shape>,
+    looks: Option<Looks>,
+    /// The columns of its result, where the target has described them, and the description itself.
+    shape: Option<(Shape, Message<BackendTag>)>,
     /// Something of whoever does not see everything may still be reported on.
     restricted: bool,
     /// No transaction is open, as far as the target has said.
@@ -131,7 +135,7 @@ impl Conversation {
             flushed: false,
             unsettled: 0,
             merged: None,
-            look: None,
+            looks: None,
             shape: None,
             restricted: true,
             idle: true,
@@ -182,6 +186,7 @@ impl Conversation {
                 self.answer_run(bytes, run.rows)?;
                 continue;
             }
+            self.collect_rows();
             let frame = self.backend.decode(&mut self.target.input).map_err(|error| {
                 Fault::Target(Refusal::new(
                     RefusalCode::TargetLost,
@@ -381,6 +386,7 @@ impl chaperone_wire::Conversation for Conversation {
             bytes: report(refusal, false),
             part: reply.part,
             look: Look::Nothing,
+            looked_through: None,
         })
     }
 

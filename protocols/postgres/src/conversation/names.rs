@@ -10,11 +10,11 @@
 //! a guess is safe: if the definition fails, the server skips the rest of the group. Across groups it is not, so a
 //! name of an earlier group that the server has not answered yet makes the reader wait ([`Book::settled`]).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chaperone_access::{Analysis, Earlier, Words};
+use chaperone_access::{Analysis, Earlier, FreeText, Member, NameRule, SessionEffect, Touch, Verb, Words};
 use chaperone_wire::limits::PORTALS_MAX;
 use chaperone_wire::{Names, Parameter};
 
@@ -34,6 +34,8 @@ pub(super) enum Lies {
 
 /// Scopes of different statements that filled one temporary table, as far as they are told apart.
 const FILLINGS_MAX: usize = 32;
+/// Temporary tables with free text whose names are kept; with more, each one counts as such.
+const TEXTS_MAX: usize = 1_000;
 
 /// A prepared statement.
 #[derive(Debug, Clone)]
@@ -120,6 +122,8 @@ pub(super) struct Book {
     cursors: HashMap<Arc<str>, Cursor>,
     /// What temporary tables were filled with, by their names.
     temporaries: HashMap<Arc<str>, Vec<Earlier>>,
+    /// Temporary tables that may hold free text. A name stays when its table goes: it may come again before that is known.
+    texts: Texts,
     /// There may be cursors that are not among them.
     pub(super) unseen: bool,
     /// The group that is being read.
@@ -207,6 +211,27 @@ impl Book {
     /// What a temporary table was filled with.
     pub(super) fn fillings(&self, name: &str) -> &[Earlier] {
         self.temporaries.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// A statement is about to run: where it writes free text to, free text will be read from.
+    pub(super) fn keeps_text(&mut self, member: &Member) {
+        if member.free_text == FreeText::None && !self.holds_text(member) {
+            return;
+        }
+        let made =
+            if let SessionEffect::MakesTemporary { name } = &member.session { Some(name) } else { None };
+        let written = member.touches.iter().filter(|touch| {
+            touch.rule == NameRule::Temporary && touch.verbs.iter().any(|verb| verb != Verb::Read)
+        });
+        for name in written.map(|touch| &touch.relation.name).chain(made) {
+            self.texts.add(name);
+        }
+    }
+
+    /// Whether a statement reads from a temporary table that may hold free text.
+    pub(super) fn holds_text(&self, member: &Member) -> bool {
+        let read = |touch: &&Touch| touch.rule == NameRule::Temporary && touch.verbs.contains(Verb::Read);
+        member.touches.iter().filter(read).any(|touch| self.texts.have(&touch.relation.name))
     }
 
     pub(super) fn define(&mut self, name: Arc<str>, mut statement: Statement) -> Undo {
@@ -324,5 +349,26 @@ impl Book {
         self.portals.clear();
         self.cursors.clear();
         self.temporaries.clear();
+        self.texts = Texts::default();
+    }
+}
+
+/// Names of temporary tables that may hold free text, as far as they are told apart.
+#[derive(Debug, Default)]
+struct Texts {
+    names: HashSet<Arc<str>>,
+    all: bool,
+}
+
+impl Texts {
+    fn add(&mut self, name: &Arc<str>) {
+        self.all |= self.names.len() >= TEXTS_MAX;
+        if !self.all {
+            self.names.insert(name.clone());
+        }
+    }
+
+    fn have(&self, name: &str) -> bool {
+        self.all || self.names.contains(name)
     }
 }

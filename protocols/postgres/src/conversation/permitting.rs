@@ -68,11 +68,15 @@ impl Conversation {
             Kind::Execute { raw, portal } => {
                 self.runs(&analysis, &granted.words);
                 let formats = self.book.portal(&portal).and_then(|portal| portal.formats.clone());
-                let at = analysis.members.first().and_then(|member| places(&member.subjects));
+                let member = analysis.members.first();
+                let at = member.and_then(|member| places(&member.subjects));
+                let looked_through = member.and_then(|member| self.free_text(member, &granted.words));
                 let (mut prepared, mut known) = (Prepared::default(), formats.clone());
                 // Whoever asks for binary values need not ask for their types, and without those nobody can tell which
-                // patients they are about.
-                if at.is_some_and(|at| !formats.is_some_and(|formats| all_text(at, &formats))) {
+                // patients they are about. Free text is told from numbers by its type.
+                let about_patients =
+                    at.is_some_and(|at| !formats.is_some_and(|formats| all_text(at, &formats)));
+                if about_patients || looked_through.is_some() {
                     encode::describe(Object::Portal, &portal, &mut prepared.bytes);
                     prepared.before.push(Expect::Describe { quiet: true, granted: Some(granted.clone()) });
                     known = None;
@@ -89,6 +93,9 @@ impl Conversation {
     fn runs(&mut self, analysis: &Analysis, words: &Words) {
         if unsettling(analysis) {
             self.unsettled += 1;
+        }
+        for member in &analysis.members {
+            self.book.keeps_text(member);
         }
         // Its functions may open cursors that no statement names.
         self.book.unseen |= words.scope.is_none();

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chaperone_access::{Analysis, Confined, Earlier, Effect, Member, SessionEffect, Subjects, Verbs, Words};
-use chaperone_wire::{Parameter, Part};
+use chaperone_access::{
+    Analysis, Confined, Earlier, Effect, FreeText, Member, SessionEffect, Subjects, Verbs, Words,
+};
+use chaperone_wire::{LookedThrough, Parameter, Part};
 
 use super::names::Undo;
 use super::subjects::Look;
@@ -126,6 +128,7 @@ impl Request {
             session: SessionEffect::None,
             uses: Arc::from([]),
             subjects: Subjects::None,
+            free_text: FreeText::None,
         };
         let analysis = Analysis {
             text: Arc::from(""),
@@ -165,6 +168,8 @@ pub struct Reply {
     pub(super) bytes: Bytes,
     pub(super) part: Part,
     pub(super) look: Look,
+    /// What came of looking through its free text.
+    pub(super) looked_through: Option<Box<LookedThrough>>,
 }
 
 impl chaperone_wire::Reply for Reply {
@@ -182,5 +187,9 @@ impl chaperone_wire::Reply for Reply {
             Look::Unreadable => false,
             Look::At(reading) => reading.read(&self.bytes, see),
         }
+    }
+
+    fn looked_through(&self) -> Option<&LookedThrough> {
+        self.looked_through.as_deref()
     }
 }

@@ -4,13 +4,24 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chaperone_access::{Member, Scope, Words};
+use chaperone_access::{FreeText, Member, Scope, SessionEffect, Words};
 
 use super::Conversation;
 use super::pieces::{Expect, Granted};
+use super::sieve::{ROW_BYTES_MAX, Sieve};
 use super::subjects::{Look, Reading, all_text, places};
-use crate::codec::backend::Report;
+use crate::codec::backend::{BackendView, Report, view};
+use crate::codec::{BULK_WHOLE_BYTES_MAX, BackendTag};
 use crate::plain::{Occasion, retell};
+
+/// What the rows of one operation are looked at for.
+#[derive(Debug, Clone)]
+pub(super) struct Looks {
+    /// For patients, on record.
+    pub(super) look: Look,
+    /// For identifiers in free text, before they leave.
+    pub(super) sieve: Option<Arc<Sieve>>,
+}
 
 impl Conversation {
     /// Something was permitted in these words. Until the transaction is over, what it did may still be reported on.
@@ -48,14 +59,15 @@ impl Conversation {
         self.told(raw, report, Occasion::Notice)
     }
 
-    /// What a piece of the running operation's data is looked at for.
-    pub(super) fn look_for(&mut self, rows: bool) -> Look {
-        if let Some(look) = &self.look {
-            return look.clone();
-        }
-        let (member, formats): (Option<&Member>, Option<&Bytes>) = match self.expected.front() {
-            Some(Expect::Query { analysis, ended, .. }) => (analysis.members.get(*ended), None),
-            Some(Expect::Execute { run: Some(run) }) => (run.analysis.members.first(), run.formats.as_ref()),
+    /// Which statement the target is answering, how it was permitted, and the formats that a Bind asked for.
+    fn answered(&self) -> Option<(&Member, Option<&Granted>, Option<&Bytes>)> {
+        match self.expected.front() {
+            Some(Expect::Query { analysis, ended, granted, .. }) => {
+                Some((analysis.members.get(*ended)?, granted.as_ref(), None))
+            }
+            Some(Expect::Execute { run: Some(run) }) => {
+                Some((run.analysis.members.first()?, Some(&run.granted), run.formats.as_ref()))
+            }
             Some(
                 Expect::Execute { run: None }
                 | Expect::Refused { .. }
@@ -65,19 +77,72 @@ impl Conversation {
                 | Expect::Close { .. }
                 | Expect::Sync,
             )
-            | None => (None, None),
-        };
-        let look = match (member.and_then(|member| places(&member.subjects)), &self.shape) {
-            (None, _) => Look::Nothing,
-            (Some(_), _) if !rows => Look::Unreadable,
-            (Some(at), Some(shape)) => Look::At(Arc::new(Reading::described(at, shape))),
-            (Some(at), None) if formats.is_some_and(|formats| all_text(at, formats)) => {
-                Look::At(Arc::new(Reading::of_text(at)))
+            | None => None,
+        }
+    }
+
+    /// What a piece of the running operation's data is looked at for.
+    pub(super) fn looks_for(&mut self, piece: &[u8]) -> Looks {
+        if let Some(looks) = &self.looks {
+            return looks.clone();
+        }
+        let is_row = piece.first() == Some(&BackendTag::DataRow.byte());
+        let shape = self.shape.as_ref();
+        let looks = match self.answered() {
+            None => Looks { look: Look::Nothing, sieve: None },
+            Some((member, granted, formats)) => {
+                let at = places(&member.subjects);
+                let look = match (at, shape) {
+                    (None, _) => Look::Nothing,
+                    (Some(_), _) if !is_row => Look::Unreadable,
+                    (Some(at), Some((shape, _))) => Look::At(Arc::new(Reading::described(at, shape))),
+                    (Some(at), None) if formats.is_some_and(|formats| all_text(at, formats)) => {
+                        Look::At(Arc::new(Reading::of_text(at)))
+                    }
+                    (Some(_), None) => Look::Unreadable,
+                };
+                let free_text = granted.and_then(|granted| self.free_text(member, &granted.words));
+                let described = shape.and_then(|(_, message)| match view(message) {
+                    Ok(BackendView::RowDescription(shape)) => Some(shape),
+                    Ok(_) | Err(_) => None,
+                });
+                let scope = granted.and_then(|granted| granted.words.scope.clone());
+                let sieve = free_text.zip(scope).and_then(|(free_text, scope)| {
+                    let detectors = self.company.analyst.detectors();
+                    Sieve::of(&free_text, described.as_ref(), at, detectors, scope)
+                });
+                Looks { look, sieve: sieve.map(Arc::new) }
             }
-            (Some(_), None) => Look::Unreadable,
         };
-        self.look = Some(look.clone());
-        look
+        self.looks = Some(looks.clone());
+        looks
+    }
+
+    /// Where a statement's rows hold free text that is looked through before its caller gets them: of whoever is seen in
+    /// part.
+    pub(super) fn free_text(&self, member: &Member, words: &Words) -> Option<FreeText> {
+        words.scope.as_ref()?;
+        // A cursor of the same string was not known when the string was understood.
+        let cursor =
+            if let SessionEffect::Fetches { name } = &member.session { self.book.cursor(name) } else { None };
+        let declared = cursor.and_then(|cursor| cursor.analysis.members.get(cursor.member));
+        let known = [Some(member), declared].into_iter().flatten();
+        if let Some(member) = known.clone().find(|member| member.free_text != FreeText::None) {
+            return Some(member.free_text.clone());
+        }
+        // It may have been kept in a temporary relation before.
+        known.into_iter().any(|member| self.book.holds_text(member)).then(|| FreeText::Except(Arc::from([])))
+    }
+
+    /// A row that is looked through is collected, up to a limit, where it would else pass in pieces.
+    pub(super) fn collect_rows(&mut self) {
+        let begins = |tag: BackendTag| self.target.input.first() == Some(&tag.byte());
+        if !self.backend.at_boundary() || !(begins(BackendTag::DataRow) || begins(BackendTag::CopyData)) {
+            return;
+        }
+        let piece = [self.target.input.first().copied().unwrap_or_default()];
+        let is_looked_through = self.looks_for(&piece).sieve.is_some();
+        self.backend.collect(if is_looked_through { ROW_BYTES_MAX } else { BULK_WHOLE_BYTES_MAX });
     }
 }
 

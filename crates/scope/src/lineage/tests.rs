@@ -1,0 +1,97 @@
+use super::*;
+use crate::analyse::analyse;
+use crate::analyse::tests::results;
+use crate::classification::Classification;
+
+const CLASSIFIED: &str = r#"
+[relations."public.patients".columns]
+id = { clear = true }
+note = { tags = ["clinical.note"], scan = true }
+[relations."public.secret".columns]
+id = { clear = true }
+label = { clear = true }
+"#;
+
+fn free_text(sql: &str) -> FreeText {
+    let columns = |oid: &str, columns: &str| vec![Some(oid.to_owned()), Some(columns.to_owned())];
+    let mut results = results();
+    results[4] = vec![
+        columns("4", r#"[["id","integer",0,null,null],["note","text",0,null,null]]"#),
+        columns("5", r#"[["id","integer",0,null,null],["label","text",0,null,null]]"#),
+        columns("7", r#"[["id","integer",0,null,null],["said","text",0,null,null]]"#),
+    ];
+    results[12] = vec![vec![
+        Some("7".to_owned()),
+        Some("SELECT p.id, p.note AS said FROM public.patients p".to_owned()),
+    ]];
+    let classification = Classification::load("t.toml", CLASSIFIED, &[].into()).unwrap();
+    let catalog = Arc::new(Catalog::build(1, &results, Some(&Arc::new(classification))).unwrap());
+    let text: Arc<str> = Arc::from(sql);
+    let temporary: Arc<[Arc<str>]> = Arc::from([Arc::from("kept")]);
+    // Trees are dropped on the same deep stack.
+    std::thread::Builder::new()
+        .stack_size(256 << 20)
+        .spawn(move || {
+            let analysis = analyse(&text, &Arc::from([Arc::from("public")]), &temporary, &catalog);
+            analysis.members.last().unwrap().free_text.clone()
+        })
+        .unwrap()
+        .join()
+        .unwrap()
+}
+
+fn at(places: &[u16], of: usize) -> FreeText {
+    FreeText::At { at: Arc::from(places), of }
+}
+
+fn except(names: &[&str]) -> FreeText {
+    FreeText::Except(names.iter().map(|name| Arc::from(*name)).collect())
+}
+
+#[test]
+fn free_text_is_followed_to_where_it_comes_out() {
+    for (sql, expected) in [
+        ("select id from patients", FreeText::None),
+        ("select count(*) from patients where note like '%x%'", FreeText::None),
+        ("select * from secret", FreeText::None),
+        ("select id, note from patients", at(&[1], 2)),
+        ("select * from patients", at(&[1], 2)),
+        ("select upper(note), id, note || label from patients, secret", at(&[0, 2], 3)),
+        ("select p from patients p", at(&[0], 1)),
+        ("with w(x) as (select note from patients) select 1, x from w", at(&[1], 2)),
+        ("select (select max(note) from patients)", at(&[0], 1)),
+        ("select label from secret union select note from patients", at(&[0], 1)),
+        ("select said from peek", at(&[0], 1)),
+        ("update patients set id = 1 returning note, id", at(&[0], 2)),
+        // Its columns are not where the tree has them.
+        ("select label, * from patients join secret using (id)", except(&["id", "label"])),
+        ("select label as note, * from patients join secret using (id)", except(&["id", "label"])),
+        ("select upper(note), * from patients join secret using (id)", except(&[])),
+        ("select label, (p).* from patients p, secret", except(&[])),
+        // It stays, in a table of the session's own.
+        ("create temp table x as select note from patients", except(&[])),
+        ("select note into temp x from patients", except(&[])),
+        ("insert into kept select note from patients", except(&[])),
+        ("explain select note from patients", FreeText::None),
+    ] {
+        assert_eq!(free_text(sql), expected, "{sql}");
+    }
+}
+
+#[test]
+fn copied_lines_have_their_fields_in_the_statements_order() {
+    let copied = |places: &[u16], form| FreeText::Copied { at: Arc::from(places), form };
+    for (sql, expected) in [
+        ("copy patients to stdout", copied(&[1], CopyForm::Text)),
+        ("copy patients (note, id) to stdout (format csv, header)", copied(&[0], CopyForm::Csv)),
+        ("copy patients to stdout csv header", copied(&[1], CopyForm::Csv)),
+        ("copy (select 1, note from patients) to stdout (null 'x')", copied(&[1], CopyForm::Text)),
+        ("copy patients to stdout (format binary)", copied(&[1], CopyForm::Other)),
+        ("copy patients to stdout (format csv, delimiter ';')", copied(&[1], CopyForm::Other)),
+        ("copy (select * from patients join secret using (id)) to stdout", copied(&[], CopyForm::Other)),
+        ("copy patients (id) to stdout", FreeText::None),
+        ("copy patients from stdin", FreeText::None),
+    ] {
+        assert_eq!(free_text(sql), expected, "{sql}");
+    }
+}

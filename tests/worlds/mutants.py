@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""Take conditions of crates/scope out one by one, and see whether what is sent for any case of the corpora changes.
+
+A condition that can be taken out unnoticed has no case. Each `if`, each operand of it, and each closure of `any`, `all`, `filter`
+and the like becomes a place that a variable of the environment turns to true or false: so everything is built once. The
+sources are put back at the end, also after an interrupt; run it in a tree without changes in crates/scope.
+
+  mutants.py CATALOG.json CORPUS.sql ... [--report FILE] [--only REGEX]
+
+CATALOG.json is what `GET /targets/world_a/catalog` gives. What the corpora do not notice is left to the room's own tests.
+"""
+import argparse
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
+SOURCES = os.path.join(ROOT, "crates/scope/src")
+FILES = ["walk.rs", "functions.rs", "system.rs", "settings.rs", "analyse.rs", "limits.rs"] + [
+    f"rewrite/{name}.rs" for name in ("mod", "query", "relation", "expression", "write", "utility", "check", "mask")
+]
+SWITCH = '''
+/// One condition is not what it says; for mutants.py.
+pub(crate) fn mutant(place: u32, value: bool) -> bool {
+    static TURNED: std::sync::OnceLock<Option<(u32, bool)>> = std::sync::OnceLock::new();
+    let turned = TURNED.get_or_init(|| {
+        let text = std::env::var("MUTANT").ok()?;
+        let (place, to) = text.split_once(':')?;
+        Some((place.parse().ok()?, to == "true"))
+    });
+    match turned {
+        Some((turned, to)) if *turned == place => *to,
+        _ => value,
+    }
+}
+'''
+PACKAGE = ["--package", "chaperone-scope", "--config", "profile.dev.package.chaperone-scope.opt-level=2"]
+
+
+def balanced(text, start, ends):
+    """The end of an expression: the first of `ends` outside of brackets and quotes."""
+    depth, at = 0, start
+    while at < len(text):
+        char = text[at]
+        if char == '"':
+            at += 1
+            while text[at] != '"':
+                at += 2 if text[at] == "\\" else 1
+        elif char == "'":
+            match = re.match(r"'(?:\\.[^']*|[^'\\])'", text[at:])
+            at += len(match.group()) - 1 if match else 0
+        elif depth == 0 and any(text.startswith(end, at) for end in ends):
+            return at
+        elif char in "([{":
+            depth += 1
+        elif char in ")]}":
+            if depth == 0:
+                return at
+            depth -= 1
+        at += 1
+    return None
+
+
+def operands(text):
+    """The operands of && and ||, where there are several; else the whole."""
+    parts, start = [], 0
+    while True:
+        end = balanced(text, start, ["&&", "||"])
+        if end is None or end >= len(text):
+            parts.append((start, len(text)))
+            return parts
+        if text[end] in ")]}":
+            return [(0, len(text))]
+        parts.append((start, end))
+        start = end + 2
+
+
+def places(text):
+    """Spans of conditions."""
+    found = set()
+    # Comments say `if`, too.
+    text = re.sub(r"//[^\n]*", lambda comment: " " * len(comment.group()), text)
+    for match in re.finditer(r"\bif (?!let\b)", text):
+        end = balanced(text, match.end(), ["{", "=>"])
+        if end is None:
+            continue
+        condition = text[match.end():end]
+        if re.search(r"\blet\b", condition):
+            continue
+        for start, stop in operands(condition):
+            found.add((match.end() + start, match.end() + stop))
+    for match in re.finditer(r"\.(?:any|all|filter|retain|is_some_and|is_none_or|skip_while|take_while|position|find)\(\|[^|]*\| (?!\{)", text):
+        end = balanced(text, match.end(), [])
+        if end is not None and not re.search(r"\blet\b|\?$", text[match.end():end]):
+            for start, stop in operands(text[match.end():end]):
+                found.add((match.end() + start, match.end() + stop))
+    return sorted(found)
+
+
+def instrumented(text, name, mutants):
+    """The source with a switch at each condition."""
+    code = text.split("#[cfg(test)]\nmod tests {")[0]
+    spans = [span for span in places(code) if text[span[0]:span[1]].strip()]
+    inner = [span for span in spans if not any(other != span and span[0] <= other[0] and other[1] <= span[1] for other in spans)]
+    out, at = [], 0
+    for start, stop in inner:
+        raw = text[start:stop]
+        head, tail = len(raw) - len(raw.lstrip()), len(raw) - len(raw.rstrip())
+        start, stop = start + head, stop - tail
+        line = text.count("\n", 0, start) + 1
+        before = text.rfind("\nconst ", 0, start)
+        if before >= 0 and text.find(";", before) > start:
+            continue
+        number = len(mutants)
+        mutants.append({"file": name, "line": line, "condition": re.sub(r"\s+", " ", text[start:stop])})
+        out += [text[at:start], f"crate::mutant({number}, {text[start:stop]})"]
+        at = stop
+    return "".join(out) + text[at:]
+
+
+def run(command, **more):
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **more)
+
+
+def built():
+    """Build the program that prints words, and the room's tests; where they are."""
+    result = run(["cargo", "test", "--no-run", *PACKAGE, "--message-format=json"])
+    told = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+    made = {("tests" if one["profile"]["test"] else one["target"]["name"]): one["executable"] for one in told if one.get("executable")}
+    if result.returncode or not {"words", "tests"} <= made.keys():
+        errors = [one["message"]["rendered"] for one in told if one.get("reason") == "compiler-message" and one["message"]["level"] == "error"]
+        sys.exit("it does not build:\n" + "\n".join(errors[:5] or [result.stderr]))
+    return made["words"], made["tests"]
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("catalog")
+    arguments.add_argument("corpora", nargs="+")
+    arguments.add_argument("--report")
+    arguments.add_argument("--only", help="regular expression on file:line")
+    arguments = arguments.parse_args()
+    if run(["git", "status", "--porcelain", "crates/scope/src"]).stdout.strip():
+        sys.exit("crates/scope has changes: commit them first")
+    kept, mutants = {}, []
+    try:
+        for name in [*FILES, "lib.rs"]:
+            path = os.path.join(SOURCES, name)
+            with open(path, encoding="utf-8") as file:
+                kept[path] = file.read()
+            text = kept[path] + SWITCH if name == "lib.rs" else instrumented(kept[path], name, mutants)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+        words, tests = built()
+    finally:
+        for path, text in kept.items():
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+
+    def said(turned):
+        environment = {**os.environ, **({"MUTANT": turned} if turned else {})}
+        try:
+            result = subprocess.run([words, arguments.catalog, *arguments.corpora], capture_output=True, env=environment, timeout=120)
+        except subprocess.TimeoutExpired:
+            return "timeout"
+        return hashlib.sha256(result.stdout + bytes([result.returncode & 255])).hexdigest()
+
+    plain, noticed, by_tests, unnoticed = said(None), 0, 0, []
+    for number, mutant in enumerate(mutants):
+        if arguments.only and not re.search(arguments.only, f"{mutant['file']}:{mutant['line']}"):
+            continue
+        for to in ("true", "false"):
+            if said(f"{number}:{to}") != plain:
+                noticed += 1
+                continue
+            alone = {"capture_output": True, "cwd": os.path.join(ROOT, "crates/scope"), "env": {**os.environ, "MUTANT": f"{number}:{to}"}}
+            if subprocess.run([tests, "--quiet"], **alone).returncode:
+                by_tests += 1
+            else:
+                unnoticed.append({**mutant, "turned": to})
+    print(f"{noticed} noticed by cases, {by_tests} by the room's tests only, {len(unnoticed)} by nothing")
+    for one in unnoticed:
+        print(f"{one['file']}:{one['line']} always {one['turned']}: {one['condition'][:150]}")
+    if arguments.report:
+        with open(arguments.report, "w", encoding="utf-8") as file:
+            json.dump(unnoticed, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()
