@@ -158,6 +158,16 @@ fn a_restricted_caller_cannot_tell_the_worlds_apart_with_generated_statements() 
 }
 
 #[test]
+fn a_floor_stands_in_nobodys_way_and_tells_nothing() {
+    let home = private_folder("test").unwrap();
+    let worlds = Worlds::start(home.path(), &Plan { floor: true, ..Plan::ours() }).unwrap();
+    assert_same(&run(worlds.restricted(), corpora(HOSTILE), Through::Driver, home.path()));
+    let rows = run(worlds.restricted(), corpora(ORDINARY), Through::Driver, home.path());
+    assert_same(&rows);
+    assert_reviewed(&rows);
+}
+
+#[test]
 fn whoever_may_do_everything_sees_what_a_direct_connection_shows() {
     let (worlds, home) = made();
     let ([direct, _], [through, _]) = (worlds.login().unwrap(), worlds.unrestricted().clone());

@@ -104,6 +104,15 @@ pub enum RelationScope {
     },
 }
 
+/// As whom a session is at its target, where the target holds a floor under what is rewritten.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Under {
+    /// The database role.
+    pub role: Arc<str>,
+    /// What the floor was told of the caller; `None` where it was not told.
+    pub told: Option<Arc<Attributes>>,
+}
+
 /// What a caller sees of the relations that one statement touches. A relation that is not in it is not seen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Scope {
@@ -111,6 +120,8 @@ pub struct Scope {
     pub relations: BTreeMap<RelationName, RelationScope>,
     /// What row filters ask about the caller.
     pub caller: Arc<Attributes>,
+    /// The role that reads; `None` where nobody is at a target, or somebody for whom no floor can be.
+    pub under: Option<Arc<Under>>,
 }
 
 impl Scope {

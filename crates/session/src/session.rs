@@ -11,11 +11,11 @@
 
 use std::sync::Arc;
 
-use chaperone_access::{Claim, Refusal, RefusalCode, Source};
+use chaperone_access::{Claim, Refusal, RefusalCode, Source, Under};
 use chaperone_identity::Identity;
 use chaperone_policy::Admission;
 use chaperone_recording::{Digests, End, LinkFacts, Opening as RecordOpening, Record};
-use chaperone_tunnel::{ApplicationName, As, Dial, Parameters, RoleName};
+use chaperone_tunnel::{ApplicationName, As, Caller, Dial, Parameters, RoleName};
 use chaperone_wire::{Challenger, Company, Known, Opening, TargetEnd};
 
 use crate::away::{refuse, refused_end, unplaced, unproved};
@@ -127,12 +127,15 @@ async fn carry<K: Known>(
         Ok(login) => login,
         Err(refusal) => return refused_end(way.known, refusal).await,
     };
+    // Too much to tell is not told: a floor that asks for it then shows no rows.
+    let attributes = Arc::new(admission.delegation().attributes.clone());
     let dial = Dial {
         target: target.clone(),
         session,
         application,
         login: login.clone(),
         parameters: Parameters::default(),
+        caller: Caller::new(attributes.as_ref().clone()).ok(),
     };
     let dialled = match boundary.dialer.dial(dial).await {
         Ok(dialled) => dialled,
@@ -145,6 +148,10 @@ async fn carry<K: Known>(
                 .hint("ask whoever runs the agent to look at its log");
         return refused_end(way.known, refusal).await;
     }
+    if login.role.is_none() {
+        let told = dialled.facts.told.then_some(attributes);
+        admission.reached(Under { role: dialled.facts.login.as_str().into(), told });
+    }
     if let Err(refusal) = record.joined(dialled.handle.clone(), dialled.facts.clone()).await {
         return refused_end(way.known, refusal).await;
     }
@@ -152,6 +159,7 @@ async fn carry<K: Known>(
         session,
         facts: admission.facts().clone(),
         login,
+        told: dialled.facts.told,
         source,
         handle: dialled.handle.clone(),
         at,

@@ -13,7 +13,7 @@ mod several;
 mod tally;
 
 pub use dial::{
-    AgentStatus, ApplicationName, As, BoxFuture, Canceller, Dial, DialError, Dialer, Dialled, InvalidDial,
+    AgentStatus, ApplicationName, As, BoxFuture, Caller, Canceller, Dial, DialError, Dialer, Dialled, InvalidDial,
     LoginFacts, LoginName, Opened, PARAMETER_NAMES, Parameters, RoleName, Stream, StreamHandle, Targets,
 };
 pub use in_process::InProcess;

@@ -1,9 +1,11 @@
 //! The independent look at what is sent: at the tree of the words themselves, not at what was done to get them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chaperone_access::{RelationName, RelationScope, Scope};
 
+use super::barrier::{FLOOR_SCHEMA, stands_alone};
 use crate::catalog::Catalog;
 use crate::functions::extension_operator;
 use crate::tree::{self, Fields, Value, alike, node, text};
@@ -14,6 +16,7 @@ use crate::walk::TEMPORARY;
 pub(super) struct Generated {
     sub_selects: Vec<(RelationName, Value)>,
     ctes: BTreeSet<String>,
+    barriers: BTreeSet<Arc<str>>,
 }
 
 /// Where a relation's name stands.
@@ -32,6 +35,10 @@ impl Generated {
 
     pub(super) fn cte(&mut self, name: String) {
         self.ctes.insert(name);
+    }
+
+    pub(super) fn barrier(&mut self, view: Arc<str>) {
+        self.barriers.insert(view);
     }
 
     /// Whether every name in the tree is one that may stand there.
@@ -102,6 +109,11 @@ impl Look<'_> {
             return at == At::Read
                 && self.generated.ctes.contains(name)
                 && !self.catalog.names.contains(name);
+        }
+        if schema == FLOOR_SCHEMA {
+            return at == At::Read
+                && self.generated.barriers.contains(name)
+                && stands_alone(name, self.catalog, self.scope);
         }
         if schema == TEMPORARY || matches!(schema, "pg_catalog" | "information_schema") {
             return true;
