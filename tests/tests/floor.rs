@@ -71,8 +71,11 @@ fn a_floor_is_planned_applied_and_verified_and_holds_without_the_gateway() {
     // A clerk sees the end of a social security number, and of a street a text that reads nothing: what shows it reads no
     // more, and of the table itself he has nothing.
     assert!(!plan.contains("\"patients\" to \"clerks\""), "{plan}");
-    let read = plan.lines().find(|line| line.contains("\"patients\" to chaperone_floor")).unwrap();
-    assert!(read.contains("\"ssn\"") && !read.contains("street") && !read.contains("phone"), "{read}");
+    let mut read = plan.lines().filter(|line| line.contains("\"patients\" to chaperone_floor"));
+    assert!(
+        read.any(|line| line.contains("\"ssn\"") && !line.contains("street") && !line.contains("phone")),
+        "{plan}"
+    );
 
     // Twice, because it is the same the second time.
     for _ in 0..2 {

@@ -104,6 +104,9 @@ pub enum RelationScope {
     },
 }
 
+/// The schema of a floor's views at a target. No statement of a caller's can name anything in it.
+pub const FLOOR_SCHEMA: &str = "chaperone_floor";
+
 /// As whom a session is at its target, where the target holds a floor under what is rewritten.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Under {

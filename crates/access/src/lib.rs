@@ -13,8 +13,8 @@ mod subject;
 
 pub use claim::{ChannelBinding, Claim, ScramClaim, Source};
 pub use column::{
-    Class, Column, ColumnUse, MaskOperator, RelationFacts, RelationScope, Scope, Showing, Subjects,
-    Under,
+    Class, Column, ColumnUse, FLOOR_SCHEMA, MaskOperator, RelationFacts, RelationScope, Scope, Showing,
+    Subjects, Under,
 };
 pub use ids::{AgentName, InvalidName, OperationId, SessionId, TargetName};
 pub use operation::{

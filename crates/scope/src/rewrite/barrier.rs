@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use chaperone_access::FLOOR_SCHEMA;
 use chaperone_access::{AttributeKind, Refusal, RefusalCode, RelationName, RelationScope, Scope, Showing};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{BoolExpr, BoolExprType, Node};
@@ -18,8 +19,6 @@ use crate::classification::{RowFilter, type_of};
 use crate::tree::{self, alike};
 use crate::walk::quoted;
 
-/// The schema of the floor. No statement of a caller's can name anything in it.
-pub const FLOOR_SCHEMA: &str = "chaperone_floor";
 /// The view in it of what is said of the caller of one's own session: `name`, `texts`.
 pub const FLOOR_CALLER: &str = "caller";
 /// Characters of a relation's name that begin its views' names.

@@ -84,6 +84,8 @@ pub struct Conversation {
     shape: Option<Shape>,
     /// Something of whoever does not see everything may still be reported on.
     restricted: bool,
+    /// Something of the session's was read through a view of the floor.
+    floored: bool,
     /// No transaction is open, as far as the target has said.
     idle: bool,
     /// Notices that nobody was told.
@@ -134,6 +136,7 @@ impl Conversation {
             look: None,
             shape: None,
             restricted: true,
+            floored: false,
             idle: true,
             untold: 0,
         }

@@ -94,15 +94,26 @@ inside as (select c.* from pg_class c join place p on p.oid = c.relnamespace)";
 
 /// What is asked, in a transaction that leaves nothing behind.
 pub(super) fn question(plan: &Plan) -> String {
-    let mut out = "begin;\nset local search_path to pg_catalog;\n".to_owned();
-    out.push_str(&format!("create temp view planned_caller as {CALLER};\n"));
+    // What the planned words read may not be there: then nothing that is there says the same as they do.
+    let mut out = format!(
+        "begin;\nset local search_path to pg_catalog;\n\
+         select count(*) = 2 as whole from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+         where n.nspname = {} and c.relname in ({}, {}) \\gset\n\\if :whole\ncreate temp view planned_caller as {CALLER};\n",
+        literal(FLOOR_SCHEMA),
+        literal(CALLERS),
+        literal(FLOOR_CALLER)
+    );
+    let mut without = "\\else\ncreate temp view planned_caller as select;\n".to_owned();
     let (mut views, mut reads) = (Vec::new(), Vec::new());
     for (at, view) in plan.views.values().enumerate() {
         out.push_str(&format!("create temp view planned_{at} as {};\n", view.select));
+        without.push_str(&format!("create temp view planned_{at} as select;\n"));
         let (name, about) = (literal(&view.name), literal(&view.about));
         views.push(format!("({at}, {name}, 'pg_temp.planned_{at}', {about})"));
         reads.extend(view.reads.iter().map(|column| read(view, column)));
     }
+    out.push_str(&without);
+    out.push_str("\\endif\n");
     // A list of values has at least one; this one is of a column that everybody has.
     reads.push("('pg_catalog.pg_class', 'relname', '')".to_owned());
     let parts = [
