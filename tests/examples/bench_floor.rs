@@ -46,17 +46,21 @@ fn main() {
         .sql(&format!(
             "create table clinic.accounts (id integer primary key, clinic_id integer not null, name text not null, ssn text not null);\
              insert into clinic.accounts select n, n % 10, 'name ' || n, '900-00-' || n from generate_series(1, {ROWS}) n;\
-             create index on clinic.accounts (clinic_id); vacuum analyze clinic.accounts"
+             create index on clinic.accounts (clinic_id)"
         ))
         .unwrap();
+    cluster.sql("vacuum analyze clinic.accounts").unwrap();
     let (policy, classification) = (home.path().join("policy"), home.path().join("clinic.toml"));
     std::fs::create_dir(&policy).unwrap();
     std::fs::write(policy.join("clinic.cedar"), POLICY).unwrap();
     std::fs::write(&classification, CLASSIFICATION).unwrap();
     let login = UnderFloor { login: "nurses", role: "nurses", groups: vec!["dev/nurses".to_owned()] };
     let floor = Floor::new(home.path(), vec![login]).unwrap();
-    let mut layout =
-        Layout { policy: Some(policy), classification: Some(classification), ..Layout::new(AgentPlace::InProcess) };
+    let mut layout = Layout {
+        policy: Some(policy),
+        classification: Some(classification),
+        ..Layout::new(AgentPlace::InProcess)
+    };
     floor.declare("clinic", &mut layout);
     let boundary = Boundary::start(&home.path().join("chaperone"), &cluster, layout).unwrap();
     floor.apply(&boundary, "clinic", &cluster).unwrap();
@@ -71,7 +75,8 @@ fn main() {
         "(select t.id, t.clinic_id, t.name, {masked} from clinic.accounts t \
          where t.clinic_id = any (array['1', '2', '3', '4', '5']::integer[]) offset 0) accounts"
     );
-    let ways = [("plain", select("clinic.accounts")), ("view", select(view.trim())), ("inline", select(&inline))];
+    let ways =
+        [("plain", select("clinic.accounts")), ("view", select(view.trim())), ("inline", select(&inline))];
     let password = floor.password().unwrap();
     let url = format!("postgresql://nurses:{password}@127.0.0.1:{}/clinic", cluster.port());
     let mut found = [const { Vec::new() }; 3];

@@ -122,7 +122,10 @@ fn a_floor_is_planned_applied_and_verified_and_holds_without_the_gateway() {
         ask(&url, "update clinic.claims set status = 'open' where claim_id = 3 returning claim_id").trim(),
         "3"
     );
-    let end = ask(&url, "select ssn like '%' || right(ssn, 4), length(ssn) from clinic.patients where patient_id = 17");
+    let end = ask(
+        &url,
+        "select ssn like '%' || right(ssn, 4), length(ssn) from clinic.patients where patient_id = 17",
+    );
     assert_eq!(end.trim(), "t|7");
     let nurse = boundary.credential(&NURSE).unwrap();
     assert_eq!(

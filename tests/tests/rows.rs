@@ -7,8 +7,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use chaperone_tests::{
-    AgentPlace, Boundary, Cluster, Floor, Fsync, Issuer, Layout, Person, Talk, UnderFloor, capture, free_port,
-    private_folder, root,
+    AgentPlace, Boundary, Cluster, Floor, Fsync, Issuer, Layout, Person, Talk, UnderFloor, capture,
+    free_port, private_folder, root,
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -160,7 +160,8 @@ fn whoever_is_somebody_else_now_connects_again() {
     let before = ana.ask(COUNT).unwrap();
     place.issuer.control("person", &json!({ "sub": "ana", "clinics": ["3"] })).unwrap();
     // Refused from when the gateway knows, until the session has ended.
-    let over = |answer: &chaperone_tests::Result<String>| answer.as_ref().map_or(true, |said| *said != before);
+    let over =
+        |answer: &chaperone_tests::Result<String>| answer.as_ref().map_or(true, |said| *said != before);
     ana.until(CHANGE_MAX, COUNT, over).unwrap();
     let theirs = place.sql("select count(*) from clinic.patients where clinic_id = 3");
     assert_eq!(place.session("ana").ask(COUNT).unwrap(), theirs);
@@ -174,5 +175,8 @@ fn a_floor_that_is_not_told_shows_nothing_and_says_so() {
     let said = ana.ask(COUNT).unwrap();
     assert!(said.contains("not told"), "{said}");
     // What has no row filter is read as before.
-    assert_eq!(ana.ask("select count(*) from clinic.clinics").unwrap(), place.sql("select count(*) from clinic.clinics"));
+    assert_eq!(
+        ana.ask("select count(*) from clinic.clinics").unwrap(),
+        place.sql("select count(*) from clinic.clinics")
+    );
 }

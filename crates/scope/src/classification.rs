@@ -13,8 +13,8 @@ use std::sync::Arc;
 use chaperone_access::{AttributeKind, Class, Column, MaskOperator, RelationFacts, RelationName};
 
 pub(crate) use apply::{apply, hide};
-pub(crate) use filter::type_of;
 pub use file::Fault;
+pub(crate) use filter::type_of;
 pub use propose::{Undecided, UndecidedColumn};
 pub use tags::BUILT_IN_TAGS;
 

@@ -93,7 +93,9 @@ impl Caller {
             || !attributes.keys().all(names)
             || !attributes.values().all(values)
         {
-            return Err(InvalidDial("a caller has at most 64 attributes, 8 KiB in all, without control characters"));
+            return Err(InvalidDial(
+                "a caller has at most 64 attributes, 8 KiB in all, without control characters",
+            ));
         }
         Ok(Self(attributes))
     }

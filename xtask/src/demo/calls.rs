@@ -123,7 +123,11 @@ fn past_the_gateway(stage: &Stage, quiet: bool) -> Result<(), Failure> {
         return Err(Failure::new(format!("the database answers `{PAST}` to `{CLERKS}`:\n{said}")));
     }
     if !quiet {
-        shown::call("past the gateway, as the clerks' role at the database (`chaperone floor verify` finds it as planned)", PAST, &said);
+        shown::call(
+            "past the gateway, as the clerks' role at the database (`chaperone floor verify` finds it as planned)",
+            PAST,
+            &said,
+        );
     }
     Ok(())
 }

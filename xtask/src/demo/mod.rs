@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chaperone_tests::{
-    AgentPlace, Boundary, Caller, Cluster, Floor, Fsync, Layout, TARGET, UnderFloor, capture, private_folder, root,
+    AgentPlace, Boundary, Caller, Cluster, Floor, Fsync, Layout, TARGET, UnderFloor, capture, private_folder,
+    root,
 };
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};

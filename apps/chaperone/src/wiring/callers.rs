@@ -51,7 +51,8 @@ impl Drop for Told {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (place, Backend { pid, start_us }) = (self.place.clone(), self.backend);
         runtime.spawn(async move {
-            let gone = format!("delete from {FLOOR_SCHEMA}.callers where pid = {pid} and started_us = {start_us}");
+            let gone =
+                format!("delete from {FLOOR_SCHEMA}.callers where pid = {pid} and started_us = {start_us}");
             if let Err(why) = place.callers.run(&place, &gone).await {
                 tracing::debug!(%why, "rows of an ended session are left to the next sweep");
             }
@@ -150,7 +151,9 @@ impl Backend {
             .collect();
         if !rows.is_empty() {
             let rows = rows.join(", ");
-            text.push_str(&format!("; insert into {FLOOR_SCHEMA}.callers (pid, started_us, name, texts) values {rows}"));
+            text.push_str(&format!(
+                "; insert into {FLOOR_SCHEMA}.callers (pid, started_us, name, texts) values {rows}"
+            ));
         }
         text
     }

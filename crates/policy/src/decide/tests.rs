@@ -191,7 +191,11 @@ fn has_everything(text: &str) -> (bool, bool) {
     let restriction = Restriction::default();
     let of = |classified| {
         let asked = Asked { set: &set, delegation: &who, who: &inside, now_us: NOW, opened_us: NOW };
-        unrestricted(&Case { asked, target: &ehr, restriction: &restriction, confined: false, under: None }, classified).0
+        unrestricted(
+            &Case { asked, target: &ehr, restriction: &restriction, confined: false, under: None },
+            classified,
+        )
+        .0
     };
     (of(false), of(true))
 }

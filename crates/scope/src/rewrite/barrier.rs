@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub use chaperone_access::FLOOR_SCHEMA;
 use chaperone_access::{AttributeKind, Refusal, RefusalCode, RelationName, RelationScope, Scope, Showing};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{BoolExpr, BoolExprType, Node};
+use pg_query::protobuf::{AExprKind, BoolExpr, BoolExprType, Node};
 use serde::{Deserialize, Serialize};
 
 use super::expression::each_reference;
@@ -114,8 +114,9 @@ impl Barrier {
     fn offers(&self, catalog: &Catalog, name: &RelationName, showings: &[Showing], all_rows: bool) -> bool {
         let columns = self.showings.iter().zip(showings).all(|pair| match pair {
             (Showing::Revealed, _) | (_, Showing::Hidden) | (Showing::Masked, Showing::Masked) => true,
-            (Showing::Masked, Showing::Revealed)
-            | (Showing::Hidden, Showing::Revealed | Showing::Masked) => false,
+            (Showing::Masked, Showing::Revealed) | (Showing::Hidden, Showing::Revealed | Showing::Masked) => {
+                false
+            }
         });
         let revealed = |column: &Arc<str>| {
             let mut shown = catalog.columns(name).zip(self.showings.iter());
@@ -268,9 +269,8 @@ impl<'a> Rewriter<'a> {
     ) -> Outcome<Option<(&'a Barrier, bool)>> {
         let all_rows = all_rows || relation.filter.is_none();
         let exactly = self.barriers(name).find(|barrier| barrier.shows(showings, all_rows));
-        let offering = || {
-            self.barriers(name).find(|barrier| barrier.offers(self.catalog, name, showings, all_rows))
-        };
+        let offering =
+            || self.barriers(name).find(|barrier| barrier.offers(self.catalog, name, showings, all_rows));
         let Some(found) = exactly.or_else(offering) else { return Ok(None) };
         if found.filtered {
             told(self.scope, self.catalog, name)?;
@@ -279,7 +279,8 @@ impl<'a> Rewriter<'a> {
     }
 
     /// A row filter's predicate with the questions that the floor answers in the place of what is said of the caller.
-    /// Without an answer there are no rows, whatever else the predicate lets through.
+    /// Without an answer there are no rows, whatever else the predicate lets through; asked apart only where the predicate
+    /// could do without, because each question costs a select by key as much as the select itself.
     fn asked(&mut self, rows: &RowFilter) -> Outcome<Node> {
         let attributes: Vec<(&Arc<str>, AttributeKind)> =
             rows.asks.iter().map(|(name, kind)| (name, *kind)).collect();
@@ -290,8 +291,7 @@ impl<'a> Rewriter<'a> {
             let names: Vec<&str> = column.fields.iter().filter_map(sval).collect();
             let ["caller", attribute] = names.as_slice() else { return Ok(false) };
             let place = attributes.iter().position(|(name, _)| ***name == **attribute);
-            let (Some(place), Some((_, kind))) =
-                (place, place.and_then(|place| attributes.get(place)))
+            let (Some(place), Some((_, kind))) = (place, place.and_then(|place| attributes.get(place)))
             else {
                 return Err(unfaithful());
             };
@@ -299,6 +299,10 @@ impl<'a> Rewriter<'a> {
             Ok(true)
         })?;
         self.expression(&mut condition)?;
+        let unsure: Vec<&Arc<str>> = (attributes.iter().enumerate())
+            .filter(|(place, _)| !needs_answer(&condition, place + 1))
+            .map(|(_, (name, _))| *name)
+            .collect();
         each_reference(&mut condition, &mut |reference| {
             let Some(NodeEnum::ParamRef(parameter)) = &reference.node else { return Ok(false) };
             let place = usize::try_from(parameter.number).ok().and_then(|number| number.checked_sub(1));
@@ -313,10 +317,10 @@ impl<'a> Rewriter<'a> {
             ))?;
             Ok(true)
         })?;
-        if attributes.is_empty() {
+        if unsure.is_empty() {
             return Ok(condition);
         }
-        let names: Vec<String> = attributes.iter().map(|(name, _)| mask::literal(name)).collect();
+        let names: Vec<String> = unsure.iter().map(|name| mask::literal(name)).collect();
         let answered = our_expression(&format!(
             "(SELECT pg_catalog.count(*) FROM {FLOOR_SCHEMA}.{FLOOR_CALLER} AS c WHERE c.name OPERATOR(pg_catalog.=) \
              ANY (ARRAY[{}]::pg_catalog.text[])) OPERATOR(pg_catalog.=) {}",
@@ -332,6 +336,34 @@ impl<'a> Rewriter<'a> {
     }
 }
 
+/// Whether a condition lets nothing through where there is no answer: one of the conditions that all have to hold compares
+/// with the answer itself, and every comparison that a filter can have says nothing of NULL.
+fn needs_answer(condition: &Node, number: usize) -> bool {
+    let is_it = |side: &Option<Box<Node>>| side.as_deref().is_some_and(|side| is_parameter(side, number));
+    match &condition.node {
+        Some(NodeEnum::BoolExpr(it)) if it.boolop == i32::from(BoolExprType::AndExpr) => {
+            it.args.iter().any(|part| needs_answer(part, number))
+        }
+        Some(NodeEnum::AExpr(it)) => {
+            let kind = AExprKind::try_from(it.kind).unwrap_or(AExprKind::Undefined);
+            matches!(kind, AExprKind::AexprOp | AExprKind::AexprOpAny | AExprKind::AexprOpAll)
+                && (is_it(&it.lexpr) || is_it(&it.rexpr))
+        }
+        Some(_) | None => false,
+    }
+}
+
+/// A parameter, through casts.
+fn is_parameter(node: &Node, number: usize) -> bool {
+    match &node.node {
+        Some(NodeEnum::ParamRef(parameter)) => usize::try_from(parameter.number) == Ok(number),
+        Some(NodeEnum::TypeCast(cast)) => {
+            cast.arg.as_deref().is_some_and(|inner| is_parameter(inner, number))
+        }
+        Some(_) | None => false,
+    }
+}
+
 /// Whether the floor was told what the filter of a relation asks, as it stands now.
 fn told(scope: &Scope, catalog: &Catalog, name: &RelationName) -> Outcome {
     let Some(asks) = catalog.rows(name).map(|rows| &rows.asks).filter(|asks| !asks.is_empty()) else {
@@ -341,7 +373,9 @@ fn told(scope: &Scope, catalog: &Catalog, name: &RelationName) -> Outcome {
         Some(told) if asks.keys().all(|asked| told.get(&**asked) == scope.caller.get(&**asked)) => Ok(()),
         Some(_) => Err(Refusal::new(
             RefusalCode::NotPermitted,
-            format!("what your issuer says of you has changed since you connected, and `{name}` depends on it"),
+            format!(
+                "what your issuer says of you has changed since you connected, and `{name}` depends on it"
+            ),
         )
         .hint("connect again")),
         None => Err(Refusal::new(

@@ -392,7 +392,12 @@ fn less((wanted, there): (&Showing, &Showing)) -> Showing {
 }
 
 /// The list of columns as they are shown.
-pub(super) fn shown(relation: &Relation, facts: &RelationFacts, showings: &[Showing], from: &str) -> Outcome<String> {
+pub(super) fn shown(
+    relation: &Relation,
+    facts: &RelationFacts,
+    showings: &[Showing],
+    from: &str,
+) -> Outcome<String> {
     if facts.columns.len() != relation.columns.len() || showings.len() != relation.columns.len() {
         return Err(unfaithful());
     }

@@ -145,7 +145,10 @@ ssn = { tags = ["phi.ssn"], mask = "first_letter" }
 
 /// A target whose floor has these views, each readable by `clerk`.
 fn with_floor(rules: &str, views: &[BarrierView]) -> Catalog {
-    let kinds = [("clinics", chaperone_access::AttributeKind::Texts), ("level", chaperone_access::AttributeKind::Long)];
+    let kinds = [
+        ("clinics", chaperone_access::AttributeKind::Texts),
+        ("level", chaperone_access::AttributeKind::Long),
+    ];
     let kinds = kinds.map(|(name, kind)| (name.to_owned(), kind)).into();
     let classification = Classification::load("t.toml", rules, &kinds).unwrap();
     let columns = |oid: &str, columns: &str| vec![Some(oid.to_owned()), Some(columns.to_owned())];
@@ -154,7 +157,10 @@ fn with_floor(rules: &str, views: &[BarrierView]) -> Catalog {
         columns("4", r#"[["id","integer",0,null,null],["ssn","text",0,null,null]]"#),
         columns("5", r#"[["id","integer",0,null,null]]"#),
     ];
-    for row in [["pg_catalog", "left", "true", "false", "false", ""], ["pg_catalog", "count", "true", "true", "false", ""]] {
+    for row in [
+        ["pg_catalog", "left", "true", "false", "false", ""],
+        ["pg_catalog", "count", "true", "true", "false", ""],
+    ] {
         results[8].push(row.iter().map(|cell| Some((*cell).to_owned())).collect());
     }
     let row = |view: &BarrierView| {
@@ -182,7 +188,10 @@ fn sent_under(
     sql: &str,
 ) -> Outcome<String> {
     let part = RelationScope::Part { showings: showings.into(), all_rows };
-    let caller = [("clinics".to_owned(), Attribute::Texts(["1".to_owned()].into())), ("level".to_owned(), Attribute::Long(1))];
+    let caller = [
+        ("clinics".to_owned(), Attribute::Texts(["1".to_owned()].into())),
+        ("level".to_owned(), Attribute::Long(1)),
+    ];
     let scope = Scope {
         relations: [(patients(), part)].into(),
         caller: Arc::new(caller.into()),
@@ -197,12 +206,7 @@ fn sent_under(
 #[test]
 fn a_view_of_the_floor_is_written_by_what_writes_sub_selects() {
     let made = view(FILTERED, MASKED, true);
-    let inline = sent_under(
-        &with_floor(FILTERED, &[]),
-        (MASKED, true),
-        None,
-        "select * from patients",
-    );
+    let inline = sent_under(&with_floor(FILTERED, &[]), (MASKED, true), None, "select * from patients");
     let inline = inline.unwrap().replace("SELECT * FROM (", "").replace(") patients", "");
     let (plain, filter) = made.select.split_once(" WHERE ").unwrap();
     assert_eq!(plain, inline);
@@ -215,10 +219,29 @@ fn a_view_of_the_floor_is_written_by_what_writes_sub_selects() {
     // What the predicate lets through stays inside of the condition that everything asked was answered.
     assert!(filter.contains("OPERATOR(pg_catalog.=) 2 AND (id OPERATOR(pg_catalog.=) ANY"), "{filter}");
     assert!(made.asks && made.reads.len() == 2, "{made:?}");
+    for (predicate, apart) in [
+        ("id = any(caller.clinics::integer[])", None),
+        ("id = any(caller.clinics::integer[]) and id > 0", None),
+        ("id = any(caller.clinics::integer[]) and (id > caller.level or id = 1)", Some("'level'")),
+        ("id <> all(coalesce(caller.clinics, array['1'])::integer[])", Some("'clinics'")),
+        ("caller.level is null or caller.level is distinct from 1", Some("'level'")),
+        ("not (id = any(caller.clinics::integer[]))", Some("'clinics'")),
+    ] {
+        let rules = FILTERED.replace("id = any(caller.clinics::integer[]) or caller.level > 3", predicate);
+        let select = view(&rules, MASKED, true).select;
+        let array =
+            apart.map(|name| format!("ANY(ARRAY[{name}]::pg_catalog.text[])) OPERATOR(pg_catalog.=) 1 AND"));
+        assert_eq!(select.contains("count(*)"), apart.is_some(), "{select}");
+        assert!(array.is_none_or(|array| select.contains(&array)), "{select}");
+    }
     assert!(made.name.starts_with("patients_") && made.name.len() <= 63, "{made:?}");
     // Other words make another view.
     let other = FILTERED.replace("\"first_letter\"", "{ fixed = \"***\" }");
-    for other in [view(&other, MASKED, true), view(FILTERED, MASKED, false), view(FILTERED, &[Showing::Revealed; 2], true)] {
+    for other in [
+        view(&other, MASKED, true),
+        view(FILTERED, MASKED, false),
+        view(FILTERED, &[Showing::Revealed; 2], true),
+    ] {
         assert_ne!(other.name, made.name);
     }
 }
@@ -227,7 +250,10 @@ fn a_view_of_the_floor_is_written_by_what_writes_sub_selects() {
 fn a_view_stands_where_the_role_has_it_and_was_told_of_the_caller() {
     let made = view(FILTERED, MASKED, true);
     let catalog = with_floor(FILTERED, std::slice::from_ref(&made));
-    let told = [("clinics".to_owned(), Attribute::Texts(["1".to_owned()].into())), ("level".to_owned(), Attribute::Long(1))];
+    let told = [
+        ("clinics".to_owned(), Attribute::Texts(["1".to_owned()].into())),
+        ("level".to_owned(), Attribute::Long(1)),
+    ];
     let told = told.into();
     let sql = "select ssn from patients p where id = 7";
     let with = |under| sent_under(&catalog, (MASKED, false), under, sql);
@@ -279,7 +305,10 @@ fn who_sees_less_than_a_view_shows_reads_a_part_of_it() {
         )
     );
     // The mask stands in the view already.
-    assert_eq!(sent(MASKED, "select * from patients").unwrap(), format!("SELECT * FROM chaperone_floor.{} patients", made.name));
+    assert_eq!(
+        sent(MASKED, "select * from patients").unwrap(),
+        format!("SELECT * FROM chaperone_floor.{} patients", made.name)
+    );
     // More than it shows is not had from it.
     let whole = &[Showing::Revealed; 2];
     assert!(sent(whole, "select * from patients").unwrap().contains("FROM public.patients t"));
@@ -305,8 +334,10 @@ fn a_check_says_nothing_of_where_rows_of_a_partitioned_table_are() {
         Catalog::build(1, &results, Some(&Arc::new(classification))).unwrap()
     };
     let read = |catalog: &Catalog, name: &str| {
-        let part = RelationScope::Part { showings: Arc::new([Showing::Revealed, Showing::Hidden]), all_rows: true };
-        let scope = Scope { relations: [(RelationName::new("public", name), part)].into(), ..Scope::default() };
+        let part =
+            RelationScope::Part { showings: Arc::new([Showing::Revealed, Showing::Hidden]), all_rows: true };
+        let scope =
+            Scope { relations: [(RelationName::new("public", name), part)].into(), ..Scope::default() };
         let path = [Arc::from("public")];
         rewrite(&format!("select id from {name}"), Place { catalog, path: &path, temporary: &[] }, &scope)
     };

@@ -143,8 +143,9 @@ impl Standing {
     /// Everything that is not as planned.
     pub(super) fn compare(&self, plan: &Plan) -> Vec<Difference> {
         let mut found = Vec::new();
-        let mut differ =
-            |user: &str, kind: Kind, what: String| found.push(Difference { user: user.to_owned(), kind, what });
+        let mut differ = |user: &str, kind: Kind, what: String| {
+            found.push(Difference { user: user.to_owned(), kind, what })
+        };
         self.owner(&mut differ);
         self.schema(plan, &mut differ);
         self.table(plan, &mut differ);
@@ -198,7 +199,8 @@ impl Standing {
 
     fn table(&self, plan: &Plan, differ: &mut impl FnMut(&str, Kind, String)) {
         let name = format!("{FLOOR_SCHEMA}.{CALLERS}");
-        let columns: Vec<String> = CALLERS_COLUMNS.iter().map(|(name, typ)| format!("{name} {typ}")).collect();
+        let columns: Vec<String> =
+            CALLERS_COLUMNS.iter().map(|(name, typ)| format!("{name} {typ}")).collect();
         match &self.callers {
             None => differ(OWNER, Kind::Missing, format!("the table {name}")),
             Some(table) if table.owner != OWNER => {
@@ -232,7 +234,8 @@ impl Standing {
 
     fn views(&self, plan: &Plan, differ: &mut impl FnMut(&str, Kind, String)) {
         let of_callers = format!("view {FLOOR_SCHEMA}.{FLOOR_CALLER}");
-        let each = plan.views.values().map(|view| format!("view {FLOOR_SCHEMA}.{} of {}", view.name, view.of));
+        let each =
+            plan.views.values().map(|view| format!("view {FLOOR_SCHEMA}.{} of {}", view.name, view.of));
         let each = each.zip(&self.views).chain(std::iter::once((of_callers, &self.caller)));
         for (name, same) in each {
             let Some(Same { owner, query, barrier, about }) = same else {
