@@ -96,7 +96,8 @@ fn a_floor_is_planned_applied_and_verified_and_holds_without_the_gateway() {
         assert!(ask(&clerks, refused).contains("42501"), "{refused}");
     }
     let view = of_clerks(&cluster);
-    let shown = ask(&clerks, &format!("select ssn, phone is null, street from {view} where patient_id = 17"));
+    let shown =
+        ask(&clerks, &format!("select rtrim(ssn), phone is null, street from {view} where patient_id = 17"));
     let ssn = cluster.sql("select right(ssn, 4) from clinic.patients where patient_id = 17").unwrap();
     assert_eq!(shown.trim(), format!("***{}|t|***", ssn.trim()));
     // What he reads through he can neither read around nor change.
@@ -122,11 +123,8 @@ fn a_floor_is_planned_applied_and_verified_and_holds_without_the_gateway() {
         ask(&url, "update clinic.claims set status = 'open' where claim_id = 3 returning claim_id").trim(),
         "3"
     );
-    let end = ask(
-        &url,
-        "select ssn like '%' || right(ssn, 4), length(ssn) from clinic.patients where patient_id = 17",
-    );
-    assert_eq!(end.trim(), "t|7");
+    let end = ask(&url, "select left(ssn, 3), length(ssn) from clinic.patients where patient_id = 17");
+    assert_eq!(end.trim(), "***|7");
     let nurse = boundary.credential(&NURSE).unwrap();
     assert_eq!(
         ask(&nurse, "select note is not null from clinic.encounters where encounter_id = 1").trim(),

@@ -21,6 +21,9 @@ const REFUSED: &str = "refused.toml";
 const REFUSED_PERCENT_MAX: usize = 6;
 /// Generated statements, of each kind.
 const GENERATED: u32 = 250;
+/// What is hostile is tried a second time with a floor, in part: rows and inheritance, which its views stand for, and a fifth of
+/// the rest. `cargo xtask worlds --floor` tries all.
+const A_FIFTH: &str = "^(row|inh)|[05]$";
 /// Of a hundred hostile cases at least so many tell unprotected worlds apart: else the cases prove nothing.
 const TELLING_PERCENT_MIN: usize = 50;
 
@@ -36,7 +39,18 @@ fn corpora(names: &[&str]) -> Vec<PathBuf> {
 }
 
 fn run(pair: &Pair, corpora: Vec<PathBuf>, through: Through, scratch: &Path) -> Vec<Row> {
-    let rows = Trial { pair, corpora, only: None, through }.run(scratch).unwrap();
+    some(pair, corpora, None, through, scratch)
+}
+
+/// The cases whose names a regular expression finds.
+fn some(
+    pair: &Pair,
+    corpora: Vec<PathBuf>,
+    only: Option<&str>,
+    through: Through,
+    scratch: &Path,
+) -> Vec<Row> {
+    let rows = Trial { pair, corpora, only: only.map(str::to_owned), through }.run(scratch).unwrap();
     assert!(rows.len() > 50, "only {} cases ran", rows.len());
     rows
 }
@@ -163,7 +177,7 @@ fn a_restricted_caller_cannot_tell_the_worlds_apart_with_generated_statements() 
 fn a_floor_stands_in_nobodys_way_and_tells_nothing() {
     let home = private_folder("test").unwrap();
     let worlds = Worlds::start(home.path(), &Plan { floor: true, ..Plan::ours() }).unwrap();
-    assert_same(&run(worlds.restricted(), corpora(HOSTILE), Through::Driver, home.path()));
+    assert_same(&some(worlds.restricted(), corpora(HOSTILE), Some(A_FIFTH), Through::Driver, home.path()));
     let rows = run(worlds.restricted(), corpora(ORDINARY), Through::Driver, home.path());
     assert_same(&rows);
     assert_reviewed(&rows, &[REFUSED, "refused_floor.toml"]);

@@ -180,27 +180,31 @@ fn view(rules: &str, showings: &[Showing], filtered: bool) -> BarrierView {
 
 const MASKED: &[Showing] = &[Showing::Revealed, Showing::Masked];
 
-/// What is sent for a caller who sees that much of the patients, as a role that was told of him or not.
-fn sent_under(
-    catalog: &Catalog,
-    (showings, all_rows): (&[Showing], bool),
-    under: Option<(&str, Option<&chaperone_access::Attributes>)>,
-    sql: &str,
-) -> Outcome<String> {
+/// A role, and what the floor was told of the caller.
+type Role<'a> = Option<(&'a str, Option<&'a chaperone_access::Attributes>)>;
+
+/// A caller who sees that much of the patients.
+fn scope_under((showings, all_rows): (&[Showing], bool), under: Role<'_>) -> Scope {
     let part = RelationScope::Part { showings: showings.into(), all_rows };
-    let caller = [
-        ("clinics".to_owned(), Attribute::Texts(["1".to_owned()].into())),
-        ("level".to_owned(), Attribute::Long(1)),
-    ];
-    let scope = Scope {
+    Scope {
         relations: [(patients(), part)].into(),
-        caller: Arc::new(caller.into()),
+        caller: Arc::new(told()),
         under: under.map(|(role, told)| {
             Arc::new(Under { role: role.into(), told: told.map(|told| Arc::new(told.clone())) })
         }),
-    };
+    }
+}
+
+fn told() -> chaperone_access::Attributes {
+    let clinics = Attribute::Texts(["1".to_owned()].into());
+    [("clinics".to_owned(), clinics), ("level".to_owned(), Attribute::Long(1))].into()
+}
+
+/// What is sent for him.
+fn sent_under(catalog: &Catalog, sees: (&[Showing], bool), under: Role<'_>, sql: &str) -> Outcome<String> {
     let path = [Arc::from("public")];
-    rewrite(sql, Place { catalog, path: &path, temporary: &[] }, &scope).map(|text| text.to_string())
+    let place = Place { catalog, path: &path, temporary: &[] };
+    rewrite(sql, place, &scope_under(sees, under)).map(|text| text.to_string())
 }
 
 #[test]
@@ -250,11 +254,7 @@ fn a_view_of_the_floor_is_written_by_what_writes_sub_selects() {
 fn a_view_stands_where_the_role_has_it_and_was_told_of_the_caller() {
     let made = view(FILTERED, MASKED, true);
     let catalog = with_floor(FILTERED, std::slice::from_ref(&made));
-    let told = [
-        ("clinics".to_owned(), Attribute::Texts(["1".to_owned()].into())),
-        ("level".to_owned(), Attribute::Long(1)),
-    ];
-    let told = told.into();
+    let told = told();
     let sql = "select ssn from patients p where id = 7";
     let with = |under| sent_under(&catalog, (MASKED, false), under, sql);
     let name = &made.name;
@@ -272,6 +272,19 @@ fn a_view_stands_where_the_role_has_it_and_was_told_of_the_caller() {
     let mut before = told.clone();
     before.insert("clinics".to_owned(), Attribute::Texts(["1".to_owned(), "2".to_owned()].into()));
     assert!(refused(Some(("clerk", Some(&before)))).contains("has changed"));
+    // The look at what is sent judges by itself.
+    let stands = |sees, under| barrier::stands_alone(name, &catalog, &scope_under(sees, under));
+    assert!(stands((MASKED, false), Some(("clerk", Some(&told)))));
+    for (sees, under) in [
+        ((MASKED, false), None),
+        ((MASKED, false), Some(("other", Some(&told)))),
+        ((MASKED, false), Some(("clerk", None))),
+        ((MASKED, false), Some(("clerk", Some(&before)))),
+        ((MASKED, true), Some(("clerk", Some(&told)))),
+        (([Showing::Hidden; 2].as_slice(), false), Some(("clerk", Some(&told)))),
+    ] {
+        assert!(!stands(sees, under), "{sees:?} {under:?}");
+    }
     // Nor is it a name that he could write himself.
     for sql in [
         format!("select * from chaperone_floor.{name}"),

@@ -34,7 +34,7 @@ pub(super) struct Plan {
 }
 
 /// The floor under one login.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct LoginPlan {
     /// As agent.toml calls it.
     pub(super) login: String,
@@ -163,18 +163,7 @@ impl Plan {
         let rules: &[LoginRule] = config.targets.get(target).map_or(&[], |target| &target.logins);
         let groups = rules.iter().flat_map(|rule| rule.groups.iter().cloned()).collect();
         let callers = chaperone_policy::callers(set, &groups, &setting.identities);
-        let routes = DatabaseLogins::new(std::iter::once((target.clone(), rules.to_vec())));
-        let mut by_login: BTreeMap<Option<LoginName>, Vec<(String, Delegation)>> = BTreeMap::new();
-        let mut roles = BTreeSet::new();
-        for (label, delegation) in callers {
-            // A name that cannot be a role's cannot be at the target either.
-            let Ok(to) = routes.of(&delegation.subject, &delegation.groups, target) else { continue };
-            if to.role.is_some() {
-                roles.extend(to.login);
-                continue;
-            }
-            by_login.entry(to.login).or_default().push((label, delegation));
-        }
+        let (by_login, roles) = by_login(callers, rules, target);
         let world = setting.world(&[set]);
         let (mut logins, mut notes, mut views) = (Vec::new(), Vec::new(), BTreeMap::new());
         let teller = at.floor.as_ref().map(|floor| floor.user.clone());
@@ -205,20 +194,17 @@ impl Plan {
                 notes.push(format!("login `{name}` has no floor: everything is permitted to {who}"));
                 continue;
             }
-            let (mut relations, mut through) = (BTreeMap::new(), BTreeMap::new());
+            let callers = callers.into_iter().map(|(label, _)| label).collect();
+            let mut login = LoginPlan { login: name, user, callers, ..LoginPlan::default() };
             for (relation, needs) in &floor.relations {
                 let view = View::of(&catalog, relation, needs, teller.is_some()).unwrap_or_else(|refusal| {
                     notes.push(format!("`{relation}` has no view: {refusal}"));
                     None
                 });
-                relations.insert(relation.to_string(), Granted::of(&catalog, relation, needs, view.as_ref()));
-                if let Some(view) = view {
-                    through.insert(view.name.clone(), view.through());
-                    view.kept_in(&mut views);
-                }
+                login.needs(&catalog, relation, needs, view.as_ref());
+                view.into_iter().for_each(|view| view.kept_in(&mut views));
             }
-            let callers = callers.into_iter().map(|(label, _)| label).collect();
-            logins.push(LoginPlan { login: name, user, callers, relations, views: through });
+            logins.push(login);
         }
         if let Some(missing) = only.iter().find(|name| logins.iter().all(|login| login.login != **name)) {
             let why = notes.join("; ");
@@ -228,12 +214,7 @@ impl Plan {
         }
         twice(&mut logins, &mut notes);
         views.retain(|name, _| logins.iter().any(|login| login.views.contains_key(name)));
-        if let Some(login) = logins.iter().find(|login| Some(&login.user) == teller.as_ref()) {
-            return Err(Failure::Usage(format!(
-                "`{}` is a login and tells the floor (hint: give `floor` in the agent's configuration a role of its own)",
-                login.user
-            )));
-        }
+        apart(&logins, teller.as_deref())?;
         Ok(Self { target: target.clone(), logins, views, teller, notes })
     }
 
@@ -252,6 +233,26 @@ impl Plan {
     }
 }
 
+/// Callers by the login that they use, and the logins that take on a role for each subject.
+fn by_login(
+    callers: Vec<(String, Delegation)>,
+    rules: &[LoginRule],
+    target: &TargetName,
+) -> (BTreeMap<Option<LoginName>, Vec<(String, Delegation)>>, BTreeSet<LoginName>) {
+    let routes = DatabaseLogins::new(std::iter::once((target.clone(), rules.to_vec())));
+    let mut by_login: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let mut roles = BTreeSet::new();
+    for (label, delegation) in callers {
+        // A name that cannot be a role's cannot be at the target either.
+        let Ok(to) = routes.of(&delegation.subject, &delegation.groups, target) else { continue };
+        match to.role {
+            Some(_) => roles.extend(to.login),
+            None => by_login.entry(to.login).or_default().push((label, delegation)),
+        }
+    }
+    (by_login, roles)
+}
+
 /// Two logins that are one role at the database would take each other's grants away.
 fn twice(logins: &mut Vec<LoginPlan>, notes: &mut Vec<String>) {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
@@ -264,6 +265,16 @@ fn twice(logins: &mut Vec<LoginPlan>, notes: &mut Vec<String>) {
     logins.retain(|login| seen.get(&login.user).is_none_or(|times| *times == 1));
 }
 
+/// A role that may say whose session is whose would say it of its own.
+fn apart(logins: &[LoginPlan], teller: Option<&str>) -> Result<(), Failure> {
+    match logins.iter().find(|login| Some(login.user.as_str()) == teller) {
+        None => Ok(()),
+        Some(LoginPlan { user, .. }) => Err(Failure::Usage(format!(
+            "`{user}` is a login and tells the floor (hint: give `floor` in the agent's configuration a role of its own)"
+        ))),
+    }
+}
+
 /// A block of code, in dollar signs that do not occur in it.
 pub(super) fn block(body: &str) -> String {
     let mut tag = "$floor$".to_owned();
@@ -274,6 +285,12 @@ pub(super) fn block(body: &str) -> String {
 }
 
 impl LoginPlan {
+    /// What its users do with one relation, through a view or not.
+    fn needs(&mut self, catalog: &Catalog, name: &RelationName, needs: &Needs, view: Option<&View>) {
+        self.relations.insert(name.to_string(), Granted::of(catalog, name, needs, view));
+        self.views.extend(view.map(|view| (view.name.clone(), view.through())));
+    }
+
     fn sql(&self, out: &mut String) {
         let user = quoted(&self.user);
         let callers: Vec<&str> = self.callers.iter().map(String::as_str).collect();
