@@ -4,7 +4,9 @@
 
 use std::process::{Command, Output, Stdio};
 
-use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, private_folder};
+use chaperone_tests::{
+    AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, capture, private_folder, target_dir,
+};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -204,6 +206,41 @@ fn what_was_asked_is_on_record_and_verifies() {
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&found.stdout), "", "statement text lies in the trail in the clear");
+}
+
+#[test]
+fn what_a_commit_at_the_end_of_a_pipeline_undoes_is_on_record() {
+    let it = Installation::new(AgentPlace::InProcess, false).unwrap();
+    it.cluster
+        .sql(
+            "create table clinic.parents (id int primary key);
+             create table clinic.children (parent int references clinic.parents deferrable initially deferred);
+             grant all on clinic.parents, clinic.children to public",
+        )
+        .unwrap();
+    // The constraint is looked at when the pipeline's Sync commits, after the insert has ended well.
+    let program = r#"
+import psycopg, sys
+with psycopg.connect(sys.argv[1], autocommit=True) as it:
+    try:
+        it.execute("insert into clinic.children values (%s)", (1,))
+        print("stayed")
+    except psycopg.Error as error:
+        print(error.sqlstate)
+"#;
+    let url = it.boundary.credential(&ENGINEER).unwrap();
+    let mut python = Command::new(target_dir().join("drivers/python/bin/python"));
+    assert_eq!(capture(python.args(["-c", program, &url])).unwrap().trim(), "23503");
+    assert_eq!(it.cluster.sql("select count(*) from clinic.children").unwrap().trim(), "0");
+
+    let sessions = it.boundary.cli_json(&["sessions"]).unwrap();
+    let session = sessions[0]["session"].as_str().unwrap();
+    let shown = it.boundary.cli_json(&["session", "show", session]).unwrap();
+    let undone =
+        shown["entries"].as_array().unwrap().iter().find(|entry| entry["kind"] == "operations.undone");
+    let undone = undone.unwrap_or_else(|| panic!("{shown:#}"));
+    assert_eq!((&undone["operation"], &undone["sqlstate"]), (&1.into(), &"23503".into()), "{undone:#}");
+    it.boundary.cli(&["trail", "verify"]).unwrap();
 }
 
 #[test]

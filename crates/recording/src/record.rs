@@ -10,8 +10,8 @@ use chaperone_access::{Analysis, Delegation, Effect, Refusal, RefusalCode, Sessi
 use chaperone_policy::{Decided, Denied, Permit};
 use chaperone_trail::{
     Arm, Body, Decision, Digest, Draft, EntryError, LimitHit, ObjectRef, OperationIntent, OperationOutcome,
-    OperationProgress, OperationRefused, ParameterRef, Parameters, Position, Seq, Status, Touched,
-    TrailError,
+    OperationProgress, OperationRefused, OperationsUndone, ParameterRef, Parameters, Position, Seq, Status,
+    Touched, TrailError,
 };
 use chaperone_wire::{Ending, Fault, Parameter, Reply};
 
@@ -229,6 +229,7 @@ pub struct Record {
     used: VecDeque<Used>,
     running: VecDeque<Running>,
     next: u64,
+    ended: u64,
     pub(crate) operations: u64,
     pub(crate) refusals: u64,
     pub(crate) rows: u64,
@@ -257,6 +258,7 @@ impl Record {
             used: VecDeque::new(),
             running: VecDeque::new(),
             next: 1,
+            ended: 0,
             operations: 0,
             refusals: 0,
             rows: 0,
@@ -612,6 +614,23 @@ impl Record {
             Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
         self.last = self.recorder.trail.append(draft, &frames_of(&frames))?;
         self.rows += running.rows;
+        self.ended = running.number;
+        Ok(self.last)
+    }
+
+    /// Write that what had ended well since the last commit did not stay.
+    ///
+    /// # Errors
+    /// The trail does not take entries.
+    pub fn undone(&mut self, code: [u8; 5]) -> Result<Seq, Unrecorded> {
+        let body = Body::OperationsUndone(OperationsUndone {
+            operation: self.ended,
+            session: self.session.to_string(),
+            sqlstate: String::from_utf8_lossy(&code).into_owned(),
+        });
+        let draft =
+            Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
+        self.last = self.recorder.trail.append(draft, &[])?;
         Ok(self.last)
     }
 

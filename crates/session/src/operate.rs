@@ -259,6 +259,10 @@ fn answer<C: Conversation>(
             };
             ends.back.after(Some(recorded), admission.mask(reply), size);
         }
+        Part::Undone { code } => {
+            let recorded = record.undone(code)?;
+            ends.back.after(Some(recorded), admission.mask(reply), size);
+        }
     }
     Ok(())
 }

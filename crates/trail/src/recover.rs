@@ -74,6 +74,7 @@ impl Recovered {
             | Body::OperationProgress(_)
             | Body::OperationRefused(_)
             | Body::OperationHeld(_)
+            | Body::OperationsUndone(_)
             | Body::LimitHit(_)
             | Body::LoginMade(_)
             | Body::LoginRefreshed(_)

@@ -288,6 +288,12 @@ pub enum Part {
     },
     /// Ends the oldest operation that has not ended.
     End(Ending),
+    /// The target failed where no operation was left to fail, when it committed what had ended well: what ran since the
+    /// last commit did not stay.
+    Undone {
+        /// The target's error code (PostgreSQL: SQLSTATE).
+        code: [u8; 5],
+    },
 }
 
 /// How the target ended an operation.

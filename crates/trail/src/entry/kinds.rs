@@ -419,6 +419,16 @@ kinds! {
         /// The session.
         session: String,
     }
+    /// What had ended well since the session's last commit did not stay: the target failed when it committed, after the
+    /// last of these operations had ended (a deferred constraint at the end of a pipeline).
+    OperationsUndone = "operations.undone" {
+        /// The last operation that had ended.
+        operation: u64,
+        /// The session.
+        session: String,
+        /// The target's error code.
+        sqlstate: String,
+    }
     /// A limit was reached: something was refused, cut off or ended for it.
     LimitHit = "limit.hit" {
         /// Which limit.

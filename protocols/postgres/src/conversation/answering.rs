@@ -303,6 +303,8 @@ impl Conversation {
                     self.say(Bytes::new(), Part::End(Ending::NotRun));
                 }
             }
+            // A deferred constraint, for one: PostgreSQL commits a pipeline at its Sync.
+            Some(Expect::Sync) if !fatal => self.say(raw, Part::Undone { code }),
             Some(Expect::Sync) | None => self.say(raw, Part::Aside),
             Some(
                 Expect::Refused { .. }

@@ -152,6 +152,7 @@ fn summarise(views: &mut Views, entry: &Entry) {
         | Body::SessionJoined(_)
         | Body::OperationProgress(_)
         | Body::OperationHeld(_)
+        | Body::OperationsUndone(_)
         | Body::LimitHit(_)
         | Body::LoginMade(_)
         | Body::LoginRefreshed(_)
