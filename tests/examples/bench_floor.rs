@@ -68,7 +68,7 @@ fn main() {
         .sql("select c.oid::regclass from pg_class c where relnamespace = 'chaperone_floor'::regnamespace and relname like 'accounts%'")
         .unwrap();
     // For the plain and the inline one, which no floor would let the role read.
-    cluster.sql("grant select on clinic.accounts to nurses").unwrap();
+    cluster.sql("grant usage on schema clinic to nurses; grant select on clinic.accounts to nurses").unwrap();
     let select = |from: &str| format!("select id, clinic_id, name, ssn from {from} where id = ");
     let masked = "case when length(t.ssn) > 4 then '***' || right(t.ssn, 4) when t.ssn is not null then '***' end as ssn";
     let inline = format!(

@@ -233,14 +233,17 @@ impl Plan {
     }
 }
 
+/// Callers, each with how people read it.
+type Callers = Vec<(String, Delegation)>;
+
 /// Callers by the login that they use, and the logins that take on a role for each subject.
 fn by_login(
-    callers: Vec<(String, Delegation)>,
+    callers: Callers,
     rules: &[LoginRule],
     target: &TargetName,
-) -> (BTreeMap<Option<LoginName>, Vec<(String, Delegation)>>, BTreeSet<LoginName>) {
+) -> (BTreeMap<Option<LoginName>, Callers>, BTreeSet<LoginName>) {
     let routes = DatabaseLogins::new(std::iter::once((target.clone(), rules.to_vec())));
-    let mut by_login: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let mut by_login: BTreeMap<_, Callers> = BTreeMap::new();
     let mut roles = BTreeSet::new();
     for (label, delegation) in callers {
         // A name that cannot be a role's cannot be at the target either.
