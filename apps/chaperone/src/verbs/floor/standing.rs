@@ -75,7 +75,7 @@ select json_build_object(
       from inside c join pg_attribute t on t.attrelid = c.oid, aclexplode(t.attacl) a left join roles r on r.oid = a.grantee
       where a.grantee <> c.relowner and (c.relname in (%CALLERS%, %CALLER%) or a.grantee = 0)) g),
   'views', (select coalesce(json_agg(case when c.oid is not null then json_build_object('owner', pg_get_userbyid(c.relowner),
-      'query', pg_get_viewdef(c.oid) = pg_get_viewdef(w.planned::regclass), 'barrier', c.reloptions = array['security_barrier=true'],
+      'query', pg_get_viewdef(c.oid) = pg_get_viewdef(w.planned::regclass), 'barrier', coalesce(c.reloptions = array['security_barrier=true'], false),
       'about', coalesce(obj_description(c.oid, 'pg_class') = w.about, false)) end order by w.at), '[]')
       from (values %VIEWS%) w (at, name, planned, about) left join inside c on c.relname = w.name and c.relkind = 'v'),
   'unread', (select coalesce(json_agg(w.shown order by w.shown collate %C%), '[]') from (values %READS%) w (place, name, shown)
