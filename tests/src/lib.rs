@@ -6,6 +6,7 @@
 mod boundary;
 mod cluster;
 mod failure;
+mod floor;
 mod folder;
 mod issuer;
 mod person;
@@ -16,6 +17,7 @@ pub mod worlds;
 pub use boundary::{AgentPlace, Boundary, Caller, Destination, Layout, TARGET};
 pub use cluster::{Cluster, DATABASE, Fsync, LOGIN, postgres_programs};
 pub use failure::{Failure, Result};
+pub use floor::{Floor, UnderFloor};
 pub use folder::{free_port, private_folder, secret};
 pub use issuer::Issuer;
 pub use person::{LoggingIn, Person};

@@ -7,8 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::process::capture;
-use crate::{AgentPlace, Boundary, Cluster, Failure, LOGIN, Layout, Result, folder as files};
+use crate::{AgentPlace, Boundary, Cluster, Failure, Floor, LOGIN, Layout, Result, UnderFloor};
 
 /// What the gateway calls the two databases.
 pub const WORLDS: [&str; 2] = ["world_a", "world_b"];
@@ -53,8 +52,8 @@ pub struct Plan {
     pub restricted: Who,
     /// Who may do everything.
     pub unrestricted: Who,
-    /// Whether the restricted caller's sessions run as a role of their own at the database, which can read no column that
-    /// is hidden from him.
+    /// Whether the restricted caller's sessions run as a role of their own at the database, which can read nothing that is
+    /// hidden from him.
     pub floor: bool,
     /// The gateway's program and whatever else of its layout is asked for.
     pub layout: Layout,
@@ -111,14 +110,13 @@ impl Worlds {
         let [name_a, name_b] = WORLDS;
         let [cluster_a, cluster_b] = &clusters;
         let destinations = [cluster_a.as_target(name_a), cluster_b.as_target(name_b)];
-        if plan.floor {
-            with_floor(home, &plan.restricted, &mut layout)?;
+        let floor = if plan.floor { Some(floor_of(home, &plan.restricted)?) } else { None };
+        for (floor, target) in floor.iter().flat_map(|floor| WORLDS.map(|target| (floor, target))) {
+            floor.declare(target, &mut layout);
         }
         let boundary = Boundary::before(&home.join("chaperone"), &destinations, layout)?;
-        if plan.floor {
-            for (target, cluster) in WORLDS.into_iter().zip(&clusters) {
-                apply_floor(&boundary, target, cluster)?;
-            }
+        for (target, cluster) in WORLDS.into_iter().zip(&clusters) {
+            floor.iter().try_for_each(|floor| floor.apply(&boundary, target, cluster).map(drop))?;
         }
         let restricted = credentials(&boundary, &plan.restricted)?;
         let unrestricted = credentials(&boundary, &plan.unrestricted)?;
@@ -176,12 +174,18 @@ impl Worlds {
     }
 }
 
+/// A value that is stored apart takes a number from the counter that numbers objects, too: how many hidden ones are so long
+/// would show in the number of whatever is made next. Both worlds go on from a round one.
+const ALIKE_FROM_HERE: &str = "do 'declare made oid; begin loop made := lo_create(0); perform lo_unlink(made); \
+                               exit when made::bigint % 4096 = 0; end loop; end'";
+
 /// One world: a bare cluster, the schema, the data. The agent's login gets whatever the superuser has, by membership: the
 /// harder case, since no privilege that it lacks hides a fault of ours.
 fn world(home: &Path, schema: &Path, data: &Path) -> Result<Cluster> {
     let mut cluster = Cluster::bare(home)?;
     cluster.load(&[schema, data])?;
     cluster.sql(&format!("grant postgres to {LOGIN}"))?;
+    cluster.sql(ALIKE_FROM_HERE)?;
     cluster.sql("vacuum")?;
     Ok(cluster)
 }
@@ -195,36 +199,10 @@ pub fn apart(home: &Path, plan: &Plan) -> Result<Cluster> {
     world(home, &plan.schema, a)
 }
 
-/// The login's name in the configuration, and the role's at the database.
-const FLOOR: (&str, &str) = ("restricted", "under_the_floor");
-
-/// Say in the configuration that the restricted caller's groups have a login of their own.
-fn with_floor(home: &Path, who: &Who, layout: &mut Layout) -> Result<()> {
-    let (login, role) = FLOOR;
-    let file = home.join("floor.password");
-    files::write_secret(&file, &crate::secret()?)?;
-    let groups: Vec<String> = who.groups.iter().map(|group| format!("dev/{group}")).collect();
-    for target in WORLDS {
-        layout.more.push_str(&format!(
-            "[[targets.{target}.logins]]\nlogin = \"{login}\"\ngroups = {}\n\n",
-            Value::from(groups.clone())
-        ));
-        layout.more_of_agent.push_str(&format!(
-            "\n[targets.{target}.logins.{login}]\nuser = \"{role}\"\npassword = {{ file = {} }}\n",
-            Value::from(file.to_string_lossy())
-        ));
-    }
-    Ok(())
-}
-
-/// Make the role and its grants as the product plans them, and verify.
-fn apply_floor(boundary: &Boundary, target: &str, cluster: &Cluster) -> Result<()> {
-    let mut command = Command::new(boundary.program());
-    command.args(["floor", "apply", target, "--login", FLOOR.0]);
-    command.env("CHAPERONE_CONFIG", boundary.config()).env("CHAPERONE_FLOOR_URL", cluster.superuser_url()?);
-    capture(&mut command)?;
-    let password = files::read(&boundary.config().with_file_name("../floor.password"))?;
-    cluster.sql(&format!("alter role {} login password '{password}'", FLOOR.1)).map(drop)
+/// The floor under the restricted caller's groups.
+fn floor_of(home: &Path, who: &Who) -> Result<Floor> {
+    let groups = who.groups.iter().map(|group| format!("dev/{group}")).collect();
+    Floor::new(home, vec![UnderFloor { login: "restricted", role: "under_the_floor", groups }])
 }
 
 fn credentials(boundary: &Boundary, who: &Who) -> Result<Pair> {

@@ -68,11 +68,13 @@ fn a_floor_is_planned_applied_and_verified_and_holds_without_the_gateway() {
     assert!(said(&before).contains("clerks: missing: the role"), "{before:?}");
     let plan = said(&floor(&boundary, &cluster, &["plan"]));
     assert!(plan.contains("create role \"Nurses\" login") && plan.contains("group dev/billing"), "{plan}");
-    // A clerk sees the end of a social security number, and of a street a text that reads nothing.
-    let granted = plan.lines().find(|line| line.contains("\"patients\" to \"clerks\"")).unwrap();
+    // A clerk sees the end of a social security number, and of a street a text that reads nothing: what shows it reads no
+    // more, and of the table itself he has nothing.
+    assert!(!plan.contains("\"patients\" to \"clerks\""), "{plan}");
+    let mut read = plan.lines().filter(|line| line.contains("\"patients\" to chaperone_floor"));
     assert!(
-        granted.contains("\"ssn\"") && !granted.contains("street") && !granted.contains("phone"),
-        "{granted}"
+        read.any(|line| line.contains("\"ssn\"") && !line.contains("street") && !line.contains("phone")),
+        "{plan}"
     );
 
     // Twice, because it is the same the second time.
@@ -93,6 +95,23 @@ fn a_floor_is_planned_applied_and_verified_and_holds_without_the_gateway() {
     ] {
         assert!(ask(&clerks, refused).contains("42501"), "{refused}");
     }
+    let view = of_clerks(&cluster);
+    let shown =
+        ask(&clerks, &format!("select rtrim(ssn), phone is null, street from {view} where patient_id = 17"));
+    let ssn = cluster.sql("select right(ssn, 4) from clinic.patients where patient_id = 17").unwrap();
+    assert_eq!(shown.trim(), format!("***{}|t|***", ssn.trim()));
+    // What he reads through he can neither read around nor change.
+    for refused in [
+        format!("update {view} set family_name = 'x'"),
+        format!("alter view {view} set (security_barrier = false)"),
+        "select * from chaperone_floor.callers".to_owned(),
+        "select * from chaperone_floor.caller".to_owned(),
+        "insert into chaperone_floor.callers values (pg_backend_pid(), 0, 'clinics', '{1}')".to_owned(),
+        "create view chaperone_floor.mine as select 1".to_owned(),
+        "set role chaperone_floor".to_owned(),
+    ] {
+        assert!(ask(&clerks, &refused).contains("42501"), "{refused}");
+    }
     // Through the gateway the same statements are answered where policy answers them.
     let url = boundary.credential(&CLERK).unwrap();
     let seen =
@@ -104,6 +123,8 @@ fn a_floor_is_planned_applied_and_verified_and_holds_without_the_gateway() {
         ask(&url, "update clinic.claims set status = 'open' where claim_id = 3 returning claim_id").trim(),
         "3"
     );
+    let end = ask(&url, "select left(ssn, 3), length(ssn) from clinic.patients where patient_id = 17");
+    assert_eq!(end.trim(), "***|7");
     let nurse = boundary.credential(&NURSE).unwrap();
     assert_eq!(
         ask(&nurse, "select note is not null from clinic.encounters where encounter_id = 1").trim(),
@@ -113,6 +134,7 @@ fn a_floor_is_planned_applied_and_verified_and_holds_without_the_gateway() {
                  diagnosis, vitals, note from clinic.encounters where encounter_id = 1";
     assert_eq!(ask(&nurse, added), "");
 
+    what_is_altered_is_found(&boundary, &cluster, &view);
     // What somebody changes by hand is found, exactly.
     cluster
         .sql(
@@ -144,6 +166,49 @@ fn a_floor_is_planned_applied_and_verified_and_holds_without_the_gateway() {
     let json: Value = serde_json::from_str(&said(&again)).unwrap();
     let left = json["differences"].as_array().unwrap();
     assert!(left.len() == 7 && left.iter().all(|one| one["what"].to_string().contains("public")), "{json}");
+}
+
+/// The view through which clerks read patients.
+fn of_clerks(cluster: &Cluster) -> String {
+    let views = "select c.oid::regclass from pg_class c where relnamespace = 'chaperone_floor'::regnamespace \
+                 and has_table_privilege('clerks', c.oid, 'select')";
+    let found = cluster.sql(views).unwrap();
+    assert_eq!(found.lines().count(), 1, "{found}");
+    found.trim().to_owned()
+}
+
+fn what_is_altered_is_found(boundary: &Boundary, cluster: &Cluster, view: &str) {
+    let name = view.trim_start_matches("chaperone_floor.");
+    let query = cluster.sql(&format!("select pg_get_viewdef('{view}'::regclass)")).unwrap();
+    let wider = query.trim().trim_end_matches(';').replace("NULL::text AS phone", "t.phone");
+    assert_ne!(wider, query.trim().trim_end_matches(';'));
+    let alterations = [
+        format!("grant select (phone) on clinic.patients to chaperone_floor; create or replace view {view} with (security_barrier) as {wider}"),
+        format!("alter view {view} reset (security_barrier)"),
+        format!("comment on view {view} is 'mine'"),
+        format!("alter view {view} owner to postgres"),
+        "grant insert on chaperone_floor.callers to clerks".to_owned(),
+        "grant select on chaperone_floor.caller to public".to_owned(),
+        "grant create on schema chaperone_floor to clerks".to_owned(),
+        "grant chaperone_floor to clerks".to_owned(),
+        "alter role chaperone_floor login".to_owned(),
+        "revoke select on clinic.patients from chaperone_floor; revoke select (ssn) on clinic.patients from chaperone_floor".to_owned(),
+        format!("revoke select on {view} from clerks"),
+        format!("drop view {view}"),
+    ];
+    for alteration in alterations {
+        cluster.sql(&alteration).unwrap();
+        let found = floor(boundary, cluster, &["verify"]);
+        let said = said(&found);
+        let known = [name, "chaperone_floor", "callers"].iter().any(|word| said.contains(word));
+        assert!(found.status.code() == Some(1) && known, "{alteration}: {found:?}");
+        cluster
+            .sql("revoke chaperone_floor from clerks; revoke all on all tables in schema chaperone_floor from public; \
+                  revoke create on schema chaperone_floor from clerks")
+            .unwrap();
+        let mended = floor(boundary, cluster, &["apply"]);
+        assert_eq!(mended.status.code(), Some(0), "{alteration}: {mended:?}");
+    }
 }
 
 #[test]

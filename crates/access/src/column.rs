@@ -125,6 +125,18 @@ pub enum Described {
     These(Arc<[OwnRelation]>),
 }
 
+/// The schema of a floor's views at a target. No statement of a caller's can name anything in it.
+pub const FLOOR_SCHEMA: &str = "chaperone_floor";
+
+/// As whom a session is at its target, where the target holds a floor under what is rewritten.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Under {
+    /// The database role.
+    pub role: Arc<str>,
+    /// What the floor was told of the caller; `None` where it was not told.
+    pub told: Option<Arc<Attributes>>,
+}
+
 /// What a caller sees of the relations that one statement touches. A relation that is not in it is not seen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Scope {
@@ -137,6 +149,8 @@ pub struct Scope {
     pub caller: Arc<Attributes>,
     /// Kinds of identifiers that stay in free text, by the detectors' tags.
     pub stays: BTreeSet<&'static str>,
+    /// The role that reads; `None` where nobody is at a target, or somebody for whom no floor can be.
+    pub under: Option<Arc<Under>>,
 }
 
 impl Scope {

@@ -13,8 +13,8 @@ mod subject;
 
 pub use claim::{ChannelBinding, Claim, ScramClaim, Source};
 pub use column::{
-    Class, Column, ColumnUse, CopyForm, Described, FreeText, MaskOperator, OwnRelation, RelationFacts,
-    RelationScope, Scope, Showing, Subjects,
+    Class, Column, ColumnUse, CopyForm, Described, FLOOR_SCHEMA, FreeText, MaskOperator, OwnRelation,
+    RelationFacts, RelationScope, Scope, Showing, Subjects, Under,
 };
 pub use ids::{AgentName, InvalidName, OperationId, SessionId, TargetName};
 pub use operation::{

@@ -2,10 +2,10 @@
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use chaperone_access::{Analysis, Delegation, Refusal, RefusalCode, TargetName};
+use chaperone_access::{Analysis, Delegation, Refusal, RefusalCode, TargetName, Under};
 use chaperone_identity::{CredentialFacts, Lapse, Principal, Standing};
 use lru::LruCache;
 
@@ -43,6 +43,7 @@ pub struct Policies {
 pub struct Admission {
     facts: AdmissionFacts,
     confined: bool,
+    under: OnceLock<Arc<Under>>,
     decided: Arc<Decided>,
     memory: Mutex<Memory>,
 }
@@ -222,7 +223,7 @@ impl Policies {
                 decided,
             }));
         }
-        Ok(Admission { facts, confined: false, decided, memory: Mutex::new(memory) })
+        Ok(Admission { facts, confined: false, under: OnceLock::new(), decided, memory: Mutex::new(memory) })
     }
 
     /// A memory of nothing, with the policies that admitted or kept out.
@@ -357,6 +358,7 @@ fn case<'a>(admission: &'a Admission, asked: Asked<'a>) -> Case<'a> {
         target: admission.target(),
         restriction: &admission.credential().restriction,
         confined: admission.confined,
+        under: admission.under.get(),
     }
 }
 
@@ -384,6 +386,11 @@ impl Admission {
     #[must_use]
     pub fn confined(self) -> Self {
         Self { confined: true, ..self }
+    }
+
+    /// Say as whom the session is at its target, before the first decision. Said once: a second word changes nothing.
+    pub fn reached(&self, under: Under) {
+        self.under.get_or_init(|| Arc::new(under));
     }
 
     /// Which target.

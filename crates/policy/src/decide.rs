@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cedar_policy::EntityUid;
 use chaperone_access::{
     Analysis, Class, ColumnUse, NameRule, OwnRelation, Refusal, RefusalCode, RelationFacts, RelationName,
-    RelationScope, Scope, TargetName, Touch, Verb, Verbs, WORDS_KEPT_BYTES_MAX,
+    RelationScope, Scope, TargetName, Touch, Under, Verb, Verbs, WORDS_KEPT_BYTES_MAX,
 };
 use chaperone_identity::Restriction;
 
@@ -172,6 +172,8 @@ pub(crate) struct Case<'a> {
     pub(crate) restriction: &'a Restriction,
     /// Only what is understood may run, whoever the caller is.
     pub(crate) confined: bool,
+    /// The role that reads at the target.
+    pub(crate) under: Option<&'a Arc<Under>>,
 }
 
 /// Whether the caller has everything on the whole target, now and whatever is named: every verb, and where the target is
@@ -307,7 +309,11 @@ fn scope(
     policies: &mut Vec<Arc<str>>,
     lasting: &mut bool,
 ) -> Scope {
-    let mut scope = Scope { caller: Arc::new(case.asked.delegation.attributes.clone()), ..Scope::default() };
+    let mut scope = Scope {
+        caller: Arc::new(case.asked.delegation.attributes.clone()),
+        under: case.under.cloned(),
+        ..Scope::default()
+    };
     let mut stays: Option<BTreeSet<&'static str>> = None;
     for touch in analysis.members.iter().flat_map(|member| &member.touches) {
         let seen = match &touch.facts {

@@ -305,7 +305,7 @@ impl Asker<'_> {
         let who = self.set.who(delegation);
         let now_us = self.now_us;
         let asked = Asked { set: self.set, delegation, who: &who, now_us, opened_us: now_us };
-        let case = Case { asked, target, restriction: &Restriction::default(), confined: false };
+        let case = Case { asked, target, restriction: &Restriction::default(), confined: false, under: None };
         decide::decide(&case, analysis, &mut Answers::default()).0.decision()
     }
 }
@@ -386,7 +386,7 @@ impl Asker<'_> {
     fn unrestricted(&self, asked: &Asked<'_>, target: &TargetName, world: &World) -> bool {
         let Asked { set, delegation, who, now_us, opened_us } = *asked;
         let asked = Asked { set, delegation, who, now_us, opened_us };
-        let case = Case { asked, target, restriction: &Restriction::default(), confined: false };
+        let case = Case { asked, target, restriction: &Restriction::default(), confined: false, under: None };
         decide::unrestricted(&case, world.is_classified(target)).0
     }
 

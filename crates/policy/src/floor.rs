@@ -26,12 +26,18 @@ const NAMED_MAX: usize = 8;
 pub struct Needs {
     /// They read it: these columns, or all where its columns are not classified.
     pub read: bool,
-    /// Columns whose values are read, for what is revealed and for masks that show a part of a value.
+    /// Columns whose values somebody sees.
     pub columns: BTreeSet<String>,
+    /// Columns that nobody sees by value, and somebody as their masks show them.
+    pub masked: BTreeSet<String>,
+    /// Whether one of those masks shows a part of a value, so that it has to read it.
+    pub partial: bool,
     /// Whether the target's classification says nothing of it, so that all columns are read.
     pub unclassified: bool,
     /// Whether some of them see only the rows that its filter lets through, which has to read columns of its own.
     pub filtered: bool,
+    /// Whether somebody sees all rows.
+    pub all_rows: bool,
     /// They insert.
     pub insert: bool,
     /// They update, or lock rows.
@@ -123,13 +129,20 @@ pub fn floor(
             }
         }
     }
+    for (relation, of) in world.relations(target) {
+        let (Some(needs), Some(facts)) = (floor.relations.get_mut(relation), &of.facts) else { continue };
+        let Needs { columns, masked, partial, .. } = needs;
+        masked.retain(|column| !columns.contains(column));
+        let mut parts = facts.columns.iter().filter(|column| shows_a_part(column));
+        *partial = parts.any(|column| masked.contains(&*column.name));
+    }
     floor
 }
 
 fn has_everything(asked: &Asked<'_>, target: &TargetName, world: &World) -> bool {
     let Asked { set, delegation, who, now_us, opened_us } = *asked;
     let asked = Asked { set, delegation, who, now_us, opened_us };
-    let case = Case { asked, target, restriction: &Restriction::default(), confined: false };
+    let case = Case { asked, target, restriction: &Restriction::default(), confined: false, under: None };
     decide::unrestricted(&case, world.is_classified(target)).0
 }
 
@@ -154,16 +167,16 @@ fn columns(asked: &Asked<'_>, target: &TargetName, on: On<'_>, facts: &RelationF
         let revealed = sees(Sight::Reveal);
         let masked = !revealed && sees(Sight::UseMasked);
         for column in alike.places.iter().filter_map(|place| facts.columns.get(*place)) {
-            if revealed || (masked && shows_a_part(column)) {
+            if revealed {
                 needs.columns.insert(column.name.to_string());
+            } else if masked && column.mask.is_some() && !column.scan {
+                needs.masked.insert(column.name.to_string());
             }
         }
     }
-    needs.filtered |= facts.filtered && !may_see_all(asked, target, on);
-}
-
-fn may_see_all(asked: &Asked<'_>, target: &TargetName, on: On<'_>) -> bool {
-    Thing::AllRows(target, Some(on)).answer(asked, |_| true).allowed
+    let all_rows = Thing::AllRows(target, Some(on));
+    needs.filtered |= facts.filtered && !all_rows.answer(asked, |_| true).allowed;
+    needs.all_rows |= !facts.filtered || may(asked, &all_rows);
 }
 
 /// Whether a column's mask reads its values. A pseudonym does too, but is not had at the target yet, so that NULL stands

@@ -46,6 +46,7 @@ fn catalog() -> Catalog {
         rows(&[]),
         rows(&[]),
         rows(&[]),
+        rows(&[]),
     ];
     Catalog::build(1, &results, None).unwrap()
 }
@@ -98,7 +99,7 @@ fn large() -> Vec<Vec<Vec<Option<String>>>> {
             "false".into(),
         ]));
     }
-    let mut results = vec![Vec::new(); 14];
+    let mut results = vec![Vec::new(); 15];
     results[1] = rows(&[&["150018", "chaperone", "public"]]);
     results[3] = relations;
     results[4] = columns;

@@ -6,7 +6,7 @@ mod read;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use chaperone_access::{Class, OwnRelation, RelationFacts, RelationName};
@@ -16,6 +16,7 @@ pub use queries::QUERIES;
 
 use crate::classification::{Classification, RowFilter, apply, hide, unhidden};
 use crate::functions::is_allowed;
+use crate::rewrite::Barrier;
 
 /// Rows that do not fit.
 #[derive(Debug, Error)]
@@ -53,6 +54,8 @@ pub(crate) struct Relation {
     /// Columns of each CHECK constraint; the partition key of the relation and of those above it; each column whose type
     /// has code of its own.
     pub(crate) checks: Vec<Vec<Arc<str>>>,
+    /// Columns of the partition keys of the relation and of those above it: they decide in which partition a row is.
+    pub(crate) partition_key: Vec<Arc<str>>,
     pub(crate) references: Vec<ForeignKey>,
     /// Foreign keys of others that point here.
     pub(crate) referenced: Vec<(RelationName, ForeignKey)>,
@@ -128,6 +131,14 @@ struct Called {
     extension: String,
 }
 
+/// A view of the floor, as the target tells of it.
+#[derive(Debug, Clone)]
+struct FloorView {
+    view: Arc<str>,
+    about: Arc<str>,
+    granted: BTreeSet<Arc<str>>,
+}
+
 /// The snapshot.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
@@ -163,6 +174,9 @@ pub struct Catalog {
     /// Why the target cannot be served under restricted scopes.
     pub(crate) unfit: Vec<Unfit>,
     called: Vec<Called>,
+    floor: Vec<FloorView>,
+    /// Views of the floor that fit the classification, by what they stand for.
+    pub(crate) barriers: HashMap<RelationName, Vec<Barrier>>,
     /// What the classification says that this catalog does not bear out.
     misfits: Vec<String>,
     /// Somebody alters what a view reads: the view's definition is not known yet.
@@ -174,6 +188,12 @@ impl Catalog {
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         self.digest
+    }
+
+    /// What [`Catalog::digest`] of a catalog of these rows would be.
+    #[must_use]
+    pub fn digest_of(results: &[Vec<Vec<Option<String>>>]) -> [u8; 32] {
+        read::digest(results)
     }
 
     /// What the target is classified by.
@@ -214,10 +234,14 @@ impl Catalog {
 
     /// The columns that a relation's row filter reads.
     pub fn filter_columns(&self, name: &RelationName) -> impl Iterator<Item = &Arc<str>> {
-        let filter = self.relations.get(name).and_then(|known| known.filter.as_ref());
+        self.rows(name).into_iter().flat_map(|rows| &rows.columns)
+    }
+
+    /// A relation's row filter, where it can be applied.
+    pub(crate) fn rows(&self, name: &RelationName) -> Option<&RowFilter> {
+        let filter = self.relations.get(name)?.filter.as_ref()?;
         let lines = self.classification.iter().flat_map(|classification| classification.relations.values());
-        let rows = lines.filter_map(|lines| lines.rows.as_ref()).find(|rows| Some(&rows.text) == filter);
-        rows.into_iter().flat_map(|rows| &rows.columns)
+        lines.filter_map(|lines| lines.rows.as_ref()).find(|rows| rows.text == *filter)
     }
 
     /// Whether it is a sequence.
@@ -274,6 +298,24 @@ impl Catalog {
         let mut callable: Vec<u32> = callable.flat_map(|(_, home)| home.oids.iter().copied()).collect();
         callable.sort_unstable();
         self.callable = callable;
+        self.take_floor();
+    }
+
+    fn take_floor(&mut self) {
+        let read = |one: &FloorView| Barrier::read(self, &one.view, &one.about, &one.granted);
+        let mut barriers: HashMap<RelationName, Vec<Barrier>> = HashMap::new();
+        for (name, barrier) in self.floor.iter().filter_map(read) {
+            barriers.entry(name).or_default().push(barrier);
+        }
+        self.barriers = barriers;
+    }
+
+    /// Relations whose row filters stand in statements for somebody, because no view of the floor has them.
+    pub fn filtered_inline(&self) -> impl Iterator<Item = &RelationName> {
+        let filtered = self.relations.iter().filter(|(_, relation)| relation.filter.is_some());
+        filtered.map(|(name, _)| name).filter(|name| {
+            !self.barriers.get(*name).is_some_and(|known| known.iter().any(Barrier::is_filtered))
+        })
     }
 
     /// For each row filter its relation, and a statement that a target accepts if, and only if, the filter fits the
@@ -305,6 +347,7 @@ impl Catalog {
         );
         hide(&mut self.relations, relation);
         self.misfits.push(why);
+        self.take_floor();
     }
 
     /// Whether it is to be read again soon, because somebody was altering what a view reads.

@@ -10,10 +10,11 @@ mod tags;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chaperone_access::{Class, Column, MaskOperator, RelationFacts, RelationName};
+use chaperone_access::{AttributeKind, Class, Column, MaskOperator, RelationFacts, RelationName};
 
 pub(crate) use apply::{apply, hide, unhidden};
 pub use file::Fault;
+pub(crate) use filter::type_of;
 pub use propose::{Undecided, UndecidedColumn};
 pub use tags::BUILT_IN_TAGS;
 
@@ -45,6 +46,8 @@ pub(crate) struct RowFilter {
     pub(crate) text: Arc<str>,
     /// The columns that it reads.
     pub(crate) columns: BTreeSet<Arc<str>>,
+    /// What it asks of the caller.
+    pub(crate) asks: BTreeMap<Arc<str>, AttributeKind>,
     /// The predicate with a typed NULL in the place of each thing that is said of the caller: what a target can check.
     pub(crate) checked: String,
 }

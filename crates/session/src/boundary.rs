@@ -64,6 +64,8 @@ pub struct Opened {
     pub facts: AdmissionFacts,
     /// As whom it is there.
     pub login: As,
+    /// Whether the target was told what is said of its subject.
+    pub told: bool,
     /// Where the client is.
     pub source: Source,
     /// The target's stream, to cancel what runs on it.

@@ -11,11 +11,11 @@
 
 use std::sync::Arc;
 
-use chaperone_access::{Claim, Refusal, RefusalCode, Source};
+use chaperone_access::{Attributes, Claim, Refusal, RefusalCode, Source, Under};
 use chaperone_identity::Identity;
 use chaperone_policy::Admission;
 use chaperone_recording::{Digests, End, LinkFacts, Opening as RecordOpening, Record};
-use chaperone_tunnel::{ApplicationName, As, Dial, Parameters, RoleName};
+use chaperone_tunnel::{ApplicationName, As, Caller, Dial, LoginFacts, Parameters, RoleName};
 use chaperone_wire::{Challenger, Company, Known, Opening, TargetEnd};
 
 use crate::away::{refuse, refused_end, unplaced, unproved};
@@ -127,22 +127,21 @@ async fn carry<K: Known>(
         Ok(login) => login,
         Err(refusal) => return refused_end(way.known, refusal).await,
     };
+    // Too much to tell is not told: a floor that asks for it then shows no rows.
+    let attributes = Arc::new(admission.delegation().attributes.clone());
     let dial = Dial {
         target: target.clone(),
         session,
         application,
         login: login.clone(),
         parameters: Parameters::default(),
+        caller: Caller::new(attributes.as_ref().clone()).ok(),
     };
     let dialled = match boundary.dialer.dial(dial).await {
         Ok(dialled) => dialled,
         Err(error) => return refused_end(way.known, error.refusal()).await,
     };
-    // An agent that leaves the role out would give the subject whatever the login has.
-    if dialled.facts.role.as_deref() != login.role.as_ref().map(RoleName::as_str) {
-        let refusal =
-            Refusal::new(RefusalCode::TargetUnavailable, "the agent did not take on the role asked for")
-                .hint("ask whoever runs the agent to look at its log");
+    if let Err(refusal) = reached(admission, &login, &dialled.facts, attributes) {
         return refused_end(way.known, refusal).await;
     }
     if let Err(refusal) = record.joined(dialled.handle.clone(), dialled.facts.clone()).await {
@@ -152,6 +151,7 @@ async fn carry<K: Known>(
         session,
         facts: admission.facts().clone(),
         login,
+        told: dialled.facts.told,
         source,
         handle: dialled.handle.clone(),
         at,
@@ -173,4 +173,23 @@ async fn carry<K: Known>(
         }
         Err(fault) => End::from_fault(&fault),
     }
+}
+
+/// As whom the session is at its target. An agent that leaves the role out would give the subject whatever the login has.
+fn reached(
+    admission: &Admission,
+    login: &As,
+    facts: &LoginFacts,
+    attributes: Arc<Attributes>,
+) -> Result<(), Refusal> {
+    if facts.role.as_deref() != login.role.as_ref().map(RoleName::as_str) {
+        let what = "the agent did not take on the role asked for";
+        return Err(Refusal::new(RefusalCode::TargetUnavailable, what)
+            .hint("ask whoever runs the agent to look at its log"));
+    }
+    if login.role.is_none() {
+        let told = facts.told.then_some(attributes);
+        admission.reached(Under { role: facts.login.as_str().into(), told });
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use chaperone_access::{AgentName, Refusal, RefusalCode, SessionId, TargetName};
+use chaperone_access::{AgentName, Attribute, Attributes, Refusal, RefusalCode, SessionId, TargetName};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -64,6 +64,61 @@ pub struct Dial {
     pub login: As,
     /// Settings of the client's that the target is to start with.
     pub parameters: Parameters,
+    /// Whose session it is, for a floor that shows him his own rows; `None` for a session of the gateway's own.
+    pub caller: Option<Caller>,
+}
+
+/// What an issuer says of whoever a session is for: at most 64 attributes of at most 63 bytes' names, 8 KiB in all, no
+/// control characters. The agent writes it where the target's views look, and reads nothing into it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Attributes", into = "Attributes")]
+pub struct Caller(Attributes);
+
+impl Caller {
+    /// Check and take it.
+    ///
+    /// # Errors
+    /// More, longer or other text than that.
+    pub fn new(attributes: Attributes) -> Result<Self, InvalidDial> {
+        let plain = |text: &String| !text.chars().any(char::is_control);
+        let names = |name: &String| !name.is_empty() && name.len() <= limits::ATTRIBUTE_BYTES && plain(name);
+        let values = |value: &Attribute| match value {
+            Attribute::Bool(_) | Attribute::Long(_) => true,
+            Attribute::Text(text) => plain(text),
+            Attribute::Texts(texts) => texts.iter().all(plain),
+        };
+        let bytes = serde_json::to_vec(&attributes).map_or(usize::MAX, |bytes| bytes.len());
+        if attributes.len() > limits::ATTRIBUTES
+            || bytes > limits::CALLER_BYTES
+            || !attributes.keys().all(names)
+            || !attributes.values().all(values)
+        {
+            return Err(InvalidDial(
+                "a caller has at most 64 attributes, 8 KiB in all, without control characters",
+            ));
+        }
+        Ok(Self(attributes))
+    }
+
+    /// The attributes by their names.
+    #[must_use]
+    pub fn attributes(&self) -> &Attributes {
+        &self.0
+    }
+}
+
+impl TryFrom<Attributes> for Caller {
+    type Error = InvalidDial;
+
+    fn try_from(attributes: Attributes) -> Result<Self, InvalidDial> {
+        Self::new(attributes)
+    }
+}
+
+impl From<Caller> for Attributes {
+    fn from(caller: Caller) -> Self {
+        caller.0
+    }
 }
 
 /// As whom a session is at its target: names only, which the agent looks up in its own file.
@@ -267,6 +322,9 @@ pub struct LoginFacts {
     pub server_version: String,
     /// TLS version and suite between agent and target; `None` is a connection in clear.
     pub tls: Option<String>,
+    /// Whether the target's floor was told whose session it is.
+    #[serde(default)]
+    pub told: bool,
 }
 
 /// What [`Targets::open`] gives.
@@ -382,6 +440,26 @@ impl fmt::Debug for Dialled {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_caller_is_told_within_bounds() {
+        let one = |name: &str, value: Attribute| Caller::new([(name.to_owned(), value)].into());
+        assert!(one("clinics", Attribute::Texts(["1".into(), "2'; drop".into()].into())).is_ok());
+        for (name, value) in [
+            ("", Attribute::Bool(true)),
+            (&*"n".repeat(64), Attribute::Bool(true)),
+            ("a\0", Attribute::Long(1)),
+            ("a", Attribute::Text("b\nc".into())),
+            ("a", Attribute::Texts(["\u{85}".into()].into())),
+            ("a", Attribute::Text("x".repeat(9000))),
+        ] {
+            assert!(one(name, value.clone()).is_err(), "{name:?} {value:?}");
+            let json = serde_json::to_string(&Attributes::from([(name.to_owned(), value)])).unwrap();
+            assert!(serde_json::from_str::<Caller>(&json).is_err(), "{json}");
+        }
+        let many = (0..65).map(|n| (format!("a{n}"), Attribute::Bool(true))).collect();
+        assert!(Caller::new(many).is_err());
+    }
 
     #[test]
     fn a_role_is_a_name_that_cannot_take_the_role_off() {

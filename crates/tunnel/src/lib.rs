@@ -13,8 +13,9 @@ mod several;
 mod tally;
 
 pub use dial::{
-    AgentStatus, ApplicationName, As, BoxFuture, Canceller, Dial, DialError, Dialer, Dialled, InvalidDial,
-    LoginFacts, LoginName, Opened, PARAMETER_NAMES, Parameters, RoleName, Stream, StreamHandle, Targets,
+    AgentStatus, ApplicationName, As, BoxFuture, Caller, Canceller, Dial, DialError, Dialer, Dialled,
+    InvalidDial, LoginFacts, LoginName, Opened, PARAMETER_NAMES, Parameters, RoleName, Stream, StreamHandle,
+    Targets,
 };
 pub use in_process::InProcess;
 pub use key::{AgentKey, KeyError, verify};

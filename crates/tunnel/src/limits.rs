@@ -12,6 +12,12 @@ pub const APPLICATION_BYTES: usize = 63;
 pub const LOGIN_BYTES: usize = 63;
 /// Name of a database role, in bytes (PostgreSQL's NAMEDATALEN less one).
 pub const ROLE_BYTES: usize = 63;
+/// Attributes of a caller.
+pub const ATTRIBUTES: usize = 64;
+/// Name of a caller's attribute, in bytes.
+pub const ATTRIBUTE_BYTES: usize = 63;
+/// All that is told of a caller, in bytes of JSON: with the rest of a dial it fits a link's headers, which are 16 KiB.
+pub const CALLER_BYTES: usize = 8 * 1024;
 /// Tallies that an agent keeps until they are acknowledged.
 pub const TALLIES: usize = 10_000;
 /// Opening a stream, login at the target included.

@@ -47,6 +47,7 @@ impl Targets for Echo {
                 backend_start: None,
                 server_version: "15".into(),
                 tls: None,
+                told: false,
             };
             Ok(Opened { stream: Box::new(near), greeting: Bytes::from_static(b"hello"), facts, canceller })
         })
@@ -64,6 +65,7 @@ fn dial(target: &str, session: SessionId) -> Dial {
         application: ApplicationName::new("cp:test").unwrap(),
         login: As::default(),
         parameters: Parameters::default(),
+        caller: None,
     }
 }
 

@@ -54,6 +54,7 @@ impl Targets for Echo {
             backend_start: None,
             server_version: "15".into(),
             tls: None,
+            told: false,
         };
         let canceller = Box::new(Cancelled(Arc::clone(&self.0)));
         Box::pin(async move {
@@ -206,6 +207,7 @@ fn dial(target: &str) -> Dial {
         application: ApplicationName::new("cp:1").unwrap(),
         login: As::default(),
         parameters: Parameters::default(),
+        caller: None,
     }
 }
 

@@ -48,20 +48,26 @@ pub async fn check(stream: Box<dyn Stream>, statements: &[&str]) -> Result<Vec<O
     Ok(results)
 }
 
-struct Asking {
+/// A logged-in session that is asked one thing after the other.
+pub struct Asking {
     line: Line,
     decoder: Backend,
     bytes: usize,
 }
 
 impl Asking {
-    fn new(stream: Box<dyn Stream>) -> Self {
+    /// Of a stream whose next bytes answer the first request.
+    #[must_use]
+    pub fn new(stream: Box<dyn Stream>) -> Self {
         let decoder = Backend::new(Limits::backend().whole_bytes_max(1024 * 1024));
         Self { line: Line::new(stream), decoder, bytes: 0 }
     }
 
-    /// One query: its rows, or the target's message.
-    async fn one(&mut self, query: &str) -> Result<Result<Rows, String>, Refusal> {
+    /// One string of statements: its rows, or the target's message.
+    ///
+    /// # Errors
+    /// The target goes away, breaks the protocol, or answers with more than a bound, over all that was asked.
+    pub async fn one(&mut self, query: &str) -> Result<Result<Rows, String>, Refusal> {
         let mut out = BytesMut::new();
         encode::query(query, &mut out);
         self.line.send(&out).await.map_err(|_| lost("it went away"))?;

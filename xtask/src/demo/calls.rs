@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use super::shown;
-use super::{CAST, Stage};
+use super::{CAST, CLERKS, Stage};
 use crate::failure::Failure;
 
 /// What must come of a call. The demonstration fails when it does not: it never shows what is not so.
@@ -90,6 +90,7 @@ pub(crate) fn make(stage: &Stage, quiet: bool) -> Result<(), Failure> {
             )));
         }
     }
+    past_the_gateway(stage, quiet)?;
     let sessions = stage.boundary.cli_json(&["sessions"])?;
     let sessions = sessions.as_array().ok_or_else(|| Failure::new("`chaperone sessions` printed no list"))?;
     if sessions.len() < CALLS.len() {
@@ -108,6 +109,25 @@ pub(crate) fn make(stage: &Stage, quiet: bool) -> Result<(), Failure> {
     let verified = stage.boundary.cli(&["trail", "verify"])?;
     if !quiet {
         shown::recorded(&stage.boundary.cli(&["sessions"])?, id, &read, &verified);
+    }
+    Ok(())
+}
+
+/// What no clerk sees, asked of the database itself with a clerk's own role: the second lock, where the first is gone.
+const PAST: &str = "select ssn, phone from clinic.patients where patient_id = 17";
+
+fn past_the_gateway(stage: &Stage, quiet: bool) -> Result<(), Failure> {
+    stage.verified()?;
+    let (fate, said) = ask(&stage.past(CLERKS)?, PAST)?;
+    if fate != Fate::Refused {
+        return Err(Failure::new(format!("the database answers `{PAST}` to `{CLERKS}`:\n{said}")));
+    }
+    if !quiet {
+        shown::call(
+            "past the gateway, as the clerks' role at the database (`chaperone floor verify` finds it as planned)",
+            PAST,
+            &said,
+        );
     }
     Ok(())
 }

@@ -6,7 +6,10 @@ mod shown;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, private_folder, root};
+use chaperone_tests::{
+    AgentPlace, Boundary, Caller, Cluster, Floor, Fsync, Layout, TARGET, UnderFloor, capture, private_folder,
+    root,
+};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -35,6 +38,10 @@ pub(crate) const CAST: &[(&str, &str, Caller)] = &[
         Caller { subject: "pia", groups: &["privacy"], client: None },
     ),
 ];
+
+/// The database roles of nurses' and clerks' sessions.
+const NURSES: &str = "nurses";
+const CLERKS: &str = "billing_clerks";
 
 /// How often the processes are looked at while the demonstration is up.
 const GLANCE: Duration = Duration::from_millis(200);
@@ -87,6 +94,7 @@ struct Stage {
     cluster: Cluster,
     /// Caller's name -> connection string.
     callers: Vec<(&'static str, String)>,
+    floor: Floor,
 }
 
 /// Set up, build, start, show, and stay up until interrupted (or not, with `--once`).
@@ -130,16 +138,34 @@ impl Stage {
         layout.postgres_port = options.postgres_port;
         layout.api_port = options.api_port;
         layout.classification = Some(root().join("demo/classification/clinic.toml"));
+        let under = |login, role, group: &str| UnderFloor { login, role, groups: vec![group.to_owned()] };
+        let logins = [under("nurses", NURSES, "dev/nurses"), under("billing", CLERKS, "dev/billing")];
+        let floor = Floor::new(home, logins.into())?;
+        floor.declare(TARGET, &mut layout);
         let boundary = Boundary::start(&home.join("chaperone"), &cluster, layout)?;
+        eprintln!("putting a floor under nurses and clerks: roles, grants and views at the database ...");
+        floor.apply(&boundary, TARGET, &cluster)?;
         let mut callers = Vec::new();
         for (name, _, caller) in CAST {
             callers.push((*name, boundary.credential(caller)?));
         }
-        Ok(Self { boundary, cluster, callers })
+        Ok(Self { boundary, cluster, callers, floor })
     }
 
     fn url(&self, caller: &str) -> &str {
         self.callers.iter().find(|(name, _)| *name == caller).map_or("", |(_, url)| url.as_str())
+    }
+
+    /// A connection string past the gateway, as one of the floor's roles.
+    fn past(&self, role: &str) -> Result<String, Failure> {
+        let password = self.floor.password()?;
+        Ok(format!("postgresql://{role}:{password}@127.0.0.1:{}/{TARGET}", self.cluster.port()))
+    }
+
+    /// What `chaperone floor verify` says; it fails where something is not as planned.
+    fn verified(&self) -> Result<String, Failure> {
+        let mut verify = self.floor.verb(&self.boundary, &self.cluster, &["verify", TARGET])?;
+        Ok(capture(&mut verify)?)
     }
 
     /// What scripts need, as one line.

@@ -40,6 +40,16 @@ pub(crate) struct Target {
     /// Further logins, which the gateway asks for by name.
     #[serde(default)]
     pub(crate) logins: BTreeMap<LoginName, Login>,
+    /// The login that tells the target's floor whose session is whose.
+    pub(crate) floor: Option<FloorLogin>,
+}
+
+/// The login that writes the floor's table of callers, and does nothing else.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FloorLogin {
+    pub(crate) user: String,
+    pub(crate) password: Option<SecretSource>,
 }
 
 /// One more login of a target.

@@ -389,6 +389,20 @@ const AGENT: &[Key] = &[
         "[]",
         "The roles that sessions of this login may take on; `*` stands for any characters. Such a login must have nothing of its own: the agent checks it.",
     ),
+    optional(
+        "targets.ehr.floor",
+        "user",
+        "\"chaperone_callers\"",
+        "none",
+        "The login that tells the target's floor whose session is whose, so that its views show each caller his own rows; needed in such a table.",
+    ),
+    optional(
+        "targets.ehr.floor",
+        "password",
+        "{ env = \"EHR_CALLERS_PASSWORD\" }",
+        "none",
+        "Where that login's password comes from, as for the default one.",
+    ),
 ];
 
 /// Keys whose line in the starter file is not a comment although they have a default.

@@ -1,15 +1,17 @@
 //! `chaperone config check`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use chaperone_access::TargetName;
 use clap::Subcommand;
 
 use super::{Failure, remark, say_json};
 use crate::config::agent::AgentConfig;
 use crate::config::gateway::GatewayConfig;
 use crate::config::{self, beside};
-use crate::wiring::classifications::{self, ClassificationFiles, Classifications, unclassified};
+use crate::wiring::classifications::{self, ClassificationFiles, Classifications, inline, unclassified};
 use crate::wiring::gateway::{api_tls, check_listeners, listener_options};
 use crate::wiring::identity::issuers;
 use crate::wiring::installation::readers;
@@ -53,8 +55,9 @@ impl Config {
         note(api_tls(&path, &config).map(drop));
         note(readers(&config.recording.readers).map(drop));
         note(issuers(&path, &mut config).map(drop));
+        let mut floors = BTreeSet::new();
         if let Some(file) = &config.local_agent {
-            note(check_local(&config, &beside(&path, file)));
+            note(check_local(&config, &beside(&path, file)).map(|found| floors = found));
         }
         let mut warnings = Vec::new();
         let classified = match ClassificationFiles::new(&path, &config).load() {
@@ -71,6 +74,7 @@ impl Config {
             Err(failure) => errors.push(failure.to_string()),
         }
         warnings.extend(unclassified(&config));
+        warnings.extend(inline(&classified, &floors));
         report(&errors, &warnings, json)
     }
 }
@@ -86,8 +90,9 @@ fn check_agent(file: &Path) -> Result<(), Failure> {
     Declared::new(agent, file).map(drop)
 }
 
-/// The agent inside the gateway. Targets that it does not declare need an agent that dials in.
-fn check_local(config: &GatewayConfig, file: &Path) -> Result<(), Failure> {
+/// The agent inside the gateway: the targets whose floor it tells whose session is whose. Targets that it does not declare
+/// need an agent that dials in.
+fn check_local(config: &GatewayConfig, file: &Path) -> Result<BTreeSet<TargetName>, Failure> {
     let agent: AgentConfig = config::load(file)?;
     let missing: Vec<String> = config
         .targets
@@ -98,7 +103,9 @@ fn check_local(config: &GatewayConfig, file: &Path) -> Result<(), Failure> {
     if !missing.is_empty() {
         return Err(Failure::Usage(missing.join("\n")));
     }
-    Declared::new(agent, file).map(drop)
+    let floors = agent.targets.iter().filter(|(_, target)| target.floor.is_some());
+    let floors = floors.map(|(name, _)| name.clone()).collect();
+    Declared::new(agent, file).map(|_| floors)
 }
 
 fn report(errors: &[String], warnings: &[String], json: bool) -> Result<ExitCode, Failure> {

@@ -210,9 +210,16 @@ impl Analysts {
         Ok(())
     }
 
-    /// The rows of a target's catalog, read now.
+    /// The rows of a target's catalog, read now. Where they are not what is known, the next statement is understood by what
+    /// is there.
     pub(crate) async fn export(&self, target: &TargetName) -> Result<CatalogRows, Refusal> {
-        self.at(target)?.rows().await
+        let at = self.at(target)?;
+        let rows = at.rows().await?;
+        let digest = Catalog::digest_of(&rows);
+        let mut state = hold(&at.state);
+        state.stale |= state.catalog.as_ref().is_some_and(|known| known.digest() != digest);
+        drop(state);
+        Ok(rows)
     }
 
     fn at(&self, target: &TargetName) -> Result<Arc<AtTarget>, Refusal> {
@@ -271,6 +278,7 @@ impl AtTarget {
             application,
             login: As::default(),
             parameters: Parameters::default(),
+            caller: None,
         };
         let dialled = self.dialer.dial(dial).await.map_err(|error| error.refusal())?;
         let handle = dialled.handle.clone();
@@ -396,6 +404,13 @@ impl AtTarget {
             for unfit in catalog.unfit() {
                 tracing::warn!(target = %self.name, hint = %unfit.hint, "not served to restricted callers: {}", unfit.what);
             }
+        }
+        let inline = catalog.filtered_inline().count();
+        if inline > 0 {
+            tracing::warn!(
+                target = %self.name, hint = %format!("chaperone floor plan {}", self.name),
+                "row filters of {inline} relations stand in statements, which keeps indexes from being used"
+            );
         }
         if let Some(watcher) = self.watcher.get() {
             watcher(&self.name, catalog);

@@ -1,6 +1,6 @@
 //! Classifications from their files: read and checked together, so that either all of them come into force or none.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -117,6 +117,21 @@ pub(crate) fn unclassified(config: &GatewayConfig) -> Vec<String> {
         )
     };
     without.map(line).collect()
+}
+
+/// One line a target whose row filters nobody tells a floor about. `floors` are the targets whose agent does.
+pub(crate) fn inline(classified: &Classifications, floors: &BTreeSet<TargetName>) -> Vec<String> {
+    let without = classified.iter().filter(|(name, _)| !floors.contains(*name));
+    let line = |(name, one): (&TargetName, &Arc<Classified>)| {
+        let filtered = one.classification.alone().filter(|(_, facts)| facts.filtered).count();
+        (filtered > 0).then(|| {
+            format!(
+                "target `{name}`: the row filters of {filtered} relations stand in statements, which keeps indexes from \
+                 being used (hint: with `floor` in agent.toml `chaperone floor plan {name}` makes views of them)"
+            )
+        })
+    };
+    without.filter_map(line).collect()
 }
 
 /// What a catalog from a gateway is classified by.

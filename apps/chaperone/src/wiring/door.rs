@@ -34,6 +34,8 @@ pub(crate) struct Open {
     pub(crate) facts: AdmissionFacts,
     /// As whom it is at its target.
     pub(crate) login: As,
+    /// Whether its target was told what is said of its subject.
+    pub(crate) told: bool,
     /// When policy was last asked about it: versions of policy and standing, and the time in microseconds.
     asked: Mutex<((u64, u64), u64)>,
 }
@@ -231,6 +233,7 @@ impl Door for Sessions {
             session: opened.session,
             facts: opened.facts,
             login: opened.login,
+            told: opened.told,
             // Never: what changed while it was being opened is seen by the first sweep.
             asked: Mutex::new(((0, 0), 0)),
         });

@@ -4,6 +4,7 @@ pub(crate) mod agent;
 pub(crate) mod analyst;
 pub(crate) mod api;
 pub(crate) mod ask;
+mod callers;
 pub(crate) mod classifications;
 pub(crate) mod clock;
 pub(crate) mod door;

@@ -1,6 +1,6 @@
 //! Ends open sessions whose ground is gone: a login that ended or was not checked again, a lock, a `connect` that policy
-//! no longer permits, another login at the database. Every second, and at once when somebody says that something has
-//! changed.
+//! no longer permits, another login or other rows at the database. Every second, and at once when somebody says that
+//! something has changed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -86,11 +86,16 @@ fn at_once(open: &Open, sessions: &Sessions, policies: &Policies, now: u64, lear
         });
     }
     let facts = standing.facts();
-    if sessions.login_of(&facts.subject, &facts.groups, target).as_ref() == Ok(&open.login) {
+    let what = if sessions.login_of(&facts.subject, &facts.groups, target).as_ref() != Ok(&open.login) {
+        "your login at the target is another one now"
+    } else if open.told && facts.attributes != open.facts.delegation().attributes {
+        // The target shows him the rows of what it was told.
+        "what your issuer says of you has changed"
+    } else {
         return None;
-    }
-    let refusal = Refusal::new(RefusalCode::NotPermitted, "your login at the target is another one now");
-    Some(Told { refusal: refusal.hint("connect again"), learnt })
+    };
+    let refusal = Refusal::new(RefusalCode::NotPermitted, what).hint("connect again");
+    Some(Told { refusal, learnt })
 }
 
 /// When the gateway learnt of a login's end, if that was written down with it.

@@ -16,10 +16,12 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::config::agent::{AgentConfig, Target, TlsMode};
 use crate::config::{self, gateway::Protocol};
 use crate::verbs::Failure;
+use crate::wiring::callers::{Callers, Told};
 
-struct Place {
-    target: Target,
-    tls: Option<TargetTls>,
+pub(super) struct Place {
+    pub(super) target: Target,
+    pub(super) tls: Option<TargetTls>,
+    pub(super) callers: Callers,
 }
 
 /// The targets of one agent's configuration.
@@ -37,7 +39,7 @@ impl Declared {
             }
             check_logins(&target).map_err(|why| Failure::Usage(format!("target `{name}`: {why}")))?;
             let tls = tls(&target, path).map_err(|why| Failure::Usage(format!("target `{name}`: {why}")))?;
-            places.insert(name, Arc::new(Place { target, tls }));
+            places.insert(name, Arc::new(Place { target, tls, callers: Callers::new() }));
         }
         Ok(Self { places })
     }
@@ -141,7 +143,7 @@ fn tls(target: &Target, file: &Path) -> Result<Option<TargetTls>, String> {
     Ok(Some(TargetTls { config: Arc::new(config), name, direct: false }))
 }
 
-async fn connect(target: &Target) -> Result<Box<dyn chaperone_wire::Stream>, Refusal> {
+pub(super) async fn connect(target: &Target) -> Result<Box<dyn chaperone_wire::Stream>, Refusal> {
     let unreachable = |error: std::io::Error| {
         tracing::warn!(%error, "a target cannot be reached");
         Refusal::new(RefusalCode::TargetUnavailable, "the target cannot be reached")
@@ -160,6 +162,8 @@ struct Cancel {
     place: Arc<Place>,
     pid: i32,
     key: Bytes,
+    /// Goes with the stream, as this does.
+    _told: Option<Told>,
 }
 
 impl Canceller for Cancel {
@@ -210,6 +214,13 @@ impl Targets for Declared {
                 Refusal::new(RefusalCode::TargetUnavailable, "the agent cannot log in to the target")
                     .hint("ask whoever runs the agent to look at its log")
             })?;
+            // Before the session's first statement, which may ask for it.
+            let told = match &request.caller {
+                Some(caller) => {
+                    Callers::tell(&place, logged_in.pid, logged_in.backend_start_us, caller).await
+                }
+                None => None,
+            };
             let facts = LoginFacts {
                 login: options.user.clone(),
                 role: options.role.as_ref().map(|role| role.name.clone()),
@@ -217,8 +228,10 @@ impl Targets for Declared {
                 backend_start: Some(logged_in.backend_start_us.to_string()),
                 server_version: logged_in.server_version,
                 tls: place.tls.as_ref().map(|_| "verified".to_owned()),
+                told: told.is_some(),
             };
-            let canceller = Box::new(Cancel { place, pid: logged_in.pid, key: logged_in.cancel_key });
+            let (pid, key) = (logged_in.pid, logged_in.cancel_key);
+            let canceller = Box::new(Cancel { place, pid, key, _told: told });
             Ok(Opened {
                 stream: Box::new(logged_in.stream) as Box<dyn Stream>,
                 greeting: logged_in.greeting,

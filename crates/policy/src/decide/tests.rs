@@ -193,7 +193,11 @@ fn has_everything(text: &str) -> (bool, bool) {
     let restriction = Restriction::default();
     let of = |classified| {
         let asked = Asked { set: &set, delegation: &who, who: &inside, now_us: NOW, opened_us: NOW };
-        unrestricted(&Case { asked, target: &ehr, restriction: &restriction, confined: false }, classified).0
+        unrestricted(
+            &Case { asked, target: &ehr, restriction: &restriction, confined: false, under: None },
+            classified,
+        )
+        .0
     };
     (of(false), of(true))
 }
@@ -249,7 +253,7 @@ fn what_a_classification_should_speak_of_and_does_not_is_not_seen() {
     let (inside, ehr) = (set.who(&who), TargetName::new("ehr").unwrap());
     let asked = Asked { set: &set, delegation: &who, who: &inside, now_us: NOW, opened_us: NOW };
     let restriction = Restriction::default();
-    let case = Case { asked, target: &ehr, restriction: &restriction, confined: false };
+    let case = Case { asked, target: &ehr, restriction: &restriction, confined: false, under: None };
     let facts = Arc::new(crate::sight::tests::patients(true));
     let touch = |facts: Option<&Arc<RelationFacts>>, rule| Touch {
         relation: RelationName::new("public", "patients"),
@@ -290,7 +294,7 @@ fn described(text: &str) -> (Vec<String>, bool) {
     let (inside, ehr) = (set.who(&who), TargetName::new("ehr").unwrap());
     let asked = Asked { set: &set, delegation: &who, who: &inside, now_us: NOW, opened_us: NOW };
     let restriction = Restriction::default();
-    let case = Case { asked, target: &ehr, restriction: &restriction, confined: false };
+    let case = Case { asked, target: &ehr, restriction: &restriction, confined: false, under: None };
     let own = |(name, within): &(&str, Vec<RelationName>)| OwnRelation {
         name: RelationName::new("public", *name),
         within: within.clone(),

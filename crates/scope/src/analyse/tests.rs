@@ -49,6 +49,7 @@ pub(crate) fn results() -> Vec<Vec<Vec<Option<String>>>> {
         rows(&[]),
         rows(&[]),
         rows(&[]),
+        rows(&[]),
     ]
 }
 

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use chaperone_access::{OwnRelation, RelationName};
 
 use super::{
-    Called, Catalog, CatalogError, ForeignKey, Function, Home, Relation, TableColumn, ancestors, is_own,
+    Called, Catalog, CatalogError, FloorView, ForeignKey, Function, Home, Relation, TableColumn, ancestors,
+    is_own,
 };
 use crate::classification::Classification;
+use crate::rewrite::FLOOR_SCHEMA;
 use crate::system;
 
 /// One row of text cells, `None` for NULL.
@@ -68,12 +70,6 @@ struct Reading {
 }
 
 impl Catalog {
-    /// The [digest](Self::digest) of the catalog that rows make.
-    #[must_use]
-    pub fn digest_of(results: &[Vec<Row>]) -> [u8; 32] {
-        digest(results)
-    }
-
     /// From the rows of [`super::QUERIES`], in their order, under a classification.
     ///
     /// # Errors
@@ -98,6 +94,7 @@ impl Catalog {
             called,
             definitions,
             _,
+            floor,
         ] = results
         else {
             return Err(CatalogError("not as many results as queries"));
@@ -116,6 +113,7 @@ impl Catalog {
         reading.types(types)?;
         reading.called(called)?;
         reading.definitions(definitions)?;
+        reading.floor(floor)?;
         let mut catalog = reading.catalog;
         catalog.own = own(&catalog);
         catalog.attach(classification);
@@ -135,10 +133,14 @@ impl Reading {
         for row in rows {
             let name =
                 RelationName { schema: self.names.once(cell(row, 0)?), name: self.names.once(cell(row, 1)?) };
+            self.catalog.names.insert(name.name.clone());
+            // What is in it belongs to nobody who asks.
+            if &*name.schema == FLOOR_SCHEMA {
+                continue;
+            }
             let kind = cell(row, 2)?.bytes().next().unwrap_or(b'?');
             let oid = number(cell(row, 4)?)?;
             let extension = self.names.extension(cell(row, 5)?);
-            self.catalog.names.insert(name.name.clone());
             self.by_oid.insert(oid, name.clone());
             let relation = Relation { kind, active: truth(row, 3)?, oid, extension, ..Relation::default() };
             self.catalog.relations.insert(name, relation);
@@ -202,9 +204,12 @@ impl Reading {
                     columns.retain(|column| seen.insert(column.clone()));
                     relation.uniques.push(columns);
                 }
-                ("c" | "k", _) => {
+                (kind @ ("c" | "k"), _) => {
                     columns.sort_unstable();
                     columns.dedup();
+                    if kind == "k" {
+                        relation.partition_key.clone_from(&columns);
+                    }
                     relation.checks.push(columns);
                 }
                 ("f", Some(to)) => {
@@ -245,11 +250,13 @@ impl Reading {
         while let Some(top) = next.pop() {
             let Some(relation) = self.catalog.relations.get(&top) else { continue };
             let (checks, children) = (relation.checks.clone(), relation.children.clone());
+            let key = relation.partition_key.clone();
             for child in children {
                 let Some(relation) = self.catalog.relations.get_mut(&child) else { continue };
                 let known = &relation.checks;
                 let new: Vec<_> = checks.iter().filter(|check| !known.contains(check)).cloned().collect();
                 relation.checks.extend(new);
+                relation.partition_key.extend(key.iter().cloned());
                 next.push(child);
             }
         }
@@ -340,6 +347,15 @@ impl Reading {
         }
         Ok(())
     }
+
+    fn floor(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
+        for row in rows {
+            let (view, about) = (self.names.once(cell(row, 0)?), Arc::from(cell(row, 1)?));
+            let granted = self.names.all(cell(row, 2)?)?.into_iter().collect();
+            self.catalog.floor.push(FloorView { view, about, granted });
+        }
+        Ok(())
+    }
 }
 
 fn own(catalog: &Catalog) -> Arc<[OwnRelation]> {
@@ -359,7 +375,7 @@ fn number(text: &str) -> Result<u32, CatalogError> {
     text.parse().map_err(|_| CatalogError("an oid is no number"))
 }
 
-fn digest(results: &[Vec<Row>]) -> [u8; 32] {
+pub(super) fn digest(results: &[Vec<Row>]) -> [u8; 32] {
     let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
     for cell in results.iter().flatten().flatten() {
         let text = cell.as_deref().unwrap_or("\u{0}");

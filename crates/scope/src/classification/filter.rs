@@ -114,7 +114,12 @@ pub(crate) fn read(
     let mut reading = Reading {
         predicate,
         attributes,
-        found: RowFilter { text: Arc::from(predicate), columns: BTreeSet::new(), checked: String::new() },
+        found: RowFilter {
+            text: Arc::from(predicate),
+            columns: BTreeSet::new(),
+            asks: BTreeMap::new(),
+            checked: String::new(),
+        },
         callers: Vec::new(),
     };
     reading.expression(condition)?;
@@ -206,17 +211,13 @@ impl Reading<'_> {
             };
             return Err(Wrong::new(at, format!("attribute `{attribute}` is not declared")).hint(hint));
         };
-        let typ = match kind {
-            AttributeKind::Bool => "boolean",
-            AttributeKind::Long => "bigint",
-            AttributeKind::Text => "text",
-            AttributeKind::Texts => "text[]",
-        };
+        let typ = type_of(*kind);
         let written = format!("{CALLER}.{attribute}");
         if !self.predicate.get(at..).is_some_and(|rest| rest.starts_with(&written)) {
             return Err(Wrong::new(at, format!("write `{written}`, without spaces and quotes")));
         }
         self.callers.push((at, written.len(), typ));
+        self.found.asks.insert(Arc::from(attribute), *kind);
         Ok(())
     }
 
@@ -272,6 +273,16 @@ impl Reading<'_> {
         }
         checked.push_str(self.predicate.get(from..).unwrap_or_default());
         RowFilter { checked, ..self.found }
+    }
+}
+
+/// The type of an attribute, as SQL.
+pub(crate) fn type_of(kind: AttributeKind) -> &'static str {
+    match kind {
+        AttributeKind::Bool => "boolean",
+        AttributeKind::Long => "bigint",
+        AttributeKind::Text => "text",
+        AttributeKind::Texts => "text[]",
     }
 }
 

@@ -1,9 +1,11 @@
 //! The independent look at what is sent: at the tree of the words themselves, not at what was done to get them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chaperone_access::{RelationName, RelationScope, Scope};
 
+use super::barrier::{FLOOR_SCHEMA, stands_alone};
 use super::is_open;
 use crate::functions::extension_operator;
 use crate::system::{self, Telling};
@@ -17,6 +19,7 @@ pub(super) struct Generated {
     /// Conditions of the looks at objects, each by the function that it stands before.
     conditions: Vec<(String, Value)>,
     ctes: BTreeSet<String>,
+    barriers: BTreeSet<Arc<str>>,
 }
 
 /// Where a relation's name stands.
@@ -39,6 +42,10 @@ impl Generated {
 
     pub(super) fn cte(&mut self, name: String) {
         self.ctes.insert(name);
+    }
+
+    pub(super) fn barrier(&mut self, view: Arc<str>) {
+        self.barriers.insert(view);
     }
 
     /// Whether every name in the tree is one that may stand there.
@@ -131,6 +138,11 @@ impl Look<'_> {
             return at == At::Read
                 && self.generated.ctes.contains(name)
                 && !self.telling.catalog.names.contains(name);
+        }
+        if schema == FLOOR_SCHEMA {
+            return at == At::Read
+                && self.generated.barriers.contains(name)
+                && stands_alone(name, self.telling.catalog, self.scope);
         }
         if schema == TEMPORARY {
             return true;

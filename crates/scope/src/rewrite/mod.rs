@@ -4,6 +4,7 @@
 //!
 //! - `relation`: what a name stands for, and what stands in its place
 //! - `mask`: what stands in the place of a column
+//! - `barrier`: views at the target that stand in the place of sub-selects
 //! - `gate`: what stands before the arguments of functions that describe objects
 //! - `query`: SELECT and what it consists of
 //! - `expression`: everything in it that computes
@@ -14,6 +15,7 @@
 //! The argument does not rest on scoping being judged right: after rewriting, a relation that is seen in part stands only
 //! in a generated sub-select or as the target of a write, and every other name is qualified or one that no table has.
 
+mod barrier;
 mod check;
 mod expression;
 mod gate;
@@ -33,6 +35,8 @@ use pg_query::{DeparseOptions, NodeEnum, ParserOptions};
 use crate::catalog::Catalog;
 use crate::system::Telling;
 use crate::tree::{self, Value, alike};
+pub(crate) use barrier::Barrier;
+pub use barrier::{BarrierView, FLOOR_CALLER, FLOOR_SCHEMA};
 use check::Generated;
 pub(crate) use mask::literal;
 use write::Target;

@@ -8,6 +8,7 @@ use chaperone_access::{
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Alias, Node, RangeSubselect, RangeVar, SelectStmt};
 
+use super::barrier::{Barrier, FLOOR_SCHEMA};
 use super::mask::{self, literal};
 use super::{
     Outcome, Rewriter, TABLEOID, hidden, node, our_expression, our_select, refused, sval, unfaithful,
@@ -19,7 +20,7 @@ use crate::walk::{TEMPORARY, quoted};
 /// Views are followed to this depth.
 pub(super) const VIEW_DEPTH_MAX: usize = 16;
 /// What a relation is called inside of what stands in its place.
-const INSIDE: &str = "t";
+pub(super) const INSIDE: &str = "t";
 
 /// What a name stands for.
 pub(super) enum Named<'a> {
@@ -37,6 +38,8 @@ enum Reading {
     Itself,
     /// Through this.
     Instead(Box<SelectStmt>),
+    /// Through a view of the floor that shows exactly what is seen.
+    Through(Arc<str>),
 }
 
 impl<'a> Rewriter<'a> {
@@ -97,6 +100,12 @@ impl<'a> Rewriter<'a> {
                     full.schema.as_ref().clone_into(&mut relation.schemaname);
                     with_sample(NodeEnum::RangeVar(relation), sample)
                 }
+                Reading::Through(view) => {
+                    FLOOR_SCHEMA.clone_into(&mut relation.schemaname);
+                    view.as_ref().clone_into(&mut relation.relname);
+                    (relation.alias, relation.inh) = (outer, true);
+                    Ok(NodeEnum::RangeVar(relation))
+                }
                 Reading::Instead(select) => Ok(NodeEnum::RangeSubselect(Box::new(RangeSubselect {
                     lateral: false,
                     subquery: Some(Box::new(node(NodeEnum::SelectStmt(select)))),
@@ -129,12 +138,30 @@ impl<'a> Rewriter<'a> {
                 if facts.columns.iter().all(|column| column.class == Class::Unclassified) {
                     return Err(unclassified(name));
                 }
-                let by_hidden = split_by_hidden(relation, showings);
-                if by_hidden && self.is_partitioned(relation) {
+                let partitioned = self.is_partitioned(relation);
+                let by_hidden = split_by_hidden(relation, showings, partitioned);
+                if by_hidden && partitioned {
                     return hidden(format!("`{name}`, which is partitioned by what you do not see,"));
                 }
                 if self.explaining {
                     return self.ours(name, &unplanned(name, relation), None);
+                }
+                if let Some((barrier, exactly)) = self.barrier(name, relation, (showings, *all_rows))? {
+                    let only = !inh && !relation.children.is_empty();
+                    if only || sample.is_some() {
+                        let what = if only { "ONLY" } else { "TABLESAMPLE" };
+                        return refused(
+                            format!("{what} of `{name}`, which you read through a view of the floor"),
+                            "read it whole",
+                        );
+                    }
+                    return match exactly {
+                        true => {
+                            self.generated.barrier(barrier.view.clone());
+                            Ok(Reading::Through(barrier.view.clone()))
+                        }
+                        false => self.over(barrier, name, relation, (showings, *all_rows)),
+                    };
                 }
                 let mut columns = shown(relation, facts, showings, INSIDE)?;
                 if self.tableoid && !by_hidden {
@@ -171,6 +198,26 @@ impl<'a> Rewriter<'a> {
             text = unplanned(name, relation);
         }
         self.introspect(|this| this.ours(name, &text, None))
+    }
+
+    /// Less than a view of the floor shows: a sub-select over it.
+    fn over(
+        &mut self,
+        barrier: &Barrier,
+        name: &RelationName,
+        relation: &Relation,
+        (showings, all_rows): (&[Showing], bool),
+    ) -> Outcome<Reading> {
+        let facts = facts(name, relation)?;
+        let left: Vec<Showing> = showings.iter().zip(barrier.showings()).map(less).collect();
+        let columns = shown(relation, facts, &left, INSIDE)?;
+        let view = quoted(&barrier.view);
+        let mut text = format!("SELECT {columns} FROM {FLOOR_SCHEMA}.{view} AS {INSIDE}");
+        let filter = relation.filter.as_deref().filter(|_| !all_rows && !barrier.is_filtered());
+        if filter.is_some() {
+            text.push_str(" WHERE true OFFSET 0");
+        }
+        self.ours(name, &text, filter)
     }
 
     /// Whether a relation has partitions or is one: its rows come partition by partition.
@@ -329,9 +376,11 @@ fn constant(value: &Attribute) -> String {
     }
 }
 
-/// Whether what decides which rows are in a relation, or in which partition, is not all seen.
-pub(super) fn split_by_hidden(relation: &Relation, showings: &[Showing]) -> bool {
-    relation.checks.iter().flatten().any(|wanted| {
+/// Whether what decides in which partition a row is, is not all seen; elsewhere, what decides whether it can be in the
+/// relation. A CHECK of a partitioned table says nothing of where its rows are.
+pub(super) fn split_by_hidden(relation: &Relation, showings: &[Showing], partitioned: bool) -> bool {
+    let checks = relation.checks.iter().flatten().filter(|_| !partitioned);
+    checks.chain(&relation.partition_key).any(|wanted| {
         let mut shown = relation.columns.iter().zip(showings);
         !shown.any(|(column, showing)| column.name == *wanted && *showing == Showing::Revealed)
     })
@@ -348,8 +397,24 @@ fn unplanned(name: &RelationName, relation: &Relation) -> String {
     format!("SELECT {columns} FROM generate_series(1, 1000) AS {stand_in}")
 }
 
+/// What is left to do to a column that a view shows already so.
+fn less((wanted, there): (&Showing, &Showing)) -> Showing {
+    match (wanted, there) {
+        (Showing::Hidden, _) => Showing::Hidden,
+        (Showing::Masked, Showing::Revealed) => Showing::Masked,
+        (Showing::Masked, Showing::Masked) | (Showing::Revealed, _) => Showing::Revealed,
+        // Not offered.
+        (Showing::Masked, Showing::Hidden) => Showing::Hidden,
+    }
+}
+
 /// The list of columns as they are shown.
-fn shown(relation: &Relation, facts: &RelationFacts, showings: &[Showing], from: &str) -> Outcome<String> {
+pub(super) fn shown(
+    relation: &Relation,
+    facts: &RelationFacts,
+    showings: &[Showing],
+    from: &str,
+) -> Outcome<String> {
     if facts.columns.len() != relation.columns.len() || showings.len() != relation.columns.len() {
         return Err(unfaithful());
     }

@@ -1,4 +1,4 @@
-use chaperone_access::{Class, Described, Showing};
+use chaperone_access::{Attribute, Class, Described, Showing, Under};
 
 use super::*;
 use crate::analyse::tests::results;
@@ -196,5 +196,231 @@ fn the_second_look_finds_what_was_left_standing() {
         "select pg_catalog.pg_get_viewdef((select g.o from (select 7 offset 0) as g(o) where true))",
     ] {
         assert!(!holds(left), "{left}");
+    }
+}
+
+const FILTERED: &str = r#"
+[relations."public.patients"]
+rows = "id = any(caller.clinics::integer[]) or caller.level > 3"
+[relations."public.patients".columns]
+id = { clear = true }
+ssn = { tags = ["phi.ssn"], mask = "first_letter" }
+"#;
+
+/// A target whose floor has these views, each readable by `clerk`.
+fn with_floor(rules: &str, views: &[BarrierView]) -> Catalog {
+    let kinds = [
+        ("clinics", chaperone_access::AttributeKind::Texts),
+        ("level", chaperone_access::AttributeKind::Long),
+    ];
+    let kinds = kinds.map(|(name, kind)| (name.to_owned(), kind)).into();
+    let classification = Classification::load("t.toml", rules, &kinds).unwrap();
+    let columns = |oid: &str, columns: &str| vec![Some(oid.to_owned()), Some(columns.to_owned())];
+    let mut results = results();
+    results[4] = vec![
+        columns("4", r#"[["id","integer",0,null,null],["ssn","text",0,null,null]]"#),
+        columns("5", r#"[["id","integer",0,null,null]]"#),
+    ];
+    for row in [
+        ["pg_catalog", "left", "true", "false", "false", ""],
+        ["pg_catalog", "count", "true", "true", "false", ""],
+    ] {
+        results[8].push(row.iter().map(|cell| Some((*cell).to_owned())).collect());
+    }
+    let row = |view: &BarrierView| {
+        [view.name.as_str(), &view.about, "[\"clerk\"]"].map(|cell| Some(cell.to_owned())).to_vec()
+    };
+    results[14] = views.iter().map(row).collect();
+    Catalog::build(1, &results, Some(&Arc::new(classification))).unwrap()
+}
+
+fn patients() -> RelationName {
+    RelationName::new("public", "patients")
+}
+
+fn view(rules: &str, showings: &[Showing], filtered: bool) -> BarrierView {
+    with_floor(rules, &[]).barrier(&patients(), showings, filtered).unwrap()
+}
+
+const MASKED: &[Showing] = &[Showing::Revealed, Showing::Masked];
+
+/// A role, and what the floor was told of the caller.
+type Role<'a> = Option<(&'a str, Option<&'a chaperone_access::Attributes>)>;
+
+/// A caller who sees that much of the patients.
+fn scope_under((showings, all_rows): (&[Showing], bool), under: Role<'_>) -> Scope {
+    let part = RelationScope::Part { showings: showings.into(), all_rows };
+    Scope {
+        relations: [(patients(), part)].into(),
+        caller: Arc::new(told()),
+        under: under.map(|(role, told)| {
+            Arc::new(Under { role: role.into(), told: told.map(|told| Arc::new(told.clone())) })
+        }),
+        ..Scope::default()
+    }
+}
+
+fn told() -> chaperone_access::Attributes {
+    let clinics = Attribute::Texts(["1".to_owned()].into());
+    [("clinics".to_owned(), clinics), ("level".to_owned(), Attribute::Long(1))].into()
+}
+
+/// What is sent for him.
+fn sent_under(catalog: &Catalog, sees: (&[Showing], bool), under: Role<'_>, sql: &str) -> Outcome<String> {
+    let path = [Arc::from("public")];
+    let place = Place { catalog, path: &path, temporary: &[] };
+    rewrite(sql, place, &scope_under(sees, under)).map(|text| text.to_string())
+}
+
+#[test]
+fn a_view_of_the_floor_is_written_by_what_writes_sub_selects() {
+    let made = view(FILTERED, MASKED, true);
+    let inline = sent_under(&with_floor(FILTERED, &[]), (MASKED, true), None, "select * from patients");
+    let inline = inline.unwrap().replace("SELECT * FROM (", "").replace(") patients", "");
+    let (plain, filter) = made.select.split_once(" WHERE ").unwrap();
+    assert_eq!(plain, inline);
+    let question = |what: &str, name: &str| {
+        format!("(SELECT {what} FROM chaperone_floor.caller c WHERE c.name OPERATOR(pg_catalog.=) '{name}')")
+    };
+    let asked = [question("c.texts", "clinics"), question("c.texts[1]", "level")];
+    assert!(asked.iter().all(|question| filter.contains(question)), "{filter}");
+    assert!(filter.starts_with("(SELECT pg_catalog.count(*) FROM chaperone_floor.caller c"), "{filter}");
+    // What the predicate lets through stays inside of the condition that everything asked was answered.
+    assert!(filter.contains("OPERATOR(pg_catalog.=) 2 AND (id OPERATOR(pg_catalog.=) ANY"), "{filter}");
+    assert!(made.asks && made.reads.len() == 2, "{made:?}");
+    for (predicate, apart) in [
+        ("id = any(caller.clinics::integer[])", None),
+        ("id = any(caller.clinics::integer[]) and id > 0", None),
+        ("id = any(caller.clinics::integer[]) and (id > caller.level or id = 1)", Some("'level'")),
+        ("id <> all(coalesce(caller.clinics, array['1'])::integer[])", Some("'clinics'")),
+        ("caller.level is null or caller.level is distinct from 1", Some("'level'")),
+        ("not (id = any(caller.clinics::integer[]))", Some("'clinics'")),
+    ] {
+        let rules = FILTERED.replace("id = any(caller.clinics::integer[]) or caller.level > 3", predicate);
+        let select = view(&rules, MASKED, true).select;
+        let array =
+            apart.map(|name| format!("ANY(ARRAY[{name}]::pg_catalog.text[])) OPERATOR(pg_catalog.=) 1 AND"));
+        assert_eq!(select.contains("count(*)"), apart.is_some(), "{select}");
+        assert!(array.is_none_or(|array| select.contains(&array)), "{select}");
+    }
+    assert!(made.name.starts_with("patients_") && made.name.len() <= 63, "{made:?}");
+    // Other words make another view.
+    let other = FILTERED.replace("\"first_letter\"", "{ fixed = \"***\" }");
+    for other in [
+        view(&other, MASKED, true),
+        view(FILTERED, MASKED, false),
+        view(FILTERED, &[Showing::Revealed; 2], true),
+    ] {
+        assert_ne!(other.name, made.name);
+    }
+}
+
+#[test]
+fn a_view_stands_where_the_role_has_it_and_was_told_of_the_caller() {
+    let made = view(FILTERED, MASKED, true);
+    let catalog = with_floor(FILTERED, std::slice::from_ref(&made));
+    let told = told();
+    let sql = "select ssn from patients p where id = 7";
+    let with = |under| sent_under(&catalog, (MASKED, false), under, sql);
+    let name = &made.name;
+    assert_eq!(
+        with(Some(("clerk", Some(&told)))).unwrap(),
+        format!("SELECT ssn FROM chaperone_floor.{name} p WHERE id OPERATOR(pg_catalog.=) 7")
+    );
+    // Whoever has no view reads what he would have read without a floor.
+    for under in [None, Some(("other", Some(&told)))] {
+        assert!(with(under).unwrap().contains("FROM public.patients t"));
+    }
+    // The view would show nobody's rows, or those of somebody that he no longer is.
+    let refused = |under| with(under).unwrap_err().message;
+    assert!(refused(Some(("clerk", None))).contains("not told"));
+    let mut before = told.clone();
+    before.insert("clinics".to_owned(), Attribute::Texts(["1".to_owned(), "2".to_owned()].into()));
+    assert!(refused(Some(("clerk", Some(&before)))).contains("has changed"));
+    // The look at what is sent judges by itself.
+    let stands = |sees, under| barrier::stands_alone(name, &catalog, &scope_under(sees, under));
+    assert!(stands((MASKED, false), Some(("clerk", Some(&told)))));
+    for (sees, under) in [
+        ((MASKED, false), None),
+        ((MASKED, false), Some(("other", Some(&told)))),
+        ((MASKED, false), Some(("clerk", None))),
+        ((MASKED, false), Some(("clerk", Some(&before)))),
+        ((MASKED, true), Some(("clerk", Some(&told)))),
+        (([Showing::Hidden; 2].as_slice(), false), Some(("clerk", Some(&told)))),
+    ] {
+        assert!(!stands(sees, under), "{sees:?} {under:?}");
+    }
+    // Nor is it a name that he could write himself.
+    for sql in [
+        format!("select * from chaperone_floor.{name}"),
+        format!("insert into chaperone_floor.{name} values (1)"),
+        "select * from chaperone_floor.callers".to_owned(),
+        "select * from chaperone_floor.caller".to_owned(),
+    ] {
+        let refusal = sent_under(&catalog, (MASKED, false), Some(("clerk", Some(&told))), &sql).unwrap_err();
+        assert_eq!(refusal.code, RefusalCode::UndefinedRelation, "{sql}");
+    }
+    // One that says something else of itself than its name does is none.
+    let mut forged = made.clone();
+    forged.about = forged.about.replace("rm", "rr");
+    let catalog = with_floor(FILTERED, &[forged]);
+    let sent = sent_under(&catalog, (MASKED, false), Some(("clerk", Some(&told))), sql).unwrap();
+    assert!(sent.contains("FROM public.patients t"), "{sent}");
+}
+
+#[test]
+fn who_sees_less_than_a_view_shows_reads_a_part_of_it() {
+    const HIDDEN: &[Showing] = &[Showing::Revealed, Showing::Hidden];
+    let rules = &FILTERED.replace("rows = \"id = any(caller.clinics::integer[]) or caller.level > 3\"", "");
+    let made = view(rules, MASKED, false);
+    let catalog = with_floor(rules, std::slice::from_ref(&made));
+    let sent = |showings, sql: &str| sent_under(&catalog, (showings, true), Some(("clerk", None)), sql);
+    assert_eq!(
+        sent(HIDDEN, "select * from patients").unwrap(),
+        format!(
+            "SELECT * FROM (SELECT t.id AS id, NULL::pg_catalog.text AS ssn FROM chaperone_floor.{} t) patients",
+            made.name
+        )
+    );
+    // The mask stands in the view already.
+    assert_eq!(
+        sent(MASKED, "select * from patients").unwrap(),
+        format!("SELECT * FROM chaperone_floor.{} patients", made.name)
+    );
+    // More than it shows is not had from it.
+    let whole = &[Showing::Revealed; 2];
+    assert!(sent(whole, "select * from patients").unwrap().contains("FROM public.patients t"));
+    assert!(sent(MASKED, "select * from patients tablesample bernoulli (10)").is_err());
+    // A write reads its target itself: what the view masks is not there.
+    let written = sent(MASKED, "update patients set id = 1 returning ssn").unwrap();
+    assert!(written.ends_with("RETURNING NULL::pg_catalog.text AS ssn"), "{written}");
+}
+
+#[test]
+fn a_check_says_nothing_of_where_rows_of_a_partitioned_table_are() {
+    let rules = "[relations.\"public.visits\".columns]\nid = { clear = true }\n                 [relations.\"public.visits_2026\".columns]\nid = { clear = true }\n";
+    let build = |kind: &str, key: &str| {
+        let cells = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
+        let mut results = results();
+        let columns = r#"[["id","integer",0,null,null],["kind","text",0,null,null]]"#;
+        results[4] = vec![cells(&["9", columns]), cells(&["10", columns])];
+        results[5] = vec![
+            cells(&["k", "9", &format!("[\"{key}\"]"), "0", "[]", "false"]),
+            cells(&["c", "9", &format!("[\"{kind}\"]"), "0", "[]", "false"]),
+        ];
+        let classification = Classification::load("t.toml", rules, &[].into()).unwrap();
+        Catalog::build(1, &results, Some(&Arc::new(classification))).unwrap()
+    };
+    let read = |catalog: &Catalog, name: &str| {
+        let part =
+            RelationScope::Part { showings: Arc::new([Showing::Revealed, Showing::Hidden]), all_rows: true };
+        let scope =
+            Scope { relations: [(RelationName::new("public", name), part)].into(), ..Scope::default() };
+        let path = [Arc::from("public")];
+        rewrite(&format!("select id from {name}"), Place { catalog, path: &path, temporary: &[] }, &scope)
+    };
+    for name in ["visits", "visits_2026"] {
+        assert!(read(&build("kind", "id"), name).is_ok(), "{name}");
+        assert!(read(&build("id", "kind"), name).is_err(), "{name}");
     }
 }

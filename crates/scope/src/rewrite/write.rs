@@ -199,7 +199,7 @@ impl<'a> Rewriter<'a> {
                         hidden(format!("EXPLAIN of a write to `{full}`, of which you see a part,"))
                     }
                     RelationScope::Part { showings, .. }
-                        if self.is_partitioned(known) && split_by_hidden(known, showings) =>
+                        if self.is_partitioned(known) && split_by_hidden(known, showings, true) =>
                     {
                         hidden(format!("a write to `{full}`, which is partitioned by what you do not see,"))
                     }
@@ -210,12 +210,18 @@ impl<'a> Rewriter<'a> {
                             return Err(unfaithful());
                         }
                         let mut target = plain(Some(known), full.to_string(), alias);
+                        let under = self.is_under(full);
                         for ((column, fact), showing) in
                             known.columns.iter().zip(&facts.columns).zip(showings.iter())
                         {
                             target.columns.push((column.name.to_string(), *showing == Showing::Revealed));
                             if *showing != Showing::Revealed {
-                                let shown = mask::expression(column, Some(fact), *showing, &target.alias);
+                                // What a view of the floor masks, the table itself does not give.
+                                let showing = match showing {
+                                    Showing::Masked if under && mask::reads(fact) => Showing::Hidden,
+                                    Showing::Masked | Showing::Revealed | Showing::Hidden => *showing,
+                                };
+                                let shown = mask::expression(column, Some(fact), showing, &target.alias);
                                 target.withheld.push(Withheld { name: column.name.to_string(), shown });
                             }
                         }

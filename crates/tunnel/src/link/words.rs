@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::dial::{ApplicationName, As, Dial, LoginFacts, Parameters};
+use crate::dial::{ApplicationName, As, Caller, Dial, LoginFacts, Parameters};
 use crate::limits;
 
 /// Carries a [`DialWords`] on a CONNECT request, JSON in base64url.
@@ -62,6 +62,8 @@ pub(super) struct DialWords {
     pub(super) application: String,
     pub(super) login: As,
     pub(super) parameters: Parameters,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) caller: Option<Caller>,
 }
 
 /// `POST /cancel`, `/tally`, `/acknowledge`.
@@ -119,6 +121,7 @@ impl DialWords {
             application: dial.application.as_str().to_owned(),
             login: dial.login,
             parameters: dial.parameters,
+            caller: dial.caller,
         };
         let text = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&words).ok()?);
         HeaderValue::from_str(&text).ok()
@@ -126,10 +129,10 @@ impl DialWords {
 
     pub(super) fn read(value: &HeaderValue) -> Option<(Dial, u64)> {
         let bytes = URL_SAFE_NO_PAD.decode(value.as_bytes()).ok()?;
-        let Self { target, session, number, application, login, parameters } =
+        let Self { target, session, number, application, login, parameters, caller } =
             serde_json::from_slice(&bytes).ok()?;
         let application = ApplicationName::new(&application).ok()?;
-        Some((Dial { target, session, application, login, parameters }, number))
+        Some((Dial { target, session, application, login, parameters, caller }, number))
     }
 }
 

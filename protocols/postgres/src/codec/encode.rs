@@ -1,6 +1,6 @@
 //! Messages that we say ourselves. Texts end at their first NUL: the protocol has no way to say one.
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::backend::TransactionStatus;
 use super::frontend::Object;
@@ -222,4 +222,41 @@ pub fn sasl_initial(mechanism: &str, data: &[u8], out: &mut BytesMut) {
 /// SASLResponse.
 pub fn sasl_response(data: &[u8], out: &mut BytesMut) {
     frontend(FrontendTag::Password, out, |out| out.put_slice(data));
+}
+
+/// A RowDescription that names no relation: for each column, as for one that is computed. `message` is a whole one that
+/// was read before.
+#[must_use]
+pub fn without_origins(message: &[u8]) -> Bytes {
+    let mut out = BytesMut::from(message);
+    // Tag, length and the number of columns; then for each a name, the origin (6 bytes) and the rest (12).
+    let mut at = 7;
+    while let Some(end) = out.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == 0)) {
+        let origin = at + end + 1;
+        if let Some(bytes) = out.get_mut(origin..origin + 6) {
+            bytes.fill(0);
+        }
+        at = origin + 18;
+    }
+    out.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_lose_their_origin_and_nothing_else() {
+        let described = |origin: &[u8]| {
+            let mut message = b"T\0\0\0\x36\0\x02".to_vec();
+            for name in [b"id\0".as_slice(), b"n\0"] {
+                message.extend_from_slice(name);
+                message.extend_from_slice(origin);
+                message.extend_from_slice(b"\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0");
+            }
+            message
+        };
+        let (named, nameless) = (described(b"\0\0\x43\x60\0\x01"), described(&[0; 6]));
+        assert_eq!(&without_origins(&named)[..], nameless);
+    }
 }

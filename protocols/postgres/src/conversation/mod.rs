@@ -88,6 +88,8 @@ pub struct Conversation {
     shape: Option<(Shape, Message<BackendTag>)>,
     /// Something of whoever does not see everything may still be reported on.
     restricted: bool,
+    /// Something of the session's was read through a view of the floor.
+    floored: bool,
     /// No transaction is open, as far as the target has said.
     idle: bool,
     /// Notices that nobody was told.
@@ -138,6 +140,7 @@ impl Conversation {
             looks: None,
             shape: None,
             restricted: true,
+            floored: false,
             idle: true,
             untold: 0,
         }

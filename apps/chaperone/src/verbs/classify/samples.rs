@@ -114,6 +114,7 @@ async fn rows(targets: &Declared, target: &TargetName, query: &str) -> Result<Ro
         application,
         login: As::default(),
         parameters: Parameters::default(),
+        caller: None,
     };
     let opened = targets.open(dial).await?;
     let results = ask(Box::new(opened.stream), &[query]).await?;

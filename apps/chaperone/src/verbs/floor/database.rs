@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use oauth2::url::Url;
 use zeroize::Zeroizing;
 
-use super::plan::literal;
+use super::plan::{Plan, literal};
+use super::standing::{self, Standing};
 use super::verify::Rights;
 use crate::verbs::Failure;
 use crate::verbs::exec::MISLEADING;
@@ -136,6 +137,11 @@ impl Database {
             return Err(Failure::Failed("psql did not run all of it; nothing has changed".to_owned()));
         }
         String::from_utf8(output.stdout).map_err(Failure::failed)
+    }
+
+    /// What stands at the database of a plan's views.
+    pub(super) fn standing(&self, plan: &Plan) -> Result<Standing, Failure> {
+        serde_json::from_str(self.run(&standing::question(plan))?.trim()).map_err(Failure::failed)
     }
 
     /// What each of some roles can do; `None` for one that does not exist.

@@ -3,7 +3,9 @@
 
 mod database;
 mod plan;
+mod standing;
 mod verify;
+mod views;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -58,7 +60,7 @@ impl Floor {
                 let sql = plan.sql();
                 if asked.json {
                     say_json(
-                        &json!({ "target": plan.target, "logins": plan.logins, "notes": plan.notes, "sql": sql }),
+                        &json!({ "target": plan.target, "logins": plan.logins, "views": plan.views, "notes": plan.notes, "sql": sql }),
                     )?;
                 } else {
                     say(sql.trim_end())?;
@@ -69,7 +71,8 @@ impl Floor {
                 let (plan, database) = (asked.plan()?, Database::from_environment()?);
                 database.run(&plan.sql())?;
                 remark("the plan was run");
-                asked.verified(&plan, &database)
+                // Made again: the gateway, asked for its catalog, sees what is there now.
+                asked.verified(&asked.plan()?, &database)
             }
             Self::Verify(asked) => {
                 let (plan, database) = (asked.plan()?, Database::from_environment()?);
@@ -89,7 +92,11 @@ impl Asked {
 
     fn verified(&self, plan: &Plan, database: &Database) -> Result<ExitCode, Failure> {
         let found = database.rights(plan.logins.iter().map(|login| login.user.as_str()))?;
-        let differences = verify::compare(plan, &found);
+        let mut differences = verify::compare(plan, &found);
+        if !plan.views.is_empty() {
+            differences.extend(database.standing(plan)?.compare(plan));
+            differences.sort();
+        }
         if self.json {
             say_json(&json!({ "target": plan.target, "differences": differences, "notes": plan.notes }))?;
         } else {

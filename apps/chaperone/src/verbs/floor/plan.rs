@@ -9,6 +9,7 @@ use chaperone_scope::Catalog;
 use chaperone_tunnel::LoginName;
 use serde::Serialize;
 
+use super::views::{self, Through, View};
 use crate::config::agent::{AgentConfig, Target};
 use crate::config::gateway::LoginRule;
 use crate::config::{self, beside};
@@ -24,12 +25,16 @@ const DEFAULT: &str = "default";
 pub(super) struct Plan {
     pub(super) target: TargetName,
     pub(super) logins: Vec<LoginPlan>,
+    /// Views that any of them reads through, by their names.
+    pub(super) views: BTreeMap<String, View>,
+    /// The role of the agent that tells the floor whose session is whose; `None` where agent.toml names none.
+    pub(super) teller: Option<String>,
     /// What it does not do.
     pub(super) notes: Vec<String>,
 }
 
 /// The floor under one login.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct LoginPlan {
     /// As agent.toml calls it.
     pub(super) login: String,
@@ -38,6 +43,8 @@ pub(super) struct LoginPlan {
     /// Who uses it, as far as policies tell callers apart.
     pub(super) callers: BTreeSet<String>,
     pub(super) relations: BTreeMap<String, Granted>,
+    /// The names of views that stand for relations of which it has no more than they show.
+    pub(super) views: BTreeMap<String, Through>,
 }
 
 /// What a role has of one relation.
@@ -54,11 +61,19 @@ pub(super) struct Granted {
     pub(super) delete: bool,
     #[serde(skip)]
     pub(super) sequence: bool,
+    /// A view stands for it.
+    #[serde(skip)]
+    pub(super) through: bool,
 }
 
 /// A name in double quotes.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A relation's name, qualified.
+pub(super) fn full(name: &RelationName) -> String {
+    format!("{}.{}", quoted(&name.schema), quoted(&name.name))
 }
 
 /// A text in single quotes, whatever `standard_conforming_strings` is.
@@ -72,28 +87,42 @@ pub(super) fn literal(text: &str) -> String {
 }
 
 /// A text in a comment of one line.
-fn comment(text: &str) -> String {
+pub(super) fn comment(text: &str) -> String {
     format!("-- {}\n", text.replace(char::is_control, " "))
 }
 
 impl Granted {
-    fn of(catalog: &Catalog, name: &RelationName, needs: &Needs) -> Self {
+    /// Where a view stands for it, the relation itself is only written: what a write may name of its target is what is
+    /// seen by value. Nobody writes to a relation of which he sees only some rows.
+    fn of(catalog: &Catalog, name: &RelationName, needs: &Needs, view: Option<&View>) -> Self {
         let mut select = needs.columns.clone();
         if needs.read && needs.unclassified {
             select.extend(catalog.columns(name).map(ToString::to_string));
         }
-        if needs.filtered {
-            select.extend(catalog.filter_columns(name).map(ToString::to_string));
+        let filtered = view.is_some_and(|view| view.filtered);
+        let (insert, update, delete) =
+            (needs.insert && !filtered, needs.update && !filtered, needs.delete && !filtered);
+        match view {
+            Some(_) if insert || update || delete => {}
+            Some(_) => select.clear(),
+            None => {
+                if needs.partial {
+                    select.extend(needs.masked.iter().cloned());
+                }
+                if needs.filtered {
+                    select.extend(catalog.filter_columns(name).map(ToString::to_string));
+                }
+            }
         }
-        Self {
-            quoted: format!("{}.{}", quoted(&name.schema), quoted(&name.name)),
-            schema: name.schema.to_string(),
-            select,
-            insert: needs.insert,
-            update: needs.update,
-            delete: needs.delete,
-            sequence: catalog.is_sequence(name),
-        }
+        let sequence = catalog.is_sequence(name);
+        let (quoted, schema, through) = (full(name), name.schema.to_string(), view.is_some());
+        Self { quoted, schema, select, insert, update, delete, sequence, through }
+    }
+
+    /// Whether anything of the relation itself is granted.
+    fn is_direct(&self) -> bool {
+        let Self { select, insert, update, delete, sequence, .. } = self;
+        !select.is_empty() || *insert || *update || *delete || *sequence
     }
 
     /// The grants, a statement each.
@@ -113,8 +142,8 @@ impl Granted {
         if !verbs.is_empty() {
             lines.push(format!("grant {} on {name} to {user};", verbs.join(", ")));
         }
-        if select.is_empty() && verbs.is_empty() {
-            lines.push(format!("-- of {name} no value is read: the database refuses even to count its rows"));
+        if select.is_empty() && verbs.is_empty() && !self.through {
+            lines.push(format!("-- of {name} nothing is read"));
         }
         lines
     }
@@ -134,20 +163,10 @@ impl Plan {
         let rules: &[LoginRule] = config.targets.get(target).map_or(&[], |target| &target.logins);
         let groups = rules.iter().flat_map(|rule| rule.groups.iter().cloned()).collect();
         let callers = chaperone_policy::callers(set, &groups, &setting.identities);
-        let routes = DatabaseLogins::new(std::iter::once((target.clone(), rules.to_vec())));
-        let mut by_login: BTreeMap<Option<LoginName>, Vec<(String, Delegation)>> = BTreeMap::new();
-        let mut roles = BTreeSet::new();
-        for (label, delegation) in callers {
-            // A name that cannot be a role's cannot be at the target either.
-            let Ok(to) = routes.of(&delegation.subject, &delegation.groups, target) else { continue };
-            if to.role.is_some() {
-                roles.extend(to.login);
-                continue;
-            }
-            by_login.entry(to.login).or_default().push((label, delegation));
-        }
+        let (by_login, roles) = by_login(callers, rules, target);
         let world = setting.world(&[set]);
-        let (mut logins, mut notes) = (Vec::new(), Vec::new());
+        let (mut logins, mut notes, mut views) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let teller = at.floor.as_ref().map(|floor| floor.user.clone());
         for login in roles {
             let name = login.as_str();
             notes.push(format!(
@@ -175,12 +194,17 @@ impl Plan {
                 notes.push(format!("login `{name}` has no floor: everything is permitted to {who}"));
                 continue;
             }
-            let granted = |(name, needs): (&RelationName, &Needs)| {
-                (name.to_string(), Granted::of(&catalog, name, needs))
-            };
-            let relations = floor.relations.iter().map(granted).collect();
             let callers = callers.into_iter().map(|(label, _)| label).collect();
-            logins.push(LoginPlan { login: name, user, callers, relations });
+            let mut login = LoginPlan { login: name, user, callers, ..LoginPlan::default() };
+            for (relation, needs) in &floor.relations {
+                let view = View::of(&catalog, relation, needs, teller.is_some()).unwrap_or_else(|refusal| {
+                    notes.push(format!("`{relation}` has no view: {refusal}"));
+                    None
+                });
+                login.needs(&catalog, relation, needs, view.as_ref());
+                view.into_iter().for_each(|view| view.kept_in(&mut views));
+            }
+            logins.push(login);
         }
         if let Some(missing) = only.iter().find(|name| logins.iter().all(|login| login.login != **name)) {
             let why = notes.join("; ");
@@ -189,18 +213,47 @@ impl Plan {
             )));
         }
         twice(&mut logins, &mut notes);
-        Ok(Self { target: target.clone(), logins, notes })
+        views.retain(|name, _| logins.iter().any(|login| login.views.contains_key(name)));
+        apart(&logins, teller.as_deref())?;
+        Ok(Self { target: target.clone(), logins, views, teller, notes })
     }
 
     /// The whole of it as one transaction.
     pub(super) fn sql(&self) -> String {
         let mut out = comment(&format!("The floor under target {}, by `chaperone floor plan`.", self.target));
         self.notes.iter().for_each(|note| out.push_str(&comment(&format!("Not in it: {note}."))));
-        out.push_str("begin;\n");
+        out.push_str("begin;\nset local search_path to pg_catalog;\n");
+        if !self.views.is_empty() {
+            views::sql(self, &mut out);
+        }
         self.logins.iter().for_each(|login| login.sql(&mut out));
+        views::unused(&mut out);
         out.push_str("\ncommit;\n");
         out
     }
+}
+
+/// Callers, each with how people read it.
+type Callers = Vec<(String, Delegation)>;
+
+/// Callers by the login that they use, and the logins that take on a role for each subject.
+fn by_login(
+    callers: Callers,
+    rules: &[LoginRule],
+    target: &TargetName,
+) -> (BTreeMap<Option<LoginName>, Callers>, BTreeSet<LoginName>) {
+    let routes = DatabaseLogins::new(std::iter::once((target.clone(), rules.to_vec())));
+    let mut by_login: BTreeMap<_, Callers> = BTreeMap::new();
+    let mut roles = BTreeSet::new();
+    for (label, delegation) in callers {
+        // A name that cannot be a role's cannot be at the target either.
+        let Ok(to) = routes.of(&delegation.subject, &delegation.groups, target) else { continue };
+        match to.role {
+            Some(_) => roles.extend(to.login),
+            None => by_login.entry(to.login).or_default().push((label, delegation)),
+        }
+    }
+    (by_login, roles)
 }
 
 /// Two logins that are one role at the database would take each other's grants away.
@@ -215,8 +268,18 @@ fn twice(logins: &mut Vec<LoginPlan>, notes: &mut Vec<String>) {
     logins.retain(|login| seen.get(&login.user).is_none_or(|times| *times == 1));
 }
 
+/// A role that may say whose session is whose would say it of its own.
+fn apart(logins: &[LoginPlan], teller: Option<&str>) -> Result<(), Failure> {
+    match logins.iter().find(|login| Some(login.user.as_str()) == teller) {
+        None => Ok(()),
+        Some(LoginPlan { user, .. }) => Err(Failure::Usage(format!(
+            "`{user}` is a login and tells the floor (hint: give `floor` in the agent's configuration a role of its own)"
+        ))),
+    }
+}
+
 /// A block of code, in dollar signs that do not occur in it.
-fn block(body: &str) -> String {
+pub(super) fn block(body: &str) -> String {
     let mut tag = "$floor$".to_owned();
     while body.contains(&tag) {
         tag.insert(6, '_');
@@ -225,6 +288,12 @@ fn block(body: &str) -> String {
 }
 
 impl LoginPlan {
+    /// What its users do with one relation, through a view or not.
+    fn needs(&mut self, catalog: &Catalog, name: &RelationName, needs: &Needs, view: Option<&View>) {
+        self.relations.insert(name.to_string(), Granted::of(catalog, name, needs, view));
+        self.views.extend(view.map(|view| (view.name.clone(), view.through())));
+    }
+
     fn sql(&self, out: &mut String) {
         let user = quoted(&self.user);
         let callers: Vec<&str> = self.callers.iter().map(String::as_str).collect();
@@ -236,11 +305,12 @@ impl LoginPlan {
         ));
         out.push_str(&comment("Everything that it has, so that what is not listed below is gone."));
         out.push_str(&block(&self.revoked()));
-        let schemas: BTreeSet<&str> =
-            self.relations.values().map(|granted| granted.schema.as_str()).collect();
+        let direct = self.relations.values().filter(|granted| granted.is_direct());
+        let schemas: BTreeSet<&str> = direct.map(|granted| granted.schema.as_str()).collect();
         for schema in schemas {
             out.push_str(&format!("grant usage on schema {} to {user};\n", quoted(schema)));
         }
+        views::granted(self, &user, out);
         for granted in self.relations.values() {
             granted.sql(&user).iter().for_each(|line| out.push_str(&format!("{line}\n")));
         }
@@ -336,8 +406,15 @@ mod tests {
             user: "o'b%s\"x".into(),
             callers: BTreeSet::from(["group dev/b\nill".to_owned()]),
             relations: BTreeMap::from([(name.to_string(), granted)]),
+            views: BTreeMap::new(),
         };
-        let plan = Plan { target: TargetName::new("ehr").unwrap(), logins: vec![login], notes: Vec::new() };
+        let plan = Plan {
+            target: TargetName::new("ehr").unwrap(),
+            logins: vec![login],
+            views: BTreeMap::new(),
+            teller: None,
+            notes: Vec::new(),
+        };
         let sql = plan.sql();
         for part in [
             "-- Login billing, for: group dev/b ill.\n",

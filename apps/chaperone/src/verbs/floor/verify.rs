@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use chaperone_scope::FLOOR_SCHEMA;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Granted, LoginPlan, Plan};
@@ -52,6 +53,8 @@ pub(super) struct Difference {
 pub(super) enum Kind {
     Missing,
     TooMuch,
+    /// There, and not what was planned.
+    Altered,
 }
 
 impl fmt::Display for Difference {
@@ -59,6 +62,7 @@ impl fmt::Display for Difference {
         let kind = match self.kind {
             Kind::Missing => "missing",
             Kind::TooMuch => "too much",
+            Kind::Altered => "altered",
         };
         write!(f, "{}: {kind}: {}", self.user, self.what)
     }
@@ -72,7 +76,7 @@ pub(super) fn compare(plan: &Plan, found: &BTreeMap<String, Option<Rights>>) -> 
             differences.push(Difference { user: login.user.clone(), kind, what });
         };
         match found.get(&login.user) {
-            Some(Some(rights)) => of_login(login, rights, &mut differ),
+            Some(Some(rights)) => of_login(login, &through(plan, login), rights, &mut differ),
             Some(None) | None => differ(Kind::Missing, "the role".to_owned()),
         }
     }
@@ -80,7 +84,23 @@ pub(super) fn compare(plan: &Plan, found: &BTreeMap<String, Option<Rights>>) -> 
     differences
 }
 
-fn of_login(login: &LoginPlan, rights: &Rights, differ: &mut impl FnMut(Kind, String)) {
+/// The views that a login reads, as relations with all of their columns.
+fn through(plan: &Plan, login: &LoginPlan) -> BTreeMap<String, Granted> {
+    let each = login.views.iter().filter_map(|(name, through)| Some((plan.views.get(name)?, through)));
+    let granted = each.map(|(view, through)| {
+        let name = chaperone_access::RelationName::new(FLOOR_SCHEMA, view.name.as_str()).to_string();
+        let (select, update) = (view.columns.clone(), through.lock.is_some());
+        (name, Granted { select, update, ..Granted::default() })
+    });
+    granted.collect()
+}
+
+fn of_login(
+    login: &LoginPlan,
+    views: &BTreeMap<String, Granted>,
+    rights: &Rights,
+    differ: &mut impl FnMut(Kind, String),
+) {
     for attribute in &rights.attributes {
         differ(Kind::TooMuch, format!("attribute {attribute}"));
     }
@@ -95,15 +115,16 @@ fn of_login(login: &LoginPlan, rights: &Rights, differ: &mut impl FnMut(Kind, St
     }
     let nothing = Granted::default();
     let mut seen = BTreeSet::new();
+    let planned: BTreeMap<&String, &Granted> = login.relations.iter().chain(views).collect();
     for right in &rights.relations {
         let name =
             chaperone_access::RelationName::new(right.schema.as_str(), right.name.as_str()).to_string();
-        let planned = login.relations.get(&name).unwrap_or(&nothing);
+        let planned = planned.get(&name).copied().unwrap_or(&nothing);
         of_relation(&name, planned, right, differ);
         seen.insert(name);
     }
     let none = Right::default();
-    for (name, planned) in login.relations.iter().filter(|(name, _)| !seen.contains(*name)) {
+    for (name, planned) in planned.into_iter().filter(|(name, _)| !seen.contains(*name)) {
         of_relation(name, planned, &none, differ);
     }
 }

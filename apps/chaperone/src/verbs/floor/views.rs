@@ -1,0 +1,262 @@
+//! Views for what columns alone cannot say: masks that show a part of a value, and rows. They stand in a schema of
+//! their own and belong to a role that nobody can be, so that what they do not show is out of a session's reach. Whose
+//! session it is they look up in a table that another login of the agent writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chaperone_access::{Class, Refusal, RelationName, Showing};
+use chaperone_policy::Needs;
+use chaperone_scope::{BarrierView, Catalog, FLOOR_CALLER, FLOOR_SCHEMA};
+use serde::Serialize;
+
+use super::plan::{LoginPlan, Plan, block, comment, full, literal, quoted};
+
+/// The role that owns schema, table and views.
+pub(super) const OWNER: &str = "chaperone_floor";
+/// The table of callers, and its columns with their types.
+pub(super) const CALLERS: &str = "callers";
+pub(super) const CALLERS_COLUMNS: [(&str, &str); 4] =
+    [("pid", "integer"), ("started_us", "bigint"), ("name", "text"), ("texts", "text[]")];
+
+/// What is said of the caller of the session that asks: by its backend's process and start, which no session can choose.
+/// The start as the agent reads it at login. A sub-select, because a join takes longer to plan than a row by key to read.
+pub(super) const CALLER: &str = "\
+select c.name, c.texts from chaperone_floor.callers c \
+where c.pid operator(pg_catalog.=) pg_catalog.pg_backend_pid() and c.started_us operator(pg_catalog.=) \
+(select (extract(epoch from a.backend_start) operator(pg_catalog.*) 1000000)::pg_catalog.int8 \
+from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a)";
+
+/// A view, and what its owner needs for it.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct View {
+    #[serde(skip)]
+    pub(super) name: String,
+    /// What it stands for.
+    pub(super) of: String,
+    #[serde(skip)]
+    pub(super) relation: RelationName,
+    pub(super) select: String,
+    #[serde(skip)]
+    pub(super) about: String,
+    #[serde(skip)]
+    pub(super) reads: BTreeSet<String>,
+    /// The column by which its rows may be locked.
+    #[serde(skip)]
+    pub(super) lock: Option<String>,
+    /// Its columns.
+    #[serde(skip)]
+    pub(super) columns: BTreeSet<String>,
+    /// Only the rows of the session's caller.
+    pub(super) filtered: bool,
+}
+
+/// What one login has of a view.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Through {
+    /// What it stands for.
+    pub(super) of: String,
+    /// The column by which it may lock rows.
+    #[serde(skip)]
+    pub(super) lock: Option<String>,
+}
+
+impl View {
+    /// The view that shows of a relation what somebody sees who uses the login, and no more; none where grants on columns
+    /// say the same. `tells` is whether somebody tells the floor whose session is whose.
+    pub(super) fn of(
+        catalog: &Catalog,
+        name: &RelationName,
+        needs: &Needs,
+        tells: bool,
+    ) -> Result<Option<Self>, Refusal> {
+        if !needs.read || needs.unclassified || catalog.is_sequence(name) {
+            return Ok(None);
+        }
+        let wanted = needs.filtered && !needs.all_rows;
+        // Of which nothing is seen but how many rows there are: PostgreSQL counts for whoever may read a column.
+        let counted = needs.columns.is_empty()
+            && catalog
+                .facts(name)
+                .is_some_and(|facts| facts.columns.iter().any(|column| column.class != Class::Unclassified));
+        if !(needs.partial || wanted || counted) {
+            return Ok(None);
+        }
+        let made = |filtered: bool| {
+            // A filter that stands in the statement reads its columns through the view.
+            let inline: BTreeSet<&str> = match needs.filtered && !filtered {
+                true => catalog.filter_columns(name).map(|column| &**column).collect(),
+                false => BTreeSet::new(),
+            };
+            let showing = |column: &str| match column {
+                column if needs.columns.contains(column) || inline.contains(column) => Showing::Revealed,
+                column if needs.masked.contains(column) => Showing::Masked,
+                _ => Showing::Hidden,
+            };
+            let showings: Vec<Showing> = catalog.columns(name).map(|column| showing(column)).collect();
+            let made = catalog.barrier(name, &showings, filtered)?;
+            let mut revealed = catalog.columns(name).zip(&showings);
+            let revealed = revealed.find(|(_, showing)| **showing == Showing::Revealed);
+            let lock = revealed.map(|(column, _)| column.to_string()).filter(|_| !filtered && needs.update);
+            Ok::<_, Refusal>(Self::from(made, catalog, name, filtered, lock))
+        };
+        match made(wanted)? {
+            (_, true) if !tells && (needs.partial || counted) => made(false).map(|(view, _)| Some(view)),
+            (_, true) if !tells => Ok(None),
+            (view, _) => Ok(Some(view)),
+        }
+    }
+
+    /// With whether it asks for the caller.
+    fn from(
+        made: BarrierView,
+        catalog: &Catalog,
+        relation: &RelationName,
+        filtered: bool,
+        lock: Option<String>,
+    ) -> (Self, bool) {
+        let BarrierView { name, about, select, reads, asks } = made;
+        let view = Self {
+            name,
+            of: relation.to_string(),
+            relation: relation.clone(),
+            select,
+            about,
+            reads: reads.iter().map(ToString::to_string).collect(),
+            lock,
+            columns: catalog.columns(relation).map(ToString::to_string).collect(),
+            filtered,
+        };
+        (view, asks)
+    }
+
+    pub(super) fn through(&self) -> Through {
+        Through { of: self.of.clone(), lock: self.lock.clone() }
+    }
+
+    /// Put it among others. Two logins that see the same have one view; one of them may lock its rows.
+    pub(super) fn kept_in(self, views: &mut BTreeMap<String, Self>) {
+        let lock = self.lock.clone();
+        let kept = views.entry(self.name.clone()).or_insert(self);
+        kept.lock = kept.lock.take().or(lock);
+    }
+
+    pub(super) fn quoted(&self) -> String {
+        format!("{FLOOR_SCHEMA}.{}", quoted(&self.name))
+    }
+
+    fn sql(&self, out: &mut String) {
+        let (view, table, schema) = (self.quoted(), full(&self.relation), quoted(&self.relation.schema));
+        out.push_str(&comment(&format!("What of {} is read through a view.", self.of)));
+        out.push_str(&format!(
+            "create or replace view {view} with (security_barrier) as {};\nalter view {view} owner to {OWNER};\n\
+             revoke all on {view} from public;\ncomment on view {view} is {};\n\
+             grant usage on schema {schema} to {OWNER};\n",
+            self.select,
+            literal(&self.about)
+        ));
+        let reads: Vec<String> = self.reads.iter().map(|column| quoted(column)).collect();
+        if !reads.is_empty() {
+            out.push_str(&format!("grant select ({}) on {table} to {OWNER};\n", reads.join(", ")));
+        }
+        if let Some(column) = &self.lock {
+            out.push_str(&format!("grant update ({}) on {table} to {OWNER};\n", quoted(column)));
+        }
+    }
+}
+
+/// Schema, owner, table and views.
+pub(super) fn sql(plan: &Plan, out: &mut String) {
+    out.push('\n');
+    out.push_str(&comment("The views of the floor, their owner, and what they are told."));
+    out.push_str(&block(&role(OWNER, "nologin")));
+    out.push_str(&format!(
+        "alter role {OWNER} nologin nosuperuser nocreatedb nocreaterole noreplication nobypassrls;\n\
+         create schema if not exists {FLOOR_SCHEMA};\nalter schema {FLOOR_SCHEMA} owner to {OWNER};\n\
+         revoke all on schema {FLOOR_SCHEMA} from public;\n"
+    ));
+    let columns: Vec<String> = CALLERS_COLUMNS
+        .iter()
+        .map(|(name, typ)| format!("{name} pg_catalog.{} not null", word(typ)))
+        .collect();
+    let table = format!("{FLOOR_SCHEMA}.{CALLERS}");
+    out.push_str(&comment("Gone with a crash, as the sessions that it speaks of are."));
+    out.push_str(&format!(
+        "create unlogged table if not exists {table} ({}, primary key (pid, name));\n\
+         alter table {table} owner to {OWNER};\nrevoke all on {table} from public;\n\
+         create or replace view {FLOOR_SCHEMA}.{FLOOR_CALLER} as {CALLER};\n\
+         alter view {FLOOR_SCHEMA}.{FLOOR_CALLER} owner to {OWNER};\n\
+         revoke all on {FLOOR_SCHEMA}.{FLOOR_CALLER} from public;\n",
+        columns.join(", ")
+    ));
+    if let Some(teller) = &plan.teller {
+        let user = quoted(teller);
+        out.push_str(&comment("The login of the agent that tells whose session is whose."));
+        out.push_str(&block(&role(teller, "login")));
+        out.push_str(&format!(
+            "alter role {user} nosuperuser nocreatedb nocreaterole noreplication nobypassrls noinherit;\n\
+             grant usage on schema {FLOOR_SCHEMA} to {user};\nrevoke all on {table} from {user};\n\
+             grant insert, delete, select (pid, started_us) on {table} to {user};\n"
+        ));
+    }
+    plan.views.values().for_each(|view| view.sql(out));
+    out.push_str(&block(&rows_of_others(plan)));
+}
+
+/// How the grammar calls a type without its array, qualified by `pg_catalog`.
+fn word(typ: &str) -> &str {
+    match typ {
+        "integer" => "int4",
+        "bigint" => "int8",
+        other => other,
+    }
+}
+
+fn role(name: &str, kind: &str) -> String {
+    let (user, text) = (quoted(name), literal(name));
+    let hint = if kind == "login" { " -- give it the password that agent.toml names" } else { "" };
+    format!(
+        "begin\n  if not exists (select from pg_catalog.pg_roles where rolname = {text}) then\n    \
+         create role {user} {kind};{hint}\n  end if;\nend"
+    )
+}
+
+/// Row security asks who reads, and for a view that is its owner.
+fn rows_of_others(plan: &Plan) -> String {
+    let tables: BTreeSet<String> = plan.views.values().map(|view| literal(&full(&view.relation))).collect();
+    let tables: Vec<String> =
+        tables.into_iter().map(|table| format!("{table}::pg_catalog.regclass")).collect();
+    format!(
+        "declare place pg_catalog.regclass; begin\n  for place in select oid from pg_catalog.pg_class\n      \
+         where relrowsecurity and oid = any (array[{}]) loop\n    \
+         raise warning '% has row security: its policies are asked about {OWNER} now', place;\n  end loop;\nend",
+        tables.join(", ")
+    )
+}
+
+/// What one login reads through views.
+pub(super) fn granted(login: &LoginPlan, user: &str, out: &mut String) {
+    if login.views.is_empty() {
+        return;
+    }
+    out.push_str(&format!("grant usage on schema {FLOOR_SCHEMA} to {user};\n"));
+    for (name, through) in &login.views {
+        let view = format!("{FLOOR_SCHEMA}.{}", quoted(name));
+        out.push_str(&format!("grant select on {view} to {user};\n"));
+        if let Some(column) = &through.lock {
+            out.push_str(&format!("grant update ({}) on {view} to {user};\n", quoted(column)));
+        }
+    }
+}
+
+/// Views that nobody may read any more.
+pub(super) fn unused(out: &mut String) {
+    out.push('\n');
+    out.push_str(&comment("Views that nobody reads any more."));
+    out.push_str(&block(&format!(
+        "declare place pg_catalog.name; begin\n  for place in select c.relname from pg_catalog.pg_class c\n      \
+         join pg_catalog.pg_namespace n on n.oid = c.relnamespace\n      \
+         where n.nspname = '{FLOOR_SCHEMA}' and c.relkind = 'v' and c.relname <> '{FLOOR_CALLER}'\n      \
+         and not exists (select from pg_catalog.aclexplode(c.relacl) a where a.grantee <> c.relowner) loop\n    \
+         execute pg_catalog.format('drop view {FLOOR_SCHEMA}.%I', place);\n  end loop;\nend"
+    )));
+}
