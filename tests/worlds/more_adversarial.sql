@@ -1007,3 +1007,17 @@ BEGIN; UPDATE acct_ref r SET memo = (WITH RECURSIVE c(n, s) AS (SELECT 1, left(r
 BEGIN; UPDATE acct_ref r SET memo = (SELECT x FROM plain, LATERAL (SELECT r.ssn) AS q(x) LIMIT 1), ssn = NULL WHERE id = 1 RETURNING memo; ROLLBACK;
 -- @t wct09 merge_correlated_cte infer
 BEGIN; MERGE INTO encounters e USING plain l ON e.id = l.id + 9 AND EXISTS (WITH c AS (SELECT e.note AS s) SELECT 1 FROM c WHERE s LIKE '%SSN%') WHEN MATCHED THEN UPDATE SET cost = 0 WHEN NOT MATCHED THEN DO NOTHING; ROLLBACK;
+-- @t mut03 names deny
+SELECT id FROM elsewhere.public.patients;
+-- @t mut08 physical deny
+SELECT id FROM more.v_star TABLESAMPLE BERNOULLI (100);
+-- @t mut16 write deny
+UPDATE staff SET (grade, id) = (SELECT length(ssn), id FROM staff s WHERE s.id = staff.id) WHERE id = 1;
+-- @t mut18 grouping mask
+SELECT (p).ssn, count(*) FROM patients p GROUP BY p.id, (p).ssn ORDER BY p.id LIMIT 3;
+-- @t mut19 names mask
+SELECT t.b FROM patients AS t(a, b, c, d) ORDER BY t.a LIMIT 3;
+-- @t mut20 write deny
+INSERT INTO patients (id, diagnosis) VALUES (900, 'x') ON CONFLICT (id) DO UPDATE SET diagnosis = patients.ssn;
+-- @t mut21 write deny
+INSERT INTO patients AS t (id, diagnosis) VALUES (900, 'x') ON CONFLICT (id) DO UPDATE SET diagnosis = (t.*)::text;
