@@ -162,6 +162,7 @@ fn analysis(round: usize) -> Arc<Analysis> {
         session: SessionEffect::None,
         uses: Arc::from([]),
         subjects: chaperone_access::Subjects::None,
+        results: None,
     };
     Arc::new(Analysis {
         text: format!("select {round}").into(),

@@ -100,6 +100,7 @@ fn read_patients() -> Arc<Analysis> {
         session: SessionEffect::None,
         uses: Arc::from([]),
         subjects: chaperone_access::Subjects::None,
+        results: None,
     };
     Arc::new(Analysis {
         text: "select 1".into(),

@@ -155,6 +155,7 @@ mod tests {
             session: SessionEffect::None,
             uses: uses.iter().map(used).collect(),
             subjects: Subjects::None,
+            results: None,
         }
     }
 

@@ -202,6 +202,7 @@ fn opaque(
         session: SessionEffect::ChangesCatalog,
         uses: Arc::from([]),
         subjects: Subjects::None,
+        results: None,
     };
     Analysis {
         text: text.clone(),
@@ -289,6 +290,7 @@ fn member(
         session,
         uses: traced.uses,
         subjects: traced.subjects,
+        results: traced.results,
     }
 }
 

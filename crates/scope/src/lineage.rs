@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chaperone_access::{ColumnUse, RelationName, Subjects, Touch, Verb};
+use chaperone_access::{ColumnUse, RelationName, ResultColumn, Subjects, Touch, Verb};
 
 use crate::catalog::{Catalog, Relation};
 use crate::rewrite::Place;
@@ -45,6 +45,8 @@ pub(crate) struct Lineage<'a> {
     disclosed: Origin,
     /// Some name could not be followed.
     lost: bool,
+    /// The places of some results cannot be told.
+    misplaced: bool,
     ctes: Vec<(String, Vec<Output>)>,
     /// What can be seen from a sub-select, innermost last.
     frames: Vec<Vec<Item>>,
@@ -55,6 +57,7 @@ pub(crate) struct Lineage<'a> {
 pub(crate) struct Traced {
     pub(crate) uses: Arc<[ColumnUse]>,
     pub(crate) subjects: Subjects,
+    pub(crate) results: Option<Arc<[ResultColumn]>>,
 }
 
 /// Trace a statement that touches these relations.
@@ -65,6 +68,7 @@ pub(crate) fn trace(statement: &Value, place: Place<'_>, touches: &[Touch]) -> T
         written: Origin::new(),
         disclosed: Origin::new(),
         lost: false,
+        misplaced: false,
         ctes: Vec::new(),
         frames: Vec::new(),
         depth: 0,
@@ -92,13 +96,23 @@ pub(crate) fn trace(statement: &Value, place: Place<'_>, touches: &[Touch]) -> T
     let subjects = lineage.subjects(outputs.as_deref().unwrap_or_default(), touches);
     let all: Origin =
         [&lineage.read, &lineage.written, &lineage.disclosed].into_iter().flatten().cloned().collect();
+    let told = outputs.filter(|_| !lineage.lost && !lineage.misplaced);
+    let sorted: Vec<&(RelationName, Arc<str>)> = all.iter().collect();
+    let results = told.map(|outputs| outputs.iter().map(|output| result(output, &sorted)).collect());
     let uses = all.into_iter().map(|used| ColumnUse {
         disclosed: lineage.disclosed.contains(&used),
         written: lineage.written.contains(&used),
         relation: used.0,
         column: used.1,
     });
-    Traced { uses: uses.collect(), subjects }
+    Traced { uses: uses.collect(), subjects, results }
+}
+
+/// A result by the places of what it is made of.
+fn result(output: &Output, sorted: &[&(RelationName, Arc<str>)]) -> ResultColumn {
+    let places = output.origin.iter().filter_map(|used| sorted.binary_search(&used).ok());
+    let made_of = places.filter_map(|place| u16::try_from(place).ok()).collect();
+    ResultColumn { name: output.name.as_str().into(), made_of }
 }
 
 impl<'a> Lineage<'a> {
@@ -312,6 +326,7 @@ impl<'a> Lineage<'a> {
             if let Some(star) = self.star(value) {
                 let (columns, whole) = star;
                 placed &= whole && !merged;
+                self.misplaced |= !placed;
                 self.reads(&columns);
                 outputs.extend(columns.into_iter().map(|mut column| {
                     column.plain = column.plain.filter(|_| placed);

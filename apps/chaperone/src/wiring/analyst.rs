@@ -432,6 +432,7 @@ fn unavailable(text: Arc<str>, refusal: Refusal) -> Arc<Analysis> {
         session: SessionEffect::None,
         uses: Arc::from([]),
         subjects: Subjects::None,
+        results: None,
     };
     let confined = Confined::made(Err(refusal.clone()));
     Arc::new(Analysis {

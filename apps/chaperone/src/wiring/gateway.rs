@@ -38,6 +38,7 @@ use crate::wiring::link::{self, OnRecord};
 use crate::wiring::listener::Listener;
 use crate::wiring::locks::LockKeeper;
 use crate::wiring::logins::DatabaseLogins;
+use crate::wiring::mcp::{self, Mcp, Setting};
 use crate::wiring::metrics::Counters;
 use crate::wiring::policies::{self, KeeperParts, PolicyKeeper};
 use crate::wiring::sweep::{self, Kick};
@@ -241,9 +242,10 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
             .collect(),
     });
     let options = listener_options(path, config)?;
+    let mcp = Setting::new(config)?.map(|setting| Mcp::new(setting, managed.clone(), boundary.clone()));
     let listener = Arc::new(Listener { boundary, sessions: sessions.clone(), options, counters });
     let identity = (identity, identities);
-    Ok(Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links })
+    Ok(Assembled { listener, managed, mcp, recorder, identity, policies, kick, sessions, dialer, links })
 }
 
 fn entrance(config: &GatewayConfig) -> Entrance {
@@ -255,6 +257,8 @@ fn entrance(config: &GatewayConfig) -> Entrance {
 struct Assembled {
     listener: Arc<Listener>,
     managed: Arc<Managed>,
+    /// `None` where the gateway is no MCP server.
+    mcp: Option<Arc<Mcp>>,
     recorder: Arc<Recorder>,
     identity: (Arc<Identity>, Arc<Identities>),
     policies: Arc<Policies>,
@@ -320,6 +324,7 @@ pub(crate) fn listener_options(path: &Path, config: &GatewayConfig) -> Result<Li
         tls,
         plain_loopback: config.postgres.plain_loopback,
         statement_bytes_max: config.postgres.statement_bytes_max,
+        in_process: false,
     })
 }
 
@@ -413,7 +418,7 @@ async fn record_start(
 
 async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), Failure> {
     let assembled = assemble(path, config, parts)?;
-    let Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links } =
+    let Assembled { listener, managed, mcp, recorder, identity, policies, kick, sessions, dialer, links } =
         assembled;
     let (identity, identities) = identity;
     identities.begin().await;
@@ -435,7 +440,11 @@ async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), 
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io("cannot wait for SIGTERM"))?;
     let served = tokio::spawn(listener.serve(clients, stopped.clone()));
     let answers = managed.answers.clone();
-    let api = tokio::spawn(served::serve(api_listener, api_tls, api::router(managed), answers, stopped));
+    let router = match &mcp {
+        Some(mcp) => mcp::router(mcp.clone()).merge(api::router(managed)),
+        None => api::router(managed),
+    };
+    let api = tokio::spawn(served::serve(api_listener, api_tls, router, answers, stopped));
     let beat = tokio::spawn(heartbeat(
         recorder.clone(),
         identity.clone(),
@@ -451,6 +460,9 @@ async fn serve(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<(), 
     tracing::info!("stopping");
     stop.send_replace(true);
     beat.abort();
+    if let Some(mcp) = &mcp {
+        mcp.stop();
+    }
     sessions.stop_all();
     let drained = async {
         while sessions.count() > 0 {

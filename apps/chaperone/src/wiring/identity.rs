@@ -1,6 +1,8 @@
 //! Who may hold a credential: logins by issuers' tokens, services, people. Each change is on record before it is in
 //! force, except an end, which takes effect even where the record refuses it.
 
+mod bearer;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +30,8 @@ use crate::verbs::Failure;
 use crate::wiring::installation::now_us;
 use crate::wiring::issuers::{Activity, Issuer, START};
 use crate::wiring::sweep::Kick;
+pub(crate) use bearer::Bearer;
+use bearer::Bearers;
 
 /// How often logins are looked through.
 const LOOK: Duration = Duration::from_secs(2);
@@ -97,6 +101,7 @@ pub(crate) type Issuers = BTreeMap<String, Issuer>;
 pub(crate) struct Identities {
     parts: Parts,
     watched: Mutex<HashMap<LoginId, Watched>>,
+    bearers: Bearers,
     /// When the last login of a subject ended, in seconds since the Unix epoch.
     ends: Mutex<HashMap<Subject, u64>>,
     /// One change at a time, so that record, force and file tell one story.
@@ -164,6 +169,7 @@ impl Identities {
         Self {
             parts,
             watched: Mutex::default(),
+            bearers: Bearers::default(),
             ends: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
         }
@@ -173,6 +179,12 @@ impl Identities {
     pub(crate) fn people_issuers(&self) -> impl Iterator<Item = (&String, &IssuerSection)> {
         let all = self.parts.issuers.iter().map(|(alias, issuer)| (alias, &issuer.section));
         all.filter(|(_, section)| section.client_id.is_some())
+    }
+
+    /// Identifiers of the issuers whose access tokens may open the tools' endpoints.
+    pub(crate) fn resource_issuers(&self) -> Vec<&str> {
+        let makes = |issuer: &&Issuer| !issuer.rules.resource_audiences.is_empty();
+        self.parts.issuers.values().filter(makes).map(|issuer| issuer.rules.identifier.as_str()).collect()
     }
 
     /// Make a login of an issuer's tokens; with its bearer token, shown this once.
@@ -360,8 +372,13 @@ impl Identities {
     }
 
     fn is_older_than_an_end(&self, login: &Login) -> bool {
+        self.ended_since(&login.facts.subject, login.checked_at)
+    }
+
+    /// Whether a login of the subject has ended since `at`, in seconds since the Unix epoch.
+    fn ended_since(&self, subject: &Subject, at: u64) -> bool {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        ends.get(&login.facts.subject).is_some_and(|ended| login.checked_at < *ended)
+        ends.get(subject).is_some_and(|ended| at < *ended)
     }
 
     /// What sort of subjects an issuer vouches for, if it is known here.

@@ -132,6 +132,7 @@ fn member() -> Member {
         session: SessionEffect::None,
         uses: Arc::from([]),
         subjects: chaperone_access::Subjects::None,
+        results: None,
     }
 }
 

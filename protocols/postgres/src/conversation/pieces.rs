@@ -126,6 +126,7 @@ impl Request {
             session: SessionEffect::None,
             uses: Arc::from([]),
             subjects: Subjects::None,
+            results: None,
         };
         let analysis = Analysis {
             text: Arc::from(""),
