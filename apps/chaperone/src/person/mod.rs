@@ -1,6 +1,7 @@
 //! The person's side: logins kept on this machine, the issuer that confirms them, and local ports that need no password.
 //! Knows the gateway only by its address and its API.
 
+pub(crate) mod bridge;
 pub(crate) mod fresh;
 pub(crate) mod gateway;
 pub(crate) mod http;

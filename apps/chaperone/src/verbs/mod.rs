@@ -14,6 +14,7 @@ mod init;
 mod lock;
 mod login;
 mod logout;
+mod mcp;
 mod narrow;
 mod people;
 mod policy;
@@ -83,6 +84,8 @@ enum Verb {
     Psql(psql::Psql),
     /// Run one command with a target's connection in its environment (PGHOST, PGPASSWORD, ...)
     Exec(exec::Exec),
+    /// Speak MCP on standard input and output, for an AI client on this machine
+    Mcp(mcp::Mcp),
     /// Print a connection string for one target, or narrow one
     Credential(Box<credential::Credential>),
     /// Make the key pair of somebody who may read recorded statements
@@ -179,6 +182,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Connect(verb) => verb.run(),
         Verb::Psql(verb) => verb.run(),
         Verb::Exec(verb) => verb.run(),
+        Verb::Mcp(verb) => verb.run(),
         Verb::Credential(verb) => verb.run(),
         Verb::Reader(verb) => verb.run(),
         Verb::Policy(verb) => verb.run(),
