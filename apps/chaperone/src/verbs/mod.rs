@@ -25,6 +25,7 @@ mod service;
 mod session;
 mod sessions;
 mod targets;
+mod toolcall;
 mod trail;
 mod whoami;
 
@@ -106,6 +107,9 @@ enum Verb {
     /// Show or end one session
     #[command(subcommand)]
     Session(session::Session),
+    /// Show one call of a tool, from its caller to the fields
+    #[command(subcommand)]
+    Toolcall(toolcall::Toolcall),
     /// Lock a subject, a target or a client out, at once and until the lock is lifted
     #[command(subcommand)]
     Lock(lock::Lock),
@@ -191,6 +195,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Targets(verb) => verb.run(),
         Verb::Sessions(verb) => verb.run(),
         Verb::Session(verb) => verb.run(),
+        Verb::Toolcall(verb) => verb.run(),
         Verb::Lock(verb) => verb.run(),
         Verb::Service(verb) => verb.run(),
         Verb::People(verb) => verb.run(),

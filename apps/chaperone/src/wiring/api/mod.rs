@@ -20,6 +20,7 @@ mod sessions;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod toolcalls;
 mod whoami;
 
 use std::sync::Arc;
@@ -110,6 +111,7 @@ fn endpoints() -> OpenApiRouter<Arc<Managed>> {
         .routes(guarded(ReadSessions, routes!(sessions::list)))
         .routes(guarded(ReadSessions, routes!(sessions::live)))
         .routes(guarded(ReadSessions, routes!(sessions::show)))
+        .routes(guarded(ReadSessions, routes!(toolcalls::show)))
         .routes(guarded(EndSession, routes!(sessions::end)))
         .routes(guarded(Lock, routes!(locks::list)))
         .routes(guarded(Lock, routes!(locks::place)))
