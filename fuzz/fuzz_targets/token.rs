@@ -31,6 +31,7 @@ static SET: LazyLock<Set> = LazyLock::new(|| {
         vouches: Vouches::People,
         audiences: BTreeSet::from(["a".into()]),
         access_audiences: BTreeSet::from(["b".into()]),
+        resource_audiences: BTreeSet::from(["c".into()]),
         algorithms: SignatureAlgorithm::ALL.into_iter().collect(),
         claims: ClaimNames {
             groups: Some("groups".into()),
@@ -50,7 +51,7 @@ static SET: LazyLock<Set> = LazyLock::new(|| {
 /// Whatever is believed fits an entry of the trail.
 fn look(token: &str) {
     for issuer in &SET.issuers {
-        for shown in [Shown::Id { nonce: None }, Shown::Access] {
+        for shown in [Shown::Id { nonce: None }, Shown::Access, Shown::Resource] {
             if let Ok(verified) = verify(issuer, &SET.keys, token, shown, true, NOW) {
                 let facts = verified.facts();
                 assert!(!facts.subject.sub.is_empty() && facts.groups.len() <= 512);

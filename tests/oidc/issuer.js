@@ -15,6 +15,9 @@ const [port, controlPort, logoutUri] = process.argv.slice(2);
 const issuer = `http://127.0.0.1:${port}`;
 const CLI = 'chaperone-cli';
 const MFA = 'urn:example:mfa';
+// An AI client, registered by an administrator, and what it may ask of a gateway's tools.
+const ASSISTANT = 'assistant';
+const TOOL_SCOPES = 'clinic.read clinic.query';
 
 // Everybody's password is their own name; `otp` among the methods stands for a second factor that was asked for.
 const people = new Map(Object.entries({
@@ -76,6 +79,13 @@ function begin() {
       backchannel_logout_uri: logoutUri,
       backchannel_logout_session_required: true,
     }, {
+      client_id: ASSISTANT,
+      application_type: 'native',
+      token_endpoint_auth_method: 'none',
+      redirect_uris: ['http://127.0.0.1/callback'],
+      response_types: ['code'],
+      grant_types: ['authorization_code', 'refresh_token'],
+    }, {
       client_id: 'chaperone-gateway',
       client_secret: 'a secret of the tests',
       redirect_uris: [],
@@ -91,7 +101,16 @@ function begin() {
       devInteractions: { enabled: false },
       introspection: { enabled: true, allowedPolicy: async () => true },
       revocation: { enabled: true },
+      // A token for somebody's tools is a JWT for them and nobody else (RFC 8707, RFC 9068).
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: async () => undefined,
+        getResourceServerInfo: async (_ctx, resource) => ({
+          scope: TOOL_SCOPES, audience: resource, accessTokenFormat: 'jwt', accessTokenTTL: 600, jwt: { sign: { alg: 'RS256' } },
+        }),
+      },
     },
+    extraTokenClaims: async (_ctx, token) => (token.accountId ? account(token.accountId)?.claims() : undefined),
     // By default it speaks with nobody on loopback, which is where everybody is here.
     fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
     findAccount: async (_ctx, sub) => account(sub),
@@ -141,7 +160,12 @@ function loggedIn(form) {
 
 async function consented(session, params) {
   const grant = new provider.Grant({ clientId: params.client_id, accountId: session.accountId });
-  grant.addOIDCScope(params.scope);
+  const scopes = (params.scope ?? '').split(' ').filter(Boolean);
+  const oidc = scopes.filter((scope) => !TOOL_SCOPES.includes(scope));
+  if (oidc.length > 0) grant.addOIDCScope(oidc.join(' '));
+  for (const resource of [params.resource ?? []].flat()) {
+    grant.addResourceScope(resource, scopes.filter((scope) => TOOL_SCOPES.includes(scope)).join(' '));
+  }
   return { grantId: await grant.save() };
 }
 

@@ -102,6 +102,7 @@ pub(crate) fn setup(purpose: For) -> Result<(), Failure> {
         nextest()?;
         node_drivers()?;
         issuer()?;
+        mcp_clients()?;
         rust_drivers()?;
         fuzzer()?;
     }
@@ -161,9 +162,19 @@ fn rust_drivers() -> Result<(), Failure> {
 
 /// The Python drivers, pinned, in an environment of their own under the target folder.
 fn python_drivers() -> Result<(), Failure> {
-    let pins = run::root().join("tests/drivers/requirements.txt");
-    let home = run::target_dir().join("drivers/python");
-    installed_once(&pins, &home, |pins, home| {
+    python_packages(&run::root().join("tests/drivers"), &run::target_dir().join("drivers/python"))
+}
+
+/// Other people's MCP clients, in Python and for Node.
+fn mcp_clients() -> Result<(), Failure> {
+    let (pins, home) = (run::root().join("tests/mcp"), run::target_dir().join("mcp"));
+    python_packages(&pins, &home.join("python"))?;
+    node_packages(&pins, &home.join("node"))
+}
+
+/// What the requirements of `pins` say, into an environment in `home`.
+fn python_packages(pins: &Path, home: &Path) -> Result<(), Failure> {
+    installed_once(&pins.join("requirements.txt"), home, |pins, home| {
         run::show(run::command(&["python3", "-m", "venv", "--clear", home]))?;
         let pip = format!("{home}/bin/pip");
         run::show(run::command(&[

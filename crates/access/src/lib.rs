@@ -10,18 +10,20 @@ mod ids;
 mod operation;
 mod refusal;
 mod subject;
+mod tools;
 
 pub use claim::{ChannelBinding, Claim, ScramClaim, Source};
 pub use column::{
     Class, Column, ColumnUse, CopyForm, Described, FLOOR_SCHEMA, FreeText, MaskOperator, OwnRelation,
     RelationFacts, RelationScope, Scope, Showing, Subjects, Under,
 };
-pub use ids::{AgentName, InvalidName, OperationId, SessionId, TargetName};
+pub use ids::{AgentName, CallId, InvalidName, OperationId, SessionId, TargetName};
 pub use operation::{
-    Analysis, Confined, Earlier, Effect, Member, NameRule, RelationName, Rewrite, SessionEffect, Touch,
-    TransactionStep, Verb, Verbs, WORDS_KEPT_BYTES_MAX, Words,
+    Analysis, Confined, Earlier, Effect, Member, NameRule, RelationName, ResultColumn, Rewrite,
+    SessionEffect, Touch, TransactionStep, Verb, Verbs, WORDS_KEPT_BYTES_MAX, Words,
 };
 pub use refusal::{Blame, Refusal, RefusalCode};
 pub use subject::{
     Assurance, Attribute, AttributeKind, Attributes, Attribution, Delegation, Recipient, Subject, SubjectKind,
 };
+pub use tools::{DESCRIBE_SCHEMA, EXPLAIN_ACCESS, QUERY, SQL_TOOLS};

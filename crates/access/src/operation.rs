@@ -311,6 +311,18 @@ pub struct Member {
     pub subjects: Subjects,
     /// Where its result, or what it keeps in a temporary relation, can hold free text.
     pub free_text: FreeText,
+    /// The columns of its result, in order, as far as can be told without the target: for explaining. `None` where their
+    /// places cannot be told.
+    pub results: Option<Arc<[ResultColumn]>>,
+}
+
+/// One column of a result.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ResultColumn {
+    /// Its name; empty where only the target knows it.
+    pub name: Box<str>,
+    /// What it is made of: places in [`Member::uses`].
+    pub made_of: Box<[u16]>,
 }
 
 /// Writes a string of statements out for what one caller sees.

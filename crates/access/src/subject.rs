@@ -31,6 +31,8 @@ pub struct Subject {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Attribution {
+    /// One call at a time was dispatched to it: everything between its dispatch and its answer is that call's.
+    Leased,
     /// A client of the subject's own: everything on the session is the subject's.
     Session,
 }
@@ -144,6 +146,9 @@ pub struct Delegation {
     pub recipient: Option<Recipient>,
     /// Who is behind it.
     pub subject: Subject,
+    /// The tool that was called, where it is a call's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<Arc<str>>,
 }
 
 impl Delegation {
@@ -159,6 +164,7 @@ impl Delegation {
             purpose: None,
             recipient: None,
             subject,
+            tool: None,
         }
     }
 }

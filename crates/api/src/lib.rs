@@ -12,6 +12,7 @@ mod recordings;
 mod services;
 mod sessions;
 mod targets;
+mod toolcalls;
 
 pub use agents::{AgentView, LockRequest, TokenRequest, TokenView};
 pub use locks::{LockKind, LockView, PlaceLock};
@@ -26,3 +27,4 @@ pub use recordings::{ReadGrant, ReadRequest};
 pub use services::{CreateService, KeyView, RevokeService, RotateService, ServiceKeyView, ServiceView};
 pub use sessions::{EndSession, LiveSession, SessionDetail, SessionView};
 pub use targets::{AccessView, RelationAccess, TargetView};
+pub use toolcalls::{ToolcallEnd, ToolcallOperation, ToolcallView};

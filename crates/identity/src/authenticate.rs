@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::{constant_time, digest, hmac, pbkdf2};
-use chaperone_access::{Claim, Refusal, RefusalCode, ScramClaim, Source, Subject};
+use chaperone_access::{Claim, Delegation, Refusal, RefusalCode, ScramClaim, Source, Subject};
 use lru::LruCache;
 use tokio::sync::Semaphore;
 
@@ -16,7 +16,7 @@ use crate::holder::Holders;
 use crate::kept::KeptCaveats;
 use crate::keys::RootKeys;
 use crate::people::People;
-use crate::principal::{Bound, CredentialFacts, Principal};
+use crate::principal::{Bound, CredentialFacts, Principal, chain};
 use crate::standing::{Facts, Lapse, Standing};
 
 /// Iterations of PBKDF2. The password is 256 random bits, so they protect nothing; some drivers refuse fewer.
@@ -279,11 +279,25 @@ impl Identity {
     /// # Errors
     /// A [`Failure`], whose refusal does not tell why.
     pub async fn authenticate(&self, claim: Claim, now_us: u64) -> Result<(Principal, [u8; 32]), Failure> {
+        self.authenticate_for(claim, None, now_us).await
+    }
+
+    /// The same for a session that carries calls of a tool, by the word of whoever dispatches them and never of the
+    /// client: what a credential was narrowed to that tool for.
+    ///
+    /// # Errors
+    /// As [`Self::authenticate`].
+    pub async fn authenticate_for(
+        &self,
+        claim: Claim,
+        tool: Option<&Arc<str>>,
+        now_us: u64,
+    ) -> Result<(Principal, [u8; 32]), Failure> {
         let Claim::Scram(claim) = claim;
         let (user, target, source) = (claim.user.clone(), claim.target.clone(), claim.source);
         let parsed = parse_user(&user);
         let credential = parsed.as_ref().map(|parsed| parsed.id);
-        let verified = self.verify(claim, parsed, now_us / 1_000_000).await;
+        let verified = self.verify(claim, parsed, tool, now_us / 1_000_000).await;
         verified.map_err(|reason| self.failed(reason, user, target, credential, source))
     }
 
@@ -303,6 +317,7 @@ impl Identity {
         &self,
         claim: ScramClaim,
         parsed: Option<Parsed>,
+        tool: Option<&Arc<str>>,
         now_s: u64,
     ) -> Result<(Principal, [u8; 32]), FailureReason> {
         if self.failures.lock().unwrap_or_else(PoisonError::into_inner).throttled(claim.source) {
@@ -320,7 +335,7 @@ impl Identity {
             return Err(FailureReason::UnknownKey);
         }
         let signature = signature.ok_or(FailureReason::WrongProof)?;
-        let principal = self.believe(parsed, &claim.target, now_s)?;
+        let principal = self.believe(parsed, &claim.target, tool, now_s)?;
         Ok((principal, signature))
     }
 
@@ -354,7 +369,13 @@ impl Identity {
     }
 
     /// The proof is right: what the credential says is now believed, and judged.
-    fn believe(&self, parsed: Parsed, asked: &str, now_s: u64) -> Result<Principal, FailureReason> {
+    fn believe(
+        &self,
+        parsed: Parsed,
+        asked: &str,
+        tool: Option<&Arc<str>>,
+        now_s: u64,
+    ) -> Result<Principal, FailureReason> {
         let Parsed { id, grant, mut caveats, .. } = parsed;
         for caveat in &mut caveats {
             if let Caveat::Kept(id) = caveat {
@@ -381,8 +402,7 @@ impl Identity {
         if grant.target.as_str() != asked {
             return Err(FailureReason::OtherTarget);
         }
-        // Nothing here runs inside a call of a tool.
-        if !restriction.allows_tool(None) {
+        if !restriction.allows_tool(tool.map(AsRef::as_ref)) {
             return Err(FailureReason::OtherTool);
         }
         let standing = self.standing(&grant.who, not_after)?;
@@ -393,7 +413,8 @@ impl Identity {
             Lapse::Disabled => FailureReason::Disabled,
         })?;
         let by_us = matches!(grant.who, Who::Named { .. });
-        let bound = self.bound(grant.client, grant.purpose, &standing, by_us)?;
+        let bound =
+            Bound { tool: tool.cloned(), ..self.bound(grant.client, grant.purpose, &standing, by_us)? };
         let facts = CredentialFacts { id, who: grant.who, target: grant.target, not_after, restriction };
         Ok(Principal::new(standing, bound, facts))
     }
@@ -423,6 +444,28 @@ impl Identity {
         self.bound(client.map(str::to_owned), None, standing, false).is_ok()
     }
 
+    /// The chain that a session for calls of a tool would have, for whoever explains before there is one, and decides
+    /// whether there may be. It proves nothing.
+    ///
+    /// # Errors
+    /// The holder logged in through another client than is named.
+    pub fn chain_for(
+        &self,
+        standing: &Standing,
+        client: Option<String>,
+        purpose: Option<String>,
+        tool: &Arc<str>,
+    ) -> Result<Delegation, FailureReason> {
+        let bound = Bound { tool: Some(tool.clone()), ..self.bound(client, purpose, standing, false)? };
+        Ok(chain(&standing.facts(), &bound))
+    }
+
+    /// The name under which an OAuth client is registered; its own where it is not.
+    #[must_use]
+    pub fn client_named(&self, oauth_client: &str) -> String {
+        self.clients.by_oauth_client(oauth_client).unwrap_or(oauth_client).to_owned()
+    }
+
     /// The client that acts: the one that the credential names. Who logged in with the OAuth client of a registered
     /// client acts through that one, whatever the credential says. A client that is known by its OAuth clients is nobody's
     /// own word: only a login through one of them, or the development issuer, binds it.
@@ -444,7 +487,8 @@ impl Identity {
             (None, by_login) => by_login.map(str::to_owned),
         };
         let recipient = client.as_deref().and_then(|name| self.clients.get(name)?.recipient.clone());
-        Ok(Bound { client: client.map(Arc::from), purpose: purpose.map(Arc::from), recipient })
+        let (client, purpose) = (client.map(Arc::from), purpose.map(Arc::from));
+        Ok(Bound { client, purpose, recipient, tool: None })
     }
 }
 

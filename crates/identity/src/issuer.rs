@@ -113,6 +113,9 @@ pub struct Issuer {
     pub audiences: BTreeSet<String>,
     /// `aud` of access tokens: one of these. Empty: none is taken.
     pub access_audiences: BTreeSet<String>,
+    /// `aud` of access tokens that are shown to the tools' endpoints themselves (RFC 8707): one of these. Empty: none is
+    /// taken.
+    pub resource_audiences: BTreeSet<String>,
     /// How tokens may be signed.
     pub algorithms: BTreeSet<SignatureAlgorithm>,
     /// Which claims say what.

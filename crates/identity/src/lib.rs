@@ -45,4 +45,4 @@ pub use service::{
     ServiceKeyId, ServiceStore, Services,
 };
 pub use standing::{EndCause, Ending, Facts, Lapse, Standing};
-pub use token::{LoggedOut, Shown, TokenError, Verified, verify, verify_logout};
+pub use token::{LoggedOut, Shown, TokenError, Verified, claimed_issuer, verify, verify_logout};

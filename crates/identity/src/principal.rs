@@ -32,6 +32,8 @@ pub(crate) struct Bound {
     pub(crate) client: Option<Arc<str>>,
     pub(crate) purpose: Option<Arc<str>>,
     pub(crate) recipient: Option<Recipient>,
+    /// The tool for whose calls the session is.
+    pub(crate) tool: Option<Arc<str>>,
 }
 
 /// What the credential said that proved it.
@@ -49,24 +51,25 @@ pub struct CredentialFacts {
     pub restriction: Restriction,
 }
 
-fn chain(facts: &Facts, bound: &Bound) -> Arc<Delegation> {
-    Arc::new(Delegation {
+pub(crate) fn chain(facts: &Facts, bound: &Bound) -> Delegation {
+    Delegation {
         assurance: facts.assurance.clone(),
         attributes: facts.attributes.clone(),
-        attribution: Attribution::Session,
+        attribution: if bound.tool.is_some() { Attribution::Leased } else { Attribution::Session },
         client: bound.client.clone(),
         groups: facts.groups.clone(),
         purpose: bound.purpose.clone(),
         recipient: bound.recipient.clone(),
         subject: facts.subject.clone(),
-    })
+        tool: bound.tool.clone(),
+    }
 }
 
 impl Principal {
     pub(crate) fn new(standing: Arc<Standing>, bound: Bound, credential: CredentialFacts) -> Self {
         // The version first: facts that change in between are seen as a later version's.
         let version = standing.version();
-        let delegation = chain(&standing.facts(), &bound);
+        let delegation = Arc::new(chain(&standing.facts(), &bound));
         Self { delegation, credential, standing, version, bound }
     }
 
@@ -102,6 +105,6 @@ impl Principal {
         if version == self.version {
             return (version, self.delegation.clone());
         }
-        (version, chain(&self.standing.facts(), &self.bound))
+        (version, Arc::new(chain(&self.standing.facts(), &self.bound)))
     }
 }

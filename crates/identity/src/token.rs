@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chaperone_access::{Assurance, Subject, SubjectKind};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -126,6 +128,8 @@ pub(crate) struct Heard {
     pub(crate) sid: Option<String>,
     /// Whether the token had an `auth_time`.
     pub(crate) authenticated_at_is_told: bool,
+    /// What its holder may ask for with it.
+    pub(crate) scopes: BTreeSet<String>,
 }
 
 /// A token that was verified: what its issuer vouches for. Only [`verify`] makes one, and a login is made of it.
@@ -154,6 +158,27 @@ impl Verified {
     #[must_use]
     pub fn expires_at(&self) -> u64 {
         self.heard.expires_at
+    }
+
+    /// When the issuer made it, in seconds since the Unix epoch.
+    #[must_use]
+    pub fn issued_at(&self) -> u64 {
+        self.heard.issued_at
+    }
+
+    /// The same after its issuer was asked at `now_s`, in seconds since the Unix epoch, holds it for active and told all
+    /// again that its subject has.
+    #[must_use]
+    pub fn confirmed(mut self, facts: Facts, now_s: u64) -> Self {
+        self.facts = facts;
+        self.heard.issued_at = self.heard.issued_at.max(now_s);
+        self
+    }
+
+    /// The scopes that it was made for (RFC 9068, section 2.2.3).
+    #[must_use]
+    pub fn scopes(&self) -> &BTreeSet<String> {
+        &self.heard.scopes
     }
 
     pub(crate) fn into_parts(self) -> (Facts, Heard) {
@@ -186,8 +211,10 @@ pub enum Shown<'a> {
         /// What `nonce` has to be.
         nonce: Option<&'a str>,
     },
-    /// An access token that is a JWT (RFC 9068).
+    /// An access token that is a JWT (RFC 9068), beside an ID token.
     Access,
+    /// The same alone, at an endpoint of the tools: made for them and for nobody else.
+    Resource,
 }
 
 /// Verify a token. Keys come in, facts go out; `now_s` is in seconds since the Unix epoch. `fresh` is whether a login is
@@ -218,7 +245,7 @@ pub fn verify(
     }
     let (subject, groups, sub) = subject(issuer, &claims)?;
     let assurance = match (&issuer.vouches, shown) {
-        (Vouches::People, Shown::Id { .. }) => assurance(issuer, &claims, fresh, now_s)?,
+        (Vouches::People, Shown::Id { .. } | Shown::Resource) => assurance(issuer, &claims, fresh, now_s)?,
         // It need not say how its subject authenticated (RFC 9068, section 2.2.1); what it says has to be enough.
         (Vouches::People, Shown::Access) => assurance(issuer, &claims, false, now_s)?,
         (Vouches::Workloads(_), _) => (None, false),
@@ -232,7 +259,8 @@ pub fn verify(
     }
     claims::bounded(&facts)?;
     let sid = text(&claims, "sid")?.map(str::to_owned);
-    let heard = Heard { issued_at, expires_at, sid, authenticated_at_is_told: assurance.1 };
+    let scopes = scopes(&claims)?;
+    let heard = Heard { issued_at, expires_at, sid, authenticated_at_is_told: assurance.1, scopes };
     Ok(Verified { facts, heard })
 }
 
@@ -245,7 +273,7 @@ fn check_kind(
 ) -> Result<(), TokenError> {
     let fine = match (&issuer.vouches, shown, kind) {
         (_, Shown::Id { .. }, None | Some("jwt")) => true,
-        (_, Shown::Access, None | Some("jwt" | "at+jwt")) => true,
+        (_, Shown::Access | Shown::Resource, None | Some("jwt" | "at+jwt")) => true,
         (_, _, Some(_)) => false,
     };
     if fine && !claims.contains_key("events") { Ok(()) } else { Err(TokenError::Kind) }
@@ -278,8 +306,12 @@ fn audience(
             }
             Ok(Some(azp.unwrap_or(ours).to_owned()))
         }
-        Shown::Access => {
-            let ours = meant.iter().any(|aud| issuer.access_audiences.contains(aud));
+        Shown::Access | Shown::Resource => {
+            let wanted = match shown {
+                Shown::Resource => &issuer.resource_audiences,
+                Shown::Access | Shown::Id { .. } => &issuer.access_audiences,
+            };
+            let ours = meant.iter().any(|aud| wanted.contains(aud));
             // An ID token is for the client; an access token must not be one.
             if !ours || meant.iter().any(|aud| issuer.audiences.contains(aud)) {
                 return Err(TokenError::Audience);
@@ -287,6 +319,33 @@ fn audience(
             Ok(text(claims, "client_id")?.or(azp).map(str::to_owned))
         }
     }
+}
+
+/// Most scopes of a token.
+const SCOPES_MAX: usize = 256;
+
+/// What a token may be used for: `scope` (RFC 9068, section 2.2.3), a text of words, or `scp`, a list or text, by which
+/// some issuers call it.
+fn scopes(claims: &Map<String, Value>) -> Result<BTreeSet<String>, TokenError> {
+    let told = |name| Some((name, claims.get(name).filter(|value| !value.is_null())?));
+    let named = ["scope", "scp"].into_iter().find_map(told);
+    let found: BTreeSet<String> = match named {
+        None => BTreeSet::new(),
+        Some((_, Value::String(words))) => words.split_ascii_whitespace().map(str::to_owned).collect(),
+        Some((name, _)) => text_set(claims, name)?.unwrap_or_default(),
+    };
+    if found.len() > SCOPES_MAX { Err(TokenError::TooMany) } else { Ok(found) }
+}
+
+/// The issuer that a token says it is of. Proves nothing: it tells only whose keys to try.
+#[must_use]
+pub fn claimed_issuer(token: &str) -> Option<String> {
+    if token.len() > crate::jws::TOKEN_BYTES_MAX {
+        return None;
+    }
+    let body = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: Map<String, Value> = serde_json::from_slice(&body).ok()?;
+    claims.get("iss").and_then(Value::as_str).map(str::to_owned)
 }
 
 /// `iat` and `exp`, both within the skew.

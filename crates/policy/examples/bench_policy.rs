@@ -163,6 +163,7 @@ fn analysis(round: usize) -> Arc<Analysis> {
         uses: Arc::from([]),
         subjects: chaperone_access::Subjects::None,
         free_text: chaperone_access::FreeText::None,
+        results: None,
     };
     Arc::new(Analysis {
         text: format!("select {round}").into(),

@@ -130,7 +130,7 @@ fn lapsed(lapse: &Lapse) -> Refusal {
     Refusal::new(RefusalCode::LoginEnded, what).hint(hint)
 }
 
-fn locked_out(lock: &Lock) -> Refusal {
+pub(crate) fn locked_out(lock: &Lock) -> Refusal {
     let what = match &lock.on {
         LockOn::Subject(_) => "you are locked out".to_owned(),
         LockOn::Target(target) => format!("target `{target}` is locked"),
@@ -363,7 +363,7 @@ fn case<'a>(admission: &'a Admission, asked: Asked<'a>) -> Case<'a> {
 }
 
 /// The refusal of whoever may not know whether the target exists.
-fn nowhere(target: &TargetName) -> Refusal {
+pub(crate) fn nowhere(target: &TargetName) -> Refusal {
     Refusal::new(RefusalCode::UndefinedTarget, format!("there is no target `{target}` for you"))
         .hint("ask an administrator for permission to connect to it")
 }

@@ -63,6 +63,7 @@ pub(crate) struct Kinds {
     relation: EntityTypeName,
     column: EntityTypeName,
     tag: EntityTypeName,
+    tool: EntityTypeName,
     installation: EntityTypeName,
     action: EntityTypeName,
 }
@@ -78,6 +79,7 @@ impl Kinds {
             relation: kind("Relation")?,
             column: kind("Column")?,
             tag: kind("Tag")?,
+            tool: kind("Tool")?,
             installation: kind("Installation")?,
             action: kind("Action")?,
         })
@@ -194,6 +196,8 @@ pub(crate) struct Query {
     /// What the resource is in.
     within: Vec<EntityUid>,
     approved: bool,
+    /// The tool that is called, where it is not the session's.
+    tool: Option<String>,
 }
 
 impl<'a> Asked<'a> {
@@ -208,14 +212,14 @@ impl<'a> Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn context(&self, approved: bool) -> Option<Context> {
+    fn context(&self, query: &Query) -> Option<Context> {
         let time = RestrictedExpression::new_datetime(rfc3339(self.now_us / 1000));
         let said = self.delegation;
         let registered = said.client.as_deref().is_some_and(|name| self.set.clients.get(name).is_some());
         let none = BTreeSet::new();
         let amr = said.assurance.as_ref().map_or(&none, |assurance| &assurance.amr);
         let mut pairs = vec![
-            ("approved".to_owned(), RestrictedExpression::new_bool(approved)),
+            ("approved".to_owned(), RestrictedExpression::new_bool(query.approved)),
             ("time".to_owned(), time),
             ("registered".to_owned(), RestrictedExpression::new_bool(registered)),
             ("amr".to_owned(), texts_of(amr.iter())),
@@ -227,6 +231,7 @@ impl Asked<'_> {
             ("purpose", said.purpose.as_deref()),
             ("recipient", recipient.map(|recipient| recipient.name.as_str())),
             ("agreement", recipient.and_then(|recipient| recipient.agreement.as_deref())),
+            ("tool", query.tool.as_deref().or(said.tool.as_deref())),
             ("acr", said.assurance.as_ref().and_then(|assurance| assurance.acr.as_deref())),
         ];
         for (name, value) in texts {
@@ -261,7 +266,7 @@ impl Asked<'_> {
                 (kinds.relation(target, relation), within)
             }
         };
-        Query { action: kinds.action(action), above: None, resource, within, approved: false }
+        Query { action: kinds.action(action), above: None, resource, within, approved: false, tool: None }
     }
 
     /// The question about an action on a column of a relation, taken to have these tags and no others.
@@ -278,14 +283,22 @@ impl Asked<'_> {
         within.push(resource);
         within.extend(tags.iter().map(|tag| kinds.tag(tag)));
         let resource = kinds.column(target, &column_name(on.0, column));
-        Query { action, above: None, resource, within, approved: false }
+        Query { action, above: None, resource, within, approved: false, tool: None }
     }
 
     /// The question whether the principal may be at a target.
     pub(crate) fn connect(&self, target: &TargetName) -> Query {
         let kinds = &self.set.kinds;
         let (action, resource) = (kinds.action("connect"), kinds.target(target));
-        Query { action, above: None, resource, within: Vec::new(), approved: false }
+        Query { action, above: None, resource, within: Vec::new(), approved: false, tool: None }
+    }
+
+    /// The question whether the principal may call a tool.
+    pub(crate) fn invoke(&self, target: &TargetName, tool: &str) -> Query {
+        let kinds = &self.set.kinds;
+        let resource = uid(&kinds.tool, &format!("{target}/{tool}"));
+        let (action, within) = (kinds.action("invoke"), vec![kinds.target(target)]);
+        Query { action, above: None, resource, within, approved: false, tool: Some(tool.to_owned()) }
     }
 
     /// The question about managing the installation.
@@ -294,7 +307,7 @@ impl Asked<'_> {
         let administer = ManagementAction::Administer.as_str();
         let above = action.within_administer().then(|| kinds.action(administer));
         let (action, resource) = (kinds.action(action.as_str()), kinds.installation(installation));
-        Query { action, above, resource, within: Vec::new(), approved: false }
+        Query { action, above, resource, within: Vec::new(), approved: false, tool: None }
     }
 
     /// Ask.
@@ -355,7 +368,7 @@ impl Asked<'_> {
             .map(|above| Entity::new_no_attrs(query.action.clone(), HashSet::from([above.clone()])));
         let entities = Entities::from_entities([me, thing].into_iter().chain(action), None).ok()?;
         let (me, action, thing) = (self.who.me.clone(), query.action.clone(), query.resource.clone());
-        let request = Request::new(me, action, thing, self.context(query.approved)?, None).ok()?;
+        let request = Request::new(me, action, thing, self.context(query)?, None).ok()?;
         Some(Authorizer::new().is_authorized(&request, policies, &entities))
     }
 }

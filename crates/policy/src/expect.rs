@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chaperone_access::{Analysis, Assurance, Attribute, RelationName, Showing, TargetName, Verb};
+use chaperone_access::{Analysis, Assurance, Attribute, RelationName, SQL_TOOLS, Showing, TargetName, Verb};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -38,6 +38,8 @@ struct Written {
     groups: BTreeSet<String>,
     client: Option<String>,
     purpose: Option<String>,
+    /// Whose call it is.
+    tool: Option<String>,
     #[serde(default)]
     attributes: BTreeMap<String, Value>,
     acr: Option<String>,
@@ -119,6 +121,7 @@ impl From<&Value> for Attribute {
 #[derive(Debug)]
 enum Question {
     Connect(TargetName),
+    Tool(TargetName, &'static str),
     Whole(Verb, TargetName),
     Relations(Verb, TargetName, Vec<RelationName>),
     AllRows(TargetName, Vec<RelationName>),
@@ -216,6 +219,11 @@ impl Written {
         if word == "connect" {
             return Ok(Question::Connect(target()?));
         }
+        if word == "invoke" {
+            let tool = SQL_TOOLS.into_iter().find(|tool| Some(*tool) == self.tool.as_deref());
+            let tool = tool.ok_or_else(|| format!("`tool` is one of {}", SQL_TOOLS.join(", ")))?;
+            return Ok(Question::Tool(target()?, tool));
+        }
         let manage = ManagementAction::ALL.into_iter().find(|action| action.as_str() == word);
         manage.map(Question::Manage).ok_or_else(|| format!("there is no action `{word}`"))
     }
@@ -235,8 +243,8 @@ impl Expectations {
         for (number, written) in parsed.test.iter().enumerate() {
             let at = diagnostic(file, written.span().start, String::new(), None);
             let written = written.get_ref();
-            let hint =
-                "`read` with `relations = [..]`, `connect`, a way of managing, `columns = [..]`, or `sql`";
+            let hint = "`read` with `relations = [..]`, `connect`, `invoke` with `tool = ..`, a way of managing, \
+                 `columns = [..]`, or `sql`";
             match written.question() {
                 Err(message) => errors.push(Diagnostic { message, hint: Some(hint.to_owned()), ..at }),
                 Ok(question) => found.push(Expectation {
@@ -288,6 +296,7 @@ impl Written {
             groups: self.groups.clone(),
             client: self.client.clone(),
             purpose: self.purpose.clone(),
+            tool: self.tool.clone(),
             attributes: self.attributes.iter().map(|(name, value)| (name.clone(), value.into())).collect(),
             assurance: None,
         }
@@ -316,6 +325,7 @@ impl Expectation {
         };
         let asker = Asker { set, delegation: &delegation, now_us };
         let groups = set.names().groups;
+        let one = |thing: Thing<'_>| vec![asker.finding(&thing, &groups)];
         let findings = match &self.question {
             Question::Sql(target, sql) => {
                 let analysis = match analyse(target, sql) {
@@ -328,14 +338,11 @@ impl Expectation {
                 }
                 return failed(Some(Outcome::Ruling(statement.ruling)), told(&statement));
             }
-            Question::Connect(target) => vec![asker.finding(&Thing::Connect(target), &groups)],
-            Question::Whole(verb, target) => vec![asker.finding(&Thing::Verb(*verb, target, None), &groups)],
-            Question::Manage(action) => {
-                vec![asker.finding(&Thing::Manage(*action, &world.installation), &groups)]
-            }
-            Question::AllRows(target, relations) if relations.is_empty() => {
-                vec![asker.finding(&Thing::AllRows(target, None), &groups)]
-            }
+            Question::Tool(target, tool) => one(Thing::Tool(target, tool)),
+            Question::Connect(target) => one(Thing::Connect(target)),
+            Question::Whole(verb, target) => one(Thing::Verb(*verb, target, None)),
+            Question::Manage(action) => one(Thing::Manage(*action, &world.installation)),
+            Question::AllRows(target, relations) if relations.is_empty() => one(Thing::AllRows(target, None)),
             Question::AllRows(target, relations) => {
                 let thing = |name| Thing::AllRows(target, Some((name, world.within(target, name))));
                 relations.iter().map(|name| asker.finding(&thing(name), &groups)).collect()

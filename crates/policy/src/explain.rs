@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cedar_policy::Effect;
-use chaperone_access::{Analysis, Delegation, NameRule, Refusal, RelationName, TargetName, Verb};
+use chaperone_access::{Analysis, Delegation, NameRule, Refusal, RelationName, SQL_TOOLS, TargetName, Verb};
 use chaperone_identity::Restriction;
 use serde::Serialize;
 
@@ -148,6 +148,8 @@ pub struct Explanation {
     pub unrestricted: bool,
     /// What they may not go beyond.
     pub limits: Limits,
+    /// The tools that the gateway offers of the target.
+    pub tools: Vec<Finding>,
     /// Verbs on the target as a whole.
     pub whole: Vec<Finding>,
     /// The target as they see it, without the relations on which they have no verb.
@@ -406,6 +408,21 @@ impl Asker<'_> {
     }
 }
 
+/// What the columns that a statement uses are to somebody, sorted, without what would change it. `now_us` is in
+/// microseconds since the Unix epoch.
+#[must_use]
+pub fn columns_used(
+    set: &PolicySet,
+    delegation: &Delegation,
+    target: &TargetName,
+    analysis: &Arc<Analysis>,
+    now_us: u64,
+) -> Vec<UsedColumn> {
+    let asker = Asker { set, delegation, now_us };
+    let unrestricted = Bare::from(asker.decision(delegation, target, analysis)).unrestricted;
+    asker.as_is(|asked| view::used(asked, target, analysis, unrestricted))
+}
+
 /// Explain what somebody may do at a target, and one statement where one is given. `now_us` is in microseconds since the
 /// Unix epoch.
 #[must_use]
@@ -430,6 +447,7 @@ pub fn explain(
         classified: world.is_classified(target),
         unrestricted,
         limits: set.limits(delegation, target),
+        tools: SQL_TOOLS.map(|tool| asker.finding(&Thing::Tool(target, tool), &groups)).into(),
         whole: Verb::ALL.map(|verb| asker.finding(&Thing::Verb(verb, target, None), &bare)).into(),
         relations,
         hidden,

@@ -26,7 +26,9 @@ pub use admission::{Admission, AdmissionFacts, Denial, Policies};
 pub use ask::column_name;
 pub use diff::{Change, Difference, LimitChange, compare};
 pub use expect::{Expectations, Outcome, TESTS_FILE, Unmet};
-pub use explain::{Access, Explanation, Finding, OfStatement, Seen, WouldChange, access, explain};
+pub use explain::{
+    Access, Explanation, Finding, OfStatement, Seen, WouldChange, access, columns_used, explain,
+};
 pub use floor::{Floor, Needs, callers, floor};
 pub use limits::{LIMITS_FILE, Limits};
 pub use load::{Diagnostic, Known, PolicySet, Warning};

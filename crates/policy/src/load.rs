@@ -9,7 +9,7 @@ use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PolicyId, PrincipalConstraint, ResourceConstraint, Schema,
     ValidationMode, ValidationWarning, Validator,
 };
-use chaperone_access::{AttributeKind, Delegation, RelationName, TargetName};
+use chaperone_access::{AttributeKind, Delegation, RelationName, SQL_TOOLS, TargetName};
 use chaperone_identity::Clients;
 use miette::Diagnostic as _;
 
@@ -47,7 +47,7 @@ const MISSES: &str = "`resource ==` a target or relation is not about its column
 const MISSES_HINT: &str = "say `resource in`";
 
 /// What the schema's `Circumstances` have.
-const CIRCUMSTANCES: [&str; 10] = [
+const CIRCUMSTANCES: [&str; 11] = [
     "acr",
     "agreement",
     "amr",
@@ -58,6 +58,7 @@ const CIRCUMSTANCES: [&str; 10] = [
     "recipient",
     "registered",
     "time",
+    "tool",
 ];
 
 /// What is wrong with a policy, and where.
@@ -440,6 +441,13 @@ impl PolicySet {
         self.rules.iter().any(|rule| rule.reads_time && action_fits(&rule.scope, &connect, None))
     }
 
+    /// Whether some policy permits somebody to call a tool.
+    pub(crate) fn is_about_tools(&self) -> bool {
+        let invoke = self.kinds.action("invoke");
+        let permits = |rule: &&Rule| rule.scope.effect == Effect::Permit;
+        self.rules.iter().filter(permits).any(|rule| action_fits(&rule.scope, &invoke, None))
+    }
+
     /// The digest that a set of these files would have, whether or not it can be loaded.
     #[must_use]
     pub fn digest_of(files: &[(String, String)]) -> [u8; 32] {
@@ -618,6 +626,7 @@ fn unknown(uid: &EntityUid, known: &Known) -> Option<(String, String)> {
             };
             Some((format!("no classification has the tag `{id}`"), hint))
         }
+        "Tool" => unknown_inside(id, known, unknown_tool),
         "Installation" => {
             let name = known.installation.as_deref().filter(|name| *name != id)?;
             Some((
@@ -655,6 +664,12 @@ fn unknown_inside(
         Ok(target) => unknown(&target, inside, known),
         Err(found) => Some(found),
     }
+}
+
+fn unknown_tool(target: &TargetName, tool: &str, _: &Known) -> Option<(String, String)> {
+    (!SQL_TOOLS.contains(&tool)).then(|| {
+        (format!("target `{target}` has no tool `{tool}`"), format!("its tools are {}", SQL_TOOLS.join(", ")))
+    })
 }
 
 fn unknown_relation(target: &TargetName, relation: &str, known: &Known) -> Option<(String, String)> {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use chaperone_access::{Delegation, TargetName};
+use chaperone_access::{Delegation, Refusal, RefusalCode, TargetName};
 
-use crate::admission::Policies;
+use crate::admission::{Policies, locked_out, nowhere};
 use crate::ask::Asked;
 use crate::permit::Decided;
 
@@ -126,6 +126,34 @@ impl Policies {
         let who = set.who(delegation);
         let asked = Asked { set: &set, delegation, who: &who, now_us, opened_us: now_us };
         asked.ask(&asked.connect(target)).allowed && self.lock_against(delegation, target).is_none()
+    }
+
+    /// Whether somebody may call a tool of a target now, locks included. What the call does is decided by itself.
+    ///
+    /// # Errors
+    /// He may not; the words for the client.
+    pub fn may_invoke(
+        &self,
+        delegation: &Delegation,
+        target: &TargetName,
+        tool: &str,
+        now_us: u64,
+    ) -> Result<(), Refusal> {
+        let set = self.now();
+        let who = set.who(delegation);
+        let asked = Asked { set: &set, delegation, who: &who, now_us, opened_us: now_us };
+        if !asked.ask(&asked.connect(target)).allowed {
+            return Err(nowhere(target));
+        }
+        if let Some(lock) = self.lock_against(delegation, target) {
+            return Err(locked_out(&lock));
+        }
+        if asked.ask(&asked.invoke(target, tool)).allowed {
+            return Ok(());
+        }
+        let what = format!("you have no permission to `invoke` `{target}/{tool}`");
+        Err(Refusal::new(RefusalCode::NotPermitted, what)
+            .hint("ask an administrator for it, naming this permission"))
     }
 
     /// The allowance of whoever holds the administrator's token, who needs no policy: a set that locks everybody out

@@ -22,6 +22,8 @@ pub struct Profile {
     pub client: Option<String>,
     /// HL7 PurposeOfUse code.
     pub purpose: Option<String>,
+    /// The tool that is called.
+    pub tool: Option<String>,
     /// Attributes as the issuer would vouch for them.
     pub attributes: Attributes,
     /// How the subject authenticated.
@@ -50,6 +52,7 @@ impl Profile {
             client: self.client.as_deref().map(Arc::from),
             purpose: self.purpose.as_deref().map(Arc::from),
             recipient: self.client.as_deref().and_then(|name| recipient(name, clients)),
+            tool: self.tool.as_deref().map(Arc::from),
             ..Delegation::of(subject, self.groups.iter().map(short).collect())
         })
     }

@@ -105,7 +105,7 @@ pub(crate) fn target_of(uid: &EntityUid) -> Option<&str> {
     let id: &str = uid.id().unescaped();
     match uid.type_name().basename() {
         "Target" => Some(id),
-        "Relation" | "Column" => Some(id.split_once('/').map_or(id, |(target, _)| target)),
+        "Relation" | "Column" | "Tool" => Some(id.split_once('/').map_or(id, |(target, _)| target)),
         _ => None,
     }
 }
@@ -137,7 +137,7 @@ pub(crate) fn reads_time(form: Option<&serde_json::Value>) -> bool {
 }
 
 /// What a class of callers does not say.
-const OPEN: [&str; 5] = ["acr", "amr", "authenticated_s", "purpose", "time"];
+const OPEN: [&str; 6] = ["acr", "amr", "authenticated_s", "purpose", "time", "tool"];
 
 /// Every `variable.attribute` and `variable has attribute` in a policy's conditions. What cannot be seen through reads
 /// something that nobody has.

@@ -210,6 +210,7 @@ fn reads(names: &[&str]) -> Arc<Analysis> {
         uses: Arc::from([]),
         subjects: chaperone_access::Subjects::None,
         free_text: chaperone_access::FreeText::None,
+        results: None,
     };
     Arc::new(Analysis {
         text: "select 1".into(),
@@ -479,6 +480,7 @@ fn the_matrix_says_by_tag_what_is_seen_of_columns() {
     let expected = "
 group dev/nurses
   ehr: connect                 yes
+  ehr: tools                   -
   ehr: the whole target        read
   ehr/public.patients          read
   ehr/public.patients columns  reveal[phi.mrn phi.name] useMasked[phi.name+phi.ssn phi.ssn]
@@ -489,6 +491,7 @@ group dev/nurses
 
 group dev/owners
   ehr: connect                 yes
+  ehr: tools                   query describe_schema explain_access
   ehr: the whole target        read insert update delete define call reveal seeAllRows
   ehr/public.patients          read insert update delete define call
   ehr/public.patients columns  reveal[clinical.note phi.mrn phi.name phi.name+phi.ssn phi.ssn] seeAllRows
@@ -499,6 +502,7 @@ group dev/owners
 
 anybody
   ehr: connect           -
+  ehr: tools             -
   ehr: the whole target  -
   ehr/public.patients    -
   ehr/public.secret      -
@@ -619,4 +623,52 @@ fn an_explanation_shows_the_database_as_the_caller_sees_it() {
         .map(|used| (used.column.as_str(), used.showing))
         .collect();
     assert_eq!(used, [("name", Showing::Revealed), ("note", Showing::Hidden), ("ssn", Showing::Masked)]);
+}
+
+#[test]
+fn tools_are_permitted_one_by_one_and_know_whose_call_it_is() {
+    let text = r#"
+@id("connect")
+permit (principal in Group::"dev/nurses", action == Action::"connect", resource == Target::"ehr");
+@id("tools")
+permit (principal in Group::"dev/nurses", action == Action::"invoke", resource in Target::"ehr");
+@id("not-this")
+forbid (principal, action == Action::"invoke", resource == Tool::"ehr/explain_access");
+@id("reads")
+permit (principal in Group::"dev/nurses", action == Action::"read", resource in Target::"ehr");
+@id("by-query-nothing-secret")
+forbid (principal, action == Action::"read", resource == Relation::"ehr/public.secret")
+when { context has tool && context.tool == "query" };
+"#;
+    let set = load(text);
+    let policies = crate::Policies::new(load(text));
+    let nurse = |tool: Option<&str>| Profile {
+        groups: BTreeSet::from(["nurses".to_owned()]),
+        tool: tool.map(str::to_owned),
+        ..ana()
+    };
+    let chain = |profile: &Profile| profile.delegation(&set.clients).unwrap();
+    let may = |profile: &Profile, tool: &str| policies.may_invoke(&chain(profile), &ehr(), tool, NOW);
+    assert_eq!(may(&nurse(None), "query"), Ok(()));
+    let refused = may(&nurse(None), "explain_access").unwrap_err();
+    assert_eq!(refused.code, chaperone_access::RefusalCode::NotPermitted);
+    // Whoever may not be there does not learn that there is such a place.
+    let nowhere = may(&ana(), "query").unwrap_err();
+    assert_eq!(nowhere.code, chaperone_access::RefusalCode::UndefinedTarget);
+    let reads = |tool: Option<&str>| {
+        let delegation = chain(&nurse(tool));
+        let who = set.who(&delegation);
+        let asked = Asked { set: &set, delegation: &delegation, who: &who, now_us: NOW, opened_us: NOW };
+        let relation = RelationName::new("public", "secret");
+        Thing::Verb(chaperone_access::Verb::Read, &ehr(), Some((&relation, &[]))).ask(&asked).0
+            == Ruling::Allow
+    };
+    assert!(reads(None) && reads(Some("describe_schema")) && !reads(Some("query")));
+    let matrix = crate::matrix(&set, &world(), NOW);
+    assert!(matrix.contains("ehr: tools"), "{matrix}");
+    assert!(matrix.contains("query describe_schema\n"), "{matrix}");
+    let wrong = text.replace("ehr/explain_access", "ehr/explain");
+    let files = [("a.cedar".to_owned(), wrong)];
+    let errors = PolicySet::load(&files, &everything()).unwrap_err();
+    assert!(errors[0].to_string().contains("has no tool `explain`"), "{errors:?}");
 }

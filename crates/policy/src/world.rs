@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cedar_policy::Effect;
-use chaperone_access::{RelationFacts, RelationName, TargetName, Verb};
+use chaperone_access::{RelationFacts, RelationName, SQL_TOOLS, TargetName, Verb};
 
 use crate::ask::{Answer, Asked, On, Query, column_name};
 use crate::load::{PolicySet, Rule};
@@ -67,6 +67,8 @@ impl Ruling {
 #[derive(Debug, Clone)]
 pub(crate) enum Thing<'a> {
     Connect(&'a TargetName),
+    /// A tool that the gateway offers of a target.
+    Tool(&'a TargetName, &'a str),
     Verb(Verb, &'a TargetName, Option<On<'a>>),
     /// Columns of a relation that policies cannot tell apart.
     Columns(Sight, &'a TargetName, On<'a>, Alike),
@@ -81,6 +83,7 @@ impl Thing<'_> {
     pub(crate) fn action(&self) -> &'static str {
         match self {
             Self::Connect(_) => "connect",
+            Self::Tool(..) => "invoke",
             Self::Verb(verb, ..) => verb.as_str(),
             Self::Columns(sight, ..) => sight.as_str(),
             Self::Everything(_) => Sight::Reveal.as_str(),
@@ -89,14 +92,15 @@ impl Thing<'_> {
         }
     }
 
-    /// What it is done to: `target`, `target/schema.name`, `target/schema.name.column` or `target/schema.name[tag]`, or the
-    /// installation's name.
+    /// What it is done to: `target`, `target/schema.name`, `target/schema.name.column` or `target/schema.name[tag]`,
+    /// `target/tool`, or the installation's name.
     pub(crate) fn on(&self) -> String {
         match self {
             Self::Connect(target)
             | Self::Verb(_, target, None)
             | Self::AllRows(target, None)
             | Self::Everything(target) => target.to_string(),
+            Self::Tool(target, tool) => format!("{target}/{tool}"),
             Self::Verb(_, target, Some((relation, _))) | Self::AllRows(target, Some((relation, _))) => {
                 format!("{target}/{relation}")
             }
@@ -115,6 +119,7 @@ impl Thing<'_> {
         match self {
             Self::Columns(sight, target, on, alike) => asked.sight_queries(*sight, target, *on, alike),
             Self::Connect(target) => vec![asked.connect(target)],
+            Self::Tool(target, tool) => vec![asked.invoke(target, tool)],
             Self::Manage(action, installation) => vec![asked.manage(*action, installation)],
             Self::Verb(verb, target, on) => vec![asked.verb(*verb, target, *on, false)],
             Self::Everything(target) => vec![asked.on(Sight::Reveal.as_str(), target, None)],
@@ -141,6 +146,7 @@ impl Thing<'_> {
         match self {
             Self::Columns(sight, target, on, alike) => asked.sight(*sight, target, *on, alike, &counts),
             Self::Connect(target) => one(asked.connect(target)),
+            Self::Tool(target, tool) => one(asked.invoke(target, tool)),
             Self::Manage(action, installation) => one(asked.manage(*action, installation)),
             Self::Verb(verb, target, on) => one(asked.verb(*verb, target, *on, false)),
             Self::Everything(target) => one(asked.on(Sight::Reveal.as_str(), target, None)),
@@ -157,6 +163,7 @@ impl Thing<'_> {
         let held = match self {
             Self::Verb(verb, target, on) => asked.ask(&asked.verb(*verb, target, *on, true)).allowed,
             Self::Connect(_)
+            | Self::Tool(..)
             | Self::Columns(..)
             | Self::Everything(_)
             | Self::AllRows(..)
@@ -218,6 +225,7 @@ impl World {
         let mut things = Vec::new();
         for (target, known) in &self.targets {
             things.push(Thing::Connect(target));
+            things.extend(SQL_TOOLS.map(|tool| Thing::Tool(target, tool)));
             things.extend(Verb::ALL.map(|verb| Thing::Verb(verb, target, None)));
             if known.classified {
                 things.extend([Thing::Everything(target), Thing::AllRows(target, None)]);

@@ -102,6 +102,7 @@ fn read_patients() -> Arc<Analysis> {
         uses: Arc::from([]),
         subjects: chaperone_access::Subjects::None,
         free_text: chaperone_access::FreeText::None,
+        results: None,
     };
     Arc::new(Analysis {
         text: "select 1".into(),

@@ -170,6 +170,7 @@ mod tests {
             uses: uses.iter().map(used).collect(),
             subjects: Subjects::None,
             free_text: FreeText::None,
+            results: None,
         }
     }
 

@@ -13,6 +13,8 @@ const DOMAIN: &[u8] = b"chaperone commitment v1\0";
 /// What a committed value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KindTag {
+    /// The arguments of a tool call.
+    Arguments,
     /// A bound value too large to seal.
     Parameter,
     /// A value that tells which patient a row is about.
@@ -27,6 +29,7 @@ impl KindTag {
     /// Its name in the commitment, after a byte that holds the name's length.
     fn framed(self) -> &'static [u8] {
         match self {
+            Self::Arguments => b"\x09arguments",
             Self::Parameter => b"\x09parameter",
             Self::Patient => b"\x07patient",
             Self::Subject => b"\x07subject",
@@ -136,7 +139,9 @@ mod tests {
         pieces.update(b"1");
         pieces.update(b"23");
         assert_eq!(pieces.finish(), value);
-        for tag in [KindTag::Parameter, KindTag::Patient, KindTag::Subject, KindTag::UserName] {
+        for tag in
+            [KindTag::Arguments, KindTag::Parameter, KindTag::Patient, KindTag::Subject, KindTag::UserName]
+        {
             assert_eq!(usize::from(tag.framed()[0]), tag.framed().len() - 1);
         }
     }

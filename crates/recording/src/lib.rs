@@ -1,10 +1,12 @@
 //! What is written about a session, and what is kept encrypted beside it.
 
+mod calls;
 mod columns;
 pub mod commit;
 mod gate;
 pub mod keyfile;
 pub mod keys;
+mod lease;
 pub mod open;
 mod record;
 mod recorder;
@@ -13,7 +15,9 @@ mod sketch;
 mod subjects;
 mod values;
 
+pub use calls::{CallEnd, CallOpening, ToolCall};
 pub use chaperone_trail::Seq;
 pub use gate::{Cleared, Gate, Receipt, Watermark};
+pub use lease::Lease;
 pub use record::{End, Hit, Record, Traffic, Unrecorded};
 pub use recorder::{Digests, LinkFacts, Opening, Recorder, RecorderParts, Subscriber, key_id};

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use chaperone_access::{Analysis, Delegation, Effect, Refusal, RefusalCode, SessionId, TargetName, Words};
+use chaperone_access::{
+    Analysis, CallId, Delegation, Effect, Refusal, RefusalCode, SessionId, TargetName, Words,
+};
 use chaperone_policy::{Decided, Denied, Permit};
 use chaperone_trail::{
     Arm, Body, Decision, Digest, Draft, EntryError, FreeTextCount, LimitHit, ObjectRef, OperationIntent,
@@ -17,6 +19,7 @@ use chaperone_wire::{Ending, Fault, LookedThrough, Parameter, Reply};
 
 use crate::columns::{Used, columns_of, fit_entry, scope_digest};
 use crate::gate::{Receipt, Watermark};
+use crate::lease::Lease;
 use crate::recorder::Recorder;
 use crate::seal::{ObjectKind, SealedFrame, SessionSealer};
 use crate::subjects::Counting;
@@ -183,6 +186,8 @@ fn told(code: RefusalCode) -> &'static str {
 /// An operation whose intent is written and whose outcome is not.
 struct Running {
     number: u64,
+    /// Whose it is: the call that was under way when it was asked for.
+    call: Option<CallId>,
     may_write: bool,
     intent: Seq,
     started: Instant,
@@ -226,6 +231,7 @@ pub struct Record {
     pub(crate) delegation: Arc<Delegation>,
     pub(crate) target: TargetName,
     pub(crate) opened: Instant,
+    lease: Lease,
     sealer: SessionSealer,
     sealed: VecDeque<Sealed>,
     used: VecDeque<Used>,
@@ -255,6 +261,7 @@ impl Record {
             delegation,
             target,
             opened: Instant::now(),
+            lease: Lease::default(),
             sealer,
             sealed: VecDeque::new(),
             used: VecDeque::new(),
@@ -268,6 +275,11 @@ impl Record {
             stream: None,
             last: opened,
         }
+    }
+
+    /// The same, carrying the calls of a lease.
+    pub(crate) fn leased(self, lease: Lease) -> Self {
+        Self { lease, ..self }
     }
 
     /// Which session.
@@ -315,6 +327,9 @@ impl Record {
         let statement = self.seal_statement(&analysis, &mut frames)?;
         let values = self.seal_parameters(parameters, &mut frames)?;
         let used = self.used(&permit, &mut frames)?;
+        let lease = self.lease.clone();
+        // Held until they stand in the log: the call cannot end before what is written as its own.
+        let current = lease.look();
         let decided = permit.decided();
         let may_write = analysis.members.iter().any(|member| member.effect == Effect::MayWrite);
         // Nobody waits for a read's intent alone, so it travels in the batch of its outcome.
@@ -326,6 +341,7 @@ impl Record {
             let mut touches: Vec<Touched> = member.touches.iter().map(Touched::from).collect();
             touches.sort();
             let body = Body::OperationIntent(OperationIntent {
+                call: current.text(),
                 columns: columns.clone(),
                 columns_sealed: columns_sealed.clone(),
                 decision: decision(Arm::Allow, decided, &self.recorder.catalog_digest(&self.target)),
@@ -348,6 +364,7 @@ impl Record {
             frames.clear();
             self.running.push_back(Running {
                 number: self.next,
+                call: current.call,
                 may_write: member.effect == Effect::MayWrite,
                 intent,
                 started: Instant::now(),
@@ -468,8 +485,12 @@ impl Record {
             analysis.members.iter().flat_map(|member| &member.touches).map(Touched::from).collect();
         touches.sort();
         touches.dedup();
+        let lease = self.lease.clone();
+        let mut current = lease.look();
+        current.refused.get_or_insert(denied.refusal.code);
         let arm = if denied.refusal.code == RefusalCode::ApprovalRequired { Arm::Hold } else { Arm::Refuse };
         let body = Body::OperationRefused(OperationRefused {
+            call: current.text(),
             code: denied.refusal.code,
             decision: decision(arm, &denied.decided, &self.recorder.catalog_digest(&self.target)),
             operation: self.next,
@@ -567,6 +588,7 @@ impl Record {
         let Some(running) = self.running.front_mut() else { return Ok(self.last) };
         let body = Body::OperationProgress(OperationProgress {
             bytes: running.bytes,
+            call: running.call.map(|call| call.to_string()),
             operation: running.number,
             rows: running.rows,
             session: self.session.to_string(),
@@ -610,6 +632,7 @@ impl Record {
         }
         let body = Body::OperationOutcome(OperationOutcome {
             bytes: running.bytes,
+            call: running.call.map(|call| call.to_string()),
             duration_us: u64::try_from(running.started.elapsed().as_micros()).unwrap_or(u64::MAX),
             free_text: running.looked_through.as_ref().map(free_text),
             operation: running.number,

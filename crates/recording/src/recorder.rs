@@ -19,6 +19,7 @@ use chaperone_tunnel::{Dialer, LoginFacts, StreamHandle};
 
 use crate::commit::{CommitmentKey, Hasher, KindTag};
 use crate::keys::{DataKey, KeyTable, Reader};
+use crate::lease::Lease;
 use crate::record::{End, Hit, Record, Traffic, Unrecorded, decision};
 use crate::seal::SessionSealer;
 
@@ -32,6 +33,10 @@ const METHOD: &str = "scram-sha-256";
 pub struct LinkFacts {
     /// Its encryption, where there is any.
     pub tls: Option<Tls>,
+    /// The tool for whose calls it is, by whoever dispatches them.
+    pub tool: Option<Arc<str>>,
+    /// The call that it is carrying.
+    pub lease: Lease,
 }
 
 /// Counts for the metrics.
@@ -136,11 +141,16 @@ impl Recorder {
     /// The trail cannot be written.
     pub async fn note(&self, body: Body) -> Result<Seq, Refusal> {
         let seq = self.append(&body).map_err(|error| error.refusal())?;
-        self.trail.wait_durable(seq).await.map_err(|error| Unrecorded(error).refusal())?;
+        self.written(seq).await?;
         Ok(seq)
     }
 
-    fn append(&self, body: &Body) -> Result<Seq, Unrecorded> {
+    /// Wait until an entry is durable.
+    pub(crate) async fn written(&self, seq: Seq) -> Result<(), Refusal> {
+        self.trail.wait_durable(seq).await.map_err(|error| Unrecorded(error).refusal())
+    }
+
+    pub(crate) fn append(&self, body: &Body) -> Result<Seq, Unrecorded> {
         let draft = Draft::new(self.now(), body).map_err(|error| Unrecorded(TrailError::from(error)))?;
         Ok(self.trail.append(draft, &[])?)
     }
@@ -249,6 +259,7 @@ impl Recorder {
         .map_err(|error| error.refusal())?;
         self.count_refused(denial.refusal.code);
         self.note(Body::OperationRefused(OperationRefused {
+            call: None,
             code: denial.refusal.code,
             decision: decision(Arm::Refuse, &denial.decided, &None),
             operation: 0,
@@ -312,10 +323,11 @@ impl Recorder {
                 session: session.to_string(),
                 source: source.to_string(),
                 target: admission.target().to_string(),
-                tls: link.tls,
+                tls: link.tls.clone(),
             }))
             .await?;
-        Ok(Record::new(self.clone(), session, delegation, admission.target().clone(), sealer, opened))
+        let target = admission.target().clone();
+        Ok(Record::new(self.clone(), session, delegation, target, sealer, opened).leased(link.lease))
     }
 }
 

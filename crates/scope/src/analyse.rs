@@ -208,6 +208,7 @@ fn opaque(
         uses: Arc::from([]),
         subjects: Subjects::None,
         free_text: FreeText::None,
+        results: None,
     };
     Analysis {
         text: text.clone(),
@@ -297,6 +298,7 @@ fn member(
         uses: traced.uses,
         subjects: traced.subjects,
         free_text: traced.free_text,
+        results: traced.results,
     }
 }
 

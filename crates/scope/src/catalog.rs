@@ -232,6 +232,39 @@ impl Catalog {
         self.relations.get(name).into_iter().flat_map(|known| &known.columns).map(|column| &column.name)
     }
 
+    /// The columns of a relation with their types as SQL, in order.
+    pub fn typed_columns(&self, name: &RelationName) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        let columns = self.relations.get(name).into_iter().flat_map(|known| &known.columns);
+        columns.map(|column| (&column.name, &column.typ))
+    }
+
+    /// What a relation is, in a word.
+    #[must_use]
+    pub fn kind(&self, name: &RelationName) -> &'static str {
+        match self.relations.get(name).map(|known| known.kind) {
+            Some(b'v') => "view",
+            Some(b'm') => "materialized view",
+            Some(b'f') => "foreign table",
+            Some(b'S') => "sequence",
+            Some(_) | None => "table",
+        }
+    }
+
+    /// The columns of a relation's primary key; none where it has none.
+    #[must_use]
+    pub fn primary_key(&self, name: &RelationName) -> &[Arc<str>] {
+        self.relations.get(name).map_or(&[], |known| &known.primary_key)
+    }
+
+    /// What a relation's columns point to: these columns, that relation, those columns of it.
+    pub fn references(
+        &self,
+        name: &RelationName,
+    ) -> impl Iterator<Item = (&[Arc<str>], &RelationName, &[Arc<str>])> {
+        let keys = self.relations.get(name).into_iter().flat_map(|known| &known.references);
+        keys.map(|key| (key.columns.as_slice(), &key.to, key.to_columns.as_slice()))
+    }
+
     /// The columns that a relation's row filter reads.
     pub fn filter_columns(&self, name: &RelationName) -> impl Iterator<Item = &Arc<str>> {
         self.rows(name).into_iter().flat_map(|rows| &rows.columns)

@@ -8,7 +8,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chaperone_access::{Column, ColumnUse, CopyForm, FreeText, RelationName, Subjects, Touch, Verb};
+use chaperone_access::{
+    Column, ColumnUse, CopyForm, FreeText, RelationName, ResultColumn, Subjects, Touch, Verb,
+};
 
 use crate::catalog::{Catalog, Relation};
 use crate::rewrite::Place;
@@ -61,6 +63,7 @@ pub(crate) struct Traced {
     pub(crate) uses: Arc<[ColumnUse]>,
     pub(crate) subjects: Subjects,
     pub(crate) free_text: FreeText,
+    pub(crate) results: Option<Arc<[ResultColumn]>>,
 }
 
 /// Trace a statement that touches these relations.
@@ -101,13 +104,23 @@ pub(crate) fn trace(statement: &Value, place: Place<'_>, touches: &[Touch]) -> T
     let free_text = lineage.free_text(statement, outputs.as_deref().unwrap_or_default());
     let all: Origin =
         [&lineage.read, &lineage.written, &lineage.disclosed].into_iter().flatten().cloned().collect();
+    let told = outputs.filter(|_| !lineage.lost && !lineage.misplaced);
+    let sorted: Vec<&(RelationName, Arc<str>)> = all.iter().collect();
+    let results = told.map(|outputs| outputs.iter().map(|output| result(output, &sorted)).collect());
     let uses = all.into_iter().map(|used| ColumnUse {
         disclosed: lineage.disclosed.contains(&used),
         written: lineage.written.contains(&used),
         relation: used.0,
         column: used.1,
     });
-    Traced { uses: uses.collect(), subjects, free_text }
+    Traced { uses: uses.collect(), subjects, free_text, results }
+}
+
+/// A result by the places of what it is made of.
+fn result(output: &Output, sorted: &[&(RelationName, Arc<str>)]) -> ResultColumn {
+    let places = output.origin.iter().filter_map(|used| sorted.binary_search(&used).ok());
+    let made_of = places.filter_map(|place| u16::try_from(place).ok()).collect();
+    ResultColumn { name: output.name.as_str().into(), made_of }
 }
 
 impl<'a> Lineage<'a> {

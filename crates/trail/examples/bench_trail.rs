@@ -24,6 +24,7 @@ const LONE: usize = 1_000;
 fn draft(operation: u64) -> Draft {
     let outcome = OperationOutcome {
         bytes: 812,
+        call: None,
         duration_us: 1234,
         free_text: None,
         operation,

@@ -20,6 +20,8 @@ pub struct Recovered {
     pub torn_bytes: u64,
     /// Operations without an outcome, by session; a session without one is listed with none.
     pub open: BTreeMap<String, BTreeSet<u64>>,
+    /// Tool calls without an end.
+    pub calls: BTreeSet<String>,
     /// When the last entry was made, in microseconds since the Unix epoch.
     pub last_at: u64,
 }
@@ -49,6 +51,12 @@ impl Recovered {
                 if let Some(open) = self.open.get_mut(&body.session) {
                     open.remove(&body.operation);
                 }
+            }
+            Body::ToolcallStarted(body) => {
+                self.calls.insert(body.call.clone());
+            }
+            Body::ToolcallEnded(body) => {
+                self.calls.remove(&body.call);
             }
             Body::GatewayStarted(_)
             | Body::GatewayStopped(_)

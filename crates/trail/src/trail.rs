@@ -17,8 +17,8 @@ use thiserror::Error;
 
 use crate::disk::{Disk, SystemDisk};
 use crate::entry::{
-    Body, Draft, Entry, EntryError, Gap, GatewayRecovered, GatewayStopped, OperationOutcome, SessionClosed,
-    Status, parse_entry,
+    Body, CallOutcome, Draft, Entry, EntryError, Gap, GatewayRecovered, GatewayStopped, OperationOutcome,
+    SessionClosed, Status, ToolcallEnded, parse_entry,
 };
 use crate::follow::Follower;
 use crate::recover::{Recovered, Tail, recover, scan};
@@ -335,7 +335,7 @@ impl Trail {
     /// The first words after a crash: the gap, then the end of everything that was open.
     fn close_lost(&self, found: &Recovered) -> Result<(), TrailError> {
         // A run that stopped in order may still have had sessions whose ends took too long.
-        if !found.unclean && found.open.is_empty() {
+        if !found.unclean && found.open.is_empty() && found.calls.is_empty() {
             return Ok(());
         }
         let at = now();
@@ -354,6 +354,7 @@ impl Trail {
                 operations += 1;
                 let body = Body::OperationOutcome(OperationOutcome {
                     bytes: 0,
+                    call: None,
                     duration_us: 0,
                     free_text: None,
                     operation: *operation,
@@ -376,6 +377,17 @@ impl Trail {
                 refusals: 0,
                 rows: 0,
                 session: session.clone(),
+            });
+            self.append_waiting(&Draft::new(at, &body)?)?;
+        }
+        for call in &found.calls {
+            let body = Body::ToolcallEnded(ToolcallEnded {
+                bytes: 0,
+                call: call.clone(),
+                code: None,
+                duration_us: 0,
+                outcome: CallOutcome::Lost,
+                rows: 0,
             });
             self.append_waiting(&Draft::new(at, &body)?)?;
         }

@@ -73,6 +73,8 @@ impl Report {
 #[derive(Default)]
 struct Followed {
     open: BTreeMap<String, BTreeSet<u64>>,
+    /// Tool calls that have begun and not ended.
+    calls: BTreeSet<String>,
     agents: HashMap<String, Vec<u8>>,
     objects: HashSet<String>,
     heartbeat_us: u64,
@@ -81,6 +83,25 @@ struct Followed {
 }
 
 impl Followed {
+    fn begin_call(&mut self, report: &mut Report, seq: u64, call: &str) {
+        if !self.calls.insert(call.to_owned()) {
+            report.find(Some(seq), "a tool call that has begun already");
+        }
+    }
+
+    fn end_call(&mut self, report: &mut Report, seq: u64, call: &str) {
+        if !self.calls.remove(call) {
+            report.find(Some(seq), "the end of a tool call that is not under way");
+        }
+    }
+
+    /// An operation says that it is a tool call's: that one has to be under way.
+    fn within(&self, report: &mut Report, seq: u64, call: Option<&String>) {
+        if call.is_some_and(|call| !self.calls.contains(call)) {
+            report.find(Some(seq), "an operation of a tool call that is not under way");
+        }
+    }
+
     /// An entry names a sealed object: it has to be there.
     fn name(&mut self, object: Option<&ObjectRef>) {
         self.objects.extend(object.map(|object| object.object.to_string()));
@@ -140,6 +161,11 @@ pub fn verify(folder: &Path, verifier_key: &str, mut progress: impl FnMut(u64)) 
         report.find(None, "the entries do not give the root that was signed");
     }
     segments(folder, &hashes, &followed, &mut report);
+    if !followed.running {
+        for call in &followed.calls {
+            report.find(None, format!("tool call `{call}` never ended"));
+        }
+    }
     for (session, operations) in followed.open {
         // Still open when the checkpoint was signed: only a stopped gateway leaves none.
         if !followed.running {
@@ -233,7 +259,10 @@ fn follow(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry)
             followed.open.insert(body.session.clone(), BTreeSet::new());
         }
         Body::OperationIntent(body) => begin(followed, report, seq, body),
+        Body::ToolcallStarted(body) => followed.begin_call(report, seq, &body.call),
+        Body::ToolcallEnded(body) => followed.end_call(report, seq, &body.call),
         Body::OperationRefused(body) => {
+            followed.within(report, seq, body.call.as_ref());
             followed.name(body.statement.as_ref());
             followed.name(body.parameters.as_ref().and_then(|parameters| parameters.sealed.as_ref()));
         }
@@ -287,6 +316,7 @@ fn begin(followed: &mut Followed, report: &mut Report, seq: u64, body: &Operatio
     followed.name(body.statement.as_ref());
     followed.name(body.parameters.as_ref().and_then(|parameters| parameters.sealed.as_ref()));
     followed.name(body.columns_sealed.as_ref());
+    followed.within(report, seq, body.call.as_ref());
     match followed.open.get_mut(&body.session) {
         Some(open) => drop(open.insert(body.operation)),
         None => report.find(Some(seq), "an operation of a session that is not open"),

@@ -11,6 +11,7 @@ use chaperone_trail::*;
 fn outcome(session: &str, operation: u64) -> Body {
     Body::OperationOutcome(OperationOutcome {
         bytes: 7,
+        call: None,
         duration_us: 9,
         free_text: None,
         operation,

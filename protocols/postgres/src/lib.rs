@@ -5,6 +5,7 @@
 pub mod certificate;
 pub mod codec;
 pub mod conversation;
+pub mod guest;
 mod line;
 pub mod local;
 pub mod login;

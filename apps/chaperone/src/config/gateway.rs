@@ -42,6 +42,23 @@ pub(crate) struct GatewayConfig {
     /// Without it every target needs an agent of its own, and `agents`.
     pub(crate) local_agent: Option<PathBuf>,
     pub(crate) agents: Option<Agents>,
+    /// Without it the gateway is no MCP server.
+    pub(crate) mcp: Option<Mcp>,
+}
+
+/// The gateway as an MCP server, on the API's listener.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Mcp {
+    pub(crate) resource: Option<String>,
+    #[serde(default)]
+    pub(crate) hosts: Vec<String>,
+    #[serde(default)]
+    pub(crate) origins: Vec<String>,
+    #[serde(default)]
+    pub(crate) scopes: BTreeSet<String>,
+    #[serde(default)]
+    pub(crate) tool_scopes: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// One registered client.

@@ -41,6 +41,8 @@ pub(crate) struct IssuerSection {
     pub(crate) audiences: BTreeSet<String>,
     #[serde(default)]
     pub(crate) access_audiences: BTreeSet<String>,
+    #[serde(default)]
+    pub(crate) mcp_audiences: BTreeSet<String>,
     #[serde(default = "algorithms")]
     pub(crate) algorithms: BTreeSet<SignatureAlgorithm>,
     #[serde(default)]
@@ -178,6 +180,7 @@ impl IssuerSection {
             vouches: self.vouches(),
             audiences,
             access_audiences: self.access_audiences.clone(),
+            resource_audiences: self.mcp_audiences.clone(),
             algorithms: self.algorithms.clone(),
             claims: self.claim_names(),
             attributes: attributes.clone(),

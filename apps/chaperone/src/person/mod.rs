@@ -2,6 +2,7 @@
 //! Knows the gateway only by its address and its API.
 
 pub(crate) mod asker;
+pub(crate) mod bridge;
 pub(crate) mod fresh;
 pub(crate) mod gateway;
 pub(crate) mod http;

@@ -15,6 +15,7 @@ use crate::wiring::classifications::{self, ClassificationFiles, Classifications,
 use crate::wiring::gateway::{api_tls, check_listeners, listener_options};
 use crate::wiring::identity::issuers;
 use crate::wiring::installation::readers;
+use crate::wiring::mcp::Setting;
 use crate::wiring::policies;
 use crate::wiring::targets::Declared;
 
@@ -51,6 +52,7 @@ impl Config {
             }
         };
         note(check_listeners(&config));
+        note(Setting::new(&config).map(drop));
         note(listener_options(&path, &config).map(drop));
         note(api_tls(&path, &config).map(drop));
         note(readers(&config.recording.readers).map(drop));

@@ -14,6 +14,7 @@ mod init;
 mod lock;
 mod login;
 mod logout;
+mod mcp;
 mod narrow;
 mod people;
 mod policy;
@@ -24,6 +25,7 @@ mod service;
 mod session;
 mod sessions;
 mod targets;
+mod toolcall;
 mod trail;
 mod whoami;
 
@@ -83,6 +85,8 @@ enum Verb {
     Psql(psql::Psql),
     /// Run one command with a target's connection in its environment (PGHOST, PGPASSWORD, ...)
     Exec(exec::Exec),
+    /// Speak MCP on standard input and output, for an AI client on this machine
+    Mcp(mcp::Mcp),
     /// Print a connection string for one target, or narrow one
     Credential(Box<credential::Credential>),
     /// Make the key pair of somebody who may read recorded statements
@@ -103,6 +107,9 @@ enum Verb {
     /// Show or end one session
     #[command(subcommand)]
     Session(session::Session),
+    /// Show one call of a tool, from its caller to the fields
+    #[command(subcommand)]
+    Toolcall(toolcall::Toolcall),
     /// Lock a subject, a target or a client out, at once and until the lock is lifted
     #[command(subcommand)]
     Lock(lock::Lock),
@@ -179,6 +186,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Connect(verb) => verb.run(),
         Verb::Psql(verb) => verb.run(),
         Verb::Exec(verb) => verb.run(),
+        Verb::Mcp(verb) => verb.run(),
         Verb::Credential(verb) => verb.run(),
         Verb::Reader(verb) => verb.run(),
         Verb::Policy(verb) => verb.run(),
@@ -187,6 +195,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Targets(verb) => verb.run(),
         Verb::Sessions(verb) => verb.run(),
         Verb::Session(verb) => verb.run(),
+        Verb::Toolcall(verb) => verb.run(),
         Verb::Lock(verb) => verb.run(),
         Verb::Service(verb) => verb.run(),
         Verb::People(verb) => verb.run(),

@@ -185,6 +185,9 @@ fn human(detail: &SessionDetail) -> String {
                 line.push_str(&format!("  {}", text(name)));
             }
         }
+        if !text("call").is_empty() {
+            line.push_str(&format!("  call={}", text("call")));
+        }
         for name in ["rows", "bytes", "duration_us"] {
             if let Some(value) = number(name) {
                 line.push_str(&format!("  {name}={value}"));

@@ -494,6 +494,7 @@ fn unavailable(text: Arc<str>, refusal: Refusal) -> Arc<Analysis> {
         uses: Arc::from([]),
         subjects: Subjects::None,
         free_text: FreeText::None,
+        results: None,
     };
     let confined = Confined::made(Err(refusal.clone()));
     Arc::new(Analysis {

@@ -38,6 +38,7 @@ use crate::wiring::link::{self, OnRecord};
 use crate::wiring::listener::Listener;
 use crate::wiring::locks::LockKeeper;
 use crate::wiring::logins::DatabaseLogins;
+use crate::wiring::mcp::{self, Mcp, Setting};
 use crate::wiring::metrics::Counters;
 use crate::wiring::policies::{self, KeeperParts, PolicyKeeper};
 use crate::wiring::reread::Rereader;
@@ -228,9 +229,6 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         statement_bytes_max: config.postgres.statement_bytes_max,
     });
     let usage = usage::Keeper::new(counts, boundary.clone());
-    let requests = RequestFiles::open(&beside(path, &config.data).join("requests"));
-    let answers = requests.and_then(|files| Answers::open(files, now_us() / 1_000_000));
-    let answers = Arc::new(answers.map_err(Failure::io("cannot read requests that came with a key"))?);
     let managed = Arc::new(Managed {
         recorder: recorder.clone(),
         sessions: sessions.clone(),
@@ -241,7 +239,7 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         dialer: dialer.clone(),
         links: links.clone(),
         counters: counters.clone(),
-        answers,
+        answers: Arc::new(answers(&beside(path, &config.data))?),
         recent: RecentSessions::new(recorder.trail()),
         holders,
         identities: identities.clone(),
@@ -256,9 +254,29 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
             .collect(),
     });
     let options = listener_options(path, config)?;
+    let mcp = Setting::new(config)?.map(|setting| Mcp::new(setting, managed.clone(), boundary.clone()));
     let listener = Arc::new(Listener { boundary, sessions: sessions.clone(), options, counters });
     let identity = (identity, identities);
-    Ok(Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links, usage })
+    Ok(Assembled {
+        listener,
+        managed,
+        mcp,
+        recorder,
+        identity,
+        policies,
+        kick,
+        sessions,
+        dialer,
+        links,
+        usage,
+    })
+}
+
+/// Requests that came with an idempotency key, as they were kept.
+fn answers(data: &Path) -> Result<Answers, Failure> {
+    let files = RequestFiles::open(&data.join("requests"));
+    let answers = files.and_then(|files| Answers::open(files, now_us() / 1_000_000));
+    answers.map_err(Failure::io("cannot read requests that came with a key"))
 }
 
 fn entrance(config: &GatewayConfig) -> Entrance {
@@ -270,6 +288,8 @@ fn entrance(config: &GatewayConfig) -> Entrance {
 struct Assembled {
     listener: Arc<Listener>,
     managed: Arc<Managed>,
+    /// `None` where the gateway is no MCP server.
+    mcp: Option<Arc<Mcp>>,
     recorder: Arc<Recorder>,
     identity: (Arc<Identity>, Arc<Identities>),
     policies: Arc<Policies>,
@@ -336,6 +356,7 @@ pub(crate) fn listener_options(path: &Path, config: &GatewayConfig) -> Result<Li
         tls,
         plain_loopback: config.postgres.plain_loopback,
         statement_bytes_max: config.postgres.statement_bytes_max,
+        in_process: false,
     })
 }
 
@@ -429,8 +450,19 @@ async fn record_start(
 
 async fn serve(path: &Path, text: &str, config: &GatewayConfig, parts: Parts) -> Result<(), Failure> {
     let assembled = assemble(path, config, parts)?;
-    let Assembled { listener, managed, recorder, identity, policies, kick, sessions, dialer, links, usage } =
-        assembled;
+    let Assembled {
+        listener,
+        managed,
+        mcp,
+        recorder,
+        identity,
+        policies,
+        kick,
+        sessions,
+        dialer,
+        links,
+        usage,
+    } = assembled;
     let (identity, identities) = identity;
     identities.begin().await;
     let bind = |address| async move {
@@ -453,7 +485,11 @@ async fn serve(path: &Path, text: &str, config: &GatewayConfig, parts: Parts) ->
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io("cannot wait for SIGTERM"))?;
     let served = tokio::spawn(listener.serve(clients, stopped.clone()));
     let answers = managed.answers.clone();
-    let api = tokio::spawn(served::serve(api_listener, api_tls, api::router(managed), answers, stopped));
+    let router = match &mcp {
+        Some(mcp) => mcp::router(mcp.clone()).merge(api::router(managed)),
+        None => api::router(managed),
+    };
+    let api = tokio::spawn(served::serve(api_listener, api_tls, router, answers, stopped));
     let beat = tokio::spawn(heartbeat(
         recorder.clone(),
         identity.clone(),
@@ -469,6 +505,9 @@ async fn serve(path: &Path, text: &str, config: &GatewayConfig, parts: Parts) ->
     tracing::info!("stopping");
     stop.send_replace(true);
     beat.abort();
+    if let Some(mcp) = &mcp {
+        mcp.stop();
+    }
     sessions.stop_all();
     let drained = async {
         while sessions.count() > 0 {

@@ -1,6 +1,8 @@
 //! Who may hold a credential: logins by issuers' tokens, services, people. Each change is on record before it is in
 //! force, except an end, which takes effect even where the record refuses it.
 
+mod bearer;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -30,6 +32,8 @@ use crate::verbs::Failure;
 use crate::wiring::installation::now_us;
 use crate::wiring::issuers::{Activity, Issuer, START};
 use crate::wiring::sweep::Kick;
+pub(crate) use bearer::Bearer;
+use bearer::Bearers;
 
 /// How often logins are looked through.
 const LOOK: Duration = Duration::from_secs(2);
@@ -104,6 +108,7 @@ pub(crate) struct Identities {
     /// Those of the configuration as it was read last.
     issuers: RwLock<Arc<Issuers>>,
     watched: Mutex<HashMap<LoginId, Watched>>,
+    bearers: Bearers,
     /// One change at a time, so that record, force and file tell one story.
     changing: tokio::sync::Mutex<()>,
 }
@@ -166,7 +171,13 @@ fn reason(text: &str) -> Answer<()> {
 impl Identities {
     pub(crate) fn new(parts: Parts) -> Self {
         let issuers = RwLock::new(Arc::new(parts.issuers.clone()));
-        Self { parts, issuers, watched: Mutex::default(), changing: tokio::sync::Mutex::default() }
+        Self {
+            parts,
+            issuers,
+            watched: Mutex::default(),
+            bearers: Bearers::default(),
+            changing: tokio::sync::Mutex::default(),
+        }
     }
 
     fn issuers(&self) -> Arc<Issuers> {
@@ -199,6 +210,13 @@ impl Identities {
         let all = self.issuers();
         let of_people = all.iter().filter(|(_, issuer)| issuer.section.client_id.is_some());
         of_people.map(|(alias, issuer)| (alias.clone(), issuer.clone())).collect()
+    }
+
+    /// Identifiers of the issuers whose access tokens may open the tools' endpoints.
+    pub(crate) fn resource_issuers(&self) -> Vec<String> {
+        let all = self.issuers();
+        let making = all.values().filter(|issuer| !issuer.rules.resource_audiences.is_empty());
+        making.map(|issuer| issuer.rules.identifier.clone()).collect()
     }
 
     /// Make a login of an issuer's tokens; with its bearer token, shown this once.
@@ -369,8 +387,12 @@ impl Identities {
 
     /// A token that is older than the end of its subject's last login makes no new one, also after a restart.
     fn is_older_than_an_end(&self, login: &Login) -> bool {
-        let ended = self.parts.holders.logins.last_end_s(&login.facts.subject);
-        ended.is_some_and(|ended| login.checked_at < ended)
+        self.ended_since(&login.facts.subject, login.checked_at)
+    }
+
+    /// Whether a login of the subject has ended since `at`, in seconds since the Unix epoch.
+    fn ended_since(&self, subject: &Subject, at: u64) -> bool {
+        self.parts.holders.logins.last_end_s(subject).is_some_and(|ended| at < ended)
     }
 
     /// What sort of subjects an issuer vouches for, if it is known here.

@@ -67,7 +67,9 @@ impl Listener {
                     peer: None,
                     version: tls.version.to_owned(),
                 });
-                let ended = run(arrival, &self.boundary, source, LinkFacts { tls }, stranger).await;
+                let ended =
+                    run(arrival, &self.boundary, source, LinkFacts { tls, ..LinkFacts::default() }, stranger)
+                        .await;
                 tracing::info!(%source, ?ended, "session ended");
             }
             Ok(First::Cancel { pid, key }) => {

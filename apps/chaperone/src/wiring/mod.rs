@@ -16,6 +16,7 @@ pub(crate) mod link;
 pub(crate) mod listener;
 pub(crate) mod locks;
 pub(crate) mod logins;
+pub(crate) mod mcp;
 pub(crate) mod metrics;
 pub(crate) mod policies;
 pub(crate) mod reread;

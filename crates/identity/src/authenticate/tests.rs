@@ -227,6 +227,17 @@ async fn a_credential_for_one_tool_opens_no_session_outside_of_it() {
     let made = issue(&grant());
     let (user, password) = narrow(&made.user, &made.password, &Caveat::Tool("search".into())).unwrap();
     assert_eq!(reason(&identity, &user, &password, "ehr", NOW).await, FailureReason::OtherTool);
+    let called = async |tool: &str| {
+        let claim = claim(&identity, &user, &password, "ehr");
+        identity.authenticate_for(claim, Some(&Arc::from(tool)), NOW * 1_000_000).await
+    };
+    let (principal, _) = called("search").await.unwrap();
+    let delegation = principal.delegation();
+    assert_eq!(
+        (delegation.tool.as_deref(), delegation.attribution),
+        (Some("search"), chaperone_access::Attribution::Leased)
+    );
+    assert_eq!(called("fetch").await.unwrap_err().reason, FailureReason::OtherTool);
     let (user, password) = narrow(&made.user, &made.password, &Caveat::Rows(5)).unwrap();
     let (principal, _) =
         identity.authenticate(claim(&identity, &user, &password, "ehr"), NOW * 1_000_000).await.unwrap();

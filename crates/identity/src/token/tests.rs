@@ -91,6 +91,7 @@ fn issuer() -> Issuer {
         vouches: Vouches::People,
         audiences: BTreeSet::from(["chaperone-cli".into()]),
         access_audiences: BTreeSet::from(["https://chaperone.acme.example".into()]),
+        resource_audiences: BTreeSet::from(["https://chaperone.acme.example/mcp".into()]),
         algorithms: BTreeSet::from([
             SignatureAlgorithm::ES256,
             SignatureAlgorithm::RS256,
@@ -141,6 +142,7 @@ pub(crate) fn verified(facts: Facts, issued_at: u64, expires_at: u64) -> Verifie
         expires_at,
         sid: Some("s1".into()),
         authenticated_at_is_told: facts.assurance.is_some(),
+        scopes: BTreeSet::new(),
     };
     Verified { facts, heard }
 }
@@ -454,5 +456,56 @@ proptest! {
         let keys = KeySet::parse(keys.to_string().as_bytes()).unwrap();
         prop_assert!(verify(&issuer(), &keys, &text, ID, true, NOW).is_err());
         prop_assert!(verify_logout(&issuer(), &keys, &text, NOW).is_err());
+    }
+}
+
+/// An access token for the tools' endpoints, as RFC 9068 has it.
+fn resource_claims(changes: Value) -> Value {
+    let mut claims = with(json!({"aud": "https://chaperone.acme.example/mcp", "client_id": "claude",
+        "scope": "ehr.read  ehr.write", "nonce": null}));
+    for (name, value) in changes.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    claims
+}
+
+#[test]
+fn a_token_for_the_tools_is_made_for_them_alone_and_as_strong_as_a_login() {
+    let (signer, mut issuer) = (Signer::new(), issuer());
+    issuer.acr = BTreeSet::from(["mfa".into()]);
+    let keys = signer.keys();
+    let shown = |claims: &Value| {
+        let token = signer.token(&json!({"alg": "ES256", "kid": "ec", "typ": "at+jwt"}), claims);
+        verify(&issuer, &keys, &token, Shown::Resource, true, NOW)
+    };
+    let verified = shown(&resource_claims(json!({}))).unwrap();
+    assert_eq!(verified.facts().oauth_client.as_deref(), Some("claude"));
+    assert_eq!(*verified.scopes(), BTreeSet::from(["ehr.read".to_owned(), "ehr.write".to_owned()]));
+    let listed = shown(&resource_claims(json!({"scope": null, "scp": ["a"]}))).unwrap();
+    assert_eq!(*listed.scopes(), BTreeSet::from(["a".to_owned()]), "as some issuers write it");
+    for (changes, expected) in [
+        (json!({"aud": "https://chaperone.acme.example"}), TokenError::Audience),
+        (json!({"aud": "https://chaperone.acme.example/mcp/"}), TokenError::Audience),
+        (json!({"aud": "https://other.example/mcp"}), TokenError::Audience),
+        (json!({"aud": ["https://chaperone.acme.example/mcp", "chaperone-cli"]}), TokenError::Audience),
+        (json!({"acr": "pwd"}), TokenError::Assurance),
+        (json!({"exp": NOW - 61}), TokenError::Expired),
+        (json!({"iss": "https://id.evil.example"}), TokenError::Issuer),
+        (json!({"scope": 7}), TokenError::Claim("scope".to_owned())),
+    ] {
+        assert_eq!(shown(&resource_claims(changes.clone())).unwrap_err(), expected, "{changes}");
+    }
+    issuer.resource_audiences.clear();
+    let token = signer.token(&json!({"alg": "ES256", "kid": "ec"}), &resource_claims(json!({})));
+    let none = verify(&issuer, &keys, &token, Shown::Resource, true, NOW);
+    assert_eq!(none.unwrap_err(), TokenError::Audience, "an issuer without audiences makes no such token");
+}
+
+#[test]
+fn whose_keys_to_try_is_read_without_believing_it() {
+    let body = b64(json!({"iss": "https://id.acme.example"}).to_string());
+    assert_eq!(claimed_issuer(&format!("x.{body}.y")).as_deref(), Some("https://id.acme.example"));
+    for bad in ["", "x", "x.y.z", &format!("x.{}.z", b64("{}")), &format!("x.{}.z", b64("[1]"))] {
+        assert_eq!(claimed_issuer(bad), None, "{bad}");
     }
 }

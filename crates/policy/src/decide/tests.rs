@@ -133,6 +133,7 @@ pub(super) fn member() -> Member {
         uses: Arc::from([]),
         subjects: chaperone_access::Subjects::None,
         free_text: chaperone_access::FreeText::None,
+        results: None,
     }
 }
 

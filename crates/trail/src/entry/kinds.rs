@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 
 use super::canonical::Fields;
 use super::{
-    Backend, ColumnsOf, Decision, Digest, EntryError, FreeTextCount, ObjectRef, Parameters, Position,
-    Refused, SignedCumulative, SignedTally, Status, SubjectCount, Tls, Touched,
+    Backend, CallOutcome, ColumnsOf, Decision, Digest, EntryError, FreeTextCount, ObjectRef, Parameters,
+    Position, Refused, SignedCumulative, SignedTally, Status, SubjectCount, Tls, Touched,
 };
 
 macro_rules! kinds {
@@ -326,8 +326,44 @@ kinds! {
         /// Its id.
         session: String,
     }
+    /// A tool was called: nothing is done for it before this is durable.
+    ToolcallStarted = "toolcall.started" {
+        /// What the client calls itself: a claim.
+        application: Option<String>,
+        /// Commitment to the arguments: the canonical form (RFC 8785) of their JSON.
+        arguments: Digest,
+        /// Its id.
+        call: String,
+        /// The OAuth client that the token was made for, where an issuer said so.
+        client: Option<String>,
+        /// Who, through what.
+        delegation: Delegation,
+        /// Where from.
+        source: String,
+        /// The target.
+        target: String,
+        /// The tool.
+        tool: String,
+    }
+    /// The call ended. Its answer leaves after this is durable.
+    ToolcallEnded = "toolcall.ended" {
+        /// Bytes of the answer.
+        bytes: u64,
+        /// Its id.
+        call: String,
+        /// Why it was refused, where it was.
+        code: Option<RefusalCode>,
+        /// How long it took, in microseconds.
+        duration_us: u64,
+        /// How.
+        outcome: CallOutcome,
+        /// Rows in the answer.
+        rows: u64,
+    }
     /// An operation is permitted and about to run.
     OperationIntent = "operation.intent" {
+        /// The tool call that it belongs to; absent where it is no call's.
+        call: Option<String>,
         /// The columns that it uses, by relation, sorted; absent where it uses none, or they are sealed.
         columns: Option<Arc<[ColumnsOf]>>,
         /// The same where they are too many for an entry: a JSON array, sealed.
@@ -363,6 +399,8 @@ kinds! {
     OperationProgress = "operation.progress" {
         /// Result bytes so far.
         bytes: u64,
+        /// The tool call that it belongs to; absent where it is no call's.
+        call: Option<String>,
         /// Its number.
         operation: u64,
         /// Result rows so far.
@@ -374,6 +412,8 @@ kinds! {
     OperationOutcome = "operation.outcome" {
         /// Result bytes.
         bytes: u64,
+        /// The tool call that it belongs to; absent where it is no call's.
+        call: Option<String>,
         /// How long it took, in microseconds.
         duration_us: u64,
         /// What came of looking through free text in its rows; absent where nothing was to be looked through.
@@ -393,6 +433,8 @@ kinds! {
     }
     /// An operation was refused; it never ran.
     OperationRefused = "operation.refused" {
+        /// The tool call that it belongs to; absent where it is no call's.
+        call: Option<String>,
         /// Why.
         code: RefusalCode,
         /// The decision.
@@ -414,6 +456,8 @@ kinds! {
     }
     /// An operation waits for somebody's yes.
     OperationHeld = "operation.held" {
+        /// The tool call that it belongs to; absent where it is no call's.
+        call: Option<String>,
         /// The decision.
         decision: Decision,
         /// Its number.
@@ -600,6 +644,7 @@ impl Kind {
             Self::OperationOutcome
                 | Self::OperationProgress
                 | Self::SessionClosed
+                | Self::ToolcallEnded
                 | Self::GatewayStopped
                 | Self::GatewayHeartbeat
                 | Self::Gap

@@ -252,6 +252,22 @@ pub enum Status {
     Lost,
 }
 
+/// How a tool call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallOutcome {
+    /// It was answered.
+    Ok,
+    /// It was refused, by policy, a limit or the tool itself.
+    Refused,
+    /// The target refused it or failed.
+    Failed,
+    /// Nobody waited for its answer any more.
+    Abandoned,
+    /// The gateway went away before its end.
+    Lost,
+}
+
 /// How a counted number of entries that were not written is told apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {

@@ -156,6 +156,15 @@ pub fn parse(name: &str, sql: &str, types: &[u8], out: &mut BytesMut) {
     });
 }
 
+/// Bind of the unnamed statement to the unnamed portal: without values, all of the result as text.
+pub fn bind_plain(out: &mut BytesMut) {
+    frontend(FrontendTag::Bind, out, |out| {
+        text("", out);
+        text("", out);
+        out.put_slice(&[0; 6]);
+    });
+}
+
 /// Close or Describe of a statement or portal.
 fn on_object(tag: FrontendTag, object: Object, name: &str, out: &mut BytesMut) {
     frontend(tag, out, |out| {

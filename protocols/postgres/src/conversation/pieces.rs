@@ -129,6 +129,7 @@ impl Request {
             uses: Arc::from([]),
             subjects: Subjects::None,
             free_text: FreeText::None,
+            results: None,
         };
         let analysis = Analysis {
             text: Arc::from(""),

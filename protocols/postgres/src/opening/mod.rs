@@ -46,6 +46,8 @@ pub struct ListenerOptions {
     pub plain_loopback: bool,
     /// Limit for a statement's text in bytes.
     pub statement_bytes_max: usize,
+    /// The stream never leaves this process, wherever its client's own client is.
+    pub in_process: bool,
 }
 
 /// What a connection turned out to be.
@@ -195,7 +197,7 @@ fn admit(
         Source::Ip(address) => address.is_loopback(),
         Source::Local => true,
     };
-    let plain = options.plain_loopback && here;
+    let plain = options.in_process || (options.plain_loopback && here);
     if !encrypted && !plain {
         return Err(Refusal::new(RefusalCode::Unsupported, "a connection without TLS is refused").hint(
             "connect with sslmode=verify-full, or with sslmode=require where the certificate is not known",

@@ -31,6 +31,9 @@ pub(crate) struct Explain {
     /// HL7 PurposeOfUse code of its credential
     #[arg(long, value_name = "CODE")]
     purpose: Option<String>,
+    /// The tool whose call it is
+    #[arg(long, value_name = "NAME")]
+    tool: Option<String>,
     /// A declared attribute that it has; several texts are separated by commas. May be repeated
     #[arg(long = "attribute", value_name = "NAME=VALUE")]
     attributes: Vec<String>,
@@ -93,6 +96,7 @@ impl Explain {
             groups: self.groups.iter().cloned().collect(),
             client: self.client.clone(),
             purpose: self.purpose.clone(),
+            tool: self.tool.clone(),
             attributes: attributes?,
             assurance,
         })
@@ -159,6 +163,8 @@ fn told(explained: &Explanation) -> String {
     if !explained.classified {
         out.push("the target has no classification: whoever may read a relation sees all of it".to_owned());
     }
+    let tools = explained.tools.iter().filter(|found| found.ruling != Ruling::Refuse);
+    tools.for_each(|found| finding(&mut out, "", found));
     let whole = explained.whole.iter().filter(|found| found.ruling != Ruling::Refuse);
     whole.for_each(|found| finding(&mut out, "", found));
     let width = explained.relations.iter().map(|seen| seen.relation.len()).max().unwrap_or(0);

@@ -23,7 +23,7 @@ pub(crate) enum Policy {
     /// Check a policy folder: syntax, types, and every name against configuration and catalogs
     Check(check::Check),
     /// Say what somebody may do at a target, by which policies, and what would change it
-    Explain(explain::Explain),
+    Explain(Box<explain::Explain>),
     /// Ask the policies what tests.toml of their folder expects; exit with 1 where something comes out otherwise
     Test(test::Test),
     /// Print who may do what, by class of callers, as text that can be reviewed and compared

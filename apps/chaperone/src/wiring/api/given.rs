@@ -36,7 +36,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// The whole body, refused before it is read where its length says that it is too much.
-pub(super) async fn body(request: Request) -> Result<Bytes, Refused> {
+pub(crate) async fn body(request: Request) -> Result<Bytes, Refused> {
     let max = request.extensions().get().map_or(BODY_BYTES_MAX, |BodyMax(max)| *max);
     let said = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let too_large = || Refused::new(ProblemKind::TooLarge, format!("a body here has at most {max} bytes"));

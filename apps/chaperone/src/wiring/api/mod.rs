@@ -6,20 +6,21 @@ mod caller;
 mod carry;
 mod credentials;
 mod description;
-mod given;
+pub(crate) mod given;
 mod health;
 mod locks;
 mod login;
 mod people;
 mod policies;
 mod recordings;
-mod refused;
+pub(crate) mod refused;
 pub(crate) mod served;
 mod services;
 mod sessions;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod toolcalls;
 mod whoami;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use chaperone_tunnel::link::Links;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use self::caller::bearer;
 use self::caller::{even_overdue, guarded, known, open};
 pub(crate) use self::carry::Answers;
 pub(crate) use self::description::text as description_text;
@@ -111,6 +113,7 @@ fn endpoints() -> OpenApiRouter<Arc<Managed>> {
         .routes(guarded(ReadSessions, routes!(sessions::list)))
         .routes(guarded(ReadSessions, routes!(sessions::live)))
         .routes(guarded(ReadSessions, routes!(sessions::show)))
+        .routes(guarded(ReadSessions, routes!(toolcalls::show)))
         .routes(guarded(EndSession, routes!(sessions::end)))
         .routes(guarded(Lock, routes!(locks::list)))
         .routes(guarded(Lock, routes!(locks::place)))

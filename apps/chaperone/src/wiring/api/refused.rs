@@ -19,32 +19,32 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    pub(super) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         Self { kind, problem: Problem::new(kind, detail) }
     }
 
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.problem = self.problem.hint(hint);
         self
     }
 
     /// Nobody has proved who asks: the same whatever is wrong with what was shown.
-    pub(super) fn not_authenticated() -> Self {
+    pub(crate) fn not_authenticated() -> Self {
         Self::new(ProblemKind::NotAuthenticated, "a valid token is needed")
             .hint("`chaperone login` gets one; the administrator's stands in the gateway's keys folder")
     }
 
     /// The caller may not, whether or not there is what was asked for.
-    pub(super) fn not_permitted() -> Self {
+    pub(crate) fn not_permitted() -> Self {
         Self::new(ProblemKind::NotPermitted, "you may not do this")
             .hint("an administrator can permit it in the policy folder")
     }
 
-    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(ProblemKind::NotFound, detail)
     }
 
-    pub(super) fn malformed(detail: impl Into<String>) -> Self {
+    pub(crate) fn malformed(detail: impl Into<String>) -> Self {
         Self::new(ProblemKind::Malformed, detail)
     }
 

@@ -199,6 +199,8 @@ fn summarise(views: &mut Views, entry: &Entry) {
         | Body::LockPlaced(_)
         | Body::LockLifted(_)
         | Body::SessionKilled(_)
+        | Body::ToolcallStarted(_)
+        | Body::ToolcallEnded(_)
         | Body::RecordingRead(_) => {}
     }
 }

@@ -68,7 +68,11 @@ async fn introspect(
         return Err(StatusCode::UNAUTHORIZED);
     }
     let token = form.split('&').find_map(|pair| pair.strip_prefix("token="));
-    let sub = token.and_then(|token| token.strip_prefix("access-of-"));
+    let sub = token.and_then(|token| token.strip_prefix("access-of-")).map(str::to_owned);
+    let sub = sub.or_else(|| {
+        let body = URL_SAFE_NO_PAD.decode(token?.split('.').nth(1)?).ok()?;
+        serde_json::from_slice::<Value>(&body).ok()?["sub"].as_str().map(str::to_owned)
+    });
     let mut answer = json!({"active": said.active.load(Ordering::Relaxed) && sub.is_some(), "sub": sub});
     let tells = said.tells.lock().unwrap().as_object().unwrap().clone();
     answer.as_object_mut().unwrap().extend(tells);
@@ -414,4 +418,91 @@ async fn a_flood_of_strangers_stops_neither_refresh_nor_logout() {
     refreshed.await.unwrap();
     let logout = set.token(json!({"jti": "j", "events": {LOGOUT_EVENT: {}}, "sid": "s1"}));
     assert_eq!(set.identities.back_channel(Source::Local, "org", &logout).await.unwrap(), 1);
+}
+
+const TOOLS: &str = "mcp_audiences = [\"https://gateway/mcp\"]\n";
+
+impl Set {
+    fn bearer(&self, changes: Value) -> String {
+        let mut all = json!({"aud": "https://gateway/mcp", "client_id": "assistant", "scope": "a b"});
+        all.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        self.token(all)
+    }
+
+    async fn bear(&self, token: &str) -> Answer<Bearer> {
+        self.identities.bear(Source::Local, token).await
+    }
+}
+
+#[tokio::test]
+async fn tokens_for_the_tools_are_logins_that_later_ones_refresh() {
+    let set = Set::start(TOOLS, None).await;
+    let token = set.bearer(json!({"iat": now_s() - 5}));
+    let first = set.bear(&token).await.unwrap();
+    assert_eq!((first.oauth_client.as_deref(), first.scopes.as_ref().unwrap().len()), (Some("assistant"), 2));
+    assert_eq!(set.bear(&token).await.unwrap().who, first.who);
+    assert_eq!(set.entries("login.made").len(), 1);
+    assert_eq!(set.entries("login.made")[0]["client"], "assistant");
+    // Another token of the same person through the same client: what it vouches for now is true of all sessions.
+    let later = set.bear(&set.bearer(json!({"groups": []}))).await.unwrap();
+    assert_eq!((later.who == first.who, set.entries("login.refreshed").len()), (true, 1));
+    assert!(first.standing.facts().groups.is_empty());
+    // An older one from another device is no fault, and changes nothing.
+    assert_eq!(set.bear(&set.bearer(json!({"iat": now_s() - 3}))).await.unwrap().who, first.who);
+    assert!(first.standing.facts().groups.is_empty());
+    // Through another client it is another login, and none is the command line's.
+    let other = set.bear(&set.bearer(json!({"client_id": "other"}))).await.unwrap();
+    let login = set.log_in(&set.token(json!({})), None).await.unwrap();
+    assert!(other.who != first.who && chaperone_identity::Who::Login(login.id) != first.who);
+}
+
+#[tokio::test]
+async fn whatever_ends_a_login_ends_what_its_tokens_open() {
+    let set = Set::start(TOOLS, None).await;
+    let token = set.bearer(json!({"iat": now_s() - 5}));
+    let bearer = set.bear(&token).await.unwrap();
+    let chaperone_identity::Who::Login(id) = bearer.who else { panic!("it is a login") };
+    set.identities.end(id, EndCause::Administrator, Some("ops")).await.unwrap();
+    for old in [
+        token,
+        set.bearer(json!({"iat": now_s() - 4})),
+        set.bearer(json!({"iat": now_s() - 4, "client_id": "x"})),
+    ] {
+        assert!(matches!(set.bear(&old).await, Err(IdentityRefused::NotBelieved)));
+    }
+    assert_eq!(set.entries("authentication.failed")[0]["reason"], "stale");
+    let robert = set.bearer(json!({"sub": "robert"}));
+    set.bear(&robert).await.unwrap();
+    let subject = Subject { issuer: "org".to_owned(), kind: SubjectKind::Person, sub: "robert".to_owned() };
+    set.identities.disable(&subject, "left", "ops").await.unwrap();
+    assert!(set.bear(&robert).await.is_err());
+    assert!(set.bear(&set.bearer(json!({"sub": "robert", "iat": now_s() + 30}))).await.is_err());
+}
+
+#[tokio::test]
+async fn a_token_is_too_old_unless_its_issuer_is_asked() {
+    let old = json!({"iat": now_s() - 400});
+    let set = Set::start(TOOLS, None).await;
+    assert!(matches!(
+        set.bear(&set.bearer(old.clone())).await,
+        Err(IdentityRefused::Login(LoginError::Stale))
+    ));
+    let asks = "introspection = { client_id = \"chaperone\", secret = { file = \"SECRET\" } }\n";
+    let set = Set::start(&format!("{TOOLS}{asks}"), None).await;
+    let token = set.bearer(old);
+    set.bear(&token).await.unwrap();
+    set.said.active.store(false, Ordering::Relaxed);
+    let other = set.bearer(json!({"iat": now_s() - 401}));
+    assert!(matches!(set.bear(&other).await, Err(IdentityRefused::NotBelieved)));
+    assert_eq!(set.entries("authentication.failed")[0]["reason"], "inactive");
+}
+
+#[tokio::test]
+async fn an_issuer_without_audiences_for_the_tools_makes_no_tokens_for_them() {
+    let set = Set::start("", None).await;
+    assert!(matches!(set.bear(&set.bearer(json!({}))).await, Err(IdentityRefused::NotBelieved)));
+    for bad in ["", "x.y.z", "cpl1.x.y"] {
+        assert!(matches!(set.bear(bad).await, Err(IdentityRefused::NotBelieved)), "{bad}");
+    }
+    assert_eq!(set.entries("authentication.failed")[0]["reason"], "other_issuer");
 }

@@ -1,0 +1,138 @@
+//! `chaperone toolcall`: one call of a tool, from its caller to the fields.
+
+use std::process::ExitCode;
+
+use chaperone_access::CallId;
+use chaperone_api::{ToolcallOperation, ToolcallView};
+use clap::Subcommand;
+use serde_json::Value;
+
+use super::reach::Reach;
+use super::sessions::who;
+use super::{Failure, block_on, clock, say, say_json};
+
+/// `chaperone toolcall`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Toolcall {
+    /// Show who called a tool through what, which statements that caused, and which fields they showed
+    Show(Show),
+}
+
+/// `chaperone toolcall show`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    #[command(flatten)]
+    reach: Reach,
+    /// Which call: the tool's answer names it
+    call: CallId,
+}
+
+impl Toolcall {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        let Self::Show(show) = self;
+        let ask = block_on(show.reach.ask())?;
+        let view: ToolcallView = block_on(ask.get(&format!("/toolcalls/{}", show.call)))?;
+        if show.reach.json {
+            say_json(&view)?;
+        } else {
+            say(&tree(&view))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer).and_then(Value::as_str)
+}
+
+fn words(value: &Value, name: &str) -> String {
+    let list = value.get(name).and_then(Value::as_array).into_iter().flatten();
+    list.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// A duration for people, in milliseconds.
+fn took(micros: u64) -> String {
+    format!("{}.{:03} ms", micros / 1000, micros % 1000)
+}
+
+/// The call as a tree: who, through what, the call, its statements, their fields.
+fn tree(view: &ToolcallView) -> String {
+    let mut out = vec![format!("{}  at {}", who(&view.delegation), clock(view.started_at))];
+    let mut chain = Vec::new();
+    chain.extend(view.oauth_client.as_ref().map(|client| format!("OAuth client {client}")));
+    chain.extend(view.application.as_ref().map(|name| format!("calls itself `{name}`")));
+    chain.push(format!("from {}", view.source));
+    chain.extend(text(&view.delegation, "/purpose").map(|purpose| format!("for {purpose}")));
+    out.push(format!("└ client  {}", chain.join(", ")));
+    out.push(format!("  └ call  {}  {}/{}", view.call, view.target, view.tool));
+    out.push(format!("    │ arguments {}", view.arguments));
+    let end = match &view.end {
+        None => "under way".to_owned(),
+        Some(end) => {
+            let code = end.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+            format!(
+                "{}{code}: {} rows, {} bytes in {}",
+                end.outcome,
+                end.rows,
+                end.bytes,
+                took(end.duration_us)
+            )
+        }
+    };
+    out.push(format!("    │ {end}"));
+    for operation in &view.operations {
+        of_operation(&mut out, operation);
+    }
+    if view.operations.is_empty() {
+        out.push("    └ no statement".to_owned());
+    }
+    out.join("\n")
+}
+
+fn of_operation(out: &mut Vec<String>, operation: &ToolcallOperation) {
+    let mut line = format!(
+        "    └ {} #{}  {}  {}",
+        operation.session, operation.operation, operation.tag, operation.status
+    );
+    for word in operation.code.iter().chain(&operation.sqlstate) {
+        line.push_str(&format!(" {word}"));
+    }
+    if operation.status != "refused" {
+        line.push_str(&format!(
+            "  {} rows, {} bytes in {}",
+            operation.rows,
+            operation.bytes,
+            took(operation.duration_us)
+        ));
+        if operation.rewritten {
+            line.push_str("  rewritten");
+        }
+        line.push_str(&subjects(operation));
+    }
+    out.push(line);
+    for touch in &operation.touches {
+        let relation = text(touch, "/relation").unwrap_or_default();
+        out.push(format!("      └ {} on {relation}", words(touch, "verbs")));
+        let of = operation.columns.iter().filter(|of| text(of, "/relation") == Some(relation));
+        for columns in of {
+            for how in ["disclosed", "masked", "hidden", "read", "written"] {
+                let names = words(columns, how);
+                if !names.is_empty() {
+                    out.push(format!("          {how}: {names}"));
+                }
+            }
+        }
+    }
+}
+
+/// How many patients an operation's rows were about.
+fn subjects(operation: &ToolcallOperation) -> String {
+    let Some(of) = &operation.subjects else { return String::new() };
+    let counted = of.get("counted").and_then(Value::as_u64).unwrap_or_default();
+    match text(of, "/counting").unwrap_or_default() {
+        "exact" => format!("  {counted} patients"),
+        "sketched" => format!("  about {counted} patients"),
+        "not_counted" => format!("  at least {counted} patients"),
+        _ => "  patients not told by the result".to_owned(),
+    }
+}

@@ -1,0 +1,351 @@
+//! The gateway as an MCP server, on the API's listener: `/mcp/TARGET`, and what OAuth clients read about it (RFC 9728).
+//!
+//! A request is judged by its name and origin first, then by its token, then by what it asks for; only then does a tool
+//! hear of it. The tools are clients of the boundary like any other: there is no second way to the data.
+
+mod held;
+mod query;
+mod seen;
+mod tools;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use chaperone_access::{SQL_TOOLS, Source, TargetName};
+use chaperone_api::ProblemKind;
+use chaperone_mcp::guard::Guard;
+use chaperone_mcp::peek::peek;
+use chaperone_postgres::opening::ListenerOptions;
+use chaperone_session::Boundary;
+use http_body_util::Full;
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use self::held::Held;
+use self::tools::{NotThere, OfCaller};
+use crate::config::gateway::GatewayConfig;
+use crate::verbs::Failure;
+use crate::wiring::api::given::body;
+use crate::wiring::api::refused::Refused;
+use crate::wiring::api::served::Peer;
+use crate::wiring::api::{Managed, bearer};
+use crate::wiring::identity::{Bearer, IdentityRefused};
+use crate::wiring::installation::now_us;
+
+/// Where the endpoints stand.
+pub(crate) const ENDPOINTS: &str = "/mcp";
+/// Where OAuth clients read about them (RFC 9728, section 3).
+const METADATA: &str = "/.well-known/oauth-protected-resource";
+/// Calls under way at a time; one more is refused as busy.
+const CALLS_MAX: usize = 256;
+/// Calls of one holder under way at a time.
+const CALLS_OF_ONE_MAX: usize = 8;
+/// The client that our own program says it is for, beside a token of ours.
+pub(crate) const CLIENT: HeaderName = HeaderName::from_static("chaperone-client");
+/// The purpose that it is used for, likewise.
+pub(crate) const PURPOSE: HeaderName = HeaderName::from_static("chaperone-purpose");
+/// Longest of these two, in bytes.
+const WORD_BYTES_MAX: usize = 128;
+
+/// What `[mcp]` comes to.
+pub(crate) struct Setting {
+    guard: Guard,
+    /// The resource, as OAuth names it.
+    resource: String,
+    /// Where its metadata stand, as a whole address.
+    metadata: String,
+    scopes: BTreeSet<String>,
+    tool_scopes: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Setting {
+    /// Check the section; `None` where there is none.
+    pub(crate) fn new(config: &GatewayConfig) -> Result<Option<Self>, Failure> {
+        let Some(section) = &config.mcp else { return Ok(None) };
+        let usage = |why: String| Failure::Usage(format!("`[mcp]`: {why}"));
+        let loopback = config.api.listen.ip().is_loopback();
+        let resource = match &section.resource {
+            Some(resource) => resource.clone(),
+            None if loopback => format!("http://{}{ENDPOINTS}", config.api.listen),
+            None => {
+                return Err(usage(
+                    "`resource` is missing: the address by which clients reach it, such as \
+                     `https://gateway.example:6480/mcp`"
+                        .to_owned(),
+                ));
+            }
+        };
+        let uri: http::Uri = resource.parse().map_err(|_| usage(format!("`{resource}` is no address")))?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(usage(format!("`{resource}` is no whole address")));
+        };
+        if uri.query().is_some() || !uri.path().ends_with(ENDPOINTS) {
+            return Err(usage(format!("`{resource}` does not end with `{ENDPOINTS}`")));
+        }
+        if scheme != "https" && !(scheme == "http" && loopback) {
+            return Err(usage(format!("`{resource}` has to be `https://`: tokens go there")));
+        }
+        if let Some(tool) = section.tool_scopes.keys().find(|tool| !SQL_TOOLS.contains(&tool.as_str())) {
+            let known = SQL_TOOLS.join(", ");
+            return Err(usage(format!("`tool_scopes` names `{tool}`, which is none of {known}")));
+        }
+        let word = |scope: &String| {
+            !scope.is_empty() && scope.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte))
+        };
+        if let Some(bad) =
+            section.scopes.iter().chain(section.tool_scopes.values().flatten()).find(|scope| !word(scope))
+        {
+            return Err(usage(format!("`{bad}` is no scope (RFC 6749, section 3.3)")));
+        }
+        let own = authority.to_string();
+        let hosts = section.hosts.iter().chain(std::iter::once(&own));
+        let guard =
+            Guard::new(hosts, &section.origins, loopback).map_err(|error| usage(error.to_string()))?;
+        Ok(Some(Self {
+            guard,
+            metadata: format!("{scheme}://{authority}{METADATA}{}", uri.path()),
+            resource,
+            scopes: section.scopes.clone(),
+            tool_scopes: section.tool_scopes.clone(),
+        }))
+    }
+
+    /// Scopes that a token needs: for the tool, where one is called.
+    fn needed(&self, tool: Option<&str>) -> BTreeSet<&String> {
+        let more = tool.and_then(|tool| self.tool_scopes.get(tool));
+        self.scopes.iter().chain(more.into_iter().flatten()).collect()
+    }
+}
+
+/// Everything that the endpoints need.
+pub(crate) struct Mcp {
+    setting: Setting,
+    managed: Arc<Managed>,
+    boundary: Arc<Boundary>,
+    options: ListenerOptions,
+    held: Arc<Held>,
+    calls: Arc<Semaphore>,
+    own_calls: query::PerHolder,
+}
+
+impl Mcp {
+    pub(crate) fn new(setting: Setting, managed: Arc<Managed>, boundary: Arc<Boundary>) -> Arc<Self> {
+        let options = ListenerOptions {
+            tls: None,
+            plain_loopback: false,
+            statement_bytes_max: boundary.statement_bytes_max,
+            in_process: true,
+        };
+        Arc::new(Self {
+            setting,
+            managed,
+            boundary,
+            options,
+            held: Arc::default(),
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            own_calls: query::PerHolder::new(CALLS_OF_ONE_MAX),
+        })
+    }
+
+    /// The gateway stops: results that wait are given up.
+    pub(crate) fn stop(&self) {
+        self.held.clear();
+    }
+
+    fn challenge(&self, error: Option<&str>, scopes: &BTreeSet<&String>) -> HeaderValue {
+        let mut text = format!("Bearer resource_metadata=\"{}\"", self.setting.metadata);
+        if let Some(error) = error {
+            text.push_str(&format!(", error=\"{error}\""));
+        }
+        if !scopes.is_empty() {
+            let words: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+            text.push_str(&format!(", scope=\"{}\"", words.join(" ")));
+        }
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
+    }
+
+    fn challenged(&self, refused: Refused, error: Option<&str>, scopes: &BTreeSet<&String>) -> Response {
+        let mut response = refused.into_response();
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, self.challenge(error, scopes));
+        response
+    }
+}
+
+/// The routes. Nothing of the API's own stands below them.
+pub(crate) fn router(mcp: Arc<Mcp>) -> Router {
+    Router::new()
+        .route(&format!("{ENDPOINTS}/{{target}}"), any(serve))
+        .route(METADATA, get(metadata))
+        .route(&format!("{METADATA}{ENDPOINTS}"), get(metadata))
+        .route(&format!("{METADATA}{ENDPOINTS}/{{target}}"), get(metadata))
+        .with_state(mcp)
+}
+
+type Shared = State<Arc<Mcp>>;
+
+/// What an OAuth client needs to know before it has a token (RFC 9728, section 2): the same for every target, whether or
+/// not there is one of that name.
+async fn metadata(State(mcp): Shared, headers: HeaderMap) -> Response {
+    if let Err(stranger) = mcp.setting.guard.judge(&headers) {
+        return Refused::new(ProblemKind::NotPermitted, stranger.to_string()).into_response();
+    }
+    let setting = &mcp.setting;
+    let scopes: BTreeSet<&String> =
+        setting.scopes.iter().chain(setting.tool_scopes.values().flatten()).collect();
+    let document = json!({
+        "resource": setting.resource,
+        "authorization_servers": mcp.managed.identities.resource_issuers(),
+        "bearer_methods_supported": ["header"],
+        "scopes_supported": scopes,
+        "resource_name": format!("Chaperone gateway {}", mcp.managed.installation),
+    });
+    axum::Json(document).into_response()
+}
+
+/// Somebody whose token was believed, and what it was shown with.
+pub(crate) struct Shower {
+    bearer: Bearer,
+    client: Option<String>,
+    purpose: Option<String>,
+    source: Source,
+}
+
+fn word(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Refused> {
+    let mut values = headers.get_all(name).iter();
+    let wrong = || Refused::malformed(format!("`{name}` is one word of {WORD_BYTES_MAX} bytes at most"));
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            let text = value.to_str().ok().filter(|text| !text.is_empty() && text.len() <= WORD_BYTES_MAX);
+            text.map(|text| Some(text.to_owned())).ok_or_else(wrong)
+        }
+        (Some(_), Some(_)) => Err(wrong()),
+    }
+}
+
+/// A whole answer, given before the tools are reached.
+struct Early(Box<Response>);
+
+impl From<Response> for Early {
+    fn from(response: Response) -> Self {
+        Self(Box::new(response))
+    }
+}
+
+impl From<Refused> for Early {
+    fn from(refused: Refused) -> Self {
+        refused.into_response().into()
+    }
+}
+
+/// Whose token it is.
+async fn shower(mcp: &Mcp, headers: &HeaderMap, source: Source) -> Result<Shower, Early> {
+    let needed = mcp.setting.needed(None);
+    let unproved = |detail: &str, error: Option<&str>| {
+        let refused = Refused::new(ProblemKind::NotAuthenticated, detail).hint(
+            "show an access token of an issuer that the gateway takes, or use `chaperone mcp`, which logs in by itself",
+        );
+        Early::from(mcp.challenged(refused, error, &needed))
+    };
+    if headers.get_all(header::AUTHORIZATION).iter().count() > 1 {
+        return Err(unproved("one token is shown, not several", Some("invalid_request")));
+    }
+    let Some(token) = bearer(headers) else { return Err(unproved("a token is needed", None)) };
+    if let Ok(holder) = mcp.managed.holders.by_token(token, now_us() / 1_000_000) {
+        let (client, purpose) = match (word(headers, &CLIENT), word(headers, &PURPOSE)) {
+            (Ok(client), Ok(purpose)) => (client, purpose),
+            (Err(refused), _) | (_, Err(refused)) => return Err(refused.into()),
+        };
+        let standing = holder.standing().clone();
+        let oauth_client = standing.facts().oauth_client.clone();
+        let not_after = standing.not_after_s();
+        let bearer = Bearer { who: holder.who(), standing, scopes: None, oauth_client, not_after };
+        return Ok(Shower { bearer, client, purpose, source });
+    }
+    match mcp.managed.identities.bear(source, token).await {
+        Ok(bearer) => {
+            let client = bearer.oauth_client.as_deref().map(|id| mcp.managed.identity.client_named(id));
+            Ok(Shower { bearer, client, purpose: None, source })
+        }
+        Err(IdentityRefused::NotBelieved) => {
+            Err(unproved("the token is not one that opens anything here", Some("invalid_token")))
+        }
+        Err(IdentityRefused::Login(error)) => Err(unproved(&error.to_string(), Some("invalid_token"))),
+        Err(
+            other @ (IdentityRefused::Throttled
+            | IdentityRefused::Service(_)
+            | IdentityRefused::Person(_)
+            | IdentityRefused::Reason
+            | IdentityRefused::Unrecorded(_)
+            | IdentityRefused::Fault(_)),
+        ) => Err(Refused::from(other).into()),
+    }
+}
+
+async fn serve(
+    State(mcp): Shared,
+    Extension(peer): Extension<Peer>,
+    Path(target): Path<String>,
+    request: Request,
+) -> Response {
+    match served(&mcp, peer, &target, request).await {
+        Ok(response) => response,
+        Err(Early(response)) => *response,
+    }
+}
+
+/// One request, step by step.
+async fn served(mcp: &Arc<Mcp>, peer: Peer, target: &str, request: Request) -> Result<Response, Early> {
+    // 1. by which name, and from which page
+    mcp.setting.guard.judge(request.headers()).map_err(|stranger| {
+        tracing::warn!(peer = %peer.0, %stranger, "a request to the tools was not let in");
+        Refused::new(ProblemKind::NotPermitted, stranger.to_string())
+    })?;
+    if request.method() != Method::POST {
+        let refused =
+            Refused::new(ProblemKind::NoSuchMethod, "only POST is answered: nothing is pushed here");
+        let mut response = refused.into_response();
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return Err(response.into());
+    }
+    // 2. whose token
+    let source = Source::Ip(peer.0.ip().to_canonical());
+    let shower = shower(mcp, request.headers(), source).await?;
+    // 3. at which target: the same whether it does not exist or may not be known
+    let unknown = || Early::from(Refused::not_found("there is no such target for you"));
+    let target = TargetName::new(target).map_err(|_| unknown())?;
+    if !mcp.managed.targets.iter().any(|(known, _)| *known == target) {
+        return Err(unknown());
+    }
+    // 4. what is asked for, within bounds
+    let (parts, rest) = request.into_parts();
+    let bytes = body(Request::from_parts(parts.clone(), rest)).await?;
+    let peeked = peek(&bytes).map_err(|error| Refused::malformed(error.to_string()))?;
+    let needed = mcp.setting.needed(peeked.tool.as_deref());
+    if let Some(scopes) = &shower.bearer.scopes
+        && needed.iter().any(|scope| !scopes.contains(*scope))
+    {
+        let refused = Refused::new(ProblemKind::NotPermitted, "the token was not made for this")
+            .hint("get one with the scopes that `WWW-Authenticate` names");
+        return Err(mcp.challenged(refused, Some("insufficient_scope"), &needed).into());
+    }
+    // 5. the tools
+    let tools = match OfCaller::new(mcp.clone(), shower, target) {
+        Ok(tools) => tools,
+        Err(NotThere::Unknown) => return Err(unknown()),
+        Err(NotThere::OtherClient) => {
+            let refused =
+                Refused::new(ProblemKind::NotPermitted, "your login is another client's than is named")
+                    .hint("leave `--client` out, or log in through that client");
+            return Err(refused.into());
+        }
+    };
+    let request = Request::from_parts(parts, Full::new(bytes));
+    Ok(chaperone_mcp::answer(request, tools).await.map(Body::new))
+}

@@ -1,0 +1,95 @@
+//! Tool calls, from the caller to the fields.
+
+use chaperone_access::CallId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// `GET /toolcalls/{id}`: one call with everything that it caused.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ToolcallView {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub call: CallId,
+    /// The tool.
+    pub tool: String,
+    /// The target.
+    pub target: String,
+    /// Who is behind it: the delegation chain as recorded.
+    #[schema(value_type = Object)]
+    pub delegation: Value,
+    /// The OAuth client that the token was made for, where an issuer said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oauth_client: Option<String>,
+    /// What the client calls itself: a claim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// Where it came from.
+    pub source: String,
+    /// Commitment to its arguments, in hexadecimal.
+    pub arguments: String,
+    /// When it began, in microseconds since the Unix epoch.
+    pub started_at: u64,
+    /// How it ended; absent while it is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<ToolcallEnd>,
+    /// What it caused, in order.
+    pub operations: Vec<ToolcallOperation>,
+    /// Index of its first entry in the trail.
+    pub first_entry: u64,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ToolcallEnd {
+    /// `ok`, `refused`, `failed`, `abandoned` or `lost`.
+    pub outcome: String,
+    /// Why it was refused, where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Rows in its answer.
+    pub rows: u64,
+    /// Bytes of its answer.
+    pub bytes: u64,
+    /// How long it took, in microseconds.
+    pub duration_us: u64,
+}
+
+/// One operation of a call.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ToolcallOperation {
+    /// The session that it ran in.
+    pub session: String,
+    /// Its number there.
+    pub operation: u64,
+    /// The command's name.
+    pub tag: String,
+    /// How it ended, or `refused`, `running`, or `undone` where the target did not commit it after all.
+    pub status: String,
+    /// Why it was refused, where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The target's error code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sqlstate: Option<String>,
+    /// SHA-256 of the statement without its literals, in hexadecimal.
+    pub template: String,
+    /// Whether the target got other words than the client's.
+    pub rewritten: bool,
+    /// The relations that it touches, each with its verbs.
+    #[schema(value_type = Vec<Object>)]
+    pub touches: Vec<Value>,
+    /// Its columns by relation: disclosed, read, masked, hidden, written. Empty where they are sealed or none.
+    #[schema(value_type = Vec<Object>)]
+    pub columns: Vec<Value>,
+    /// The patients that its rows are about, as recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object)]
+    pub subjects: Option<Value>,
+    /// Result rows.
+    pub rows: u64,
+    /// Result bytes.
+    pub bytes: u64,
+    /// How long it took, in microseconds.
+    pub duration_us: u64,
+}

@@ -1,0 +1,47 @@
+//! Which tool call a session is carrying: told by whoever dispatches calls to it, looked at once an operation.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chaperone_access::{CallId, RefusalCode};
+
+/// Shared between whoever dispatches calls and the session that carries them, one at a time.
+#[derive(Debug, Clone, Default)]
+pub struct Lease(Arc<Mutex<Carried>>);
+
+/// What is known of the call under way.
+#[derive(Debug, Default)]
+pub(crate) struct Carried {
+    pub(crate) call: Option<CallId>,
+    /// Why its first refused operation was.
+    pub(crate) refused: Option<RefusalCode>,
+}
+
+impl Carried {
+    /// As it stands in entries.
+    pub(crate) fn text(&self) -> Option<String> {
+        self.call.as_ref().map(ToString::to_string)
+    }
+}
+
+impl Lease {
+    /// A call is dispatched: what the session is asked from now on is its own.
+    pub fn begin(&self, call: CallId) {
+        *self.look() = Carried { call: Some(call), refused: None };
+    }
+
+    /// The call has its answer. When this returns, nothing more is written as its own.
+    pub fn end(&self) {
+        self.look().call = None;
+    }
+
+    /// Why an operation of the call was refused, where one was.
+    #[must_use]
+    pub fn refused(&self) -> Option<RefusalCode> {
+        self.look().refused
+    }
+
+    /// The call that is under way; it does not end while this is held, so nobody waits for anything meanwhile.
+    pub(crate) fn look(&self) -> MutexGuard<'_, Carried> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

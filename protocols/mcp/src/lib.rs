@@ -1,0 +1,11 @@
+//! The Model Context Protocol at the boundary: the gateway as a server of tools.
+//!
+//! Knows the protocol and nothing of policy, trail, store or SQL: what the tools do is behind [`Tools`].
+
+mod face;
+pub mod guard;
+mod offer;
+pub mod peek;
+
+pub use face::{Answer, Asked, Tools, answer};
+pub use offer::{ROWS_DEFAULT, ROWS_MAX};

@@ -1,0 +1,107 @@
+//! What a request is, before anything is dispatched: whatever is decided about it is decided about the same method and tool
+//! that are then carried out, so a member that stands twice is refused.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+/// What a body asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peeked {
+    /// The method; empty for an answer.
+    pub method: String,
+    /// The tool of a `tools/call`.
+    pub tool: Option<String>,
+}
+
+/// Why a body is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PeekError {
+    /// Several messages at once (removed from the protocol in 2025-06-18).
+    #[error("a batch is not taken: send one message a request")]
+    Batch,
+    /// Not one message of JSON-RPC 2.0.
+    #[error("not one JSON-RPC 2.0 message: {0}")]
+    Malformed(String),
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    jsonrpc: &'a str,
+    method: Option<String>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, rename = "id")]
+    _id: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Called {
+    name: String,
+    #[serde(rename = "arguments")]
+    _arguments: Option<serde_json::Value>,
+}
+
+/// Look at a body.
+///
+/// # Errors
+/// See [`PeekError`].
+pub fn peek(body: &[u8]) -> Result<Peeked, PeekError> {
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first == Some(&b'[') {
+        return Err(PeekError::Batch);
+    }
+    let malformed = |error: serde_json::Error| PeekError::Malformed(error.to_string());
+    let message: Message<'_> = serde_json::from_slice(body).map_err(malformed)?;
+    if message.jsonrpc != "2.0" {
+        return Err(PeekError::Malformed("`jsonrpc` is not `2.0`".to_owned()));
+    }
+    let method = message.method.unwrap_or_default();
+    let tool = match (method.as_str(), message.params) {
+        ("tools/call", Some(params)) => {
+            let called: Called = serde_json::from_str(params.get()).map_err(malformed)?;
+            Some(called.name)
+        }
+        ("tools/call", None) => return Err(PeekError::Malformed("`tools/call` without `params`".to_owned())),
+        (_, _) => None,
+    };
+    Ok(Peeked { method, tool })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_can_be_read_in_one_way_only() {
+        let call =
+            br#" {"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"query","arguments":{}}}"#;
+        assert_eq!(peek(call).unwrap(), Peeked { method: "tools/call".into(), tool: Some("query".into()) });
+        let answer = br#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+        assert_eq!(peek(answer).unwrap(), Peeked { method: String::new(), tool: None });
+        assert_eq!(peek(b" [1]"), Err(PeekError::Batch));
+        for bad in [
+            r#"{"jsonrpc":"2.0","method":"tools/list","method":"tools/call"}"#,
+            r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"explain_access","name":"query"}}"#,
+            r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"a"},"params":{"name":"b"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"tools/list"}"#,
+            r#"{"jsonrpc":"1.0","method":"tools/list"}"#,
+            r#"{"method":"tools/list"}"#,
+            r#"{"jsonrpc":"2.0","method":"tools/call"}"#,
+            r#"{"jsonrpc":"2.0","method":"tools/call","params":[]}"#,
+            r#"{"jsonrpc":"2.0","method":7}"#,
+            "",
+            "{",
+            "{}x",
+        ] {
+            assert!(matches!(peek(bad.as_bytes()), Err(PeekError::Malformed(_))), "{bad}");
+        }
+        let deep = format!(
+            r#"{{"jsonrpc":"2.0","method":"tools/call","params":{{"name":"q","arguments":{}1{}}}}}"#,
+            "[".repeat(10_000),
+            "]".repeat(10_000)
+        );
+        assert!(matches!(peek(deep.as_bytes()), Err(PeekError::Malformed(_))));
+        assert!(peek(b"\xff").is_err());
+    }
+}
