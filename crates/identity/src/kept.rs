@@ -59,7 +59,7 @@ pub trait CaveatStore: Send + Sync {
 /// Why a caveat cannot be kept.
 #[derive(Debug, Error)]
 pub enum KeepError {
-    /// Over [`KEPT_BYTES_MAX`].
+    /// More bytes than are kept of one.
     #[error(
         "the relations and columns are over the limit of {KEPT_BYTES_MAX} bytes together (hint: name fewer)"
     )]

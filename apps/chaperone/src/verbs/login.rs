@@ -18,7 +18,7 @@ use crate::wiring::installation::now_us;
 /// `chaperone login`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Login {
-    /// The gateway's address, such as https://gateway.example:6480; without it the one you were logged in at last
+    /// The gateway's address, such as `https://gateway.example:6480`; without it the one you were logged in at last
     #[arg(long, value_name = "URL", env = "CHAPERONE_GATEWAY")]
     gateway: Option<String>,
     /// Which of the gateway's issuers, where it has several

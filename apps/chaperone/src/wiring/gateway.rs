@@ -247,29 +247,14 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         entrance: entrance(config),
         admin_token,
         installation: config.name.clone(),
-        targets: config
-            .targets
-            .iter()
-            .map(|(name, target)| (name.clone(), spoken(target.protocol)))
-            .collect(),
+        targets: spoken(config),
     });
     let options = listener_options(path, config)?;
     let mcp = Setting::new(config)?.map(|setting| Mcp::new(setting, managed.clone(), boundary.clone()));
     let listener = Arc::new(Listener { boundary, sessions: sessions.clone(), options, counters });
+    let reach = Reach { sessions, dialer, links };
     let identity = (identity, identities);
-    Ok(Assembled {
-        listener,
-        managed,
-        mcp,
-        recorder,
-        identity,
-        policies,
-        kick,
-        sessions,
-        dialer,
-        links,
-        usage,
-    })
+    Ok(Assembled { listener, managed, mcp, recorder, identity, policies, kick, reach, usage })
 }
 
 /// Requests that came with an idempotency key, as they were kept.
@@ -294,16 +279,23 @@ struct Assembled {
     identity: (Arc<Identity>, Arc<Identities>),
     policies: Arc<Policies>,
     kick: Kick,
-    sessions: Arc<Sessions>,
-    dialer: Arc<dyn Dialer>,
-    links: Option<Arc<Links>>,
+    reach: Reach,
     usage: usage::Keeper,
 }
 
-fn spoken(protocol: Protocol) -> &'static str {
-    match protocol {
+/// Who is connected, and the ways to the targets.
+struct Reach {
+    sessions: Arc<Sessions>,
+    dialer: Arc<dyn Dialer>,
+    links: Option<Arc<Links>>,
+}
+
+/// What each target speaks.
+fn spoken(config: &GatewayConfig) -> Vec<(TargetName, &'static str)> {
+    let word = |protocol| match protocol {
         Protocol::Postgres => "postgres",
-    }
+    };
+    config.targets.iter().map(|(name, target)| (name.clone(), word(target.protocol))).collect()
 }
 
 /// What `config check` and the start both refuse.
@@ -450,19 +442,8 @@ async fn record_start(
 
 async fn serve(path: &Path, text: &str, config: &GatewayConfig, parts: Parts) -> Result<(), Failure> {
     let assembled = assemble(path, config, parts)?;
-    let Assembled {
-        listener,
-        managed,
-        mcp,
-        recorder,
-        identity,
-        policies,
-        kick,
-        sessions,
-        dialer,
-        links,
-        usage,
-    } = assembled;
+    let Assembled { listener, managed, mcp, recorder, identity, policies, kick, reach, usage } = assembled;
+    let Reach { sessions, dialer, links } = reach;
     let (identity, identities) = identity;
     identities.begin().await;
     let bind = |address| async move {
