@@ -41,6 +41,10 @@ def sqlalchemy():
                 "checks": sorted(c["sqltext"] for c in inspector.get_check_constraints(table, schema=schema)),
                 "comment": inspector.get_table_comment(table, schema=schema)["text"],
             }
+    # As a whole, which binds the name of a setting.
+    reflected = MetaData()
+    reflected.reflect(engine, schema="public", views=True)
+    found["reflected"] = {name: [[c.name, str(c.type)] for c in table.columns] for name, table in sorted(reflected.tables.items())}
     found["enums"] = [e["name"] for e in inspector.get_enums()]
     found["definition"] = inspector.get_view_definition("v_pat")
     metadata = MetaData()

@@ -53,6 +53,11 @@ pub(crate) fn showable(name: &str) -> bool {
     settable(name) || SHOWABLE.contains(&name.to_lowercase().as_str())
 }
 
+/// Those that may be shown.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    SETTABLE.into_iter().chain(SHOWABLE)
+}
+
 /// Settings that change who the session is at the target: nobody may change them under an open session.
 pub(crate) fn identity(name: &str) -> bool {
     matches!(name.to_lowercase().as_str(), "role" | "session_authorization")

@@ -437,13 +437,15 @@ impl<'a> Walk<'a> {
                 return self.unlisted(&other.join("."));
             }
         };
-        self.found.describes |= system::gate(name).is_some();
+        self.found.describes |= system::gate(name).is_some_and(|gate| gate != system::Gate::Setting);
         if number(fields, "funcformat") == SQL_SYNTAX && !self.catalog.builtin.contains_key(name) {
             // A special syntax of a newer server than this one.
             return self.unlisted(name);
         }
-        // Reads a setting by name: only names that SHOW may show.
-        if name == "current_setting" && first.and_then(constant).is_some_and(settings::showable) {
+        // Reads a setting by name: only names that SHOW may show. One that is not known yet is looked at where it runs.
+        if name == "current_setting"
+            && first.is_some_and(|first| constant(first).is_none_or(settings::showable))
+        {
             return;
         }
         if name == "set_config"

@@ -121,6 +121,9 @@ impl Look<'_> {
         let ["pg_catalog", function] = function else { return true };
         let Some(gate) = system::gate(function) else { return true };
         let argument = fields.get("args").and_then(Value::as_array).and_then(<[Value]>::first);
+        if gate.is_open(argument) {
+            return true;
+        }
         if argument.is_none() || gate.condition(self.telling).is_none() {
             return true;
         }

@@ -37,10 +37,14 @@ impl Rewriter<'_> {
         };
         // What lies there is not planned for.
         let condition = if self.explaining { "false".to_owned() } else { condition };
-        let by_name = if name == BY_NAME { "::pg_catalog.regclass" } else { "" };
-        let text = format!(
-            "(SELECT g.o FROM (SELECT NULL{by_name}::pg_catalog.oid OFFSET 0) AS g(o) WHERE {condition})"
-        );
+        let asked_as = if gate == Gate::Setting {
+            "pg_catalog.text"
+        } else if name == BY_NAME {
+            "pg_catalog.regclass::pg_catalog.oid"
+        } else {
+            "pg_catalog.oid"
+        };
+        let text = format!("(SELECT g.o FROM (SELECT NULL::{asked_as} OFFSET 0) AS g(o) WHERE {condition})");
         *first = self.look(&name, &text, &asked)?;
         let call = node(NodeEnum::FuncCall(Box::new(call)));
         let otherwise = gate.otherwise(asked.len()).filter(|_| !self.explaining);

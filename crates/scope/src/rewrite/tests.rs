@@ -178,6 +178,29 @@ fn catalogs_tell_of_what_is_described() {
 }
 
 #[test]
+fn a_setting_whose_name_is_not_known_yet_is_looked_at_where_it_runs() {
+    let mut results = results();
+    for name in ["current_setting", "lower"] {
+        let row = ["pg_catalog", name, "true", "true", "false", ""];
+        results[8].push(row.iter().map(|cell| Some((*cell).to_owned())).collect());
+    }
+    let row = ["pg_catalog", "text", "b", ""];
+    results[10].push(row.iter().map(|cell| Some((*cell).to_owned())).collect());
+    let catalog = Catalog::build(1, &results, None).unwrap();
+    let path = [Arc::from("public")];
+    let place = Place { catalog: &catalog, path: &path, temporary: &[] };
+    let sent = |sql: &str| rewrite(sql, place, &Scope::default()).unwrap().to_string();
+    // A constant was judged before.
+    let known = "SELECT pg_catalog.current_setting('server_version')";
+    assert_eq!(sent("select current_setting('server_version')"), known);
+    let shown = sent("select current_setting($1)");
+    let look = "SELECT pg_catalog.current_setting((SELECT g.o FROM (SELECT $1::pg_catalog.text OFFSET 0) g(o) \
+                WHERE pg_catalog.lower(g.o)";
+    assert!(shown.starts_with(look) && shown.contains("'server_version'"), "{shown}");
+    assert!(!shown.contains("data_directory"), "{shown}");
+}
+
+#[test]
 fn the_second_look_finds_what_was_left_standing() {
     let catalog = catalog();
     let scope = scope(&catalog);

@@ -2,6 +2,8 @@
 //! a caller may have an answer. For others the answer is NULL, as for an object that does not exist.
 
 use super::whose::Telling;
+use crate::settings;
+use crate::tree::{Value, constant};
 
 /// What the first argument of a function is the number of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +28,13 @@ pub(crate) enum Gate {
     Arguments,
     /// Whatever is commented.
     Comment,
+    /// No object: a setting, by its name, which is told where SHOW may show it.
+    Setting,
 }
 
-const GATES: [(&str, Gate); 16] = [
+const GATES: [(&str, Gate); 17] = [
     ("col_description", Gate::Comment),
+    ("current_setting", Gate::Setting),
     ("obj_description", Gate::Comment),
     ("pg_get_constraintdef", Gate::Constraint),
     ("pg_get_function_arg_default", Gate::Function),
@@ -53,6 +58,11 @@ pub(crate) fn gate(name: &str) -> Option<Gate> {
 }
 
 impl Gate {
+    /// Whether the call needs no look: it names a setting that everybody is told.
+    pub(crate) fn is_open(self, first: Option<&Value>) -> bool {
+        self == Self::Setting && first.and_then(constant).is_some_and(settings::showable)
+    }
+
     /// What takes the place of the answer where the gate is closed and something is told to everybody, or a tool does not
     /// bear NULL: SQLAlchemy reads the text of every check, and that of each element of an index that is no column; psql
     /// prints a rule from its thirteenth byte on. Given the number of arguments; they stand in the place of the innermost
@@ -83,20 +93,25 @@ impl Gate {
             | Self::Trigger
             | Self::Statistics
             | Self::Function
-            | Self::Comment => None,
+            | Self::Comment
+            | Self::Setting => None,
         }
     }
 
     /// The condition under which the object whose number is `g.o` is told of; `None` where every one is.
     pub(crate) fn condition(self, telling: &Telling<'_>) -> Option<String> {
         let by_functions = matches!(self, Self::Function | Self::Arguments | Self::Comment);
-        if telling.all() && !by_functions {
+        if telling.all() && !by_functions && self != Self::Setting {
             return None;
         }
         let row = |catalog: &str, number: &str, told: &str| {
             format!("EXISTS (SELECT 1 FROM pg_catalog.{catalog} AS k WHERE k.{number} = g.o AND {told})")
         };
         Some(match self {
+            Self::Setting => {
+                let names: Vec<String> = settings::names().map(|name| format!("'{name}'")).collect();
+                format!("pg_catalog.lower(g.o) IN ({})", names.join(", "))
+            }
             Self::Relation => telling.relation("g.o"),
             Self::PartitionKey => {
                 let told = format!("({} OR k.partexprs IS NULL)", telling.relation("k.partrelid"));
