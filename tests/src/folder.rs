@@ -1,10 +1,11 @@
 //! Folders, ports and passwords of an installation.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use tempfile::TempDir;
 
@@ -16,6 +17,9 @@ const SECRET_BYTES: usize = 16;
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// How often a port is tried before none is said to be free.
 const PORT_ATTEMPTS: usize = 100;
+
+/// Locks on the ports that this process was given; the system lifts them when it ends.
+static CLAIMED: Mutex<Vec<File>> = Mutex::new(Vec::new());
 
 /// A new folder that goes away with the value. Others may pass through it (PostgreSQL does not run as root), not list it.
 ///
@@ -36,16 +40,26 @@ pub(crate) fn passable(path: &Path) -> Result<()> {
         .map_err(Failure::at("set permissions of", path))
 }
 
-/// A TCP port of the loopback address that was free a moment ago, chosen by chance below those from which the system takes
-/// one for each outgoing connection: between the look and its use nothing but another such choice can take it.
+/// A TCP port of the loopback address that is free, and that no other process of ours is given while this one runs. It is
+/// chosen by chance below those from which the system takes one for each outgoing connection.
 ///
 /// # Errors
 /// The system's, or none of many is free.
 pub fn free_port() -> Result<u16> {
+    let claims = std::env::temp_dir().join(format!("chaperone-ports-{}", rustix::process::getuid().as_raw()));
+    fs::create_dir_all(&claims).map_err(Failure::at("make", &claims))?;
     for _ in 0..PORT_ATTEMPTS {
         let chance: u16 = random::<2>()?.iter().fold(0, |number, byte| number << 8 | u16::from(*byte));
         let port = PORTS.start + chance % (PORTS.end - PORTS.start);
+        let path = claims.join(port.to_string());
+        let claim = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let claim = claim.map_err(Failure::at("open", &path))?;
+        // Another test was given it, and what is to listen there has not begun yet.
+        if claim.try_lock().is_err() {
+            continue;
+        }
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            CLAIMED.lock().unwrap_or_else(PoisonError::into_inner).push(claim);
             return Ok(port);
         }
     }
