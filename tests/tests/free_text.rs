@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 const CLERK: Caller = Caller { subject: "ben", groups: &["billing"], client: None };
 
-/// An area number that nobody has, so that it is nobody's.
+/// The specimen that everybody writes: it stands for nobody.
 const SSN: &str = "123-45-6789";
 const PHONE: &str = "(617) 555-0123";
 

@@ -128,15 +128,19 @@ async fn carry<K: Known>(
         Ok(login) => login,
         Err(refusal) => return refused_end(way.known, refusal).await,
     };
-    // Too much to tell is not told: a floor that asks for it then shows no rows.
     let attributes = Arc::new(admission.delegation().attributes.clone());
+    // Too much to tell is not told: a floor that asks for it then shows no rows.
+    let caller = Caller::new(attributes.as_ref().clone());
+    if let Err(error) = &caller {
+        tracing::warn!(%session, %error, "no floor is told of the caller");
+    }
     let dial = Dial {
         target: target.clone(),
         session,
         application,
         login: login.clone(),
         parameters: Parameters::default(),
-        caller: Caller::new(attributes.as_ref().clone()).ok(),
+        caller: caller.ok(),
     };
     let dialled = match boundary.dialer.dial(dial).await {
         Ok(dialled) => dialled,

@@ -2,7 +2,8 @@
 //!
 //! That is the table of wrapped keys: one small file a session and class, so that shredding one is removing a file and
 //! nothing else is rewritten. And the roster of agents, the locks in force, logins, people, services, caveats of
-//! credentials and requests that are not to be carried out twice, likewise a file each; and what subjects used of their limits, in one file.
+//! credentials and requests that are not to be carried out twice, likewise a file each; and what subjects used of their
+//! limits, in one file.
 
 mod caveats;
 mod file;

@@ -54,8 +54,9 @@ pub(crate) fn write(
     Ok(reads)
 }
 
-/// Two corpora from one, where there is something in them: what only reads, and what writes. What writes comes last, because it leaves dead rows behind, as wide as
-/// what is hidden: whatever is read afterwards stands in another order and is planned by other sizes.
+/// Two corpora from one, where there is something in them: what only reads, and what writes. What writes comes last,
+/// because it leaves dead rows behind, as wide as what is hidden: whatever is read afterwards stands in another order and
+/// is planned by other sizes.
 fn parted(file: &Path) -> Result<[Option<PathBuf>; 2], Failure> {
     let (mut reads, mut writes) = (String::new(), String::new());
     for (id, class, sql) in cases(file)? {

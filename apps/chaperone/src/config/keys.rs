@@ -97,7 +97,7 @@ const GATEWAY: &[Key] = &[
         "mcp",
         "resource",
         "\"https://gateway.example:6480/mcp\"",
-        "`http://127.0.0.1:PORT/mcp` where the API listens on a loopback address, else required in the table",
+        "http://127.0.0.1:PORT/mcp where the API listens on a loopback address, else required in the table",
         "Makes the gateway an MCP server at `/mcp/TARGET` on the API's listener: the address of all its targets' endpoints, as OAuth names the resource. Without the table there is no such server; who may call which tool is policy (`invoke`).",
     ),
     optional(

@@ -30,8 +30,12 @@ pub(crate) enum ConfigError {
 
 /// Read and parse a file.
 pub(crate) fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
-    let text = read_text(path)?;
-    toml::from_str(&text).map_err(|error| ConfigError::Invalid {
+    parse(path, &read_text(path)?)
+}
+
+/// A file's text as its configuration.
+pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| ConfigError::Invalid {
         path: path.to_owned(),
         why: error.to_string().trim_end().to_owned(),
     })

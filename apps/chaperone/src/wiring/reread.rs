@@ -114,7 +114,7 @@ impl Rereader {
         if text == last {
             return Ok(None);
         }
-        let mut config: GatewayConfig = config::load(&self.path)?;
+        let mut config: GatewayConfig = config::parse(&self.path, &text)?;
         check_listeners(&config)?;
         let changes = changes(&self.start, &parsed(last)?, &parsed(&text)?);
         for key in &changes.waiting {

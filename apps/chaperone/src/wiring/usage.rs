@@ -54,6 +54,8 @@ impl Keeper {
                 tracing::error!(%error, "what was used of limits could not be kept");
                 this
             }
+            // A fault of ours must not end the keeping in silence.
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             // The runtime is ending.
             Err(_) => std::future::pending().await,
         }

@@ -382,7 +382,7 @@ fn told(scope: &Scope, catalog: &Catalog, name: &RelationName) -> Outcome {
             RefusalCode::TargetUnavailable,
             format!("the target was not told whose rows of `{name}` to show"),
         )
-        .hint("ask whoever runs the agent to look at its log: `floor` of the target in agent.toml tells it")),
+        .hint("ask for the logs of gateway and agent: `floor` of the target in agent.toml tells it")),
     }
 }
 
