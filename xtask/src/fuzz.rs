@@ -1,7 +1,14 @@
 //! `cargo xtask fuzz`: every target of `fuzz/`, one after the other.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
 use crate::failure::Failure;
 use crate::run;
+
+/// Bytes of a failed target's own words that are shown; the whole of them stays in its file.
+const SHOWN_BYTES_MAX: u64 = 4096;
 
 const SECONDS_DEFAULT: u32 = 30;
 
@@ -43,18 +50,23 @@ pub(crate) fn has_nightly() -> bool {
     run::succeeds(&["rustup", "run", "nightly", "rustc", "--version"])
 }
 
-/// Run each target for `seconds`, and say at the end which of them failed.
+/// Run each target for `seconds`, a line each, and say at the end which of them failed. What the fuzzer prints, thousands of
+/// lines of coverage, goes to a file a target under `target/fuzz-output`; only a failure shows its end.
 pub(crate) fn all(seconds: u32) -> Result<(), Failure> {
     let targets = run::capture(run::command(&["cargo", "+nightly", "fuzz", "list"]))?;
     let limit = format!("-max_total_time={seconds}");
+    let output = run::target_dir().join("fuzz-output");
+    std::fs::create_dir_all(&output)
+        .map_err(|error| Failure::new(format!("cannot make {}: {error}", output.display())))?;
     let mut failed = Vec::new();
     for target in targets.lines().map(str::trim).filter(|line| !line.is_empty()) {
         // No sanitizer: our code is safe Rust, so panics, memory and time are what there is to find. 2 GiB and 10 s for
         // one input: whoever needs more has no limit where there should be one.
         let runner = ["cargo", "+nightly", "fuzz", "run", "--sanitizer", "none", target];
         let words = [runner.as_slice(), &["--", &limit, "-rss_limit_mb=2048", "-timeout=10"]].concat();
-        if let Err(failure) = run::show(run::command(&words)) {
-            eprintln!("error: {failure}");
+        let file = output.join(format!("{target}.log"));
+        if let Err(failure) = run::show_in(run::command(&words), &file) {
+            eprintln!("error: {failure}\n{}", end_of(&file));
             failed.push(target);
         }
     }
@@ -63,4 +75,17 @@ pub(crate) fn all(seconds: u32) -> Result<(), Failure> {
     } else {
         Err(Failure::new(format!("fuzz targets failed: {}", failed.join(", "))))
     }
+}
+
+/// The end of what a target printed.
+fn end_of(path: &Path) -> String {
+    let read = || -> std::io::Result<String> {
+        let mut file = File::open(path)?;
+        let from = file.metadata()?.len().saturating_sub(SHOWN_BYTES_MAX);
+        file.seek(SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    read().unwrap_or_else(|error| format!("cannot read {}: {error}", path.display()))
 }

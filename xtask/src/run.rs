@@ -1,6 +1,8 @@
 //! Running other programs: what is run is shown, and a failure says what failed.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::failure::Failure;
@@ -24,6 +26,24 @@ pub(crate) fn show(mut command: Command) -> Result<(), Failure> {
     eprintln!("$ {line}");
     let status = command.status().map_err(|error| Failure::new(format!("cannot run `{line}`: {error}")))?;
     if status.success() { Ok(()) } else { Err(Failure::new(format!("`{line}` ended with {status}"))) }
+}
+
+/// As [`show`], with both of its streams in a file instead of on this terminal.
+///
+/// # Errors
+/// The file cannot be made, or the command cannot be started or ends with anything but 0; the message names the file.
+pub(crate) fn show_in(mut command: Command, file: &Path) -> Result<(), Failure> {
+    let line = line_of(&command);
+    eprintln!("$ {line}");
+    let cannot = |error: std::io::Error| Failure::new(format!("cannot run `{line}`: {error}"));
+    let out = File::create(file).map_err(cannot)?;
+    let error = out.try_clone().map_err(cannot)?;
+    let status = command.stdout(out).stderr(error).status().map_err(cannot)?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Failure::new(format!("`{line}` ended with {status}; all that it said is in {}", file.display())))
+    }
 }
 
 /// As [`show`], and hand every line of its standard error to `each` as well as to the terminal.

@@ -64,9 +64,10 @@ pub(crate) fn test() -> Result<(), Failure> {
         begun = Instant::now();
         if let Err(failure) = result {
             eprintln!("error: {failure}");
-            failed.push(name);
+            failed.push(format!("{name}: {failure}"));
         }
     };
+    let mut unsuccessful = Vec::new();
     let mut count = Count::default();
     note("check", check::check());
     // The whole-product tests start the program itself, which no test target makes cargo build.
@@ -74,20 +75,37 @@ pub(crate) fn test() -> Result<(), Failure> {
     let runnable = built.is_ok();
     note("build", built);
     if runnable {
-        note("tests", tests(&mut count));
+        note("tests", tests(&mut count, &mut unsuccessful));
         note("documentation tests", documentation_tests(&mut count));
         note("fuzz", short_fuzz());
     }
-    if !failed.is_empty() {
-        eprintln!("error: failed: {}", failed.join(", "));
+    // Again, at the end: whoever sees only the last lines of a long run shall know what to look at.
+    for line in failed.iter().chain(&unsuccessful) {
+        eprintln!("error: failed: {line}");
     }
     println!("{count}");
     if failed.is_empty() && count.passed > 0 { Ok(()) } else { Err(Failure::new("not everything passed")) }
 }
 
-fn tests(count: &mut Count) -> Result<(), Failure> {
+fn tests(count: &mut Count, unsuccessful: &mut Vec<String>) -> Result<(), Failure> {
     let command = run::command(&["cargo", "nextest", "run", "--workspace", "--no-fail-fast"]);
-    run::show_and_read(command, Stream::Error, |line| count.take(line))
+    run::show_and_read(command, Stream::Error, |line| {
+        count.take(line);
+        if let Some(test) = unsuccessful_test(line).filter(|test| !unsuccessful.contains(test)) {
+            unsuccessful.push(test);
+        }
+    })
+}
+
+/// The test that a line of nextest (`FAIL [   0.012s] (3/9) chaperone-trail::verify a_test`) calls unsuccessful.
+fn unsuccessful_test(line: &str) -> Option<String> {
+    let (how, rest) = line.trim().split_once(" [")?;
+    let unsuccessful = matches!(how, "FAIL" | "TIMEOUT" | "SIGABRT" | "SIGSEGV" | "SIGKILL" | "LEAK-FAIL");
+    let (_, named) = rest.split_once("] ").filter(|_| unsuccessful)?;
+    let named = named.trim_start();
+    let name =
+        named.strip_prefix('(').and_then(|counted| counted.split_once(") ")).map_or(named, |(_, name)| name);
+    Some(name.to_owned())
 }
 
 fn documentation_tests(count: &mut Count) -> Result<(), Failure> {
@@ -118,6 +136,17 @@ mod tests {
             "test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
         );
         assert_eq!(count.to_string(), "9 passed, 4 failed, 7 skipped");
+    }
+
+    #[test]
+    fn an_unsuccessful_test_is_named() {
+        let named = unsuccessful_test("        FAIL [   0.012s] (  3/582) chaperone-trail::verify a_test");
+        assert_eq!(named.as_deref(), Some("chaperone-trail::verify a_test"));
+        assert_eq!(unsuccessful_test(" TIMEOUT [ 300.0s] xtask slow").as_deref(), Some("xtask slow"));
+        assert_eq!(
+            unsuccessful_test("        PASS [   0.012s] (  3/582) chaperone-trail::verify a_test"),
+            None
+        );
     }
 
     #[test]
