@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use chaperone_access::{Refusal, SessionId, TargetName};
+use chaperone_access::{AgentName, Refusal, SessionId, TargetName};
 use chaperone_trail::{Body, CatalogAnswered, CatalogAsked, SignedTally};
 use chaperone_tunnel::{Dialer, StreamHandle};
 
-use crate::recorder::{Recorder, signed_tally};
+use crate::recorder::{Recorder, named, signed_tally};
 
 /// A look under way. One that is dropped is over, and the record says so.
 #[must_use = "it is under way until it is ended"]
@@ -15,6 +15,7 @@ pub struct Look {
     recorder: Arc<Recorder>,
     session: SessionId,
     stream: Option<StreamHandle>,
+    tried: Vec<AgentName>,
     ended: bool,
 }
 
@@ -28,16 +29,17 @@ impl Recorder {
             Body::CatalogAsked(CatalogAsked { session: session.to_string(), target: target.to_string() });
         // From here on its end is owed, also where nobody waits for this any more.
         let appended = self.append(&body).map_err(|error| error.refusal())?;
-        let look = Look { recorder: self.clone(), session, stream: None, ended: false };
+        let look = Look { recorder: self.clone(), session, stream: None, tried: Vec::new(), ended: false };
         self.written(appended).await?;
         Ok(look)
     }
 }
 
 impl Look {
-    /// It has a stream.
-    pub fn reached(&mut self, stream: StreamHandle) {
+    /// It has a stream; these agents were asked before and gave no answer.
+    pub fn reached(&mut self, stream: StreamHandle, tried: Vec<AgentName>) {
         self.stream = Some(stream);
+        self.tried = tried;
     }
 
     /// It is over, and its stream was dropped: what its agent counted is put on record.
@@ -54,7 +56,8 @@ impl Look {
         let through = self.stream.as_ref().map(|stream| stream.agent.to_string());
         let session = self.session.to_string();
         // Nobody waits for it. Where it cannot be written, the look stays without an end until the next start.
-        drop(self.recorder.append(&Body::CatalogAnswered(CatalogAnswered { agent, session, through })));
+        let answered = CatalogAnswered { agent, session, through, tried: named(&self.tried) };
+        drop(self.recorder.append(&Body::CatalogAnswered(answered)));
     }
 }
 

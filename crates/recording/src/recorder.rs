@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chaperone_access::{ChannelBinding, Refusal, RefusalCode, SessionId, Source, TargetName};
+use chaperone_access::{AgentName, ChannelBinding, Refusal, RefusalCode, SessionId, Source, TargetName};
 use chaperone_identity::{Failure, Noted};
 use chaperone_policy::{Admission, Denial};
 use chaperone_trail::{
@@ -379,11 +379,17 @@ impl Record {
         format!("cp:{}:{short}", self.session)
     }
 
-    /// Write at which backend the session is, and wait until that is durable.
+    /// Write at which backend the session is, and which agents were asked before without an answer; wait until that is
+    /// durable.
     ///
     /// # Errors
     /// The trail cannot be written.
-    pub async fn joined(&mut self, stream: StreamHandle, facts: LoginFacts) -> Result<(), Refusal> {
+    pub async fn joined(
+        &mut self,
+        stream: StreamHandle,
+        facts: LoginFacts,
+        tried: &[AgentName],
+    ) -> Result<(), Refusal> {
         let agent = stream.agent.to_string();
         self.stream = Some(stream);
         self.recorder
@@ -403,6 +409,7 @@ impl Record {
                     peer: None,
                     version: version.clone(),
                 }),
+                tried: named(tried),
             }))
             .await
             .map(drop)
@@ -441,6 +448,11 @@ impl Record {
         }
         reason
     }
+}
+
+/// Names of agents as they stand in an entry: absent where there are none.
+pub(crate) fn named(agents: &[AgentName]) -> Option<Vec<String>> {
+    (!agents.is_empty()).then(|| agents.iter().map(ToString::to_string).collect())
 }
 
 /// An agent's count of a session as it stands in an entry.

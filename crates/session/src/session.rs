@@ -150,7 +150,8 @@ async fn carry<K: Known>(
     if let Err(refusal) = reached(admission, &login, &dialled.facts, attributes) {
         return refused_end(way.known, refusal).await;
     }
-    if let Err(refusal) = record.joined(dialled.handle.clone(), dialled.facts.clone()).await {
+    let joined = record.joined(dialled.handle.clone(), dialled.facts.clone(), &dialled.tried).await;
+    if let Err(refusal) = joined {
         return refused_end(way.known, refusal).await;
     }
     let notify = boundary.door.opened(Opened {

@@ -365,6 +365,41 @@ fn a_dial_that_was_given_up_is_no_false_alarm() {
     assert!(report.is_clean(), "{:#?}", report.findings);
 }
 
+/// An agent that was too slow has a stream for a session that another one carries.
+#[test]
+fn a_stream_that_nobody_waited_for_is_no_false_alarm() {
+    let mut story = story();
+    story.counted(3, |tally| (tally.sessions, tally.streams) = (5, 5));
+    let found = story.clone().written().findings;
+    assert!(found.iter().any(|finding| finding.what.contains("the record has at most 4")), "{found:#?}");
+    // Session 1 asked it first and went through another one, as its joining says.
+    let at = story.last("gateway.heartbeat", 2) + 1;
+    let mut bodies = Vec::new();
+    for kind in ["session.opened", "session.joined", "session.closed"] {
+        bodies.push(story.steps[story.last(kind, 2)].body.clone());
+    }
+    for body in &mut bodies {
+        match body {
+            Body::SessionOpened(body) => body.session = "elsewhere".to_owned(),
+            Body::SessionJoined(body) => {
+                body.session = "elsewhere".to_owned();
+                body.agent = "other".to_owned();
+                body.tried = Some(vec!["beside".to_owned()]);
+            }
+            Body::SessionClosed(body) => {
+                body.session = "elsewhere".to_owned();
+                body.agent = None;
+            }
+            other => panic!("{}", other.kind().as_str()),
+        }
+    }
+    for body in bodies.into_iter().rev() {
+        story.insert(at, body);
+    }
+    let report = story.written();
+    assert!(report.is_clean(), "{:#?}", report.findings);
+}
+
 /// A log in a folder, and where its files are.
 fn on_disk() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();

@@ -282,7 +282,7 @@ impl AtTarget {
         };
         let mut look = self.recorder.look(session, &self.name).await?;
         let dialled = self.dialer.dial(dial).await.map_err(|error| error.refusal())?;
-        look.reached(dialled.handle);
+        look.reached(dialled.handle, dialled.tried);
         let answer = question(Box::new(dialled.stream)).await;
         look.end(&*self.dialer).await;
         answer

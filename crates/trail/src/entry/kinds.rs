@@ -186,6 +186,8 @@ kinds! {
         session: String,
         /// Through which agent; absent where it reached none.
         through: Option<String>,
+        /// Agents that were asked before it and gave no answer, which may have opened a stream as well; absent where none was.
+        tried: Option<Vec<String>>,
     }
     /// A target's catalog was read.
     CatalogLoaded = "catalog.loaded" {
@@ -317,6 +319,8 @@ kinds! {
         session: String,
         /// The agent's hop to the target.
         tls: Option<Tls>,
+        /// Agents that were asked before it and gave no answer, which may have opened a stream as well; absent where none was.
+        tried: Option<Vec<String>>,
     }
     /// The session ended.
     SessionClosed = "session.closed" {

@@ -17,6 +17,8 @@ struct Mark {
     joined: u64,
     /// Sessions that ended without having reached a target; any agent may have opened a stream for them.
     never_joined: u64,
+    /// Sessions for which it was asked without an answer, and that then reached a target through another agent.
+    tried: u64,
     /// The agent's sessions that ended without its count.
     untallied: u64,
     /// Bytes from targets in the agent's counts of sessions that ended.
@@ -105,6 +107,13 @@ impl Accounts {
             && dialled.opened > run.first.0
         {
             run.certain.0 += 1;
+        }
+    }
+
+    /// Before that, these agents were asked and gave no answer.
+    pub(super) fn tried(&mut self, agents: Option<&Vec<String>>) {
+        for agent in agents.into_iter().flatten() {
+            self.agents.entry(agent.clone()).or_default().on_record.tried += 1;
         }
     }
 
@@ -237,9 +246,9 @@ impl Account {
         let Some(run) = &mut self.run else { return };
         let name = &tally.agent;
         // A session is dialled once through each agent.
-        let known = self.on_record.joined - run.base.joined + self.on_record.never_joined
-            - run.base.never_joined
-            + unjoined;
+        let (now, base) = (&self.on_record, &run.base);
+        let unanswered = now.tried - base.tried + now.never_joined - base.never_joined;
+        let known = now.joined - base.joined + unanswered + unjoined;
         let counted = tally.sessions.max(tally.streams);
         if counted > known + run.missing {
             run.missing = counted - known;
@@ -273,7 +282,7 @@ impl Account {
         let (base, now) = (&run.base, &self.on_record);
         // A session that reached no target may have reached its agent. Where the agent counted no more than had reached
         // one before its last count, none of them did.
-        let all_joined = now.never_joined == base.never_joined
+        let all_joined = (now.never_joined, now.tried) == (base.never_joined, base.tried)
             || tally.sessions <= self.last.joined.saturating_sub(base.joined);
         if now.untallied > base.untallied || !all_joined || run.awaited.is_some() || run.bytes_found {
             return;

@@ -77,6 +77,7 @@ impl Followed {
                 if !self.open.contains_key(&body.session) {
                     report.find(Some(seq), "a session reached a target that is not open");
                 }
+                self.accounts.tried(body.tried.as_ref());
                 self.accounts.joined(&body.session, &body.agent);
             }
             Body::OperationIntent(body) => self.begin(report, seq, body),
@@ -286,6 +287,7 @@ impl Followed {
 
     /// The gateway looked at a catalog: its agent counts that as it counts sessions.
     fn answered(&mut self, report: &mut Report, seq: u64, body: &CatalogAnswered) {
+        self.accounts.tried(body.tried.as_ref());
         if let Some(through) = &body.through {
             self.accounts.joined(&body.session, through);
         }

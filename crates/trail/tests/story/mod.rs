@@ -331,6 +331,7 @@ fn joined(session: usize) -> Body {
         backend,
         session: name_of(session),
         tls: None,
+        tried: None,
     })
 }
 
@@ -450,6 +451,7 @@ impl Story {
             agent: Some(self.signed("look", 40, 20)),
             session: "look".to_owned(),
             through: Some("beside".to_owned()),
+            tried: None,
         }));
     }
 
