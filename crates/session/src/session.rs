@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use chaperone_access::{Attributes, Claim, Refusal, RefusalCode, Source, Under};
+use chaperone_access::{Attributes, Claim, Refusal, RefusalCode, SessionId, Source, Under};
 use chaperone_identity::Identity;
 use chaperone_policy::Admission;
 use chaperone_recording::{Digests, End, LinkFacts, Opening as RecordOpening, Record};
@@ -130,18 +130,13 @@ async fn carry<K: Known>(
         Err(refusal) => return refused_end(way.known, refusal).await,
     };
     let attributes = Arc::new(admission.delegation().attributes.clone());
-    // Too much to tell is not told: a floor that asks for it then shows no rows.
-    let caller = Caller::new(attributes.as_ref().clone());
-    if let Err(error) = &caller {
-        tracing::warn!(%session, %error, "no floor is told of the caller");
-    }
     let dial = Dial {
         target: target.clone(),
         session,
         application,
         login: login.clone(),
         parameters: Parameters::default(),
-        caller: caller.ok(),
+        caller: told(session, &attributes),
     };
     let dialled = match boundary.dialer.dial(dial).await {
         Ok(dialled) => dialled,
@@ -180,6 +175,14 @@ async fn carry<K: Known>(
         }
         Err(fault) => End::from_fault(&fault),
     }
+}
+
+/// What a floor is told of the caller.
+fn told(session: SessionId, attributes: &Attributes) -> Option<Caller> {
+    // Too much to tell is not told: a floor that asks for it then shows no rows.
+    Caller::new(attributes.clone())
+        .inspect_err(|error| tracing::warn!(%session, %error, "no floor is told of the caller"))
+        .ok()
 }
 
 /// As whom the session is at its target. An agent that leaves the role out would give the subject whatever the login has.
