@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use chaperone_access::{Attributes, Claim, Refusal, RefusalCode, Source, Under};
+use chaperone_access::{Attributes, Claim, Refusal, RefusalCode, Source, TargetName, Under};
 use chaperone_identity::Identity;
 use chaperone_policy::Admission;
 use chaperone_recording::{Digests, End, LinkFacts, Opening as RecordOpening, Record};
@@ -117,30 +117,14 @@ async fn carry<K: Known>(
         Ok(analyst) => analyst,
         Err(refusal) => return refused_end(way.known, refusal).await,
     };
-    let application = match ApplicationName::new(&record.application_name()) {
-        Ok(application) => application,
-        Err(_) => {
-            return refused_end(way.known, Refusal::new(RefusalCode::Internal, "no name for the session"))
-                .await;
-        }
-    };
     let login = match way.login {
         Ok(login) => login,
         Err(refusal) => return refused_end(way.known, refusal).await,
     };
     let attributes = Arc::new(admission.delegation().attributes.clone());
-    // Too much to tell is not told: a floor that asks for it then shows no rows.
-    let caller = Caller::new(attributes.as_ref().clone());
-    if let Err(error) = &caller {
-        tracing::warn!(%session, %error, "no floor is told of the caller");
-    }
-    let dial = Dial {
-        target: target.clone(),
-        session,
-        application,
-        login: login.clone(),
-        parameters: Parameters::default(),
-        caller: caller.ok(),
+    let dial = match dial_of(record, &target, &login, &attributes) {
+        Ok(dial) => dial,
+        Err(refusal) => return refused_end(way.known, refusal).await,
     };
     let dialled = match boundary.dialer.dial(dial).await {
         Ok(dialled) => dialled,
@@ -178,6 +162,26 @@ async fn carry<K: Known>(
         }
         Err(fault) => End::from_fault(&fault),
     }
+}
+
+/// What the agent is asked for.
+fn dial_of(
+    record: &Record,
+    target: &TargetName,
+    login: &As,
+    attributes: &Attributes,
+) -> Result<Dial, Refusal> {
+    let session = record.session();
+    let application = ApplicationName::new(&record.application_name())
+        .map_err(|_| Refusal::new(RefusalCode::Internal, "no name for the session"))?;
+    // Too much to tell is not told: a floor that asks for it then shows no rows.
+    let caller = Caller::new(attributes.clone());
+    if let Err(error) = &caller {
+        tracing::warn!(%session, %error, "no floor is told of the caller");
+    }
+    let parameters = Parameters::default();
+    let (target, login, caller) = (target.clone(), login.clone(), caller.ok());
+    Ok(Dial { target, session, application, login, parameters, caller })
 }
 
 /// As whom the session is at its target. An agent that leaves the role out would give the subject whatever the login has.
