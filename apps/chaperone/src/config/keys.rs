@@ -223,7 +223,7 @@ const GATEWAY: &[Key] = &[
         "claims",
         "{ groups = \"groups\", display = \"name\", clinics = \"clinic_ids\" }",
         "{ groups = \"groups\", display = \"name\" }",
-        "Which claims say what: `groups`, `display`, and each declared attribute. A path is written with dots; a claim of another type than declared refuses the login.",
+        "Which claims say what: `groups`, `display`, `client` (which client an access token was made for; else `client_id`, then `azp`. Okta writes `cid`, Entra ID's first version `appid`), and each declared attribute. A path is written with dots; a claim of another type than declared refuses the login.",
     ),
     optional("issuers.org", "acr", "[]", "[]", "Authentication contexts of which a login needs one."),
     optional("issuers.org", "amr", "[]", "[]", "Authentication methods that a login needs, all of them."),
