@@ -79,6 +79,40 @@ pub enum RefusalCode {
 }
 
 impl RefusalCode {
+    /// The word in entries and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthenticationFailed => "authentication_failed",
+            Self::Throttled => "throttled",
+            Self::NotPermitted => "not_permitted",
+            Self::ApprovalRequired => "approval_required",
+            Self::NotUnderstood => "not_understood",
+            Self::Unsupported => "unsupported",
+            Self::SyntaxError => "syntax_error",
+            Self::UndefinedRelation => "undefined_relation",
+            Self::UndefinedStatement => "undefined_statement",
+            Self::TooLarge => "too_large",
+            Self::TooComplex => "too_complex",
+            Self::ProtocolViolation => "protocol_violation",
+            Self::UndefinedTarget => "undefined_target",
+            Self::TargetUnavailable => "target_unavailable",
+            Self::TargetLost => "target_lost",
+            Self::RecordUnavailable => "record_unavailable",
+            Self::Busy => "busy",
+            Self::Locked => "locked",
+            Self::Ended => "ended",
+            Self::LoginEnded => "login_ended",
+            Self::Idle => "idle",
+            Self::OpenTooLong => "open_too_long",
+            Self::TooManySessions => "too_many_sessions",
+            Self::TooOften => "too_often",
+            Self::TooMuch => "too_much",
+            Self::ShuttingDown => "shutting_down",
+            Self::Internal => "internal",
+        }
+    }
+
     /// Who has to change something.
     #[must_use]
     pub fn blame(self) -> Blame {
@@ -155,3 +189,43 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_one_word_everywhere() {
+        for code in [
+            RefusalCode::AuthenticationFailed,
+            RefusalCode::Throttled,
+            RefusalCode::NotPermitted,
+            RefusalCode::ApprovalRequired,
+            RefusalCode::NotUnderstood,
+            RefusalCode::Unsupported,
+            RefusalCode::SyntaxError,
+            RefusalCode::UndefinedRelation,
+            RefusalCode::UndefinedStatement,
+            RefusalCode::TooLarge,
+            RefusalCode::TooComplex,
+            RefusalCode::ProtocolViolation,
+            RefusalCode::UndefinedTarget,
+            RefusalCode::TargetUnavailable,
+            RefusalCode::TargetLost,
+            RefusalCode::RecordUnavailable,
+            RefusalCode::Busy,
+            RefusalCode::Locked,
+            RefusalCode::Ended,
+            RefusalCode::LoginEnded,
+            RefusalCode::Idle,
+            RefusalCode::OpenTooLong,
+            RefusalCode::TooManySessions,
+            RefusalCode::TooOften,
+            RefusalCode::TooMuch,
+            RefusalCode::ShuttingDown,
+            RefusalCode::Internal,
+        ] {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
+    }
+}

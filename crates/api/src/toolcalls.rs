@@ -42,7 +42,8 @@ pub struct ToolcallView {
 /// How a call ended.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ToolcallEnd {
-    /// `ok`, `refused`, `failed`, `abandoned` or `lost`.
+    /// `ok`, `refused`, `failed`, `unknown` (it may have changed something, and nobody can say whether it did), `abandoned` or
+    /// `lost`.
     pub outcome: String,
     /// Why it was refused, where it was.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -12,7 +12,7 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chaperone_access::{SubjectKind, TargetName};
+use chaperone_access::{PURPOSE_BYTES_MAX, SubjectKind, TargetName, is_purpose};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -47,7 +47,7 @@ impl std::fmt::Debug for CredentialId {
 }
 
 /// Whom a credential is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Who {
     /// Somebody the development issuer names, with everything that is known of him.
     Named {
@@ -106,6 +106,9 @@ pub enum IssueError {
     /// A text that the encoding cannot carry.
     #[error("`{0}` may not be empty or contain control characters or `,`")]
     Text(&'static str),
+    /// A purpose that is none.
+    #[error("a purpose is 1 to {PURPOSE_BYTES_MAX} bytes without control characters or `,`")]
+    Purpose,
     /// More than fits a user name.
     #[error(
         "the credential needs {0} bytes of user name, the limit is {USER_BYTES_MAX} (hint: fewer or shorter groups)"
@@ -246,11 +249,11 @@ fn decode_who(issuer: &str, letter: &str, sub: &str, groups: &str) -> Option<Who
 }
 
 fn encode(grant: &Grant, epoch: u8, id: CredentialId) -> Result<String, IssueError> {
-    let optional = |text: &Option<String>| text.as_deref().is_none_or(plain);
-    for (fine, what) in [(optional(&grant.client), "client"), (optional(&grant.purpose), "purpose")] {
-        if !fine {
-            return Err(IssueError::Text(what));
-        }
+    if !grant.client.as_deref().is_none_or(plain) {
+        return Err(IssueError::Text("client"));
+    }
+    if !grant.purpose.as_deref().is_none_or(is_purpose) {
+        return Err(IssueError::Purpose);
     }
     if grant.not_after <= grant.not_before {
         return Err(IssueError::Expired);

@@ -38,7 +38,7 @@ pub use matrix::matrix;
 pub use permit::{Decided, Decision, Denied, Masked, Permit, Question, Unwritten};
 pub use profile::{NotASubject, Profile, through};
 pub use starter::STARTER;
-pub use view::{SeenColumn, SeenRows, UsedColumn};
+pub use view::{Because, NoMask, SeenColumn, SeenRows, UsedColumn};
 pub use world::{Names, OfRelation, OfTarget, Ruling, World};
 
 #[cfg(test)]

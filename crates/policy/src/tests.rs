@@ -595,10 +595,10 @@ fn an_explanation_shows_the_database_as_the_caller_sees_it() {
         explain(&set, &delegation("ana", &["nurses"], None), &ehr(), &with_classes(), Some(&analysis), NOW);
     assert!(explained.classified && !explained.unrestricted);
     let seen = &explained.relations[0];
-    let columns: Vec<(&str, Showing, &str)> = seen
+    let columns: Vec<(&str, Showing, String)> = seen
         .columns
         .iter()
-        .map(|column| (column.name.as_str(), column.showing, column.because.as_str()))
+        .map(|column| (column.name.as_str(), column.showing, column.because.to_string()))
         .collect();
     assert_eq!(
         columns,
@@ -612,6 +612,7 @@ fn an_explanation_shows_the_database_as_the_caller_sees_it() {
             ("new", Showing::Hidden, "nobody has classified it"),
             ("maiden_name", Showing::Revealed, "by nurses-reveal"),
         ]
+        .map(|(name, showing, because)| (name, showing, because.to_owned()))
     );
     assert!(!seen.rows.as_ref().unwrap().all);
     let used: Vec<(&str, Showing)> = explained

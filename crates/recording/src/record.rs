@@ -329,9 +329,10 @@ impl Record {
         let used = self.used(&permit, &mut frames)?;
         let lease = self.lease.clone();
         // Held until they stand in the log: the call cannot end before what is written as its own.
-        let current = lease.look();
+        let mut current = lease.look();
         let decided = permit.decided();
         let may_write = analysis.members.iter().any(|member| member.effect == Effect::MayWrite);
+        current.may_have_written |= may_write;
         // Nobody waits for a read's intent alone, so it travels in the batch of its outcome.
         let count = analysis.members.len() as u64;
         let mut last = self.last;

@@ -247,6 +247,7 @@ impl Recorder {
         session: SessionId,
         source: Source,
         denial: &Denial,
+        lease: &Lease,
     ) -> Result<(), Refusal> {
         self.append(&Body::AuthenticationSucceeded(AuthenticationSucceeded {
             channel_binding: None,
@@ -258,8 +259,13 @@ impl Recorder {
         }))
         .map_err(|error| error.refusal())?;
         self.count_refused(denial.refusal.code);
+        let call = {
+            let mut current = lease.look();
+            current.refused.get_or_insert(denial.refusal.code);
+            current.text()
+        };
         self.note(Body::OperationRefused(OperationRefused {
-            call: None,
+            call,
             code: denial.refusal.code,
             decision: decision(Arm::Refuse, &denial.decided, &None),
             operation: 0,

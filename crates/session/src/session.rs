@@ -18,7 +18,7 @@ use chaperone_recording::{Digests, End, LinkFacts, Opening as RecordOpening, Rec
 use chaperone_tunnel::{ApplicationName, As, Caller, Dial, LoginFacts, Parameters, RoleName};
 use chaperone_wire::{Challenger, Company, Known, Opening, TargetEnd};
 
-use crate::away::{refuse, refused_end, unplaced, unproved};
+use crate::away::{Arrived, refuse, refused_end, unplaced, unproved};
 use crate::boundary::{Boundary, Ended, Opened};
 use crate::bounds::Bounds;
 use crate::meter::{Counts, Meter};
@@ -61,7 +61,7 @@ pub async fn run<O: Opening, S: Send>(
     let admission = match boundary.policies.admit(principal, exists, now) {
         Ok(admission) => admission,
         Err(denial) => {
-            let recorded = boundary.recorder.admission_refused(session, source, &denial).await;
+            let recorded = boundary.recorder.admission_refused(session, source, &denial, &link.lease).await;
             return refuse(known, recorded.err().unwrap_or(denial.refusal)).await;
         }
     };
@@ -69,7 +69,10 @@ pub async fn run<O: Opening, S: Send>(
     let place =
         match boundary.usages.enter(&admission.delegation().subject, boundary.sessions_max(&admission)) {
             Ok(place) => place,
-            Err(no_place) => return unplaced(known, boundary, session, source, &admission, no_place).await,
+            Err(no_place) => {
+                let at = Arrived { boundary, session, source, lease: &link.lease };
+                return unplaced(known, at, &admission, no_place).await;
+            }
         };
 
     let login = boundary.door.login(admission.delegation(), admission.target());

@@ -26,6 +26,8 @@ use crate::offer::offer;
 /// Revisions that are spoken, oldest first.
 const REVISIONS: [ProtocolVersion; 3] =
     [ProtocolVersion::V_2025_06_18, ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2026_07_28];
+/// Say beside a body what stands in it (2026-07-28).
+const BESIDE: [HeaderName; 2] = [HeaderName::from_static("mcp-method"), HeaderName::from_static("mcp-name")];
 /// Names the revision of a request.
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
@@ -61,9 +63,16 @@ impl Answer {
 
     /// A refusal on which a model can act: what is missing, the next step, and the reason's code.
     #[must_use]
-    pub fn refused(message: &str, hint: Option<&str>, code: Option<String>) -> Self {
-        let code = code.as_deref().map(|code| ("code", code));
+    pub fn refused(message: &str, hint: Option<&str>, code: Option<&str>) -> Self {
+        let code = code.map(|code| ("code", code));
         Self::error("refused", message, [hint.map(|hint| ("hint", hint)), code])
+    }
+
+    /// Something may have been changed, and its end was not heard: neither that it was done nor that it was not is said.
+    #[must_use]
+    pub fn unknown(message: &str, code: Option<&str>) -> Self {
+        let hint = "it may have been carried out: look whether it was before you call again, and do not repeat it blindly";
+        Self::error("outcome unknown", message, [Some(("hint", hint)), code.map(|code| ("code", code))])
     }
 
     /// The database said no, in its own words.
@@ -169,7 +178,7 @@ pub async fn answer<T: Tools>(
     request: Request<Full<Bytes>>,
     tools: T,
 ) -> Response<BoxBody<Bytes, Infallible>> {
-    if let Some(refused) = unspoken(request.headers()) {
+    if let Some(refused) = unspoken(request.headers()).or_else(|| twice(request.headers())) {
         return refused;
     }
     // Who may call is judged before: here is nobody who is not known.
@@ -201,11 +210,21 @@ fn unspoken(headers: &HeaderMap) -> Option<Response<BoxBody<Bytes, Infallible>>>
     let known: Vec<&str> = REVISIONS.iter().map(ProtocolVersion::as_str).collect();
     let message = format!("`MCP-Protocol-Version` is one of {}", known.join(", "));
     // As 2026-07-28 numbers it.
-    let error = json!({"jsonrpc": "2.0", "id": null,
-        "error": {"code": -32022, "message": message, "data": {"supported": known}}});
-    let mut response = Response::new(Full::new(Bytes::from(error.to_string())).boxed());
+    Some(not_taken(&json!({"code": -32022, "message": message, "data": {"supported": known}})))
+}
+
+/// The refusal of a request that says something beside its body twice: which of the two agrees with it would be anybody's
+/// guess.
+fn twice(headers: &HeaderMap) -> Option<Response<BoxBody<Bytes, Infallible>>> {
+    let name = BESIDE.into_iter().find(|name| headers.get_all(name).iter().count() > 1)?;
+    Some(not_taken(&json!({"code": -32600, "message": format!("`{name}` stands once")})))
+}
+
+fn not_taken(error: &Value) -> Response<BoxBody<Bytes, Infallible>> {
+    let whole = json!({"jsonrpc": "2.0", "id": null, "error": error});
+    let mut response = Response::new(Full::new(Bytes::from(whole.to_string())).boxed());
     *response.status_mut() = StatusCode::BAD_REQUEST;
     let json = header::HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
-    Some(response)
+    response
 }

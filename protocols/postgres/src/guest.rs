@@ -40,6 +40,8 @@ pub struct Told {
     pub hint: Option<String>,
     /// Where in the statement, in characters from 1.
     pub position: Option<u32>,
+    /// Whether the session ended with it.
+    pub fatal: bool,
 }
 
 impl Told {
@@ -50,6 +52,7 @@ impl Told {
             message: String::from_utf8_lossy(report.message()).into_owned(),
             hint: text(b'H'),
             position: text(b'P').and_then(|text| text.parse().ok()),
+            fatal: report.is_fatal(),
         }
     }
 }
@@ -153,7 +156,7 @@ impl Guest {
         match admitted(&mut session, entrance).await {
             Ok(()) => {}
             Err(LoginError::Refused { code, message }) => {
-                let plain = Told { code, message, hint: None, position: None };
+                let plain = Told { code, message, hint: None, position: None, fatal: true };
                 return Err(GuestError::Told(retold(&session.refusal).unwrap_or(plain)));
             }
             Err(error) => return Err(GuestError::Gone(error.to_string())),

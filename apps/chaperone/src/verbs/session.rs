@@ -7,7 +7,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chaperone_access::SessionId;
 use chaperone_api::{EndSession, LiveSession, ReadGrant, ReadRequest, SessionDetail};
+use chaperone_trail::{Counting, SubjectCount};
 use clap::Subcommand;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::reach::Reach;
@@ -151,15 +153,20 @@ fn columns(entry: &Value) -> String {
     out
 }
 
+/// What an entry says of the patients that an operation's rows were about; `None` where it is written in words that this
+/// program does not know.
+pub(super) fn counted(subjects: &Value) -> Option<SubjectCount> {
+    SubjectCount::deserialize(subjects).ok()
+}
+
 /// How many patients an operation's rows were about.
 fn subjects(entry: &Value) -> Option<String> {
-    let of = entry.get("subjects")?;
-    let counted = of.get("counted").and_then(Value::as_u64).unwrap_or_default();
-    Some(match of.get("counting").and_then(Value::as_str).unwrap_or_default() {
-        "exact" => format!("  subjects={counted}"),
-        "sketched" => format!("  subjects~{counted}"),
-        "not_counted" => format!("  subjects>={counted}"),
-        _ => "  subjects=?".to_owned(),
+    let Some(of) = counted(entry.get("subjects")?) else { return Some("  subjects=?".to_owned()) };
+    Some(match of.counting {
+        Counting::Exact => format!("  subjects={}", of.counted),
+        Counting::Sketched => format!("  subjects~{}", of.counted),
+        Counting::NotCounted => format!("  subjects>={}", of.counted),
+        Counting::OutOfReach => "  subjects=?".to_owned(),
     })
 }
 

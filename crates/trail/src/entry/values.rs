@@ -262,6 +262,8 @@ pub enum CallOutcome {
     Refused,
     /// The target refused it or failed.
     Failed,
+    /// It may have changed something, and nobody can say whether it did.
+    Unknown,
     /// Nobody waited for its answer any more.
     Abandoned,
     /// The gateway went away before its end.

@@ -66,7 +66,7 @@ pub(super) async fn make(
 fn issue_refused(error: IssueError) -> Refused {
     match error {
         IssueError::Random => failed(error),
-        IssueError::Text(_) | IssueError::TooLong(_) | IssueError::Expired => {
+        IssueError::Text(_) | IssueError::Purpose | IssueError::TooLong(_) | IssueError::Expired => {
             Refused::unusable(error.to_string())
         }
     }

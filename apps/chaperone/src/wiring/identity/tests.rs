@@ -506,3 +506,18 @@ async fn an_issuer_without_audiences_for_the_tools_makes_no_tokens_for_them() {
     }
     assert_eq!(set.entries("authentication.failed")[0]["reason"], "other_issuer");
 }
+
+#[tokio::test]
+async fn an_issuer_that_names_nobody_vouches_for_no_token() {
+    let asks = "introspection = { client_id = \"chaperone\", secret = { file = \"SECRET\" } }\n";
+    let set = Set::start(&format!("{TOOLS}{asks}"), None).await;
+    let token = set.bearer(json!({}));
+    for tells in [json!({"sub": null}), json!({"sub": "somebody else"})] {
+        *set.said.tells.lock().unwrap() = tells;
+        assert!(matches!(set.bear(&token).await, Err(IdentityRefused::NotBelieved)));
+    }
+    let failed = set.entries("authentication.failed");
+    assert_eq!(failed.len(), 2, "{failed:?}");
+    *set.said.tells.lock().unwrap() = json!({});
+    set.bear(&token).await.unwrap();
+}

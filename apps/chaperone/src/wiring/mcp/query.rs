@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::held::{Owner, Waiting};
 use super::seen::{self, Columns};
-use super::tools::{Done, OfCaller};
+use super::tools::{Carrying, Done, OfCaller};
 use crate::wiring::installation::now_us;
 
 /// Longest life of a session that is made for calls, in seconds: a held result included.
@@ -70,13 +70,13 @@ impl Arguments {
 /// How many calls of one holder are under way.
 pub(super) struct PerHolder {
     max: usize,
-    under_way: Arc<Mutex<HashMap<String, usize>>>,
+    under_way: Arc<Mutex<HashMap<Who, usize>>>,
 }
 
 /// A place among them, given back when dropped.
 pub(super) struct Place {
-    holder: String,
-    under_way: Arc<Mutex<HashMap<String, usize>>>,
+    holder: Who,
+    under_way: Arc<Mutex<HashMap<Who, usize>>>,
 }
 
 impl PerHolder {
@@ -85,7 +85,7 @@ impl PerHolder {
     }
 
     pub(super) fn enter(&self, who: &Who) -> Option<Place> {
-        let holder = format!("{who:?}");
+        let holder = who.clone();
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         let count = under_way.entry(holder.clone()).or_default();
         if *count >= self.max {
@@ -160,14 +160,8 @@ impl Told<'_> {
 
 impl OfCaller {
     /// Run a statement.
-    pub(super) async fn run(
-        &self,
-        call: CallId,
-        lease: &Lease,
-        delegation: &Delegation,
-        sql: String,
-        rows: u32,
-    ) -> Done {
+    pub(super) async fn run(&self, carrying: &Carrying<'_>, sql: String, rows: u32) -> Done {
+        let Carrying { call, lease, delegation, attempt: _ } = *carrying;
         let analysis = match self.analysed(&sql).await {
             Ok(analysis) => analysis,
             Err(refusal) => return Done::refused(&refusal),
@@ -175,28 +169,53 @@ impl OfCaller {
         let reads = analysis.members.iter().all(|member| member.effect == Effect::ReadOnly);
         let mut guest = match self.entered(lease, delegation).await {
             Ok(guest) => guest,
-            Err(GuestError::Told(told)) => return Done::kept_out(&told),
+            Err(GuestError::Told(told)) => return Done::kept_out(&told, lease),
             Err(error) => return Done::broken(&error, lease),
         };
-        let came =
-            if reads { self.first(&mut guest, &sql, rows).await } else { whole(&mut guest, &sql).await };
-        let came = match came {
+        if !reads {
+            return self.changed(carrying, guest, &sql, rows, &analysis).await;
+        }
+        let came = match self.first(&mut guest, &sql, rows).await {
             Ok(came) => came,
             Err(error) => return Done::broken(&error, lease),
         };
-        let shapes = came.shapes;
-        let columns = match self.columns(shapes, delegation, &analysis).await {
+        let columns = match self.columns(came.shapes, delegation, &analysis).await {
             Ok(columns) => columns,
             Err(refusal) => return Done::refused(&refusal),
         };
-        if reads {
-            let purpose = delegation.purpose.as_deref().map(str::to_owned);
-            let suspended = came.stopped == Stopped::Suspended;
-            let waiting =
-                Waiting { guest, lease: lease.clone(), columns, rows: came.rows.into(), suspended, purpose };
-            return self.answered(call, delegation, waiting, rows, command(came.stopped)).await;
-        }
+        let purpose = delegation.purpose.as_deref().map(str::to_owned);
+        let suspended = came.stopped == Stopped::Suspended;
+        let waiting =
+            Waiting { guest, lease: lease.clone(), columns, rows: came.rows.into(), suspended, purpose };
+        self.answered(call, delegation, waiting, rows, command(came.stopped)).await
+    }
+
+    /// Run a statement that may change something, to its end. From here on no answer says that it was not carried out but the
+    /// target's own.
+    async fn changed(
+        &self,
+        carrying: &Carrying<'_>,
+        mut guest: Guest,
+        sql: &str,
+        rows: u32,
+        analysis: &Arc<Analysis>,
+    ) -> Done {
+        let Carrying { call, lease, delegation, attempt } = *carrying;
+        attempt.begin();
+        let came = match whole(&mut guest, sql).await {
+            Ok(came) => came,
+            Err(error) => {
+                let done = Done::unsettled(&error, lease);
+                if done.outcome != CallOutcome::Unknown {
+                    attempt.came_to_nothing();
+                }
+                return done;
+            }
+        };
         guest.leave().await;
+        // It is done: what cannot be told of its columns is no reason to say otherwise.
+        let told = self.columns(came.shapes.clone(), delegation, analysis).await;
+        let columns = told.unwrap_or_else(|_| Columns::plain(came.shapes));
         let many = came.rows.len() as u64 + came.forgotten;
         let (shown, rest) = cut(came.rows.into(), rows);
         let truncated = came.forgotten > 0 || !rest.is_empty();
@@ -211,13 +230,8 @@ impl OfCaller {
     }
 
     /// Go on with a result that waited.
-    pub(super) async fn go_on(
-        &self,
-        call: CallId,
-        delegation: &Delegation,
-        mut waiting: Waiting,
-        rows: u32,
-    ) -> Done {
+    pub(super) async fn go_on(&self, carrying: &Carrying<'_>, mut waiting: Waiting, rows: u32) -> Done {
+        let Carrying { call, lease: _, delegation, attempt: _ } = *carrying;
         // Rows that wait here are given to nobody whose session was ended since.
         if let Err(error) = waiting.guest.still_there().await {
             return Done::broken(&error, &waiting.lease);
