@@ -276,6 +276,14 @@ def lengths_that_cannot_be():
 
 
 @case
+def a_truncated_startup():
+    connection = plain()
+    connection.sendall(struct.pack("!ihh", 100, 3, 0) + b"user")
+    connection.shutdown(socket.SHUT_WR)
+    return outcome(connection)
+
+
+@case
 def a_role_in_the_options():
     return login(options="-c role=postgres")[1]
 
@@ -437,7 +445,8 @@ def a_length_below_itself():
 def a_truncated_message():
     connection, _, _ = login()
     connection.sendall(b"Q" + struct.pack("!i", 100) + b"select")
-    connection.shutdown(socket.SHUT_WR)
+    # Under TLS, which would forget its keys otherwise.
+    socket.socket.shutdown(connection, socket.SHUT_WR)
     return outcome(connection)
 
 

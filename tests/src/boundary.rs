@@ -15,6 +15,8 @@ use crate::{Cluster, DATABASE, Failure, Result};
 pub const TARGET: &str = DATABASE;
 
 const AGENT: &str = "beside-the-clinic";
+/// Seconds between heartbeats: few, so that a short test has several, with what agents counted.
+const HEARTBEAT_S: u64 = 5;
 /// How long gateway and agent may take to serve.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -441,6 +443,7 @@ impl Files<'_> {
              [postgres]\nlisten = \"127.0.0.1:{}\"\n{tls}\n\
              [api]\nlisten = \"127.0.0.1:{}\"\n\n\
              {agents}{attributes}\
+             [trail]\nheartbeat_s = {HEARTBEAT_S}\n\n\
              [recording]\nreaders = [\"{reader}\"]\n\n{}{}",
             self.postgres_port,
             self.api_port,

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's own set-up may fail it")]
 
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 
 use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, capture, private_folder, root};
@@ -10,13 +13,32 @@ use serde_json::{Value, json};
 
 const ENGINEER: Caller = Caller { subject: "dora", groups: &["engineers"], client: None };
 
+/// Connections that break the protocol at once.
+const FLOOD: u64 = 200;
+
+fn flood(port: u16) {
+    for _ in 0..FLOOD {
+        let mut stranger = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stranger.write_all(&[0, 0, 0, 3]).unwrap();
+        let mut said = Vec::new();
+        stranger.read_to_end(&mut said).unwrap();
+        assert_eq!(said.first(), Some(&b'E'), "{said:?}");
+    }
+}
+
+/// Everything on record.
+fn tail(boundary: &Boundary) -> Vec<Value> {
+    let lines = boundary.cli(&["trail", "tail", "--lines", "1000000", "--json"]).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 #[test]
 fn strange_openings_end_as_they_should() {
     let home = private_folder("test").unwrap();
     let cluster = Cluster::start(&home.path().join("postgres"), Fsync::Off, None).unwrap();
     let mut layout = Layout::new(AgentPlace::InProcess);
     layout.tls = true;
-    let boundary = Boundary::start(&home.path().join("chaperone"), &cluster, layout).unwrap();
+    let mut boundary = Boundary::start(&home.path().join("chaperone"), &cluster, layout).unwrap();
     let url = boundary.credential(&ENGINEER).unwrap();
     let mut script = Command::new("python3");
     script.arg(root().join("tests/drivers/opening.py")).arg(&url);
@@ -35,6 +57,7 @@ fn strange_openings_end_as_they_should() {
         "an_unknown_protocol_option_is_negotiated": [196_608, 1],
         "protocol_2_is_refused": "FATAL 0A000",
         "lengths_that_cannot_be": ["FATAL 08P01", "FATAL 08P01", "FATAL 08P01", "FATAL 08P01", "FATAL 08P01"],
+        "a_truncated_startup": "FATAL 08P01",
         "a_role_in_the_options": "RuntimeError: FATAL 0A000",
         "replication": "RuntimeError: FATAL 0A000",
         "a_replayed_exchange": "FATAL 28P01",
@@ -48,7 +71,7 @@ fn strange_openings_end_as_they_should() {
         "a_function_call_message": ["ERROR 0A000", "TDCZ"],
         "an_unknown_message": "FATAL 08P01",
         "a_length_below_itself": "FATAL 08P01",
-        "a_truncated_message": "closed",
+        "a_truncated_message": "FATAL 08P01",
         "a_password_after_login": "FATAL 08P01",
         "others_notice_nothing": "TDCZ",
     });
@@ -62,6 +85,16 @@ fn strange_openings_end_as_they_should() {
     assert_eq!(said.as_object().unwrap().len(), cases.len());
     boundary.cli(&["trail", "verify"]).unwrap();
 
+    // Whoever broke the protocol before he said who he is left an entry, and no more than ten a minute.
+    let kinds: Vec<Value> = tail(&boundary);
+    let broken: Vec<&Value> = kinds
+        .iter()
+        .filter(|entry| entry["kind"] == "authentication.failed" && entry["method"] == "none")
+        .collect();
+    let reasons: BTreeSet<&str> = broken.iter().filter_map(|entry| entry["reason"].as_str()).collect();
+    assert_eq!(reasons, BTreeSet::from(["protocol_violation", "unsupported"]), "{broken:?}");
+    assert!(broken.iter().all(|entry| entry["source"] == "127.0.0.1" && entry.get("user").is_none()));
+
     // What the fetch stood for is on record with it.
     let key = boundary.reader_key();
     let sessions = boundary.cli_json(&["sessions", "--limit", "100"]).unwrap();
@@ -71,4 +104,21 @@ fn strange_openings_end_as_they_should() {
     });
     let fetch = "fetch all from p1\\n-- stands for:\\nselect 1 as secret";
     assert!(texts.into_iter().any(|text| text.contains(fetch)), "the fetch is on record without its query");
+
+    flood(boundary.postgres_port());
+    let single = |entry: &Value| {
+        entry["kind"] == "authentication.failed" && entry["method"] == "none" && entry.get("count").is_none()
+    };
+    // The minute may turn once while this runs.
+    let singles = tail(&boundary).iter().filter(|entry| single(entry)).count();
+    assert!((10..=20).contains(&singles), "{singles} entries of {FLOOD} strangers");
+    // Before the stop what was only counted is written too.
+    boundary.gateway().stop().unwrap();
+    let counted: u64 = tail(&boundary)
+        .iter()
+        .filter(|entry| entry["method"] == "none")
+        .filter_map(|entry| entry["count"].as_u64())
+        .sum();
+    assert!(counted >= FLOOD - 20, "{counted} of {FLOOD} strangers were counted");
+    boundary.cli(&["trail", "verify"]).unwrap();
 }

@@ -1,14 +1,7 @@
 //! `cargo xtask fuzz`: every target of `fuzz/`, one after the other.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
-
 use crate::failure::Failure;
 use crate::run;
-
-/// Bytes of a failed target's own words that are shown; the whole of them stays in its file.
-const SHOWN_BYTES_MAX: u64 = 4096;
 
 const SECONDS_DEFAULT: u32 = 30;
 
@@ -66,7 +59,7 @@ pub(crate) fn all(seconds: u32) -> Result<(), Failure> {
         let words = [runner.as_slice(), &["--", &limit, "-rss_limit_mb=2048", "-timeout=10"]].concat();
         let file = output.join(format!("{target}.log"));
         if let Err(failure) = run::show_in(run::command(&words), &file) {
-            eprintln!("error: {failure}\n{}", end_of(&file));
+            eprintln!("error: {failure}\n{}", run::end_of(&file));
             failed.push(target);
         }
     }
@@ -75,17 +68,4 @@ pub(crate) fn all(seconds: u32) -> Result<(), Failure> {
     } else {
         Err(Failure::new(format!("fuzz targets failed: {}", failed.join(", "))))
     }
-}
-
-/// The end of what a target printed.
-fn end_of(path: &Path) -> String {
-    let read = || -> std::io::Result<String> {
-        let mut file = File::open(path)?;
-        let from = file.metadata()?.len().saturating_sub(SHOWN_BYTES_MAX);
-        file.seek(SeekFrom::Start(from))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    read().unwrap_or_else(|error| format!("cannot read {}: {error}", path.display()))
 }

@@ -28,7 +28,7 @@ usage: cargo xtask <command>
                     install what that needs (as root; else say what to run); default: test
   check             format, clippy, tidy, licences and bans, documentation links
   tidy              only the house's own rules
-  test              setup, check, every test, a short fuzz run; ends with the count
+  test              setup, check, every test, the demonstration once, a short fuzz run; ends with the count
   worlds [--corpus FILE]... [--only REGEX] [--generated N] [--seed S] [--against restricted|unrestricted|direct]
          [--report FILE] [--floor]
                     two databases that differ only in what a restricted caller may not see, and a gateway before

@@ -1,13 +1,16 @@
 //! Running other programs: what is run is shown, and a failure says what failed.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::failure::Failure;
 
 pub(crate) use chaperone_tests::{root, target_dir};
+
+/// Bytes of a failed program's own words that are shown; the whole of them stays in its file.
+const SHOWN_BYTES_MAX: u64 = 4096;
 
 /// A command in the workspace's root.
 pub(crate) fn command(words: &[&str]) -> Command {
@@ -44,6 +47,19 @@ pub(crate) fn show_in(mut command: Command, file: &Path) -> Result<(), Failure> 
     } else {
         Err(Failure::new(format!("`{line}` ended with {status}; all that it said is in {}", file.display())))
     }
+}
+
+/// The end of what a program printed into a file.
+pub(crate) fn end_of(path: &Path) -> String {
+    let read = || -> std::io::Result<String> {
+        let mut file = File::open(path)?;
+        let from = file.metadata()?.len().saturating_sub(SHOWN_BYTES_MAX);
+        file.seek(SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    read().unwrap_or_else(|error| format!("cannot read {}: {error}", path.display()))
 }
 
 /// As [`show`], and hand every line of its standard error to `each` as well as to the terminal.

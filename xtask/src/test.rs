@@ -51,7 +51,7 @@ impl Count {
     }
 }
 
-/// Set up, check, build, run every test, fuzz shortly; the last line is the count.
+/// Set up, check, build, run every test and the demonstration once, fuzz shortly; the last line is the count.
 ///
 /// # Errors
 /// Any part failed. The tests run even when a check failed, so that one run shows everything.
@@ -77,6 +77,7 @@ pub(crate) fn test() -> Result<(), Failure> {
     if runnable {
         note("tests", tests(&mut count, &mut unsuccessful));
         note("documentation tests", documentation_tests(&mut count));
+        note("demo", demonstration());
         note("fuzz", short_fuzz());
     }
     // Again, at the end: whoever sees only the last lines of a long run shall know what to look at.
@@ -111,6 +112,18 @@ fn unsuccessful_test(line: &str) -> Option<String> {
 fn documentation_tests(count: &mut Count) -> Result<(), Failure> {
     let command = run::command(&["cargo", "test", "--quiet", "--workspace", "--doc", "--no-fail-fast"]);
     run::show_and_read(command, Stream::Out, |line| count.take(line))
+}
+
+/// The whole demonstration, as a user starts it; what it prints goes to a file.
+fn demonstration() -> Result<(), Failure> {
+    let program =
+        std::env::current_exe().map_err(|error| Failure::new(format!("where is xtask? {error}")))?;
+    let output = run::target_dir().join("demo.log");
+    let shown = run::show_in(run::command(&[&program.to_string_lossy(), "demo", "--once"]), &output);
+    if shown.is_err() {
+        eprintln!("{}", run::end_of(&output));
+    }
+    shown
 }
 
 fn short_fuzz() -> Result<(), Failure> {

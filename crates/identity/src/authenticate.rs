@@ -146,6 +146,8 @@ pub struct Identity {
     waiting: Semaphore,
     verifiers: Mutex<LruCache<[u8; 32], Verifier>>,
     failures: Mutex<FailureLedger>,
+    /// What broke the protocol before any claim was made. By themselves: no login is held back for them.
+    violations: Mutex<FailureLedger>,
     holders: Arc<Holders>,
     people: Arc<People>,
     clients: Arc<Clients>,
@@ -203,6 +205,7 @@ impl Identity {
                 NonZeroUsize::new(VERIFIERS_MAX).unwrap_or(NonZeroUsize::MIN),
             )),
             failures: Mutex::default(),
+            violations: Mutex::default(),
             holders: Arc::default(),
             people: Arc::default(),
             clients: Arc::default(),
@@ -260,6 +263,16 @@ impl Identity {
     /// Failures of the last minute that were only counted, if a new minute has begun.
     pub fn counted_failures(&self, now_us: u64) -> Vec<(String, u64)> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).turn(now_us)
+    }
+
+    /// Count a connection that broke the protocol before it made a claim.
+    pub fn note_violation(&self, source: Source) -> Noted {
+        self.violations.lock().unwrap_or_else(PoisonError::into_inner).note(source)
+    }
+
+    /// Such connections of the last minute that were only counted, if a new minute has begun.
+    pub fn counted_violations(&self, now_us: u64) -> Vec<(String, u64)> {
+        self.violations.lock().unwrap_or_else(PoisonError::into_inner).turn(now_us)
     }
 
     /// Count a failure of another proof than a credential's, from the same source as credentials'.

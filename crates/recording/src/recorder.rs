@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chaperone_access::{ChannelBinding, Refusal, RefusalCode, SessionId, Source, TargetName};
+use chaperone_access::{AgentName, ChannelBinding, Refusal, RefusalCode, SessionId, Source, TargetName};
 use chaperone_identity::{Failure, Noted};
 use chaperone_policy::{Admission, Denial};
 use chaperone_trail::{
@@ -27,6 +27,14 @@ use crate::seal::SessionSealer;
 const CLASS: &str = "statements";
 /// The authentication method that clients have so far.
 const METHOD: &str = "scram-sha-256";
+/// In its place where a connection did not come so far.
+const NO_METHOD: &str = "none";
+
+/// The word of a reason in the record, as entries of refused operations have it.
+fn word(code: RefusalCode) -> String {
+    let word = serde_json::to_value(code).ok();
+    word.as_ref().and_then(serde_json::Value::as_str).unwrap_or("internal").to_owned()
+}
 
 /// What is known of the client's own hop.
 #[derive(Debug, Clone, Default)]
@@ -224,10 +232,39 @@ impl Recorder {
         counts: Vec<(String, u64)>,
         window_s: u64,
     ) -> Result<(), Refusal> {
+        self.counted(METHOD, counts, window_s).await
+    }
+
+    /// Write that a connection broke the protocol before it made a claim.
+    ///
+    /// # Errors
+    /// The trail cannot be written.
+    pub async fn violation(&self, source: Source, code: RefusalCode) -> Result<(), Refusal> {
+        self.note(Body::AuthenticationFailed(AuthenticationFailed {
+            count: None,
+            method: NO_METHOD.to_owned(),
+            reason: word(code),
+            source: source.to_string(),
+            user: None,
+            window_s: None,
+        }))
+        .await
+        .map(drop)
+    }
+
+    /// Write those that were only counted.
+    ///
+    /// # Errors
+    /// The trail cannot be written.
+    pub async fn violations(&self, counts: Vec<(String, u64)>, window_s: u64) -> Result<(), Refusal> {
+        self.counted(NO_METHOD, counts, window_s).await
+    }
+
+    async fn counted(&self, method: &str, counts: Vec<(String, u64)>, window_s: u64) -> Result<(), Refusal> {
         for (source, count) in counts {
             self.note(Body::AuthenticationFailed(AuthenticationFailed {
                 count: Some(count),
-                method: METHOD.to_owned(),
+                method: method.to_owned(),
                 reason: "counted".to_owned(),
                 source,
                 user: None,
@@ -348,11 +385,17 @@ impl Record {
         format!("cp:{}:{short}", self.session)
     }
 
-    /// Write at which backend the session is, and wait until that is durable.
+    /// Write at which backend the session is, and which agents were asked before without an answer; wait until that is
+    /// durable.
     ///
     /// # Errors
     /// The trail cannot be written.
-    pub async fn joined(&mut self, stream: StreamHandle, facts: LoginFacts) -> Result<(), Refusal> {
+    pub async fn joined(
+        &mut self,
+        stream: StreamHandle,
+        facts: LoginFacts,
+        tried: &[AgentName],
+    ) -> Result<(), Refusal> {
         let agent = stream.agent.to_string();
         self.stream = Some(stream);
         self.recorder
@@ -372,6 +415,7 @@ impl Record {
                     peer: None,
                     version: version.clone(),
                 }),
+                tried: named(tried),
             }))
             .await
             .map(drop)
@@ -389,18 +433,7 @@ impl Record {
             Some(stream) => dialer.tally(stream).await.ok(),
             None => None,
         };
-        let agent = tally.map(|signed| SignedTally {
-            key: key_id(&signed.public_key),
-            signature: STANDARD.encode(&signed.signature),
-            tally: SessionTally {
-                agent: signed.body.agent.to_string(),
-                bytes_down: signed.body.bytes_down,
-                bytes_up: signed.body.bytes_up,
-                session: signed.body.session.to_string(),
-                streams: signed.body.streams,
-                target: signed.body.target.to_string(),
-            },
-        });
+        let agent = tally.as_ref().map(signed_tally);
         let closed = Body::SessionClosed(SessionClosed {
             agent,
             bytes_from_target: self.traffic.from_target,
@@ -420,6 +453,27 @@ impl Record {
             drop(dialer.acknowledge(stream).await);
         }
         reason
+    }
+}
+
+/// Names of agents as they stand in an entry: absent where there are none.
+pub(crate) fn named(agents: &[AgentName]) -> Option<Vec<String>> {
+    (!agents.is_empty()).then(|| agents.iter().map(ToString::to_string).collect())
+}
+
+/// An agent's count of a session as it stands in an entry.
+pub(crate) fn signed_tally(signed: &chaperone_tunnel::SignedTally) -> SignedTally {
+    SignedTally {
+        key: key_id(&signed.public_key),
+        signature: STANDARD.encode(&signed.signature),
+        tally: SessionTally {
+            agent: signed.body.agent.to_string(),
+            bytes_down: signed.body.bytes_down,
+            bytes_up: signed.body.bytes_up,
+            session: signed.body.session.to_string(),
+            streams: signed.body.streams,
+            target: signed.body.target.to_string(),
+        },
     }
 }
 

@@ -16,6 +16,15 @@ pub(crate) async fn refused_end<K: Known>(known: K, refusal: Refusal) -> End {
     end
 }
 
+/// Somebody who never made a claim.
+pub(crate) async fn strange(boundary: &Boundary, source: Source, fault: &Fault) -> Ended {
+    match fault {
+        Fault::Client(refusal) => boundary.violated(source, refusal).await,
+        Fault::ClientGone | Fault::Target(_) => {}
+    }
+    Ended::Stranger
+}
+
 pub(crate) async fn refuse<K: Known>(known: K, refusal: Refusal) -> Ended {
     known.refuse(&refusal).await;
     Ended::Refused(refusal.code)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chaperone_access::{Delegation, Refusal, RefusalCode, SessionId, Source, TargetName};
-use chaperone_identity::Identity;
+use chaperone_identity::{Identity, Noted};
 use chaperone_policy::{Admission, AdmissionFacts, Policies};
 use chaperone_recording::Recorder;
 use chaperone_tunnel::{As, Dialer, StreamHandle};
@@ -105,6 +105,19 @@ pub enum Ended {
 }
 
 impl Boundary {
+    /// A connection broke the protocol before it made a claim; it has been told. On record within the bounds that keep a
+    /// stranger from filling it.
+    pub async fn violated(&self, source: Source, refusal: &Refusal) {
+        match self.identity.note_violation(source) {
+            Noted::Counted => {}
+            Noted::Single => {
+                if let Err(unrecorded) = self.recorder.violation(source, refusal.code).await {
+                    tracing::error!(%source, refusal = %unrecorded, "a broken opening could not be recorded");
+                }
+            }
+        }
+    }
+
     /// How many sessions at a time policy lets the admitted subject have.
     pub(crate) fn sessions_max(&self, admission: &Admission) -> Option<u64> {
         self.policies.limits(admission, self.recorder.now()).sessions

@@ -18,7 +18,7 @@ use chaperone_recording::{Digests, End, LinkFacts, Opening as RecordOpening, Rec
 use chaperone_tunnel::{ApplicationName, As, Caller, Dial, LoginFacts, Parameters, RoleName};
 use chaperone_wire::{Challenger, Company, Known, Opening, TargetEnd};
 
-use crate::away::{Arrived, refuse, refused_end, unplaced, unproved};
+use crate::away::{Arrived, refuse, refused_end, strange, unplaced, unproved};
 use crate::boundary::{Boundary, Ended, Opened};
 use crate::bounds::Bounds;
 use crate::meter::{Counts, Meter};
@@ -43,8 +43,9 @@ pub async fn run<O: Opening, S: Send>(
     stranger: S,
 ) -> Ended {
     // 1. a claim, then a principal
-    let Ok((claim, known)) = opening.claim(&Challenge(&boundary.identity)).await else {
-        return Ended::Stranger;
+    let (claim, known) = match opening.claim(&Challenge(&boundary.identity)).await {
+        Ok(claimed) => claimed,
+        Err(fault) => return strange(boundary, source, &fault).await,
     };
     let (session, now) = boundary.door.begin();
     let Claim::Scram(said) = &claim;
@@ -136,7 +137,8 @@ async fn carry<K: Known>(
     if let Err(refusal) = reached(admission, &login, &dialled.facts, attributes) {
         return refused_end(way.known, refusal).await;
     }
-    if let Err(refusal) = record.joined(dialled.handle.clone(), dialled.facts.clone()).await {
+    let joined = record.joined(dialled.handle.clone(), dialled.facts.clone(), &dialled.tried).await;
+    if let Err(refusal) = joined {
         return refused_end(way.known, refusal).await;
     }
     let notify = boundary.door.opened(Opened {

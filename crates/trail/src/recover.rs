@@ -68,6 +68,8 @@ impl Recovered {
             | Body::KeyRotated(_)
             | Body::PolicyLoaded(_)
             | Body::PolicyRefused(_)
+            | Body::CatalogAsked(_)
+            | Body::CatalogAnswered(_)
             | Body::CatalogLoaded(_)
             | Body::ClassificationLoaded(_)
             | Body::ConfigurationChanged(_)

@@ -17,8 +17,8 @@ use thiserror::Error;
 
 use crate::disk::{Disk, SystemDisk};
 use crate::entry::{
-    Body, CallOutcome, Draft, Entry, EntryError, Gap, GatewayRecovered, GatewayStopped, OperationOutcome,
-    SessionClosed, Status, ToolcallEnded, parse_entry,
+    Body, CAUSE_KILLED, CallOutcome, Draft, Entry, EntryError, Gap, GatewayRecovered, GatewayStopped,
+    OperationOutcome, REASON_LOST, SessionClosed, Status, ToolcallEnded, parse_entry,
 };
 use crate::follow::Follower;
 use crate::recover::{Recovered, Tail, recover, scan};
@@ -340,12 +340,7 @@ impl Trail {
         }
         let at = now();
         if found.unclean {
-            let gap = Gap {
-                cause: "ended without closing".to_owned(),
-                from: found.last_at,
-                refused: vec![],
-                until: at,
-            };
+            let gap = Gap { cause: CAUSE_KILLED.to_owned(), from: found.last_at, refused: vec![], until: at };
             self.append(Draft::new(at, &Body::Gap(gap))?, &[])?;
         }
         let mut operations = 0;
@@ -373,7 +368,7 @@ impl Trail {
                 duration_us: 0,
                 ended_after_us: None,
                 operations: 0,
-                reason: "lost".to_owned(),
+                reason: REASON_LOST.to_owned(),
                 refusals: 0,
                 rows: 0,
                 session: session.clone(),

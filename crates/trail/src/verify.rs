@@ -1,21 +1,19 @@
 //! Verification from the published files, written from the specifications and not from the writer: no network, no
 //! gateway, one entry at a time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod accounts;
+mod follow;
+
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use crate::checkpoint::open_checkpoint;
 use crate::tree::{Frontier, Hash, TILE_WIDTH, bundle_path, leaf_hash, tile_path, tile_root};
-use crate::{
-    Body, Entry, GatewayHeartbeat, ObjectRef, OperationIntent, SessionClosed, SignedTally,
-    cumulative_tally_message, parse_entry, segment, tally_message,
-};
+use crate::{parse_entry, segment};
+use follow::Followed;
 
 /// Findings that are listed; more are counted.
 const FINDINGS_MAX: usize = 1000;
@@ -43,6 +41,10 @@ pub struct Report {
     pub sessions: u64,
     /// Sessions whose agent's signed count was checked.
     pub tallies: u64,
+    /// Agents' signed counts since their start that were held against the sessions on record.
+    pub totals: u64,
+    /// Sessions that reached a target and stand in no such count: their agent was lost or silent, or has not counted since.
+    pub uncounted: u64,
     /// Sealed objects whose hash was checked.
     pub objects: u64,
     /// Entries behind the checkpoint, which nobody has signed yet.
@@ -66,45 +68,6 @@ impl Report {
         } else {
             self.unlisted += 1;
         }
-    }
-}
-
-/// What is followed from entry to entry.
-#[derive(Default)]
-struct Followed {
-    open: BTreeMap<String, BTreeSet<u64>>,
-    /// Tool calls that have begun and not ended.
-    calls: BTreeSet<String>,
-    agents: HashMap<String, Vec<u8>>,
-    objects: HashSet<String>,
-    heartbeat_us: u64,
-    last_at: u64,
-    running: bool,
-}
-
-impl Followed {
-    fn begin_call(&mut self, report: &mut Report, seq: u64, call: &str) {
-        if !self.calls.insert(call.to_owned()) {
-            report.find(Some(seq), "a tool call that has begun already");
-        }
-    }
-
-    fn end_call(&mut self, report: &mut Report, seq: u64, call: &str) {
-        if !self.calls.remove(call) {
-            report.find(Some(seq), "the end of a tool call that is not under way");
-        }
-    }
-
-    /// An operation says that it is a tool call's: that one has to be under way.
-    fn within(&self, report: &mut Report, seq: u64, call: Option<&String>) {
-        if call.is_some_and(|call| !self.calls.contains(call)) {
-            report.find(Some(seq), "an operation of a tool call that is not under way");
-        }
-    }
-
-    /// An entry names a sealed object: it has to be there.
-    fn name(&mut self, object: Option<&ObjectRef>) {
-        self.objects.extend(object.map(|object| object.object.to_string()));
     }
 }
 
@@ -150,7 +113,7 @@ pub fn verify(folder: &Path, verifier_key: &str, mut progress: impl FnMut(u64)) 
             levels.push(hash, folder, &mut report);
             hashes.push(hash);
             match parse_entry(bytes) {
-                Ok(entry) => follow(&mut followed, &mut report, seq, &entry),
+                Ok(entry) => followed.take(&mut report, seq, &entry),
                 Err(error) => report.find(Some(seq), error.to_string()),
             }
         }
@@ -160,21 +123,8 @@ pub fn verify(folder: &Path, verifier_key: &str, mut progress: impl FnMut(u64)) 
     if frontier.root() != checkpoint.root {
         report.find(None, "the entries do not give the root that was signed");
     }
-    segments(folder, &hashes, &followed, &mut report);
-    if !followed.running {
-        for call in &followed.calls {
-            report.find(None, format!("tool call `{call}` never ended"));
-        }
-    }
-    for (session, operations) in followed.open {
-        // Still open when the checkpoint was signed: only a stopped gateway leaves none.
-        if !followed.running {
-            report.find(
-                None,
-                format!("session `{session}` was never closed, with {} operations open", operations.len()),
-            );
-        }
-    }
+    segments(folder, &hashes, followed.objects(), &mut report);
+    followed.finish(&mut report);
     report
 }
 
@@ -231,173 +181,12 @@ fn compare(folder: &Path, path: &str, hashes: &[Hash], report: &mut Report) {
     }
 }
 
-/// Its number and its time.
-fn follow_time(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry) {
-    if entry.seq != seq {
-        report.find(Some(seq), format!("the entry says that it is number {}", entry.seq));
-    }
-    let silent = entry.at.saturating_sub(followed.last_at);
-    if followed.running && followed.heartbeat_us > 0 && silent > 2 * followed.heartbeat_us {
-        report.find(Some(seq), format!("nothing was written for {} s before it", silent / 1_000_000));
-    }
-    followed.last_at = entry.at;
-}
-
-fn follow(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry) {
-    follow_time(followed, report, seq, entry);
-    match &entry.body {
-        Body::GatewayStarted(body) => {
-            followed.running = true;
-            followed.heartbeat_us = body.heartbeat_s.saturating_mul(1_000_000);
-        }
-        Body::GatewayStopped(_) | Body::Gap(_) => followed.running = false,
-        Body::AgentEnrolled(body) => {
-            followed.agents.insert(body.key.clone(), hex::decode(&body.public_key).unwrap_or_default());
-        }
-        Body::SessionOpened(body) => {
-            report.sessions += 1;
-            followed.open.insert(body.session.clone(), BTreeSet::new());
-        }
-        Body::OperationIntent(body) => begin(followed, report, seq, body),
-        Body::ToolcallStarted(body) => followed.begin_call(report, seq, &body.call),
-        Body::ToolcallEnded(body) => followed.end_call(report, seq, &body.call),
-        Body::OperationRefused(body) => {
-            followed.within(report, seq, body.call.as_ref());
-            followed.name(body.statement.as_ref());
-            followed.name(body.parameters.as_ref().and_then(|parameters| parameters.sealed.as_ref()));
-        }
-        Body::OperationOutcome(body) => {
-            followed.name(body.subjects.as_ref().and_then(|subjects| subjects.commitments.as_ref()));
-            let was_open =
-                followed.open.get_mut(&body.session).is_some_and(|open| open.remove(&body.operation));
-            if !was_open {
-                report.find(Some(seq), "an outcome without its intent");
-            }
-        }
-        Body::SessionClosed(body) => close(followed, report, seq, body),
-        Body::GatewayHeartbeat(body) => check_totals(followed, report, seq, body),
-        Body::GatewayRecovered(_)
-        | Body::ClockStepped(_)
-        | Body::KeyCreated(_)
-        | Body::KeyRotated(_)
-        | Body::PolicyLoaded(_)
-        | Body::PolicyRefused(_)
-        | Body::CatalogLoaded(_)
-        | Body::ClassificationLoaded(_)
-        | Body::ConfigurationChanged(_)
-        | Body::AgentConnected(_)
-        | Body::AgentDisconnected(_)
-        | Body::AgentInvited(_)
-        | Body::AgentLocked(_)
-        | Body::AuthenticationSucceeded(_)
-        | Body::AuthenticationFailed(_)
-        | Body::SessionJoined(_)
-        | Body::OperationProgress(_)
-        | Body::OperationHeld(_)
-        | Body::OperationsUndone(_)
-        | Body::LimitHit(_)
-        | Body::LoginMade(_)
-        | Body::LoginRefreshed(_)
-        | Body::LoginEnded(_)
-        | Body::ServiceCreated(_)
-        | Body::ServiceRotated(_)
-        | Body::ServiceRevoked(_)
-        | Body::SubjectDisabled(_)
-        | Body::SubjectEnabled(_)
-        | Body::LockPlaced(_)
-        | Body::LockLifted(_)
-        | Body::SessionKilled(_)
-        | Body::RecordingRead(_) => {}
-    }
-}
-
-/// An operation begins, in a session that is open.
-fn begin(followed: &mut Followed, report: &mut Report, seq: u64, body: &OperationIntent) {
-    followed.name(body.statement.as_ref());
-    followed.name(body.parameters.as_ref().and_then(|parameters| parameters.sealed.as_ref()));
-    followed.name(body.columns_sealed.as_ref());
-    followed.within(report, seq, body.call.as_ref());
-    match followed.open.get_mut(&body.session) {
-        Some(open) => drop(open.insert(body.operation)),
-        None => report.find(Some(seq), "an operation of a session that is not open"),
-    }
-}
-
-/// A session is over: everything that it ran has an outcome, and its agent counted no more than it says.
-fn close(followed: &mut Followed, report: &mut Report, seq: u64, body: &SessionClosed) {
-    match followed.open.remove(&body.session) {
-        Some(open) if open.is_empty() => {}
-        Some(open) => {
-            report.find(Some(seq), format!("closed with {} operations without an outcome", open.len()));
-        }
-        None => report.find(Some(seq), "a session was closed that is not open"),
-    }
-    if let Some(tally) = &body.agent {
-        report.tallies += 1;
-        check_tally(followed, report, seq, body, tally);
-    }
-}
-
-/// What agents counted since they started: signed by keys that were enrolled.
-fn check_totals(followed: &Followed, report: &mut Report, seq: u64, body: &GatewayHeartbeat) {
-    for signed in &body.agents {
-        report.tallies += 1;
-        let message = cumulative_tally_message(&signed.tally);
-        check_signature(followed, report, seq, &signed.key, &signed.signature, message);
-    }
-}
-
-/// Whether an agent that was enrolled signed the message; what is wrong is found.
-fn check_signature(
-    followed: &Followed,
-    report: &mut Report,
-    seq: u64,
-    key: &str,
-    signature: &str,
-    message: Result<Vec<u8>, serde_json::Error>,
-) -> bool {
-    let Some(public) = followed.agents.get(key) else {
-        report.find(Some(seq), "a tally is signed with a key that was not enrolled");
-        return false;
-    };
-    let (Ok(message), Ok(signature)) = (message, STANDARD.decode(signature)) else {
-        report.find(Some(seq), "a tally has no usable signature");
-        return false;
-    };
-    let valid = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, public).verify(&message, &signature).is_ok();
-    if !valid {
-        report.find(Some(seq), "a tally's signature is not valid");
-    }
-    valid
-}
-
-/// The agent's own count: signed by a key that was enrolled, of this session, and not contradicting the gateway's.
-fn check_tally(
-    followed: &Followed,
-    report: &mut Report,
-    seq: u64,
-    closed: &SessionClosed,
-    signed: &SignedTally,
-) {
-    let message = tally_message(&signed.tally);
-    if !check_signature(followed, report, seq, &signed.key, &signed.signature, message) {
-        return;
-    }
-    if signed.tally.session != closed.session {
-        report.find(Some(seq), "the tally is of another session");
-    }
-    // What the agent read of the target and the gateway never got is possible where the stream was cut.
-    if signed.tally.bytes_up > closed.bytes_to_target || signed.tally.bytes_down < closed.bytes_from_target {
-        report.find(Some(seq), "gateway and agent counted different traffic");
-    }
-}
-
 /// The segments hold the same leaves, and every sealed object that an entry names.
-fn segments(folder: &Path, hashes: &[Hash], followed: &Followed, report: &mut Report) {
+fn segments(folder: &Path, hashes: &[Hash], objects: &HashSet<String>, report: &mut Report) {
     let Ok(list) = segment::list(folder) else {
         return report.find(None, "the segments cannot be listed: sealed objects were not checked");
     };
-    let mut missing = followed.objects.clone();
+    let mut missing = objects.clone();
     let mut seq = 0_usize;
     for (_, path) in list {
         let Ok(bytes) = fs::read(&path) else {

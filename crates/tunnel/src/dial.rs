@@ -351,6 +351,8 @@ pub struct Dialled {
     pub handle: StreamHandle,
     /// The agent that carries it.
     pub agent: AgentName,
+    /// Agents that were asked before it and gave no answer: each may have opened a stream, and counted it.
+    pub tried: Vec<AgentName>,
 }
 
 /// One stream; stays valid after it has ended, also over a reconnection of its agent.

@@ -46,7 +46,7 @@ impl Dialer for InProcess {
                 .map_err(|_elapsed| DialError::TimedOut(self.name.clone()))?
                 .map_err(DialError::Refused)?;
             let handle = StreamHandle { agent: self.name.clone(), session, target, number };
-            Ok(Dialled { stream, greeting, facts, handle, agent: self.name.clone() })
+            Ok(Dialled { stream, greeting, facts, handle, agent: self.name.clone(), tried: Vec::new() })
         })
     }
 

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use chaperone_access::{AgentName, SessionId, TargetName};
 use serde::{Deserialize, Serialize};
@@ -50,12 +51,16 @@ pub fn tally_message(tally: &Tally) -> Result<Vec<u8>, serde_json::Error> {
 pub struct Totals {
     /// Who counted.
     pub agent: AgentName,
-    /// Bytes from targets.
+    /// When: `since`, and what the agent's steady clock says since then. Each count is later than the one before.
+    pub at: u64,
+    /// Bytes from targets, of streams that have ended.
     pub bytes_down: u64,
-    /// Bytes to targets.
+    /// Bytes to targets, likewise.
     pub bytes_up: u64,
     /// Pairs of session and target that were closed or are open.
     pub sessions: u64,
+    /// When counting began, by the agent's clock, in microseconds since the Unix epoch: tells its processes apart.
+    pub since: u64,
     /// Streams that were opened.
     pub streams: u64,
 }
@@ -108,6 +113,8 @@ pub(crate) struct Ledger {
     closed: Notify,
     /// Streams that are being opened: logging in takes a while.
     opening: AtomicU64,
+    /// By the wall clock, in microseconds since the Unix epoch, and by the steady one.
+    began: (u64, Instant),
 }
 
 /// A stream that is being opened.
@@ -128,6 +135,8 @@ struct Books {
     up: u64,
     streams: u64,
     sessions: u64,
+    /// When the last totals were made.
+    counted_at: u64,
 }
 
 #[derive(Default)]
@@ -147,7 +156,10 @@ pub(crate) enum Closing {
 
 impl Ledger {
     pub(crate) fn new(agent: AgentName) -> Arc<Self> {
-        Arc::new(Self { agent, books: Mutex::default(), closed: Notify::new(), opening: AtomicU64::new(0) })
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let began = (u64::try_from(since).unwrap_or(0), Instant::now());
+        let (books, closed, opening) = (Mutex::default(), Notify::new(), AtomicU64::new(0));
+        Arc::new(Self { agent, books, closed, opening, began })
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -250,12 +262,17 @@ impl Ledger {
     }
 
     pub(crate) fn totals(&self) -> Totals {
-        let books = self.books();
+        let mut books = self.books();
+        let (since, steady) = self.began;
+        let elapsed = u64::try_from(steady.elapsed().as_micros()).unwrap_or(u64::MAX);
+        books.counted_at = since.saturating_add(elapsed).max(books.counted_at + 1);
         Totals {
             agent: self.agent.clone(),
+            at: books.counted_at,
             bytes_down: books.down,
             bytes_up: books.up,
             sessions: books.sessions,
+            since,
             streams: books.streams,
         }
     }

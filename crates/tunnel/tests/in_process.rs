@@ -116,10 +116,16 @@ async fn a_session_is_counted_and_signed_once_it_has_ended() {
     let totals = agent.totals(&first.agent).await.unwrap();
     assert!(totals.verifies(&public));
     let message = totals_message(&totals.body).unwrap();
+    let Totals { at, since, .. } = totals.body;
     assert_eq!(
         std::str::from_utf8(&message).unwrap(),
-        r#"{"agent":"local","bytes_down":8,"bytes_up":8,"sessions":2,"streams":3}"#
+        format!(
+            r#"{{"agent":"local","at":{at},"bytes_down":8,"bytes_up":8,"sessions":2,"since":{since},"streams":3}}"#
+        )
     );
+    // Each count is of this process, and newer than the one before.
+    let again = agent.totals(&first.agent).await.unwrap().body;
+    assert!(again.since == since && again.at > at && at > since, "{again:?}");
 }
 
 #[tokio::test]

@@ -118,13 +118,16 @@ impl Verify {
             }
             say(&format!(
                 "{} entries of {} under the signed checkpoint (root {}), {} more not signed yet\n\
-                 {} sessions, {} agents' tallies and {} sealed objects checked: {}",
+                 {} sessions ({} in no count of their agent), {} agents' tallies, {} of their counts and {} sealed objects \
+                 checked: {}",
                 report.size,
                 report.origin,
                 report.root,
                 report.unsigned,
                 report.sessions,
+                report.uncounted,
                 report.tallies,
+                report.totals,
                 report.objects,
                 if report.is_clean() { "everything holds" } else { "NOT everything holds" }
             ))?;

@@ -280,11 +280,11 @@ impl AtTarget {
             parameters: Parameters::default(),
             caller: None,
         };
+        let mut look = self.recorder.look(session, &self.name).await?;
         let dialled = self.dialer.dial(dial).await.map_err(|error| error.refusal())?;
-        let handle = dialled.handle.clone();
+        look.reached(dialled.handle, dialled.tried);
         let answer = question(Box::new(dialled.stream)).await;
-        drop(self.dialer.tally(&handle).await);
-        drop(self.dialer.acknowledge(&handle).await);
+        look.end(&*self.dialer).await;
         answer
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use std::thread::JoinHandle;
 
-use chaperone_access::{AgentName, TargetName};
+use chaperone_access::{AgentName, Refusal, TargetName};
 use chaperone_identity::{Holders, Identity, KeptCaveats, NoRevocations, RootKeys};
 use chaperone_policy::{Policies, PolicySet};
 use chaperone_postgres::opening::ListenerOptions;
@@ -471,13 +471,14 @@ async fn serve(path: &Path, text: &str, config: &GatewayConfig, parts: Parts) ->
         None => api::router(managed),
     };
     let api = tokio::spawn(served::serve(api_listener, api_tls, router, answers, stopped));
-    let beat = tokio::spawn(heartbeat(
-        recorder.clone(),
-        identity.clone(),
-        sessions.clone(),
+    let pulse = Pulse {
+        recorder: recorder.clone(),
+        identity: identity.clone(),
+        sessions: sessions.clone(),
         dialer,
-        config.trail.heartbeat_s,
-    ));
+        interval_s: config.trail.heartbeat_s,
+    };
+    let beat = tokio::spawn(heartbeat(pulse.clone()));
     tracing::info!(postgres = %config.postgres.listen, api = %config.api.listen, "gateway is up");
     tokio::select! {
         _ = terminate.recv() => {}
@@ -500,39 +501,62 @@ async fn serve(path: &Path, text: &str, config: &GatewayConfig, parts: Parts) ->
     }
     drop(served.await);
     drop(api.await);
-    // What the last sessions used as well.
+    // What the last sessions used as well, and what agents counted of them.
     usage.await.map_err(Failure::failed)?.once().await;
+    if let Err(refusal) = pulse.last().await {
+        tracing::error!(%refusal, "the last heartbeat could not be recorded");
+    }
     Ok(())
 }
 
-/// An entry at a fixed interval, so that silence is visible; and the failures that were only counted.
-async fn heartbeat(
+/// What is written at intervals.
+#[derive(Clone)]
+struct Pulse {
     recorder: Arc<Recorder>,
     identity: Arc<Identity>,
     sessions: Arc<Sessions>,
     dialer: Arc<dyn Dialer>,
     interval_s: u64,
-) {
-    let mut due = tokio::time::interval(Duration::from_secs(interval_s.max(1)));
+}
+
+impl Pulse {
+    /// A sign of life, with what agents counted.
+    async fn beat(&self) -> Result<(), Refusal> {
+        let body = Body::GatewayHeartbeat(GatewayHeartbeat {
+            agents: link::totals(&self.dialer).await,
+            durable: self.recorder.trail().metrics().durable,
+            interval_s: self.interval_s,
+            sessions: self.sessions.count() as u64,
+        });
+        self.recorder.note(body).await.map(drop)
+    }
+
+    /// What strangers did, where it was only counted; nothing before a minute is over.
+    async fn strangers(&self, now_us: u64) -> Result<(), Refusal> {
+        let failures = self.identity.counted_failures(now_us);
+        self.recorder.authentication_failures(failures, MINUTE_S).await?;
+        let violations = self.identity.counted_violations(now_us);
+        self.recorder.violations(violations, MINUTE_S).await
+    }
+
+    /// Before the stop: nothing that was counted is lost.
+    async fn last(&self) -> Result<(), Refusal> {
+        self.strangers(u64::MAX).await?;
+        self.beat().await
+    }
+}
+
+/// An entry at a fixed interval, so that silence is visible; and what strangers did that was only counted.
+async fn heartbeat(pulse: Pulse) {
+    let recorder = &pulse.recorder;
+    let mut due = tokio::time::interval(Duration::from_secs(pulse.interval_s.max(1)));
     let mut minute = tokio::time::interval(Duration::from_secs(MINUTE_S));
     let mut look = tokio::time::interval(clock::LOOK);
     let mut clock = Clock::new(Instant::now(), now_us());
     loop {
         let written = tokio::select! {
-            _ = due.tick() => {
-                let trail = recorder.trail().metrics();
-                let body = Body::GatewayHeartbeat(GatewayHeartbeat {
-                    agents: link::totals(&dialer).await,
-                    durable: trail.durable,
-                    interval_s,
-                    sessions: sessions.count() as u64,
-                });
-                recorder.note(body).await.map(drop)
-            }
-            _ = minute.tick() => {
-                let counts = identity.counted_failures(recorder.now());
-                recorder.authentication_failures(counts, MINUTE_S).await
-            }
+            _ = due.tick() => pulse.beat().await,
+            _ = minute.tick() => pulse.strangers(recorder.now()).await,
             _ = look.tick() => match clock.look(Instant::now(), now_us()) {
                 Some(Stepped { back, by_us }) => {
                     recorder.note(Body::ClockStepped(ClockStepped { back, by_us })).await.map(drop)

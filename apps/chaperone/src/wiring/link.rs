@@ -133,10 +133,11 @@ pub(crate) async fn totals(dialer: &Arc<dyn Dialer>) -> Vec<SignedCumulative> {
 fn tally(signed: &SignedTotals) -> CumulativeTally {
     CumulativeTally {
         agent: signed.body.agent.to_string(),
-        at: None,
+        at: Some(signed.body.at),
         bytes_down: signed.body.bytes_down,
         bytes_up: signed.body.bytes_up,
         sessions: signed.body.sessions,
+        since: Some(signed.body.since),
         streams: signed.body.streams,
     }
 }

@@ -7,6 +7,7 @@ use chaperone_postgres::opening::{First, ListenerOptions, accept};
 use chaperone_recording::LinkFacts;
 use chaperone_session::{Boundary, run};
 use chaperone_trail::Tls;
+use chaperone_wire::Fault;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
@@ -76,7 +77,13 @@ impl Listener {
                 self.sessions.cancel(u32::from_ne_bytes(pid.to_ne_bytes()), &key).await;
             }
             Ok(First::Nothing) => {}
-            Err(fault) => tracing::info!(%source, %fault, "a connection was refused before its claim"),
+            Err(fault) => {
+                tracing::info!(%source, %fault, "a connection was refused before its claim");
+                match &fault {
+                    Fault::Client(refusal) => self.boundary.violated(source, refusal).await,
+                    Fault::ClientGone | Fault::Target(_) => {}
+                }
+            }
         }
     }
 }

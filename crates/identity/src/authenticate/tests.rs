@@ -333,46 +333,101 @@ fn any_caveat() -> impl Strategy<Value = Caveat> {
     ]
 }
 
+/// What a holder takes away; where it does not fit the credential, the gateway keeps it.
+#[derive(Debug, Clone)]
+enum Narrowing {
+    Carried(Caveat),
+    Kept(crate::Relations),
+}
+
+fn any_narrowing() -> impl Strategy<Value = Narrowing> {
+    let relation = prop::sample::select(vec![
+        "public.patients",
+        "public.patients(id, name, ssn)",
+        "public.patients(ssn)",
+        "public.claims(id)",
+        "public.claims",
+    ]);
+    let kept = prop::collection::vec(relation, 1..4)
+        .prop_map(|names| Narrowing::Kept(crate::together(names.iter().map(|name| name.parse().unwrap()))));
+    prop_oneof![4 => any_caveat().prop_map(Narrowing::Carried), 1 => kept]
+}
+
+/// Whether one restriction leaves nothing that another does not.
+fn no_more(less: &Restriction, more: &Restriction) -> Result<(), TestCaseError> {
+    for relation in ["patients", "claims", "notes", "other"] {
+        let relation = RelationName::new("public", relation);
+        for verb in Verb::ALL {
+            prop_assert!(!less.allows(verb, &relation) || more.allows(verb, &relation));
+        }
+        for column in ["id", "name", "ssn"] {
+            let left = |sum: &Restriction| {
+                sum.allows(Verb::Read, &relation)
+                    && sum.columns(&relation).is_none_or(|columns| columns.contains(column))
+            };
+            prop_assert!(!left(less) || left(more));
+        }
+    }
+    for verb in Verb::ALL {
+        prop_assert!(!less.allows_whole(verb) || more.allows_whole(verb));
+    }
+    for tool in [None, Some("search"), Some("fetch"), Some("other")] {
+        prop_assert!(!less.allows_tool(tool) || more.allows_tool(tool));
+    }
+    prop_assert!(less.rows_max().unwrap_or(u64::MAX) <= more.rows_max().unwrap_or(u64::MAX));
+    Ok(())
+}
+
+/// What a credential comes to at a time, for a call of `search`: until when, and what is left.
+fn believed(identity: &Identity, user: &str, password: &str, now_s: u64) -> Option<(u64, Restriction)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (claim, tool) = (claim(identity, user, password, "ehr"), Arc::from("search"));
+    let answer = runtime.block_on(identity.authenticate_for(claim, Some(&tool), now_s * 1_000_000));
+    let facts = answer.ok()?.0.credential().clone();
+    Some((facts.not_after, facts.restriction))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn a_chain_of_narrowings_never_allows_what_a_link_before_refused(
-        caveats in prop::collection::vec(any_caveat(), 1..6),
+        chain in prop::collection::vec(any_narrowing(), 1..6),
+        later in 0..5000_u64,
     ) {
+        let identity = identity().keeping(Arc::new(KeptCaveats::default()));
         let made = issue(&grant());
-        let (mut user, mut password) = (made.user, made.password);
-        let mut before: Option<Parsed> = None;
-        for caveat in &caveats {
-            let Ok(next) = narrow(&user, &password, caveat) else { break };
+        let (mut user, mut password, now) = (made.user, made.password, NOW + later.min(3599));
+        let mut before = believed(&identity, &user, &password, now);
+        prop_assert!(before.is_some(), "nothing is taken away yet");
+        let (mut until, mut kept) = (NOW + 3600, None);
+        for narrowing in chain {
+            let caveat = match narrowing {
+                Narrowing::Carried(caveat) => caveat,
+                Narrowing::Kept(relations) => {
+                    kept = Some(Restriction::of([&Caveat::Relations(relations.clone())]));
+                    identity.kept().keep(relations, "org/ana", NOW + 3600).unwrap()
+                }
+            };
+            let Ok(next) = narrow(&user, &password, &caveat) else { break };
             (user, password) = next;
+            if let Caveat::Until(at) = caveat {
+                until = until.min(at);
+            }
             let parsed = parse_user(&user).unwrap();
             prop_assert_eq!(&super::password(keys(7).of(1).unwrap(), &parsed.links)[..], password.as_str());
-            let sum = |parsed: &Parsed| Restriction::of(&parsed.caveats);
-            if let Some(before) = &before {
-                for relation in ["patients", "claims", "notes", "other"] {
-                    let relation = RelationName::new("public", relation);
-                    for verb in Verb::ALL {
-                        prop_assert!(!sum(&parsed).allows(verb, &relation) || sum(before).allows(verb, &relation));
-                    }
-                    for column in ["id", "name", "ssn"] {
-                        let left = |sum: Restriction| {
-                            sum.allows(Verb::Read, &relation)
-                                && sum.columns(&relation).is_none_or(|columns| columns.contains(column))
-                        };
-                        prop_assert!(!left(sum(&parsed)) || left(sum(before)));
-                    }
+            let after = believed(&identity, &user, &password, now);
+            prop_assert!(now < until || after.is_none(), "believed at {}, void from {}", now, until);
+            if let Some((not_after, left)) = &after {
+                let Some((earlier, more)) = &before else { return Err(TestCaseError::fail("refused before")) };
+                prop_assert!(*not_after == until && not_after <= earlier);
+                no_more(left, more)?;
+                // What the gateway keeps is looked up, and counts as what is carried does.
+                if let Some(kept) = &kept {
+                    no_more(left, kept)?;
                 }
-                for verb in Verb::ALL {
-                    prop_assert!(!sum(&parsed).allows_whole(verb) || sum(before).allows_whole(verb));
-                }
-                for tool in [None, Some("search"), Some("fetch"), Some("other")] {
-                    prop_assert!(!sum(&parsed).allows_tool(tool) || sum(before).allows_tool(tool));
-                }
-                let rows = |parsed: &Parsed| sum(parsed).rows_max().unwrap_or(u64::MAX);
-                prop_assert!(rows(&parsed) <= rows(before));
             }
-            before = Some(parsed);
+            before = after;
         }
     }
 

@@ -95,7 +95,7 @@ kinds! {
     }
     /// A sign of life at a fixed interval.
     GatewayHeartbeat = "gateway.heartbeat" {
-        /// What each live agent counted, signed by it.
+        /// What each live agent that answered counted since it started, signed by it.
         agents: Vec<SignedCumulative>,
         /// Entries that were durable.
         durable: u64,
@@ -129,7 +129,7 @@ kinds! {
         /// What for.
         purpose: String,
     }
-    /// A key took the place of another.
+    /// A key took the place of another. Nothing writes it yet.
     KeyRotated = "key.rotated" {
         /// The new one's id.
         key: String,
@@ -170,6 +170,24 @@ kinds! {
         relations: u64,
         /// The target.
         target: String,
+    }
+    /// The gateway is about to ask a target about its catalog, in a session of its own that its agent counts.
+    CatalogAsked = "catalog.asked" {
+        /// The session's id.
+        session: String,
+        /// The target.
+        target: String,
+    }
+    /// That session is over.
+    CatalogAnswered = "catalog.answered" {
+        /// What the agent counted, signed; absent where the agent was lost.
+        agent: Option<SignedTally>,
+        /// The session's id.
+        session: String,
+        /// Through which agent; absent where it reached none.
+        through: Option<String>,
+        /// Agents that were asked before it and gave no answer, which may have opened a stream as well; absent where none was.
+        tried: Option<Vec<String>>,
     }
     /// A target's catalog was read.
     CatalogLoaded = "catalog.loaded" {
@@ -259,9 +277,9 @@ kinds! {
     AuthenticationFailed = "authentication.failed" {
         /// How many, where it is counted.
         count: Option<u64>,
-        /// How.
+        /// How; `none` where a connection broke the protocol before it said who it is.
         method: String,
-        /// The class of the reason.
+        /// The class of the reason; `counted` where it is a count.
         reason: String,
         /// Where from.
         source: String,
@@ -301,6 +319,8 @@ kinds! {
         session: String,
         /// The agent's hop to the target.
         tls: Option<Tls>,
+        /// Agents that were asked before it and gave no answer, which may have opened a stream as well; absent where none was.
+        tried: Option<Vec<String>>,
     }
     /// The session ended.
     SessionClosed = "session.closed" {
@@ -454,7 +474,7 @@ kinds! {
         /// What it would have touched, sorted by relation.
         touches: Vec<Touched>,
     }
-    /// An operation waits for somebody's yes.
+    /// An operation waits for somebody's yes. Nothing writes it yet: what needs one is refused.
     OperationHeld = "operation.held" {
         /// The tool call that it belongs to; absent where it is no call's.
         call: Option<String>,
@@ -645,6 +665,7 @@ impl Kind {
                 | Self::OperationProgress
                 | Self::SessionClosed
                 | Self::ToolcallEnded
+                | Self::CatalogAnswered
                 | Self::GatewayStopped
                 | Self::GatewayHeartbeat
                 | Self::Gap

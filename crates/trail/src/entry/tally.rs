@@ -26,15 +26,20 @@ pub struct SessionTally {
 pub struct CumulativeTally {
     /// The agent's name.
     pub agent: String,
-    /// When it was counted, by the agent's clock, in microseconds since the Unix epoch.
+    /// When it was counted: `since`, and what the agent's steady clock says since then, in microseconds since the Unix
+    /// epoch; absent in older trails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<u64>,
     /// Bytes from targets.
     pub bytes_down: u64,
     /// Bytes to targets.
     pub bytes_up: u64,
-    /// Sessions that it served.
+    /// Sessions that it served, looks at catalogs among them.
     pub sessions: u64,
+    /// When it started to count, by its clock, in microseconds since the Unix epoch: tells its processes apart. Absent in
+    /// older trails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
     /// Streams that it opened.
     pub streams: u64,
 }

@@ -252,6 +252,11 @@ pub enum Status {
     Lost,
 }
 
+/// The cause of the gap that a killed gateway leaves.
+pub const CAUSE_KILLED: &str = "ended without closing";
+/// The reason of a session that was open when the gateway was killed.
+pub const REASON_LOST: &str = "lost";
+
 /// How a tool call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

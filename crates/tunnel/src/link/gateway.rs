@@ -600,7 +600,7 @@ impl Links {
             read_prologue(&mut io).await.map_err(|_bad| broken("a stream without its login"))?;
         let stream = Box::new(LinkStream { io, _place: place });
         let handle = StreamHandle { agent: agent.clone(), session, target, number };
-        Ok(Dialled { stream, greeting, facts, handle, agent })
+        Ok(Dialled { stream, greeting, facts, handle, agent, tried: Vec::new() })
     }
 
     async fn about<T: DeserializeOwned>(&self, path: &str, stream: &StreamHandle) -> Result<T, DialError> {
@@ -673,7 +673,7 @@ impl Dialer for Links {
                 (!link.admits.load(Ordering::Relaxed), failed, link.streams.load(Ordering::Relaxed))
             });
             let deadline = tokio::time::Instant::now() + limits::DIAL;
-            let mut left = links.len();
+            let (mut left, mut tried) = (links.len(), Vec::new());
             for link in links {
                 // Half of what is left for each but the last, so that a silent agent leaves time for another.
                 left -= 1;
@@ -681,7 +681,7 @@ impl Dialer for Links {
                 let share = if left == 0 { whole } else { whole / 2 };
                 let dialled = tokio::time::timeout(share, self.dial_on(&link, request.clone())).await;
                 why = match dialled {
-                    Ok(Ok(dialled)) => return Ok(dialled),
+                    Ok(Ok(dialled)) => return Ok(Dialled { tried, ..dialled }),
                     Ok(Err(DialError::Refused(refusal))) if refusal.code == RefusalCode::ShuttingDown => {
                         link.admits.store(false, Ordering::Relaxed);
                         DialError::NoAgent(target.clone())
@@ -694,10 +694,15 @@ impl Dialer for Links {
                     }
                     Ok(Err(error)) => {
                         link.failed_s.store(now_s(), Ordering::Relaxed);
+                        // Whoever refuses has opened nothing.
+                        if !matches!(error, DialError::Refused(_)) {
+                            tried.push(link.agent.clone());
+                        }
                         error
                     }
                     Err(_elapsed) => {
                         link.failed_s.store(now_s(), Ordering::Relaxed);
+                        tried.push(link.agent.clone());
                         DialError::TimedOut(link.agent.clone())
                     }
                 };

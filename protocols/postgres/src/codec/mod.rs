@@ -21,7 +21,7 @@ pub mod startup;
 pub use backend::BackendTag;
 pub use bind::{BindPart, BindReader};
 pub use error::{CodecError, Side};
-pub use frame::{Decoder, Frame, Limits, Message, Run, Tag};
+pub use frame::{Decoder, Frame, Limits, Message, Run, Size, Tag};
 pub use frontend::FrontendTag;
 
 /// Cuts what a client sends.

@@ -207,7 +207,12 @@ impl Conversation {
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event<Self>, Fault>> {
         loop {
             match ready!(self.client.poll_read(cx)) {
-                Ok(0) | Err(_) => return Poll::Ready(Err(Fault::ClientGone)),
+                Ok(0) => return Poll::Ready(Err(self.client_ended())),
+                // TLS that ends without its own farewell, as the connection under it does.
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                    return Poll::Ready(Err(self.client_ended()));
+                }
+                Err(_) => return Poll::Ready(Err(Fault::ClientGone)),
                 Ok(_) => {}
             }
             match self.client_at_hand(cx)? {
@@ -216,6 +221,14 @@ impl Conversation {
                 AtHand::Hungry => {}
             }
         }
+    }
+
+    /// The client says no more: in the middle of a message that is a fault, of which it can still hear.
+    fn client_ended(&self) -> Fault {
+        if self.client.input.is_empty() && self.frontend.at_boundary() {
+            return Fault::ClientGone;
+        }
+        Fault::Client(Refusal::new(RefusalCode::ProtocolViolation, "the connection ended within a message"))
     }
 
     /// Read from the target until there is an event, an end, or nothing more.

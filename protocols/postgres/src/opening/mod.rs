@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::certificate::{ALPN, ListenerTls};
 use crate::codec::backend::{BackendView, TransactionStatus, view};
 use crate::codec::startup::{self, ProtocolVersion, SessionRequest, Startup};
-use crate::codec::{Backend, BackendTag, Frontend, FrontendTag, Limits, encode, frontend};
+use crate::codec::{Backend, BackendTag, CodecError, Frontend, FrontendTag, Limits, encode, frontend};
 use crate::line::{Break, Line};
 use crate::words::{Severity, error};
 
@@ -211,7 +211,10 @@ async fn packet(line: &mut Line) -> Result<Startup, Break> {
         if let Some(packet) = startup::decode(&mut line.input)? {
             return Ok(packet);
         }
-        line.fill().await?;
+        // Whoever ends in the middle of a packet has broken the protocol; whoever ends before it has not.
+        let truncated = CodecError::Truncated { tag: 0, field: "packet" };
+        let begun = !line.input.is_empty();
+        line.fill().await.map_err(|broken| if begun { Break::Codec(truncated) } else { broken })?;
     }
 }
 

@@ -173,6 +173,8 @@ fn summarise(views: &mut Views, entry: &Entry) {
         | Body::KeyRotated(_)
         | Body::PolicyLoaded(_)
         | Body::PolicyRefused(_)
+        | Body::CatalogAsked(_)
+        | Body::CatalogAnswered(_)
         | Body::CatalogLoaded(_)
         | Body::ClassificationLoaded(_)
         | Body::ConfigurationChanged(_)
