@@ -5,7 +5,8 @@ use axum::extract::State;
 use chaperone_access::CallId;
 use chaperone_api::{ToolcallEnd, ToolcallOperation, ToolcallView};
 use chaperone_trail::{
-    Body, Entry, OperationIntent, OperationOutcome, OperationRefused, Status, ToolcallEnded, ToolcallStarted,
+    Body, Entry, OperationIntent, OperationOutcome, OperationRefused, OperationsUndone, Status,
+    ToolcallEnded, ToolcallStarted,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -55,6 +56,17 @@ fn word(value: &impl Serialize) -> String {
 }
 
 impl Tree {
+    /// Only what had ended well: what failed, or was cancelled, did that by itself.
+    fn undone(&mut self, undone: &OperationsUndone) {
+        let well = word(&Status::Ok);
+        let counted =
+            |known: &&mut ToolcallOperation| known.operation <= undone.operation && known.status == well;
+        for known in self.of_session(&undone.session).filter(counted) {
+            known.status = "undone".to_owned();
+            known.sqlstate = Some(undone.sqlstate.clone());
+        }
+    }
+
     fn take(&mut self, entry: &Entry) {
         match &entry.body {
             Body::ToolcallStarted(started) if started.call == self.wanted => {
@@ -75,17 +87,7 @@ impl Tree {
                     came(known, outcome);
                 }
             }
-            Body::OperationsUndone(undone) => {
-                // Only what had ended well: what failed, or was cancelled, did that by itself.
-                let well = word(&Status::Ok);
-                let counted = |known: &&mut ToolcallOperation| {
-                    known.operation <= undone.operation && known.status == well
-                };
-                for known in self.of_session(&undone.session).filter(counted) {
-                    known.status = "undone".to_owned();
-                    known.sqlstate = Some(undone.sqlstate.clone());
-                }
-            }
+            Body::OperationsUndone(undone) => self.undone(undone),
             // Another call's.
             Body::ToolcallStarted(_) | Body::ToolcallEnded(_) => {}
             Body::GatewayStarted(_)
@@ -99,6 +101,8 @@ impl Tree {
             | Body::PolicyLoaded(_)
             | Body::PolicyRefused(_)
             | Body::CatalogLoaded(_)
+            | Body::CatalogAsked(_)
+            | Body::CatalogAnswered(_)
             | Body::ClassificationLoaded(_)
             | Body::ConfigurationChanged(_)
             | Body::AgentEnrolled(_)
