@@ -60,6 +60,8 @@ pub enum RefusalCode {
     Locked,
     /// An administrator ended the session.
     Ended,
+    /// The credential was taken back.
+    CredentialRevoked,
     /// The login or key behind the session has ended, or was not checked again in time.
     LoginEnded,
     /// Nothing was asked for longer than a limit allows.
@@ -98,6 +100,7 @@ impl RefusalCode {
             | Self::UndefinedTarget
             | Self::Locked
             | Self::Ended
+            | Self::CredentialRevoked
             | Self::LoginEnded
             | Self::Idle
             | Self::OpenTooLong

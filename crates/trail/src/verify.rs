@@ -306,6 +306,9 @@ fn follow(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry)
         | Body::SubjectEnabled(_)
         | Body::LockPlaced(_)
         | Body::LockLifted(_)
+        | Body::CredentialRevoked(_)
+        | Body::SessionFollowed(_)
+        | Body::AgentRemoved(_)
         | Body::SessionKilled(_)
         | Body::RecordingRead(_) => {}
     }
