@@ -60,6 +60,8 @@ pub enum RefusalCode {
     Locked,
     /// An administrator ended the session.
     Ended,
+    /// The credential was taken back.
+    CredentialRevoked,
     /// The login or key behind the session has ended, or was not checked again in time.
     LoginEnded,
     /// Nothing was asked for longer than a limit allows.
@@ -102,6 +104,7 @@ impl RefusalCode {
             Self::Busy => "busy",
             Self::Locked => "locked",
             Self::Ended => "ended",
+            Self::CredentialRevoked => "credential_revoked",
             Self::LoginEnded => "login_ended",
             Self::Idle => "idle",
             Self::OpenTooLong => "open_too_long",
@@ -132,6 +135,7 @@ impl RefusalCode {
             | Self::UndefinedTarget
             | Self::Locked
             | Self::Ended
+            | Self::CredentialRevoked
             | Self::LoginEnded
             | Self::Idle
             | Self::OpenTooLong

@@ -2,6 +2,7 @@
 //! describes all of them and is written from these types.
 
 mod agents;
+mod credentials;
 mod locks;
 mod login;
 mod page;
@@ -14,7 +15,8 @@ mod sessions;
 mod targets;
 mod toolcalls;
 
-pub use agents::{AgentView, LockRequest, TokenRequest, TokenView};
+pub use agents::{AgentView, LockRequest, RemoveAgent, TokenRequest, TokenView};
+pub use credentials::{CredentialEntryView, RevocationView, RevokeCredential};
 pub use locks::{LockKind, LockView, PlaceLock};
 pub use login::{
     AssuranceView, CredentialRequest, CredentialView, IssuerView, LoginRequest, LoginView, WhoView,

@@ -30,6 +30,9 @@ const CAVEATS_MAX: usize = 16;
 /// Most groups that a credential may carry.
 const GROUPS_MAX: usize = 16;
 
+/// Longest life of a credential, in seconds: whoever takes one back need not remember it for longer.
+pub const CREDENTIAL_S_MAX: u64 = 24 * 3600;
+
 /// Identifies one issued credential, whatever its holder narrows it to: 8 random bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CredentialId(pub [u8; 8]);
@@ -43,6 +46,39 @@ impl std::fmt::Display for CredentialId {
 impl std::fmt::Debug for CredentialId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "CredentialId({self})")
+    }
+}
+
+/// Not the id of a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("not the id of a credential: 11 characters of base64url")]
+pub struct InvalidCredentialId;
+
+impl std::str::FromStr for CredentialId {
+    type Err = InvalidCredentialId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCredentialId> {
+        let mut bytes = [0; 9];
+        match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
+            Ok(8) => {
+                let [id @ .., _] = bytes;
+                Ok(Self(id))
+            }
+            Ok(_) | Err(_) => Err(InvalidCredentialId),
+        }
+    }
+}
+
+impl serde::Serialize for CredentialId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for CredentialId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -117,6 +153,9 @@ pub enum IssueError {
     /// The expiry is not after the beginning.
     #[error("the credential would expire before it begins")]
     Expired,
+    /// A longer life than [`CREDENTIAL_S_MAX`].
+    #[error("a credential lives for at most {CREDENTIAL_S_MAX} seconds")]
+    Lasting,
     /// No randomness from the system.
     #[error("no randomness from the system")]
     Random,
@@ -257,6 +296,9 @@ fn encode(grant: &Grant, epoch: u8, id: CredentialId) -> Result<String, IssueErr
     }
     if grant.not_after <= grant.not_before {
         return Err(IssueError::Expired);
+    }
+    if grant.not_after - grant.not_before > CREDENTIAL_S_MAX {
+        return Err(IssueError::Lasting);
     }
     let [issuer, kind, sub, groups] = encode_who(&grant.who)?;
     // Unit separators cannot occur in a field: control characters are refused.

@@ -159,11 +159,13 @@ fn told(code: RefusalCode) -> &'static str {
         RefusalCode::AuthenticationFailed => "credential_expired",
         RefusalCode::ShuttingDown => "gateway_stopping",
         RefusalCode::Locked => "locked",
+        RefusalCode::CredentialRevoked => "credential_revoked",
         RefusalCode::LoginEnded => "login_ended",
         RefusalCode::NotPermitted | RefusalCode::UndefinedTarget => "no_longer_admitted",
         RefusalCode::Idle => "idle",
         RefusalCode::OpenTooLong => "open_too_long",
         RefusalCode::TooMuch | RefusalCode::TooOften | RefusalCode::TooManySessions => "limit_reached",
+        RefusalCode::TargetUnavailable => "agent_cut_off",
         RefusalCode::Ended
         | RefusalCode::Throttled
         | RefusalCode::ApprovalRequired
@@ -175,7 +177,6 @@ fn told(code: RefusalCode) -> &'static str {
         | RefusalCode::TooLarge
         | RefusalCode::TooComplex
         | RefusalCode::ProtocolViolation
-        | RefusalCode::TargetUnavailable
         | RefusalCode::TargetLost
         | RefusalCode::RecordUnavailable
         | RefusalCode::Busy

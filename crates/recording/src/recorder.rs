@@ -153,6 +153,21 @@ impl Recorder {
         Ok(seq)
     }
 
+    /// Write entries and wait once, until the last of them is durable.
+    ///
+    /// # Errors
+    /// They cannot be recorded, or only the first of them.
+    pub async fn note_all(&self, bodies: &[Body]) -> Result<(), Refusal> {
+        let mut last = None;
+        for body in bodies {
+            last = Some(self.append(body).map_err(|error| error.refusal())?);
+        }
+        match last {
+            Some(last) => self.written(last).await,
+            None => Ok(()),
+        }
+    }
+
     /// Wait until an entry is durable.
     pub(crate) async fn written(&self, seq: Seq) -> Result<(), Refusal> {
         self.trail.wait_durable(seq).await.map_err(|error| Unrecorded(error).refusal())

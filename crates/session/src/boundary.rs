@@ -62,6 +62,8 @@ pub struct Opened {
     pub session: SessionId,
     /// Who was admitted to what.
     pub facts: AdmissionFacts,
+    /// How many sets of policies had come into force when it was admitted, or fewer.
+    pub loads: u64,
     /// As whom it is there.
     pub login: As,
     /// Whether the target was told what is said of its subject.

@@ -59,6 +59,8 @@ pub async fn run<O: Opening, S: Send>(
 
     // 2. an admission
     let exists = boundary.door.serves(&principal.credential().target);
+    // Before: a set that comes into force meanwhile is one that the session is held to later.
+    let loads = boundary.policies.loads();
     let admission = match boundary.policies.admit(principal, exists, now) {
         Ok(admission) => admission,
         Err(denial) => {
@@ -89,7 +91,7 @@ pub async fn run<O: Opening, S: Send>(
 
     // 4. the target, through the agent; 5. operations
     let counts = Counts::default();
-    let way = Way { known, proof, place, login, counts: counts.clone() };
+    let way = Way { known, proof, place, login, loads, counts: counts.clone() };
     let end = carry(way, boundary, &admission, &mut record, source, now).await;
 
     // 6. the record is sealed, whatever happened; a gateway that stops waits for that
@@ -104,6 +106,7 @@ struct Way<K> {
     proof: [u8; 32],
     place: Place,
     login: Result<As, Refusal>,
+    loads: u64,
     counts: Counts,
 }
 
@@ -144,6 +147,7 @@ async fn carry<K: Known>(
     let notify = boundary.door.opened(Opened {
         session,
         facts: admission.facts().clone(),
+        loads: way.loads,
         login,
         told: dialled.facts.told,
         source,

@@ -96,6 +96,9 @@ impl Recovered {
             | Body::SubjectEnabled(_)
             | Body::LockPlaced(_)
             | Body::LockLifted(_)
+            | Body::CredentialRevoked(_)
+            | Body::SessionFollowed(_)
+            | Body::AgentRemoved(_)
             | Body::SessionKilled(_)
             | Body::RecordingRead(_) => {}
         }

@@ -20,7 +20,10 @@ pub fn sqlstate(code: RefusalCode) -> &'static str {
     match code {
         RefusalCode::AuthenticationFailed => "28P01",
         // Not 57P01: whoever connects again at once gets no further.
-        RefusalCode::Throttled | RefusalCode::Locked | RefusalCode::LoginEnded => "28000",
+        RefusalCode::Throttled
+        | RefusalCode::Locked
+        | RefusalCode::LoginEnded
+        | RefusalCode::CredentialRevoked => "28000",
         RefusalCode::NotPermitted | RefusalCode::ApprovalRequired => "42501",
         RefusalCode::NotUnderstood | RefusalCode::Unsupported => "0A000",
         RefusalCode::SyntaxError => "42601",

@@ -20,6 +20,7 @@ pub(crate) mod mcp;
 pub(crate) mod metrics;
 pub(crate) mod policies;
 pub(crate) mod reread;
+pub(crate) mod revocations;
 pub(crate) mod strangers;
 pub(crate) mod sweep;
 pub(crate) mod targets;

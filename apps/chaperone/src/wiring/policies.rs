@@ -235,6 +235,7 @@ impl PolicyKeeper {
     /// # Errors
     /// Why not; the old set stays in force, and that is on record too.
     pub(crate) async fn reload(&self, by: &str) -> Result<Reloaded, NotReloaded> {
+        let learnt = Instant::now();
         let _turn = self.turn.lock().await;
         let (folder, mut known, files) = (self.folder.clone(), self.known(), self.classifications.clone());
         let loaded = tokio::task::spawn_blocking(move || {
@@ -262,7 +263,7 @@ impl PolicyKeeper {
         self.recorder.note(loaded_body(by, &set)).await.map_err(NotReloaded::Unrecorded)?;
         self.analysts.classify(by, &classified).await.map_err(NotReloaded::Unrecorded)?;
         self.policies.replace(set);
-        self.kick.now(Instant::now());
+        self.kick.now(learnt);
         tracing::info!(%digest, %previous, count, by, "policies are in force");
         for warning in &warnings {
             tracing::warn!("{warning}");

@@ -258,6 +258,15 @@ kinds! {
         /// Why.
         reason: String,
     }
+    /// An agent is no agent here any more: its identity and its tokens are gone.
+    AgentRemoved = "agent.removed" {
+        /// Its name.
+        agent: String,
+        /// By whom.
+        by: String,
+        /// Why.
+        reason: String,
+    }
     /// Somebody proved an identity.
     AuthenticationSucceeded = "authentication.succeeded" {
         /// What the exchange was bound to.
@@ -527,6 +536,28 @@ kinds! {
         by: String,
         /// Id of the lock.
         lock: String,
+    }
+    /// A credential was taken back, with everything that it was narrowed to.
+    CredentialRevoked = "credential.revoked" {
+        /// By whom.
+        by: String,
+        /// Id of the credential.
+        credential: String,
+        /// When the gateway learned of it, in microseconds since the Unix epoch.
+        learned_at: u64,
+        /// Why.
+        reason: String,
+    }
+    /// Something that an open session rests on changed, and it stays open: what it may do is what holds now.
+    SessionFollowed = "session.followed" {
+        /// From when the gateway learnt of the change until the session was held to it, in microseconds.
+        after_us: u64,
+        /// What changed: `policy`, or `identity` for groups, attributes and assurance of the subject.
+        changed: String,
+        /// Digest of the set of policies that is in force for it.
+        policy: Digest,
+        /// Which session.
+        session: String,
     }
     /// Somebody is about to end a session.
     SessionKilled = "session.killed" {

@@ -82,6 +82,15 @@ pub enum AgentEvent {
         /// Why.
         reason: String,
     },
+    /// An identity is about to be forgotten.
+    Removed {
+        /// Whose.
+        agent: AgentName,
+        /// By whom.
+        by: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// A link's encryption.
@@ -250,6 +259,31 @@ impl Links {
             self.observer.note(event).await.map_err(LinkError::Refused)?;
         }
         self.lock_now(agent, reason)
+    }
+
+    /// Forget an identity with its tokens, and cut its link; the record that was kept of it. `None` where nobody of that
+    /// name was enrolled.
+    ///
+    /// # Errors
+    /// The event could not be recorded, or the disk; the identity is whole then, or cannot link any more.
+    pub async fn remove(
+        &self,
+        agent: &AgentName,
+        reason: &str,
+        by: &str,
+    ) -> Result<Option<AgentRecord>, LinkError> {
+        let _one = self.change.lock().await;
+        let Some(record) = self.roster.agent(agent).map_err(stored)? else { return Ok(None) };
+        let (reason, by) = (reason.to_owned(), by.to_owned());
+        let event = AgentEvent::Removed { agent: agent.clone(), by, reason };
+        self.observer.note(event).await.map_err(LinkError::Refused)?;
+        // The tokens first: one that was left would bring back an agent that is not there any more.
+        self.roster.remove_tokens_of(agent).map_err(stored)?;
+        self.roster.remove_agent(agent).map_err(stored)?;
+        if let Ok(link) = self.link(agent) {
+            link.cut.notify_one();
+        }
+        Ok(Some(record))
     }
 
     /// A key that is in two hands: locked at once, and then recorded.

@@ -49,6 +49,7 @@ use crate::wiring::identity::Identities;
 use crate::wiring::locks::LockKeeper;
 use crate::wiring::metrics::Counters;
 use crate::wiring::policies::PolicyKeeper;
+use crate::wiring::revocations::RevocationKeeper;
 
 /// Where all paths of the API begin.
 const BASE: &str = "/api/v1";
@@ -61,6 +62,7 @@ pub(crate) struct Managed {
     pub(crate) policies: Arc<Policies>,
     pub(crate) keeper: Arc<PolicyKeeper>,
     pub(crate) locks: Arc<LockKeeper>,
+    pub(crate) revocations: Arc<RevocationKeeper>,
     pub(crate) dialer: Arc<dyn Dialer>,
     /// `None` where no agent may dial in.
     pub(crate) links: Option<Arc<Links>>,
@@ -100,6 +102,8 @@ fn endpoints() -> OpenApiRouter<Arc<Managed>> {
         .routes(even_overdue(routes!(login::refresh)))
         .routes(even_overdue(routes!(login::end)))
         .routes(known(routes!(credentials::make)))
+        .routes(guarded(Lock, routes!(credentials::list)))
+        .routes(guarded(Lock, routes!(credentials::revoke)))
         .routes(known(routes!(targets::list)))
         .routes(known(routes!(targets::access)))
         .routes(guarded(ManagePolicy, routes!(policies::catalog)))
@@ -110,6 +114,7 @@ fn endpoints() -> OpenApiRouter<Arc<Managed>> {
         .routes(guarded(ManageAgents, routes!(agents::list)))
         .routes(guarded(ManageAgents, routes!(agents::token)))
         .routes(guarded(ManageAgents, routes!(agents::lock)))
+        .routes(guarded(ManageAgents, routes!(agents::remove)))
         .routes(guarded(ReadSessions, routes!(sessions::list)))
         .routes(guarded(ReadSessions, routes!(sessions::live)))
         .routes(guarded(ReadSessions, routes!(sessions::show)))

@@ -11,12 +11,12 @@ use chaperone_api::{
     PersonView, Problem, RevokeService, RotateService, ServiceKeyView, ServiceView, TargetView, TokenView,
     WhoView,
 };
-use chaperone_identity::{Holders, Identity, NoRevocations, People, RootKey, RootKeys};
+use chaperone_identity::{Holders, Identity, People, Revoked, RootKey, RootKeys};
 use chaperone_policy::{Known, Policies, PolicySet};
 use chaperone_recording::commit::CommitmentKey;
 use chaperone_recording::keys::{KeyId, Reader, ReaderKey, WrappedKey};
 use chaperone_recording::{Recorder, RecorderParts};
-use chaperone_store::{KeyFiles, LockFiles, PolicyArchive, RosterFiles};
+use chaperone_store::{KeyFiles, LockFiles, PolicyArchive, RevocationFiles, RosterFiles};
 use chaperone_trail::{Options, Trail};
 use chaperone_tunnel::link::{AgentAuthority, Links};
 use chaperone_tunnel::{AgentKey, Dialer, Several};
@@ -88,13 +88,14 @@ impl Running {
         let recorder = recorder(folder.path(), &counters);
         let roster = Arc::new(RosterFiles::open(&folder.path().join("agents")).unwrap());
         let authority = AgentAuthority::new(&AgentKey::generate().unwrap()).unwrap();
-        let links = Links::new(authority, roster, Arc::new(OnRecord(recorder.clone()))).unwrap();
+        let links = Links::new(authority, roster, Arc::new(OnRecord::new(recorder.clone()))).unwrap();
         let dialer: Arc<dyn Dialer> = Arc::new(Several::new(vec![links.clone() as Arc<dyn Dialer>]));
         let analysts = Arc::new(Analysts::new(std::iter::empty(), &dialer, &recorder).unwrap());
         let issuers = identity::Issuers::new();
         let (holders, people) = identity::holders(folder.path(), &issuers).unwrap();
         let keys = RootKeys::new(RootKey::new(1, [7; 32]), Vec::new());
-        let identity = Identity::new(keys, Arc::new(NoRevocations)).holding(holders.clone(), people.clone());
+        let revoked = Arc::new(Revoked::default());
+        let identity = Identity::new(keys, revoked.clone()).holding(holders.clone(), people.clone());
         let identity = Arc::new(identity);
         let identities = Arc::new(Identities::new(identity::Parts {
             recorder: recorder.clone(),
@@ -106,6 +107,8 @@ impl Running {
         }));
         let policies = Arc::new(Policies::new(policies(policy)));
         let files = LockFiles::open(&folder.path().join("locks")).unwrap();
+        let revocations = RevocationFiles::open(&folder.path().join("revocations")).unwrap();
+        let revocations = RevocationKeeper::new(revocations, revoked, recorder.clone(), Kick::default());
         let locks = LockKeeper::open(files, policies.clone(), recorder.clone(), Kick::default()).unwrap();
         let logins = DatabaseLogins::new(std::iter::empty());
         let policy_folder = folder.path().join("policy");
@@ -126,6 +129,7 @@ impl Running {
             recorder: recorder.clone(),
             sessions: Arc::new(Sessions::new(analysts.clone(), dialer.clone(), logins, 8)),
             locks: Arc::new(locks),
+            revocations: Arc::new(revocations),
             analysts,
             policies: policies.clone(),
             dialer,
