@@ -26,4 +26,4 @@ pub use refusal::{Blame, Refusal, RefusalCode};
 pub use subject::{
     Assurance, Attribute, AttributeKind, Attributes, Attribution, Delegation, Recipient, Subject, SubjectKind,
 };
-pub use tools::{DESCRIBE_SCHEMA, EXPLAIN_ACCESS, QUERY, SQL_TOOLS};
+pub use tools::{DESCRIBE_SCHEMA, EXPLAIN_ACCESS, QUERY, SQL_TOOLS, no_command};

@@ -2,6 +2,7 @@
 //! describes all of them and is written from these types.
 
 mod agents;
+mod commands;
 mod locks;
 mod login;
 mod page;
@@ -15,6 +16,7 @@ mod targets;
 mod toolcalls;
 
 pub use agents::{AgentView, LockRequest, TokenRequest, TokenView};
+pub use commands::{CommandView, RunCommand, RunEnd, RunLine, RunRefused};
 pub use locks::{LockKind, LockView, PlaceLock};
 pub use login::{
     AssuranceView, CredentialRequest, CredentialView, IssuerView, LoginRequest, LoginView, WhoView,

@@ -261,6 +261,7 @@ impl Recorder {
         self.note(Body::OperationRefused(OperationRefused {
             call: None,
             code: denial.refusal.code,
+            command: None,
             decision: decision(Arm::Refuse, &denial.decided, &None),
             operation: 0,
             parameters: None,

@@ -104,6 +104,7 @@ pub fn analyse(
         catalog_version: catalog.version,
         classified: catalog.classification.is_some(),
         describes: describes.then(|| catalog.own.clone()),
+        invokes: None,
     }
 }
 
@@ -219,6 +220,7 @@ fn opaque(
         catalog_version: catalog.version,
         classified: catalog.classification.is_some(),
         describes: None,
+        invokes: None,
     }
 }
 
@@ -464,6 +466,7 @@ fn inner(query: &Value, source: &str, own: &Own<'_>) -> Analysis {
         catalog_version: own.catalog.version,
         classified: own.catalog.classification.is_some(),
         describes: describes.then(|| own.catalog.own.clone()),
+        invokes: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The sessions that are open now: for lists, for cancel requests and for the gateway's stop.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -61,6 +61,7 @@ pub(crate) struct Sessions {
     analysts: Arc<Analysts>,
     dialer: Arc<dyn Dialer>,
     logins: DatabaseLogins,
+    speaks: BTreeMap<TargetName, &'static str>,
     max: usize,
 }
 
@@ -69,6 +70,7 @@ impl Sessions {
         analysts: Arc<Analysts>,
         dialer: Arc<dyn Dialer>,
         logins: DatabaseLogins,
+        speaks: BTreeMap<TargetName, &'static str>,
         max: usize,
     ) -> Self {
         Self {
@@ -78,6 +80,7 @@ impl Sessions {
             analysts,
             dialer,
             logins,
+            speaks,
             max,
         }
     }
@@ -206,6 +209,10 @@ impl Door for Sessions {
 
     fn serves(&self, target: &TargetName) -> bool {
         self.analysts.serves(target)
+    }
+
+    fn speaks(&self, target: &TargetName) -> &'static str {
+        self.speaks.get(target).copied().unwrap_or_default()
     }
 
     fn login(&self, delegation: &Delegation, target: &TargetName) -> Result<As, Refusal> {

@@ -3,6 +3,7 @@
 //! A request is judged by its name and origin first, then by its token, then by what it asks for; only then does a tool
 //! hear of it. The tools are clients of the boundary like any other: there is no second way to the data.
 
+mod commands;
 mod held;
 mod query;
 mod seen;
@@ -27,6 +28,7 @@ use http_body_util::Full;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
+use self::commands::{NoTools, OfCommands};
 use self::held::Held;
 use self::tools::{NotThere, OfCaller};
 use crate::config::gateway::GatewayConfig;
@@ -35,6 +37,8 @@ use crate::wiring::api::given::body;
 use crate::wiring::api::refused::Refused;
 use crate::wiring::api::served::Peer;
 use crate::wiring::api::{Managed, bearer};
+use crate::wiring::commands::NotIn;
+use crate::wiring::gateway::COMMAND;
 use crate::wiring::identity::{Bearer, IdentityRefused};
 use crate::wiring::installation::now_us;
 
@@ -320,9 +324,8 @@ async fn served(mcp: &Arc<Mcp>, peer: Peer, target: &str, request: Request) -> R
     // 3. at which target: the same whether it does not exist or may not be known
     let unknown = || Early::from(Refused::not_found("there is no such target for you"));
     let target = TargetName::new(target).map_err(|_| unknown())?;
-    if !mcp.managed.targets.iter().any(|(known, _)| *known == target) {
-        return Err(unknown());
-    }
+    let speaks = mcp.managed.targets.iter().find(|(known, _)| *known == target).map(|(_, speaks)| *speaks);
+    let Some(speaks) = speaks else { return Err(unknown()) };
     // 4. what is asked for, within bounds
     let (parts, rest) = request.into_parts();
     let bytes = body(Request::from_parts(parts.clone(), rest)).await?;
@@ -336,15 +339,28 @@ async fn served(mcp: &Arc<Mcp>, peer: Peer, target: &str, request: Request) -> R
         return Err(mcp.challenged(refused, Some("insufficient_scope"), &needed).into());
     }
     // 5. the tools
+    let other_client = || {
+        Early::from(
+            Refused::new(ProblemKind::NotPermitted, "your login is another client's than is named")
+                .hint("leave `--client` out, or log in through that client"),
+        )
+    };
+    if speaks == COMMAND {
+        let tools = match OfCommands::new(mcp.clone(), shower, target).await {
+            Ok(tools) => tools,
+            Err(NoTools::NotIn(NotIn::Unknown)) => return Err(unknown()),
+            Err(NoTools::NotIn(NotIn::OtherClient)) => return Err(other_client()),
+            Err(NoTools::Unavailable(refusal)) => {
+                return Err(Refused::new(ProblemKind::Conflict, refusal.message).into());
+            }
+        };
+        let request = Request::from_parts(parts, Full::new(bytes));
+        return Ok(chaperone_mcp::answer(request, tools).await.map(Body::new));
+    }
     let tools = match OfCaller::new(mcp.clone(), shower, target) {
         Ok(tools) => tools,
         Err(NotThere::Unknown) => return Err(unknown()),
-        Err(NotThere::OtherClient) => {
-            let refused =
-                Refused::new(ProblemKind::NotPermitted, "your login is another client's than is named")
-                    .hint("leave `--client` out, or log in through that client");
-            return Err(refused.into());
-        }
+        Err(NotThere::OtherClient) => return Err(other_client()),
     };
     let request = Request::from_parts(parts, Full::new(bytes));
     Ok(chaperone_mcp::answer(request, tools).await.map(Body::new))
