@@ -28,7 +28,8 @@ pub struct Launch {
     pub folder: PathBuf,
     /// Address space of each of its processes, in bytes.
     pub memory_bytes_max: u64,
-    /// Processor time of each of its processes, in seconds: a net below the time limit, which the agent keeps.
+    /// Processor time of each of its processes, in seconds: a net below the time limit, which the agent keeps
+    /// for whatever is in its process group.
     pub processor_s_max: u64,
     /// The agent's process: the program ends with it.
     pub parent: i32,

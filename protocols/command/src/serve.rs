@@ -135,7 +135,7 @@ impl Commands {
             run_as: self.surroundings.run_as,
             folder: self.surroundings.folder.clone(),
             memory_bytes_max: secret.memory_bytes_max,
-            processor_s_max: u64::from(command.time_s_max) + 1,
+            processor_s_max: (u64::from(command.time_s_max) + 1).saturating_mul(processors()),
             parent: i32::try_from(std::process::id()).unwrap_or_default(),
             words,
         };
@@ -181,6 +181,11 @@ impl Commands {
         // The gateway closes: it has read everything then.
         drop(tokio::time::timeout(LAST_OUTPUT, left(&mut reader)).await);
     }
+}
+
+/// How many processors a program can keep busy at a time.
+fn processors() -> u64 {
+    std::thread::available_parallelism().map_or(1, |count| count.get() as u64)
 }
 
 /// How far a command may go.
