@@ -63,6 +63,8 @@ pub struct Layout {
     pub classification: Option<PathBuf>,
     /// What else stands in gateway.toml: tables only, since it comes last.
     pub more: String,
+    /// Targets among that, which a separate agent is to serve.
+    pub more_targets: Vec<String>,
     /// What else stands in agent.toml, likewise.
     pub more_of_agent: String,
 }
@@ -75,9 +77,20 @@ impl Layout {
             .map_or_else(|| crate::target_dir().join("debug/chaperone"), PathBuf::from);
         let (postgres_port, api_port) = (None, None);
         let (policy, classification) = (None, None);
-        let (more, more_of_agent) = (String::new(), String::new());
+        let (more, more_of_agent, more_targets) = (String::new(), String::new(), Vec::new());
         let tls = false;
-        Self { agent, program, tls, postgres_port, api_port, policy, classification, more, more_of_agent }
+        Self {
+            agent,
+            program,
+            tls,
+            postgres_port,
+            api_port,
+            policy,
+            classification,
+            more,
+            more_targets,
+            more_of_agent,
+        }
     }
 }
 
@@ -133,10 +146,13 @@ impl Boundary {
         let files = Files { home, layout: &layout, destinations, postgres_port, api_port, agents_port };
         files.write()?;
         let gateway = start_gateway(home, &layout, api_port)?;
+        let mut targets: Vec<String> =
+            destinations.iter().map(|destination| destination.target.clone()).collect();
+        targets.extend(layout.more_targets.iter().cloned());
         let mut this = Self {
             home: home.to_owned(),
             layout,
-            targets: destinations.iter().map(|destination| destination.target.clone()).collect(),
+            targets,
             postgres_port,
             api_port,
             agents_port,

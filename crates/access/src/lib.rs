@@ -27,4 +27,4 @@ pub use subject::{
     Assurance, Attribute, AttributeKind, Attributes, Attribution, Delegation, PURPOSE_BYTES_MAX, Recipient,
     Subject, SubjectKind, is_purpose,
 };
-pub use tools::{DESCRIBE_SCHEMA, EXPLAIN_ACCESS, QUERY, SQL_TOOLS};
+pub use tools::{DESCRIBE_SCHEMA, EXPLAIN_ACCESS, QUERY, SQL_TOOLS, no_command};

@@ -2,6 +2,7 @@
 //! describes all of them and is written from these types.
 
 mod agents;
+mod commands;
 mod credentials;
 mod locks;
 mod login;
@@ -16,6 +17,7 @@ mod targets;
 mod toolcalls;
 
 pub use agents::{AgentView, LockRequest, RemoveAgent, TokenRequest, TokenView};
+pub use commands::{CommandView, RunCommand, RunEnd, RunLine, RunRefused};
 pub use credentials::{CredentialEntryView, RevocationView, RevokeCredential};
 pub use locks::{LockKind, LockView, PlaceLock};
 pub use login::{

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use cedar_policy::EntityUid;
 use chaperone_access::{
     Analysis, Class, ColumnUse, NameRule, OwnRelation, Refusal, RefusalCode, RelationFacts, RelationName,
-    RelationScope, Scope, TargetName, Touch, Under, Verb, Verbs, WORDS_KEPT_BYTES_MAX,
+    RelationScope, Scope, TargetName, Touch, Under, Verb, Verbs, WORDS_KEPT_BYTES_MAX, no_command,
 };
 use chaperone_identity::Restriction;
+use chaperone_masking::Entity;
 
 use crate::ask::{Answer, Asked};
 use crate::describe::{Describes, describe};
@@ -218,8 +219,40 @@ pub(crate) fn everywhere(case: &Case<'_>, action: &str) -> Answer {
     asked.answer(&query, |rule| !rule.reads_resource && slice::covers(&rule.scope, &target))
 }
 
+/// Decide about a command: whoever may invoke it may run it, whatever verbs he has. What is wrong with its parameters is told
+/// to nobody else.
+fn invoked(case: &Case<'_>, analysis: &Arc<Analysis>, command: &str) -> (Kept, bool) {
+    let may = case.asked.ask(&case.asked.invoke(case.target, command));
+    let (mut policies, mut lasting) = (may.policies, may.lasting);
+    let arm = if !may.allowed {
+        Arm::Refuse { refusal: no_command(case.target, command), member: 0 }
+    } else if let Some(refusal) = &analysis.forbidden {
+        Arm::Refuse { refusal: refusal.clone(), member: 0 }
+    } else {
+        let mut stays = BTreeSet::new();
+        for entity in Entity::ALL {
+            let query = case.asked.printed(case.target, command, entity.governed_by());
+            let answer = case.asked.ask(&query);
+            lasting &= answer.lasting;
+            policies.extend(answer.policies);
+            if answer.allowed {
+                stays.insert(entity.tag());
+            }
+        }
+        Arm::Allow { text: None, scope: Some(Arc::new(Scope { stays, ..Scope::default() })) }
+    };
+    policies.sort();
+    policies.dedup();
+    let decided =
+        Decided { policies: policies.into(), set_digest: case.asked.set.digest(), unrestricted: false };
+    (Kept { analysis: analysis.clone(), decided: Arc::new(decided), arm }, lasting)
+}
+
 /// Decide; the second value says whether the decision holds until the policies change, and is to be kept.
 pub(crate) fn decide(case: &Case<'_>, analysis: &Arc<Analysis>, answers: &mut Answers) -> (Kept, bool) {
+    if let Some(command) = &analysis.invokes {
+        return invoked(case, analysis, command);
+    }
     let (unrestricted, mut policies, mut lasting) = answers.unrestricted(case, analysis.classified);
     let kept = |arm: Arm, mut policies: Vec<Arc<str>>| {
         policies.sort();
@@ -494,6 +527,8 @@ fn missing(what: &str, hint: &str) -> Refusal {
     Refusal::new(RefusalCode::NotPermitted, format!("you have no permission to {what}")).hint(hint)
 }
 
+#[cfg(test)]
+mod commands;
 #[cfg(test)]
 mod narrowing;
 #[cfg(test)]

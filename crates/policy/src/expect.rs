@@ -121,7 +121,7 @@ impl From<&Value> for Attribute {
 #[derive(Debug)]
 enum Question {
     Connect(TargetName),
-    Tool(TargetName, &'static str),
+    Tool(TargetName, String),
     Whole(Verb, TargetName),
     Relations(Verb, TargetName, Vec<RelationName>),
     AllRows(TargetName, Vec<RelationName>),
@@ -220,8 +220,10 @@ impl Written {
             return Ok(Question::Connect(target()?));
         }
         if word == "invoke" {
-            let tool = SQL_TOOLS.into_iter().find(|tool| Some(*tool) == self.tool.as_deref());
-            let tool = tool.ok_or_else(|| format!("`tool` is one of {}", SQL_TOOLS.join(", ")))?;
+            let plain = |tool: &&String| !tool.is_empty() && tool.bytes().all(|byte| byte.is_ascii_graphic());
+            let tool = self.tool.as_ref().filter(plain).cloned().ok_or_else(|| {
+                format!("`tool` is one of {}, or the name of a declared command", SQL_TOOLS.join(", "))
+            })?;
             return Ok(Question::Tool(target()?, tool));
         }
         let manage = ManagementAction::ALL.into_iter().find(|action| action.as_str() == word);

@@ -100,6 +100,8 @@ pub struct Known {
     pub installation: Option<String>,
     /// Every target.
     pub targets: BTreeSet<TargetName>,
+    /// Those of them whose tools only their agents know: declared commands.
+    pub commands: BTreeSet<TargetName>,
     /// Relations of those targets whose catalog has been read, as `schema.name`.
     pub relations: BTreeMap<TargetName, HashSet<String>>,
     /// Columns of those that have a classification too, as `schema.name.column`.
@@ -666,7 +668,10 @@ fn unknown_inside(
     }
 }
 
-fn unknown_tool(target: &TargetName, tool: &str, _: &Known) -> Option<(String, String)> {
+fn unknown_tool(target: &TargetName, tool: &str, known: &Known) -> Option<(String, String)> {
+    if known.commands.contains(target) {
+        return None;
+    }
     (!SQL_TOOLS.contains(&tool)).then(|| {
         (format!("target `{target}` has no tool `{tool}`"), format!("its tools are {}", SQL_TOOLS.join(", ")))
     })

@@ -221,6 +221,7 @@ fn reads(names: &[&str]) -> Arc<Analysis> {
         catalog_version: 1,
         classified: false,
         describes: None,
+        invokes: None,
     })
 }
 

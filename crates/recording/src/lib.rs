@@ -14,6 +14,7 @@ mod recorder;
 pub mod seal;
 mod sketch;
 mod subjects;
+mod transcript;
 mod values;
 
 pub use calls::{CallEnd, CallOpening, ToolCall};

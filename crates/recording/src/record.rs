@@ -15,7 +15,7 @@ use chaperone_trail::{
     OperationOutcome, OperationProgress, OperationRefused, OperationsUndone, ParameterRef, Parameters,
     Position, Seq, Status, Touched, TrailError,
 };
-use chaperone_wire::{Ending, Fault, LookedThrough, Parameter, Reply};
+use chaperone_wire::{Ending, Exit, ExitBy, Fault, LookedThrough, Parameter, Reply};
 
 use crate::columns::{Used, columns_of, fit_entry, scope_digest};
 use crate::gate::{Receipt, Watermark};
@@ -23,6 +23,7 @@ use crate::lease::Lease;
 use crate::recorder::Recorder;
 use crate::seal::{ObjectKind, SealedFrame, SessionSealer};
 use crate::subjects::Counting;
+use crate::transcript::Transcript;
 
 /// Statements whose sealed text is remembered in a session, so that a repeated one is not sealed again.
 const SEALED_STATEMENTS_MAX: usize = 128;
@@ -200,6 +201,8 @@ struct Running {
     counting: Counting,
     /// What came of looking through free text, where there was some.
     looked_through: Option<LookedThrough>,
+    /// What a program printed that no entry holds yet; `None` where it is no program.
+    transcript: Option<Transcript>,
     _under_way: UnderWay,
 }
 
@@ -346,6 +349,7 @@ impl Record {
                 call: current.text(),
                 columns: columns.clone(),
                 columns_sealed: columns_sealed.clone(),
+                command: analysis.invokes.as_deref().map(str::to_owned),
                 decision: decision(Arm::Allow, decided, &self.recorder.catalog_digest(&self.target)),
                 effect: member.effect,
                 operation: self.next,
@@ -364,18 +368,20 @@ impl Record {
                 .map_err(|error| Unrecorded(TrailError::from(error)))?;
             let intent = self.recorder.trail.append(draft, &frames_of(&frames))?;
             frames.clear();
+            let began = Instant::now();
             self.running.push_back(Running {
                 number: self.next,
                 call: current.call,
                 may_write: member.effect == Effect::MayWrite,
                 intent,
-                started: Instant::now(),
+                started: began,
                 rows: 0,
                 bytes: 0,
                 uncovered: 0,
                 progresses: 0,
                 counting: Counting::of(&member.subjects),
                 looked_through: None,
+                transcript: analysis.invokes.as_ref().map(|_| Transcript::new(began)),
                 _under_way: UnderWay::enter(&self.recorder.under_way),
             });
             self.next += 1;
@@ -494,6 +500,7 @@ impl Record {
         let body = Body::OperationRefused(OperationRefused {
             call: current.text(),
             code: denied.refusal.code,
+            command: analysis.invokes.as_deref().map(str::to_owned),
             decision: decision(arm, &denied.decided, &self.recorder.catalog_digest(&self.target)),
             operation: self.next,
             parameters,
@@ -528,7 +535,7 @@ impl Record {
     }
 
     /// Look at a piece of the running operation's data for the patients that it is about, and for what came of looking
-    /// through its free text.
+    /// through its free text; what a program printed becomes part of its transcript.
     pub fn look(&mut self, reply: &impl Reply) {
         let Some(running) = self.running.front_mut() else { return };
         if let Counting::Counted(counted) = &mut running.counting {
@@ -536,6 +543,9 @@ impl Record {
         }
         if let Some(more) = reply.looked_through() {
             running.looked_through.get_or_insert_default().add(more);
+        }
+        if let (Some(transcript), Some((printed, text))) = (&mut running.transcript, reply.printed()) {
+            transcript.add(printed, text);
         }
     }
 
@@ -587,6 +597,9 @@ impl Record {
     /// # Errors
     /// The trail does not take entries.
     pub fn progress(&mut self) -> Result<Seq, Unrecorded> {
+        let mut frames = Vec::new();
+        let printed = self.running.front_mut().and_then(|running| running.transcript.as_mut()?.take());
+        let transcript = self.seal_transcript(printed, &mut frames)?;
         let Some(running) = self.running.front_mut() else { return Ok(self.last) };
         let body = Body::OperationProgress(OperationProgress {
             bytes: running.bytes,
@@ -594,10 +607,11 @@ impl Record {
             operation: running.number,
             rows: running.rows,
             session: self.session.to_string(),
+            transcript,
         });
         let draft =
             Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
-        self.last = self.recorder.trail.append(draft, &[])?;
+        self.last = self.recorder.trail.append(draft, &frames_of(&frames))?;
         running.uncovered = 0;
         running.progresses += 1;
         Ok(self.last)
@@ -610,39 +624,61 @@ impl Record {
     pub fn outcome(&mut self, ending: &Ending, bytes: u64) -> Result<Seq, Unrecorded> {
         let Some(mut running) = self.running.pop_front() else { return Ok(self.last) };
         running.bytes += bytes;
-        let (status, sqlstate, rows) = match ending {
-            Ending::Done { rows } => (Status::Ok, None, rows.unwrap_or(running.rows)),
-            Ending::Suspended => (Status::Suspended, None, running.rows),
-            Ending::Failed { code } if code == b"57014" => (Status::Cancelled, Some(*code), running.rows),
-            Ending::Failed { code } => (Status::Failed, Some(*code), running.rows),
-            Ending::NotRun => (Status::NotRun, None, 0),
+        let (status, told, rows) = match ending {
+            Ending::Done { rows } => (Status::Ok, Told::Nothing, rows.unwrap_or(running.rows)),
+            Ending::Suspended => (Status::Suspended, Told::Nothing, running.rows),
+            Ending::Failed { code } if code == b"57014" => {
+                (Status::Cancelled, Told::Sqlstate(*code), running.rows)
+            }
+            Ending::Failed { code } => (Status::Failed, Told::Sqlstate(*code), running.rows),
+            Ending::NotRun => (Status::NotRun, Told::Nothing, 0),
+            Ending::Exited(exit) => (exited(exit), Told::Exit(*exit), running.rows),
         };
         running.rows = rows;
-        self.write_outcome(&running, status, sqlstate)
+        self.write_outcome(running, status, &told)
+    }
+
+    fn seal_transcript(
+        &mut self,
+        printed: Option<Vec<u8>>,
+        frames: &mut Vec<SealedFrame>,
+    ) -> Result<Option<ObjectRef>, Unrecorded> {
+        printed.map(|plain| self.seal_object(ObjectKind::Transcript, &plain, frames)).transpose()
     }
 
     fn write_outcome(
         &mut self,
-        running: &Running,
+        mut running: Running,
         status: Status,
-        sqlstate: Option<[u8; 5]>,
+        told: &Told,
     ) -> Result<Seq, Unrecorded> {
         let mut frames = Vec::new();
         let mut subjects = running.counting.count();
         if let (Some(subjects), Some(plain)) = (&mut subjects, running.counting.commitments()) {
             subjects.commitments = Some(self.seal_object(ObjectKind::Subjects, &plain, &mut frames)?);
         }
+        let printed = running.transcript.as_mut().and_then(Transcript::take);
+        let transcript = self.seal_transcript(printed, &mut frames)?;
+        let (sqlstate, exit) = match told {
+            Told::Nothing => (None, None),
+            Told::Sqlstate(code) => (Some(String::from_utf8_lossy(code).into_owned()), None),
+            Told::Exit(exit) => (None, Some(exit)),
+        };
         let body = Body::OperationOutcome(OperationOutcome {
             bytes: running.bytes,
             call: running.call.map(|call| call.to_string()),
             duration_us: u64::try_from(running.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            ended_by: exit.map(|exit| exit.by.as_str().to_owned()),
+            exit_code: exit.and_then(|exit| exit.code).map(i64::from),
             free_text: running.looked_through.as_ref().map(free_text),
             operation: running.number,
             rows: running.rows,
             session: self.session.to_string(),
-            sqlstate: sqlstate.map(|code| String::from_utf8_lossy(&code).into_owned()),
+            signal: exit.and_then(|exit| exit.signal).and_then(|signal| u64::try_from(signal).ok()),
+            sqlstate,
             status,
             subjects,
+            transcript,
         });
         let draft =
             Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
@@ -679,9 +715,25 @@ impl Record {
     /// The trail does not take entries.
     pub fn close_running(&mut self, end: &End) -> Result<Seq, Unrecorded> {
         while let Some(running) = self.running.pop_front() {
-            self.write_outcome(&running, end.status(), None)?;
+            self.write_outcome(running, end.status(), &Told::Nothing)?;
         }
         Ok(self.last)
+    }
+}
+
+/// What the target said of an operation's end beside its status.
+enum Told {
+    Nothing,
+    Sqlstate([u8; 5]),
+    Exit(Exit),
+}
+
+/// What a program's end is among the ends of operations.
+fn exited(exit: &Exit) -> Status {
+    match exit.by {
+        ExitBy::Itself if exit.code == Some(0) => Status::Ok,
+        ExitBy::Itself | ExitBy::TimeLimit | ExitBy::OutputLimit | ExitBy::NotStarted => Status::Failed,
+        ExitBy::Cancelled | ExitBy::AgentStopping => Status::Cancelled,
     }
 }
 

@@ -319,6 +319,7 @@ impl Recorder {
         self.note(Body::OperationRefused(OperationRefused {
             call,
             code: denial.refusal.code,
+            command: None,
             decision: decision(Arm::Refuse, &denial.decided, &None),
             operation: 0,
             parameters: None,

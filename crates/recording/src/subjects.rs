@@ -194,6 +194,10 @@ mod tests {
         fn looked_through(&self) -> Option<&chaperone_wire::LookedThrough> {
             None
         }
+
+        fn printed(&self) -> Option<(chaperone_wire::Printed, &str)> {
+            None
+        }
     }
 
     fn counted(pieces: &[Piece]) -> Counting {

@@ -43,6 +43,9 @@ pub trait Door: Send + Sync {
     /// Whether a target of that name is configured.
     fn serves(&self, target: &TargetName) -> bool;
 
+    /// What a target speaks, by its word in the configuration.
+    fn speaks(&self, target: &TargetName) -> &'static str;
+
     /// As whom somebody's sessions are at a target; an error where that cannot be said.
     fn login(&self, delegation: &Delegation, target: &TargetName) -> Result<As, Refusal>;
 

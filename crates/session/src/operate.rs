@@ -318,7 +318,7 @@ fn answer<C: Conversation>(
 /// hears of a failure would do it again.
 fn stands(record: &Record, ending: &Ending) -> bool {
     match ending {
-        Ending::Done { .. } | Ending::Suspended => record.may_have_written(),
+        Ending::Done { .. } | Ending::Suspended | Ending::Exited(_) => record.may_have_written(),
         Ending::Failed { .. } | Ending::NotRun => false,
     }
 }

@@ -120,6 +120,11 @@ async fn carry<K: Known>(
     at: u64,
 ) -> End {
     let (session, target) = (record.session(), admission.target().clone());
+    let speaks = boundary.door.speaks(&target);
+    if speaks != K::SPEAKS {
+        let what = format!("`{target}` speaks `{speaks}`, not `{}`", K::SPEAKS);
+        return refused_end(way.known, Refusal::new(RefusalCode::Unsupported, what)).await;
+    }
     let analyst = match boundary.door.analyst(&target).await {
         Ok(analyst) => analyst,
         Err(refusal) => return refused_end(way.known, refusal).await,

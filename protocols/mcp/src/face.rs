@@ -53,6 +53,12 @@ impl Answer {
         Self(CallToolResult::structured(content))
     }
 
+    /// The same for something that was carried out and did not end well.
+    #[must_use]
+    pub fn structured_failure(content: Value) -> Self {
+        Self(CallToolResult::structured_error(content))
+    }
+
     fn error(head: &str, message: &str, rest: [Option<(&str, &str)>; 2]) -> Self {
         let mut text = format!("{head}: {message}");
         for (name, value) in rest.into_iter().flatten() {
@@ -90,10 +96,38 @@ impl Answer {
     }
 }
 
+/// A tool that somebody declared, as clients are told of it.
+#[derive(Debug, Clone)]
+pub struct OwnTool {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// Whoever declared it says that it changes nothing.
+    pub reads: bool,
+    /// What it takes, as a JSON schema.
+    pub input: Value,
+}
+
+impl OwnTool {
+    fn tool(self) -> Tool {
+        let hints = ToolAnnotations::new().read_only(self.reads).open_world(false);
+        let mut tool = Tool::new(self.name, self.description, object(self.input));
+        tool.annotations = Some(hints);
+        tool
+    }
+}
+
 /// The tools of one caller at one target.
 pub trait Tools: Clone + Send + Sync + 'static {
     /// Those that he may call, by name.
     fn offered(&self) -> Vec<&'static str>;
+
+    /// The tools of a target that declares its own, which are then all there are; whether one of another name exists is said
+    /// by its call. `None` for a target with the gateway's tools.
+    fn own(&self) -> Option<Vec<OwnTool>> {
+        None
+    }
 
     /// Words for the model before its first call.
     fn instructions(&self) -> String;
@@ -142,7 +176,10 @@ impl<T: Tools> ServerHandler for Face<T> {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = self.0.offered().into_iter().filter_map(tool).collect();
+        let tools = match self.0.own() {
+            Some(own) => own.into_iter().map(OwnTool::tool).collect(),
+            None => self.0.offered().into_iter().filter_map(tool).collect(),
+        };
         Ok(ListToolsResult::with_all_items(tools))
     }
 
@@ -151,7 +188,7 @@ impl<T: Tools> ServerHandler for Face<T> {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        if offer(&request.name).is_none() {
+        if self.0.own().is_none() && offer(&request.name).is_none() {
             let known = format!("there is no tool `{}`", request.name);
             return Err(ErrorData::invalid_params(known, None));
         }
@@ -169,7 +206,10 @@ impl<T: Tools> ServerHandler for Face<T> {
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.0.offered().into_iter().find(|offered| *offered == name).and_then(tool)
+        match self.0.own() {
+            Some(own) => own.into_iter().find(|own| own.name == name).map(OwnTool::tool),
+            None => self.0.offered().into_iter().find(|offered| *offered == name).and_then(tool),
+        }
     }
 }
 

@@ -7,5 +7,5 @@ pub mod guard;
 mod offer;
 pub mod peek;
 
-pub use face::{Answer, Asked, Tools, answer};
+pub use face::{Answer, Asked, OwnTool, Tools, answer};
 pub use offer::{ROWS_DEFAULT, ROWS_MAX};

@@ -8,18 +8,64 @@ use chaperone_tunnel::LoginName;
 use chaperone_vault::SecretSource;
 use serde::Deserialize;
 
+use super::commands::CommandTarget;
 use super::gateway::Protocol;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "Written")]
 pub(crate) struct AgentConfig {
     pub(crate) name: AgentName,
     /// `host:port`; only for an agent with a process of its own.
     pub(crate) gateway: Option<String>,
-    #[serde(default = "state")]
     pub(crate) state: PathBuf,
+    /// Those that speak SQL.
     pub(crate) targets: BTreeMap<TargetName, Target>,
+    /// Those of declared commands.
+    pub(crate) commands: BTreeMap<TargetName, CommandTarget>,
+}
+
+/// The same as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: AgentName,
+    gateway: Option<String>,
+    #[serde(default = "state")]
+    state: PathBuf,
+    targets: BTreeMap<TargetName, OfKind>,
+}
+
+impl From<Written> for AgentConfig {
+    fn from(written: Written) -> Self {
+        let (mut targets, mut commands) = (BTreeMap::new(), BTreeMap::new());
+        for (name, target) in written.targets {
+            match target {
+                OfKind::Sql(target) => drop(targets.insert(name, *target)),
+                OfKind::Command(target) => drop(commands.insert(name, target)),
+            }
+        }
+        Self { name: written.name, gateway: written.gateway, state: written.state, targets, commands }
+    }
+}
+
+/// A target by its `kind`, which may be left out for one that speaks SQL.
+enum OfKind {
+    Sql(Box<Target>),
+    Command(CommandTarget),
+}
+
+impl<'de> Deserialize<'de> for OfKind {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let mut table = toml::Table::deserialize(deserializer)?;
+        let kind = table.remove("kind");
+        match kind.as_ref().map(|kind| kind.as_str().unwrap_or_default()) {
+            None | Some("sql") => table.try_into().map(Box::new).map(Self::Sql).map_err(D::Error::custom),
+            Some("command") => table.try_into().map(Self::Command).map_err(D::Error::custom),
+            Some(_) => Err(D::Error::custom("`kind` is `sql` or `command`")),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]

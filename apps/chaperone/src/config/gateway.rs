@@ -273,6 +273,8 @@ pub(crate) enum RoleRule {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Protocol {
     Postgres,
+    /// Declared commands.
+    Command,
 }
 
 fn data() -> PathBuf {

@@ -64,6 +64,11 @@ impl Gateway {
         Ok(Self { by_key: true, ..Self::new(url, ca)? })
     }
 
+    /// Its base address.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The host by which it is reached.
     pub(crate) fn host(&self) -> String {
         let uri: Option<http::Uri> = self.url.parse().ok();

@@ -99,7 +99,9 @@ fn check_local(config: &GatewayConfig, file: &Path) -> Result<BTreeSet<TargetNam
     let missing: Vec<String> = config
         .targets
         .keys()
-        .filter(|name| config.agents.is_none() && !agent.targets.contains_key(name))
+        .filter(|name| {
+            config.agents.is_none() && !agent.targets.contains_key(name) && !agent.commands.contains_key(name)
+        })
         .map(|name| format!("target `{name}` is not declared in `{}`", file.display()))
         .collect();
     if !missing.is_empty() {

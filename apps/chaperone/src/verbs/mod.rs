@@ -11,6 +11,7 @@ mod exec;
 mod floor;
 mod gateway;
 mod init;
+mod launch;
 mod lock;
 mod login;
 mod logout;
@@ -21,6 +22,8 @@ mod policy;
 mod psql;
 mod reach;
 mod reader;
+mod replay;
+mod run;
 mod service;
 mod session;
 mod sessions;
@@ -85,6 +88,8 @@ enum Verb {
     Psql(psql::Psql),
     /// Run one command with a target's connection in its environment (PGHOST, PGPASSWORD, ...)
     Exec(exec::Exec),
+    /// Run a declared command at a target, or list those that you may run
+    Run(run::Run),
     /// Speak MCP on standard input and output, for an AI client on this machine
     Mcp(mcp::Mcp),
     /// Print a connection string for one target, or narrow one
@@ -127,6 +132,9 @@ enum Verb {
     Trail(trail::Trail),
     /// Print a completion script for a shell
     Completions(completions::Completions),
+    /// How an agent starts a declared command
+    #[command(hide = true)]
+    Launch(launch::Launch),
 }
 
 /// Why a verb did not do what was asked.
@@ -186,6 +194,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Connect(verb) => verb.run(),
         Verb::Psql(verb) => verb.run(),
         Verb::Exec(verb) => verb.run(),
+        Verb::Run(verb) => verb.run(),
         Verb::Mcp(verb) => verb.run(),
         Verb::Credential(verb) => verb.run(),
         Verb::Reader(verb) => verb.run(),
@@ -202,6 +211,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Api(verb) => verb.run(),
         Verb::Trail(verb) => verb.run(),
         Verb::Completions(verb) => verb.run(),
+        Verb::Launch(verb) => verb.run(),
     }
 }
 

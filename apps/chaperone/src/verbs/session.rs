@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::reach::Reach;
+use super::replay::Replay;
 use super::sessions::who;
 use super::{Failure, block_on, clock, remark, say, say_json};
 use crate::wiring::installation::{Opener, reader_key};
@@ -22,6 +23,8 @@ use crate::wiring::installation::{Opener, reader_key};
 pub(crate) enum Session {
     /// Show a session and its operations; with a reader's key also the statements' text
     Show(Show),
+    /// Play what a command printed again, or write it as an asciicast
+    Replay(Replay),
     /// End an open session; what it runs is stopped at the target
     Kill(Kill),
 }
@@ -55,6 +58,7 @@ impl Session {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self {
             Self::Show(show) => show.run(),
+            Self::Replay(replay) => replay.run(),
             Self::Kill(kill) => kill.run(),
         }
     }
@@ -98,7 +102,7 @@ impl Show {
     }
 }
 
-/// Put the opened texts beside the references to them, as `statement.text` and `parameters.values`; columns in the place
+/// Put the opened texts beside the references to them, as `statement.text`, `transcript.text` and `parameters.values`; columns in the place
 /// of their reference, and a subject's commitments as `subjects.values`.
 fn open(entry: &mut Value, grant: &ReadGrant, opener: &Opener) -> Result<(), Failure> {
     let plain = |reference: &Value| -> Result<Option<Vec<u8>>, Failure> {
@@ -125,6 +129,12 @@ fn open(entry: &mut Value, grant: &ReadGrant, opener: &Opener) -> Result<(), Fai
         && let Some(fields) = entry.as_object_mut()
     {
         fields.insert("columns".to_owned(), serde_json::from_slice(&columns).map_err(Failure::failed)?);
+    }
+    if let Some(transcript) = entry.get_mut("transcript")
+        && let Some(text) = plain(transcript)?
+        && let Some(fields) = transcript.as_object_mut()
+    {
+        fields.insert("text".to_owned(), Value::String(String::from_utf8_lossy(&text).into_owned()));
     }
     if let Some(subjects) = entry.get_mut("subjects")
         && let Some(sealed) = subjects.get("commitments").cloned()
@@ -187,7 +197,7 @@ fn human(detail: &SessionDetail) -> String {
         let seq = number("seq").unwrap_or_default();
         let operation = number("operation").map(|n| format!(" #{n}")).unwrap_or_default();
         let mut line = format!("\n{seq:>8}  {at}  {}{operation}", text("kind"));
-        for name in ["tag", "status", "sqlstate", "reason", "code"] {
+        for name in ["tag", "command", "status", "ended_by", "sqlstate", "reason", "code"] {
             if !text(name).is_empty() {
                 line.push_str(&format!("  {}", text(name)));
             }
@@ -195,7 +205,7 @@ fn human(detail: &SessionDetail) -> String {
         if !text("call").is_empty() {
             line.push_str(&format!("  call={}", text("call")));
         }
-        for name in ["rows", "bytes", "duration_us"] {
+        for name in ["exit_code", "rows", "bytes", "duration_us"] {
             if let Some(value) = number(name) {
                 line.push_str(&format!("  {name}={value}"));
             }

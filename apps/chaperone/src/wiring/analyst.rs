@@ -1,7 +1,7 @@
 //! Understanding at each target: its catalog, read through the agent with the target's own role, and what was analysed
 //! against it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -16,11 +16,12 @@ use chaperone_recording::Recorder;
 use chaperone_scope::{AT_ONCE_BYTES_MAX, Analyser, Catalog, QUERIES, Shape, alike};
 use chaperone_tunnel::{ApplicationName, As, Dial, Dialer, Parameters};
 use chaperone_wire::futures::BoxFuture;
-use chaperone_wire::{Analyst, Detectors, Names, Stream};
+use chaperone_wire::{Analyst, Detectors, Looking, Names, Stream};
 use lru::LruCache;
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
 use crate::wiring::classifications::{self, Classifications, Classified};
+use crate::wiring::commands::{OfCommands, Through};
 use crate::wiring::installation::{now_us, random};
 
 /// Analyses kept per target.
@@ -49,6 +50,7 @@ struct AtTarget {
     name: TargetName,
     refresh: Duration,
     detectors: Arc<dyn Detectors>,
+    has_catalog: bool,
     analyser: Arc<Analyser>,
     dialer: Arc<dyn Dialer>,
     recorder: Arc<Recorder>,
@@ -113,16 +115,22 @@ pub(crate) struct Understood {
     pub(crate) classified: Option<Arc<Classified>>,
     /// What its free text is looked through for.
     pub(crate) free_text: Config,
+    /// Whether it speaks SQL, so that it has a catalog.
+    pub(crate) has_catalog: bool,
 }
 
 /// Detectors of one target.
-struct Looking(Config);
+struct LookingFor(Config);
 
-impl Detectors for Looking {
+impl Detectors for LookingFor {
     fn find(&self, text: &[u8], found: &mut dyn FnMut(Range<usize>, &'static str)) {
         for finding in scan_bytes(&self.0, text) {
             found(finding.start..finding.end, finding.entity.tag());
         }
+    }
+
+    fn stream(&self, stays: &BTreeSet<&'static str>) -> Box<dyn Looking> {
+        Box::new(Through::new(&self.0, stays))
     }
 }
 
@@ -135,7 +143,7 @@ impl Analysts {
         let analyser = Arc::new(Analyser::start()?);
         let watcher = Arc::new(OnceLock::new());
         let targets = targets
-            .map(|Understood { name, refresh, classified, free_text }| {
+            .map(|Understood { name, refresh, classified, free_text, has_catalog }| {
                 let state = Mutex::new(State {
                     catalog: None,
                     version: 0,
@@ -149,7 +157,8 @@ impl Analysts {
                 let at = AtTarget {
                     name: name.clone(),
                     refresh,
-                    detectors: Arc::new(Looking(free_text)),
+                    detectors: Arc::new(LookingFor(free_text)),
+                    has_catalog,
                     analyser: analyser.clone(),
                     dialer: dialer.clone(),
                     recorder: recorder.clone(),
@@ -240,6 +249,9 @@ impl Analysts {
     /// The analyst of a target, with a catalog that is not too old.
     pub(crate) async fn of(&self, target: &TargetName) -> Result<Arc<dyn Analyst>, Refusal> {
         let at = self.at(target)?;
+        if !at.has_catalog {
+            return Ok(Arc::new(OfCommands(at.detectors.clone())));
+        }
         at.fresh().await?;
         Ok(Arc::new(Session(at)))
     }
@@ -290,6 +302,12 @@ impl AtTarget {
 
     /// The rows that the catalog is made of, asked of the target.
     async fn rows(&self) -> Result<CatalogRows, Refusal> {
+        if !self.has_catalog {
+            let what = format!("`{}` has declared commands and no relations", self.name);
+            return Err(
+                Refusal::new(RefusalCode::Unsupported, what).hint("`chaperone run TARGET` lists them")
+            );
+        }
         self.ask(|stream| chaperone_postgres::rows::ask(stream, &QUERIES)).await
     }
 
@@ -506,6 +524,7 @@ fn unavailable(text: Arc<str>, refusal: Refusal) -> Arc<Analysis> {
         catalog_version: 0,
         classified: false,
         describes: None,
+        invokes: None,
     })
 }
 

@@ -86,6 +86,7 @@ pub(crate) struct Sessions {
     analysts: Arc<Analysts>,
     dialer: Arc<dyn Dialer>,
     logins: DatabaseLogins,
+    speaks: BTreeMap<TargetName, &'static str>,
     max: usize,
 }
 
@@ -94,6 +95,7 @@ impl Sessions {
         analysts: Arc<Analysts>,
         dialer: Arc<dyn Dialer>,
         logins: DatabaseLogins,
+        speaks: BTreeMap<TargetName, &'static str>,
         max: usize,
     ) -> Self {
         Self {
@@ -103,6 +105,7 @@ impl Sessions {
             analysts,
             dialer,
             logins,
+            speaks,
             max,
         }
     }
@@ -253,6 +256,10 @@ impl Door for Sessions {
 
     fn serves(&self, target: &TargetName) -> bool {
         self.analysts.serves(target)
+    }
+
+    fn speaks(&self, target: &TargetName) -> &'static str {
+        self.speaks.get(target).copied().unwrap_or_default()
     }
 
     fn login(&self, delegation: &Delegation, target: &TargetName) -> Result<As, Refusal> {

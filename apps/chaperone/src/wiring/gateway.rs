@@ -33,6 +33,7 @@ use crate::wiring::analyst::{Analysts, Understood};
 use crate::wiring::api::{self, Answers, Entrance, Managed, RecentSessions, served};
 use crate::wiring::classifications::{self, ClassificationFiles, Classifications};
 use crate::wiring::clock::{self, Clock, Stepped};
+use crate::wiring::commands::Commands;
 use crate::wiring::door::Sessions;
 use crate::wiring::identity::{self, Identities, Issuers};
 use crate::wiring::installation::{Keys, now_us, readers};
@@ -217,17 +218,13 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
     let Parts { classifications, archive, admin_token, .. } = parts;
 
     let Known { identity, holders, identities, revocations, revoked, kick } = known;
-    let understood = |(name, target): (&TargetName, &Target)| Understood {
-        name: name.clone(),
-        refresh: Duration::from_secs(target.catalog_refresh_s),
-        classified: classifications.get(name).cloned(),
-        free_text: target.free_text.config(),
-    };
-    let analysts = Analysts::new(config.targets.iter().map(understood), &dialer, &recorder);
+    let understood = config.targets.iter().map(|target| understood(target, &classifications));
+    let analysts = Analysts::new(understood, &dialer, &recorder);
     let analysts = Arc::new(analysts.map_err(Failure::io("cannot start the analyser"))?);
     let logins = config.targets.iter().map(|(name, target)| (name.clone(), target.logins.clone()));
     let (logins, max) = (DatabaseLogins::new(logins), config.postgres.sessions_max);
-    let sessions = Arc::new(Sessions::new(analysts.clone(), dialer.clone(), logins, max));
+    let speaks = spoken(config).into_iter().collect();
+    let sessions = Arc::new(Sessions::new(analysts.clone(), dialer.clone(), logins, speaks, max));
     observer.watch(&sessions);
     let policies = Arc::new(Policies::new(policies));
     let files = LockFiles::open(&beside(path, &config.data).join("locks"));
@@ -254,6 +251,7 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         statement_bytes_max: config.postgres.statement_bytes_max,
     });
     let usage = usage::Keeper::new(counts, boundary.clone());
+    let commands = Arc::new(Commands::new(boundary.clone(), counters.clone()));
     let managed = Arc::new(Managed {
         recorder: recorder.clone(),
         sessions: sessions.clone(),
@@ -274,6 +272,7 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         admin_token,
         installation: config.name.clone(),
         targets: spoken(config),
+        commands,
     });
     let options = listener_options(path, config)?;
     let mcp = Setting::new(config)?.map(|setting| Mcp::new(setting, managed.clone(), boundary.clone()));
@@ -281,6 +280,17 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
     let reach = Reach { sessions, dialer, links };
     let identity = (identity, identities);
     Ok(Assembled { listener, managed, mcp, recorder, identity, policies, revoked, kick, reach, usage })
+}
+
+/// How a target's operations are understood.
+fn understood((name, target): (&TargetName, &Target), classifications: &Classifications) -> Understood {
+    Understood {
+        name: name.clone(),
+        refresh: Duration::from_secs(target.catalog_refresh_s),
+        classified: classifications.get(name).cloned(),
+        free_text: target.free_text.config(),
+        has_catalog: target.protocol == Protocol::Postgres,
+    }
 }
 
 /// Requests that came with an idempotency key, as they were kept.
@@ -317,10 +327,15 @@ struct Reach {
     links: Option<Arc<Links>>,
 }
 
+/// What a target of SQL speaks, and one of declared commands.
+pub(crate) const POSTGRES: &str = "postgres";
+pub(crate) const COMMAND: &str = "command";
+
 /// What each target speaks.
 fn spoken(config: &GatewayConfig) -> Vec<(TargetName, &'static str)> {
     let word = |protocol| match protocol {
-        Protocol::Postgres => "postgres",
+        Protocol::Postgres => POSTGRES,
+        Protocol::Command => COMMAND,
     };
     config.targets.iter().map(|(name, target)| (name.clone(), word(target.protocol))).collect()
 }

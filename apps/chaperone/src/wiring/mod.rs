@@ -7,6 +7,7 @@ pub(crate) mod ask;
 mod callers;
 pub(crate) mod classifications;
 pub(crate) mod clock;
+pub(crate) mod commands;
 pub(crate) mod door;
 pub(crate) mod gateway;
 pub(crate) mod identity;

@@ -17,7 +17,8 @@ use chaperone_trail::{Body, Digest, PolicyLoaded, PolicyRefused};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
-use crate::config::{self, gateway::GatewayConfig};
+use crate::config::gateway::{GatewayConfig, Protocol};
+use crate::config::{self};
 use crate::verbs::Failure;
 use crate::wiring::analyst::Analysts;
 use crate::wiring::classifications::{self, ClassificationFiles};
@@ -73,6 +74,12 @@ pub(crate) fn known(config: &GatewayConfig, tags: Option<HashSet<String>>) -> Re
         clients: Arc::new(config.registered().map_err(Failure::Usage)?),
         installation: Some(config.name.clone()),
         targets: config.targets.keys().cloned().collect(),
+        commands: config
+            .targets
+            .iter()
+            .filter(|(_, target)| target.protocol == Protocol::Command)
+            .map(|(name, _)| name.clone())
+            .collect(),
         relations: BTreeMap::new(),
         columns: BTreeMap::new(),
         tags,

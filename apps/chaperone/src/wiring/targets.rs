@@ -17,6 +17,7 @@ use crate::config::agent::{AgentConfig, Target, TlsMode};
 use crate::config::{self, gateway::Protocol};
 use crate::verbs::Failure;
 use crate::wiring::callers::{Callers, Told};
+use crate::wiring::commands::programs::Programs;
 
 pub(super) struct Place {
     pub(super) target: Target,
@@ -27,21 +28,33 @@ pub(super) struct Place {
 /// The targets of one agent's configuration.
 pub(crate) struct Declared {
     places: BTreeMap<TargetName, Arc<Place>>,
+    commands: Programs,
 }
 
 impl Declared {
     /// Check and take a configuration. `path` is its file.
     pub(crate) fn new(config: AgentConfig, path: &Path) -> Result<Self, Failure> {
+        let commands = Programs::new(config.commands, path)?;
         let mut places = BTreeMap::new();
         for (name, target) in config.targets {
             match target.protocol {
                 Protocol::Postgres => {}
+                Protocol::Command => {
+                    return Err(Failure::Usage(format!(
+                        "target `{name}`: commands are declared in a target of `kind = \"command\"`, without `protocol`"
+                    )));
+                }
             }
             check_logins(&target).map_err(|why| Failure::Usage(format!("target `{name}`: {why}")))?;
             let tls = tls(&target, path).map_err(|why| Failure::Usage(format!("target `{name}`: {why}")))?;
             places.insert(name, Arc::new(Place { target, tls, callers: Callers::new() }));
         }
-        Ok(Self { places })
+        Ok(Self { places, commands })
+    }
+
+    /// The agent stops: what runs here is asked to end, and ended.
+    pub(crate) fn stop(&self) {
+        self.commands.stop();
     }
 }
 
@@ -179,11 +192,14 @@ impl Canceller for Cancel {
 
 impl Targets for Declared {
     fn names(&self) -> Vec<TargetName> {
-        self.places.keys().cloned().collect()
+        self.places.keys().chain(self.commands.names()).cloned().collect()
     }
 
     fn open(&self, request: Dial) -> BoxFuture<'_, Result<Opened, Refusal>> {
         Box::pin(async move {
+            if let Some(opened) = self.commands.open(&request) {
+                return Ok(opened);
+            }
             let Some(place) = self.places.get(&request.target).cloned() else {
                 return Err(Refusal::new(
                     RefusalCode::UndefinedTarget,

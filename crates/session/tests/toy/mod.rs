@@ -28,7 +28,8 @@ use chaperone_tunnel::{AgentKey, As, Canceller, Dial, InProcess, LoginFacts, Tar
 use chaperone_wire::futures::BoxFuture;
 use chaperone_wire::{
     Analyst, CancelKey, Challenger, Company, Conversation, Detectors, Event, Fault, Interest,
-    Known as Claimed, LookedThrough, Names, Opening, Parameter, Part, Reply, Request, TargetEnd,
+    Known as Claimed, LookedThrough, Looking, Names, Opening, Parameter, Part, Printed, Reply, Request,
+    TargetEnd,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -76,6 +77,7 @@ impl Asks {
             catalog_version: 1,
             classified: false,
             describes: None,
+            invokes: None,
         };
         Self { name: name.to_owned(), analysis: Arc::new(analysis) }
     }
@@ -127,6 +129,9 @@ impl Reply for Tells {
     fn part(&self) -> &Part {
         &self.part
     }
+    fn printed(&self) -> Option<(Printed, &str)> {
+        None
+    }
     fn size(&self) -> usize {
         self.name.len()
     }
@@ -174,6 +179,8 @@ impl Opening for Toy {
 }
 
 impl Claimed for Toy {
+    const SPEAKS: &'static str = "toy";
+
     type Conversation = Self;
 
     fn refuse(self, refusal: &Refusal) -> impl Future<Output = ()> + Send {
@@ -268,6 +275,16 @@ struct Nothing;
 
 impl Detectors for Nothing {
     fn find(&self, _text: &[u8], _found: &mut dyn FnMut(Range<usize>, &'static str)) {}
+    fn stream(&self, _stays: &BTreeSet<&'static str>) -> Box<dyn Looking> {
+        Box::new(Self)
+    }
+}
+
+impl Looking for Nothing {
+    fn push(&mut self, piece: &[u8], out: &mut Vec<u8>, _found: &mut LookedThrough) {
+        out.extend_from_slice(piece);
+    }
+    fn finish(self: Box<Self>, _out: &mut Vec<u8>, _found: &mut LookedThrough) {}
 }
 
 impl Subscriber for Nothing {
@@ -335,6 +352,9 @@ impl Door for OneDoor {
     }
     fn serves(&self, target: &TargetName) -> bool {
         *target == ehr()
+    }
+    fn speaks(&self, _target: &TargetName) -> &'static str {
+        "toy"
     }
     fn login(&self, _delegation: &Delegation, _target: &TargetName) -> Result<As, Refusal> {
         Ok(As::default())

@@ -397,6 +397,8 @@ kinds! {
         columns: Option<Arc<[ColumnsOf]>>,
         /// The same where they are too many for an entry: a JSON array, sealed.
         columns_sealed: Option<ObjectRef>,
+        /// The declared command that runs, where it is no statement.
+        command: Option<String>,
         /// The decision.
         decision: Decision,
         /// Whether it is provably read-only.
@@ -436,6 +438,8 @@ kinds! {
         rows: u64,
         /// The session.
         session: String,
+        /// What a program printed since the progress before, sealed; absent where it is no program's.
+        transcript: Option<ObjectRef>,
     }
     /// How an operation ended.
     OperationOutcome = "operation.outcome" {
@@ -445,7 +449,12 @@ kinds! {
         call: Option<String>,
         /// How long it took, in microseconds.
         duration_us: u64,
-        /// What came of looking through free text in its rows; absent where nothing was to be looked through.
+        /// Who ended a program: `itself`, `time_limit`, `output_limit`, `cancelled`, `agent_stopping`, or `not_started`;
+        /// absent where it was none.
+        ended_by: Option<String>,
+        /// A program's exit code; absent where a signal ended it.
+        exit_code: Option<i64>,
+        /// What came of looking through free text in its rows or output; absent where nothing was to be looked through.
         free_text: Option<FreeTextCount>,
         /// Its number.
         operation: u64,
@@ -453,12 +462,16 @@ kinds! {
         rows: u64,
         /// The session.
         session: String,
+        /// The signal that ended a program.
+        signal: Option<u64>,
         /// The target's error code.
         sqlstate: Option<String>,
         /// How.
         status: Status,
         /// The patients that its rows are about; absent where no relation that it reads has a column that tells.
         subjects: Option<SubjectCount>,
+        /// What a program printed since the last progress, sealed; absent where it is no program's.
+        transcript: Option<ObjectRef>,
     }
     /// An operation was refused; it never ran.
     OperationRefused = "operation.refused" {
@@ -466,6 +479,8 @@ kinds! {
         call: Option<String>,
         /// Why.
         code: RefusalCode,
+        /// The declared command, where it was one.
+        command: Option<String>,
         /// The decision.
         decision: Decision,
         /// Its number.

@@ -337,6 +337,7 @@ fn joined(session: usize) -> Body {
 
 fn intent(session: usize, operation: u64, call: Option<&str>, statement: Option<ObjectRef>) -> Body {
     Body::OperationIntent(OperationIntent {
+        command: None,
         call: call.map(str::to_owned),
         columns: None,
         columns_sealed: None,
@@ -358,6 +359,10 @@ fn intent(session: usize, operation: u64, call: Option<&str>, statement: Option<
 
 fn outcome(session: usize, operation: u64, call: Option<&str>, rows: u64, status: Status) -> Body {
     Body::OperationOutcome(OperationOutcome {
+        exit_code: None,
+        signal: None,
+        ended_by: None,
+        transcript: None,
         bytes: 10 * rows,
         call: call.map(str::to_owned),
         duration_us: 5,
@@ -373,6 +378,7 @@ fn outcome(session: usize, operation: u64, call: Option<&str>, rows: u64, status
 
 fn refused(session: usize, operation: u64, call: Option<&str>) -> Body {
     Body::OperationRefused(OperationRefused {
+        command: None,
         call: call.map(str::to_owned),
         code: RefusalCode::NotPermitted,
         decision: decision(Arm::Refuse),
@@ -477,6 +483,7 @@ impl Story {
         }
         self.heartbeat(2, 40, 20);
         self.push(Body::OperationProgress(OperationProgress {
+            transcript: None,
             bytes: 10,
             call: call.map(str::to_owned),
             operation: 1,

@@ -99,6 +99,8 @@ pub struct Conversation {
 impl Known for Claimed {
     type Conversation = Conversation;
 
+    const SPEAKS: &'static str = "postgres";
+
     async fn refuse(self, refusal: &Refusal) {
         self.dismiss(refusal).await;
     }

@@ -140,6 +140,7 @@ impl Request {
             catalog_version: 0,
             classified: false,
             describes: None,
+            invokes: None,
         };
         Self::new(Kind::Unread { simple }, Arc::new(analysis), Arc::from([]))
     }
@@ -192,5 +193,9 @@ impl chaperone_wire::Reply for Reply {
 
     fn looked_through(&self) -> Option<&LookedThrough> {
         self.looked_through.as_deref()
+    }
+
+    fn printed(&self) -> Option<(chaperone_wire::Printed, &str)> {
+        None
     }
 }

@@ -4,6 +4,7 @@
 mod agents;
 mod caller;
 mod carry;
+mod commands;
 mod credentials;
 mod description;
 pub(crate) mod given;
@@ -44,6 +45,7 @@ pub(crate) use self::description::text as description_text;
 use self::refused::Refused;
 pub(crate) use self::sessions::RecentSessions;
 use crate::wiring::analyst::Analysts;
+use crate::wiring::commands::Commands;
 use crate::wiring::door::Sessions;
 use crate::wiring::identity::Identities;
 use crate::wiring::locks::LockKeeper;
@@ -79,6 +81,7 @@ pub(crate) struct Managed {
     pub(crate) admin_token: String,
     pub(crate) installation: String,
     pub(crate) targets: Vec<(chaperone_access::TargetName, &'static str)>,
+    pub(crate) commands: Arc<Commands>,
 }
 
 /// Where PostgreSQL clients connect, as a credential's holder is told.
@@ -106,6 +109,8 @@ fn endpoints() -> OpenApiRouter<Arc<Managed>> {
         .routes(guarded(Lock, routes!(credentials::revoke)))
         .routes(known(routes!(targets::list)))
         .routes(known(routes!(targets::access)))
+        .routes(known(routes!(commands::list)))
+        .routes(known(routes!(commands::run)))
         .routes(guarded(ManagePolicy, routes!(policies::catalog)))
         .routes(guarded(ManagePolicy, routes!(policies::list)))
         .routes(guarded(ManagePolicy, routes!(policies::show)))

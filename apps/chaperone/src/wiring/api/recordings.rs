@@ -67,6 +67,7 @@ fn objects(managed: &Managed, session: SessionId) -> Result<BTreeMap<String, Str
             "/parameters/sealed/object",
             "/columns_sealed/object",
             "/subjects/commitments/object",
+            "/transcript/object",
         ] {
             if let Some(hash) = entry.pointer(pointer).and_then(Value::as_str) {
                 wanted.insert(hash.to_owned());

@@ -1,6 +1,6 @@
 //! The API as it is served: over a socket, with a real trail on a real disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use chaperone_policy::{Known, Policies, PolicySet};
 use chaperone_recording::commit::CommitmentKey;
 use chaperone_recording::keys::{KeyId, Reader, ReaderKey, WrappedKey};
 use chaperone_recording::{Recorder, RecorderParts};
+use chaperone_session::{Boundary, Usages};
 use chaperone_store::{KeyFiles, LockFiles, PolicyArchive, RevocationFiles, RosterFiles};
 use chaperone_trail::{Options, Trail};
 use chaperone_tunnel::link::{AgentAuthority, Links};
@@ -31,6 +32,7 @@ use super::*;
 use crate::verbs::Failure;
 use crate::wiring::ask::Ask;
 use crate::wiring::classifications::ClassificationFiles;
+use crate::wiring::commands::Commands;
 use crate::wiring::identity::{self, Identities};
 use crate::wiring::link::OnRecord;
 use crate::wiring::logins::DatabaseLogins;
@@ -124,10 +126,21 @@ impl Running {
             recorder: recorder.clone(),
             kick: Kick::default(),
         });
+        let sessions = Arc::new(Sessions::new(analysts.clone(), dialer.clone(), logins, BTreeMap::new(), 8));
+        let boundary = Arc::new(Boundary {
+            identity: identity.clone(),
+            policies: policies.clone(),
+            usages: Usages::default(),
+            recorder: recorder.clone(),
+            dialer: dialer.clone(),
+            door: sessions.clone(),
+            statement_bytes_max: 1024,
+        });
         let managed = Arc::new(Managed {
             keeper,
             recorder: recorder.clone(),
-            sessions: Arc::new(Sessions::new(analysts.clone(), dialer.clone(), logins, 8)),
+            sessions,
+            commands: Arc::new(Commands::new(boundary, counters.clone())),
             locks: Arc::new(locks),
             revocations: Arc::new(revocations),
             analysts,

@@ -3,6 +3,7 @@
 //! A request is judged by its name and origin first, then by its token, then by what it asks for; only then does a tool
 //! hear of it. The tools are clients of the boundary like any other: there is no second way to the data.
 
+mod commands;
 mod held;
 mod query;
 mod seen;
@@ -17,7 +18,7 @@ use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use chaperone_access::{PURPOSE_BYTES_MAX, SQL_TOOLS, Source, is_purpose};
+use chaperone_access::{PURPOSE_BYTES_MAX, SQL_TOOLS, Source, TargetName, is_purpose};
 use chaperone_api::ProblemKind;
 use chaperone_identity::{Holder, LoginError, TokenRefused};
 use chaperone_mcp::guard::Guard;
@@ -28,6 +29,7 @@ use http_body_util::Full;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
+use self::commands::{NoTools, OfCommands};
 use self::held::Held;
 use self::tools::{NotThere, OfCaller};
 use crate::config::gateway::GatewayConfig;
@@ -36,6 +38,8 @@ use crate::wiring::api::given::body;
 use crate::wiring::api::refused::Refused;
 use crate::wiring::api::served::Peer;
 use crate::wiring::api::{Managed, bearer};
+use crate::wiring::commands::NotIn;
+use crate::wiring::gateway::COMMAND;
 use crate::wiring::identity::{Bearer, IdentityRefused};
 use crate::wiring::installation::now_us;
 
@@ -345,15 +349,32 @@ async fn served(mcp: &Arc<Mcp>, peer: Peer, target: &str, request: Request) -> R
         return Err(mcp.challenged(refused, Some("insufficient_scope"), &needed).into());
     }
     // 4. the tools; everything up to here is said without a look at the target, so that nothing tells whether there is one
+    let unknown = || Early::from(Refused::not_found("there is no such target for you"));
+    let other_client = || {
+        Early::from(
+            Refused::new(ProblemKind::NotPermitted, "your login is another client's than is named")
+                .hint("leave `--client` out, or log in through that client"),
+        )
+    };
+    let commands = TargetName::new(target)
+        .ok()
+        .filter(|target| mcp.managed.targets.contains(&(target.clone(), COMMAND)));
+    if let Some(target) = commands {
+        let tools = match OfCommands::new(mcp.clone(), shower, target).await {
+            Ok(tools) => tools,
+            Err(NoTools::NotIn(NotIn::Unknown)) => return Err(unknown()),
+            Err(NoTools::NotIn(NotIn::OtherClient)) => return Err(other_client()),
+            Err(NoTools::Unavailable(refusal)) => {
+                return Err(Refused::new(ProblemKind::Conflict, refusal.message).into());
+            }
+        };
+        let request = Request::from_parts(parts, Full::new(bytes));
+        return Ok(chaperone_mcp::answer(request, tools).await.map(Body::new));
+    }
     let tools = match OfCaller::new(mcp.clone(), shower, target) {
         Ok(tools) => tools,
-        Err(NotThere::Unknown) => return Err(Refused::not_found("there is no such target for you").into()),
-        Err(NotThere::OtherClient) => {
-            let refused =
-                Refused::new(ProblemKind::NotPermitted, "your login is another client's than is named")
-                    .hint("leave `--client` out, or log in through that client");
-            return Err(refused.into());
-        }
+        Err(NotThere::Unknown) => return Err(unknown()),
+        Err(NotThere::OtherClient) => return Err(other_client()),
     };
     let request = Request::from_parts(parts, Full::new(bytes));
     Ok(chaperone_mcp::answer(request, tools).await.map(Body::new))

@@ -1,4 +1,7 @@
+use std::collections::BTreeSet;
+
 use chaperone_access::RelationName;
+use chaperone_wire::Looking;
 
 use super::*;
 
@@ -16,6 +19,21 @@ impl Detectors for One {
             at += NUMBER.len();
         }
     }
+
+    fn stream(&self, _: &BTreeSet<&'static str>) -> Box<dyn Looking> {
+        Box::new(Through)
+    }
+}
+
+/// Rows are whole values: nothing here comes as a stream.
+struct Through;
+
+impl Looking for Through {
+    fn push(&mut self, piece: &[u8], out: &mut Vec<u8>, _: &mut LookedThrough) {
+        out.extend_from_slice(piece);
+    }
+
+    fn finish(self: Box<Self>, _: &mut Vec<u8>, _: &mut LookedThrough) {}
 }
 
 fn sieve(forms: &[(usize, Form)]) -> Sieve {
