@@ -40,11 +40,11 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("fail", "echo out; echo err >&2; exit 7"),
     (
         "visit",
-        "printf 'SSN 123-'; sleep 0.4; printf '45-6789, call (617) 555-0123\\n'; echo 'ssn 987-65-4321' >&2",
+        "printf 'SSN 123-'; sleep 0.4; printf '45-6789, call (617) 555-0123\\n'; echo 'ssn 234-56-7890' >&2",
     ),
     ("children", "sleep 300 & echo $! > \"$OUT/child\"; echo $$ > \"$OUT/leader\"; echo ready; wait"),
     ("stubborn", "trap '' TERM; echo $$ > \"$OUT/stubborn\"; echo began; while :; do sleep 0.05; done"),
-    ("flood", "while :; do echo 0123456789012345678901234567890123456789; done"),
+    ("flood", "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done"),
     ("strange", "printf 'a\\377b\\033[1mc\\n'"),
 ];
 

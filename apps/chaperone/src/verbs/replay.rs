@@ -73,6 +73,10 @@ struct Transcript {
 
 impl Replay {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        if let Some(file) = self.export.as_ref().filter(|file| file.exists()) {
+            // Said before the reading is on record.
+            return Err(Failure::Usage(format!("`{}` is there already", file.display())));
+        }
         let ask = block_on(self.reach.ask())?;
         let detail: SessionDetail = block_on(ask.get(&format!("/sessions/{}", self.session)))?;
         let key = reader_key(&self.reader_key)?;
@@ -212,7 +216,6 @@ fn cast(transcript: &Transcript, format: Format) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::indexing_slicing, reason = "a test")]
 mod tests {
     use super::*;
 
