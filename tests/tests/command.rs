@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 const POLICY: &str = r#"
 @id("connect")
-permit (principal in [Group::"org/nurses"], action == Action::"connect", resource == Target::"ops");
+permit (principal in Group::"org/nurses", action == Action::"connect", resource == Target::"ops");
 @id("engineers-have-every-verb")
 permit (principal in Group::"org/engineers", action in [Action::"connect", Action::"read", Action::"insert",
   Action::"update", Action::"delete", Action::"define", Action::"call"], resource in Target::"ops");
