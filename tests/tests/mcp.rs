@@ -600,7 +600,8 @@ fn a_write_that_may_have_been_carried_out_is_never_called_refused() {
         let answer = place.query(&[&token], json!({"sql": sql}));
         answer["content"][0]["text"].as_str().unwrap().to_owned()
     };
-    let twice = text("update clinic.encounters set reason = (1 / (encounter_id - 1))::text where encounter_id = 1");
+    let twice =
+        text("update clinic.encounters set reason = (1 / (encounter_id - 1))::text where encounter_id = 1");
     assert!(twice.starts_with("the database answered with an error"), "{twice}");
     let denied = text("delete from clinic.encounters");
     assert!(denied.starts_with("refused: ") && denied.contains("code: not_permitted"), "{denied}");

@@ -669,7 +669,7 @@ impl Record {
             call: running.call.map(|call| call.to_string()),
             duration_us: u64::try_from(running.started.elapsed().as_micros()).unwrap_or(u64::MAX),
             ended_by: exit.map(|exit| exit.by.as_str().to_owned()),
-            exit_code: exit.and_then(|exit| exit.code).map(i64::from),
+            exit_code: exit.and_then(|exit| exit.code).and_then(|code| u64::try_from(code).ok()),
             free_text: running.looked_through.as_ref().map(free_text),
             operation: running.number,
             rows: running.rows,

@@ -16,7 +16,7 @@ use chaperone_identity::Identity;
 use chaperone_policy::Admission;
 use chaperone_recording::{Digests, End, LinkFacts, Opening as RecordOpening, Record};
 use chaperone_tunnel::{ApplicationName, As, Caller, Dial, LoginFacts, Parameters, RoleName};
-use chaperone_wire::{Challenger, Company, Known, Opening, TargetEnd};
+use chaperone_wire::{Analyst, Challenger, Company, Known, Opening, TargetEnd};
 
 use crate::away::{Arrived, refuse, refused_end, strange, unplaced, unproved};
 use crate::boundary::{Boundary, Ended, Opened};
@@ -120,12 +120,7 @@ async fn carry<K: Known>(
     at: u64,
 ) -> End {
     let (session, target) = (record.session(), admission.target().clone());
-    let speaks = boundary.door.speaks(&target);
-    if speaks != K::SPEAKS {
-        let what = format!("`{target}` speaks `{speaks}`, not `{}`", K::SPEAKS);
-        return refused_end(way.known, Refusal::new(RefusalCode::Unsupported, what)).await;
-    }
-    let analyst = match boundary.door.analyst(&target).await {
+    let analyst = match understood::<K>(boundary, &target).await {
         Ok(analyst) => analyst,
         Err(refusal) => return refused_end(way.known, refusal).await,
     };
@@ -196,6 +191,16 @@ fn dial_of(
     let parameters = Parameters::default();
     let (target, login, caller) = (target.clone(), login.clone(), caller.ok());
     Ok(Dial { target, session, application, login, parameters, caller })
+}
+
+/// What understands a target's statements, where it speaks what the client does.
+async fn understood<K: Known>(boundary: &Boundary, target: &TargetName) -> Result<Arc<dyn Analyst>, Refusal> {
+    let speaks = boundary.door.speaks(target);
+    if speaks == K::SPEAKS {
+        return boundary.door.analyst(target).await;
+    }
+    let what = format!("`{target}` speaks `{speaks}`, not `{}`", K::SPEAKS);
+    Err(Refusal::new(RefusalCode::Unsupported, what))
 }
 
 /// As whom the session is at its target. An agent that leaves the role out would give the subject whatever the login has.

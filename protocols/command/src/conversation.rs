@@ -525,7 +525,6 @@ impl chaperone_wire::Conversation for Conversation {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test")]
 mod tests {
     use super::*;
 

@@ -237,7 +237,6 @@ fn property(parameter: &Parameter) -> Value {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 pub(crate) mod tests {
     use super::*;
 

@@ -380,3 +380,6 @@ async fn has_to_end(time: Duration, ends: &mut Ends) -> ExitBy {
         () = stopping => ExitBy::AgentStopping,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -213,7 +213,6 @@ fn is_uuid(text: &str) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test")]
 pub(crate) mod tests {
     use super::*;
 

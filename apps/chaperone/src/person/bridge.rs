@@ -29,7 +29,7 @@ const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Requests under way; the client is not read further until one of them is answered.
 const REQUESTS_MAX: usize = 16;
 /// How long an answer may take: longer than any call at the gateway.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// From this revision on a request names itself in its headers, which have to agree with it.
 const NAMED_SINCE: &str = "2026-07-28";
 

@@ -68,11 +68,15 @@ struct Transcript {
     began_s: u64,
     duration_us: u64,
     pieces: Vec<Piece>,
-    exit_code: Option<i64>,
+    exit_code: Option<u64>,
 }
 
 impl Replay {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        if let Some(file) = self.export.as_ref().filter(|file| file.exists()) {
+            // Said before the reading is on record.
+            return Err(Failure::Usage(format!("`{}` is there already", file.display())));
+        }
         let ask = block_on(self.reach.ask())?;
         let detail: SessionDetail = block_on(ask.get(&format!("/sessions/{}", self.session)))?;
         let key = reader_key(&self.reader_key)?;
@@ -102,7 +106,7 @@ fn read(detail: &SessionDetail, grant: &ReadGrant, opener: &Opener) -> Result<Tr
             transcript.began_s = entry.get("at").and_then(Value::as_u64).unwrap_or_default() / 1_000_000;
         }
         if text("kind") == Some("operation.outcome") {
-            transcript.exit_code = entry.get("exit_code").and_then(Value::as_i64);
+            transcript.exit_code = entry.get("exit_code").and_then(Value::as_u64);
             transcript.duration_us = entry.get("duration_us").and_then(Value::as_u64).unwrap_or_default();
         }
         let Some(hash) = entry.pointer("/transcript/object").and_then(Value::as_str) else { continue };
@@ -212,7 +216,6 @@ fn cast(transcript: &Transcript, format: Format) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::indexing_slicing, reason = "a test")]
 mod tests {
     use super::*;
 

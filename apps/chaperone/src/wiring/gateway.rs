@@ -251,7 +251,6 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         statement_bytes_max: config.postgres.statement_bytes_max,
     });
     let usage = usage::Keeper::new(counts, boundary.clone());
-    let commands = Arc::new(Commands::new(boundary.clone(), counters.clone()));
     let managed = Arc::new(Managed {
         recorder: recorder.clone(),
         sessions: sessions.clone(),
@@ -272,7 +271,7 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         admin_token,
         installation: config.name.clone(),
         targets: spoken(config),
-        commands,
+        commands: Arc::new(Commands::new(boundary.clone(), counters.clone())),
     });
     let options = listener_options(path, config)?;
     let mcp = Setting::new(config)?.map(|setting| Mcp::new(setting, managed.clone(), boundary.clone()));

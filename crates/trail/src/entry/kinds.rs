@@ -453,7 +453,7 @@ kinds! {
         /// absent where it was none.
         ended_by: Option<String>,
         /// A program's exit code; absent where a signal ended it.
-        exit_code: Option<i64>,
+        exit_code: Option<u64>,
         /// What came of looking through free text in its rows or output; absent where nothing was to be looked through.
         free_text: Option<FreeTextCount>,
         /// Its number.

@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use axum::{Extension, Json};
-use chaperone_access::{Refusal, RefusalCode, Source, TargetName};
+use chaperone_access::{Blame, Refusal, RefusalCode, Source, TargetName};
 use chaperone_api::{CommandView, Page, ProblemKind, RunCommand, RunEnd, RunLine, RunRefused};
 use chaperone_wire::Printed;
 use hyper::body::Frame;
@@ -65,11 +65,14 @@ fn unanswered(why: Unanswered) -> Refused {
                 .hint("log in through that client, or leave `client` out")
         }
         Unanswered::Refused(refusal) => {
-            let kind = match refusal.code {
-                RefusalCode::Busy => ProblemKind::TooMany,
-                RefusalCode::RecordUnavailable => ProblemKind::Unrecorded,
-                _ if refusal.code.blame() == chaperone_access::Blame::Target => ProblemKind::Conflict,
-                _ => return failed(refusal),
+            let kind = if refusal.code == RefusalCode::Busy {
+                ProblemKind::TooMany
+            } else if refusal.code == RefusalCode::RecordUnavailable {
+                ProblemKind::Unrecorded
+            } else if refusal.code.blame() == Blame::Target {
+                ProblemKind::Conflict
+            } else {
+                return failed(refusal);
             };
             let refused = Refused::new(kind, refusal.message);
             match refusal.hint {
