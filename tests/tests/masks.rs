@@ -322,5 +322,8 @@ name = { clear = true }
     let whoever_sees_them = clinic.cluster.sql(failing).unwrap_err().to_string();
     assert!(whoever_sees_them.contains("LIKE pattern must not end with escape character"));
     assert_eq!(asked(&clinic, "select", failing), "0");
-    assert_eq!(asked(&clinic, "select", "select count(*) from clinic.letters where name like 'secret-2%'"), "1");
+    assert_eq!(
+        asked(&clinic, "select", "select count(*) from clinic.letters where name like 'secret-2%'"),
+        "1"
+    );
 }

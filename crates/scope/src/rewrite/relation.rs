@@ -241,13 +241,14 @@ impl<'a> Rewriter<'a> {
     ) -> Outcome<Reading> {
         let scope = self.seen(name)?;
         let stated = self.catalog.states(name);
-        let itself = match scope {
-            RelationScope::Part { .. } if stated => false,
-            RelationScope::Whole if stated && self.catalog.classification.is_some() => true,
-            RelationScope::Part { .. } | RelationScope::Whole => self.whole_under(view, 0)?,
-        };
-        if itself {
+        let cleared =
+            matches!(scope, RelationScope::Whole) && stated && self.catalog.classification.is_some();
+        let part = matches!(scope, RelationScope::Part { .. }) && stated;
+        if !part && self.whole_under(view, 0)? {
             return Ok(Reading::Itself);
+        }
+        if cleared {
+            return self.cleared(name, view, sample);
         }
         if sample.is_some() {
             return refused("TABLESAMPLE of a view", "sample a table");
@@ -289,6 +290,21 @@ impl<'a> Rewriter<'a> {
             Some(_) | None => return Err(unfaithful()),
         }
         Ok(Reading::Instead(Box::new(outer)))
+    }
+
+    /// A view that is itself classified stands for itself, over tables that need not be seen: its rows are all that there is to try
+    /// the caller's conditions on, and nothing is known of others.
+    fn cleared(&mut self, name: &RelationName, view: &Relation, sample: Option<&Node>) -> Outcome<Reading> {
+        if sample.is_some() {
+            return refused("TABLESAMPLE of a view", "sample a table");
+        }
+        let facts = facts(name, view)?;
+        if self.explaining {
+            return self.ours(name, &unplanned(name, view), None);
+        }
+        let columns = veiled(view, facts, &vec![Showing::Revealed; view.columns.len()], INSIDE)?;
+        let from = format!("{}.{} AS {INSIDE}", quoted(&name.schema), quoted(&name.name));
+        self.ours(name, &format!("SELECT {columns} FROM {from} OFFSET 0"), None)
     }
 
     /// Whether everything that a view reads is seen whole.
@@ -432,12 +448,7 @@ pub(super) fn shown(
 
 /// The same of a relation of which not all rows are seen: nothing that the planner knows of the others helps it with the
 /// caller's conditions.
-fn veiled(
-    relation: &Relation,
-    facts: &RelationFacts,
-    showings: &[Showing],
-    from: &str,
-) -> Outcome<String> {
+fn veiled(relation: &Relation, facts: &RelationFacts, showings: &[Showing], from: &str) -> Outcome<String> {
     list(relation, facts, showings, |column, class, showing| {
         let shown = mask::expression(column, Some(class), showing, from);
         if showing == Showing::Revealed { mask::veiled(&shown) } else { shown }

@@ -28,9 +28,8 @@ pub(super) fn today() -> String {
 
 /// Turn every instant of a row filter into a timestamp.
 pub(super) fn pin(condition: &mut Node, relation: &Relation) -> Outcome {
-    let zoned = |name: &str| {
-        relation.columns.iter().any(|column| *column.name == *name && is_zoned(&column.base))
-    };
+    let zoned =
+        |name: &str| relation.columns.iter().any(|column| *column.name == *name && is_zoned(&column.base));
     each_reference(condition, &mut |part| {
         let instead = match &part.node {
             Some(NodeEnum::ColumnRef(column)) => {
