@@ -4,6 +4,7 @@
 //!
 //! - `relation`: what a name stands for, and what stands in its place
 //! - `mask`: what stands in the place of a column
+//! - `times`: what stands for times, whatever zone the session is in
 //! - `barrier`: views at the target that stand in the place of sub-selects
 //! - `gate`: what stands before the arguments of functions that describe objects
 //! - `query`: SELECT and what it consists of
@@ -22,6 +23,7 @@ mod gate;
 mod mask;
 mod query;
 mod relation;
+mod times;
 mod utility;
 mod write;
 
