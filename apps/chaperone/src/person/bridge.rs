@@ -428,7 +428,7 @@ mod tests {
         for id in 0..300 {
             take(&bridge, call(&id.to_string()), &answers).await;
         }
-        drop(bridge.places.acquire_many(REQUESTS_MAX as u32).await.unwrap());
+        drop(bridge.places.acquire_many(u32::try_from(REQUESTS_MAX).unwrap()).await.unwrap());
         assert!(bridge.under_way.lock().unwrap().is_empty());
         drop(answers);
         let mut count = 0;
@@ -463,7 +463,7 @@ mod tests {
         assert_eq!(bridge.places.available_permits(), REQUESTS_MAX - 1);
         take(&bridge, cancel(r#""\u0061""#), &answers).await;
         // Its place comes back when it is gone.
-        drop(bridge.places.acquire_many(REQUESTS_MAX as u32).await.unwrap());
+        drop(bridge.places.acquire_many(u32::try_from(REQUESTS_MAX).unwrap()).await.unwrap());
         assert!(bridge.under_way.lock().unwrap().is_empty());
         assert!(said.try_recv().is_err(), "what was cancelled is not answered");
     }
