@@ -50,7 +50,7 @@ impl Done {
     }
 
     /// The session was not opened.
-    pub(super) fn kept_out(told: &guest::Told) -> Self {
+    pub(super) fn kept_out(told: &guest::Objection) -> Self {
         let answer = Answer::refused(&told.message, told.hint.as_deref(), None);
         Self { answer, outcome: CallOutcome::Refused, code: None, rows: 0 }
     }
@@ -75,7 +75,7 @@ impl Done {
     }
 
     /// What the gateway or the target said against it.
-    fn told(told: &guest::Told, refused: Option<RefusalCode>) -> Self {
+    fn told(told: &guest::Objection, refused: Option<RefusalCode>) -> Self {
         let place =
             told.position.map(|at| format!(" (at character {at} of the statement)")).unwrap_or_default();
         let message = format!("{}{place}", told.message);
