@@ -303,12 +303,9 @@ impl<'a> Lineage<'a> {
             if recursive {
                 // Its first term gives what the second one finds under the name.
                 let first = query.get("larg").and_then(Value::fields).unwrap_or(query);
+                let is_known = first.get("from_clause").is_some() || query.get("larg").is_some();
                 let (outputs, misplaced) =
-                    if first.get("from_clause").is_some() || query.get("larg").is_some() {
-                        self.inner("SelectStmt", first)
-                    } else {
-                        (Vec::new(), false)
-                    };
+                    if is_known { self.inner("SelectStmt", first) } else { (Vec::new(), false) };
                 let columns = renamed(outputs, &strings(cte, "aliascolnames"));
                 self.ctes.push(Cte { name: name.clone(), columns, misplaced });
             }
