@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cedar_policy::EntityUid;
 use chaperone_access::{
-    Analysis, Class, ColumnUse, NameRule, OwnRelation, Refusal, RefusalCode, RelationFacts, RelationName,
+    Analysis, ColumnUse, NameRule, OwnRelation, Refusal, RefusalCode, RelationFacts, RelationName,
     RelationScope, Scope, TargetName, Touch, Under, Verb, Verbs, WORDS_KEPT_BYTES_MAX, no_command,
 };
 use chaperone_identity::Restriction;
@@ -426,7 +426,9 @@ fn touched(
         NameRule::Named => {}
     }
     let name = touch.relation.to_string();
-    if case.restriction.columns(&touch.relation).is_some() && !speaks(touch.facts.as_deref()) {
+    if case.restriction.columns(&touch.relation).is_some()
+        && !touch.facts.as_deref().is_some_and(RelationFacts::speaks)
+    {
         let what = format!("see some columns of `{name}`, of which nobody has said what they hold");
         let hint = "make a credential for the relation as a whole, or for columns of what it reads";
         return Verdict::Refused(missing(&what, hint), Vec::new());
@@ -443,12 +445,6 @@ fn touched(
         }
     }
     Verdict::Allowed
-}
-
-/// Whether anything is said of a relation's columns. What is seen of a view otherwise follows from what it reads, so that
-/// its own columns cannot be left out.
-fn speaks(facts: Option<&RelationFacts>) -> bool {
-    facts.is_some_and(|facts| facts.columns.iter().any(|column| column.class != Class::Unclassified))
 }
 
 /// The columns of a relation that the credential has, where it has not all: those of a partition, or of what inherits

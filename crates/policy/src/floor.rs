@@ -179,19 +179,9 @@ fn columns(asked: &Asked<'_>, target: &TargetName, on: On<'_>, facts: &RelationF
     needs.all_rows |= !facts.filtered || may(asked, &all_rows);
 }
 
-/// Whether a column's mask reads its values. A pseudonym does too, but is not had at the target yet, so that NULL stands
-/// there.
+/// Whether a column's mask shows a part of its values.
 fn shows_a_part(column: &Column) -> bool {
-    match &column.mask {
-        None | Some(MaskOperator::Null | MaskOperator::Fixed(_) | MaskOperator::Pseudonym) => false,
-        Some(
-            MaskOperator::LastFour
-            | MaskOperator::FirstLetter
-            | MaskOperator::Year
-            | MaskOperator::ZipThree
-            | MaskOperator::Bucket(_),
-        ) => !column.scan,
-    }
+    !column.scan && column.mask.as_ref().is_some_and(MaskOperator::shows_a_part)
 }
 
 #[cfg(test)]

@@ -470,7 +470,7 @@ impl AtTarget {
         if !submitted {
             return unavailable(text.clone(), busy());
         }
-        analysed.await.unwrap_or_else(|_| unavailable(text.clone(), busy()))
+        analysed.await.unwrap_or_else(|_| unavailable(text.clone(), fault()))
     }
 
     /// Keep an analysis, unless it was made against a catalog that is no longer in force.
@@ -492,11 +492,17 @@ fn elsewhere(analyser: &Analyser, job: Box<dyn FnOnce() + Send>) -> BoxFuture<Re
         // A session that has gone does not wait for it.
         let _gone = done.send(());
     });
-    Box::pin(async move { if begun { finished.await.map_err(|_| busy()) } else { Err(busy()) } })
+    Box::pin(async move { if begun { finished.await.map_err(|_| fault()) } else { Err(busy()) } })
 }
 
 fn busy() -> Refusal {
     Refusal::new(RefusalCode::Busy, "too many new statements wait to be understood").hint("try again")
+}
+
+/// Whatever was to be done ended before its end: trying again would not help.
+fn fault() -> Refusal {
+    Refusal::new(RefusalCode::Internal, "a fault of ours kept the statement from being understood")
+        .hint("report it; write the statement in another way until then")
 }
 
 /// An analysis that nobody may run.
@@ -616,6 +622,6 @@ mod tests {
         written.await.unwrap();
         other.await.unwrap().unwrap();
         let failed = elsewhere(&analyser, Box::new(|| std::panic::resume_unwind(Box::new(()))));
-        assert_eq!(failed.await.unwrap_err().code, RefusalCode::Busy);
+        assert_eq!(failed.await.unwrap_err().code, RefusalCode::Internal, "nothing is busy");
     }
 }

@@ -16,7 +16,7 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::config::agent::{AgentConfig, Target, TlsMode};
 use crate::config::{self, gateway::Protocol};
 use crate::verbs::Failure;
-use crate::wiring::callers::{Callers, Told};
+use crate::wiring::callers::{CallerRows, Callers};
 use crate::wiring::commands::programs::Programs;
 
 pub(super) struct Place {
@@ -176,7 +176,7 @@ struct Cancel {
     pid: i32,
     key: Bytes,
     /// Goes with the stream, as this does.
-    _told: Option<Told>,
+    _told: Option<CallerRows>,
 }
 
 impl Canceller for Cancel {

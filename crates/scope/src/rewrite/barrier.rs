@@ -23,6 +23,8 @@ use crate::walk::quoted;
 
 /// The view in it of what is said of the caller of one's own session: `name`, `texts`.
 pub const FLOOR_CALLER: &str = "caller";
+/// The table in it of what is said of every session's caller.
+pub const FLOOR_CALLERS: &str = "callers";
 /// Characters of a relation's name that begin its views' names.
 const NAMED_MAX: usize = 40;
 /// Hexadecimal digits of the digest that ends them.

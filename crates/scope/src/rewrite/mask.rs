@@ -67,16 +67,7 @@ pub(super) fn veiled(value: &str) -> String {
 
 /// Whether the mask of a column reads its values, where it is shown masked.
 pub(super) fn reads(column: &Column) -> bool {
-    match &column.mask {
-        None | Some(MaskOperator::Null | MaskOperator::Fixed(_) | MaskOperator::Pseudonym) => false,
-        Some(
-            MaskOperator::LastFour
-            | MaskOperator::FirstLetter
-            | MaskOperator::Year
-            | MaskOperator::ZipThree
-            | MaskOperator::Bucket(_),
-        ) => true,
-    }
+    column.mask.as_ref().is_some_and(MaskOperator::shows_a_part)
 }
 
 /// `None` where the operator says nothing of such values, or cannot be had without help at the target.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chaperone_access::{
-    Attribute, Class, Column, Refusal, RefusalCode, RelationFacts, RelationName, RelationScope, Showing,
+    Attribute, Column, Refusal, RefusalCode, RelationFacts, RelationName, RelationScope, Showing,
 };
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Alias, Node, RangeSubselect, RangeVar, SelectStmt};
@@ -135,7 +135,7 @@ impl<'a> Rewriter<'a> {
             RelationScope::Whole => Ok(Reading::Itself),
             RelationScope::Part { showings, all_rows } => {
                 let facts = facts(name, relation)?;
-                if facts.columns.iter().all(|column| column.class == Class::Unclassified) {
+                if !facts.speaks() {
                     return Err(unclassified(name));
                 }
                 let partitioned = self.is_partitioned(relation);

@@ -207,8 +207,28 @@ fn the_second_look_finds_what_was_left_standing() {
     let telling = Telling::new(&catalog, None, false);
     let holds =
         |sql: &str| Generated::default().holds(&tree::parse(sql).ok().unwrap().tree, &telling, &scope);
-    assert!(holds("delete from public.patients"));
+    for stands in [
+        "delete from public.patients",
+        "copy public.patients from stdin",
+        "lock public.patients",
+        "create temp table mine (a pg_catalog.int4)",
+        "select 1 from pg_temp.mine",
+        "select 1 from pg_catalog.pg_am",
+    ] {
+        assert!(holds(stands), "{stands}");
+    }
+    let mut generated = Generated::default();
+    ["mine", "patients"].into_iter().for_each(|name| generated.cte(name.to_owned()));
+    let with_ctes = |sql: &str| generated.holds(&tree::parse(sql).ok().unwrap().tree, &telling, &scope);
+    assert!(with_ctes("select 1 from mine"));
+    assert!(!with_ctes("insert into mine default values") && !with_ctes("select 1 from others"));
+    assert!(!with_ctes("select 1 from patients"), "a table has the name");
     for left in [
+        "select 1 from chaperone_floor.mine",
+        "insert into chaperone_floor.mine default values",
+        "insert into mine default values",
+        "create table public.mine (a pg_catalog.int4)",
+        "select 1 from public.nobody_knows",
         "select 1 from public.patients",
         "select 1 from patients",
         "copy public.patients to stdout",
@@ -219,6 +239,47 @@ fn the_second_look_finds_what_was_left_standing() {
         "select pg_catalog.pg_get_viewdef((select g.o from (select 7 offset 0) as g(o) where true))",
     ] {
         assert!(!holds(left), "{left}");
+    }
+}
+
+#[test]
+fn a_look_hands_on_only_what_it_looked_at() {
+    let catalog = catalog();
+    let scope = scope(&catalog);
+    let telling = Telling::new(&catalog, None, false);
+    let mut generated = Generated::default();
+    let known = tree::parse("select 1 where g.o < 7").ok().unwrap().tree;
+    let mut conditions = Vec::new();
+    known.each(&mut |fields| conditions.extend(fields.get("where_clause").cloned()));
+    generated.condition("pg_get_viewdef", conditions.pop().unwrap());
+    let holds = |argument: &str| {
+        let sql = format!("select pg_catalog.pg_get_viewdef(({argument}))");
+        generated.holds(&tree::parse(&sql).ok().unwrap().tree, &telling, &scope)
+    };
+    assert!(holds("select g.o from (select 9 offset 0) as g(o) where g.o < 7"));
+    for other in [
+        "select 9 from (select 9 offset 0) as g(o) where g.o < 7",
+        "select g.p from (select 9 offset 0) as g(o) where g.o < 7",
+        "select o from (select 9 offset 0) as g(o) where g.o < 7",
+        "select g.o, 9 from (select 9 offset 0) as g(o) where g.o < 7",
+        "select g.o from (select 9 offset 0) as g(o), (select 9) as h(o) where g.o < 7",
+        "select g.o from (select 9) as g(o) where g.o < 7",
+        "select g.o from lateral (select 9 offset 0) as g(o) where g.o < 7",
+        "select g.o from (select 9, 8 offset 0) as g(o) where g.o < 7",
+        "select g.o from (select 9 offset 0) as h(o) where g.o < 7",
+        "select g.o from (select 9 offset 0) as g(o, p) where g.o < 7",
+        "select g.o from (select 9 from (select 1) as x offset 0) as g(o) where g.o < 7",
+        "select g.o from (select 9 offset 0) as g(o) where g.o < 7 union select 9",
+        "select g.o from (select 9 union select 8 offset 0) as g(o) where g.o < 7",
+        "select pg_catalog.max(g.o) from (select 9 offset 0) as g(o) where g.o < 7 group by g.o",
+        "with h as (select 9) select g.o from (select 9 offset 0) as g(o) where g.o < 7",
+        "select g.o from (select 9 offset 0) as g(o) where g.o < 8",
+        "select g.o from (select 9 offset 0) as g(o)",
+        "exists (select g.o from (select 9 offset 0) as g(o) where g.o < 7)",
+        "array(select g.o from (select 9 offset 0) as g(o) where g.o < 7)",
+        "9",
+    ] {
+        assert!(!holds(other), "{other}");
     }
 }
 

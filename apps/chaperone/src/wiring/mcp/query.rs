@@ -125,7 +125,7 @@ fn cut(mut rows: VecDeque<Row>, rows_max: u32) -> (Vec<Row>, VecDeque<Row>) {
 }
 
 /// What a result comes to.
-struct Told<'a> {
+struct Shown<'a> {
     call: CallId,
     columns: &'a Columns,
     rows: Vec<Row>,
@@ -135,7 +135,7 @@ struct Told<'a> {
     note: Option<String>,
 }
 
-impl Told<'_> {
+impl Shown<'_> {
     fn done(self) -> Done {
         let rows = self.rows.len() as u64;
         let mut content = json!({
@@ -226,7 +226,7 @@ impl OfCaller {
             )
         });
         let command = command(came.stopped);
-        Told { call, columns: &columns, rows: shown, command, continuation: None, truncated, note }.done()
+        Shown { call, columns: &columns, rows: shown, command, continuation: None, truncated, note }.done()
     }
 
     /// Go on with a result that waited.
@@ -287,7 +287,7 @@ impl OfCaller {
             (None, true) => Some("there may be more rows: narrow the statement".to_owned()),
             (None, false) => None,
         };
-        Told { call, columns: &columns, rows: shown, command, continuation, truncated, note }.done()
+        Shown { call, columns: &columns, rows: shown, command, continuation, truncated, note }.done()
     }
 
     /// Whose results these are.

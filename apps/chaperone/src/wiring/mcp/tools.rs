@@ -56,7 +56,7 @@ impl Done {
     }
 
     /// The session was not opened: nothing was run.
-    pub(super) fn kept_out(told: &guest::Told, lease: &Lease) -> Self {
+    pub(super) fn kept_out(told: &guest::Objection, lease: &Lease) -> Self {
         let code = lease.refused();
         let answer = Answer::refused(&told.message, told.hint.as_deref(), code.map(RefusalCode::as_str));
         Self { answer, outcome: CallOutcome::Refused, code, rows: 0 }
@@ -106,7 +106,7 @@ impl Done {
     }
 
     /// What the gateway or the target said against it.
-    fn told(told: &guest::Told, refused: Option<RefusalCode>) -> Self {
+    fn told(told: &guest::Objection, refused: Option<RefusalCode>) -> Self {
         let place =
             told.position.map(|at| format!(" (at character {at} of the statement)")).unwrap_or_default();
         let message = format!("{}{place}", told.message);
