@@ -74,6 +74,8 @@ pub enum RefusalCode {
     TooOften,
     /// More rows or bytes in one statement than a limit allows.
     TooMuch,
+    /// More bytes than one session may have kept for it.
+    SessionFull,
     /// The gateway is stopping.
     ShuttingDown,
     /// A fault of ours.
@@ -127,7 +129,8 @@ impl RefusalCode {
             | Self::UndefinedStatement
             | Self::TooLarge
             | Self::TooComplex
-            | Self::ProtocolViolation => Blame::Client,
+            | Self::ProtocolViolation
+            | Self::SessionFull => Blame::Client,
             Self::NotPermitted
             | Self::ApprovalRequired
             | Self::NotUnderstood

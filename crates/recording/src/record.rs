@@ -177,6 +177,7 @@ fn told(code: RefusalCode) -> &'static str {
         | RefusalCode::UndefinedStatement
         | RefusalCode::TooLarge
         | RefusalCode::TooComplex
+        | RefusalCode::SessionFull
         | RefusalCode::ProtocolViolation
         | RefusalCode::TargetLost
         | RefusalCode::RecordUnavailable
