@@ -200,8 +200,9 @@ pub(super) fn guarded(action: ManagementAction, routes: Routes) -> Routes {
         let named = Extensions::builder().add(ACTION, action.as_str()).build();
         operation.extensions.get_or_insert_default().merge(named);
     });
-    let guard = move |request: Request, next: Next| async move {
+    let guard = move |mut request: Request, next: Next| async move {
         let _allowance = caller(&request)?.may(action)?;
+        request.extensions_mut().insert(carry::Manages);
         Ok::<_, Refused>(next.run(request).await)
     };
     routes.map(|router| router.route_layer(from_fn(guard)))
