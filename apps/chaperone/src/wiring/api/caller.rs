@@ -18,6 +18,7 @@ use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt};
 use super::carry::{self, Answers};
 use super::given::{BodyMax, OPEN_BODY_BYTES_MAX};
 use super::refused::Refused;
+use super::served::Newcomer;
 use super::{Managed, Shared};
 use crate::wiring::installation::now_us;
 
@@ -161,6 +162,9 @@ pub(super) async fn authenticated(
 ) -> Result<Response, Refused> {
     let who = bearer(request.headers()).and_then(|token| who(&managed, token));
     let who = who.ok_or_else(Refused::not_authenticated)?;
+    if let Some(newcomer) = request.extensions().get::<Newcomer>() {
+        newcomer.proved();
+    }
     request.extensions_mut().insert(Caller { who, managed });
     Ok(next.run(request).await)
 }

@@ -36,7 +36,7 @@ use crate::config::gateway::GatewayConfig;
 use crate::verbs::Failure;
 use crate::wiring::api::given::body;
 use crate::wiring::api::refused::Refused;
-use crate::wiring::api::served::Peer;
+use crate::wiring::api::served::{Newcomer, Peer};
 use crate::wiring::api::{Managed, bearer};
 use crate::wiring::commands::NotIn;
 use crate::wiring::gateway::COMMAND;
@@ -336,6 +336,9 @@ async fn served(mcp: &Arc<Mcp>, peer: Peer, target: &str, request: Request) -> R
     // 2. whose token
     let source = Source::Ip(peer.0.ip().to_canonical());
     let shower = shower(mcp, request.headers(), source).await?;
+    if let Some(newcomer) = request.extensions().get::<Newcomer>() {
+        newcomer.proved();
+    }
     // 3. what is asked for, within bounds
     let (parts, rest) = request.into_parts();
     let bytes = body(Request::from_parts(parts.clone(), rest)).await?;
