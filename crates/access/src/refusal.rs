@@ -113,6 +113,7 @@ impl RefusalCode {
             Self::TooManySessions => "too_many_sessions",
             Self::TooOften => "too_often",
             Self::TooMuch => "too_much",
+            Self::SessionFull => "session_full",
             Self::ShuttingDown => "shutting_down",
             Self::Internal => "internal",
         }
@@ -229,6 +230,7 @@ mod tests {
             RefusalCode::TooManySessions,
             RefusalCode::TooOften,
             RefusalCode::TooMuch,
+            RefusalCode::SessionFull,
             RefusalCode::ShuttingDown,
             RefusalCode::Internal,
         ] {
