@@ -74,6 +74,8 @@ pub enum RefusalCode {
     TooOften,
     /// More rows or bytes in one statement than a limit allows.
     TooMuch,
+    /// More bytes than one session may have kept for it.
+    SessionFull,
     /// The gateway is stopping.
     ShuttingDown,
     /// A fault of ours.
@@ -111,6 +113,7 @@ impl RefusalCode {
             Self::TooManySessions => "too_many_sessions",
             Self::TooOften => "too_often",
             Self::TooMuch => "too_much",
+            Self::SessionFull => "session_full",
             Self::ShuttingDown => "shutting_down",
             Self::Internal => "internal",
         }
@@ -127,7 +130,8 @@ impl RefusalCode {
             | Self::UndefinedStatement
             | Self::TooLarge
             | Self::TooComplex
-            | Self::ProtocolViolation => Blame::Client,
+            | Self::ProtocolViolation
+            | Self::SessionFull => Blame::Client,
             Self::NotPermitted
             | Self::ApprovalRequired
             | Self::NotUnderstood
@@ -226,6 +230,7 @@ mod tests {
             RefusalCode::TooManySessions,
             RefusalCode::TooOften,
             RefusalCode::TooMuch,
+            RefusalCode::SessionFull,
             RefusalCode::ShuttingDown,
             RefusalCode::Internal,
         ] {

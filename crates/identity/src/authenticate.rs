@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use crate::caveat::{Caveat, Restriction};
 use crate::clients::Clients;
 use crate::credential::{Credential, CredentialId, Grant, IssueError, Parsed, Who, parse_user, password};
-use crate::failures::{FailureLedger, Noted};
+use crate::failures::{FailureLedger, Noted, Proof};
 use crate::holder::Holders;
 use crate::kept::KeptCaveats;
 use crate::keys::RootKeys;
@@ -267,7 +267,7 @@ impl Identity {
 
     /// Count a connection that broke the protocol before it made a claim.
     pub fn note_violation(&self, source: Source) -> Noted {
-        self.violations.lock().unwrap_or_else(PoisonError::into_inner).note(source)
+        self.violations.lock().unwrap_or_else(PoisonError::into_inner).note(source, Proof::Token, false)
     }
 
     /// Such connections of the last minute that were only counted, if a new minute has begun.
@@ -275,15 +275,16 @@ impl Identity {
         self.violations.lock().unwrap_or_else(PoisonError::into_inner).turn(now_us)
     }
 
-    /// Count a failure of another proof than a credential's, from the same source as credentials'.
+    /// Count a failure of an issuer's token. It is on record as credentials' are.
     pub fn note_failure(&self, source: Source) -> Noted {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).note(source)
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).note(source, Proof::Token, true)
     }
 
-    /// Whether a source has failed so often in this minute that no work is spent on it.
+    /// Whether a source has failed so often with tokens in this minute that no more work is spent on them than to look
+    /// whether one is good.
     #[must_use]
     pub fn is_throttled(&self, source: Source) -> bool {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).throttled(source)
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).throttled(source, Proof::Token)
     }
 
     /// Turn a claim into a principal, with the proof to the client that we know its password. `now_us` is in
@@ -322,7 +323,10 @@ impl Identity {
         credential: Option<CredentialId>,
         source: Source,
     ) -> Failure {
-        let noted = self.failures.lock().unwrap_or_else(PoisonError::into_inner).note(source);
+        let worked = !matches!(reason, FailureReason::Throttled | FailureReason::Busy);
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = failures.note(source, Proof::Password(&user), worked);
+        drop(failures);
         Failure { reason, user, target, credential, noted }
     }
 
@@ -333,7 +337,9 @@ impl Identity {
         tool: Option<&Arc<str>>,
         now_s: u64,
     ) -> Result<(Principal, [u8; 32]), FailureReason> {
-        if self.failures.lock().unwrap_or_else(PoisonError::into_inner).throttled(claim.source) {
+        // Whoever has succeeded before costs no work, and does not wait because strangers share his address.
+        let known = self.proved_before(&claim);
+        if known.is_none() && self.holds_back(&claim) {
             return Err(FailureReason::Throttled);
         }
         let key = parsed.as_ref().and_then(|parsed| self.keys.of(parsed.epoch));
@@ -342,7 +348,10 @@ impl Identity {
             (Some(parsed), Some(key)) => password(key, &parsed.links),
             (Some(_) | None, _) => password(self.keys.newest().1, &[Arc::from("nobody")]),
         };
-        let signature = self.proof(&claim, expected).await?;
+        let signature = match known {
+            Some(signature) => Some(signature),
+            None => self.proof(&claim, expected).await?,
+        };
         let parsed = parsed.ok_or(FailureReason::Malformed)?;
         if key.is_none() {
             return Err(FailureReason::UnknownKey);
@@ -350,6 +359,18 @@ impl Identity {
         let signature = signature.ok_or(FailureReason::WrongProof)?;
         let principal = self.believe(parsed, &claim.target, tool, now_s)?;
         Ok((principal, signature))
+    }
+
+    fn holds_back(&self, claim: &ScramClaim) -> bool {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.throttled(claim.source, Proof::Password(&claim.user))
+    }
+
+    /// The proof where it is right and this very user name has succeeded before.
+    fn proved_before(&self, claim: &ScramClaim) -> Option<[u8; 32]> {
+        let name = hash(claim.user.as_bytes());
+        let known = self.verifiers.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned()?;
+        check(&known, claim)
     }
 
     /// Check the proof, from the cache where this very user name has succeeded before.

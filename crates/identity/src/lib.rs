@@ -29,7 +29,7 @@ pub use credential::{
     CREDENTIAL_S_MAX, Credential, CredentialId, Grant, InvalidCredentialId, IssueError, NarrowError,
     USER_BYTES_MAX, Who, narrow, parse_user,
 };
-pub use failures::{FailureLedger, Noted};
+pub use failures::{FailureLedger, Noted, Proof};
 pub use holder::{Holder, Holders, InvalidId, SecretHash, TokenRefused};
 pub use issuer::{ClaimNames, Issuer, SKEW_S, SignatureAlgorithm, Vouches, Workload};
 pub use jwks::{KEY_SET_BYTES_MAX, KeyCache, KeySet, KeySetError};

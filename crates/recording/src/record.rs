@@ -13,11 +13,11 @@ use chaperone_policy::{Decided, Denied, Permit};
 use chaperone_trail::{
     Arm, Body, Decision, Digest, Draft, EntryError, FreeTextCount, LimitHit, ObjectRef, OperationIntent,
     OperationOutcome, OperationProgress, OperationRefused, OperationsUndone, ParameterRef, Parameters,
-    Position, Seq, Status, Touched, TrailError,
+    Position, Seq, Status, TrailError,
 };
 use chaperone_wire::{Ending, Exit, ExitBy, Fault, LookedThrough, Parameter, Reply};
 
-use crate::columns::{Used, columns_of, fit_entry, scope_digest};
+use crate::columns::{Used, columns_of, fit_entry, named, scope_digest};
 use crate::gate::{Receipt, Watermark};
 use crate::lease::Lease;
 use crate::recorder::Recorder;
@@ -177,6 +177,7 @@ fn told(code: RefusalCode) -> &'static str {
         | RefusalCode::UndefinedStatement
         | RefusalCode::TooLarge
         | RefusalCode::TooComplex
+        | RefusalCode::SessionFull
         | RefusalCode::ProtocolViolation
         | RefusalCode::TargetLost
         | RefusalCode::RecordUnavailable
@@ -343,8 +344,7 @@ impl Record {
         for ((place, member), (columns, columns_sealed)) in
             (1..).zip(&analysis.members).zip(used.members.iter())
         {
-            let mut touches: Vec<Touched> = member.touches.iter().map(Touched::from).collect();
-            touches.sort();
+            let (touches, touches_left_out) = named(member.touches.iter());
             let body = Body::OperationIntent(OperationIntent {
                 call: current.text(),
                 columns: columns.clone(),
@@ -362,6 +362,7 @@ impl Record {
                 tag: member.tag.to_owned(),
                 template: Digest(member.template),
                 touches,
+                touches_left_out,
                 whole: member.whole.iter().collect(),
             });
             let draft = Draft::new(self.recorder.now(), &body)
@@ -489,10 +490,7 @@ impl Record {
         let statement = self.seal_statement(analysis, &mut frames)?;
         let parameters = self.seal_parameters(parameters, &mut frames)?;
         let member = analysis.members.get(denied.member).or_else(|| analysis.members.first());
-        let mut touches: Vec<Touched> =
-            analysis.members.iter().flat_map(|member| &member.touches).map(Touched::from).collect();
-        touches.sort();
-        touches.dedup();
+        let (touches, touches_left_out) = named(analysis.members.iter().flat_map(|member| &member.touches));
         let lease = self.lease.clone();
         let mut current = lease.look();
         current.refused.get_or_insert(denied.refusal.code);
@@ -509,6 +507,7 @@ impl Record {
             tag: member.map_or("", |member| member.tag).to_owned(),
             template: Digest(member.map_or([0; 32], |member| member.template)),
             touches,
+            touches_left_out,
         });
         let draft =
             Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;

@@ -328,6 +328,7 @@ impl Recorder {
             tag: "CONNECT".to_owned(),
             template: Digest::of(b"CONNECT"),
             touches: Vec::new(),
+            touches_left_out: None,
         }))
         .await
         .map(drop)

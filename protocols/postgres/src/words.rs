@@ -36,7 +36,7 @@ pub fn sqlstate(code: RefusalCode) -> &'static str {
         RefusalCode::TargetUnavailable | RefusalCode::TargetLost => "08006",
         RefusalCode::RecordUnavailable => "58030",
         RefusalCode::Busy | RefusalCode::TooManySessions => "53300",
-        RefusalCode::TooOften => "53400",
+        RefusalCode::TooOften | RefusalCode::SessionFull => "53400",
         RefusalCode::Ended | RefusalCode::OpenTooLong => "57P01",
         RefusalCode::Idle => "57P05",
         RefusalCode::ShuttingDown => "57P03",

@@ -125,7 +125,8 @@ pub(crate) fn enrolled(agent: &AgentName, by: String, public_key: &[u8], targets
 
 /// Take agents' connections until told to stop. Links outlive this: they are needed until the last session has ended.
 pub(crate) async fn serve(links: Arc<Links>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-    let strangers = Strangers::new(STRANGERS_PER_SOURCE);
+    // All together they are counted with the links, and nobody has to make room: a handshake is over in seconds.
+    let strangers = Strangers::new(STRANGERS_PER_SOURCE, usize::MAX);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -139,7 +140,7 @@ pub(crate) async fn serve(links: Arc<Links>, listener: TcpListener, mut stop: wa
                 continue;
             }
         };
-        let Some(stranger) = strangers.admit(source.ip()) else { continue };
+        let Some((stranger, _)) = strangers.admit(source.ip()) else { continue };
         let links = Arc::clone(&links);
         tokio::spawn(async move {
             if let Err(error) = links.accept(stream, source, stranger).await {

@@ -274,7 +274,19 @@ async fn a_source_that_only_fails_is_throttled() {
     for _ in 0..crate::failures::THROTTLE {
         assert_ne!(reason(&identity, "x", "x", "ehr", NOW).await, FailureReason::Throttled);
     }
+    assert_eq!(reason(&identity, "x", "x", "ehr", NOW).await, FailureReason::Throttled);
+    // Others at the same address are not, until many user names were tried; nor is ever who has succeeded before.
+    let other = issue(&Grant { purpose: Some("audit".into()), ..grant() });
+    let claimed = claim(&identity, &other.user, &other.password, "ehr");
+    assert!(identity.authenticate(claimed, NOW * 1_000_000).await.is_ok());
+    for number in crate::failures::THROTTLE..crate::failures::THROTTLE_SOURCE {
+        let reason = reason(&identity, &number.to_string(), "x", "ehr", NOW).await;
+        assert_eq!(reason, FailureReason::Malformed);
+    }
     assert_eq!(reason(&identity, &made.user, &made.password, "ehr", NOW).await, FailureReason::Throttled);
+    let claimed = claim(&identity, &other.user, &other.password, "ehr");
+    assert!(identity.authenticate(claimed, NOW * 1_000_000).await.is_ok());
+    assert_eq!(reason(&identity, &other.user, "wrong", "ehr", NOW).await, FailureReason::Throttled);
     identity.counted_failures((NOW + 61) * 1_000_000);
     let claim = claim(&identity, &made.user, &made.password, "ehr");
     assert!(identity.authenticate(claim, NOW * 1_000_000).await.is_ok());

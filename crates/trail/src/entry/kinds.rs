@@ -423,6 +423,8 @@ kinds! {
         template: Digest,
         /// What it touches, sorted by relation.
         touches: Vec<Touched>,
+        /// How many more it touches, which are too many for an entry; the sealed statement names them. Absent where all are here.
+        touches_left_out: Option<u64>,
         /// Verbs on the target as a whole.
         whole: Vec<Verb>,
     }
@@ -497,6 +499,8 @@ kinds! {
         template: Digest,
         /// What it would have touched, sorted by relation.
         touches: Vec<Touched>,
+        /// How many more that would have been, which are too many for an entry. Absent where all are here.
+        touches_left_out: Option<u64>,
     }
     /// An operation waits for somebody's yes. Nothing writes it yet: what needs one is refused.
     OperationHeld = "operation.held" {

@@ -353,6 +353,7 @@ fn intent(session: usize, operation: u64, call: Option<&str>, statement: Option<
         tag: "SELECT".to_owned(),
         template: Digest([1; 32]),
         touches: Vec::new(),
+        touches_left_out: None,
         whole: Vec::new(),
     })
 }
@@ -389,6 +390,7 @@ fn refused(session: usize, operation: u64, call: Option<&str>) -> Body {
         tag: "DELETE".to_owned(),
         template: Digest([2; 32]),
         touches: Vec::new(),
+        touches_left_out: None,
     })
 }
 

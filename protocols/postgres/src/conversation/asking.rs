@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use chaperone_access::{Analysis, Earlier, Refusal, RefusalCode};
-use chaperone_wire::limits::{PARAMETER_SEALED_BYTES_MAX, PORTALS_MAX, STATEMENTS_MAX};
+use chaperone_wire::limits::{
+    PARAMETER_SEALED_BYTES_MAX, PARAMETERS_SEALED_BYTES_MAX, PORTALS_MAX, STATEMENTS_MAX,
+};
 use chaperone_wire::{Digest, Event, Fault, Parameter};
 
 use super::Conversation;
@@ -24,13 +26,32 @@ pub(super) enum Then {
 
 /// A Bind that passes in pieces.
 pub(super) struct LargeBind {
+    /// Of the whole message, in bytes.
+    length: u32,
     reader: BindReader,
     portal: Arc<str>,
     /// Pieces that came before the names were complete.
     early: BytesMut,
     named: bool,
     parameters: Vec<Parameter>,
+    /// Bytes of its values that are kept.
+    kept: usize,
     large: Option<(i16, u64, Box<dyn Digest>)>,
+}
+
+impl LargeBind {
+    /// A value that came whole: kept, unless too much of this request is.
+    fn value(&mut self, format: i16, value: Bytes, digest: impl FnOnce() -> Box<dyn Digest>) {
+        let kept = self.kept.saturating_add(value.len());
+        self.parameters.push(if kept <= PARAMETERS_SEALED_BYTES_MAX {
+            self.kept = kept;
+            Parameter::Whole { format, value }
+        } else {
+            let mut digest = digest();
+            digest.update(&value);
+            Parameter::Digest { format, length: value.len() as u64, digest: digest.finish() }
+        });
+    }
 }
 
 fn broken(error: &CodecError) -> Fault {
@@ -42,7 +63,11 @@ type Heard = Result<Option<Event<Conversation>>, Fault>;
 
 impl Conversation {
     /// Whether a frame has to wait until the target has answered what it depends on.
-    pub(super) fn must_wait(&self, frame: &Frame<FrontendTag>) -> Result<bool, Fault> {
+    pub(super) fn must_wait(&mut self, frame: &Frame<FrontendTag>) -> Result<bool, Fault> {
+        Ok(self.depends(frame)? || self.crowded(frame)?)
+    }
+
+    fn depends(&self, frame: &Frame<FrontendTag>) -> Result<bool, Fault> {
         let unsettled = self.unsettled > 0;
         match frame {
             Frame::Whole(message) => Ok(match view(message).map_err(|error| broken(&error))? {
@@ -75,6 +100,34 @@ impl Conversation {
             Frame::Head { tag: FrontendTag::Bind, .. } => Ok(self.book.answered < self.book.reading),
             Frame::Head { .. } | Frame::Chunk { .. } | Frame::Oversized { .. } => Ok(false),
         }
+    }
+
+    /// Whether there is room for what a frame adds only once something is answered that is under way. A COPY ends by what
+    /// the client says after it.
+    fn crowded(&mut self, frame: &Frame<FrontendTag>) -> Result<bool, Fault> {
+        if self.expected.is_empty() || self.copying_in {
+            return Ok(false);
+        }
+        let more = match frame {
+            Frame::Whole(message) => match view(message).map_err(|error| broken(&error))? {
+                FrontendView::Parse(_) | FrontendView::Bind(_) => message.raw().len(),
+                FrontendView::Close(..)
+                | FrontendView::CopyData(_)
+                | FrontendView::CopyDone
+                | FrontendView::CopyFail(_)
+                | FrontendView::Describe(..)
+                | FrontendView::Execute(_)
+                | FrontendView::Flush
+                | FrontendView::FunctionCall { .. }
+                | FrontendView::Password(_)
+                | FrontendView::Query(_)
+                | FrontendView::Sync
+                | FrontendView::Terminate => return Ok(false),
+            },
+            Frame::Head { tag: FrontendTag::Bind, length, .. } => large_bind_bytes(*length),
+            Frame::Head { .. } | Frame::Chunk { .. } | Frame::Oversized { .. } => return Ok(false),
+        };
+        Ok(self.full(more).is_some())
     }
 
     /// One frame of the client's.
@@ -184,10 +237,14 @@ impl Conversation {
             .hint("close or deallocate some");
             return Ok(Some(Event::Refused(Request::unread("(parse)", false), refusal)));
         }
+        if let Some(refusal) = self.full(message.raw().len()) {
+            return Ok(Some(Event::Refused(Request::unread("(parse)", false), refusal)));
+        }
         let then = Then::Parse {
             raw: message.raw().clone(),
             name: Arc::from(parse.name),
-            types: message.share(parse.types.as_bytes()),
+            // Not shared: the types would keep the whole message, and the text with it a second time.
+            types: Bytes::copy_from_slice(parse.types.as_bytes()),
         };
         self.understand(Arc::from(parse.sql), then)
     }
@@ -196,7 +253,7 @@ impl Conversation {
         if self.book.statement(bind.statement).is_none() {
             return Ok(Some(unknown_statement(bind.statement)));
         }
-        if let Some(full) = self.portals_full(bind.portal) {
+        if let Some(full) = self.portals_full(bind.portal, message.raw().len()) {
             return Ok(Some(full));
         }
         let parameters = bind
@@ -249,13 +306,13 @@ impl Conversation {
         self.understand(analysis.text.clone(), then)
     }
 
-    fn portals_full(&self, name: &str) -> Option<Event<Self>> {
-        if self.book.portals() < PORTALS_MAX || self.book.portal(name).is_some() {
-            return None;
-        }
-        let refusal =
+    fn portals_full(&mut self, name: &str, more: usize) -> Option<Event<Self>> {
+        let refusal = if self.book.portals() < PORTALS_MAX || self.book.portal(name).is_some() {
+            self.full(more)?
+        } else {
             Refusal::new(RefusalCode::Busy, format!("a session may keep {PORTALS_MAX} portals open"))
-                .hint("close some, or end the transaction");
+                .hint("close some, or end the transaction")
+        };
         Some(Event::Refused(Request::unread("(bind)", false), refusal))
     }
 
@@ -326,11 +383,13 @@ impl Conversation {
             BindReader::new(length, u32::try_from(PARAMETER_SEALED_BYTES_MAX).unwrap_or(u32::MAX));
         reader.feed(&bytes.slice(5.min(bytes.len())..));
         self.large_bind = Some(LargeBind {
+            length,
             reader,
             portal: Arc::from(""),
             early: BytesMut::from(bytes.as_ref()),
             named: false,
             parameters: Vec::new(),
+            kept: 0,
             large: None,
         });
         self.read_large_bind(None)
@@ -355,7 +414,7 @@ impl Conversation {
                     if self.book.statement(&name).is_none() {
                         return Ok(Some(unknown_statement(&name)));
                     }
-                    if let Some(full) = self.portals_full(&portal) {
+                    if let Some(full) = self.portals_full(&portal, large_bind_bytes(bind.length)) {
                         return Ok(Some(full));
                     }
                     bind.portal = Arc::from(portal);
@@ -364,7 +423,7 @@ impl Conversation {
                 }
                 BindPart::Null { .. } => bind.parameters.push(Parameter::Null),
                 BindPart::Whole { format, value } => {
-                    bind.parameters.push(Parameter::Whole { format, value });
+                    bind.value(format, value, || self.company.digester.begin());
                 }
                 BindPart::Large { format, length } => {
                     bind.large = Some((format, u64::from(length), self.company.digester.begin()));
@@ -406,6 +465,11 @@ impl Conversation {
         }
         self.bring(&statement, Then::Bind { binding, parameters })
     }
+}
+
+/// What is kept at most of a Bind of that length.
+fn large_bind_bytes(length: u32) -> usize {
+    usize::try_from(length).unwrap_or(usize::MAX).min(PARAMETERS_SEALED_BYTES_MAX)
 }
 
 /// A piece of a message that PostgreSQL would skip.

@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
-use chaperone_access::{Analysis, Earlier, Member, NameRule, Refusal, RefusalCode, SessionEffect};
-use chaperone_wire::limits::STATEMENTS_MAX;
+use chaperone_access::{
+    Analysis, Earlier, Member, NameRule, Refusal, RefusalCode, SessionEffect, Touch, Verb,
+};
+use chaperone_wire::limits::{MEANT_BYTES_MAX, STATEMENTS_MAX};
 use chaperone_wire::{Event, Parameter};
 
 use super::Conversation;
 use super::asking::no_statement;
 use super::pieces::Request;
+use super::weights::Weights;
 use crate::codec::frontend::Object;
 
 /// What a name stands for.
@@ -41,14 +44,22 @@ pub(super) struct Merged {
 impl Conversation {
     /// A request that runs something, with what its names stand for.
     pub(super) fn run(&mut self, mut request: Request) -> Event<Self> {
-        if let Some(refusal) = self.names_refused(&request.analysis) {
+        let refusal = self.names_refused(&request.analysis);
+        if let Some(refusal) = refusal.or_else(|| self.no_room(&request.analysis)) {
             return Event::Refused(request, refusal);
         }
-        let mut meant = Vec::new();
+        let (mut meant, mut bytes) = (Vec::new(), 0_usize);
         for (place, member) in request.analysis.members.iter().enumerate() {
             match self.stands_for(&request.analysis, place, &member.session) {
                 Ok(None) => {}
-                Ok(Some(found)) => meant.push((place, found)),
+                Ok(Some(found)) => {
+                    // Each of them is put in the place of its name.
+                    bytes = bytes.saturating_add(Weights::of(&found.analysis));
+                    if bytes > MEANT_BYTES_MAX {
+                        return Event::Refused(request, too_much_meant());
+                    }
+                    meant.push((place, found));
+                }
                 Err(refusal) => return Event::Refused(request, refusal),
             }
         }
@@ -88,6 +99,30 @@ impl Conversation {
         }
         self.add_fillings(&mut request);
         Event::Run(request)
+    }
+
+    /// Why what statements of SQL's own leave behind under a name cannot be kept.
+    fn no_room(&mut self, analysis: &Arc<Analysis>) -> Option<Refusal> {
+        let keeps = |member: &Member| match &member.session {
+            SessionEffect::Prepares { .. }
+            | SessionEffect::Declares { .. }
+            | SessionEffect::MakesTemporary { .. } => true,
+            SessionEffect::None
+            | SessionEffect::Transaction(_)
+            | SessionEffect::Executes { .. }
+            | SessionEffect::Fetches { .. }
+            | SessionEffect::Deallocates { .. }
+            | SessionEffect::DiscardsAll
+            | SessionEffect::DropsTemporary { .. }
+            | SessionEffect::NamesApplication { .. }
+            | SessionEffect::SetsSearchPath { .. }
+            | SessionEffect::ChangesCatalog => false,
+        };
+        let fills = |touch: &Touch| {
+            touch.rule == NameRule::Temporary && touch.verbs.iter().any(|verb| verb != Verb::Read)
+        };
+        let keeps = |member: &Member| keeps(member) || member.touches.iter().any(fills);
+        if analysis.members.iter().any(keeps) { self.full(Weights::of(analysis)) } else { None }
     }
 
     /// A temporary table gives what was seen when it was filled.
@@ -203,6 +238,12 @@ impl Conversation {
             | SessionEffect::ChangesCatalog => None,
         })
     }
+}
+
+fn too_much_meant() -> Refusal {
+    let max = MEANT_BYTES_MAX / (1024 * 1024);
+    let what = "what the names in one string of statements stand for has more than";
+    Refusal::new(RefusalCode::TooLarge, format!("{what} {max} MiB")).hint("send them one by one")
 }
 
 /// A string of statements with what its names stand for.

@@ -10,6 +10,7 @@
 //! - `subjects`: which patients rows are about
 //! - `sieve`, `spelled`: free text in rows, looked through before it leaves
 //! - `names`: prepared statements, portals and cursors
+//! - `weights`: how many bytes all of that comes to
 //! - `pieces`: the values that travel
 
 mod answering;
@@ -23,6 +24,7 @@ mod sieve;
 mod spelled;
 mod subjects;
 mod telling;
+mod weights;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,7 +33,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use chaperone_access::{Analysis, Refusal, RefusalCode, Words};
 use chaperone_wire::futures::BoxFuture;
-use chaperone_wire::limits::BACKLOG_BYTES_MAX;
+use chaperone_wire::limits::{BACKLOG_BYTES_MAX, KEPT_BYTES_MAX};
 use chaperone_wire::{Company, Ending, Event, Fault, Interest, Known, Names, Part, TargetEnd};
 
 use crate::codec::{Backend, BackendTag, Frame, Frontend, FrontendTag, Limits, Message, encode};
@@ -44,6 +46,7 @@ use pieces::{Expect, Kind};
 use pipe::Pipe;
 use subjects::{Look, Shape};
 use telling::Looks;
+use weights::Weights;
 
 pub use pieces::{Outgoing, Reply, Request, Step};
 
@@ -263,6 +266,24 @@ impl Conversation {
             )));
         }
         Ok(())
+    }
+
+    /// Why so many bytes more cannot be kept for the session; `None` where they can.
+    fn full(&mut self, more: usize) -> Option<Refusal> {
+        if self.book.bytes_most.saturating_add(more) <= KEPT_BYTES_MAX {
+            return None;
+        }
+        let mut weights = Weights::default();
+        self.book.weigh(&mut weights);
+        self.expected.iter().for_each(|expect| weights.expected(expect));
+        self.undone.iter().for_each(|undo| undo.weigh(&mut weights));
+        self.book.bytes_most = weights.bytes();
+        (self.book.bytes_most.saturating_add(more) > KEPT_BYTES_MAX).then(|| {
+            let max = KEPT_BYTES_MAX / (1024 * 1024);
+            let what = "prepared statements, portals, cursors and temporary tables";
+            Refusal::new(RefusalCode::SessionFull, format!("a session may keep {max} MiB of {what}"))
+                .hint("close or deallocate some, or end the transaction")
+        })
     }
 
     /// What there is room for, of what is wanted.

@@ -10,6 +10,7 @@ use chaperone_wire::{LookedThrough, Parameter, Part};
 
 use super::names::Undo;
 use super::subjects::Look;
+use super::weights::values_bytes;
 
 /// How something was permitted: what the client said, and the words that are sent for it.
 #[derive(Debug, Clone)]
@@ -160,7 +161,7 @@ impl chaperone_wire::Request for Request {
     }
 
     fn size(&self) -> usize {
-        self.analysis.text.len() + self.parameters.len() * size_of::<Parameter>()
+        self.analysis.text.len() + values_bytes(&self.parameters)
     }
 }
 

@@ -36,7 +36,7 @@ use crate::config::gateway::GatewayConfig;
 use crate::verbs::Failure;
 use crate::wiring::api::given::body;
 use crate::wiring::api::refused::Refused;
-use crate::wiring::api::served::Peer;
+use crate::wiring::api::served::{Newcomer, Peer};
 use crate::wiring::api::{Managed, bearer};
 use crate::wiring::commands::NotIn;
 use crate::wiring::gateway::COMMAND;
@@ -49,7 +49,7 @@ pub(crate) const ENDPOINTS: &str = "/mcp";
 const METADATA: &str = "/.well-known/oauth-protected-resource";
 /// Calls under way at a time; one more is refused as busy.
 const CALLS_MAX: usize = 256;
-/// Calls of one holder under way at a time.
+/// Calls of one subject under way at a time, over all its logins.
 const CALLS_OF_ONE_MAX: usize = 8;
 /// The client that our own program says it is for, beside a token of ours.
 pub(crate) const CLIENT: HeaderName = HeaderName::from_static("chaperone-client");
@@ -136,7 +136,7 @@ pub(crate) struct Mcp {
     options: ListenerOptions,
     held: Arc<Held>,
     calls: Arc<Semaphore>,
-    own_calls: query::PerHolder,
+    own_calls: query::PerSubject,
 }
 
 impl Mcp {
@@ -154,7 +154,7 @@ impl Mcp {
             options,
             held: Arc::default(),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
-            own_calls: query::PerHolder::new(CALLS_OF_ONE_MAX),
+            own_calls: query::PerSubject::new(CALLS_OF_ONE_MAX),
         })
     }
 
@@ -336,6 +336,9 @@ async fn served(mcp: &Arc<Mcp>, peer: Peer, target: &str, request: Request) -> R
     // 2. whose token
     let source = Source::Ip(peer.0.ip().to_canonical());
     let shower = shower(mcp, request.headers(), source).await?;
+    if let Some(newcomer) = request.extensions().get::<Newcomer>() {
+        newcomer.proved();
+    }
     // 3. what is asked for, within bounds
     let (parts, rest) = request.into_parts();
     let bytes = body(Request::from_parts(parts.clone(), rest)).await?;

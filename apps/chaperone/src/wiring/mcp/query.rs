@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chaperone_access::{Analysis, CallId, Delegation, Effect, QUERY, Refusal, RefusalCode};
-use chaperone_identity::{Caveat, Grant, Who, narrow};
+use chaperone_access::{Analysis, CallId, Delegation, Effect, QUERY, Refusal, RefusalCode, Subject};
+use chaperone_identity::{Caveat, Grant, narrow};
 use chaperone_mcp::{Answer, ROWS_DEFAULT, ROWS_MAX};
 use chaperone_postgres::guest::{Beyond, Entrance, Guest, GuestError, Row, Stopped};
 use chaperone_postgres::opening::{First, accept};
@@ -67,42 +67,42 @@ impl Arguments {
     }
 }
 
-/// How many calls of one holder are under way.
-pub(super) struct PerHolder {
+/// How many calls of one subject are under way, over all its logins.
+pub(super) struct PerSubject {
     max: usize,
-    under_way: Arc<Mutex<HashMap<Who, usize>>>,
+    under_way: Arc<Mutex<HashMap<Subject, usize>>>,
 }
 
 /// A place among them, given back when dropped.
 pub(super) struct Place {
-    holder: Who,
-    under_way: Arc<Mutex<HashMap<Who, usize>>>,
+    subject: Subject,
+    under_way: Arc<Mutex<HashMap<Subject, usize>>>,
 }
 
-impl PerHolder {
+impl PerSubject {
     pub(super) fn new(max: usize) -> Self {
         Self { max, under_way: Arc::default() }
     }
 
-    pub(super) fn enter(&self, who: &Who) -> Option<Place> {
-        let holder = who.clone();
+    pub(super) fn enter(&self, subject: &Subject) -> Option<Place> {
+        let subject = subject.clone();
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = under_way.entry(holder.clone()).or_default();
+        let count = under_way.entry(subject.clone()).or_default();
         if *count >= self.max {
             return None;
         }
         *count += 1;
-        Some(Place { holder, under_way: self.under_way.clone() })
+        Some(Place { subject, under_way: self.under_way.clone() })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = under_way.get_mut(&self.holder) {
+        if let Some(count) = under_way.get_mut(&self.subject) {
             *count -= 1;
             if *count == 0 {
-                under_way.remove(&self.holder);
+                under_way.remove(&self.subject);
             }
         }
     }
@@ -448,16 +448,17 @@ mod tests {
 
     #[test]
     fn nobody_has_more_calls_under_way_than_his_share() {
-        let places = PerHolder::new(2);
-        let who = Who::Named {
+        let places = PerSubject::new(2);
+        let subject = |sub: &str| Subject {
             issuer: "dev".into(),
             kind: chaperone_access::SubjectKind::Person,
-            sub: "ana".into(),
-            groups: std::collections::BTreeSet::new(),
+            sub: sub.into(),
         };
-        let (first, second) = (places.enter(&who), places.enter(&who));
-        assert!(first.is_some() && second.is_some() && places.enter(&who).is_none());
+        let (ana, ben) = (subject("ana"), subject("ben"));
+        let (first, second) = (places.enter(&ana), places.enter(&ana));
+        assert!(first.is_some() && second.is_some() && places.enter(&ana).is_none());
+        assert!(places.enter(&ben).is_some());
         drop(first);
-        assert!(places.enter(&who).is_some());
+        assert!(places.enter(&ana).is_some());
     }
 }

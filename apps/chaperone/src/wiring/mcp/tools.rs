@@ -396,7 +396,7 @@ impl Tools for OfCaller {
         };
         let mcp = self.mcp();
         let Ok(_place) = mcp.calls.clone().try_acquire_owned() else { return too_busy("the gateway") };
-        let Some(_own) = mcp.own_calls.enter(&self.shower().bearer.who) else {
+        let Some(_own) = mcp.own_calls.enter(&self.shower().bearer.standing.facts().subject) else {
             return too_busy("this login");
         };
         if let Some(name) = &asked.application {
