@@ -100,6 +100,8 @@ pub struct Known {
     pub installation: Option<String>,
     /// Every target.
     pub targets: BTreeSet<TargetName>,
+    /// Those of them that are servers of others: which tools they have, only they know.
+    pub servers: BTreeSet<TargetName>,
     /// Relations of those targets whose catalog has been read, as `schema.name`.
     pub relations: BTreeMap<TargetName, HashSet<String>>,
     /// Columns of those that have a classification too, as `schema.name.column`.
@@ -121,7 +123,8 @@ impl Known {
                 }
             }
         }
-        Self { targets, ..Self::default() }
+        // A tool that is misspelt cannot be told either.
+        Self { servers: targets.clone(), targets, ..Self::default() }
     }
 }
 
@@ -666,8 +669,8 @@ fn unknown_inside(
     }
 }
 
-fn unknown_tool(target: &TargetName, tool: &str, _: &Known) -> Option<(String, String)> {
-    (!SQL_TOOLS.contains(&tool)).then(|| {
+fn unknown_tool(target: &TargetName, tool: &str, known: &Known) -> Option<(String, String)> {
+    (!SQL_TOOLS.contains(&tool) && !known.servers.contains(target)).then(|| {
         (format!("target `{target}` has no tool `{tool}`"), format!("its tools are {}", SQL_TOOLS.join(", ")))
     })
 }

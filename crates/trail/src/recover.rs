@@ -95,6 +95,10 @@ impl Recovered {
             | Body::LockPlaced(_)
             | Body::LockLifted(_)
             | Body::SessionKilled(_)
+            | Body::ServerStarted(_)
+            | Body::ServerEnded(_)
+            | Body::ToolsAccepted(_)
+            | Body::ToolHeld(_)
             | Body::RecordingRead(_) => {}
         }
     }

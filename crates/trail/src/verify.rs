@@ -307,6 +307,10 @@ fn follow(followed: &mut Followed, report: &mut Report, seq: u64, entry: &Entry)
         | Body::LockPlaced(_)
         | Body::LockLifted(_)
         | Body::SessionKilled(_)
+        | Body::ServerStarted(_)
+        | Body::ServerEnded(_)
+        | Body::ToolsAccepted(_)
+        | Body::ToolHeld(_)
         | Body::RecordingRead(_) => {}
     }
 }
