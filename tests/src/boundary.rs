@@ -63,6 +63,8 @@ pub struct Layout {
     pub more: String,
     /// What else stands in agent.toml, likewise.
     pub more_of_agent: String,
+    /// The servers that an agent of its own is enrolled for, beside its targets.
+    pub servers: Vec<String>,
 }
 
 impl Layout {
@@ -74,8 +76,19 @@ impl Layout {
         let (postgres_port, api_port) = (None, None);
         let (policy, classification) = (None, None);
         let (more, more_of_agent) = (String::new(), String::new());
-        let tls = false;
-        Self { agent, program, tls, postgres_port, api_port, policy, classification, more, more_of_agent }
+        let (tls, servers) = (false, Vec::new());
+        Self {
+            agent,
+            program,
+            tls,
+            postgres_port,
+            api_port,
+            policy,
+            classification,
+            more,
+            more_of_agent,
+            servers,
+        }
     }
 }
 
@@ -252,7 +265,7 @@ impl Boundary {
         command.arg("agent").arg("--config").arg(self.home.join("agent.toml"));
         if !is_enrolled {
             let mut words = vec!["agent", "token", "create", AGENT];
-            for target in &self.targets {
+            for target in self.targets.iter().chain(&self.layout.servers) {
                 words.extend(["--target", target]);
             }
             let token = self.cli(&words)?;

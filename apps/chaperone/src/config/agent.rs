@@ -20,6 +20,31 @@ pub(crate) struct AgentConfig {
     #[serde(default = "state")]
     pub(crate) state: PathBuf,
     pub(crate) targets: BTreeMap<TargetName, Target>,
+    /// MCP servers of others that this agent runs.
+    #[serde(default)]
+    pub(crate) servers: BTreeMap<TargetName, HostedServer>,
+}
+
+/// One MCP server that is run with its input and output as the way to it. `{url}`, `{host}`, `{port}`, `{user}`,
+/// `{password}`, `{database}` and `{folder}` are replaced in arguments, variables and files.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HostedServer {
+    /// The program, by its whole path, and its arguments.
+    pub(crate) command: Vec<String>,
+    #[serde(default)]
+    pub(crate) environment: BTreeMap<String, String>,
+    /// Written into the run's own folder (`{folder}`) before it begins.
+    #[serde(default)]
+    pub(crate) files: BTreeMap<String, String>,
+    pub(crate) directory: Option<PathBuf>,
+    /// A folder whose every file counts for the digest of what is run.
+    pub(crate) tree: Option<PathBuf>,
+    /// As which user and group it runs.
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+    #[serde(default = "processes_max")]
+    pub(crate) processes_max: usize,
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,6 +99,9 @@ pub(crate) enum TlsMode {
 
 fn state() -> PathBuf {
     PathBuf::from("agent-state")
+}
+fn processes_max() -> usize {
+    32
 }
 fn port() -> u16 {
     5432

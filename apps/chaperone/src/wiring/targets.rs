@@ -7,7 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chaperone_access::{Refusal, RefusalCode, TargetName};
 use chaperone_postgres::login::{LoginOptions, RoleOptions, TargetTls, cancel, login};
-use chaperone_tunnel::{As, BoxFuture, Canceller, Dial, LoginFacts, Opened, RoleName, Stream, Targets};
+use chaperone_tunnel::{
+    As, BoxFuture, Canceller, Dial, Host, HostOpened, LoginFacts, Opened, RoleName, Stream, Targets,
+};
 use chaperone_vault::SecretSource;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -17,6 +19,7 @@ use crate::config::agent::{AgentConfig, Target, TlsMode};
 use crate::config::{self, gateway::Protocol};
 use crate::verbs::Failure;
 use crate::wiring::callers::{Callers, Told};
+use crate::wiring::servers::Servers;
 
 pub(super) struct Place {
     pub(super) target: Target,
@@ -27,6 +30,7 @@ pub(super) struct Place {
 /// The targets of one agent's configuration.
 pub(crate) struct Declared {
     places: BTreeMap<TargetName, Arc<Place>>,
+    servers: Servers,
 }
 
 impl Declared {
@@ -41,7 +45,11 @@ impl Declared {
             let tls = tls(&target, path).map_err(|why| Failure::Usage(format!("target `{name}`: {why}")))?;
             places.insert(name, Arc::new(Place { target, tls, callers: Callers::new() }));
         }
-        Ok(Self { places })
+        if let Some(twice) = config.servers.keys().find(|name| places.contains_key(*name)) {
+            return Err(Failure::Usage(format!("`{twice}` is a target and a server: give them two names")));
+        }
+        let servers = Servers::new(config.servers, path).map_err(Failure::Usage)?;
+        Ok(Self { places, servers })
     }
 }
 
@@ -179,7 +187,11 @@ impl Canceller for Cancel {
 
 impl Targets for Declared {
     fn names(&self) -> Vec<TargetName> {
-        self.places.keys().cloned().collect()
+        self.places.keys().cloned().chain(self.servers.names()).collect()
+    }
+
+    fn host(&self, request: Host) -> BoxFuture<'_, Result<HostOpened, Refusal>> {
+        self.servers.host(request)
     }
 
     fn open(&self, request: Dial) -> BoxFuture<'_, Result<Opened, Refusal>> {

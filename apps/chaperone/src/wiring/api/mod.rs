@@ -15,6 +15,7 @@ mod policies;
 mod recordings;
 pub(crate) mod refused;
 pub(crate) mod served;
+mod servers;
 mod services;
 mod sessions;
 mod targets;
@@ -47,6 +48,7 @@ use crate::wiring::analyst::Analysts;
 use crate::wiring::door::Sessions;
 use crate::wiring::identity::Identities;
 use crate::wiring::locks::LockKeeper;
+use crate::wiring::manifests::Manifests;
 use crate::wiring::metrics::Counters;
 use crate::wiring::policies::PolicyKeeper;
 
@@ -61,6 +63,8 @@ pub(crate) struct Managed {
     pub(crate) policies: Arc<Policies>,
     pub(crate) keeper: Arc<PolicyKeeper>,
     pub(crate) locks: Arc<LockKeeper>,
+    /// What was accepted of servers' tools.
+    pub(crate) manifests: Arc<Manifests>,
     pub(crate) dialer: Arc<dyn Dialer>,
     /// `None` where no agent may dial in.
     pub(crate) links: Option<Arc<Links>>,
@@ -122,6 +126,8 @@ fn endpoints() -> OpenApiRouter<Arc<Managed>> {
         .routes(guarded(ManageServices, routes!(services::create)))
         .routes(guarded(ManageServices, routes!(services::rotate)))
         .routes(guarded(ManageServices, routes!(services::revoke)))
+        .routes(guarded(Administer, routes!(servers::show)))
+        .routes(guarded(Administer, routes!(servers::accept)))
         .routes(guarded(Administer, routes!(people::list)))
         .routes(guarded(Administer, routes!(people::disable)))
         .routes(guarded(Administer, routes!(people::enable)))

@@ -16,7 +16,7 @@ use chaperone_policy::{Known, Policies, PolicySet};
 use chaperone_recording::commit::CommitmentKey;
 use chaperone_recording::keys::{KeyId, Reader, ReaderKey, WrappedKey};
 use chaperone_recording::{Recorder, RecorderParts};
-use chaperone_store::{KeyFiles, LockFiles, PolicyArchive, RosterFiles};
+use chaperone_store::{KeyFiles, LockFiles, ManifestFiles, PolicyArchive, RosterFiles};
 use chaperone_trail::{Options, Trail};
 use chaperone_tunnel::link::{AgentAuthority, Links};
 use chaperone_tunnel::{AgentKey, Dialer, Several};
@@ -126,6 +126,10 @@ impl Running {
             recorder: recorder.clone(),
             sessions: Arc::new(Sessions::new(analysts.clone(), dialer.clone(), logins, 8)),
             locks: Arc::new(locks),
+            manifests: Arc::new(Manifests::new(
+                ManifestFiles::open(&folder.path().join("manifests")).unwrap(),
+                recorder.clone(),
+            )),
             analysts,
             policies: policies.clone(),
             dialer,

@@ -126,6 +126,7 @@ fn end(ended: &ToolcallEnded) -> ToolcallEnd {
     ToolcallEnd {
         outcome: word(&ended.outcome),
         code: ended.code.as_ref().map(word),
+        phi_without_statement: ended.phi_without_statement,
         rows: ended.rows,
         bytes: ended.bytes,
         duration_us: ended.duration_us,

@@ -4,6 +4,7 @@
 //! hear of it. The tools are clients of the boundary like any other: there is no second way to the data.
 
 mod held;
+pub(crate) mod hosted;
 mod query;
 mod seen;
 mod tools;
@@ -28,6 +29,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use self::held::Held;
+use self::hosted::Hosted;
 use self::tools::{NotThere, OfCaller};
 use crate::config::gateway::GatewayConfig;
 use crate::verbs::Failure;
@@ -132,10 +134,17 @@ pub(crate) struct Mcp {
     held: Arc<Held>,
     calls: Arc<Semaphore>,
     own_calls: query::PerHolder,
+    hosted: Hosted,
 }
 
 impl Mcp {
-    pub(crate) fn new(setting: Setting, managed: Arc<Managed>, boundary: Arc<Boundary>) -> Arc<Self> {
+    /// In a runtime: idle runs of servers are looked for.
+    pub(crate) fn new(
+        setting: Setting,
+        managed: Arc<Managed>,
+        boundary: Arc<Boundary>,
+        config: &GatewayConfig,
+    ) -> Arc<Self> {
         let options = ListenerOptions {
             tls: None,
             plain_loopback: false,
@@ -150,12 +159,14 @@ impl Mcp {
             held: Arc::default(),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             own_calls: query::PerHolder::new(CALLS_OF_ONE_MAX),
+            hosted: Hosted::new(config),
         })
     }
 
-    /// The gateway stops: results that wait are given up.
+    /// The gateway stops: results that wait are given up, and servers that are idle.
     pub(crate) fn stop(&self) {
         self.held.clear();
+        self.hosted.clear();
     }
 
     fn challenge(&self, error: Option<&str>, scopes: &BTreeSet<&String>) -> HeaderValue {
@@ -288,6 +299,17 @@ async fn shower(mcp: &Mcp, headers: &HeaderMap, source: Source) -> Result<Shower
     }
 }
 
+/// The same whether it does not exist or may not be known.
+fn unknown() -> Early {
+    Refused::not_found("there is no such target for you").into()
+}
+
+fn other_client() -> Early {
+    Refused::new(ProblemKind::NotPermitted, "your login is another client's than is named")
+        .hint("leave `--client` out, or log in through that client")
+        .into()
+}
+
 async fn serve(
     State(mcp): Shared,
     Extension(peer): Extension<Peer>,
@@ -318,7 +340,6 @@ async fn served(mcp: &Arc<Mcp>, peer: Peer, target: &str, request: Request) -> R
     let source = Source::Ip(peer.0.ip().to_canonical());
     let shower = shower(mcp, request.headers(), source).await?;
     // 3. at which target: the same whether it does not exist or may not be known
-    let unknown = || Early::from(Refused::not_found("there is no such target for you"));
     let target = TargetName::new(target).map_err(|_| unknown())?;
     if !mcp.managed.targets.iter().any(|(known, _)| *known == target) {
         return Err(unknown());
@@ -335,16 +356,14 @@ async fn served(mcp: &Arc<Mcp>, peer: Peer, target: &str, request: Request) -> R
             .hint("get one with the scopes that `WWW-Authenticate` names");
         return Err(mcp.challenged(refused, Some("insufficient_scope"), &needed).into());
     }
-    // 5. the tools
+    // 5. the tools: a server's, or the gateway's own
+    if let Some(server) = mcp.hosted.get(&target) {
+        return hosted::serve(mcp, &shower, &server, &parts.headers, &bytes).await;
+    }
     let tools = match OfCaller::new(mcp.clone(), shower, target) {
         Ok(tools) => tools,
         Err(NotThere::Unknown) => return Err(unknown()),
-        Err(NotThere::OtherClient) => {
-            let refused =
-                Refused::new(ProblemKind::NotPermitted, "your login is another client's than is named")
-                    .hint("leave `--client` out, or log in through that client");
-            return Err(refused.into());
-        }
+        Err(NotThere::OtherClient) => return Err(other_client()),
     };
     let request = Request::from_parts(parts, Full::new(bytes));
     Ok(chaperone_mcp::answer(request, tools).await.map(Body::new))

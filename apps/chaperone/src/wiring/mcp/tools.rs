@@ -90,7 +90,7 @@ impl Done {
 }
 
 /// A code as it stands in entries.
-fn word(code: RefusalCode) -> String {
+pub(super) fn word(code: RefusalCode) -> String {
     serde_json::to_value(code).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
@@ -212,7 +212,8 @@ impl OfCaller {
             ),
         };
         let Done { answer, outcome, code, rows } = done;
-        call.end(CallEnd { outcome, code, rows, bytes: answer.size() as u64 }).await?;
+        call.end(CallEnd { outcome, code, phi_without_statement: None, rows, bytes: answer.size() as u64 })
+            .await?;
         Ok(answer)
     }
 
@@ -263,7 +264,12 @@ fn other_client() -> Refusal {
 }
 
 /// The chain behind a call of a tool.
-fn chain(mcp: &Mcp, shower: &Shower, tool: &str, purpose: Option<String>) -> Result<Delegation, NotThere> {
+pub(super) fn chain(
+    mcp: &Mcp,
+    shower: &Shower,
+    tool: &str,
+    purpose: Option<String>,
+) -> Result<Delegation, NotThere> {
     let chained = mcp.managed.identity.chain_for(
         &shower.bearer.standing,
         shower.client.clone(),
