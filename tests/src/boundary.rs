@@ -67,6 +67,8 @@ pub struct Layout {
     pub more_targets: Vec<String>,
     /// What else stands in agent.toml, likewise.
     pub more_of_agent: String,
+    /// The servers that an agent of its own is enrolled for, beside its targets.
+    pub servers: Vec<String>,
 }
 
 impl Layout {
@@ -78,7 +80,7 @@ impl Layout {
         let (postgres_port, api_port) = (None, None);
         let (policy, classification) = (None, None);
         let (more, more_of_agent, more_targets) = (String::new(), String::new(), Vec::new());
-        let tls = false;
+        let (tls, servers) = (false, Vec::new());
         Self {
             agent,
             program,
@@ -90,6 +92,7 @@ impl Layout {
             more,
             more_targets,
             more_of_agent,
+            servers,
         }
     }
 }
@@ -270,7 +273,7 @@ impl Boundary {
         command.arg("agent").arg("--config").arg(self.home.join("agent.toml"));
         if !is_enrolled {
             let mut words = vec!["agent", "token", "create", AGENT];
-            for target in &self.targets {
+            for target in self.targets.iter().chain(&self.layout.servers) {
                 words.extend(["--target", target]);
             }
             let token = self.cli(&words)?;

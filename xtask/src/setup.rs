@@ -104,6 +104,7 @@ pub(crate) fn setup(purpose: For) -> Result<(), Failure> {
         issuer()?;
         mcp_clients()?;
         players()?;
+        mcp_servers()?;
         rust_drivers()?;
         fuzzer()?;
     }
@@ -176,6 +177,11 @@ fn mcp_clients() -> Result<(), Failure> {
 /// What plays transcripts that were exported.
 fn players() -> Result<(), Failure> {
     python_packages(&run::root().join("tests/command"), &run::target_dir().join("command/python"))
+}
+
+/// Other people's MCP servers, which an agent hosts.
+fn mcp_servers() -> Result<(), Failure> {
+    node_packages(&run::root().join("tests/servers"), &run::target_dir().join("servers/node"))
 }
 
 /// What the requirements of `pins` say, into an environment in `home`.

@@ -17,7 +17,7 @@ pub use column::{
     Class, Column, ColumnUse, CopyForm, Described, FLOOR_SCHEMA, FreeText, MaskOperator, OwnRelation,
     RelationFacts, RelationScope, Scope, Showing, Subjects, Under,
 };
-pub use ids::{AgentName, CallId, InvalidName, OperationId, SessionId, TargetName};
+pub use ids::{AgentName, CallId, InvalidName, OperationId, ProcessId, SessionId, TargetName};
 pub use operation::{
     Analysis, Confined, Earlier, Effect, Member, NameRule, RelationName, ResultColumn, Rewrite,
     SessionEffect, Touch, TransactionStep, Verb, Verbs, WORDS_KEPT_BYTES_MAX, Words,

@@ -11,6 +11,7 @@ mod people;
 mod policies;
 mod problem;
 mod recordings;
+mod servers;
 mod services;
 mod sessions;
 mod targets;
@@ -28,6 +29,7 @@ pub use people::{DisableSubject, DisabledView, EnableSubject, LoginEntryView, Pe
 pub use policies::{CatalogView, ExplainRequest, ExplanationView, PolicySetView, PolicyTextView, ReloadView};
 pub use problem::{Problem, ProblemKind};
 pub use recordings::{ReadGrant, ReadRequest};
+pub use servers::{AcceptTool, ServerToolView, ServerView};
 pub use services::{CreateService, KeyView, RevokeService, RotateService, ServiceKeyView, ServiceView};
 pub use sessions::{EndSession, LiveSession, SessionDetail, SessionView};
 pub use targets::{AccessView, RelationAccess, TargetView};

@@ -48,6 +48,9 @@ pub struct ToolcallEnd {
     /// Why it was refused, where it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    /// Identifiers in the answer of a server that read nothing of a target's for it, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phi_without_statement: Option<u64>,
     /// Rows in its answer.
     pub rows: u64,
     /// Bytes of its answer.

@@ -59,6 +59,8 @@ pub enum FailureReason {
     OtherClient,
     /// Only for calls of a tool, and this is none.
     OtherTool,
+    /// Another credential than the one that the run of a server was given.
+    OtherProcess,
     /// Refers to a caveat that is not kept.
     UnknownCaveat,
     /// Too many failures from this source.
@@ -85,6 +87,7 @@ impl FailureReason {
             Self::Disabled => "disabled",
             Self::Named => "named",
             Self::OtherClient => "other_client",
+            Self::OtherProcess => "other_process",
             Self::OtherTool => "other_tool",
             Self::UnknownCaveat => "unknown_caveat",
             Self::Throttled => "throttled",
@@ -293,11 +296,11 @@ impl Identity {
     /// # Errors
     /// A [`Failure`], whose refusal does not tell why.
     pub async fn authenticate(&self, claim: Claim, now_us: u64) -> Result<(Principal, [u8; 32]), Failure> {
-        self.authenticate_for(claim, None, now_us).await
+        self.authenticate_for(claim, None, None, now_us).await
     }
 
     /// The same for a session that carries calls of a tool, by the word of whoever dispatches them and never of the
-    /// client: what a credential was narrowed to that tool for.
+    /// client: what a credential was narrowed to that tool for. With `only`, no other credential is any good.
     ///
     /// # Errors
     /// As [`Self::authenticate`].
@@ -305,13 +308,17 @@ impl Identity {
         &self,
         claim: Claim,
         tool: Option<&Arc<str>>,
+        only: Option<CredentialId>,
         now_us: u64,
     ) -> Result<(Principal, [u8; 32]), Failure> {
         let Claim::Scram(claim) = claim;
         let (user, target, source) = (claim.user.clone(), claim.target.clone(), claim.source);
         let parsed = parse_user(&user);
         let credential = parsed.as_ref().map(|parsed| parsed.id);
-        let verified = self.verify(claim, parsed, tool, now_us / 1_000_000).await;
+        let verified = match only {
+            Some(only) if credential.is_some_and(|shown| shown != only) => Err(FailureReason::OtherProcess),
+            Some(_) | None => self.verify(claim, parsed, tool, now_us / 1_000_000).await,
+        };
         verified.map_err(|reason| self.failed(reason, user, target, credential, source))
     }
 

@@ -102,6 +102,8 @@ pub struct Known {
     pub targets: BTreeSet<TargetName>,
     /// Those of them whose tools only their agents know: declared commands.
     pub commands: BTreeSet<TargetName>,
+    /// Those of them that are servers of others: which tools they have, only they know.
+    pub servers: BTreeSet<TargetName>,
     /// Relations of those targets whose catalog has been read, as `schema.name`.
     pub relations: BTreeMap<TargetName, HashSet<String>>,
     /// Columns of those that have a classification too, as `schema.name.column`.
@@ -123,7 +125,8 @@ impl Known {
                 }
             }
         }
-        Self { targets, ..Self::default() }
+        // A tool that is misspelt cannot be told either.
+        Self { servers: targets.clone(), targets, ..Self::default() }
     }
 }
 
@@ -669,7 +672,7 @@ fn unknown_inside(
 }
 
 fn unknown_tool(target: &TargetName, tool: &str, known: &Known) -> Option<(String, String)> {
-    if known.commands.contains(target) {
+    if known.commands.contains(target) || known.servers.contains(target) {
         return None;
     }
     (!SQL_TOOLS.contains(&tool)).then(|| {

@@ -16,6 +16,8 @@ pub(crate) struct Carried {
     pub(crate) refused: Option<RefusalCode>,
     /// Something that may write was permitted: it may have been carried out, whatever is heard of it.
     pub(crate) may_have_written: bool,
+    /// Operations that were permitted to it and touch something of a target's.
+    pub(crate) touching: u64,
 }
 
 impl Carried {
@@ -47,6 +49,12 @@ impl Lease {
     #[must_use]
     pub fn may_have_written(&self) -> bool {
         self.look().may_have_written
+    }
+
+    /// How many operations were permitted to the call that touch something of a target's.
+    #[must_use]
+    pub fn touching(&self) -> u64 {
+        self.look().touching
     }
 
     /// The call that is under way; it does not end while this is held, so nobody waits for anything meanwhile.

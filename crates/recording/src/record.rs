@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use chaperone_access::{
-    Analysis, CallId, Delegation, Effect, Refusal, RefusalCode, SessionId, TargetName, Words,
+    Analysis, CallId, Delegation, Effect, NameRule, Refusal, RefusalCode, SessionId, TargetName, Touch, Words,
 };
 use chaperone_policy::{Decided, Denied, Permit};
 use chaperone_trail::{
@@ -229,6 +229,24 @@ struct Sealed {
     reference: ObjectRef,
 }
 
+/// What came of a permit that was to be put on record.
+pub enum Intended {
+    /// It stands there: what orders it, and the words to send.
+    Written(Receipt, Words),
+    /// A hosted server wants what is a target's own while no call of its subject's is under way.
+    Outside(Permit),
+}
+
+/// Whether a request may be run for nobody's call: it touches nothing but what tells every caller alike how the
+/// database is made.
+fn is_background(analysis: &Analysis) -> bool {
+    let listed = |touch: &Touch| match touch.rule {
+        NameRule::Listed => true,
+        NameRule::Named | NameRule::Temporary | NameRule::Unknown => false,
+    };
+    analysis.members.iter().all(|member| member.touches.iter().all(listed))
+}
+
 /// One open session's record.
 pub struct Record {
     pub(crate) recorder: Arc<Recorder>,
@@ -237,6 +255,8 @@ pub struct Record {
     pub(crate) target: TargetName,
     pub(crate) opened: Instant,
     lease: Lease,
+    /// Whether it is a connection of a hosted server's.
+    hosted: bool,
     sealer: SessionSealer,
     sealed: VecDeque<Sealed>,
     used: VecDeque<Used>,
@@ -267,6 +287,7 @@ impl Record {
             target,
             opened: Instant::now(),
             lease: Lease::default(),
+            hosted: false,
             sealer,
             sealed: VecDeque::new(),
             used: VecDeque::new(),
@@ -282,9 +303,9 @@ impl Record {
         }
     }
 
-    /// The same, carrying the calls of a lease.
-    pub(crate) fn leased(self, lease: Lease) -> Self {
-        Self { lease, ..self }
+    /// The same, carrying the calls of a lease; `hosted` where a server of others makes the connection.
+    pub(crate) fn leased(self, lease: Lease, hosted: bool) -> Self {
+        Self { lease, hosted, ..self }
     }
 
     /// Which session.
@@ -322,19 +343,21 @@ impl Record {
     ///
     /// # Errors
     /// The trail does not take entries.
-    pub fn intend(
-        &mut self,
-        permit: Permit,
-        parameters: &[Parameter],
-    ) -> Result<(Receipt, Words), Unrecorded> {
+    pub fn intend(&mut self, permit: Permit, parameters: &[Parameter]) -> Result<Intended, Unrecorded> {
         let analysis = permit.analysis().clone();
+        let lease = self.lease.clone();
+        // Held until they stand in the log: the call cannot end before what is written as its own, and nothing that is
+        // only for a call is written for none.
+        let mut current = lease.look();
+        if self.hosted && current.call.is_none() && !is_background(&analysis) {
+            return Ok(Intended::Outside(permit));
+        }
+        current.touching +=
+            analysis.members.iter().filter(|member| !member.touches.is_empty()).count() as u64;
         let mut frames = Vec::new();
         let statement = self.seal_statement(&analysis, &mut frames)?;
         let values = self.seal_parameters(parameters, &mut frames)?;
         let used = self.used(&permit, &mut frames)?;
-        let lease = self.lease.clone();
-        // Held until they stand in the log: the call cannot end before what is written as its own.
-        let mut current = lease.look();
         let decided = permit.decided();
         let may_write = analysis.members.iter().any(|member| member.effect == Effect::MayWrite);
         current.may_have_written |= may_write;
@@ -391,7 +414,8 @@ impl Record {
             last = intent;
         }
         self.last = last;
-        Ok((Receipt { before_forwarding: may_write.then_some(last) }, permit.into_words()))
+        let receipt = Receipt { before_forwarding: may_write.then_some(last) };
+        Ok(Intended::Written(receipt, permit.into_words()))
     }
 
     /// The columns that a permitted request uses. What comes again is remembered.

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chaperone_access::{AgentName, ChannelBinding, Refusal, RefusalCode, SessionId, Source, TargetName};
-use chaperone_identity::{Failure, Noted};
+use chaperone_identity::{CredentialId, Failure, Noted};
 use chaperone_policy::{Admission, Denial};
 use chaperone_trail::{
     Arm, AuthenticationFailed, AuthenticationSucceeded, Backend, Body, Digest, Draft, OperationRefused, Seq,
@@ -45,6 +45,9 @@ pub struct LinkFacts {
     pub tool: Option<Arc<str>>,
     /// The call that it is carrying.
     pub lease: Lease,
+    /// The one credential that opens it: that of the run of a server whose connection it is. What such a session is
+    /// asked while no call is under way sees nothing of the target's own.
+    pub only: Option<CredentialId>,
 }
 
 /// Counts for the metrics.
@@ -387,7 +390,8 @@ impl Recorder {
             }))
             .await?;
         let target = admission.target().clone();
-        Ok(Record::new(self.clone(), session, delegation, target, sealer, opened).leased(link.lease))
+        Ok(Record::new(self.clone(), session, delegation, target, sealer, opened)
+            .leased(link.lease, link.only.is_some()))
     }
 }
 

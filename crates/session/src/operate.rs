@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chaperone_access::{Earlier, Refusal, RefusalCode};
 use chaperone_policy::{Admission, Decision, Denied, Permit, Unwritten};
-use chaperone_recording::{End, Gate, Record};
+use chaperone_recording::{End, Gate, Intended, Record};
 use chaperone_wire::{Analyst, Conversation, Ending, Event, Part, Reply, Request};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
@@ -209,9 +209,15 @@ fn ask<C: Conversation>(
                         return refuse(ends, record, request, &permit.limited(refusal));
                     }
                     let size = request.size();
-                    let (receipt, words) = record.intend(permit, request.parameters())?;
-                    let outgoing = ends.conversation.permitted(request, words);
-                    ends.out.after_receipt(receipt, Out::Request(outgoing), size);
+                    match record.intend(permit, request.parameters())? {
+                        Intended::Written(receipt, words) => {
+                            let outgoing = ends.conversation.permitted(request, words);
+                            ends.out.after_receipt(receipt, Out::Request(outgoing), size);
+                        }
+                        Intended::Outside(permit) => {
+                            refuse(ends, record, request, &permit.limited(outside()))?;
+                        }
+                    }
                 }
                 Decision::Hold(question) => refuse(ends, record, request, &question.denied())?,
                 Decision::Refuse(denied) => refuse(ends, record, request, &denied)?,
@@ -225,6 +231,15 @@ fn ask<C: Conversation>(
         Event::Reply(_) => {}
     }
     Ok(())
+}
+
+/// The refusal of what a hosted server asks of its own accord.
+fn outside() -> Refusal {
+    Refusal::new(
+        RefusalCode::NotPermitted,
+        "no tool call is under way: only the database's catalog can be read",
+    )
+    .hint("read data while a call is being carried out")
 }
 
 /// Whether everything that a request goes on with would be sent the same way now: what a cursor or portal was filled with

@@ -50,7 +50,7 @@ pub async fn run<O: Opening, S: Send>(
     let (session, now) = boundary.door.begin();
     let Claim::Scram(said) = &claim;
     let (application, binding) = (said.application.clone(), said.channel_binding);
-    let proved = boundary.identity.authenticate_for(claim, link.tool.as_ref(), now).await;
+    let proved = boundary.identity.authenticate_for(claim, link.tool.as_ref(), link.only, now).await;
     let (principal, proof) = match proved {
         Ok(known) => known,
         Err(failure) => return unproved(known, boundary, source, failure).await,

@@ -100,6 +100,10 @@ impl Recovered {
             | Body::SessionFollowed(_)
             | Body::AgentRemoved(_)
             | Body::SessionKilled(_)
+            | Body::ServerStarted(_)
+            | Body::ServerEnded(_)
+            | Body::ToolsAccepted(_)
+            | Body::ToolHeld(_)
             | Body::RecordingRead(_) => {}
         }
     }

@@ -386,6 +386,7 @@ impl Trail {
                 code: None,
                 duration_us: 0,
                 outcome: CallOutcome::Lost,
+                phi_without_statement: None,
                 rows: 0,
             });
             self.append_waiting(&Draft::new(at, &body)?)?;

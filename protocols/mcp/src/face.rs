@@ -88,6 +88,12 @@ impl Answer {
         Self::error("the database answered with an error", message, rest)
     }
 
+    /// As it stands in an answer to `tools/call`.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        serde_json::to_value(&self.0).unwrap_or(Value::Null)
+    }
+
     /// Bytes of what it holds, each part counted once.
     #[must_use]
     pub fn size(&self) -> usize {

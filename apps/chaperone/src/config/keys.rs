@@ -353,6 +353,27 @@ const GATEWAY: &[Key] = &[
         "none",
         "`subject`: the login takes on a role of the subject's own, called `issuer/subject` as in policies.",
     ),
+    optional(
+        "servers.ehr-tools",
+        "target",
+        "\"ehr\"",
+        "required in the table",
+        "An MCP server of others at `/mcp/ehr-tools`, which an agent runs for each caller anew: the target that its connection string leads to, under that caller's identity. What is run stands on the agent only.",
+    ),
+    optional(
+        "servers.ehr-tools",
+        "idle_s",
+        "300",
+        "300",
+        "Seconds that a run waits for its caller's next call before it is ended.",
+    ),
+    optional(
+        "servers.ehr-tools",
+        "processes_max",
+        "32",
+        "32",
+        "Runs at a time. For one more the longest idle one is ended; where none is idle, the call is refused as busy.",
+    ),
 ];
 
 const AGENT: &[Key] = &[
@@ -579,6 +600,50 @@ const AGENT: &[Key] = &[
         "required for text",
         "Longest text, in bytes: at most 1024.",
     ),
+    optional(
+        "servers.ehr-tools",
+        "command",
+        "[\"/usr/bin/node\", \"/opt/mcp/server-postgres/dist/index.js\", \"{url}\"]",
+        "required in the table",
+        "An MCP server that this agent runs: the program by its whole path, and its arguments; no shell. `{url}`, `{host}`, `{port}`, `{user}`, `{password}`, `{database}` and `{folder}` are replaced here, in `environment` and in `files`. Programs that fetch what they run (`npx`, `uvx`) are refused.",
+    ),
+    optional(
+        "servers.ehr-tools",
+        "environment",
+        "{ DATABASE_URL = \"{url}\" }",
+        "{}",
+        "Variables of its runs. Beside them there are `PATH`, `LANG`, and `HOME` and `TMPDIR`, which are the run's own folder: nothing of the agent's environment.",
+    ),
+    optional(
+        "servers.ehr-tools",
+        "files",
+        "{ \"server.toml\" = \"dsn = '{url}'\" }",
+        "{}",
+        "Files by name and content, written into the run's own folder (`{folder}`, mode 0600) before it begins, and removed after it.",
+    ),
+    optional(
+        "servers.ehr-tools",
+        "directory",
+        "\"/opt/mcp\"",
+        "the run's own folder",
+        "Where its runs begin.",
+    ),
+    optional(
+        "servers.ehr-tools",
+        "tree",
+        "\"/opt/mcp/server-postgres\"",
+        "none",
+        "A folder whose every file counts for the digest of what is run, beside the program and the files that `command` names. It is read when the agent starts.",
+    ),
+    optional(
+        "servers.ehr-tools",
+        "uid",
+        "2001",
+        "the agent's",
+        "The user, by number, as whom its runs go; the agent needs to be root for it.",
+    ),
+    optional("servers.ehr-tools", "gid", "2001", "the agent's", "The group, likewise."),
+    optional("servers.ehr-tools", "processes_max", "32", "32", "Runs at a time."),
 ];
 
 /// Keys whose line in the starter file is not a comment although they have a default.

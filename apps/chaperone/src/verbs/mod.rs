@@ -24,6 +24,7 @@ mod reach;
 mod reader;
 mod replay;
 mod run;
+mod server;
 mod service;
 mod session;
 mod sessions;
@@ -118,6 +119,9 @@ enum Verb {
     /// Lock a subject, a target or a client out, at once and until the lock is lifted
     #[command(subcommand)]
     Lock(lock::Lock),
+    /// Servers of others, and which of their tools were accepted
+    #[command(subcommand)]
+    Server(server::Server),
     /// Services and their keys
     #[command(subcommand)]
     Service(service::Service),
@@ -206,6 +210,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Session(verb) => verb.run(),
         Verb::Toolcall(verb) => verb.run(),
         Verb::Lock(verb) => verb.run(),
+        Verb::Server(verb) => verb.run(),
         Verb::Service(verb) => verb.run(),
         Verb::People(verb) => verb.run(),
         Verb::Api(verb) => verb.run(),

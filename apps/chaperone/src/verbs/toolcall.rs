@@ -82,6 +82,9 @@ fn tree(view: &ToolcallView) -> String {
         }
     };
     out.push(format!("    │ {end}"));
+    if let Some(found) = view.end.as_ref().and_then(|end| end.phi_without_statement) {
+        out.push(format!("    │ {found} identifiers in the answer, and nothing was read for it"));
+    }
     for operation in &view.operations {
         of_operation(&mut out, operation);
     }

@@ -13,7 +13,8 @@ use chaperone_postgres::opening::ListenerOptions;
 use chaperone_recording::{Recorder, RecorderParts};
 use chaperone_session::Boundary;
 use chaperone_store::{
-    CaveatFiles, KeyFiles, LockFiles, PolicyArchive, RequestFiles, RevocationFiles, RosterFiles,
+    CaveatFiles, KeyFiles, LockFiles, ManifestFiles, PolicyArchive, RequestFiles, RevocationFiles,
+    RosterFiles,
 };
 use chaperone_trail::{
     Body, ClockStepped, Digest, GatewayHeartbeat, GatewayStarted, KeyCreated, Options, Signer, Trail,
@@ -41,7 +42,8 @@ use crate::wiring::link::{self, OnRecord};
 use crate::wiring::listener::Listener;
 use crate::wiring::locks::LockKeeper;
 use crate::wiring::logins::DatabaseLogins;
-use crate::wiring::mcp::{self, Mcp, Setting};
+use crate::wiring::manifests::Manifests;
+use crate::wiring::mcp::{self, Mcp, Setting, hosted};
 use crate::wiring::metrics::Counters;
 use crate::wiring::policies::{self, KeeperParts, PolicyKeeper};
 use crate::wiring::reread::Rereader;
@@ -60,6 +62,7 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
     let text = config::read_text(path)?;
     let mut config: GatewayConfig = config::load(path)?;
     check_listeners(&config)?;
+    hosted::check(&config)?;
     let issuers = identity::issuers(path, &mut config)?;
     let classifications = classifications(path, &config)?;
     let policies = policies(path, &config, &classifications)?;
@@ -259,6 +262,7 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         keeper,
         locks,
         revocations,
+        manifests: manifests(&beside(path, &config.data), &recorder)?,
         dialer: dialer.clone(),
         links: links.clone(),
         counters: counters.clone(),
@@ -274,7 +278,8 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         commands: Arc::new(Commands::new(boundary.clone(), counters.clone())),
     });
     let options = listener_options(path, config)?;
-    let mcp = Setting::new(config)?.map(|setting| Mcp::new(setting, managed.clone(), boundary.clone()));
+    let mcp =
+        Setting::new(config)?.map(|setting| Mcp::new(setting, managed.clone(), boundary.clone(), config));
     let listener = Arc::new(Listener { boundary, sessions: sessions.clone(), options, counters });
     let reach = Reach { sessions, dialer, links };
     let identity = (identity, identities);
@@ -290,6 +295,13 @@ fn understood((name, target): (&TargetName, &Target), classifications: &Classifi
         free_text: target.free_text.config(),
         has_catalog: target.protocol == Protocol::Postgres,
     }
+}
+
+/// What was accepted of servers' tools.
+fn manifests(data: &Path, recorder: &Arc<Recorder>) -> Result<Arc<Manifests>, Failure> {
+    let files = ManifestFiles::open(&data.join("manifests"));
+    let files = files.map_err(Failure::io("cannot open the folder of accepted tools"))?;
+    Ok(Arc::new(Manifests::new(files, recorder.clone())))
 }
 
 /// Requests that came with an idempotency key, as they were kept.
@@ -336,7 +348,8 @@ fn spoken(config: &GatewayConfig) -> Vec<(TargetName, &'static str)> {
         Protocol::Postgres => POSTGRES,
         Protocol::Command => COMMAND,
     };
-    config.targets.iter().map(|(name, target)| (name.clone(), word(target.protocol))).collect()
+    let targets = config.targets.iter().map(|(name, target)| (name.clone(), word(target.protocol)));
+    targets.chain(config.servers.keys().map(|name| (name.clone(), "mcp"))).collect()
 }
 
 /// What `config check` and the start both refuse.

@@ -73,13 +73,14 @@ pub(crate) fn known(config: &GatewayConfig, tags: Option<HashSet<String>>) -> Re
         attributes: config.attributes.clone(),
         clients: Arc::new(config.registered().map_err(Failure::Usage)?),
         installation: Some(config.name.clone()),
-        targets: config.targets.keys().cloned().collect(),
+        targets: config.targets.keys().chain(config.servers.keys()).cloned().collect(),
         commands: config
             .targets
             .iter()
             .filter(|(_, target)| target.protocol == Protocol::Command)
             .map(|(name, _)| name.clone())
             .collect(),
+        servers: config.servers.keys().cloned().collect(),
         relations: BTreeMap::new(),
         columns: BTreeMap::new(),
         tags,

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chaperone_access::{Refusal, RefusalCode, TargetName};
 use chaperone_postgres::login::{LoginOptions, RoleOptions, TargetTls, cancel, login};
-use chaperone_tunnel::{As, BoxFuture, Canceller, Dial, LoginFacts, Opened, RoleName, Stream, Targets};
+use chaperone_tunnel::{
+    As, BoxFuture, Canceller, Dial, Host, HostOpened, LoginFacts, Opened, RoleName, Stream, Targets,
+};
 use chaperone_vault::SecretSource;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -18,6 +20,7 @@ use crate::config::{self, gateway::Protocol};
 use crate::verbs::Failure;
 use crate::wiring::callers::{CallerRows, Callers};
 use crate::wiring::commands::programs::Programs;
+use crate::wiring::servers::Servers;
 
 pub(super) struct Place {
     pub(super) target: Target,
@@ -29,6 +32,7 @@ pub(super) struct Place {
 pub(crate) struct Declared {
     places: BTreeMap<TargetName, Arc<Place>>,
     commands: Programs,
+    servers: Servers,
 }
 
 impl Declared {
@@ -49,7 +53,13 @@ impl Declared {
             let tls = tls(&target, path).map_err(|why| Failure::Usage(format!("target `{name}`: {why}")))?;
             places.insert(name, Arc::new(Place { target, tls, callers: Callers::new() }));
         }
-        Ok(Self { places, commands })
+        let taken =
+            |name: &&TargetName| places.contains_key(*name) || commands.names().any(|known| known == *name);
+        if let Some(twice) = config.servers.keys().find(taken) {
+            return Err(Failure::Usage(format!("`{twice}` is a target and a server: give them two names")));
+        }
+        let servers = Servers::new(config.servers, path).map_err(Failure::Usage)?;
+        Ok(Self { places, commands, servers })
     }
 
     /// The agent stops: what runs here is asked to end, and ended.
@@ -192,7 +202,11 @@ impl Canceller for Cancel {
 
 impl Targets for Declared {
     fn names(&self) -> Vec<TargetName> {
-        self.places.keys().chain(self.commands.names()).cloned().collect()
+        self.places.keys().chain(self.commands.names()).cloned().chain(self.servers.names()).collect()
+    }
+
+    fn host(&self, request: Host) -> BoxFuture<'_, Result<HostOpened, Refusal>> {
+        self.servers.host(request)
     }
 
     fn open(&self, request: Dial) -> BoxFuture<'_, Result<Opened, Refusal>> {

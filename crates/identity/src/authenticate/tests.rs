@@ -229,7 +229,7 @@ async fn a_credential_for_one_tool_opens_no_session_outside_of_it() {
     assert_eq!(reason(&identity, &user, &password, "ehr", NOW).await, FailureReason::OtherTool);
     let called = async |tool: &str| {
         let claim = claim(&identity, &user, &password, "ehr");
-        identity.authenticate_for(claim, Some(&Arc::from(tool)), NOW * 1_000_000).await
+        identity.authenticate_for(claim, Some(&Arc::from(tool)), None, NOW * 1_000_000).await
     };
     let (principal, _) = called("search").await.unwrap();
     let delegation = principal.delegation();

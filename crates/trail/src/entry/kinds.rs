@@ -355,6 +355,52 @@ kinds! {
         /// Its id.
         session: String,
     }
+    /// A server of others was launched for somebody: nothing is asked of it before this is durable.
+    ServerStarted = "server.started" {
+        /// The agent that runs it.
+        agent: String,
+        /// Whether it is kept apart from every network but the agent's listener, by the agent's word.
+        apart: bool,
+        /// What it runs, by the agent's word: SHA-256 over the launch line and what that names.
+        command: Digest,
+        /// The one credential that its connections show: their `session.opened` names it too.
+        credential: String,
+        /// Whose it is, through what.
+        delegation: Delegation,
+        /// The run's id.
+        process: String,
+        /// The server.
+        server: String,
+        /// The target that it may reach.
+        target: String,
+    }
+    /// A server's run is over. One that has no such entry ended with the gateway.
+    ServerEnded = "server.ended" {
+        /// The run's id.
+        process: String,
+        /// Why: `idle`, `stopped`, `abandoned`, `expired`, `broken` or `ended`.
+        reason: String,
+    }
+    /// Tools of a server were accepted as they are described: all that it had at its first use, or one that was held.
+    ToolsAccepted = "tools.accepted" {
+        /// By whom, as `issuer/subject`; `first use` for what a server says first.
+        by: String,
+        /// The server.
+        server: String,
+        /// SHA-256 of each tool's manifest (RFC 8785), by the tool's name.
+        tools: BTreeMap<String, Digest>,
+    }
+    /// A server describes a tool otherwise than was accepted: nobody is shown it, and nobody may call it.
+    ToolHeld = "tool.held" {
+        /// SHA-256 of the manifest that was accepted; absent for a tool that is new.
+        accepted: Option<Digest>,
+        /// SHA-256 of the manifest that was found.
+        found: Digest,
+        /// The server.
+        server: String,
+        /// The tool.
+        tool: String,
+    }
     /// A tool was called: nothing is done for it before this is durable.
     ToolcallStarted = "toolcall.started" {
         /// What the client calls itself: a claim.
@@ -386,6 +432,9 @@ kinds! {
         duration_us: u64,
         /// How.
         outcome: CallOutcome,
+        /// Identifiers that detectors found in a hosted server's answer to a call that read nothing of a target's: the server
+        /// has them from elsewhere. Absent where there are none.
+        phi_without_statement: Option<u64>,
         /// Rows in the answer.
         rows: u64,
     }
@@ -716,6 +765,7 @@ impl Kind {
                 | Self::SessionClosed
                 | Self::ToolcallEnded
                 | Self::CatalogAnswered
+                | Self::ServerEnded
                 | Self::GatewayStopped
                 | Self::GatewayHeartbeat
                 | Self::Gap

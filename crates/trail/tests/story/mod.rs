@@ -495,6 +495,7 @@ impl Story {
         self.push(outcome(0, 1, call, 2, Status::Ok));
         self.push(refused(0, 2, call));
         self.push(Body::ToolcallEnded(ToolcallEnded {
+            phi_without_statement: None,
             bytes: 20,
             call: "call-1".to_owned(),
             code: None,

@@ -16,6 +16,7 @@ mod policies;
 mod recordings;
 pub(crate) mod refused;
 pub(crate) mod served;
+mod servers;
 mod services;
 mod sessions;
 mod targets;
@@ -49,6 +50,7 @@ use crate::wiring::commands::Commands;
 use crate::wiring::door::Sessions;
 use crate::wiring::identity::Identities;
 use crate::wiring::locks::LockKeeper;
+use crate::wiring::manifests::Manifests;
 use crate::wiring::metrics::Counters;
 use crate::wiring::policies::PolicyKeeper;
 use crate::wiring::revocations::RevocationKeeper;
@@ -65,6 +67,8 @@ pub(crate) struct Managed {
     pub(crate) keeper: Arc<PolicyKeeper>,
     pub(crate) locks: Arc<LockKeeper>,
     pub(crate) revocations: Arc<RevocationKeeper>,
+    /// What was accepted of servers' tools.
+    pub(crate) manifests: Arc<Manifests>,
     pub(crate) dialer: Arc<dyn Dialer>,
     /// `None` where no agent may dial in.
     pub(crate) links: Option<Arc<Links>>,
@@ -132,6 +136,8 @@ fn endpoints() -> OpenApiRouter<Arc<Managed>> {
         .routes(guarded(ManageServices, routes!(services::create)))
         .routes(guarded(ManageServices, routes!(services::rotate)))
         .routes(guarded(ManageServices, routes!(services::revoke)))
+        .routes(guarded(Administer, routes!(servers::show)))
+        .routes(guarded(Administer, routes!(servers::accept)))
         .routes(guarded(Administer, routes!(people::list)))
         .routes(guarded(Administer, routes!(people::disable)))
         .routes(guarded(Administer, routes!(people::enable)))

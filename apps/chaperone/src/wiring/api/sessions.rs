@@ -206,6 +206,10 @@ fn summarise(views: &mut Views, entry: &Entry) {
         | Body::SessionKilled(_)
         | Body::ToolcallStarted(_)
         | Body::ToolcallEnded(_)
+        | Body::ServerStarted(_)
+        | Body::ServerEnded(_)
+        | Body::ToolsAccepted(_)
+        | Body::ToolHeld(_)
         | Body::RecordingRead(_) => {}
     }
 }

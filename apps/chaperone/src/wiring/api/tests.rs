@@ -17,7 +17,7 @@ use chaperone_recording::commit::CommitmentKey;
 use chaperone_recording::keys::{KeyId, Reader, ReaderKey, WrappedKey};
 use chaperone_recording::{Recorder, RecorderParts};
 use chaperone_session::{Boundary, Usages};
-use chaperone_store::{KeyFiles, LockFiles, PolicyArchive, RevocationFiles, RosterFiles};
+use chaperone_store::{KeyFiles, LockFiles, ManifestFiles, PolicyArchive, RevocationFiles, RosterFiles};
 use chaperone_trail::{Options, Trail};
 use chaperone_tunnel::link::{AgentAuthority, Links};
 use chaperone_tunnel::{AgentKey, Dialer, Several};
@@ -143,6 +143,10 @@ impl Running {
             commands: Arc::new(Commands::new(boundary, counters.clone())),
             locks: Arc::new(locks),
             revocations: Arc::new(revocations),
+            manifests: Arc::new(Manifests::new(
+                ManifestFiles::open(&folder.path().join("manifests")).unwrap(),
+                recorder.clone(),
+            )),
             analysts,
             policies: policies.clone(),
             dialer,

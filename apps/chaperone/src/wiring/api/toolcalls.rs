@@ -111,6 +111,10 @@ impl Tree {
             | Body::AgentInvited(_)
             | Body::AgentLocked(_)
             | Body::AgentRemoved(_)
+            | Body::ServerStarted(_)
+            | Body::ServerEnded(_)
+            | Body::ToolsAccepted(_)
+            | Body::ToolHeld(_)
             | Body::CredentialRevoked(_)
             | Body::SessionFollowed(_)
             | Body::AuthenticationSucceeded(_)
@@ -173,6 +177,7 @@ fn end(ended: &ToolcallEnded) -> ToolcallEnd {
     ToolcallEnd {
         outcome: word(&ended.outcome),
         code: ended.code.map(|code| code.as_str().to_owned()),
+        phi_without_statement: ended.phi_without_statement,
         rows: ended.rows,
         bytes: ended.bytes,
         duration_us: ended.duration_us,

@@ -267,7 +267,7 @@ impl Commands {
             source: asking.source,
         };
         let (boundary, source) = (self.boundary.clone(), asking.source);
-        let link = LinkFacts { tls: None, tool: Some(tool.clone()), lease };
+        let link = LinkFacts { tls: None, tool: Some(tool.clone()), lease, only: None };
         let entered = async move {
             let arrival = Arrival::new(Box::new(theirs), entrance);
             let ended = chaperone_session::run(arrival, &boundary, source, link, ()).await;
@@ -349,6 +349,8 @@ impl Running {
                 (if broke { CallOutcome::Failed } else { CallOutcome::Refused }, Some(code))
             }
         };
-        self.call.end(CallEnd { outcome, code, rows: 0, bytes: self.bytes }).await
+        self.call
+            .end(CallEnd { outcome, code, phi_without_statement: None, rows: 0, bytes: self.bytes })
+            .await
     }
 }

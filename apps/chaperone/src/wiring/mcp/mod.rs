@@ -5,6 +5,7 @@
 
 mod commands;
 mod held;
+pub(crate) mod hosted;
 mod query;
 mod seen;
 mod tools;
@@ -31,6 +32,7 @@ use tokio::sync::Semaphore;
 
 use self::commands::{NoTools, OfCommands};
 use self::held::Held;
+use self::hosted::Hosted;
 use self::tools::{NotThere, OfCaller};
 use crate::config::gateway::GatewayConfig;
 use crate::verbs::Failure;
@@ -137,10 +139,17 @@ pub(crate) struct Mcp {
     held: Arc<Held>,
     calls: Arc<Semaphore>,
     own_calls: query::PerSubject,
+    hosted: Hosted,
 }
 
 impl Mcp {
-    pub(crate) fn new(setting: Setting, managed: Arc<Managed>, boundary: Arc<Boundary>) -> Arc<Self> {
+    /// In a runtime: idle runs of servers are looked for.
+    pub(crate) fn new(
+        setting: Setting,
+        managed: Arc<Managed>,
+        boundary: Arc<Boundary>,
+        config: &GatewayConfig,
+    ) -> Arc<Self> {
         let options = ListenerOptions {
             tls: None,
             plain_loopback: false,
@@ -155,12 +164,14 @@ impl Mcp {
             held: Arc::default(),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             own_calls: query::PerSubject::new(CALLS_OF_ONE_MAX),
+            hosted: Hosted::new(config),
         })
     }
 
-    /// The gateway stops: results that wait are given up.
+    /// The gateway stops: results that wait are given up, and servers that are idle.
     pub(crate) fn stop(&self) {
         self.held.clear();
+        self.hosted.clear();
     }
 
     fn challenge(&self, error: Option<&str>, scopes: &BTreeSet<&String>) -> HeaderValue {
@@ -307,6 +318,17 @@ async fn shower(mcp: &Mcp, headers: &HeaderMap, source: Source) -> Result<Shower
     }
 }
 
+/// The same whether it does not exist or may not be known.
+fn unknown() -> Early {
+    Refused::not_found("there is no such target for you").into()
+}
+
+fn other_client() -> Early {
+    Refused::new(ProblemKind::NotPermitted, "your login is another client's than is named")
+        .hint("leave `--client` out, or log in through that client")
+        .into()
+}
+
 async fn serve(
     State(mcp): Shared,
     Extension(peer): Extension<Peer>,
@@ -359,6 +381,9 @@ async fn served(mcp: &Arc<Mcp>, peer: Peer, target: &str, request: Request) -> R
                 .hint("leave `--client` out, or log in through that client"),
         )
     };
+    if let Some(server) = TargetName::new(target).ok().and_then(|target| mcp.hosted.get(&target)) {
+        return hosted::serve(mcp, &shower, &server, &parts.headers, &bytes).await;
+    }
     let commands = TargetName::new(target)
         .ok()
         .filter(|target| mcp.managed.targets.contains(&(target.clone(), COMMAND)));

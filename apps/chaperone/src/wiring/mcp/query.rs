@@ -353,7 +353,7 @@ impl OfCaller {
             .map_err(|error| broken(&error))?;
         let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
         let (boundary, options, source) = (mcp.boundary.clone(), mcp.options.clone(), self.shower().source);
-        let link = LinkFacts { tls: None, tool: Some(Arc::from(QUERY)), lease: lease.clone() };
+        let link = LinkFacts { tls: None, tool: Some(Arc::from(QUERY)), lease: lease.clone(), only: None };
         mcp.managed.counters.session();
         tokio::spawn(async move {
             match accept(Box::new(theirs), source, &options).await {

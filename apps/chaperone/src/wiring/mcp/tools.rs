@@ -298,7 +298,10 @@ impl OfCaller {
             Err(_elapsed) => overdue(&attempt),
         };
         let Done { answer, outcome, code, rows } = done;
-        match call.end(CallEnd { outcome, code, rows, bytes: answer.size() as u64 }).await {
+        match call
+            .end(CallEnd { outcome, code, phi_without_statement: None, rows, bytes: answer.size() as u64 })
+            .await
+        {
             Ok(()) => Ok(answer),
             // Its answer does not leave; but that it was refused would be no truth either.
             Err(refusal) if attempt.is_open() => {
@@ -363,7 +366,12 @@ fn other_client() -> Refusal {
 }
 
 /// The chain behind a call of a tool.
-fn chain(mcp: &Mcp, shower: &Shower, tool: &str, purpose: Option<String>) -> Result<Delegation, NotThere> {
+pub(super) fn chain(
+    mcp: &Mcp,
+    shower: &Shower,
+    tool: &str,
+    purpose: Option<String>,
+) -> Result<Delegation, NotThere> {
     let chained = mcp.managed.identity.chain_for(
         &shower.bearer.standing,
         shower.client.clone(),
