@@ -103,6 +103,7 @@ impl Followed {
             | Body::AgentRemoved(_)
             | Body::CredentialRevoked(_)
             | Body::SessionFollowed(_)
+            | Body::SessionTold(_)
             | Body::AuthenticationSucceeded(_)
             | Body::AuthenticationFailed(_)
             | Body::OperationHeld(_)

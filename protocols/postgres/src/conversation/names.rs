@@ -80,6 +80,13 @@ pub(super) struct Portal {
     pub(super) group: u64,
 }
 
+impl Portal {
+    /// What somebody goes on with who has rows of it.
+    pub(super) fn earlier(&self) -> Earlier {
+        Earlier::Filled { analysis: self.granted.analysis.clone(), words: self.granted.words.clone() }
+    }
+}
+
 /// A cursor that DECLARE made.
 #[derive(Debug, Clone)]
 pub(super) struct Cursor {
@@ -274,13 +281,6 @@ impl Book {
         portal.group = group;
         let before = self.portals.insert(name.clone(), portal);
         Undo::Portal { name, group, before }
-    }
-
-    /// Give a portal the values that were still on their way when it was defined.
-    pub(super) fn complete(&mut self, name: &str, parameters: Arc<[Parameter]>) {
-        if let Some(portal) = self.portals.get_mut(name) {
-            portal.parameters = parameters;
-        }
     }
 
     pub(super) fn close(&mut self, object: Object, name: Arc<str>) -> Undo {

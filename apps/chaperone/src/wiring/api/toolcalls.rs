@@ -113,6 +113,7 @@ impl Tree {
             | Body::AgentRemoved(_)
             | Body::CredentialRevoked(_)
             | Body::SessionFollowed(_)
+            | Body::SessionTold(_)
             | Body::AuthenticationSucceeded(_)
             | Body::AuthenticationFailed(_)
             | Body::SessionOpened(_)
