@@ -13,7 +13,7 @@ use chaperone_policy::{Decided, Denied, Permit};
 use chaperone_trail::{
     Arm, Body, Decision, Digest, Draft, EntryError, FreeTextCount, LimitHit, ObjectRef, OperationIntent,
     OperationOutcome, OperationProgress, OperationRefused, OperationsUndone, ParameterRef, Parameters,
-    Position, Seq, Status, TrailError,
+    Position, Seq, SessionTold, Status, TrailError,
 };
 use chaperone_wire::{Ending, Exit, ExitBy, Fault, LookedThrough, Parameter, Reply};
 
@@ -263,6 +263,8 @@ pub struct Record {
     running: VecDeque<Running>,
     next: u64,
     ended: u64,
+    /// Bytes that the target said beside operations, of which no entry speaks yet.
+    told: u64,
     pub(crate) operations: u64,
     pub(crate) refusals: u64,
     pub(crate) rows: u64,
@@ -294,6 +296,7 @@ impl Record {
             running: VecDeque::new(),
             next: 1,
             ended: 0,
+            told: 0,
             operations: 0,
             refusals: 0,
             rows: 0,
@@ -606,7 +609,7 @@ impl Record {
     /// Bytes that no entry speaks of yet.
     #[must_use]
     pub fn uncovered_bytes(&self) -> u64 {
-        self.running.front().map_or(0, |running| running.uncovered)
+        self.running.front().map_or(self.told, |running| running.uncovered.saturating_add(self.told))
     }
 
     /// How often the running operation's progress was written for want of an end.
@@ -615,13 +618,59 @@ impl Record {
         self.running.front().map_or(0, |running| running.progresses)
     }
 
-    /// Write how far the running operation has come, so that its rows may leave.
+    /// The target has said so many bytes beside operations.
+    pub fn told(&mut self, bytes: u64) {
+        self.told = self.told.saturating_add(bytes);
+    }
+
+    /// Write that the target said something beside operations: with which error code, and about which statement.
+    ///
+    /// # Errors
+    /// The trail does not take entries.
+    pub fn session_told(
+        &mut self,
+        code: Option<[u8; 5]>,
+        about: Option<&Arc<Analysis>>,
+    ) -> Result<Seq, Unrecorded> {
+        let mut frames = Vec::new();
+        let statement = match about {
+            Some(analysis) => self.seal_statement(analysis, &mut frames)?,
+            None => None,
+        };
+        let body = Body::SessionTold(SessionTold {
+            bytes: std::mem::take(&mut self.told),
+            call: self.lease.look().text(),
+            session: self.session.to_string(),
+            sqlstate: code.map(|code| String::from_utf8_lossy(&code).into_owned()),
+            statement,
+        });
+        let draft =
+            Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
+        self.last = self.recorder.trail.append(draft, &frames_of(&frames))?;
+        Ok(self.last)
+    }
+
+    /// Write of what was said beside operations, where no entry speaks of it yet: what an operation's entry covers must not
+    /// be more than it counts.
+    fn speak_of_told(&mut self) -> Result<(), Unrecorded> {
+        if self.told > 0 {
+            self.session_told(None, None)?;
+        }
+        Ok(())
+    }
+
+    /// Write of everything of which no entry speaks yet, so that it may leave: how far the running operation has come, and
+    /// what was said beside it.
     ///
     /// # Errors
     /// The trail does not take entries.
     pub fn progress(&mut self) -> Result<Seq, Unrecorded> {
+        self.speak_of_told()?;
+        let Some(running) = self.running.front_mut().filter(|running| running.uncovered > 0) else {
+            return Ok(self.last);
+        };
         let mut frames = Vec::new();
-        let printed = self.running.front_mut().and_then(|running| running.transcript.as_mut()?.take());
+        let printed = running.transcript.as_mut().and_then(Transcript::take);
         let transcript = self.seal_transcript(printed, &mut frames)?;
         let Some(running) = self.running.front_mut() else { return Ok(self.last) };
         let body = Body::OperationProgress(OperationProgress {
@@ -645,6 +694,7 @@ impl Record {
     /// # Errors
     /// The trail does not take entries.
     pub fn outcome(&mut self, ending: &Ending, bytes: u64) -> Result<Seq, Unrecorded> {
+        self.speak_of_told()?;
         let Some(mut running) = self.running.pop_front() else { return Ok(self.last) };
         running.bytes += bytes;
         let (status, told, rows) = match ending {
@@ -654,6 +704,7 @@ impl Record {
                 (Status::Cancelled, Told::Sqlstate(*code), running.rows)
             }
             Ending::Failed { code } => (Status::Failed, Told::Sqlstate(*code), running.rows),
+            Ending::Planned => (Status::Planned, Told::Nothing, 0),
             Ending::NotRun => (Status::NotRun, Told::Nothing, 0),
             Ending::Exited(exit) => (exited(exit), Told::Exit(*exit), running.rows),
         };
@@ -716,6 +767,7 @@ impl Record {
     /// # Errors
     /// The trail does not take entries.
     pub fn undone(&mut self, code: [u8; 5]) -> Result<Seq, Unrecorded> {
+        self.speak_of_told()?;
         let body = Body::OperationsUndone(OperationsUndone {
             operation: self.ended,
             session: self.session.to_string(),
@@ -732,11 +784,12 @@ impl Record {
         self.traffic = traffic;
     }
 
-    /// Write an outcome for everything that is still running.
+    /// Write an outcome for everything that is still running, and of what was said beside it.
     ///
     /// # Errors
     /// The trail does not take entries.
     pub fn close_running(&mut self, end: &End) -> Result<Seq, Unrecorded> {
+        self.speak_of_told()?;
         while let Some(running) = self.running.pop_front() {
             self.write_outcome(running, end.status(), &Told::Nothing)?;
         }

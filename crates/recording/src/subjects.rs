@@ -198,6 +198,10 @@ mod tests {
         fn printed(&self) -> Option<(chaperone_wire::Printed, &str)> {
             None
         }
+
+        fn about(&self) -> Option<&Arc<chaperone_access::Analysis>> {
+            None
+        }
     }
 
     fn counted(pieces: &[Piece]) -> Counting {

@@ -98,6 +98,7 @@ impl Recovered {
             | Body::LockLifted(_)
             | Body::CredentialRevoked(_)
             | Body::SessionFollowed(_)
+            | Body::SessionTold(_)
             | Body::AgentRemoved(_)
             | Body::SessionKilled(_)
             | Body::ServerStarted(_)

@@ -204,8 +204,10 @@ pub enum Event<C: Conversation + ?Sized> {
     Step(C::Step),
     /// Something is made ready to be run later, or asked about: decided now, run at its own request.
     Prepare(C::Request),
-    /// One or more operations are to be run.
+    /// One or more operations begin.
     Run(C::Request),
+    /// Goes on with the operations that began last, which have not ended: decided again, and no operation of its own.
+    Continue(C::Request),
     /// Refused by the protocol itself or by its limits; to be recorded, and answered in its place in the order.
     Refused(C::Request, Refusal),
     /// A piece of the target's reply.
@@ -262,8 +264,9 @@ pub trait Conversation: Send {
     /// Give a reply to the client.
     fn release(&mut self, reply: Self::Reply);
 
-    /// Put our words in the place of the target's, in the reply that ended an operation. Its part stays. `None` where
-    /// the target succeeded and its success cannot be told as a failure, because it has gone on to what follows.
+    /// Put our words in the place of the target's, in the reply that ended an operation or told of a failure beside one.
+    /// Its part stays. `None` where the target succeeded and its success cannot be told as a failure, because it has gone
+    /// on to what follows.
     fn failed_as(&mut self, reply: Self::Reply, refusal: &Refusal) -> Option<Self::Reply>;
 
     /// Append the protocol's words for the end of the session to what the client gets.
@@ -296,6 +299,9 @@ pub trait Request: Send + std::fmt::Debug {
     /// same would be sent for the same scope today.
     fn earlier(&self) -> &[Earlier];
 
+    /// Whether a part of it has been sent, so that nothing else can be sent in its place: a refusal ends the session.
+    fn is_begun(&self) -> bool;
+
     /// Its size in memory, for limits.
     fn size(&self) -> usize;
 }
@@ -326,11 +332,17 @@ pub enum Parameter {
 /// Which part of which reply it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
-    /// Belongs to no operation: a greeting, a notice, a readiness.
+    /// Belongs to no operation and tells nothing but where the protocol stands: an acknowledgement, a readiness.
     Aside,
+    /// Words of the target that belong to no operation: an error of something that could not be made ready, a notice at a
+    /// commit, what another session says.
+    Told {
+        /// The target's error code (PostgreSQL: SQLSTATE), where it is an error.
+        code: Option<[u8; 5]>,
+    },
     /// Belongs to the oldest operation that has not ended and holds no data (a header, an invitation to send).
     Head,
-    /// Data of the oldest operation that has not ended.
+    /// Data of the oldest operation that has not ended, or words of the target beside them (a notice).
     Body {
         /// Result rows and pieces of copied data that begin in it.
         rows: u64,
@@ -363,6 +375,8 @@ pub enum Ending {
         /// The target's error code (PostgreSQL: SQLSTATE).
         code: [u8; 5],
     },
+    /// Made ready with its values, which the target plans for, and left at that by the client.
+    Planned,
     /// Never run, because an earlier one in the same string or pipeline failed.
     NotRun,
     /// A program has ended.
@@ -461,4 +475,7 @@ pub trait Reply: Send + std::fmt::Debug {
 
     /// What a program printed, as the client gets it; `None` for every other reply. It becomes part of the transcript.
     fn printed(&self) -> Option<(Printed, &str)>;
+
+    /// The statement that words beside an operation are about ([`Part::Told`]), where there is one.
+    fn about(&self) -> Option<&Arc<Analysis>>;
 }

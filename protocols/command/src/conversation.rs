@@ -152,6 +152,10 @@ impl chaperone_wire::Request for Request {
         &[]
     }
 
+    fn is_begun(&self) -> bool {
+        false
+    }
+
     fn size(&self) -> usize {
         self.analysis.text.len()
     }
@@ -194,6 +198,10 @@ impl chaperone_wire::Reply for Reply {
 
     fn looked_through(&self) -> Option<&LookedThrough> {
         self.looked_through.as_ref()
+    }
+
+    fn about(&self) -> Option<&Arc<Analysis>> {
+        None
     }
 
     fn printed(&self) -> Option<(Printed, &str)> {

@@ -394,7 +394,7 @@ fn no_more(less: &Restriction, more: &Restriction) -> Result<(), TestCaseError> 
 fn believed(identity: &Identity, user: &str, password: &str, now_s: u64) -> Option<(u64, Restriction)> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (claim, tool) = (claim(identity, user, password, "ehr"), Arc::from("search"));
-    let answer = runtime.block_on(identity.authenticate_for(claim, Some(&tool), now_s * 1_000_000));
+    let answer = runtime.block_on(identity.authenticate_for(claim, Some(&tool), None, now_s * 1_000_000));
     let facts = answer.ok()?.0.credential().clone();
     Some((facts.not_after, facts.restriction))
 }

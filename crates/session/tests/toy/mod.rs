@@ -107,6 +107,9 @@ impl Request for Asks {
     fn earlier(&self) -> &[Earlier] {
         &[]
     }
+    fn is_begun(&self) -> bool {
+        self.name.starts_with("rest of ")
+    }
     fn size(&self) -> usize {
         self.name.len()
     }
@@ -139,6 +142,9 @@ impl Reply for Tells {
         true
     }
     fn looked_through(&self) -> Option<&LookedThrough> {
+        None
+    }
+    fn about(&self) -> Option<&Arc<Analysis>> {
         None
     }
 }
@@ -509,8 +515,20 @@ impl Session {
     /// end.
     pub(crate) fn ends(self, kinds: &[&str]) {
         self.says([Event::Left]);
+        self.over("client_left", kinds);
+    }
+
+    /// The session ends by itself, and nothing but the last words has passed.
+    pub(crate) fn is_put_out(self, reason: &str, kinds: &[&str]) {
+        let log = self.log.clone();
+        self.over(reason, kinds);
+        let lines = log.lines.lock().unwrap().clone();
+        assert!(matches!(lines.as_slice(), [only] if only.starts_with("farewell: ")), "{lines:?}");
+    }
+
+    fn over(self, reason: &str, kinds: &[&str]) {
         let ended = self.runtime.block_on(self.ended).unwrap();
-        assert!(matches!(ended, Ended::Closed("client_left")), "{ended:?}");
+        assert!(matches!(ended, Ended::Closed(had) if had == reason), "{ended:?}");
         self.trail.close("test").unwrap();
         let mut found = Vec::new();
         scan_folder(self.folder.path(), |entry| found.push(entry.body.kind().as_str())).unwrap();

@@ -627,6 +627,20 @@ kinds! {
         /// Which session.
         session: String,
     }
+    /// The target said something to a session beside its operations: why a statement could not be made ready, a notice at
+    /// a commit, what another session lets everybody know.
+    SessionTold = "session.told" {
+        /// How much, in bytes; since the last such entry, where it was said in pieces.
+        bytes: u64,
+        /// The tool call under way; absent where there is none.
+        call: Option<String>,
+        /// The session.
+        session: String,
+        /// The target's error code, where it was an error.
+        sqlstate: Option<String>,
+        /// The sealed text of the statement that it is about, where there is one.
+        statement: Option<ObjectRef>,
+    }
     /// Somebody is about to end a session.
     SessionKilled = "session.killed" {
         /// By whom.

@@ -244,6 +244,8 @@ pub enum Status {
     Failed,
     /// Never run, because an earlier one in the same string or pipeline failed.
     NotRun,
+    /// Planned by the target with its values, and not run: the client left it at that.
+    Planned,
     /// Cancelled at the client's or an officer's request.
     Cancelled,
     /// The client left before the end.

@@ -107,6 +107,7 @@ impl Followed {
             | Body::ToolHeld(_)
             | Body::CredentialRevoked(_)
             | Body::SessionFollowed(_)
+            | Body::SessionTold(_)
             | Body::AuthenticationSucceeded(_)
             | Body::AuthenticationFailed(_)
             | Body::OperationHeld(_)

@@ -159,12 +159,11 @@ impl Conversation {
             },
             SessionEffect::Fetches { name } => {
                 if let Some(portal) = self.book.portal(name) {
-                    let (analysis, words) = (portal.analysis.clone(), portal.granted.words.clone());
                     return Ok(Some(Meant {
-                        analysis: analysis.clone(),
+                        analysis: portal.analysis.clone(),
                         member: None,
                         parameters: portal.parameters.clone(),
-                        earlier: Some(Earlier::Filled { analysis, words }),
+                        earlier: Some(portal.earlier()),
                     }));
                 }
                 if let Some(cursor) = self.book.cursor(name) {

@@ -85,6 +85,10 @@ pub struct Conversation {
     /// Requests under way that change what later texts mean.
     unsettled: usize,
     merged: Option<Merged>,
+    /// What the client's last Bind began, as long as nothing was said since that belongs to anything else.
+    bound: Option<Bound>,
+    /// What a Bind began has ended by a failure of the target's: what would have ended it has nothing left to end.
+    bound_failed: bool,
     /// What the rows of the operation that is being answered are looked at for, once that is known.
     looks: Option<Looks>,
     /// The columns of its result, where the target has described them, and the description itself.
@@ -97,6 +101,12 @@ pub struct Conversation {
     idle: bool,
     /// Notices that nobody was told.
     untold: u64,
+}
+
+/// Operations that a Bind began.
+struct Bound {
+    portal: Arc<str>,
+    runs: usize,
 }
 
 impl Known for Claimed {
@@ -142,6 +152,8 @@ impl Conversation {
             flushed: false,
             unsettled: 0,
             merged: None,
+            bound: None,
+            bound_failed: false,
             looks: None,
             shape: None,
             restricted: true,
@@ -167,6 +179,12 @@ impl Conversation {
                 })?,
             };
             let Some(frame) = frame else { return Ok(AtHand::Hungry) };
+            if !self.goes_on(&frame)?
+                && let Some(lapse) = self.lapse()
+            {
+                self.waiting = Some(frame);
+                return Ok(AtHand::Event(Event::Step(Step::new(Bytes::new(), lapse))));
+            }
             if !self.skipping && self.must_wait(&frame)? {
                 self.waiting = Some(frame);
                 if !std::mem::replace(&mut self.flushed, true) {
@@ -202,7 +220,10 @@ impl Conversation {
                 ))
             })?;
             match frame {
-                Some(frame) => self.answer(frame)?,
+                Some(frame) => {
+                    self.answer(frame)?;
+                    self.end_lapsed();
+                }
                 None => return Ok(None),
             }
         }
@@ -363,8 +384,11 @@ impl chaperone_wire::Conversation for Conversation {
             Kind::Query { .. } => (true, false),
             Kind::Unread { simple } => (simple, !simple),
             Kind::Parse { name, .. } => (false, !name.is_empty()),
-            Kind::Bind(_) | Kind::Describe { .. } | Kind::Execute { .. } => (false, true),
+            Kind::Bind(_) | Kind::BindHead { .. } | Kind::Describe { .. } | Kind::Execute { .. } => {
+                (false, true)
+            }
         };
+        let before = self.lapse().into_iter().collect();
         if simple {
             self.book.reading += 1;
         } else {
@@ -380,7 +404,7 @@ impl chaperone_wire::Conversation for Conversation {
                 encode::parse("", FAILING_STATEMENT, &[], out);
             }
         });
-        Step::new(bytes, Expect::Refused { simple, report, undo })
+        Step { before, ..Step::new(bytes, Expect::Refused { simple, report, undo }) }
     }
 
     fn step_size(step: &Step) -> usize {
@@ -408,6 +432,7 @@ impl chaperone_wire::Conversation for Conversation {
                 self.expected.push_back(expect);
             }
         }
+        self.end_lapsed();
         self.target.push(step.bytes);
     }
 
@@ -420,12 +445,26 @@ impl chaperone_wire::Conversation for Conversation {
     }
 
     fn failed_as(&mut self, reply: Reply, refusal: &Refusal) -> Option<Reply> {
-        let target_failed = matches!(reply.part, Part::End(Ending::Failed { .. }));
+        let target_failed = match reply.part {
+            Part::End(Ending::Failed { .. }) | Part::Undone { .. } | Part::Told { code: Some(_) } => true,
+            Part::End(
+                Ending::Done { .. }
+                | Ending::Suspended
+                | Ending::Planned
+                | Ending::NotRun
+                | Ending::Exited(_),
+            )
+            | Part::Told { code: None }
+            | Part::Aside
+            | Part::Head
+            | Part::Body { .. } => false,
+        };
         (target_failed || self.nothing_follows()).then(|| Reply {
             bytes: report(refusal, false),
             part: reply.part,
             look: Look::Nothing,
             looked_through: None,
+            about: reply.about,
         })
     }
 

@@ -102,6 +102,11 @@ impl Portal {
         weights.parameters(&self.parameters);
         self.formats.iter().for_each(|formats| weights.shared(formats));
     }
+
+    /// What somebody goes on with who has rows of it.
+    pub(super) fn earlier(&self) -> Earlier {
+        Earlier::Filled { analysis: self.granted.analysis.clone(), words: self.granted.words.clone() }
+    }
 }
 
 /// A cursor that DECLARE made.
@@ -352,14 +357,6 @@ impl Book {
         self.grown_by(size_of::<Portal>() + values_bytes(&portal.parameters) + words + formats);
         let before = self.portals.insert(name.clone(), portal);
         Undo::Portal { name, group, before }
-    }
-
-    /// Give a portal the values that were still on their way when it was defined.
-    pub(super) fn complete(&mut self, name: &str, parameters: Arc<[Parameter]>) {
-        self.grown_by(values_bytes(&parameters));
-        if let Some(portal) = self.portals.get_mut(name) {
-            portal.parameters = parameters;
-        }
     }
 
     pub(super) fn close(&mut self, object: Object, name: Arc<str>) -> Undo {

@@ -104,7 +104,7 @@ impl Weights {
                 self.shared(report);
                 undo.weigh(self);
             }
-            Expect::Parse { undo, granted, .. } | Expect::Bind { undo, granted } => {
+            Expect::Parse { undo, granted, .. } | Expect::Bind { undo, granted, .. } => {
                 self.granted(granted);
                 undo.weigh(self);
             }
@@ -118,7 +118,7 @@ impl Weights {
                     self.granted(&run.granted);
                 }
             }
-            Expect::Sync => {}
+            Expect::Lapse { .. } | Expect::Sync => {}
         }
     }
 }

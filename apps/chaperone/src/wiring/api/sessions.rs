@@ -202,6 +202,7 @@ fn summarise(views: &mut Views, entry: &Entry) {
         | Body::LockLifted(_)
         | Body::CredentialRevoked(_)
         | Body::SessionFollowed(_)
+        | Body::SessionTold(_)
         | Body::AgentRemoved(_)
         | Body::SessionKilled(_)
         | Body::ToolcallStarted(_)

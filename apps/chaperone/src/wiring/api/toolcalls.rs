@@ -117,6 +117,7 @@ impl Tree {
             | Body::ToolHeld(_)
             | Body::CredentialRevoked(_)
             | Body::SessionFollowed(_)
+            | Body::SessionTold(_)
             | Body::AuthenticationSucceeded(_)
             | Body::AuthenticationFailed(_)
             | Body::SessionOpened(_)
