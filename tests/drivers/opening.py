@@ -493,7 +493,7 @@ def names_that_stand_for_too_much():
     connection, _, _ = login()
     connection.sendall(parse("s", f"select 1 /*{LONG}*/") + SYNC)
     until_ready(connection, 1)
-    return [rows(connection, "execute s;" * 10), rows(connection, "execute s;" * 20)]
+    return [rows(connection, "execute s;" * 2), rows(connection, "execute s;" * 3)]
 
 
 @case

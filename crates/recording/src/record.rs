@@ -27,6 +27,8 @@ use crate::transcript::Transcript;
 
 /// Statements whose sealed text is remembered in a session, so that a repeated one is not sealed again.
 const SEALED_STATEMENTS_MAX: usize = 128;
+/// Values that are too large to seal whole and stand in an entry by themselves; the sealed object has all of them.
+const LARGE_NAMED_MAX: usize = 100;
 
 /// The record could not be written: nothing may pass.
 #[derive(Debug)]
@@ -492,10 +494,10 @@ impl Record {
         let mut large = Vec::new();
         for (place, parameter) in (1..).zip(parameters) {
             match parameter {
-                Parameter::Digest { length, digest, .. } => {
+                Parameter::Digest { length, digest, .. } if large.len() < LARGE_NAMED_MAX => {
                     large.push(ParameterRef { digest: Digest(*digest), length: *length, place });
                 }
-                Parameter::Null | Parameter::Whole { .. } => {}
+                Parameter::Digest { .. } | Parameter::Null | Parameter::Whole { .. } => {}
             }
         }
         let plain = crate::values::encode(parameters);

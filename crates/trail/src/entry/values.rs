@@ -78,10 +78,10 @@ pub struct ParameterRef {
 pub struct Parameters {
     /// How many there are.
     pub count: u64,
-    /// Those too large to seal whole.
+    /// Those too large to seal whole, a hundred at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub large: Vec<ParameterRef>,
-    /// The others, sealed together.
+    /// All of them, sealed together: those too large as their length and digest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sealed: Option<ObjectRef>,
 }

@@ -44,7 +44,7 @@ pub(super) struct LargeBind {
     /// What its statement was understood as when its first pieces were sent.
     analysis: Option<Arc<Analysis>>,
     parameters: Vec<Parameter>,
-    /// Bytes of its values that are kept.
+    /// Bytes that its values take in the record, of those that are kept.
     kept: usize,
     large: Option<(i16, u64, Box<dyn Digest>)>,
 }
@@ -52,7 +52,7 @@ pub(super) struct LargeBind {
 impl LargeBind {
     /// A value that came whole: kept, unless too much of this request is.
     fn value(&mut self, format: i16, value: Bytes, digest: impl FnOnce() -> Box<dyn Digest>) {
-        let kept = self.kept.saturating_add(value.len());
+        let kept = self.kept.saturating_add(written_bytes(format, &value));
         self.parameters.push(if kept <= PARAMETERS_SEALED_BYTES_MAX {
             self.kept = kept;
             Parameter::Whole { format, value }
@@ -559,6 +559,17 @@ fn bind(
     let is_begun = false;
     let binding = Binding { raw, is_begun, analysis: bound, parameters: values, statement, portal, formats };
     Request::new(Kind::Bind(binding), analysis, parameters)
+}
+
+/// What a value takes in the record: text with what has to be escaped, anything else in hexadecimal.
+fn written_bytes(format: i16, value: &[u8]) -> usize {
+    let written = value.iter().map(|byte| match byte {
+        _ if format != 0 => 2,
+        0..b' ' => 6,
+        b'"' | b'\\' => 2,
+        b' '.. => 1,
+    });
+    written.sum()
 }
 
 /// What is kept at most of a Bind of that length.

@@ -12,7 +12,7 @@ use chaperone_wire::{Event, Parameter};
 use super::Conversation;
 use super::asking::no_statement;
 use super::pieces::Request;
-use super::weights::Weights;
+use super::weights::{Weights, values_bytes};
 use crate::codec::frontend::Object;
 
 /// What a name stands for.
@@ -54,7 +54,8 @@ impl Conversation {
                 Ok(None) => {}
                 Ok(Some(found)) => {
                     // Each of them is put in the place of its name.
-                    bytes = bytes.saturating_add(Weights::of(&found.analysis));
+                    let values = 2 * values_bytes(&found.parameters);
+                    bytes = bytes.saturating_add(Weights::of(&found.analysis)).saturating_add(values);
                     if bytes > MEANT_BYTES_MAX {
                         return Event::Refused(request, too_much_meant());
                     }
