@@ -120,31 +120,12 @@ async fn carry<K: Known>(
         Ok(analyst) => analyst,
         Err(refusal) => return refused_end(way.known, refusal).await,
     };
-    let application = match ApplicationName::new(&record.application_name()) {
-        Ok(application) => application,
-        Err(_) => {
-            return refused_end(way.known, Refusal::new(RefusalCode::Internal, "no name for the session"))
-                .await;
-        }
-    };
-    let login = match way.login {
-        Ok(login) => login,
+    let asked = way.login.and_then(|login| Ok((wish(record, admission, &login)?, login)));
+    let (dial, login) = match asked {
+        Ok(asked) => asked,
         Err(refusal) => return refused_end(way.known, refusal).await,
     };
     let attributes = Arc::new(admission.delegation().attributes.clone());
-    // Too much to tell is not told: a floor that asks for it then shows no rows.
-    let caller = Caller::new(attributes.as_ref().clone());
-    if let Err(error) = &caller {
-        tracing::warn!(%session, %error, "no floor is told of the caller");
-    }
-    let dial = Dial {
-        target: target.clone(),
-        session,
-        application,
-        login: login.clone(),
-        parameters: Parameters::default(),
-        caller: caller.ok(),
-    };
     let dialled = match boundary.dialer.dial(dial).await {
         Ok(dialled) => dialled,
         Err(error) => return refused_end(way.known, error.refusal()).await,
@@ -182,6 +163,26 @@ async fn carry<K: Known>(
         }
         Err(fault) => End::from_fault(&fault),
     }
+}
+
+/// What the agent is asked for.
+fn wish(record: &Record, admission: &Admission, login: &As) -> Result<Dial, Refusal> {
+    let session = record.session();
+    let application = ApplicationName::new(&record.application_name())
+        .map_err(|_| Refusal::new(RefusalCode::Internal, "no name for the session"))?;
+    // Too much to tell is not told: a floor that asks for it then shows no rows.
+    let caller = Caller::new(admission.delegation().attributes.clone());
+    if let Err(error) = &caller {
+        tracing::warn!(%session, %error, "no floor is told of the caller");
+    }
+    Ok(Dial {
+        target: admission.target().clone(),
+        session,
+        application,
+        login: login.clone(),
+        parameters: Parameters::default(),
+        caller: caller.ok(),
+    })
 }
 
 /// As whom the session is at its target. An agent that leaves the role out would give the subject whatever the login has.
