@@ -1,6 +1,11 @@
 //! What is taken back reaches open sessions, and the record says how long that took: credentials, policies, agents.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own set-up may fail it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test's own set-up may fail it"
+)]
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -192,4 +197,33 @@ fn the_sessions_of_an_agent_end_when_it_is_locked_or_removed() {
         // Asked to stop, it would wait for somebody to take its last count.
         it.boundary.agent().unwrap().kill().unwrap();
     }
+}
+
+#[test]
+fn a_root_key_that_is_rotated_is_told_and_voids_what_it_should() {
+    let mut it = Installation::new(AgentPlace::InProcess);
+    let asked = |url: &str| Talk::start(&psql(url)).and_then(|mut session| session.ask("select 1"));
+    let first = it.boundary.credential(&ANA).unwrap();
+    it.boundary.cli(&["keys", "rotate", "credential"]).unwrap();
+    it.boundary.cli(&["keys", "rotate", "commitment"]).unwrap();
+    assert!(it.boundary.cli(&["keys", "rotate", "log"]).is_err());
+    it.boundary.restart_gateway().unwrap();
+    let second = it.boundary.credential(&ANA).unwrap();
+    assert_eq!((asked(&first).unwrap(), asked(&second).unwrap()), ("1".to_owned(), "1".to_owned()));
+    let rotated: Vec<(Value, Value)> = it
+        .entries("key.rotated")
+        .into_iter()
+        .map(|entry| (entry["key"].clone(), entry["previous"].clone()))
+        .collect();
+    let expected =
+        ["credential", "commitment"].map(|key| (json!(format!("{key}.2.key")), json!(format!("{key}.key"))));
+    assert_eq!(rotated, expected);
+    it.boundary.cli(&["keys", "rotate", "credential", "--void"]).unwrap();
+    it.boundary.restart_gateway().unwrap();
+    for void in [&first, &second] {
+        assert!(asked(void).unwrap_err().to_string().contains("authentication failed"));
+    }
+    assert_eq!(asked(&it.boundary.credential(&ANA).unwrap()).unwrap(), "1");
+    assert_eq!(it.entries("key.rotated").len(), 3, "each is told once");
+    it.boundary.cli(&["trail", "verify"]).unwrap();
 }

@@ -4,6 +4,7 @@
 mod agents;
 mod commands;
 mod credentials;
+mod identities;
 mod locks;
 mod login;
 mod page;
@@ -20,13 +21,17 @@ mod toolcalls;
 pub use agents::{AgentView, LockRequest, RemoveAgent, TokenRequest, TokenView};
 pub use commands::{CommandView, RunCommand, RunEnd, RunLine, RunRefused};
 pub use credentials::{CredentialEntryView, RevocationView, RevokeCredential};
+pub use identities::{ClientView, IdentityView};
 pub use locks::{LockKind, LockView, PlaceLock};
 pub use login::{
     AssuranceView, CredentialRequest, CredentialView, IssuerView, LoginRequest, LoginView, WhoView,
 };
 pub use page::{PAGE_DEFAULT, PAGE_MAX, Page};
 pub use people::{DisableSubject, DisabledView, EnableSubject, LoginEntryView, PersonView};
-pub use policies::{CatalogView, ExplainRequest, ExplanationView, PolicySetView, PolicyTextView, ReloadView};
+pub use policies::{
+    CatalogView, CheckView, DiffRequest, DiffView, ExplainRequest, ExplanationView, MatrixView,
+    PolicySetView, PolicySource, PolicyTextView, ReloadView, TestView,
+};
 pub use problem::{Problem, ProblemKind};
 pub use recordings::{ReadGrant, ReadRequest};
 pub use servers::{AcceptTool, ServerToolView, ServerView};

@@ -1,7 +1,7 @@
 //! Claims become principals here and nowhere else.
 
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use aws_lc_rs::{constant_time, digest, hmac, pbkdf2};
 use chaperone_access::{Claim, Delegation, Refusal, RefusalCode, ScramClaim, Source, Subject};
@@ -153,7 +153,7 @@ pub struct Identity {
     violations: Mutex<FailureLedger>,
     holders: Arc<Holders>,
     people: Arc<People>,
-    clients: Arc<Clients>,
+    clients: RwLock<Arc<Clients>>,
     kept: Arc<KeptCaveats>,
     /// Whether credentials may name their subject themselves.
     named: bool,
@@ -211,7 +211,7 @@ impl Identity {
             violations: Mutex::default(),
             holders: Arc::default(),
             people: Arc::default(),
-            clients: Arc::default(),
+            clients: RwLock::default(),
             kept: Arc::default(),
             named: true,
         }
@@ -232,7 +232,19 @@ impl Identity {
     /// The same, with the clients that are registered.
     #[must_use]
     pub fn registered(self, clients: Arc<Clients>) -> Self {
-        Self { clients, ..self }
+        Self { clients: RwLock::new(clients), ..self }
+    }
+
+    /// The clients that are registered now.
+    #[must_use]
+    pub fn clients(&self) -> Arc<Clients> {
+        self.clients.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Other clients are registered from now on. Principals stay what they were proved to be: whoever lists open sessions
+    /// ends those of clients that are others now.
+    pub fn change_clients(&self, clients: Arc<Clients>) {
+        *self.clients.write().unwrap_or_else(PoisonError::into_inner) = clients;
     }
 
     /// The same, with caveats that credentials refer to.
@@ -504,7 +516,7 @@ impl Identity {
     /// The name under which an OAuth client is registered; its own where it is not.
     #[must_use]
     pub fn client_named(&self, oauth_client: &str) -> String {
-        self.clients.by_oauth_client(oauth_client).unwrap_or(oauth_client).to_owned()
+        self.clients().by_oauth_client(oauth_client).unwrap_or(oauth_client).to_owned()
     }
 
     /// The client that acts: the one that the credential names. Who logged in with the OAuth client of a registered
@@ -517,17 +529,17 @@ impl Identity {
         standing: &Standing,
         by_us: bool,
     ) -> Result<Bound, FailureReason> {
-        let facts = standing.facts();
-        let by_login = facts.oauth_client.as_deref().and_then(|id| self.clients.by_oauth_client(id));
+        let (facts, clients) = (standing.facts(), self.clients());
+        let by_login = facts.oauth_client.as_deref().and_then(|id| clients.by_oauth_client(id));
         let client = match (named, by_login) {
             (Some(named), Some(by_login)) if named != by_login => return Err(FailureReason::OtherClient),
-            (Some(named), None) if !by_us && self.clients.is_known_by_login(&named) => {
+            (Some(named), None) if !by_us && clients.is_known_by_login(&named) => {
                 return Err(FailureReason::OtherClient);
             }
             (Some(named), _) => Some(named),
             (None, by_login) => by_login.map(str::to_owned),
         };
-        let recipient = client.as_deref().and_then(|name| self.clients.get(name)?.recipient.clone());
+        let recipient = client.as_deref().and_then(|name| clients.get(name)?.recipient.clone());
         let (client, purpose) = (client.map(Arc::from), purpose.map(Arc::from));
         Ok(Bound { client, purpose, recipient, tool: None })
     }

@@ -64,7 +64,7 @@ pub fn callers(set: &PolicySet, groups: &BTreeSet<String>, known: &[Profile]) ->
     let (mut classes, clients) = matrix::classes([set, set]);
     classes.extend(groups.iter().map(|group| profile::Class::group(group)));
     classes.extend(known.iter().map(profile::Class::known));
-    classes.sort();
+    classes.sort_by(|one, other| one.label.cmp(&other.label));
     classes.dedup();
     let mut found = Vec::new();
     for class in &classes {

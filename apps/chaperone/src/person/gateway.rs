@@ -76,9 +76,9 @@ impl Gateway {
         host.trim_matches(['[', ']']).to_owned()
     }
 
-    /// What needs no token.
-    pub(crate) async fn open_get<T: DeserializeOwned>(&self, path: &str) -> Result<T, GatewayError> {
-        self.ask(None)?.get(path).await.map_err(unable_or_refused)
+    /// A list that needs no token.
+    pub(crate) async fn open_list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, GatewayError> {
+        self.ask(None)?.list(path, usize::MAX).await.map_err(unable_or_refused)
     }
 
     /// What proves itself by its body.

@@ -236,10 +236,11 @@ impl Credential {
 
     /// Made with the keys of a gateway on this machine, without asking it.
     fn made_here(self, subject: String) -> Result<Made, Failure> {
-        let Whom { gateway, service_key_file, ca } = &self.whom;
-        if gateway.is_some() || service_key_file.is_some() || ca.is_some() {
-            let text = "`--as` uses the keys of a gateway on this machine: `--gateway`, `--service-key-file` and `--ca` \
-                        do not go with it";
+        let Whom { gateway, service_key_file, workload_token_file, ca, .. } = &self.whom;
+        let elsewhere = service_key_file.is_some() || workload_token_file.is_some() || ca.is_some();
+        if gateway.is_some() || elsewhere {
+            let text = "`--as` uses the keys of a gateway on this machine: `--gateway`, `--service-key-file`, \
+                        `--workload-token-file` and `--ca` do not go with it";
             return Err(Failure::Usage(text.to_owned()));
         }
         let target = self.target()?;

@@ -11,6 +11,7 @@ mod exec;
 mod floor;
 mod gateway;
 mod init;
+mod keys;
 mod launch;
 mod lock;
 mod login;
@@ -98,6 +99,9 @@ enum Verb {
     /// Make the key pair of somebody who may read recorded statements
     #[command(subcommand)]
     Reader(reader::Reader),
+    /// The gateway's own keys
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Check, explain, test and compare policies
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -202,6 +206,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Mcp(verb) => verb.run(),
         Verb::Credential(verb) => verb.run(),
         Verb::Reader(verb) => verb.run(),
+        Verb::Keys(verb) => verb.run(),
         Verb::Policy(verb) => verb.run(),
         Verb::Classify(verb) => verb.run(),
         Verb::Floor(verb) => verb.run(),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chaperone_access::SessionId;
-use chaperone_api::{EndSession, LiveSession, ReadGrant, ReadRequest, SessionDetail};
+use chaperone_api::{EndSession, LiveSession, PAGE_MAX, ReadGrant, ReadRequest, SessionDetail};
 use chaperone_trail::{Counting, SubjectCount};
 use clap::Subcommand;
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use super::reach::Reach;
 use super::replay::Replay;
 use super::sessions::who;
 use super::{Failure, block_on, clock, remark, say, say_json};
+use crate::wiring::ask::{Ask, encoded};
 use crate::wiring::installation::{Opener, reader_key};
 
 /// `chaperone session`
@@ -79,10 +80,22 @@ impl Kill {
     }
 }
 
+/// A session with all its entries, page by page.
+async fn whole(ask: &Ask, session: SessionId) -> Result<SessionDetail, Failure> {
+    let path = format!("/sessions/{session}?limit={PAGE_MAX}");
+    let mut detail: SessionDetail = ask.get(&path).await?;
+    while let Some(next) = detail.next.take() {
+        let more: SessionDetail = ask.get(&format!("{path}&after={}", encoded(&next))).await?;
+        detail.entries.extend(more.entries);
+        detail.next = more.next;
+    }
+    Ok(detail)
+}
+
 impl Show {
     fn run(self) -> Result<ExitCode, Failure> {
         let ask = block_on(self.reach.ask())?;
-        let mut detail: SessionDetail = block_on(ask.get(&format!("/sessions/{}", self.session)))?;
+        let mut detail = block_on(whole(&ask, self.session))?;
         if let Some(file) = &self.reader_key {
             let key = reader_key(file)?;
             let request = ReadRequest { reader: key.public_text() };

@@ -36,6 +36,7 @@ use crate::wiring::classifications::{self, ClassificationFiles, Classifications}
 use crate::wiring::clock::{self, Clock, Stepped};
 use crate::wiring::commands::Commands;
 use crate::wiring::door::Sessions;
+use crate::wiring::epochs;
 use crate::wiring::identity::{self, Identities, Issuers};
 use crate::wiring::installation::{Keys, now_us, readers};
 use crate::wiring::link::{self, OnRecord};
@@ -91,6 +92,7 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
     let started =
         Started { text: &text, made: &keys.made, policies: &policies, classified, local: local.as_ref() };
     record_start(&recorder, &config, &started).await?;
+    record_rotations(&recorder, &beside(path, &config.keys)).await?;
     let dialer = dialer(local, links.clone());
     let known = known(&config, &data, keys.credentials, issuers, &recorder)?;
     let admin_token = keys.admin_token;
@@ -493,6 +495,15 @@ async fn record_start(
     Ok(())
 }
 
+/// Keys that took the place of others since the last start, each told once: its mark goes when that is durable.
+async fn record_rotations(recorder: &Recorder, keys: &Path) -> Result<(), Failure> {
+    for (body, marker) in epochs::unrecorded(keys)? {
+        recorder.note(body).await.map_err(Failure::failed)?;
+        std::fs::remove_file(&marker).map_err(Failure::io("cannot remove the mark of a new key"))?;
+    }
+    Ok(())
+}
+
 async fn serve(path: &Path, text: &str, config: &GatewayConfig, parts: Parts) -> Result<(), Failure> {
     let assembled = assemble(path, config, parts)?;
     let Assembled { listener, managed, mcp, recorder, identity, policies, revoked, kick, reach, usage } =
@@ -512,7 +523,8 @@ async fn serve(path: &Path, text: &str, config: &GatewayConfig, parts: Parts) ->
         tracing::info!(agents = %agents.listen, "waiting for agents");
         tokio::spawn(link::serve(links, listener, stopped.clone()));
     }
-    let rereader = Rereader::new(path, text, identities.clone(), recorder.clone())?;
+    let who = (identities.clone(), identity.clone());
+    let rereader = Rereader::new(path, text, who, sessions.clone(), recorder.clone())?;
     tokio::spawn(policies::on_hangup(managed.keeper.clone(), rereader, stopped.clone()));
     let sweeper = Sweeper { sessions: sessions.clone(), policies, revoked, recorder: recorder.clone() };
     tokio::spawn(sweep::run(sweeper, kick, stopped.clone()));

@@ -36,7 +36,7 @@ const KEY_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// How long an answer that holds a secret can be had again.
 const SECRET_LIFE: Duration = Duration::from_secs(600);
 /// What is asked anew each time, whatever key comes with it.
-const NEVER_AGAIN: &str = "/read";
+pub(super) const NEVER_AGAIN: &str = "/read";
 /// Largest answer that is kept, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 

@@ -9,6 +9,7 @@ mod credentials;
 mod description;
 pub(crate) mod given;
 mod health;
+pub(crate) mod identities;
 mod locks;
 mod login;
 mod people;
@@ -23,6 +24,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod toolcalls;
+mod trying;
 mod whoami;
 
 use std::sync::Arc;
@@ -119,7 +121,13 @@ fn endpoints() -> OpenApiRouter<Arc<Managed>> {
         .routes(guarded(ManagePolicy, routes!(policies::list)))
         .routes(guarded(ManagePolicy, routes!(policies::show)))
         .routes(guarded(ManagePolicy, routes!(policies::reload)))
-        .routes(guarded(ManagePolicy, routes!(policies::explain)))
+        .routes(guarded(ManagePolicy, routes!(trying::explain)))
+        .routes(guarded(ManagePolicy, routes!(trying::check)))
+        .routes(guarded(ManagePolicy, routes!(trying::test)))
+        .routes(guarded(ManagePolicy, routes!(trying::matrix)))
+        .routes(guarded(ManagePolicy, routes!(trying::diff)))
+        .routes(guarded(ManagePolicy, routes!(identities::list)))
+        .routes(guarded(ManagePolicy, routes!(identities::clients)))
         .routes(guarded(ManageAgents, routes!(agents::list)))
         .routes(guarded(ManageAgents, routes!(agents::token)))
         .routes(guarded(ManageAgents, routes!(agents::lock)))

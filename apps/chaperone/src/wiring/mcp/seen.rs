@@ -345,9 +345,22 @@ fn summary(seen: &Seen) -> String {
 /// What would make a refusal something else, as far as the caller himself can use it.
 fn change(change: &WouldChange) -> Option<String> {
     match change {
-        WouldChange::Approval | WouldChange::NoClient | WouldChange::Permit(_) => Some(change.to_string()),
-        // Which groups there are and which policies forbid it is the administrators'.
-        WouldChange::Group(_) | WouldChange::WithoutForbid(_) | WouldChange::WithoutForbids(_) => None,
+        WouldChange::Approval
+        | WouldChange::NoClient
+        | WouldChange::AuthenticationClass(_)
+        | WouldChange::AuthenticationMethod(_)
+        | WouldChange::FreshAuthentication
+        | WouldChange::Time(_)
+        | WouldChange::Permit(_) => Some(change.to_string()),
+        // Which groups, clients and attributes there are and which policies forbid it is the administrators'; and a purpose is
+        // claimed, so that whoever is told which one opens a door would claim it.
+        WouldChange::Group(_)
+        | WouldChange::Client(_)
+        | WouldChange::Purpose(_)
+        | WouldChange::Attribute(_)
+        | WouldChange::Together(_)
+        | WouldChange::WithoutForbid(_)
+        | WouldChange::WithoutForbids(_) => None,
     }
 }
 
