@@ -3,6 +3,7 @@
 mod calls;
 mod columns;
 pub mod commit;
+mod end;
 mod gate;
 pub mod keyfile;
 pub mod keys;
@@ -20,9 +21,10 @@ mod values;
 
 pub use calls::{CallEnd, CallOpening, ToolCall};
 pub use chaperone_trail::Seq;
+pub use end::{End, Hit, Traffic};
 pub use gate::{Cleared, Gate, Receipt, Watermark};
 pub use lease::Lease;
 pub use look::Look;
-pub use record::{End, Hit, Intended, Record, Traffic, Unrecorded};
+pub use record::{Intended, Record, Unrecorded};
 pub use recorder::{Digests, LinkFacts, Opening, Recorder, RecorderParts, Subscriber, key_id};
 pub use servers::{ServerOpening, ServerRun};

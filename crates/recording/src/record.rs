@@ -7,17 +7,19 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use chaperone_access::{
-    Analysis, CallId, Delegation, Effect, NameRule, Refusal, RefusalCode, SessionId, TargetName, Touch, Words,
+    Analysis, CallId, Delegation, Effect, Member, NameRule, Refusal, RefusalCode, SessionId, TargetName,
+    Touch, Words,
 };
 use chaperone_policy::{Decided, Denied, Permit};
 use chaperone_trail::{
-    Arm, Body, Decision, Digest, Draft, EntryError, FreeTextCount, LimitHit, ObjectRef, OperationIntent,
+    Arm, Body, Decision, Digest, Draft, EntryError, FreeTextCount, ObjectRef, OperationIntent,
     OperationOutcome, OperationProgress, OperationRefused, OperationsUndone, ParameterRef, Parameters,
     Position, Seq, SessionTold, Status, TrailError,
 };
-use chaperone_wire::{Ending, Exit, ExitBy, Fault, LookedThrough, Parameter, Reply};
+use chaperone_wire::{Ending, Exit, ExitBy, LookedThrough, Parameter, Reply};
 
 use crate::columns::{Used, columns_of, fit_entry, named, scope_digest};
+use crate::end::{End, Hit, Traffic};
 use crate::gate::{Receipt, Watermark};
 use crate::lease::Lease;
 use crate::recorder::Recorder;
@@ -57,137 +59,6 @@ impl From<TrailError> for Unrecorded {
     }
 }
 
-/// Bytes between the gateway and the agent, after login.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// From the target.
-    pub from_target: u64,
-    /// To the target.
-    pub to_target: u64,
-}
-
-/// A limit that was reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hit {
-    /// Its word in `limits.toml`.
-    pub limit: &'static str,
-    /// What it allows, in the unit of its name.
-    pub maximum: u64,
-    /// What it would have come to.
-    pub value: u64,
-}
-
-impl Hit {
-    pub(crate) fn body(&self, session: SessionId, operation: Option<u64>) -> Body {
-        Body::LimitHit(LimitHit {
-            limit: self.limit.to_owned(),
-            maximum: self.maximum,
-            operation,
-            session: session.to_string(),
-            value: self.value,
-        })
-    }
-}
-
-/// Why a session ended.
-#[derive(Debug)]
-pub enum End {
-    /// The client said good-bye.
-    Left,
-    /// The client's connection ended.
-    ClientGone,
-    /// The client broke the protocol or a limit.
-    ClientBroke(RefusalCode),
-    /// The target, its agent or the way there.
-    Target(RefusalCode),
-    /// Told to: expiry, a lock, a limit, an administrator, the gateway stopping.
-    Told {
-        /// What the client was told.
-        code: RefusalCode,
-        /// When the gateway learnt that the session has to end.
-        learnt: Instant,
-    },
-    /// The record could not be written.
-    Unrecorded,
-}
-
-impl End {
-    /// From what ended the conversation.
-    #[must_use]
-    pub fn from_fault(fault: &Fault) -> Self {
-        match fault {
-            Fault::ClientGone => Self::ClientGone,
-            Fault::Client(refusal) => Self::ClientBroke(refusal.code),
-            Fault::Target(refusal) => Self::Target(refusal.code),
-        }
-    }
-
-    /// The word in the record.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Left => "client_left",
-            Self::ClientGone => "client_gone",
-            Self::ClientBroke(_) => "client_fault",
-            Self::Target(RefusalCode::TargetUnavailable) => "target_unavailable",
-            Self::Target(_) => "target_lost",
-            Self::Told { code, .. } => told(*code),
-            Self::Unrecorded => "record_unavailable",
-        }
-    }
-
-    /// How long ago the gateway learnt of the reason, in microseconds, where somebody told it.
-    pub(crate) fn learnt_us_ago(&self) -> Option<u64> {
-        match self {
-            Self::Told { learnt, .. } => {
-                Some(u64::try_from(learnt.elapsed().as_micros()).unwrap_or(u64::MAX))
-            }
-            Self::Left | Self::ClientGone | Self::ClientBroke(_) | Self::Target(_) | Self::Unrecorded => None,
-        }
-    }
-
-    /// What becomes of operations that were under way.
-    fn status(&self) -> Status {
-        match self {
-            Self::Left | Self::ClientGone | Self::ClientBroke(_) => Status::ClientGone,
-            Self::Told { .. } => Status::Cancelled,
-            Self::Target(_) | Self::Unrecorded => Status::Lost,
-        }
-    }
-}
-
-/// The word for a reason that the session was told.
-fn told(code: RefusalCode) -> &'static str {
-    match code {
-        RefusalCode::AuthenticationFailed => "credential_expired",
-        RefusalCode::ShuttingDown => "gateway_stopping",
-        RefusalCode::Locked => "locked",
-        RefusalCode::CredentialRevoked => "credential_revoked",
-        RefusalCode::LoginEnded => "login_ended",
-        RefusalCode::NotPermitted | RefusalCode::UndefinedTarget => "no_longer_admitted",
-        RefusalCode::Idle => "idle",
-        RefusalCode::OpenTooLong => "open_too_long",
-        RefusalCode::TooMuch | RefusalCode::TooOften | RefusalCode::TooManySessions => "limit_reached",
-        RefusalCode::TargetUnavailable => "agent_cut_off",
-        RefusalCode::Ended
-        | RefusalCode::Throttled
-        | RefusalCode::ApprovalRequired
-        | RefusalCode::NotUnderstood
-        | RefusalCode::Unsupported
-        | RefusalCode::SyntaxError
-        | RefusalCode::UndefinedRelation
-        | RefusalCode::UndefinedStatement
-        | RefusalCode::TooLarge
-        | RefusalCode::TooComplex
-        | RefusalCode::SessionFull
-        | RefusalCode::ProtocolViolation
-        | RefusalCode::TargetLost
-        | RefusalCode::RecordUnavailable
-        | RefusalCode::Busy
-        | RefusalCode::Internal => "ended_by_administrator",
-    }
-}
-
 /// An operation whose intent is written and whose outcome is not.
 struct Running {
     number: u64,
@@ -207,6 +78,32 @@ struct Running {
     /// What a program printed that no entry holds yet; `None` where it is no program.
     transcript: Option<Transcript>,
     _under_way: UnderWay,
+}
+
+impl Running {
+    fn new(
+        number: u64,
+        member: &Member,
+        (call, intent): (Option<CallId>, Seq),
+        transcript: Option<Transcript>,
+        under_way: UnderWay,
+    ) -> Self {
+        Self {
+            number,
+            call,
+            may_write: member.effect == Effect::MayWrite,
+            intent,
+            started: Instant::now(),
+            rows: 0,
+            bytes: 0,
+            uncovered: 0,
+            progresses: 0,
+            counting: Counting::of(&member.subjects),
+            looked_through: None,
+            transcript,
+            _under_way: under_way,
+        }
+    }
 }
 
 /// A place among all operations that run now, of every session; given back when dropped.
@@ -397,22 +294,10 @@ impl Record {
                 .map_err(|error| Unrecorded(TrailError::from(error)))?;
             let intent = self.recorder.trail.append(draft, &frames_of(&frames))?;
             frames.clear();
-            let began = Instant::now();
-            self.running.push_back(Running {
-                number: self.next,
-                call: current.call,
-                may_write: member.effect == Effect::MayWrite,
-                intent,
-                started: began,
-                rows: 0,
-                bytes: 0,
-                uncovered: 0,
-                progresses: 0,
-                counting: Counting::of(&member.subjects),
-                looked_through: None,
-                transcript: analysis.invokes.as_ref().map(|_| Transcript::new(began)),
-                _under_way: UnderWay::enter(&self.recorder.under_way),
-            });
+            let transcript = analysis.invokes.as_ref().map(|_| Transcript::new(Instant::now()));
+            let under_way = UnderWay::enter(&self.recorder.under_way);
+            let running = Running::new(self.next, member, (current.call, intent), transcript, under_way);
+            self.running.push_back(running);
             self.next += 1;
             self.operations += 1;
             self.recorder.count_allowed();

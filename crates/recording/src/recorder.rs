@@ -18,9 +18,10 @@ use chaperone_trail::{
 use chaperone_tunnel::{Dialer, LoginFacts, StreamHandle};
 
 use crate::commit::{CommitmentKey, Hasher, KindTag};
+use crate::end::{End, Hit, Traffic};
 use crate::keys::{DataKey, KeyTable, Reader};
 use crate::lease::Lease;
-use crate::record::{End, Hit, Record, Traffic, Unrecorded, decision};
+use crate::record::{Record, Unrecorded, decision};
 use crate::seal::SessionSealer;
 
 /// Retention class of statements and parameters.
