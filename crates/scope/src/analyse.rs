@@ -56,8 +56,7 @@ pub fn analyse(
     let mut members = Vec::with_capacity(count);
     let mut known = temporary.to_vec();
     let (mut views, mut moved, mut describes) = (false, false, false);
-    let mut refusal: Option<Refusal> = None;
-    let mut forbidden = None;
+    let (mut refusal, mut forbidden): (Option<Refusal>, Option<Refusal>) = (None, None);
     for (statement, span) in statements {
         let place = Place { catalog, path, temporary: &known };
         let mut found = Walk::new(place, moved).statement(statement);

@@ -255,6 +255,11 @@ const WITHOUT_RIGHT: &[(&str, &str)] = &[
     ("post /api/v1/credentials", "made for the caller itself; policy decides when it is used"),
     ("get /api/v1/targets", "lists only what policy lets the caller connect to"),
     ("get /api/v1/targets/{name}/access", "tells the caller of itself, where it may connect"),
+    ("get /api/v1/targets/{name}/commands", "lists only what policy lets the caller invoke"),
+    (
+        "post /api/v1/targets/{name}/commands/{command}/run",
+        "asks policy about the target and the command itself",
+    ),
 ];
 
 /// Every operation of the document: method, path with samples in the place of parameters, and the action it needs.
@@ -286,6 +291,7 @@ fn sample(path: &str) -> String {
     path.replace("{id}", "00000000000000000000000000")
         .replace("{name}", "nobody")
         .replace("{issuer}", "nobody")
+        .replace("{command}", "nothing")
 }
 
 #[tokio::test]
