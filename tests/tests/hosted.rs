@@ -3,6 +3,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
     reason = "a test's own set-up may fail it"
@@ -105,22 +106,13 @@ impl Place {
     }
 
     /// Begin the PyPI client with these calls.
-    fn client(&self, sub: &str, calls: &Value) -> Child {
+    fn client(&self, sub: &str, calls: &Value, mode: &str) -> Child {
         let mut command = Command::new(target_dir().join("mcp/python/bin/python"));
-        command.arg(root().join("tests/mcp/client.py")).args([
-            "http",
-            &self.url(),
-            &self.token(sub),
-            "legacy",
-        ]);
+        command.arg(root().join("tests/mcp/client.py")).args(["http", &self.url(), &self.token(sub), mode]);
         let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = pipes.spawn().unwrap();
         child.stdin.take().unwrap().write_all(calls.to_string().as_bytes()).unwrap();
         child
-    }
-
-    fn call(&self, sub: &str, calls: &Value) -> Value {
-        came(self.client(sub, calls))
     }
 
     /// One request as nobody's library would send it: status and body.
@@ -187,7 +179,7 @@ fn marked(log: &str) -> Vec<(u64, String)> {
 
 #[test]
 fn every_statement_of_two_peoples_calls_is_its_subjects_and_its_calls() {
-    const CALLS: usize = 40;
+    const CALLS: usize = 200;
     let place = Place::new(AgentPlace::Separate, &server_postgres(), "");
     place.cluster.sql("alter role chaperone set log_statement = 'all'").unwrap();
     let calls = |who: &str| {
@@ -201,7 +193,7 @@ fn every_statement_of_two_peoples_calls_is_its_subjects_and_its_calls() {
         Value::Array((0..CALLS).map(call).collect())
     };
     let people = ["ana", "nora"];
-    let running: Vec<Child> = people.iter().map(|who| place.client(who, &calls(who))).collect();
+    let running: Vec<Child> = people.iter().map(|who| place.client(who, &calls(who), "legacy")).collect();
     for (who, child) in people.iter().zip(running) {
         let came = came(child);
         assert_eq!(came["tools"][0]["name"], "query", "{came}");
@@ -289,7 +281,7 @@ fn every_statement_of_two_peoples_calls_is_its_subjects_and_its_calls() {
 #[test]
 fn what_a_server_may_depends_on_who_calls_and_ends_with_the_call() {
     let place =
-        Place::new(AgentPlace::InProcess, &hostile("environment = { DSN = \"{url}\" }"), "idle_s = 1");
+        Place::new(AgentPlace::InProcess, &hostile("environment = { DSN = \"{url}\" }"), "idle_s = 5");
     let tools = place.raw("ana", r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#).1;
     let tools: Value = serde_json::from_str(&tools).unwrap();
     let tools = tools["result"]["tools"].as_array().unwrap();
@@ -313,12 +305,31 @@ fn what_a_server_may_depends_on_who_calls_and_ends_with_the_call() {
     let names: Vec<&String> = environment.as_object().unwrap().keys().collect();
     assert!(names.iter().all(|name| ["DSN", "HOME", "LANG", "LC_CTYPE", "PATH", "PWD", "TMPDIR"].contains(&name.as_str())), "{names:?}");
     let dsn = text(&environment, "DSN");
-    let (credential, _) = dsn.split_once('@').unwrap();
+    let (credential, at) = dsn.split_once('@').unwrap();
+    let psql = |url: &str, sql: &str| {
+        let tried = Command::new("psql").args(["-X", "-d", url, "-c", sql]).output().unwrap();
+        (tried.status.success(), String::from_utf8(tried.stderr).unwrap())
+    };
+    // While nobody's call is under way its connections see the catalog, and nothing else.
+    assert!(psql(dsn, "select count(*) from pg_class").0);
+    let (answered, said) = psql(dsn, "select count(*) from clinic.patients");
+    assert!(!answered && said.contains("no tool call is under way"), "{said}");
+    let refused = place.of_kind("operation.refused");
+    assert!(
+        refused.iter().any(|entry| entry["call"].is_null() && entry["code"] == "not_permitted"),
+        "{refused:?}"
+    );
+    // Its credential opens that one way and no other; and no other credential opens it.
     let elsewhere = format!("{credential}@127.0.0.1:{}/clinic", place.boundary.postgres_port());
-    let tried = Command::new("psql").args(["-X", "-d", &elsewhere, "-c", "select 1"]).output().unwrap();
-    assert!(!tried.status.success(), "a run's credential opens the gateway's own listener");
+    assert!(!psql(&elsewhere, "select 1").0, "a run's credential opens the gateway's own listener");
+    let another = place.tool("nora", "environment", &json!({}));
+    let another: Value = serde_json::from_str(text(&another["result"]["content"][0], "text")).unwrap();
+    let (credential, _) = text(&another, "DSN").split_once('@').unwrap();
+    assert!(!psql(&format!("{credential}@{at}"), "select 1").0, "another's credential opens a run's way");
     let failed = place.of_kind("authentication.failed");
-    assert!(failed.iter().any(|entry| entry["reason"] == "other_tool"), "{failed:?}");
+    for reason in ["other_tool", "other_process"] {
+        assert!(failed.iter().any(|entry| entry["reason"] == reason), "{reason}: {failed:?}");
+    }
     // Idle runs end.
     let ended = || place.of_kind("server.ended").iter().any(|entry| entry["reason"] == "idle");
     for _ in 0..100 {
@@ -450,4 +461,54 @@ fn a_tool_that_is_described_otherwise_is_held_until_it_is_accepted() {
     assert_ne!(accepted.last().unwrap()["by"], "first use");
     assert_eq!(place.tool("ana", "echo", &json!({}))["result"]["isError"], Value::Null);
     assert!(listed().contains("all patients"));
+}
+
+#[test]
+fn a_server_that_runs_as_often_as_it_may_is_busy_and_idle_runs_make_room() {
+    let place = Place::new(AgentPlace::InProcess, &hostile(""), "processes_max = 1");
+    assert_eq!(place.tool("ana", "echo", &json!({}))["result"]["isError"], Value::Null);
+    // Another's idle run makes room.
+    assert_eq!(place.tool("nora", "echo", &json!({}))["result"]["isError"], Value::Null);
+    assert_eq!(place.of_kind("server.started").len(), 2);
+    // One that carries a call does not.
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "sleeps"}});
+    let mut curl = Command::new("curl");
+    let token = format!("authorization: Bearer {}", place.token("ana"));
+    curl.args([
+        "-sS",
+        "-m",
+        "20",
+        "-H",
+        &token,
+        "-H",
+        "content-type: application/json",
+        "-d",
+        &body.to_string(),
+    ]);
+    let mut sleeping = curl.arg(place.url()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let under_way = || place.of_kind("toolcall.started").iter().any(|entry| entry["tool"] == "sleeps");
+    for _ in 0..100 {
+        if under_way() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(under_way());
+    let busy = place.tool("nora", "echo", &json!({}));
+    assert!(busy.to_string().contains("code: busy"), "{busy}");
+    let ended = place.of_kind("toolcall.ended");
+    assert_eq!(
+        (&ended.last().unwrap()["outcome"], &ended.last().unwrap()["code"]),
+        (&json!("refused"), &json!("busy"))
+    );
+    sleeping.kill().unwrap();
+    sleeping.wait().unwrap();
+    // The run went with the call.
+    for _ in 0..100 {
+        if place.tool("nora", "echo", &json!({}))["result"]["isError"] == Value::Null {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("there is no room again");
 }
