@@ -148,6 +148,10 @@ def run(case):
         return all_of(query(NOTICES))
     if case == "slow_notice":
         return all_of(query(f"do $$begin raise notice '%', {PATIENTS}; perform pg_sleep(25); end$$"))
+    if case == "held":
+        # Bound, answered, and left like that.
+        line.sendall(parse(ROWS) + bind() + describe() + FLUSH)
+        return until(b"T") + until(b"E")
     if case == "after":
         return all_of(query("select 'goes on'"))
     raise SystemExit(f"no case {case}")
@@ -155,4 +159,5 @@ def run(case):
 
 log_in()
 print(json.dumps({case: run(case) for case in CASES}))
-line.sendall(frame(b"X"))
+if "held" not in CASES:
+    line.sendall(frame(b"X"))

@@ -18,6 +18,9 @@ bytes_per_hour = 5_000
 [[limit]]
 subject = \"dev/size\"
 bytes_per_statement = 5_000
+[[limit]]
+subject = \"dev/idle\"
+idle_s = 1
 ";
 const CASES: [&str; 11] = [
     "planned",
@@ -154,4 +157,14 @@ fn words_of_the_target_count_against_limits() {
     let each = |limit| [(limit, true), (limit, false), (limit, true)];
     assert_eq!(had, [each("bytes_per_hour"), each("bytes_per_statement")].concat());
     it.boundary.cli(&["trail", "verify"]).unwrap();
+}
+
+#[test]
+fn what_is_bound_and_left_keeps_no_session_from_being_idle() {
+    let it = Installation::new();
+    let had = it.through("idle", &["held"]);
+    let (_, code, _) = error(&had["held"]);
+    assert_eq!(code, "57P05", "{had:#}");
+    assert_eq!(it.entries("operation.outcome").len(), 1);
+    assert_eq!(it.entries("limit.hit")[0]["limit"], "idle_s");
 }

@@ -95,7 +95,7 @@ async fn turn<C: Conversation>(
         if let Poll::Ready(stop) = outside(cx) {
             return Poll::Ready(Err(stop));
         }
-        if let Poll::Ready(over) = bounds.poll_over(cx, record.is_running()) {
+        if let Poll::Ready(over) = bounds.poll_over(cx, ends.is_busy(record)) {
             return Poll::Ready(Err(Stop::Over(over)));
         }
         if let Some(asked) = &mut ends.asked

@@ -255,6 +255,9 @@ pub trait Conversation: Send {
     /// Bytes of a step, to bound how many wait.
     fn step_size(step: &Self::Step) -> usize;
 
+    /// Whether what has begun goes on only when the client says more: the target has nothing to do meanwhile.
+    fn waits_for_client(&self) -> bool;
+
     /// Pass a step on to the target.
     fn forward_step(&mut self, step: Self::Step);
 

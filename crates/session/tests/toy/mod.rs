@@ -234,6 +234,9 @@ impl Conversation for Toy {
     fn step_size(step: &String) -> usize {
         step.len()
     }
+    fn waits_for_client(&self) -> bool {
+        false
+    }
     fn forward_step(&mut self, step: String) {
         self.log.push(format!("forwarded {step}"));
     }

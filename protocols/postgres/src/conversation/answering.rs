@@ -371,15 +371,7 @@ impl Conversation {
             ) if fatal => self.tell(raw, Some(code)),
             Some(Expect::Refused { simple, report, .. }) => {
                 let (simple, report) = (*simple, report.clone());
-                self.say(report, Part::Aside);
-                // It was tried: what it displaced is gone.
-                self.expected.pop_front();
-                if simple {
-                    // ReadyForQuery follows.
-                    self.expected.push_front(Expect::Sync);
-                } else {
-                    self.skip_to_sync();
-                }
+                self.fail_refused(simple, report);
             }
             Some(Expect::Execute { run: Some(run) }) => {
                 let others = run.analysis.members.len().saturating_sub(1);
@@ -415,6 +407,19 @@ impl Conversation {
                 self.tell(raw, Some(code));
                 self.skip_to_sync();
             }
+        }
+    }
+
+    /// The failure that we asked for: the client gets our words for it.
+    fn fail_refused(&mut self, simple: bool, report: Bytes) {
+        self.say(report, Part::Aside);
+        // It was tried: what it displaced is gone.
+        self.expected.pop_front();
+        if simple {
+            // ReadyForQuery follows.
+            self.expected.push_front(Expect::Sync);
+        } else {
+            self.skip_to_sync();
         }
     }
 

@@ -411,6 +411,10 @@ impl chaperone_wire::Conversation for Conversation {
         step.bytes.len()
     }
 
+    fn waits_for_client(&self) -> bool {
+        self.bound.is_some() && self.expected.is_empty()
+    }
+
     fn forward_step(&mut self, step: Step) {
         if step.ends_copy && !self.copying_in {
             self.copies_ended += 1;
