@@ -117,23 +117,19 @@ async fn carry<K: Known>(
         Ok(analyst) => analyst,
         Err(refusal) => return refused_end(way.known, refusal).await,
     };
-    let application = match ApplicationName::new(&record.application_name()) {
-        Ok(application) => application,
-        Err(_) => {
-            return refused_end(way.known, Refusal::new(RefusalCode::Internal, "no name for the session"))
-                .await;
-        }
+    let Ok(application) = ApplicationName::new(&record.application_name()) else {
+        let unnamed = Refusal::new(RefusalCode::Internal, "no name for the session");
+        return refused_end(way.known, unnamed).await;
     };
     let login = match way.login {
         Ok(login) => login,
         Err(refusal) => return refused_end(way.known, refusal).await,
     };
     let attributes = Arc::new(admission.delegation().attributes.clone());
-    // Too much to tell is not told: a floor that asks for it then shows no rows.
     let caller = Caller::new(attributes.as_ref().clone());
-    if let Err(error) = &caller {
-        tracing::warn!(%session, %error, "no floor is told of the caller");
-    }
+    // Too much to tell is not told: a floor that asks for it then shows no rows.
+    let caller =
+        caller.inspect_err(|error| tracing::warn!(%session, %error, "no floor is told of the caller"));
     let dial = Dial {
         target: target.clone(),
         session,
