@@ -138,12 +138,8 @@ fn spawn(
 /// Wait for the end without letting go of the number, end what is left of the group, and only then let go of it.
 fn wait(child: &mut Child, group: &Group) -> (Option<i32>, Option<i32>) {
     let pid = Pid::from_child(child);
-    loop {
-        match rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
-            Err(rustix::io::Errno::INTR) => {}
-            Ok(_) | Err(_) => break,
-        }
-    }
+    let how = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    while let Err(rustix::io::Errno::INTR) = rustix::process::waitid(WaitId::Pid(pid), how) {}
     group.signal(Signal::KILL);
     group.put(None);
     match child.wait() {

@@ -176,7 +176,7 @@ impl Run {
             ("itself", Some(code), _) => code,
             ("itself", None, Some(signal)) => BY_SIGNAL + signal,
             ("time_limit", ..) => i32::from(TIME_OVER),
-            (_, ..) => 1,
+            _ => 1,
         };
         ExitCode::from(u8::try_from(code).unwrap_or(1))
     }
