@@ -127,11 +127,13 @@ impl Commands {
             parameters: Parameters::default(),
             caller: None,
         };
+        // Its agent counts it as it counts sessions, so it is on record as looks at catalogs are.
+        let mut look = self.recorder.look(session, target).await?;
         let dialled = self.dialer.dial(dial).await.map_err(|error| error.refusal())?;
-        let (handle, greeting) = (dialled.handle.clone(), dialled.greeting.clone());
-        drop(dialled);
-        drop(self.dialer.tally(&handle).await);
-        drop(self.dialer.acknowledge(&handle).await);
+        let greeting = dialled.greeting.clone();
+        look.reached(dialled.handle, dialled.tried);
+        drop(dialled.stream);
+        look.end(&*self.dialer).await;
         let declaration = Declaration::read(&greeting).map_err(|error| {
             tracing::warn!(%error, %target, "an agent's declaration of commands cannot be used");
             Refusal::new(RefusalCode::TargetUnavailable, "the agent's declaration of commands cannot be used")
