@@ -212,12 +212,12 @@ impl Conversation {
                 Ok(())
             }
             // What others say to whoever listens: nobody listens who does not see everything.
-            BackendView::Notification(_) if self.restricted => {
-                self.untold += 1;
-                Ok(())
-            }
             BackendView::Notification(_) => {
-                self.tell(raw, None);
+                if self.restricted {
+                    self.untold += 1;
+                } else {
+                    self.tell(raw, None);
+                }
                 Ok(())
             }
             BackendView::ParameterDescription(_) | BackendView::ParameterStatus { .. } => {
