@@ -120,6 +120,15 @@ impl Conversation {
         self.replies.push_back(Reply { bytes, part, look: Look::Nothing, looked_through: None, about });
     }
 
+    /// What others say to whoever listens: nobody listens who does not see everything.
+    fn notified(&mut self, raw: Bytes) {
+        if self.restricted {
+            self.untold += 1;
+        } else {
+            self.tell(raw, None);
+        }
+    }
+
     /// Operations that were never run.
     fn not_run(&mut self, count: usize) {
         for _ in 0..count {
@@ -211,13 +220,8 @@ impl Conversation {
                 }
                 Ok(())
             }
-            // What others say to whoever listens: nobody listens who does not see everything.
-            BackendView::Notification(_) if self.restricted => {
-                self.untold += 1;
-                Ok(())
-            }
             BackendView::Notification(_) => {
-                self.tell(raw, None);
+                self.notified(raw);
                 Ok(())
             }
             BackendView::ParameterDescription(_) | BackendView::ParameterStatus { .. } => {

@@ -341,7 +341,13 @@ impl Conversation {
         Ok(Some(match self.run(request) {
             // Its Bind was the last thing said, and began it.
             Event::Run(request) if self.bound.is_some() => Event::Continue(request),
-            event => event,
+            event @ (Event::Step(_)
+            | Event::Prepare(_)
+            | Event::Run(_)
+            | Event::Continue(_)
+            | Event::Refused(..)
+            | Event::Reply(_)
+            | Event::Left) => event,
         }))
     }
 

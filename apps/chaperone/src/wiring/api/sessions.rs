@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use chaperone_access::SessionId;
 use chaperone_api::{EndSession, LiveSession, Page, SessionDetail, SessionView};
-use chaperone_trail::{Body, Entry, Follower, Trail};
+use chaperone_trail::{Body, Entry, Follower, SessionOpened, Trail};
 use serde_json::Value;
 
 use super::caller::Caller;
@@ -139,22 +139,28 @@ fn newest(managed: &Managed, max: usize, before: Option<SessionId>) -> Result<Ve
     Ok(views.by_id.into_values().rev().collect())
 }
 
+/// A session of which nothing but its beginning is known.
+fn begun(entry: &Entry, opened: &SessionOpened) -> Option<SessionView> {
+    Some(SessionView {
+        session: opened.session.parse().ok()?,
+        state: "open".to_owned(),
+        opened_at: entry.at,
+        closed_at: None,
+        target: opened.target.clone(),
+        delegation: serde_json::to_value(&opened.delegation).unwrap_or(Value::Null),
+        operations: 0,
+        refused: 0,
+        rows: 0,
+        first_entry: entry.seq,
+    })
+}
+
 fn summarise(views: &mut Views, entry: &Entry) {
     match &entry.body {
         Body::SessionOpened(opened) => {
-            let Ok(session) = opened.session.parse::<SessionId>() else { return };
-            views.open(SessionView {
-                session,
-                state: "open".to_owned(),
-                opened_at: entry.at,
-                closed_at: None,
-                target: opened.target.clone(),
-                delegation: serde_json::to_value(&opened.delegation).unwrap_or(Value::Null),
-                operations: 0,
-                refused: 0,
-                rows: 0,
-                first_entry: entry.seq,
-            });
+            if let Some(view) = begun(entry, opened) {
+                views.open(view);
+            }
         }
         Body::OperationIntent(body) => views.touch(&body.session, |view| view.operations += 1),
         Body::OperationRefused(body) => views.touch(&body.session, |view| view.refused += 1),
@@ -286,7 +292,7 @@ pub(super) mod tests {
     use std::collections::BTreeSet;
 
     use chaperone_access::{Delegation, Subject, SubjectKind};
-    use chaperone_trail::{Arm, Decision, Digest, Draft, Options, SessionClosed, SessionOpened};
+    use chaperone_trail::{Arm, Decision, Digest, Draft, Options, SessionClosed};
 
     use super::*;
 
