@@ -212,5 +212,5 @@ fn what_goes_on_with_an_operation_is_no_other_one() {
 fn what_was_sent_in_part_and_is_refused_ends_the_session_on_record() {
     let (_disk, session) = held();
     session.says([Event::Run(Asks::forbidden("rest of delete"))]);
-    session.is_put_out("no_longer_admitted", &["operation.refused"]);
+    session.put_out("no_longer_admitted", &["operation.refused"]);
 }

@@ -310,7 +310,7 @@ fn moved_by_settings(text: &str) -> Option<&'static str> {
         Some("write `current_date` or `now()`, which are in UTC here")
     } else if is_date && parts.first().is_some_and(|part| part.len() <= 2) {
         Some("write a date as YYYY-MM-DD")
-    } else if negative.is_some_and(|fields| fields.filter(|field| starts_with_digit(field)).count() > 1) {
+    } else if negative.is_some_and(|fields| fields.filter(starts_with_digit).count() > 1) {
         Some(
             "give each part of an interval its own sign, the first without one: `now() - interval '1 day 2 hours'`",
         )

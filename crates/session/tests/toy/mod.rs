@@ -522,7 +522,7 @@ impl Session {
     }
 
     /// The session ends by itself, and nothing but the last words has passed.
-    pub(crate) fn is_put_out(self, reason: &str, kinds: &[&str]) {
+    pub(crate) fn put_out(self, reason: &str, kinds: &[&str]) {
         let log = self.log.clone();
         self.over(reason, kinds);
         let lines = log.lines.lock().unwrap().clone();

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
     reason = "a test that cannot go on fails"
 )]
 
@@ -156,7 +157,7 @@ impl Story {
             self.steps.iter().enumerate().filter(|(_, step)| step.body.kind().as_str() == kind).peekable();
         let has_session = of_kind.peek().is_some_and(|(_, step)| session_of(&step.body).is_some());
         let found = if has_session {
-            of_kind.filter(|(_, step)| session_of(&step.body) == Some(&name_of(number))).last()
+            of_kind.rfind(|(_, step)| session_of(&step.body) == Some(&name_of(number)))
         } else {
             of_kind.nth(number)
         };
