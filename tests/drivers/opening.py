@@ -427,6 +427,90 @@ def a_function_call_message():
             return [first, rows(connection, "select 1")]
 
 
+LONG = "x" * 1_000_000
+
+
+def hoarded(connection, keep):
+    """How many times that is kept, and what is said to the next one."""
+    for n in range(60):
+        connection.sendall(keep(n))
+        told = until_ready(connection, 1)
+        if "ERROR" in told:
+            return [n, told]
+    return "all of them"
+
+
+@case
+def a_hoard_of_prepared_statements():
+    connection, _, _ = login()
+    keep = lambda name: b"P" + sized_body(f"{name}\0select $1 /*{name}{LONG}*/\0".encode() + struct.pack("!hi", 1, 25))
+    first = hoarded(connection, lambda n: keep(f"s{n}") + SYNC)
+    connection.sendall(query("deallocate all"))
+    until_ready(connection, 1)
+    connection.sendall(keep("s") + SYNC)
+    return [first, until_ready(connection, 1)]
+
+
+@case
+def a_hoard_of_portals():
+    connection, _, _ = login()
+    connection.sendall(query("begin"))
+    until_ready(connection, 1)
+    keep = lambda n: parse("", f"select {n} /*{LONG}*/") + bind(f"p{n}", "") + SYNC
+    first = hoarded(connection, keep)
+    connection.sendall(query("rollback"))
+    until_ready(connection, 1)
+    connection.sendall(keep(1))
+    return [first, until_ready(connection, 1)]
+
+
+@case
+def a_hoard_of_cursors():
+    connection, _, _ = login()
+    connection.sendall(query("begin"))
+    until_ready(connection, 1)
+    return hoarded(connection, lambda n: query(f"declare c{n} cursor for select {n} /*{LONG}*/"))
+
+
+@case
+def a_hoard_of_temporary_tables():
+    connection, _, _ = login()
+    return hoarded(connection, lambda n: query(f"create temporary table t{n} as select {n} as n /*{LONG}*/"))
+
+
+@case
+def a_pipeline_of_long_statements():
+    # Each takes the place of the one before: what they come to together is not kept, so the pipeline goes on.
+    connection, _, _ = login()
+    for n in range(60):
+        connection.sendall(parse("", f"select {n} /*{LONG}*/"))
+    connection.sendall(bind("", "") + execute() + SYNC)
+    return until_ready(connection, 1).count("1")
+
+
+@case
+def names_that_stand_for_too_much():
+    connection, _, _ = login()
+    connection.sendall(parse("s", f"select 1 /*{LONG}*/") + SYNC)
+    until_ready(connection, 1)
+    return [rows(connection, "execute s;" * 2), rows(connection, "execute s;" * 3)]
+
+
+@case
+def many_values_at_once():
+    connection, _, _ = login()
+    many, value = 200, b"v" * 60_000
+    connection.sendall(parse("", f"select {'+'.join(f'length(${n + 1}::text)' for n in range(many))}"))
+    values = b"".join(struct.pack("!i", len(value)) + value for _ in range(many))
+    connection.sendall(b"B" + sized_body(b"\0\0" + struct.pack("!hh", 0, many) + values + b"\0\0"))
+    connection.sendall(execute() + SYNC)
+    out = ""
+    while "Z" not in out:
+        kind, body = message(connection)
+        out += body[6:].decode() if kind == "D" else said(body) if kind == "E" else kind
+    return out
+
+
 @case
 def an_unknown_message():
     connection, _, _ = login()

@@ -63,8 +63,12 @@ pub struct Layout {
     pub classification: Option<PathBuf>,
     /// What else stands in gateway.toml: tables only, since it comes last.
     pub more: String,
+    /// Targets among that, which a separate agent is to serve.
+    pub more_targets: Vec<String>,
     /// What else stands in agent.toml, likewise.
     pub more_of_agent: String,
+    /// The servers that an agent of its own is enrolled for, beside its targets.
+    pub servers: Vec<String>,
 }
 
 impl Layout {
@@ -75,9 +79,21 @@ impl Layout {
             .map_or_else(|| crate::target_dir().join("debug/chaperone"), PathBuf::from);
         let (postgres_port, api_port) = (None, None);
         let (policy, classification) = (None, None);
-        let (more, more_of_agent) = (String::new(), String::new());
-        let tls = false;
-        Self { agent, program, tls, postgres_port, api_port, policy, classification, more, more_of_agent }
+        let (more, more_of_agent, more_targets) = (String::new(), String::new(), Vec::new());
+        let (tls, servers) = (false, Vec::new());
+        Self {
+            agent,
+            program,
+            tls,
+            postgres_port,
+            api_port,
+            policy,
+            classification,
+            more,
+            more_targets,
+            more_of_agent,
+            servers,
+        }
     }
 }
 
@@ -133,10 +149,13 @@ impl Boundary {
         let files = Files { home, layout: &layout, destinations, postgres_port, api_port, agents_port };
         files.write()?;
         let gateway = start_gateway(home, &layout, api_port)?;
+        let mut targets: Vec<String> =
+            destinations.iter().map(|destination| destination.target.clone()).collect();
+        targets.extend(layout.more_targets.iter().cloned());
         let mut this = Self {
             home: home.to_owned(),
             layout,
-            targets: destinations.iter().map(|destination| destination.target.clone()).collect(),
+            targets,
             postgres_port,
             api_port,
             agents_port,
@@ -254,7 +273,7 @@ impl Boundary {
         command.arg("agent").arg("--config").arg(self.home.join("agent.toml"));
         if !is_enrolled {
             let mut words = vec!["agent", "token", "create", AGENT];
-            for target in &self.targets {
+            for target in self.targets.iter().chain(&self.layout.servers) {
                 words.extend(["--target", target]);
             }
             let token = self.cli(&words)?;

@@ -543,3 +543,23 @@ fn a_client_may_name_itself_and_the_target_still_knows_the_session() {
         assert_eq!(said.lines().collect::<Vec<_>>(), ["mine", "another", "8"], "{caller:?}");
     }
 }
+
+#[test]
+fn a_statement_of_very_many_relations_is_carried_out_and_on_record() {
+    let it = Installation::new(AgentPlace::InProcess, false).unwrap();
+    let name = |n: usize| format!("clinic.many_{n}_{}", "x".repeat(40));
+    let tables: Vec<String> = (0..700).map(|n| format!("create table {} ();", name(n))).collect();
+    let granted = "grant all on all tables in schema clinic to chaperone";
+    it.cluster.sql(&format!("{}\n{granted}", tables.join("\n"))).unwrap();
+    let all = (0..700).map(name).collect::<Vec<_>>().join(", ");
+    let locked =
+        it.psql(&ENGINEER, &format!("begin; lock table {all} in access share mode; commit")).unwrap();
+    assert_eq!(locked.sqlstate, None, "{}", locked.said);
+    let sessions = it.boundary.cli_json(&["sessions"]).unwrap();
+    let shown: String = (sessions.as_array().unwrap().iter())
+        .map(|session| session["session"].as_str().unwrap())
+        .map(|id| it.boundary.cli(&["session", "show", id, "--json"]).unwrap())
+        .collect();
+    assert_eq!(shown.matches("touches_left_out").count(), 1, "{shown}");
+    it.boundary.cli(&["trail", "verify"]).unwrap();
+}

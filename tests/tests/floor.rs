@@ -209,6 +209,138 @@ fn what_is_altered_is_found(boundary: &Boundary, cluster: &Cluster, view: &str) 
         let mended = floor(boundary, cluster, &["apply"]);
         assert_eq!(mended.status.code(), Some(0), "{alteration}: {mended:?}");
     }
+    what_stands_beside_is_found(boundary, cluster, view);
+}
+
+/// What a plan does not make it does not take away either: by hand, and by hand back.
+fn what_stands_beside_is_found(boundary: &Boundary, cluster: &Cluster, view: &str) {
+    let function =
+        "create function chaperone_floor.now() returns trigger language plpgsql as 'begin return new; end'";
+    let gone = "drop function chaperone_floor.now() cascade";
+    let callers = "chaperone_floor.callers";
+    let (of_view, and_back) = (view.to_owned(), format!("drop rule mine on {view}"));
+    for (done, undone, found) in [
+        (function.to_owned(), gone.to_owned(), "function chaperone_floor.now()"),
+        (
+            format!("{function}; create trigger mine before insert on {callers} for each row execute function chaperone_floor.now()"),
+            gone.to_owned(),
+            "trigger mine of chaperone_floor.callers",
+        ),
+        (format!("create rule mine as on insert to {of_view} do instead nothing"), and_back, "rule mine of "),
+        (
+            format!("create table clinic.more () inherits ({callers})"),
+            "drop table clinic.more".to_owned(),
+            "relation clinic.more in chaperone_floor.callers",
+        ),
+        (
+            format!("alter table {callers} add more text"),
+            format!("alter table {callers} drop more"),
+            "altered: the columns of chaperone_floor.callers",
+        ),
+        (
+            format!("alter table {callers} alter texts drop not null"),
+            format!("alter table {callers} alter texts set not null"),
+            "altered: the columns of chaperone_floor.callers",
+        ),
+        (
+            format!("alter table {callers} alter name set default 'clinics'"),
+            format!("alter table {callers} alter name drop default"),
+            "altered: the columns of chaperone_floor.callers",
+        ),
+        (
+            format!("alter table {callers} drop constraint callers_pkey"),
+            format!("alter table {callers} add primary key (pid, name)"),
+            "altered: the primary key of chaperone_floor.callers",
+        ),
+        (
+            format!("alter table {callers} set logged"),
+            format!("alter table {callers} set unlogged"),
+            "altered: the table chaperone_floor.callers is kept over a crash",
+        ),
+        (
+            format!("create index more on {callers} (name)"),
+            "drop index chaperone_floor.more".to_owned(),
+            "index chaperone_floor.more",
+        ),
+        (
+            format!("alter table {callers} add constraint more check (pid > 0)"),
+            format!("alter table {callers} drop constraint more"),
+            "constraint more of chaperone_floor.callers",
+        ),
+        (
+            format!("alter table {callers} enable row level security"),
+            format!("alter table {callers} disable row level security"),
+            "row security of chaperone_floor.callers",
+        ),
+        (
+            "create view chaperone_floor.more as select * from clinic.patients".to_owned(),
+            "drop view chaperone_floor.more".to_owned(),
+            "relation chaperone_floor.more",
+        ),
+        (
+            "create domain chaperone_floor.int4 as text".to_owned(),
+            "drop domain chaperone_floor.int4".to_owned(),
+            "type chaperone_floor.int4",
+        ),
+        (
+            "alter role chaperone_floor set search_path = clinic".to_owned(),
+            "alter role chaperone_floor reset search_path".to_owned(),
+            "chaperone_floor: too much: setting search_path",
+        ),
+        (
+            "alter role clerks set search_path = clinic, pg_catalog".to_owned(),
+            "alter role clerks reset search_path".to_owned(),
+            "clerks: too much: setting search_path",
+        ),
+        (
+            "alter default privileges for role chaperone_floor in schema chaperone_floor grant select on tables to public".to_owned(),
+            "alter default privileges for role chaperone_floor in schema chaperone_floor revoke select on tables from public".to_owned(),
+            "default privileges in schema chaperone_floor",
+        ),
+        (
+            format!("grant select on {view} to clerks with grant option"),
+            format!("revoke grant option for select on {view} from clerks"),
+            "clerks: too much: select with grant option on chaperone_floor.",
+        ),
+        (
+            format!("grant trigger on {view} to clerks"),
+            format!("revoke trigger on {view} from clerks"),
+            "clerks: too much: trigger on chaperone_floor.",
+        ),
+        (
+            "grant usage on schema chaperone_floor to clerks with grant option".to_owned(),
+            "revoke grant option for usage on schema chaperone_floor from clerks".to_owned(),
+            "clerks: too much: usage with grant option on schema",
+        ),
+        (
+            "create table clinic.more (word text); grant select (word) on clinic.more to chaperone_floor".to_owned(),
+            "drop table clinic.more".to_owned(),
+            "chaperone_floor: too much: select on clinic.more.word",
+        ),
+        (
+            "grant delete on clinic.patients to chaperone_floor".to_owned(),
+            "revoke delete on clinic.patients from chaperone_floor".to_owned(),
+            "chaperone_floor: too much: delete on clinic.patients",
+        ),
+        (
+            "revoke usage on schema clinic from chaperone_floor".to_owned(),
+            "grant usage on schema clinic to chaperone_floor".to_owned(),
+            "chaperone_floor: missing: select on clinic.patients.",
+        ),
+        (
+            "revoke select on chaperone_floor.caller from chaperone_floor".to_owned(),
+            "grant select on chaperone_floor.caller to chaperone_floor".to_owned(),
+            "chaperone_floor: missing: select on chaperone_floor.caller",
+        ),
+    ] {
+        cluster.sql(&done).unwrap();
+        let verified = floor(boundary, cluster, &["verify"]);
+        let said = said(&verified);
+        assert!(verified.status.code() == Some(1) && said.contains(found), "{done}: {verified:?}");
+        cluster.sql(&undone).unwrap();
+    }
+    let verified = floor(boundary, cluster, &["verify"]);
+    assert_eq!((verified.status.code(), said(&verified).as_str()), (Some(0), ""), "{verified:?}");
 }
 
 #[test]

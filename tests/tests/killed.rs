@@ -1,7 +1,12 @@
 //! A gateway that is killed with -9 while clients of every kind are at work: whatever row reached one of them is on record
 //! after the next start, in an operation that has its intent, and the trail verifies.
 
-#![allow(clippy::unwrap_used, reason = "a test's own set-up may fail it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test's own set-up may fail it"
+)]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;

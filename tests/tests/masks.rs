@@ -258,3 +258,72 @@ double = { tags = ["financial.amount"], mask = { bucket = 10 } }
         assert!(shown >= 11, "{column}: {shown}");
     }
 }
+
+/// What the caller gets for a statement, after settings of his own.
+fn asked(clinic: &Clinic, settings: &str, statement: &str) -> String {
+    let mut psql = Command::new("psql");
+    psql.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d"]);
+    psql.arg(clinic.boundary.credential(&CLERK).unwrap()).args(["-c", settings, "-c", statement]);
+    capture(&mut psql).unwrap().trim().to_owned()
+}
+
+#[test]
+fn no_setting_of_the_callers_moves_a_mask_or_a_row_filter() {
+    let clinic = Clinic::start(
+        "create table clinic.turns (id integer, at timestamptz);
+         insert into clinic.turns values (1, '2026-01-01 00:30+00'), (2, '2025-12-31 23:30+00');
+         create table clinic.recent (id integer, at timestamptz, day date);
+         insert into clinic.recent select 1, now() - interval '1 hour', (now() at time zone 'UTC')::date;
+         insert into clinic.recent select 2, now() - interval '3 days', (now() at time zone 'UTC')::date - 3;
+         insert into clinic.recent select 3, now() + interval '3 days', (now() at time zone 'UTC')::date + 3;
+         insert into clinic.recent values (4, '2020-02-01 00:00+00', '2020-02-01');
+         grant all on clinic.turns, clinic.recent to chaperone;",
+        r#"
+[relations."clinic.turns".columns]
+id = { clear = true }
+at = { tags = ["phi.date"], mask = "year" }
+[relations."clinic.recent"]
+rows = "(day >= current_date - 1 and day <= current_date and at > now() - interval '1 day' and at < current_timestamp) or at = '2020-02-01'"
+[relations."clinic.recent".columns]
+id = { clear = true }
+at = { clear = true }
+day = { clear = true }
+"#,
+    );
+    let years = "select string_agg(to_char(at, 'YYYY'), ' ' order by id) from clinic.turns";
+    let recent = "select string_agg(id::text, ' ' order by id) from clinic.recent";
+    for zone in ["UTC", "<X>-14:00", "<X>+14:00", "<X>-167:00", "<X>+167:00"] {
+        for style in ["ISO, MDY", "SQL, DMY"] {
+            let settings = format!("set timezone = '{zone}'; set datestyle = '{style}'");
+            assert_eq!(asked(&clinic, &settings, years), "2026 2025", "{settings}");
+            assert_eq!(asked(&clinic, &settings, recent), "1 4", "{settings}");
+        }
+    }
+}
+
+#[test]
+fn the_planner_tries_no_condition_on_other_peoples_rows() {
+    let clinic = Clinic::start(
+        "create table clinic.letters (id integer, mine boolean, name text);
+         insert into clinic.letters select n, n <= 10, 'secret-' || n from generate_series(1, 3000) n;
+         analyze clinic.letters;
+         grant all on clinic.letters to chaperone;",
+        r#"
+[relations."clinic.letters"]
+rows = "mine"
+[relations."clinic.letters".columns]
+id = { clear = true }
+mine = { clear = true }
+name = { clear = true }
+"#,
+    );
+    // A pattern that ends in an escape is an error for whatever begins as it does.
+    let failing = r"select count(*) from clinic.letters where id < 0 and name like 'secret-2%\'";
+    let whoever_sees_them = clinic.cluster.sql(failing).unwrap_err().to_string();
+    assert!(whoever_sees_them.contains("LIKE pattern must not end with escape character"));
+    assert_eq!(asked(&clinic, "select", failing), "0");
+    assert_eq!(
+        asked(&clinic, "select", "select count(*) from clinic.letters where name like 'secret-2%'"),
+        "1"
+    );
+}

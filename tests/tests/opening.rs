@@ -69,6 +69,13 @@ fn strange_openings_end_as_they_should() {
         "a_suspended_call_leaves_the_session_usable": ["1 2 D s Z", "TDCZ"],
         "a_query_between_an_error_and_its_sync": ["1 ERROR 22012 Z", "2 D C Z"],
         "a_function_call_message": ["ERROR 0A000", "TDCZ"],
+        "a_hoard_of_prepared_statements": [[33, "ERROR 53400 Z"], "1 Z"],
+        "a_hoard_of_portals": [[33, "ERROR 53400 Z"], "1 2 Z"],
+        "a_hoard_of_cursors": [33, "ERROR 53400 Z"],
+        "a_hoard_of_temporary_tables": [33, "ERROR 53400 Z"],
+        "a_pipeline_of_long_statements": 60,
+        "names_that_stand_for_too_much": ["TDCTDCZ", "ERROR 54000Z"],
+        "many_values_at_once": "1212000000CZ",
         "an_unknown_message": "FATAL 08P01",
         "a_length_below_itself": "FATAL 08P01",
         "a_truncated_message": "FATAL 08P01",
@@ -102,8 +109,12 @@ fn strange_openings_end_as_they_should() {
         let id = session["session"].as_str().unwrap();
         boundary.cli(&["session", "show", id, "--json", "--reader-key", &key.to_string_lossy()]).unwrap()
     });
+    let texts: Vec<String> = texts.collect();
+    // Of 200 values of 60,000 bytes 2 MiB are sealed whole, and the others as digests.
+    let whole = texts.iter().map(|text| text.matches(&"v".repeat(60_000)).count()).max();
+    assert_eq!(whole, Some(2 * 1024 * 1024 / 60_000));
     let fetch = "fetch all from p1\\n-- stands for:\\nselect 1 as secret";
-    assert!(texts.into_iter().any(|text| text.contains(fetch)), "the fetch is on record without its query");
+    assert!(texts.iter().any(|text| text.contains(fetch)), "the fetch is on record without its query");
 
     flood(boundary.postgres_port());
     let single = |entry: &Value| {

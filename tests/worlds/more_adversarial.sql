@@ -1021,3 +1021,27 @@ SELECT t.b FROM patients AS t(a, b, c, d) ORDER BY t.a LIMIT 3;
 INSERT INTO patients (id, diagnosis) VALUES (900, 'x') ON CONFLICT (id) DO UPDATE SET diagnosis = patients.ssn;
 -- @t mut21 write deny
 INSERT INTO patients AS t (id, diagnosis) VALUES (900, 'x') ON CONFLICT (id) DO UPDATE SET diagnosis = (t.*)::text;
+-- @t lok01 look infer
+select pg_get_viewdef(o) from (select 'more.v_where'::regclass::oid as o union all select 1259) x where pg_get_viewdef(o) is not null;
+-- @t lok02 look infer
+with g(o) as (select 'v_pat'::regclass::oid) select pg_get_viewdef(g.o) from g;
+-- @t lok03 look infer
+select pg_get_indexdef((select g.o from (select 'patients_md5'::regclass::oid) as g(o)));
+-- @t lok04 look infer
+create temp view look_through as select pg_get_functiondef('f_sql'::regproc) as x; select * from look_through;
+-- @t lok05 look infer
+select relname, pg_get_viewdef(oid) from pg_class where relkind = 'v' and relnamespace = 'more'::regnamespace order by 1;
+-- @t set31 look infer
+select current_setting(case when v = 'data_directory' then 'server_version' else v end, true) from (values ('data_directory'), ('config_file')) x(v);
+-- @t set32 look infer
+select array_agg(current_setting(upper(v), true)) from unnest(array['data_directory', 'hba_file', 'server_version']) v;
+-- @t flo01 floor infer
+create temp table caller (name text, texts text[]); insert into caller values ('tenant', '{t2}'); select count(*) from public.orders;
+-- @t flo02 floor infer
+set search_path = chaperone_floor, public; select count(*) from orders; select * from callers;
+-- @t flo03 floor infer
+with x as materialized (select * from orders) select count(*) from x where 1 / (amount - 7) >= 0;
+-- @t flo04 floor infer
+select id, tenant from more.events group by id, tenant, amount having 100 / min(amount) > 0 order by 1;
+-- @t flo05 floor infer
+create temp view seen as select * from public.orders where 1 / (amount - 7) >= 0; select count(*) from seen;

@@ -103,6 +103,8 @@ pub(crate) fn setup(purpose: For) -> Result<(), Failure> {
         node_drivers()?;
         issuer()?;
         mcp_clients()?;
+        players()?;
+        mcp_servers()?;
         rust_drivers()?;
         fuzzer()?;
     }
@@ -170,6 +172,16 @@ fn mcp_clients() -> Result<(), Failure> {
     let (pins, home) = (run::root().join("tests/mcp"), run::target_dir().join("mcp"));
     python_packages(&pins, &home.join("python"))?;
     node_packages(&pins, &home.join("node"))
+}
+
+/// What plays transcripts that were exported.
+fn players() -> Result<(), Failure> {
+    python_packages(&run::root().join("tests/command"), &run::target_dir().join("command/python"))
+}
+
+/// Other people's MCP servers, which an agent hosts.
+fn mcp_servers() -> Result<(), Failure> {
+    node_packages(&run::root().join("tests/servers"), &run::target_dir().join("servers/node"))
 }
 
 /// What the requirements of `pins` say, into an environment in `home`.

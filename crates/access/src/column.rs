@@ -31,6 +31,18 @@ pub enum MaskOperator {
     Bucket(u32),
 }
 
+impl MaskOperator {
+    /// Whether it reads the values that it stands for, and shows a part of each, where it stands in a statement or a view. A
+    /// pseudonym does too, but is not had at a target yet, so that NULL stands there.
+    #[must_use]
+    pub fn shows_a_part(&self) -> bool {
+        match self {
+            Self::Null | Self::Fixed(_) | Self::Pseudonym => false,
+            Self::LastFour | Self::FirstLetter | Self::Year | Self::ZipThree | Self::Bucket(_) => true,
+        }
+    }
+}
+
 /// What was decided about a column when the target was classified.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Class {
@@ -64,6 +76,15 @@ pub struct RelationFacts {
     pub columns: Vec<Column>,
     /// Only some rows are seen by callers who may not see all.
     pub filtered: bool,
+}
+
+impl RelationFacts {
+    /// Whether anything is said of its columns. What is seen of a view otherwise follows from what it reads, so that its own
+    /// columns cannot be left out.
+    #[must_use]
+    pub fn speaks(&self) -> bool {
+        self.columns.iter().any(|column| column.class != Class::Unclassified)
+    }
 }
 
 /// What a caller sees of a column.

@@ -105,38 +105,52 @@ impl<'de> Deserialize<'de> for SessionId {
     }
 }
 
-/// One call of a tool: made and printed as a session's id is, and sorts by time likewise.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct CallId(SessionId);
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(SessionId);
 
-impl CallId {
-    /// Build from the time (Unix milliseconds) and 80 bits that the caller drew from the system's generator.
-    #[must_use]
-    pub fn from_parts(unix_ms: u64, random: [u8; 10]) -> Self {
-        Self(SessionId::from_parts(unix_ms, random))
-    }
+        impl $name {
+            /// Build from the time (Unix milliseconds) and 80 bits that the caller drew from the system's generator.
+            #[must_use]
+            pub fn from_parts(unix_ms: u64, random: [u8; 10]) -> Self {
+                Self(SessionId::from_parts(unix_ms, random))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({self})", stringify!($name))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidName;
+
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                let invalid = |_| InvalidName { what: $what, rule: "26 characters of Crockford base 32" };
+                text.parse().map(Self).map_err(invalid)
+            }
+        }
+    };
 }
 
-impl fmt::Display for CallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+id! {
+    /// One call of a tool: made and printed as a session's id is, and sorts by time likewise.
+    CallId, "call id"
 }
 
-impl fmt::Debug for CallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CallId({self})")
-    }
-}
-
-impl FromStr for CallId {
-    type Err = InvalidName;
-
-    fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let invalid = |_| InvalidName { what: "call id", rule: "26 characters of Crockford base 32" };
-        text.parse().map(Self).map_err(invalid)
-    }
+id! {
+    /// One run of a server that an agent hosts: made and printed as a session's id is, and sorts by time likewise.
+    ProcessId, "process id"
 }
 
 /// One operation of a session, counted from 1; printed as `<session>.<number>`.

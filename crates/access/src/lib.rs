@@ -17,13 +17,14 @@ pub use column::{
     Class, Column, ColumnUse, CopyForm, Described, FLOOR_SCHEMA, FreeText, MaskOperator, OwnRelation,
     RelationFacts, RelationScope, Scope, Showing, Subjects, Under,
 };
-pub use ids::{AgentName, CallId, InvalidName, OperationId, SessionId, TargetName};
+pub use ids::{AgentName, CallId, InvalidName, OperationId, ProcessId, SessionId, TargetName};
 pub use operation::{
     Analysis, Confined, Earlier, Effect, Member, NameRule, RelationName, ResultColumn, Rewrite,
     SessionEffect, Touch, TransactionStep, Verb, Verbs, WORDS_KEPT_BYTES_MAX, Words,
 };
 pub use refusal::{Blame, Refusal, RefusalCode};
 pub use subject::{
-    Assurance, Attribute, AttributeKind, Attributes, Attribution, Delegation, Recipient, Subject, SubjectKind,
+    Assurance, Attribute, AttributeKind, Attributes, Attribution, Delegation, PURPOSE_BYTES_MAX, Recipient,
+    Subject, SubjectKind, is_purpose,
 };
-pub use tools::{DESCRIBE_SCHEMA, EXPLAIN_ACCESS, QUERY, SQL_TOOLS};
+pub use tools::{DESCRIBE_SCHEMA, EXPLAIN_ACCESS, QUERY, SQL_TOOLS, no_command};

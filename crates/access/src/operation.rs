@@ -465,6 +465,9 @@ pub struct Analysis {
     /// The target's own relations, in the order of their names, where what the statement shows of one depends on whether
     /// its caller may do anything to it: it asks the catalogs.
     pub describes: Option<Arc<[OwnRelation]>>,
+    /// The declared command that it runs, where it is no statement: whoever may `invoke` it may run it, and nobody else,
+    /// whatever verbs he has.
+    pub invokes: Option<Arc<str>>,
 }
 
 /// The words in which something permitted is sent, and what its caller sees through them.

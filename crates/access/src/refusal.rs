@@ -60,6 +60,8 @@ pub enum RefusalCode {
     Locked,
     /// An administrator ended the session.
     Ended,
+    /// The credential was taken back.
+    CredentialRevoked,
     /// The login or key behind the session has ended, or was not checked again in time.
     LoginEnded,
     /// Nothing was asked for longer than a limit allows.
@@ -72,6 +74,8 @@ pub enum RefusalCode {
     TooOften,
     /// More rows or bytes in one statement than a limit allows.
     TooMuch,
+    /// More bytes than one session may have kept for it.
+    SessionFull,
     /// The gateway is stopping.
     ShuttingDown,
     /// A fault of ours.
@@ -79,6 +83,42 @@ pub enum RefusalCode {
 }
 
 impl RefusalCode {
+    /// The word in entries and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthenticationFailed => "authentication_failed",
+            Self::Throttled => "throttled",
+            Self::NotPermitted => "not_permitted",
+            Self::ApprovalRequired => "approval_required",
+            Self::NotUnderstood => "not_understood",
+            Self::Unsupported => "unsupported",
+            Self::SyntaxError => "syntax_error",
+            Self::UndefinedRelation => "undefined_relation",
+            Self::UndefinedStatement => "undefined_statement",
+            Self::TooLarge => "too_large",
+            Self::TooComplex => "too_complex",
+            Self::ProtocolViolation => "protocol_violation",
+            Self::UndefinedTarget => "undefined_target",
+            Self::TargetUnavailable => "target_unavailable",
+            Self::TargetLost => "target_lost",
+            Self::RecordUnavailable => "record_unavailable",
+            Self::Busy => "busy",
+            Self::Locked => "locked",
+            Self::Ended => "ended",
+            Self::CredentialRevoked => "credential_revoked",
+            Self::LoginEnded => "login_ended",
+            Self::Idle => "idle",
+            Self::OpenTooLong => "open_too_long",
+            Self::TooManySessions => "too_many_sessions",
+            Self::TooOften => "too_often",
+            Self::TooMuch => "too_much",
+            Self::SessionFull => "session_full",
+            Self::ShuttingDown => "shutting_down",
+            Self::Internal => "internal",
+        }
+    }
+
     /// Who has to change something.
     #[must_use]
     pub fn blame(self) -> Blame {
@@ -90,7 +130,8 @@ impl RefusalCode {
             | Self::UndefinedStatement
             | Self::TooLarge
             | Self::TooComplex
-            | Self::ProtocolViolation => Blame::Client,
+            | Self::ProtocolViolation
+            | Self::SessionFull => Blame::Client,
             Self::NotPermitted
             | Self::ApprovalRequired
             | Self::NotUnderstood
@@ -98,6 +139,7 @@ impl RefusalCode {
             | Self::UndefinedTarget
             | Self::Locked
             | Self::Ended
+            | Self::CredentialRevoked
             | Self::LoginEnded
             | Self::Idle
             | Self::OpenTooLong
@@ -155,3 +197,44 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_one_word_everywhere() {
+        for code in [
+            RefusalCode::AuthenticationFailed,
+            RefusalCode::Throttled,
+            RefusalCode::NotPermitted,
+            RefusalCode::ApprovalRequired,
+            RefusalCode::NotUnderstood,
+            RefusalCode::Unsupported,
+            RefusalCode::SyntaxError,
+            RefusalCode::UndefinedRelation,
+            RefusalCode::UndefinedStatement,
+            RefusalCode::TooLarge,
+            RefusalCode::TooComplex,
+            RefusalCode::ProtocolViolation,
+            RefusalCode::UndefinedTarget,
+            RefusalCode::TargetUnavailable,
+            RefusalCode::TargetLost,
+            RefusalCode::RecordUnavailable,
+            RefusalCode::Busy,
+            RefusalCode::Locked,
+            RefusalCode::Ended,
+            RefusalCode::LoginEnded,
+            RefusalCode::Idle,
+            RefusalCode::OpenTooLong,
+            RefusalCode::TooManySessions,
+            RefusalCode::TooOften,
+            RefusalCode::TooMuch,
+            RefusalCode::SessionFull,
+            RefusalCode::ShuttingDown,
+            RefusalCode::Internal,
+        ] {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
+    }
+}

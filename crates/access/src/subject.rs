@@ -169,6 +169,16 @@ impl Delegation {
     }
 }
 
+/// Longest purpose of use that is taken, in bytes.
+pub const PURPOSE_BYTES_MAX: usize = 64;
+
+/// Whether a text may name a purpose of use: 1 to [`PURPOSE_BYTES_MAX`] bytes, without control characters or `,`.
+#[must_use]
+pub fn is_purpose(text: &str) -> bool {
+    (1..=PURPOSE_BYTES_MAX).contains(&text.len())
+        && !text.chars().any(|char| char.is_control() || char == ',')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -45,6 +45,14 @@ pub struct TokenView {
     pub token: String,
 }
 
+/// `DELETE /agents/{name}`: the agent is none any more.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveAgent {
+    /// Why.
+    pub reason: String,
+}
+
 /// `POST /agents/{name}/lock`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

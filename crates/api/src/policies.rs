@@ -40,7 +40,72 @@ pub struct ReloadView {
     pub warnings: Vec<String>,
 }
 
-/// `POST /policies/explain`: somebody who might ask.
+/// A set of policies that is asked about: the one in force, where neither is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySource {
+    /// The digest of a set that is or was in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Files of a policy folder, by name. Nothing of them comes into force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<BTreeMap<String, String>>,
+}
+
+/// `POST /policies/check`: what is wrong or odd about a set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CheckView {
+    /// Why it cannot be loaded, a line each, with file, line and column; none where it can.
+    pub errors: Vec<String>,
+    /// What is odd about it, a line each.
+    pub warnings: Vec<String>,
+    /// Groups of which only issuers know whether they exist.
+    pub unverifiable_groups: BTreeSet<String>,
+}
+
+/// `POST /policies/test`: what a set is expected to say, and what comes out otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TestView {
+    /// How many expectations there are.
+    pub expectations: u64,
+    /// Those that do not hold: line, name, what was expected and found, and why.
+    #[schema(value_type = Vec<Object>)]
+    pub unmet: Vec<Value>,
+}
+
+/// `POST /policies/matrix`: who may do what, by class of callers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MatrixView {
+    /// Text that can be reviewed and compared.
+    pub matrix: String,
+    /// Targets whose catalogs could not be read: what is said of them is said of the names in policies only.
+    pub unread: Vec<String>,
+}
+
+/// `POST /policies/diff`: two sets.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiffRequest {
+    /// The set before; the one in force, where it is left out.
+    #[serde(default)]
+    pub old: PolicySource,
+    /// The set after.
+    #[serde(default)]
+    pub new: PolicySource,
+}
+
+/// The answer to [`DiffRequest`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DiffView {
+    /// Who gains and who loses what, for every class of callers and everybody whom the gateway knows, and limits that are
+    /// others.
+    #[schema(value_type = Object)]
+    pub difference: Value,
+    /// Targets whose catalogs could not be read.
+    pub unread: Vec<String>,
+}
+
+/// `POST /policies/explain`: somebody who might ask. What is left out is what the gateway knows of that one.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExplainRequest {
@@ -50,23 +115,39 @@ pub struct ExplainRequest {
     /// Whether that is a service.
     #[serde(default)]
     pub service: bool,
-    /// Groups that it would be in.
-    #[serde(default)]
-    pub groups: BTreeSet<String>,
+    /// Groups that it would be in, in the place of those that are known.
+    pub groups: Option<BTreeSet<String>>,
     /// The client that would act for it.
     pub client: Option<String>,
     /// The purpose that its credential would have.
     pub purpose: Option<String>,
+    /// The tool whose call it would be.
+    pub tool: Option<String>,
+    /// Attributes that it would have, each in the place of the one that is known.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, Object>)]
+    pub attributes: BTreeMap<String, Value>,
+    /// The class of its authentication (`acr`).
+    pub acr: Option<String>,
+    /// The methods of its authentication (`amr`).
+    pub amr: Option<BTreeSet<String>>,
+    /// How many seconds ago it would have authenticated.
+    pub authenticated_s: Option<u64>,
     /// At which target.
     #[schema(value_type = String)]
     pub target: TargetName,
     /// A statement that it would send.
     pub sql: Option<String>,
+    /// Under which policies.
+    #[serde(default)]
+    pub policies: PolicySource,
 }
 
 /// The answer to [`ExplainRequest`].
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ExplanationView {
+    /// Whether the gateway knows that one: then what the request left out is what is known.
+    pub known: bool,
     /// Whether it may connect, what the target is to it, and the statement, each with the deciding policies and what would
     /// change it.
     #[schema(value_type = Object)]

@@ -33,7 +33,7 @@ pub struct SessionView {
     pub first_entry: u64,
 }
 
-/// `GET /sessions/{id}`: a session with its entries, in order, as they stand in the trail.
+/// `GET /sessions/{id}`: a session with a page of its entries, in order, as they stand in the trail.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct SessionDetail {
     /// The session.
@@ -41,6 +41,9 @@ pub struct SessionDetail {
     /// Its entries.
     #[schema(value_type = Vec<Object>)]
     pub entries: Vec<Value>,
+    /// What `after` takes for the entries that follow; absent on the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// `DELETE /sessions/{id}`: end a session that is open.

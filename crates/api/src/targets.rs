@@ -46,4 +46,16 @@ pub struct RelationAccess {
     /// Verbs that need somebody's approval.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<String>,
+    /// Columns of which the values are seen; 0 for all three at a target without a classification, where all are.
+    #[serde(default)]
+    pub revealed: u64,
+    /// Columns of which only a mask is seen.
+    #[serde(default)]
+    pub masked: u64,
+    /// Columns of which nothing is seen.
+    #[serde(default)]
+    pub hidden: u64,
+    /// Whether only those rows are seen that the relation's filter lets through.
+    #[serde(default)]
+    pub filtered: bool,
 }

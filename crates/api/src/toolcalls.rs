@@ -42,11 +42,15 @@ pub struct ToolcallView {
 /// How a call ended.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ToolcallEnd {
-    /// `ok`, `refused`, `failed`, `abandoned` or `lost`.
+    /// `ok`, `refused`, `failed`, `unknown` (it may have changed something, and nobody can say whether it did), `abandoned` or
+    /// `lost`.
     pub outcome: String,
     /// Why it was refused, where it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    /// Identifiers in the answer of a server that read nothing of a target's for it, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phi_without_statement: Option<u64>,
     /// Rows in its answer.
     pub rows: u64,
     /// Bytes of its answer.

@@ -1,7 +1,7 @@
 //! Claims become principals here and nowhere else.
 
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use aws_lc_rs::{constant_time, digest, hmac, pbkdf2};
 use chaperone_access::{Claim, Delegation, Refusal, RefusalCode, ScramClaim, Source, Subject};
@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use crate::caveat::{Caveat, Restriction};
 use crate::clients::Clients;
 use crate::credential::{Credential, CredentialId, Grant, IssueError, Parsed, Who, parse_user, password};
-use crate::failures::{FailureLedger, Noted};
+use crate::failures::{FailureLedger, Noted, Proof};
 use crate::holder::Holders;
 use crate::kept::KeptCaveats;
 use crate::keys::RootKeys;
@@ -59,6 +59,8 @@ pub enum FailureReason {
     OtherClient,
     /// Only for calls of a tool, and this is none.
     OtherTool,
+    /// Another credential than the one that the run of a server was given.
+    OtherProcess,
     /// Refers to a caveat that is not kept.
     UnknownCaveat,
     /// Too many failures from this source.
@@ -85,6 +87,7 @@ impl FailureReason {
             Self::Disabled => "disabled",
             Self::Named => "named",
             Self::OtherClient => "other_client",
+            Self::OtherProcess => "other_process",
             Self::OtherTool => "other_tool",
             Self::UnknownCaveat => "unknown_caveat",
             Self::Throttled => "throttled",
@@ -150,7 +153,7 @@ pub struct Identity {
     violations: Mutex<FailureLedger>,
     holders: Arc<Holders>,
     people: Arc<People>,
-    clients: Arc<Clients>,
+    clients: RwLock<Arc<Clients>>,
     kept: Arc<KeptCaveats>,
     /// Whether credentials may name their subject themselves.
     named: bool,
@@ -208,7 +211,7 @@ impl Identity {
             violations: Mutex::default(),
             holders: Arc::default(),
             people: Arc::default(),
-            clients: Arc::default(),
+            clients: RwLock::default(),
             kept: Arc::default(),
             named: true,
         }
@@ -229,7 +232,19 @@ impl Identity {
     /// The same, with the clients that are registered.
     #[must_use]
     pub fn registered(self, clients: Arc<Clients>) -> Self {
-        Self { clients, ..self }
+        Self { clients: RwLock::new(clients), ..self }
+    }
+
+    /// The clients that are registered now.
+    #[must_use]
+    pub fn clients(&self) -> Arc<Clients> {
+        self.clients.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Other clients are registered from now on. Principals stay what they were proved to be: whoever lists open sessions
+    /// ends those of clients that are others now.
+    pub fn change_clients(&self, clients: Arc<Clients>) {
+        *self.clients.write().unwrap_or_else(PoisonError::into_inner) = clients;
     }
 
     /// The same, with caveats that credentials refer to.
@@ -267,7 +282,7 @@ impl Identity {
 
     /// Count a connection that broke the protocol before it made a claim.
     pub fn note_violation(&self, source: Source) -> Noted {
-        self.violations.lock().unwrap_or_else(PoisonError::into_inner).note(source)
+        self.violations.lock().unwrap_or_else(PoisonError::into_inner).note(source, Proof::Token, false)
     }
 
     /// Such connections of the last minute that were only counted, if a new minute has begun.
@@ -275,15 +290,16 @@ impl Identity {
         self.violations.lock().unwrap_or_else(PoisonError::into_inner).turn(now_us)
     }
 
-    /// Count a failure of another proof than a credential's, from the same source as credentials'.
+    /// Count a failure of an issuer's token. It is on record as credentials' are.
     pub fn note_failure(&self, source: Source) -> Noted {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).note(source)
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).note(source, Proof::Token, true)
     }
 
-    /// Whether a source has failed so often in this minute that no work is spent on it.
+    /// Whether a source has failed so often with tokens in this minute that no more work is spent on them than to look
+    /// whether one is good.
     #[must_use]
     pub fn is_throttled(&self, source: Source) -> bool {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).throttled(source)
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).throttled(source, Proof::Token)
     }
 
     /// Turn a claim into a principal, with the proof to the client that we know its password. `now_us` is in
@@ -292,11 +308,11 @@ impl Identity {
     /// # Errors
     /// A [`Failure`], whose refusal does not tell why.
     pub async fn authenticate(&self, claim: Claim, now_us: u64) -> Result<(Principal, [u8; 32]), Failure> {
-        self.authenticate_for(claim, None, now_us).await
+        self.authenticate_for(claim, None, None, now_us).await
     }
 
     /// The same for a session that carries calls of a tool, by the word of whoever dispatches them and never of the
-    /// client: what a credential was narrowed to that tool for.
+    /// client: what a credential was narrowed to that tool for. With `only`, no other credential is any good.
     ///
     /// # Errors
     /// As [`Self::authenticate`].
@@ -304,13 +320,17 @@ impl Identity {
         &self,
         claim: Claim,
         tool: Option<&Arc<str>>,
+        only: Option<CredentialId>,
         now_us: u64,
     ) -> Result<(Principal, [u8; 32]), Failure> {
         let Claim::Scram(claim) = claim;
         let (user, target, source) = (claim.user.clone(), claim.target.clone(), claim.source);
         let parsed = parse_user(&user);
         let credential = parsed.as_ref().map(|parsed| parsed.id);
-        let verified = self.verify(claim, parsed, tool, now_us / 1_000_000).await;
+        let verified = match only {
+            Some(only) if credential.is_some_and(|shown| shown != only) => Err(FailureReason::OtherProcess),
+            Some(_) | None => self.verify(claim, parsed, tool, now_us / 1_000_000).await,
+        };
         verified.map_err(|reason| self.failed(reason, user, target, credential, source))
     }
 
@@ -322,7 +342,10 @@ impl Identity {
         credential: Option<CredentialId>,
         source: Source,
     ) -> Failure {
-        let noted = self.failures.lock().unwrap_or_else(PoisonError::into_inner).note(source);
+        let worked = !matches!(reason, FailureReason::Throttled | FailureReason::Busy);
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = failures.note(source, Proof::Password(&user), worked);
+        drop(failures);
         Failure { reason, user, target, credential, noted }
     }
 
@@ -333,7 +356,9 @@ impl Identity {
         tool: Option<&Arc<str>>,
         now_s: u64,
     ) -> Result<(Principal, [u8; 32]), FailureReason> {
-        if self.failures.lock().unwrap_or_else(PoisonError::into_inner).throttled(claim.source) {
+        // Whoever has succeeded before costs no work, and does not wait because strangers share his address.
+        let known = self.proved_before(&claim);
+        if known.is_none() && self.holds_back(&claim) {
             return Err(FailureReason::Throttled);
         }
         let key = parsed.as_ref().and_then(|parsed| self.keys.of(parsed.epoch));
@@ -342,7 +367,10 @@ impl Identity {
             (Some(parsed), Some(key)) => password(key, &parsed.links),
             (Some(_) | None, _) => password(self.keys.newest().1, &[Arc::from("nobody")]),
         };
-        let signature = self.proof(&claim, expected).await?;
+        let signature = match known {
+            Some(signature) => Some(signature),
+            None => self.proof(&claim, expected).await?,
+        };
         let parsed = parsed.ok_or(FailureReason::Malformed)?;
         if key.is_none() {
             return Err(FailureReason::UnknownKey);
@@ -350,6 +378,18 @@ impl Identity {
         let signature = signature.ok_or(FailureReason::WrongProof)?;
         let principal = self.believe(parsed, &claim.target, tool, now_s)?;
         Ok((principal, signature))
+    }
+
+    fn holds_back(&self, claim: &ScramClaim) -> bool {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.throttled(claim.source, Proof::Password(&claim.user))
+    }
+
+    /// The proof where it is right and this very user name has succeeded before.
+    fn proved_before(&self, claim: &ScramClaim) -> Option<[u8; 32]> {
+        let name = hash(claim.user.as_bytes());
+        let known = self.verifiers.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned()?;
+        check(&known, claim)
     }
 
     /// Check the proof, from the cache where this very user name has succeeded before.
@@ -476,7 +516,7 @@ impl Identity {
     /// The name under which an OAuth client is registered; its own where it is not.
     #[must_use]
     pub fn client_named(&self, oauth_client: &str) -> String {
-        self.clients.by_oauth_client(oauth_client).unwrap_or(oauth_client).to_owned()
+        self.clients().by_oauth_client(oauth_client).unwrap_or(oauth_client).to_owned()
     }
 
     /// The client that acts: the one that the credential names. Who logged in with the OAuth client of a registered
@@ -489,17 +529,17 @@ impl Identity {
         standing: &Standing,
         by_us: bool,
     ) -> Result<Bound, FailureReason> {
-        let facts = standing.facts();
-        let by_login = facts.oauth_client.as_deref().and_then(|id| self.clients.by_oauth_client(id));
+        let (facts, clients) = (standing.facts(), self.clients());
+        let by_login = facts.oauth_client.as_deref().and_then(|id| clients.by_oauth_client(id));
         let client = match (named, by_login) {
             (Some(named), Some(by_login)) if named != by_login => return Err(FailureReason::OtherClient),
-            (Some(named), None) if !by_us && self.clients.is_known_by_login(&named) => {
+            (Some(named), None) if !by_us && clients.is_known_by_login(&named) => {
                 return Err(FailureReason::OtherClient);
             }
             (Some(named), _) => Some(named),
             (None, by_login) => by_login.map(str::to_owned),
         };
-        let recipient = client.as_deref().and_then(|name| self.clients.get(name)?.recipient.clone());
+        let recipient = client.as_deref().and_then(|name| clients.get(name)?.recipient.clone());
         let (client, purpose) = (client.map(Arc::from), purpose.map(Arc::from));
         Ok(Bound { client, purpose, recipient, tool: None })
     }

@@ -12,7 +12,7 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chaperone_access::{SubjectKind, TargetName};
+use chaperone_access::{PURPOSE_BYTES_MAX, SubjectKind, TargetName, is_purpose};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -30,6 +30,9 @@ const CAVEATS_MAX: usize = 16;
 /// Most groups that a credential may carry.
 const GROUPS_MAX: usize = 16;
 
+/// Longest life of a credential, in seconds: whoever takes one back need not remember it for longer.
+pub const CREDENTIAL_S_MAX: u64 = 24 * 3600;
+
 /// Identifies one issued credential, whatever its holder narrows it to: 8 random bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CredentialId(pub [u8; 8]);
@@ -46,8 +49,41 @@ impl std::fmt::Debug for CredentialId {
     }
 }
 
+/// Not the id of a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("not the id of a credential: 11 characters of base64url")]
+pub struct InvalidCredentialId;
+
+impl std::str::FromStr for CredentialId {
+    type Err = InvalidCredentialId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCredentialId> {
+        let mut bytes = [0; 9];
+        match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
+            Ok(8) => {
+                let [id @ .., _] = bytes;
+                Ok(Self(id))
+            }
+            Ok(_) | Err(_) => Err(InvalidCredentialId),
+        }
+    }
+}
+
+impl serde::Serialize for CredentialId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for CredentialId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// Whom a credential is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Who {
     /// Somebody the development issuer names, with everything that is known of him.
     Named {
@@ -106,6 +142,9 @@ pub enum IssueError {
     /// A text that the encoding cannot carry.
     #[error("`{0}` may not be empty or contain control characters or `,`")]
     Text(&'static str),
+    /// A purpose that is none.
+    #[error("a purpose is 1 to {PURPOSE_BYTES_MAX} bytes without control characters or `,`")]
+    Purpose,
     /// More than fits a user name.
     #[error(
         "the credential needs {0} bytes of user name, the limit is {USER_BYTES_MAX} (hint: fewer or shorter groups)"
@@ -114,6 +153,9 @@ pub enum IssueError {
     /// The expiry is not after the beginning.
     #[error("the credential would expire before it begins")]
     Expired,
+    /// A longer life than [`CREDENTIAL_S_MAX`].
+    #[error("a credential lives for at most {CREDENTIAL_S_MAX} seconds")]
+    Lasting,
     /// No randomness from the system.
     #[error("no randomness from the system")]
     Random,
@@ -246,14 +288,17 @@ fn decode_who(issuer: &str, letter: &str, sub: &str, groups: &str) -> Option<Who
 }
 
 fn encode(grant: &Grant, epoch: u8, id: CredentialId) -> Result<String, IssueError> {
-    let optional = |text: &Option<String>| text.as_deref().is_none_or(plain);
-    for (fine, what) in [(optional(&grant.client), "client"), (optional(&grant.purpose), "purpose")] {
-        if !fine {
-            return Err(IssueError::Text(what));
-        }
+    if !grant.client.as_deref().is_none_or(plain) {
+        return Err(IssueError::Text("client"));
+    }
+    if !grant.purpose.as_deref().is_none_or(is_purpose) {
+        return Err(IssueError::Purpose);
     }
     if grant.not_after <= grant.not_before {
         return Err(IssueError::Expired);
+    }
+    if grant.not_after - grant.not_before > CREDENTIAL_S_MAX {
+        return Err(IssueError::Lasting);
     }
     let [issuer, kind, sub, groups] = encode_who(&grant.who)?;
     // Unit separators cannot occur in a field: control characters are refused.

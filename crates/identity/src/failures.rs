@@ -2,6 +2,7 @@
 //! minute, under a cap for all sources together. A stranger cannot fill the trail.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
 use chaperone_access::Source;
@@ -12,8 +13,11 @@ pub(crate) const SINGLE_MAX: u32 = 10;
 pub(crate) const TOTAL_MAX: u32 = 600;
 /// Sources that are told apart; beyond them everybody counts as one.
 pub(crate) const SOURCES_MAX: usize = 10_000;
-/// Failures per source and minute after which it is refused without any work.
+/// Failures of one user name, or of tokens, per source and minute after which it is refused without any work.
 pub(crate) const THROTTLE: u32 = 60;
+/// Failures of all user names per source and minute after which it is refused without any work. Many share an address: one
+/// who tries in vain does not keep the others out, and many who do cost a second of work.
+pub(crate) const THROTTLE_SOURCE: u32 = 600;
 
 const MINUTE_US: u64 = 60_000_000;
 
@@ -26,10 +30,24 @@ pub enum Noted {
     Counted,
 }
 
+/// What failed to prove somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof<'a> {
+    /// A password for this user name.
+    Password(&'a str),
+    /// An issuer's token.
+    Token,
+}
+
 #[derive(Debug, Default)]
 struct Window {
     failures: u32,
     unwritten: u64,
+    /// Failures that cost work, of passwords and of tokens.
+    passwords: u32,
+    tokens: u32,
+    /// The former by user name, as a hash that nobody outside can aim at. No more of them than work was done.
+    users: HashMap<u64, u32>,
 }
 
 /// The counts of the current minute. Pure: time comes in.
@@ -38,6 +56,7 @@ pub struct FailureLedger {
     since: u64,
     written: u32,
     sources: HashMap<String, Window>,
+    hashing: RandomState,
 }
 
 /// IPv6 sources count by /64, since one host owns all of it; an IPv4 address in the form of one is itself.
@@ -75,13 +94,24 @@ impl FailureLedger {
         counts
     }
 
-    /// Note one failure.
-    pub fn note(&mut self, source: Source) -> Noted {
+    /// Note one failure. `worked` says whether work was done for it: what is refused without any does not count against
+    /// whoever shares the address.
+    pub fn note(&mut self, source: Source, proof: Proof<'_>, worked: bool) -> Noted {
         let mut key = key(source);
         if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(&key) {
             key = "other".to_owned();
         }
         let window = self.sources.entry(key).or_default();
+        match proof {
+            Proof::Password(user) if worked => {
+                window.passwords = window.passwords.saturating_add(1);
+                if window.users.len() < THROTTLE_SOURCE as usize {
+                    *window.users.entry(self.hashing.hash_one(user)).or_default() += 1;
+                }
+            }
+            Proof::Token if worked => window.tokens = window.tokens.saturating_add(1),
+            Proof::Password(_) | Proof::Token => {}
+        }
         window.failures = window.failures.saturating_add(1);
         if window.failures <= SINGLE_MAX && self.written < TOTAL_MAX {
             self.written += 1;
@@ -91,11 +121,17 @@ impl FailureLedger {
         Noted::Counted
     }
 
-    /// Whether the source has failed so often in this minute that no work is spent on it.
+    /// Whether the source has failed so often in this minute that no work is spent on such a proof from it.
     #[must_use]
-    pub fn throttled(&self, source: Source) -> bool {
+    pub fn throttled(&self, source: Source, proof: Proof<'_>) -> bool {
         // Whoever found no place of his own is not held back for what others did.
-        self.sources.get(&key(source)).is_some_and(|window| window.failures >= THROTTLE)
+        self.sources.get(&key(source)).is_some_and(|window| match proof {
+            Proof::Token => window.tokens >= THROTTLE,
+            Proof::Password(user) => {
+                let own = window.users.get(&self.hashing.hash_one(user));
+                window.passwords >= THROTTLE_SOURCE || own.is_some_and(|own| *own >= THROTTLE)
+            }
+        })
     }
 }
 
@@ -111,13 +147,13 @@ mod tests {
     fn a_flood_leaves_a_bounded_record() {
         let mut ledger = FailureLedger::default();
         ledger.turn(MINUTE_US);
-        let single = (0..10_000).filter(|_| ledger.note(ip(1)) == Noted::Single).count();
+        let single = (0..10_000).filter(|_| ledger.note(ip(1), Proof::Token, true) == Noted::Single).count();
         assert_eq!(single, 10);
-        assert!(ledger.throttled(ip(1)));
-        assert!(!ledger.throttled(ip(2)));
+        assert!(ledger.throttled(ip(1), Proof::Token));
+        assert!(!ledger.throttled(ip(2), Proof::Token));
         assert_eq!(ledger.turn(MINUTE_US + 1), []);
         assert_eq!(ledger.turn(2 * MINUTE_US), [("0.0.0.1".to_owned(), 9_990)]);
-        assert!(!ledger.throttled(ip(1)));
+        assert!(!ledger.throttled(ip(1), Proof::Token));
     }
 
     #[test]
@@ -126,11 +162,11 @@ mod tests {
         let mut ledger = FailureLedger::default();
         ledger.turn(MINUTE_US);
         for _ in 0..THROTTLE / 2 {
-            ledger.note(ip(1));
-            ledger.note(mapped(1));
+            ledger.note(ip(1), Proof::Token, true);
+            ledger.note(mapped(1), Proof::Token, true);
         }
-        assert!(ledger.throttled(ip(1)) && ledger.throttled(mapped(1)));
-        assert!(!ledger.throttled(ip(2)) && !ledger.throttled(mapped(2)));
+        assert!(ledger.throttled(ip(1), Proof::Token) && ledger.throttled(mapped(1), Proof::Token));
+        assert!(!ledger.throttled(ip(2), Proof::Token) && !ledger.throttled(mapped(2), Proof::Token));
         assert_eq!(ledger.turn(2 * MINUTE_US).len(), 1);
     }
 
@@ -140,19 +176,43 @@ mod tests {
         ledger.turn(MINUTE_US);
         let sources = u32::try_from(SOURCES_MAX).unwrap();
         for n in 0..sources + THROTTLE * 2 {
-            ledger.note(ip(n));
+            ledger.note(ip(n), Proof::Token, true);
         }
-        assert!(!ledger.throttled(ip(sources * 2)));
+        assert!(!ledger.throttled(ip(sources * 2), Proof::Token));
     }
 
     #[test]
     fn many_sources_are_capped_together() {
         let mut ledger = FailureLedger::default();
         ledger.turn(MINUTE_US);
-        let single = (0..50_000).filter(|n| ledger.note(ip(*n)) == Noted::Single).count();
+        let single = (0..50_000).filter(|n| ledger.note(ip(*n), Proof::Token, true) == Noted::Single).count();
         assert_eq!(single, 600);
         let counts = ledger.turn(2 * MINUTE_US);
         assert!(counts.len() <= 601);
         assert_eq!(counts.iter().map(|(_, n)| n).sum::<u64>(), 50_000 - 600);
+    }
+
+    #[test]
+    fn one_who_fails_keeps_out_neither_others_nor_other_proofs_from_there() {
+        let mut ledger = FailureLedger::default();
+        ledger.turn(MINUTE_US);
+        let (mine, yours) = (Proof::Password("mine"), Proof::Password("yours"));
+        for _ in 0..10 * THROTTLE {
+            let worked = !ledger.throttled(ip(1), mine);
+            ledger.note(ip(1), mine, worked);
+        }
+        assert!(ledger.throttled(ip(1), mine));
+        assert!(!ledger.throttled(ip(1), yours) && !ledger.throttled(ip(1), Proof::Token));
+        assert!(!ledger.throttled(ip(2), mine));
+        let mut worked = 0;
+        for n in 0..2 * THROTTLE_SOURCE {
+            let other = n.to_string();
+            if !ledger.throttled(ip(1), Proof::Password(&other)) {
+                worked += 1;
+                ledger.note(ip(1), Proof::Password(&other), true);
+            }
+        }
+        assert_eq!(worked, THROTTLE_SOURCE - THROTTLE);
+        assert!(ledger.throttled(ip(1), yours));
     }
 }

@@ -76,6 +76,8 @@ pub struct ClaimNames {
     pub groups: Option<String>,
     /// A name for people to read: a text.
     pub display: Option<String>,
+    /// The OAuth client that an access token was made for: a text. `None`: `client_id` (RFC 9068), else `azp`.
+    pub client: Option<String>,
     /// Declared attributes, each with its claim.
     pub attributes: BTreeMap<String, String>,
 }

@@ -16,6 +16,7 @@ mod login;
 mod only;
 mod people;
 mod principal;
+mod revocation;
 mod service;
 mod standing;
 mod token;
@@ -25,9 +26,10 @@ pub use caveat::{Caveat, Restriction};
 pub use claims::told_again;
 pub use clients::{Client, Clients};
 pub use credential::{
-    Credential, CredentialId, Grant, IssueError, NarrowError, USER_BYTES_MAX, Who, narrow, parse_user,
+    CREDENTIAL_S_MAX, Credential, CredentialId, Grant, InvalidCredentialId, IssueError, NarrowError,
+    USER_BYTES_MAX, Who, narrow, parse_user,
 };
-pub use failures::{FailureLedger, Noted};
+pub use failures::{FailureLedger, Noted, Proof};
 pub use holder::{Holder, Holders, InvalidId, SecretHash, TokenRefused};
 pub use issuer::{ClaimNames, Issuer, SKEW_S, SignatureAlgorithm, Vouches, Workload};
 pub use jwks::{KEY_SET_BYTES_MAX, KeyCache, KeySet, KeySetError};
@@ -40,6 +42,7 @@ pub use login::{
 pub use only::{Only, OnlyError, Relations, together};
 pub use people::{Disabling, PEOPLE_MAX, People, PeopleStore, Person, PersonChange, PersonError};
 pub use principal::{CredentialFacts, Principal};
+pub use revocation::{REVOCATIONS_MAX, Revocation, Revoked};
 pub use service::{
     KEY_S_MAX, LOCAL_ISSUER, OVERLAP_S_MAX, SERVICES_MAX, Service, ServiceChange, ServiceError, ServiceKey,
     ServiceKeyId, ServiceStore, Services,

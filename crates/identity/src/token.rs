@@ -85,6 +85,11 @@ pub enum TokenError {
     /// The subject authenticated too long ago.
     #[error("the authentication itself is too long ago")]
     AuthenticationAge,
+    /// An access token for the tools does not say which client holds it.
+    #[error(
+        "the token does not name the client that it was made for (hint: `claims.client` of the issuer names the claim that tells it)"
+    )]
+    NoClient,
     /// No service of a workload issuer has a subject like this.
     #[error("no service is configured for the subject `{0}` (hint: `workloads` of the issuer)")]
     NoService(String),
@@ -112,6 +117,7 @@ impl TokenError {
             Self::Nonce => "nonce",
             Self::Assurance => "assurance",
             Self::AuthenticationAge => "authentication_age",
+            Self::NoClient => "no_client",
             Self::NoService(_) => "no_service",
         }
     }
@@ -279,7 +285,8 @@ fn check_kind(
     if fine && !claims.contains_key("events") { Ok(()) } else { Err(TokenError::Kind) }
 }
 
-/// Whom the token is for, and the OAuth client that it was made for (`azp` or `client_id`).
+/// Whom the token is for, and the OAuth client that it was made for. Shown by a person's client to the tools' endpoints it has to
+/// name that client, as RFC 9068, section 2.2, wants it: else what policies say of clients would not be said of this one.
 fn audience(
     issuer: &Issuer,
     claims: &Map<String, Value>,
@@ -316,7 +323,14 @@ fn audience(
             if !ours || meant.iter().any(|aud| issuer.audiences.contains(aud)) {
                 return Err(TokenError::Audience);
             }
-            Ok(text(claims, "client_id")?.or(azp).map(str::to_owned))
+            let client = match &issuer.claims.client {
+                Some(claim) => text(claims, claim)?,
+                None => text(claims, "client_id")?.or(azp),
+            };
+            match (shown, &issuer.vouches, client) {
+                (Shown::Resource, Vouches::People, None | Some("")) => Err(TokenError::NoClient),
+                (_, _, client) => Ok(client.map(str::to_owned)),
+            }
         }
     }
 }

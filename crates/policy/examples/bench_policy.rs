@@ -174,6 +174,7 @@ fn analysis(round: usize) -> Arc<Analysis> {
         catalog_version: 1,
         classified: true,
         describes: None,
+        invokes: None,
     })
 }
 

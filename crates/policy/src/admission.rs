@@ -29,6 +29,8 @@ pub struct Policies {
     /// Counts every change of either. Raised after the change: who reads it first and the rest then at worst begins anew
     /// once too often.
     version: AtomicU64,
+    /// Counts the sets that came into force.
+    loads: AtomicU64,
 }
 
 /// A principal who may be at a target.
@@ -73,6 +75,12 @@ impl AdmissionFacts {
     #[must_use]
     pub fn credential(&self) -> &CredentialFacts {
         self.principal.credential()
+    }
+
+    /// The version of the holder's standing that [`Self::delegation`] was made of.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.principal.version()
     }
 
     /// What is true of the holder now: where it ends or is overdue, the session does.
@@ -143,12 +151,18 @@ impl Policies {
     /// With a first set.
     #[must_use]
     pub fn new(set: PolicySet) -> Self {
-        Self { now: RwLock::new(Arc::new(set)), locks: RwLock::default(), version: AtomicU64::new(1) }
+        Self {
+            now: RwLock::new(Arc::new(set)),
+            locks: RwLock::default(),
+            version: AtomicU64::new(1),
+            loads: AtomicU64::new(1),
+        }
     }
 
     /// Put another set in force.
     pub fn replace(&self, set: PolicySet) {
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+        self.loads.fetch_add(1, Ordering::Release);
         self.version.fetch_add(1, Ordering::Release);
     }
 
@@ -163,6 +177,12 @@ impl Policies {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
+    }
+
+    /// Counts the sets that came into force, the same one again among them: classifications are loaded with it.
+    #[must_use]
+    pub fn loads(&self) -> u64 {
+        self.loads.load(Ordering::Acquire)
     }
 
     /// Place a lock: from now on nothing is admitted or decided against it.

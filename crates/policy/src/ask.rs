@@ -301,6 +301,14 @@ impl Asked<'_> {
         Query { action, above: None, resource, within, approved: false, tool: Some(tool.to_owned()) }
     }
 
+    /// The question whether identifiers of a tag stay in what a command prints.
+    pub(crate) fn printed(&self, target: &TargetName, command: &str, tag: &str) -> Query {
+        let invoke = self.invoke(target, command);
+        let mut within = invoke.within;
+        within.push(self.set.kinds.tag(tag));
+        Query { action: self.set.kinds.action("reveal"), within, ..invoke }
+    }
+
     /// The question about managing the installation.
     pub(crate) fn manage(&self, action: ManagementAction, installation: &str) -> Query {
         let kinds = &self.set.kinds;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use cedar_policy::EntityUid;
 use chaperone_access::{
-    Analysis, Class, ColumnUse, NameRule, OwnRelation, Refusal, RefusalCode, RelationFacts, RelationName,
-    RelationScope, Scope, TargetName, Touch, Under, Verb, Verbs, WORDS_KEPT_BYTES_MAX,
+    Analysis, ColumnUse, NameRule, OwnRelation, Refusal, RefusalCode, RelationFacts, RelationName,
+    RelationScope, Scope, TargetName, Touch, Under, Verb, Verbs, WORDS_KEPT_BYTES_MAX, no_command,
 };
 use chaperone_identity::Restriction;
+use chaperone_masking::Entity;
 
 use crate::ask::{Answer, Asked};
 use crate::describe::{Describes, describe};
@@ -218,8 +219,40 @@ pub(crate) fn everywhere(case: &Case<'_>, action: &str) -> Answer {
     asked.answer(&query, |rule| !rule.reads_resource && slice::covers(&rule.scope, &target))
 }
 
+/// Decide about a command: whoever may invoke it may run it, whatever verbs he has. What is wrong with its parameters is told
+/// to nobody else.
+fn invoked(case: &Case<'_>, analysis: &Arc<Analysis>, command: &str) -> (Kept, bool) {
+    let may = case.asked.ask(&case.asked.invoke(case.target, command));
+    let (mut policies, mut lasting) = (may.policies, may.lasting);
+    let arm = if !may.allowed {
+        Arm::Refuse { refusal: no_command(case.target, command), member: 0 }
+    } else if let Some(refusal) = &analysis.forbidden {
+        Arm::Refuse { refusal: refusal.clone(), member: 0 }
+    } else {
+        let mut stays = BTreeSet::new();
+        for entity in Entity::ALL {
+            let query = case.asked.printed(case.target, command, entity.governed_by());
+            let answer = case.asked.ask(&query);
+            lasting &= answer.lasting;
+            policies.extend(answer.policies);
+            if answer.allowed {
+                stays.insert(entity.tag());
+            }
+        }
+        Arm::Allow { text: None, scope: Some(Arc::new(Scope { stays, ..Scope::default() })) }
+    };
+    policies.sort();
+    policies.dedup();
+    let decided =
+        Decided { policies: policies.into(), set_digest: case.asked.set.digest(), unrestricted: false };
+    (Kept { analysis: analysis.clone(), decided: Arc::new(decided), arm }, lasting)
+}
+
 /// Decide; the second value says whether the decision holds until the policies change, and is to be kept.
 pub(crate) fn decide(case: &Case<'_>, analysis: &Arc<Analysis>, answers: &mut Answers) -> (Kept, bool) {
+    if let Some(command) = &analysis.invokes {
+        return invoked(case, analysis, command);
+    }
     let (unrestricted, mut policies, mut lasting) = answers.unrestricted(case, analysis.classified);
     let kept = |arm: Arm, mut policies: Vec<Arc<str>>| {
         policies.sort();
@@ -393,7 +426,9 @@ fn touched(
         NameRule::Named => {}
     }
     let name = touch.relation.to_string();
-    if case.restriction.columns(&touch.relation).is_some() && !speaks(touch.facts.as_deref()) {
+    if case.restriction.columns(&touch.relation).is_some()
+        && !touch.facts.as_deref().is_some_and(RelationFacts::speaks)
+    {
         let what = format!("see some columns of `{name}`, of which nobody has said what they hold");
         let hint = "make a credential for the relation as a whole, or for columns of what it reads";
         return Verdict::Refused(missing(&what, hint), Vec::new());
@@ -410,12 +445,6 @@ fn touched(
         }
     }
     Verdict::Allowed
-}
-
-/// Whether anything is said of a relation's columns. What is seen of a view otherwise follows from what it reads, so that
-/// its own columns cannot be left out.
-fn speaks(facts: Option<&RelationFacts>) -> bool {
-    facts.is_some_and(|facts| facts.columns.iter().any(|column| column.class != Class::Unclassified))
 }
 
 /// The columns of a relation that the credential has, where it has not all: those of a partition, or of what inherits
@@ -494,6 +523,8 @@ fn missing(what: &str, hint: &str) -> Refusal {
     Refusal::new(RefusalCode::NotPermitted, format!("you have no permission to {what}")).hint(hint)
 }
 
+#[cfg(test)]
+mod commands;
 #[cfg(test)]
 mod narrowing;
 #[cfg(test)]

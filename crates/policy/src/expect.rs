@@ -121,7 +121,7 @@ impl From<&Value> for Attribute {
 #[derive(Debug)]
 enum Question {
     Connect(TargetName),
-    Tool(TargetName, &'static str),
+    Tool(TargetName, String),
     Whole(Verb, TargetName),
     Relations(Verb, TargetName, Vec<RelationName>),
     AllRows(TargetName, Vec<RelationName>),
@@ -220,8 +220,10 @@ impl Written {
             return Ok(Question::Connect(target()?));
         }
         if word == "invoke" {
-            let tool = SQL_TOOLS.into_iter().find(|tool| Some(*tool) == self.tool.as_deref());
-            let tool = tool.ok_or_else(|| format!("`tool` is one of {}", SQL_TOOLS.join(", ")))?;
+            let plain = |tool: &&String| !tool.is_empty() && tool.bytes().all(|byte| byte.is_ascii_graphic());
+            let tool = self.tool.as_ref().filter(plain).cloned().ok_or_else(|| {
+                format!("`tool` is one of {}, or the name of a declared command", SQL_TOOLS.join(", "))
+            })?;
             return Ok(Question::Tool(target()?, tool));
         }
         let manage = ManagementAction::ALL.into_iter().find(|action| action.as_str() == word);
@@ -274,6 +276,21 @@ impl Expectations {
         self.0.is_empty()
     }
 
+    /// Those who ask in them, each once, without clients, purposes and tools. `now_us` is in microseconds since the Unix
+    /// epoch.
+    #[must_use]
+    pub fn profiles(&self, now_us: u64) -> Vec<Profile> {
+        let mut found: Vec<Profile> = Vec::new();
+        for expectation in &self.0 {
+            let profile = expectation.profile(now_us);
+            let alone = Profile { client: None, purpose: None, tool: None, ..profile };
+            if !found.contains(&alone) {
+                found.push(alone);
+            }
+        }
+        found
+    }
+
     /// Ask the set. `analyse` understands a statement at a target, or says why it cannot; `now_us` is in microseconds
     /// since the Unix epoch.
     pub fn unmet(
@@ -304,6 +321,16 @@ impl Written {
 }
 
 impl Expectation {
+    /// Who asks. `now_us` is in microseconds since the Unix epoch.
+    fn profile(&self, now_us: u64) -> Profile {
+        let mut profile = self.profile.clone();
+        if self.authenticated_s.is_some() || self.acr.is_some() || !self.amr.is_empty() {
+            let at = self.authenticated_s.map_or(0, |age| (now_us / 1_000_000).saturating_sub(age));
+            profile.assurance = Some(Assurance { acr: self.acr.clone(), amr: self.amr.clone(), at });
+        }
+        profile
+    }
+
     fn unmet(
         &self,
         set: &PolicySet,
@@ -314,12 +341,7 @@ impl Expectation {
         let failed = |found: Option<Outcome>, because: Vec<String>| {
             Some(Unmet { line: self.line, name: self.name.clone(), expected: self.expect, found, because })
         };
-        let mut profile = self.profile.clone();
-        if self.authenticated_s.is_some() || self.acr.is_some() || !self.amr.is_empty() {
-            let at = self.authenticated_s.map_or(0, |age| (now_us / 1_000_000).saturating_sub(age));
-            profile.assurance = Some(Assurance { acr: self.acr.clone(), amr: self.amr.clone(), at });
-        }
-        let delegation = match profile.delegation(&set.clients) {
+        let delegation = match self.profile(now_us).delegation(&set.clients) {
             Ok(delegation) => delegation,
             Err(error) => return failed(None, vec![error.to_string()]),
         };

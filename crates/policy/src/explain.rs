@@ -10,12 +10,17 @@ use chaperone_identity::Restriction;
 use serde::Serialize;
 
 use crate::ask::{Answer, Asked};
+use crate::change::circumstances;
 use crate::decide::{self, Answers, Case};
 use crate::limits::Limits;
 use crate::load::{PolicySet, Rule};
 use crate::permit::{Decided, Decision};
+use crate::sight::{self, Sight};
 use crate::view::{self, SeenColumn, SeenRows, UsedColumn, View};
 use crate::world::{OfRelation, Ruling, Thing, World};
+
+/// Most relations of which it is told what would reveal their columns, where no statement names some.
+const UNREVEALED_MAX: usize = 64;
 
 /// What would make a refusal something else.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -27,6 +32,22 @@ pub enum WouldChange {
     Group(String),
     /// Acting without a client.
     NoClient,
+    /// Acting through this client.
+    Client(String),
+    /// A credential for this purpose.
+    Purpose(String),
+    /// An authentication of this class (`acr`).
+    AuthenticationClass(String),
+    /// An authentication by this method (`amr`).
+    AuthenticationMethod(String),
+    /// An authentication a moment ago.
+    FreshAuthentication,
+    /// This attribute of the subject, `name = value`.
+    Attribute(String),
+    /// This time (RFC 3339), or half an hour before it.
+    Time(String),
+    /// All of these together, none of them alone.
+    Together(Vec<WouldChange>),
     /// Without this forbid, it would be allowed.
     WithoutForbid(String),
     /// Without all of these forbids together, it would be allowed.
@@ -41,6 +62,17 @@ impl std::fmt::Display for WouldChange {
             Self::Approval => f.write_str("an approval"),
             Self::Group(group) => write!(f, "membership in `{group}`"),
             Self::NoClient => f.write_str("acting without a client"),
+            Self::Client(name) => write!(f, "acting through client `{name}`"),
+            Self::Purpose(code) => write!(f, "the purpose `{code}`"),
+            Self::AuthenticationClass(acr) => write!(f, "an authentication of class `{acr}`"),
+            Self::AuthenticationMethod(method) => write!(f, "an authentication by `{method}`"),
+            Self::FreshAuthentication => f.write_str("a fresh authentication"),
+            Self::Attribute(text) => write!(f, "the attribute {text}"),
+            Self::Time(at) => write!(f, "the time: from {at}"),
+            Self::Together(these) => {
+                let these: Vec<String> = these.iter().map(ToString::to_string).collect();
+                f.write_str(&these.join(", together with "))
+            }
             Self::WithoutForbid(name) => write!(f, "no `{name}`: this forbid bites"),
             Self::WithoutForbids(names) => {
                 write!(f, "none of `{}`: these forbids bite together", names.join("`, `"))
@@ -82,6 +114,10 @@ pub struct Seen {
     /// Which rows, where the relation has a filter and that is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<SeenRows>,
+    /// What stands between the caller and the values of those of its columns that are masked or hidden, by tags, and what
+    /// would reveal them; of relations that a statement touches, or of all where there are few.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unrevealed: Vec<Finding>,
 }
 
 /// What somebody may do at a target, relation by relation.
@@ -104,7 +140,10 @@ pub fn access(
     world: &World,
     now_us: u64,
 ) -> Access {
-    Asker { set, delegation, now_us }.access(target, world)
+    let asker = Asker { set, delegation, now_us };
+    let mut access = asker.access(target, world);
+    asker.columns(target, world, access.unrestricted, &mut access.relations);
+    access
 }
 
 /// The answer about a statement as a whole.
@@ -178,8 +217,12 @@ impl Asker<'_> {
     }
 
     fn with<T>(&self, delegation: &Delegation, ask: impl FnOnce(&Asked<'_>) -> T) -> T {
+        self.at(delegation, self.now_us, ask)
+    }
+
+    fn at<T>(&self, delegation: &Delegation, now_us: u64, ask: impl FnOnce(&Asked<'_>) -> T) -> T {
         let who = self.set.who(delegation);
-        ask(&Asked { set: self.set, delegation, who: &who, now_us: self.now_us, opened_us: self.now_us })
+        ask(&Asked { set: self.set, delegation, who: &who, now_us, opened_us: now_us })
     }
 
     /// The groups of the caller's issuer that policies name and the caller is not in.
@@ -229,6 +272,12 @@ impl Asker<'_> {
                 changes.push(WouldChange::NoClient);
             }
         }
+        changes.extend(self.as_is(|asked| {
+            let (rules, clients) = (thing.fitting(asked), self.set.clients());
+            circumstances(&rules, self.delegation, clients, self.now_us, |who, now_us| {
+                self.at(who, now_us, |asked| thing.ask(asked).0) == Ruling::Allow
+            })
+        }));
         for group in self.other_groups(groups) {
             if self.with(&self.in_group(&group), |asked| thing.ask(asked).0) == Ruling::Allow {
                 changes.push(WouldChange::Group(format!("{}/{group}", self.delegation.subject.issuer)));
@@ -354,8 +403,8 @@ impl Asker<'_> {
             if allowed.is_empty() && held.is_empty() {
                 hidden += 1;
             } else {
-                let (columns, rows) = (Vec::new(), None);
-                relations.push(Seen { relation: relation.to_string(), allowed, held, columns, rows });
+                let (relation, columns, rows) = (relation.to_string(), Vec::new(), None);
+                relations.push(Seen { relation, allowed, held, columns, rows, unrevealed: Vec::new() });
             }
         }
         Access { unrestricted, relations, hidden }
@@ -406,6 +455,29 @@ impl Asker<'_> {
             (seen.columns, seen.rows) = (columns, rows);
         }
     }
+
+    /// Add what would reveal the columns that are masked or hidden, of relations that are asked about.
+    fn unrevealed(
+        &self,
+        target: &TargetName,
+        world: &World,
+        groups: &BTreeSet<String>,
+        relations: &mut [Seen],
+        asked_about: impl Fn(&str) -> bool,
+    ) {
+        for (relation, OfRelation { within, facts }) in world.relations(target) {
+            let (name, on) = (relation.to_string(), (relation, within.as_slice()));
+            let seen = relations.iter_mut().find(|seen| seen.relation == name && asked_about(&name));
+            let (Some(facts), Some(seen)) = (facts, seen) else { continue };
+            for alike in sight::alike(&[self.set], target, on, facts) {
+                let thing = Thing::Columns(Sight::Reveal, target, on, alike);
+                let finding = self.finding(&thing, groups);
+                if finding.ruling != Ruling::Allow {
+                    seen.unrevealed.push(finding);
+                }
+            }
+        }
+    }
 }
 
 /// What the columns that a statement uses are to somebody, sorted, without what would change it. `now_us` is in
@@ -438,6 +510,16 @@ pub fn explain(
     let groups = set.names().groups;
     let Access { unrestricted, mut relations, hidden } = asker.access(target, world);
     asker.columns(target, world, unrestricted, &mut relations);
+    if !unrestricted {
+        let touched: Option<BTreeSet<String>> = statement.map(|analysis| {
+            let touches = analysis.members.iter().flat_map(|member| member.touches.iter());
+            touches.map(|touch| touch.relation.to_string()).collect()
+        });
+        let few = relations.len() <= UNREVEALED_MAX;
+        asker.unrevealed(target, world, &groups, &mut relations, |name| {
+            touched.as_ref().map_or(few, |touched| touched.contains(name))
+        });
+    }
     let bare = BTreeSet::new();
     Explanation {
         policy: set.digest_text(),

@@ -64,7 +64,7 @@ pub fn callers(set: &PolicySet, groups: &BTreeSet<String>, known: &[Profile]) ->
     let (mut classes, clients) = matrix::classes([set, set]);
     classes.extend(groups.iter().map(|group| profile::Class::group(group)));
     classes.extend(known.iter().map(profile::Class::known));
-    classes.sort();
+    classes.sort_by(|one, other| one.label.cmp(&other.label));
     classes.dedup();
     let mut found = Vec::new();
     for class in &classes {
@@ -179,19 +179,9 @@ fn columns(asked: &Asked<'_>, target: &TargetName, on: On<'_>, facts: &RelationF
     needs.all_rows |= !facts.filtered || may(asked, &all_rows);
 }
 
-/// Whether a column's mask reads its values. A pseudonym does too, but is not had at the target yet, so that NULL stands
-/// there.
+/// Whether a column's mask shows a part of its values.
 fn shows_a_part(column: &Column) -> bool {
-    match &column.mask {
-        None | Some(MaskOperator::Null | MaskOperator::Fixed(_) | MaskOperator::Pseudonym) => false,
-        Some(
-            MaskOperator::LastFour
-            | MaskOperator::FirstLetter
-            | MaskOperator::Year
-            | MaskOperator::ZipThree
-            | MaskOperator::Bucket(_),
-        ) => !column.scan,
-    }
+    !column.scan && column.mask.as_ref().is_some_and(MaskOperator::shows_a_part)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod admission;
 mod ask;
+mod change;
 mod decide;
 mod describe;
 mod diff;
@@ -36,9 +37,9 @@ pub use locks::{LOCKS_MAX, Lock, LockError, LockOn, Locks};
 pub use manage::{Allowance, ManagementAction};
 pub use matrix::matrix;
 pub use permit::{Decided, Decision, Denied, Masked, Permit, Question, Unwritten};
-pub use profile::{NotASubject, Profile, through};
+pub use profile::{NotASubject, Profile, Said, through};
 pub use starter::STARTER;
-pub use view::{SeenColumn, SeenRows, UsedColumn};
+pub use view::{Because, NoMask, SeenColumn, SeenRows, UsedColumn};
 pub use world::{Names, OfRelation, OfTarget, Ruling, World};
 
 #[cfg(test)]

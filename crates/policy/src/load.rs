@@ -17,8 +17,8 @@ use crate::ask::{Kinds, On, named_column};
 use crate::limits::{LIMITS_FILE, LimitRules, Limits};
 use crate::sight::Sight;
 use crate::slice::{
-    ByPrincipal, Scope, action_fits, clients_in, form, is_open, principal_fits, reads, reads_resource,
-    reads_time, target_of,
+    ByPrincipal, Compares, Scope, action_fits, clients_of, compares, form, is_open, principal_fits, reads,
+    reads_resource, reads_time, target_of,
 };
 use crate::world::Names;
 
@@ -100,6 +100,10 @@ pub struct Known {
     pub installation: Option<String>,
     /// Every target.
     pub targets: BTreeSet<TargetName>,
+    /// Those of them whose tools only their agents know: declared commands.
+    pub commands: BTreeSet<TargetName>,
+    /// Those of them that are servers of others: which tools they have, only they know.
+    pub servers: BTreeSet<TargetName>,
     /// Relations of those targets whose catalog has been read, as `schema.name`.
     pub relations: BTreeMap<TargetName, HashSet<String>>,
     /// Columns of those that have a classification too, as `schema.name.column`.
@@ -121,7 +125,8 @@ impl Known {
                 }
             }
         }
-        Self { targets, ..Self::default() }
+        // A tool that is misspelt cannot be told either.
+        Self { servers: targets.clone(), targets, ..Self::default() }
     }
 }
 
@@ -132,8 +137,8 @@ pub(crate) struct Rule {
     pub(crate) scope: Scope,
     pub(crate) name: Arc<str>,
     pub(crate) reads_time: bool,
-    /// Clients that its conditions name.
-    clients: BTreeSet<String>,
+    /// What its conditions compare attributes with.
+    pub(crate) compares: Compares,
     /// Whether its conditions look at the resource.
     pub(crate) reads_resource: bool,
     /// Variables and their attributes that its conditions read.
@@ -142,6 +147,13 @@ pub(crate) struct Rule {
     pub(crate) open: bool,
     file: usize,
     offset: usize,
+}
+
+impl Rule {
+    /// Variables and their attributes that its conditions read.
+    pub(crate) fn reads(&self) -> &BTreeSet<(String, String)> {
+        &self.reads
+    }
 }
 
 /// A set in force.
@@ -425,7 +437,7 @@ impl PolicySet {
         let mut names = Names::default();
         for rule in &self.rules {
             literals(&rule.policy).iter().for_each(|uid| name_into(&mut names, uid));
-            names.clients.extend(rule.clients.iter().cloned());
+            names.clients.extend(clients_of(&rule.compares));
         }
         let limited = self.limits.named();
         names.groups.extend(limited.groups.into_iter().map(str::to_owned));
@@ -539,7 +551,7 @@ fn rules_of(index: usize, file: &(String, String), set: &cedar_policy::PolicySet
             name,
             reads_time: reads_time(form.as_ref()),
             reads_resource: reads_resource(form.as_ref()),
-            clients: clients_in(form.as_ref()),
+            compares: compares(form.as_ref()),
             open: reads.iter().any(is_open),
             reads,
             file: index,
@@ -666,7 +678,10 @@ fn unknown_inside(
     }
 }
 
-fn unknown_tool(target: &TargetName, tool: &str, _: &Known) -> Option<(String, String)> {
+fn unknown_tool(target: &TargetName, tool: &str, known: &Known) -> Option<(String, String)> {
+    if known.commands.contains(target) || known.servers.contains(target) {
+        return None;
+    }
     (!SQL_TOOLS.contains(&tool)).then(|| {
         (format!("target `{target}` has no tool `{tool}`"), format!("its tools are {}", SQL_TOOLS.join(", ")))
     })

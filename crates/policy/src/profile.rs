@@ -10,7 +10,7 @@ use chaperone_identity::Clients;
 pub(crate) const ANYBODY: &str = "(anybody)";
 
 /// Who might ask, and how.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profile {
     /// `issuer/subject`.
     pub who: String,
@@ -41,10 +41,6 @@ impl Profile {
         else {
             return Err(NotASubject(self.who.clone()));
         };
-        let short = |group: &String| {
-            let rest = group.strip_prefix(issuer).and_then(|rest| rest.strip_prefix('/'));
-            rest.unwrap_or(group).to_owned()
-        };
         let subject = Subject { issuer: issuer.to_owned(), kind: kind(self.service), sub: sub.to_owned() };
         Ok(Delegation {
             assurance: self.assurance.clone(),
@@ -53,8 +49,65 @@ impl Profile {
             purpose: self.purpose.as_deref().map(Arc::from),
             recipient: self.client.as_deref().and_then(|name| recipient(name, clients)),
             tool: self.tool.as_deref().map(Arc::from),
-            ..Delegation::of(subject, self.groups.iter().map(short).collect())
+            ..Delegation::of(subject, self.groups.iter().map(|group| short(issuer, group)).collect())
         })
+    }
+}
+
+/// What is said of somebody who might ask; what is left out is what is known of him.
+#[derive(Debug, Clone, Default)]
+pub struct Said {
+    /// `issuer/subject`.
+    pub who: String,
+    /// Whether it is a service.
+    pub service: bool,
+    /// Groups, in the place of those that are known.
+    pub groups: Option<BTreeSet<String>>,
+    /// The software that acts for the subject.
+    pub client: Option<String>,
+    /// HL7 PurposeOfUse code.
+    pub purpose: Option<String>,
+    /// The tool that is called.
+    pub tool: Option<String>,
+    /// Attributes, each in the place of the one that is known.
+    pub attributes: Attributes,
+    /// Class of the authentication.
+    pub acr: Option<String>,
+    /// Methods of the authentication.
+    pub amr: Option<BTreeSet<String>>,
+    /// How long ago it was, in seconds; a moment, where only class or methods are said.
+    pub authenticated_s: Option<u64>,
+}
+
+impl Said {
+    /// Who might ask. `now_s` is in seconds since the Unix epoch.
+    #[must_use]
+    pub fn profile(self, known: Option<&Profile>, now_s: u64) -> Profile {
+        let known = known.cloned().unwrap_or_default();
+        let says = self.acr.is_some() || self.amr.is_some() || self.authenticated_s.is_some();
+        let assurance = if says {
+            let before = known.assurance.clone();
+            let (acr, amr) = before.map(|before| (before.acr, before.amr)).unwrap_or_default();
+            Some(Assurance {
+                acr: self.acr.or(acr),
+                amr: self.amr.unwrap_or(amr),
+                at: now_s.saturating_sub(self.authenticated_s.unwrap_or(0)),
+            })
+        } else {
+            known.assurance
+        };
+        let mut attributes = known.attributes;
+        attributes.extend(self.attributes);
+        Profile {
+            who: self.who,
+            service: self.service,
+            groups: self.groups.unwrap_or(known.groups),
+            client: self.client.or(known.client),
+            purpose: self.purpose,
+            tool: self.tool,
+            attributes,
+            assurance,
+        }
     }
 }
 
@@ -87,7 +140,7 @@ impl std::fmt::Display for NotASubject {
 impl std::error::Error for NotASubject {}
 
 /// A class of callers that policies can tell apart: one subject, one group, or anybody; each without a client or with one.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Class {
     /// How it is printed.
     pub(crate) label: String,
@@ -95,6 +148,8 @@ pub(crate) struct Class {
     sub: String,
     groups: BTreeSet<String>,
     service: bool,
+    attributes: Attributes,
+    assurance: Option<Assurance>,
 }
 
 impl Class {
@@ -107,6 +162,8 @@ impl Class {
             sub: ANYBODY.to_owned(),
             groups: BTreeSet::from([group.to_owned()]),
             service: false,
+            attributes: Attributes::new(),
+            assurance: None,
         }
     }
 
@@ -118,6 +175,8 @@ impl Class {
             sub: sub.to_owned(),
             groups: BTreeSet::new(),
             service,
+            attributes: Attributes::new(),
+            assurance: None,
         }
     }
 
@@ -132,8 +191,10 @@ impl Class {
             ),
             issuer: issuer.to_owned(),
             sub: sub.to_owned(),
-            groups: profile.groups.clone(),
+            groups: profile.groups.iter().map(|group| short(issuer, group)).collect(),
             service: profile.service,
+            attributes: profile.attributes.clone(),
+            assurance: profile.assurance.clone(),
         }
     }
 
@@ -144,6 +205,8 @@ impl Class {
             sub: ANYBODY.to_owned(),
             groups: BTreeSet::new(),
             service: false,
+            attributes: Attributes::new(),
+            assurance: None,
         }
     }
 
@@ -152,11 +215,19 @@ impl Class {
         let subject =
             Subject { issuer: self.issuer.clone(), kind: kind(self.service), sub: self.sub.clone() };
         Delegation {
+            assurance: self.assurance.clone(),
+            attributes: self.attributes.clone(),
             client: client.map(Arc::from),
             recipient: client.and_then(|name| recipient(name, clients)),
             ..Delegation::of(subject, self.groups.clone())
         }
     }
+}
+
+/// A group as its issuer names it.
+fn short(issuer: &str, group: &str) -> String {
+    let rest = group.strip_prefix(issuer).and_then(|rest| rest.strip_prefix('/'));
+    rest.unwrap_or(group).to_owned()
 }
 
 fn kind(service: bool) -> SubjectKind {

@@ -177,43 +177,84 @@ fn walk(json: &serde_json::Value, visit: &mut impl FnMut(&str, &str)) {
     }
 }
 
-/// The texts with which a policy compares `context.client`: one by one, or as a set with `contains`.
-pub(crate) fn clients_in(form: Option<&serde_json::Value>) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
+/// What a condition compares an attribute with.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Literal {
+    Bool(bool),
+    Long(i64),
+    Text(String),
+    /// One that a set has.
+    Member(String),
+}
+
+/// What a policy compares `variable.attribute` with: one by one, in order, or as members of sets.
+pub(crate) type Compares = BTreeSet<(String, String, Literal)>;
+
+/// Everything that a policy's conditions compare an attribute with.
+pub(crate) fn compares(form: Option<&serde_json::Value>) -> Compares {
+    let mut found = Compares::new();
     if let Some(form) = form {
         compared(form, &mut found);
     }
     found
 }
 
-fn compared(json: &serde_json::Value, found: &mut BTreeSet<String>) {
+/// The texts of those that are compared with `context.client`.
+pub(crate) fn clients_of(compares: &Compares) -> BTreeSet<String> {
+    let texts = compares.iter().filter_map(|(variable, attribute, literal)| match literal {
+        Literal::Text(text) if variable == "context" && attribute == "client" => Some(text.clone()),
+        Literal::Text(_) | Literal::Bool(_) | Literal::Long(_) | Literal::Member(_) => None,
+    });
+    texts.collect()
+}
+
+const COMPARISONS: [&str; 9] = ["==", "!=", "<", "<=", ">", ">=", "contains", "containsAny", "containsAll"];
+
+fn compared(json: &serde_json::Value, found: &mut Compares) {
     use serde_json::Value;
-    let is_client = |side: Option<&Value>| {
-        side.and_then(|side| side.get(".")).is_some_and(|access| {
-            access.pointer("/left/Var").and_then(Value::as_str) == Some("context")
-                && access.get("attr").and_then(Value::as_str) == Some("client")
-        })
-    };
     match json {
         Value::Object(members) => {
-            for operator in ["==", "!=", "contains"].into_iter().filter_map(|operator| members.get(operator))
+            for (operator, sides) in
+                COMPARISONS.into_iter().filter_map(|name| Some((name, members.get(name)?)))
             {
-                let (left, right) = (operator.get("left"), operator.get("right"));
-                for (one, other) in [(left, right), (right, left)] {
-                    if is_client(one) {
-                        let set = other.and_then(|other| other.get("Set")).and_then(Value::as_array);
-                        let values = set.map_or_else(
-                            || other.into_iter().collect(),
-                            |set| set.iter().collect::<Vec<_>>(),
-                        );
-                        let texts = values.into_iter().filter_map(|value| value.get("Value")?.as_str());
-                        found.extend(texts.map(str::to_owned));
-                    }
+                let (left, right) = (sides.get("left"), sides.get("right"));
+                for (one, other, first) in [(left, right, true), (right, left, false)] {
+                    let Some((variable, attribute)) = one.and_then(attribute_of) else { continue };
+                    // The left side of `contains` is the set.
+                    let of_set = first && operator.starts_with("contains");
+                    found.extend(other.into_iter().flat_map(literals).filter_map(|value| {
+                        Some((variable.to_owned(), attribute.to_owned(), literal(value, of_set)?))
+                    }));
                 }
             }
             members.values().for_each(|member| compared(member, found));
         }
         Value::Array(members) => members.iter().for_each(|member| compared(member, found)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// `variable.attribute`.
+fn attribute_of(side: &serde_json::Value) -> Option<(&str, &str)> {
+    let access = side.get(".")?;
+    access.pointer("/left/Var")?.as_str().zip(access.get("attr")?.as_str())
+}
+
+/// One value, or those of a set.
+fn literals(side: &serde_json::Value) -> Vec<&serde_json::Value> {
+    match side.get("Set").and_then(serde_json::Value::as_array) {
+        Some(set) => set.iter().filter_map(|value| value.get("Value")).collect(),
+        None => side.get("Value").into_iter().collect(),
+    }
+}
+
+fn literal(value: &serde_json::Value, of_set: bool) -> Option<Literal> {
+    use serde_json::Value;
+    match value {
+        Value::Bool(truth) => Some(Literal::Bool(*truth)),
+        Value::Number(number) => number.as_i64().map(Literal::Long),
+        Value::String(text) if of_set => Some(Literal::Member(text.clone())),
+        Value::String(text) => Some(Literal::Text(text.clone())),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }

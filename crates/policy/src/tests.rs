@@ -221,6 +221,7 @@ fn reads(names: &[&str]) -> Arc<Analysis> {
         catalog_version: 1,
         classified: false,
         describes: None,
+        invokes: None,
     })
 }
 
@@ -595,10 +596,10 @@ fn an_explanation_shows_the_database_as_the_caller_sees_it() {
         explain(&set, &delegation("ana", &["nurses"], None), &ehr(), &with_classes(), Some(&analysis), NOW);
     assert!(explained.classified && !explained.unrestricted);
     let seen = &explained.relations[0];
-    let columns: Vec<(&str, Showing, &str)> = seen
+    let columns: Vec<(&str, Showing, String)> = seen
         .columns
         .iter()
-        .map(|column| (column.name.as_str(), column.showing, column.because.as_str()))
+        .map(|column| (column.name.as_str(), column.showing, column.because.to_string()))
         .collect();
     assert_eq!(
         columns,
@@ -612,6 +613,7 @@ fn an_explanation_shows_the_database_as_the_caller_sees_it() {
             ("new", Showing::Hidden, "nobody has classified it"),
             ("maiden_name", Showing::Revealed, "by nurses-reveal"),
         ]
+        .map(|(name, showing, because)| (name, showing, because.to_owned()))
     );
     assert!(!seen.rows.as_ref().unwrap().all);
     let used: Vec<(&str, Showing)> = explained
@@ -671,4 +673,67 @@ when { context has tool && context.tool == "query" };
     let files = [("a.cedar".to_owned(), wrong)];
     let errors = PolicySet::load(&files, &everything()).unwrap_err();
     assert!(errors[0].to_string().contains("has no tool `explain`"), "{errors:?}");
+}
+
+/// What would let ana connect, under one policy's condition.
+fn changes(condition: &str, who: &chaperone_access::Delegation) -> Vec<WouldChange> {
+    let text = format!(
+        "permit (principal in Group::\"dev/a\", action == Action::\"connect\", resource == Target::\"ehr\") \
+         when {{ {condition} }};"
+    );
+    let attributes = [
+        ("senior".to_owned(), AttributeKind::Bool),
+        ("level".to_owned(), AttributeKind::Long),
+        ("site".to_owned(), AttributeKind::Text),
+        ("clinics".to_owned(), AttributeKind::Texts),
+    ];
+    let known = Known { attributes: attributes.into(), ..known() };
+    let set = PolicySet::load(&[("a.cedar".to_owned(), text)], &known).unwrap().0;
+    let mut found = explain(&set, who, &ehr(), &world(), None, NOW).connect.would_change;
+    found.retain(|change| !matches!(change, WouldChange::Permit(_)));
+    found
+}
+
+#[test]
+fn circumstances_that_would_change_an_answer_are_named() {
+    let ana = delegation("ana", &["a"], None);
+    let one = |change: WouldChange| vec![change];
+    let cases = [
+        (r#"context has purpose && context.purpose == "TREAT""#, one(WouldChange::Purpose("TREAT".into()))),
+        (
+            r#"context has client && ["psql"].contains(context.client)"#,
+            one(WouldChange::Client("psql".into())),
+        ),
+        (r#"context has acr && context.acr == "gold""#, one(WouldChange::AuthenticationClass("gold".into()))),
+        (r#"context.amr.contains("otp")"#, one(WouldChange::AuthenticationMethod("otp".into()))),
+        ("context.authenticated_s < 300", one(WouldChange::FreshAuthentication)),
+        ("principal has senior && principal.senior", one(WouldChange::Attribute("senior = true".into()))),
+        (r#"principal has site && principal.site == "x""#, one(WouldChange::Attribute("site = `x`".into()))),
+        (
+            r#"principal has clinics && principal.clinics.contains("7")"#,
+            one(WouldChange::Attribute("clinics = `7`".into())),
+        ),
+        (
+            r#"context has purpose && context.purpose == "TREAT" && context.amr.contains("otp")"#,
+            one(WouldChange::Together(vec![
+                WouldChange::AuthenticationMethod("otp".into()),
+                WouldChange::Purpose("TREAT".into()),
+            ])),
+        ),
+        ("principal in Group::\"dev/b\"", one(WouldChange::Group("dev/b".into()))),
+    ];
+    for (condition, expected) in cases {
+        assert_eq!(changes(condition, &ana), expected, "{condition}");
+    }
+    let levels = changes("principal has level && principal.level > 3", &ana);
+    assert_eq!(levels, one(WouldChange::Attribute("level = 4".into())));
+    // Half an hour later it is another time.
+    let after = crate::ask::rfc3339((NOW / 1_800_000_000 + 1) * 1_800_000);
+    let soon = changes(&format!("context.time >= datetime(\"{after}\")"), &ana);
+    assert_eq!(soon, one(WouldChange::Time(after)));
+    assert_eq!(changes(r#"context.time < datetime("2020-01-01T00:00:00Z")"#, &ana), []);
+    // What holds already is nothing that would change it.
+    let purposeful = chaperone_access::Delegation { purpose: Some("TREAT".into()), ..ana };
+    let both = r#"context has purpose && context.purpose == "TREAT" && context.amr.contains("otp")"#;
+    assert_eq!(changes(both, &purposeful), one(WouldChange::AuthenticationMethod("otp".into())));
 }

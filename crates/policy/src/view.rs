@@ -1,5 +1,6 @@
 //! The database as somebody sees it, for people: each column with what is shown of it and why.
 
+use std::fmt;
 use std::sync::Arc;
 
 use chaperone_access::{Analysis, Class, Column, MaskOperator, RelationFacts, Showing, TargetName};
@@ -7,6 +8,71 @@ use serde::Serialize;
 
 use crate::ask::{Asked, On};
 use crate::sight::{self, ByTags, SEE_ALL_ROWS, Sight};
+
+/// Why a column has no mask that could stand for its values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NoMask {
+    /// It holds free text.
+    FreeText,
+    /// None is set.
+    None,
+}
+
+impl NoMask {
+    /// In words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FreeText => "free text is revealed or hidden",
+            Self::None => "it has no mask",
+        }
+    }
+}
+
+/// Why something is shown to somebody or not. Written in words; the names of policies stand only in [`Self::Policies`], so that
+/// whoever may not learn them leaves that one out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Because {
+    /// These policies decided it, sorted.
+    Policies(Vec<String>),
+    /// It is classified as harmless.
+    Clear,
+    /// Nobody has classified it.
+    Unclassified,
+    /// Everything at the target is permitted.
+    Everything,
+    /// It may be used masked, and there is no mask for it.
+    CannotBeMasked(Option<NoMask>),
+    /// No policy permits to see it, and there may be no mask either.
+    NotPermitted(Option<NoMask>),
+    /// No policy permits to see all rows.
+    NotAllRows,
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Policies(policies) => write!(f, "by {}", policies.join(", ")),
+            Self::Clear => f.write_str("clear"),
+            Self::Unclassified => f.write_str("nobody has classified it"),
+            Self::Everything => f.write_str("everything at the target is permitted"),
+            Self::CannotBeMasked(masks) => {
+                write!(f, "may be used masked, but {}", masks.map_or("", NoMask::as_str))
+            }
+            Self::NotPermitted(None) => f.write_str("no policy permits `reveal` or `useMasked`"),
+            Self::NotPermitted(Some(masks)) => {
+                write!(f, "no policy permits `reveal`, and {}", masks.as_str())
+            }
+            Self::NotAllRows => write!(f, "no policy permits `{SEE_ALL_ROWS}`"),
+        }
+    }
+}
+
+impl Serialize for Because {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
 
 /// What a column is to somebody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,7 +88,7 @@ pub struct SeenColumn {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask: Option<MaskOperator>,
     /// Why.
-    pub because: String,
+    pub because: Because,
     /// The policies that decided it, sorted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<String>,
@@ -34,7 +100,7 @@ pub struct SeenRows {
     /// All of them, or those that the relation's filter lets through.
     pub all: bool,
     /// Why.
-    pub because: String,
+    pub because: Because,
 }
 
 /// What a column that a statement uses is to somebody.
@@ -51,7 +117,7 @@ pub struct UsedColumn {
     /// Whether it is assigned to.
     pub written: bool,
     /// Why.
-    pub because: String,
+    pub because: Because,
 }
 
 /// Columns and rows of one relation.
@@ -65,28 +131,27 @@ fn named(policies: &[Arc<str>]) -> Vec<String> {
     policies.iter().map(ToString::to_string).collect()
 }
 
-fn by(policies: &[Arc<str>], otherwise: &str) -> String {
-    if policies.is_empty() { otherwise.to_owned() } else { format!("by {}", named(policies).join(", ")) }
+fn by(policies: &[Arc<str>], otherwise: Because) -> Because {
+    if policies.is_empty() { otherwise } else { Because::Policies(named(policies)) }
 }
 
 /// Why columns that are alike are hidden.
-fn hidden(column: &Column, sight: Option<Sight>, policies: &[Arc<str>]) -> String {
+fn hidden(column: &Column, sight: Option<Sight>, policies: &[Arc<str>]) -> Because {
     let masks = if column.scan {
-        "free text is revealed or hidden"
+        Some(NoMask::FreeText)
     } else if column.mask.is_none() {
-        "it has no mask"
+        Some(NoMask::None)
     } else {
-        ""
+        None
     };
     match (sight, masks) {
-        (Some(_), masks) => format!("may be used masked, but {masks}"),
-        (None, _) if !policies.is_empty() => by(policies, ""),
-        (None, "") => "no policy permits `reveal` or `useMasked`".to_owned(),
-        (None, masks) => format!("no policy permits `reveal`, and {masks}"),
+        (Some(_), masks) => Because::CannotBeMasked(masks),
+        (None, _) if !policies.is_empty() => Because::Policies(named(policies)),
+        (None, masks) => Because::NotPermitted(masks),
     }
 }
 
-fn seen(column: &Column, showing: Showing, because: String, policies: &[Arc<str>]) -> SeenColumn {
+fn seen(column: &Column, showing: Showing, because: Because, policies: &[Arc<str>]) -> SeenColumn {
     let tags = match &column.class {
         Class::Tagged(tags) => named(tags),
         Class::Clear | Class::Unclassified => Vec::new(),
@@ -103,29 +168,28 @@ pub(crate) fn view(asked: &Asked<'_>, target: &TargetName, on: On<'_>, facts: &R
         let sighting = found.sightings.iter().find(|sighting| sighting.alike.places.contains(&place));
         let Some(sighting) = sighting else {
             let because = match column.class {
-                Class::Clear => "clear",
-                Class::Unclassified | Class::Tagged(_) => "nobody has classified it",
+                Class::Clear => Because::Clear,
+                Class::Unclassified | Class::Tagged(_) => Because::Unclassified,
             };
-            return seen(column, showing, because.to_owned(), &[]);
+            return seen(column, showing, because, &[]);
         };
         let because = match showing {
-            Showing::Revealed | Showing::Masked => by(&sighting.policies, ""),
+            Showing::Revealed | Showing::Masked => Because::Policies(named(&sighting.policies)),
             Showing::Hidden => hidden(column, sighting.sight, &sighting.policies),
         };
         seen(column, showing, because, &sighting.policies)
     });
     let columns = columns.collect();
-    let because = by(&found.rows_by, &format!("no policy permits `{SEE_ALL_ROWS}`"));
+    let because = by(&found.rows_by, Because::NotAllRows);
     let rows = facts.filtered.then_some(SeenRows { all: found.all_rows, because });
     View { columns, rows }
 }
 
 /// A relation as somebody sees it who has everything.
 pub(crate) fn whole(facts: &RelationFacts) -> View {
-    let because = || "everything at the target is permitted".to_owned();
-    let columns =
-        facts.columns.iter().map(|column| seen(column, Showing::Revealed, because(), &[])).collect();
-    View { columns, rows: facts.filtered.then(|| SeenRows { all: true, because: because() }) }
+    let everything = |column| seen(column, Showing::Revealed, Because::Everything, &[]);
+    let columns = facts.columns.iter().map(everything).collect();
+    View { columns, rows: facts.filtered.then_some(SeenRows { all: true, because: Because::Everything }) }
 }
 
 /// What the columns that a statement uses are to the caller, sorted.

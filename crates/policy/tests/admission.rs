@@ -113,6 +113,7 @@ fn read_patients() -> Arc<Analysis> {
         catalog_version: 1,
         classified: false,
         describes: None,
+        invokes: None,
     })
 }
 

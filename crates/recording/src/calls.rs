@@ -37,6 +37,8 @@ pub struct CallEnd {
     pub outcome: CallOutcome,
     /// Why it was refused.
     pub code: Option<RefusalCode>,
+    /// Identifiers in the answer of a server that read nothing of a target's for it, where there are any.
+    pub phi_without_statement: Option<u64>,
     /// Rows in its answer.
     pub rows: u64,
     /// Bytes of its answer.
@@ -110,6 +112,7 @@ impl ToolCall {
             code: end.code,
             duration_us: u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
             outcome: end.outcome,
+            phi_without_statement: end.phi_without_statement,
             rows: end.rows,
         })
     }
@@ -121,7 +124,8 @@ impl Drop for ToolCall {
             return;
         }
         self.lease.end();
-        let end = CallEnd { outcome: CallOutcome::Abandoned, code: None, rows: 0, bytes: 0 };
+        let outcome = CallOutcome::Abandoned;
+        let end = CallEnd { outcome, code: None, phi_without_statement: None, rows: 0, bytes: 0 };
         // Where it cannot be written, the next start ends the call as lost.
         drop(self.recorder.append(&self.body(end)));
     }

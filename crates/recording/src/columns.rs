@@ -3,14 +3,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chaperone_access::{Analysis, ColumnUse, Described, Member, RelationName, RelationScope, Scope, Showing};
-use chaperone_trail::{ColumnsOf, Digest, ObjectRef};
+use chaperone_access::{
+    Analysis, ColumnUse, Described, Member, RelationName, RelationScope, Scope, Showing, Touch,
+};
+use chaperone_trail::{ColumnsOf, Digest, ObjectRef, Touched};
 use serde_json::{Value, json};
 
 /// What the names of columns may take in an entry, in bytes; more are sealed.
 const NAMES_BYTES_MAX: usize = 16 * 1024;
 /// What a name takes besides its own bytes.
 const NAME_BYTES: usize = 3;
+
+/// What the relations of a statement may take in an entry, in bytes; those beyond are counted.
+const TOUCHES_BYTES_MAX: usize = 24 * 1024;
+/// What a relation takes besides its name, and each verb.
+const TOUCH_BYTES: usize = 48;
+const VERB_BYTES: usize = 9;
 
 /// One statement's columns: in the entry, or sealed.
 pub(crate) type Columns = (Option<Arc<[ColumnsOf]>>, Option<ObjectRef>);
@@ -85,6 +93,24 @@ pub(crate) fn fit_entry(columns: &[ColumnsOf]) -> bool {
         lists.into_iter().flatten().map(|name| name.len()).chain([of.relation.len() + 64])
     });
     names.map(|name| name + NAME_BYTES).sum::<usize>() <= NAMES_BYTES_MAX
+}
+
+/// The relations that an entry names, sorted, each once, and how many there was no room for.
+pub(crate) fn named<'t>(touches: impl Iterator<Item = &'t Touch>) -> (Vec<Touched>, Option<u64>) {
+    let mut all: Vec<Touched> = touches.map(Touched::from).collect();
+    all.sort();
+    all.dedup();
+    let mut bytes = 0;
+    let fitting = all.iter().take_while(|touched| {
+        // A character that has to be escaped takes six bytes at most.
+        let name: usize = touched.relation.bytes().map(|byte| if byte < b' ' { 6 } else { 2 }).sum();
+        bytes += TOUCH_BYTES + name + VERB_BYTES * touched.verbs.len();
+        bytes <= TOUCHES_BYTES_MAX
+    });
+    let fitting = fitting.count();
+    let left_out = all.len() - fitting;
+    all.truncate(fitting);
+    (all, (left_out > 0).then_some(left_out as u64))
 }
 
 /// SHA-256 of a scope's canonical form: an object of `caller`, the attributes that row filters ask about where one applies,
@@ -253,5 +279,25 @@ mod tests {
         };
         assert!(fit_entry(&[of(900)]));
         assert!(!fit_entry(&[of(1200)]));
+    }
+
+    #[test]
+    fn relations_beyond_what_an_entry_holds_are_counted() {
+        let touch = |number: usize| Touch {
+            relation: RelationName::new("clinic", format!("r{number:05}{}", "x".repeat(57)).as_str()),
+            rule: NameRule::Named,
+            verbs: Verbs::NONE.with(Verb::Read),
+            within: Vec::new(),
+            facts: None,
+        };
+        let few: Vec<Touch> = (0..3).rev().map(touch).collect();
+        let (names, left_out) = named(few.iter().chain(&few));
+        assert_eq!((names.len(), left_out), (3, None));
+        assert!(names.is_sorted());
+        let many: Vec<Touch> = (0..5000).map(touch).collect();
+        let (names, left_out) = named(many.iter());
+        assert!(names.len() > 100, "{}", names.len());
+        assert_eq!(left_out, Some(5000 - names.len() as u64));
+        assert!(serde_json::to_vec(&names).unwrap().len() <= TOUCHES_BYTES_MAX);
     }
 }

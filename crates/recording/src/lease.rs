@@ -14,6 +14,10 @@ pub(crate) struct Carried {
     pub(crate) call: Option<CallId>,
     /// Why its first refused operation was.
     pub(crate) refused: Option<RefusalCode>,
+    /// Something that may write was permitted: it may have been carried out, whatever is heard of it.
+    pub(crate) may_have_written: bool,
+    /// Operations that were permitted to it and touch something of a target's.
+    pub(crate) touching: u64,
 }
 
 impl Carried {
@@ -26,7 +30,7 @@ impl Carried {
 impl Lease {
     /// A call is dispatched: what the session is asked from now on is its own.
     pub fn begin(&self, call: CallId) {
-        *self.look() = Carried { call: Some(call), refused: None };
+        *self.look() = Carried { call: Some(call), ..Carried::default() };
     }
 
     /// The call has its answer. When this returns, nothing more is written as its own.
@@ -38,6 +42,19 @@ impl Lease {
     #[must_use]
     pub fn refused(&self) -> Option<RefusalCode> {
         self.look().refused
+    }
+
+    /// Whether an operation of the call was permitted that may change something: from then on nobody can say that it did
+    /// not, unless the target has said so.
+    #[must_use]
+    pub fn may_have_written(&self) -> bool {
+        self.look().may_have_written
+    }
+
+    /// How many operations were permitted to the call that touch something of a target's.
+    #[must_use]
+    pub fn touching(&self) -> u64 {
+        self.look().touching
     }
 
     /// The call that is under way; it does not end while this is held, so nobody waits for anything meanwhile.

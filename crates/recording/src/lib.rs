@@ -3,6 +3,7 @@
 mod calls;
 mod columns;
 pub mod commit;
+mod end;
 mod gate;
 pub mod keyfile;
 pub mod keys;
@@ -12,14 +13,18 @@ pub mod open;
 mod record;
 mod recorder;
 pub mod seal;
+mod servers;
 mod sketch;
 mod subjects;
+mod transcript;
 mod values;
 
 pub use calls::{CallEnd, CallOpening, ToolCall};
 pub use chaperone_trail::Seq;
+pub use end::{End, Hit, Traffic};
 pub use gate::{Cleared, Gate, Receipt, Watermark};
 pub use lease::Lease;
 pub use look::Look;
-pub use record::{End, Hit, Record, Traffic, Unrecorded};
+pub use record::{Intended, Record, Unrecorded};
 pub use recorder::{Digests, LinkFacts, Opening, Recorder, RecorderParts, Subscriber, key_id};
+pub use servers::{ServerOpening, ServerRun};

@@ -7,25 +7,30 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use chaperone_access::{
-    Analysis, CallId, Delegation, Effect, Refusal, RefusalCode, SessionId, TargetName, Words,
+    Analysis, CallId, Delegation, Effect, Member, NameRule, Refusal, RefusalCode, SessionId, TargetName,
+    Touch, Words,
 };
 use chaperone_policy::{Decided, Denied, Permit};
 use chaperone_trail::{
-    Arm, Body, Decision, Digest, Draft, EntryError, FreeTextCount, LimitHit, ObjectRef, OperationIntent,
+    Arm, Body, Decision, Digest, Draft, EntryError, FreeTextCount, ObjectRef, OperationIntent,
     OperationOutcome, OperationProgress, OperationRefused, OperationsUndone, ParameterRef, Parameters,
-    Position, Seq, Status, Touched, TrailError,
+    Position, Seq, SessionTold, Status, TrailError,
 };
-use chaperone_wire::{Ending, Fault, LookedThrough, Parameter, Reply};
+use chaperone_wire::{Ending, Exit, ExitBy, LookedThrough, Parameter, Reply};
 
-use crate::columns::{Used, columns_of, fit_entry, scope_digest};
+use crate::columns::{Used, columns_of, fit_entry, named, scope_digest};
+use crate::end::{End, Hit, Traffic};
 use crate::gate::{Receipt, Watermark};
 use crate::lease::Lease;
 use crate::recorder::Recorder;
 use crate::seal::{ObjectKind, SealedFrame, SessionSealer};
 use crate::subjects::Counting;
+use crate::transcript::Transcript;
 
 /// Statements whose sealed text is remembered in a session, so that a repeated one is not sealed again.
 const SEALED_STATEMENTS_MAX: usize = 128;
+/// Values that are too large to seal whole and stand in an entry by themselves; the sealed object has all of them.
+const LARGE_NAMED_MAX: usize = 100;
 
 /// The record could not be written: nothing may pass.
 #[derive(Debug)]
@@ -54,135 +59,6 @@ impl From<TrailError> for Unrecorded {
     }
 }
 
-/// Bytes between the gateway and the agent, after login.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// From the target.
-    pub from_target: u64,
-    /// To the target.
-    pub to_target: u64,
-}
-
-/// A limit that was reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hit {
-    /// Its word in `limits.toml`.
-    pub limit: &'static str,
-    /// What it allows, in the unit of its name.
-    pub maximum: u64,
-    /// What it would have come to.
-    pub value: u64,
-}
-
-impl Hit {
-    pub(crate) fn body(&self, session: SessionId, operation: Option<u64>) -> Body {
-        Body::LimitHit(LimitHit {
-            limit: self.limit.to_owned(),
-            maximum: self.maximum,
-            operation,
-            session: session.to_string(),
-            value: self.value,
-        })
-    }
-}
-
-/// Why a session ended.
-#[derive(Debug)]
-pub enum End {
-    /// The client said good-bye.
-    Left,
-    /// The client's connection ended.
-    ClientGone,
-    /// The client broke the protocol or a limit.
-    ClientBroke(RefusalCode),
-    /// The target, its agent or the way there.
-    Target(RefusalCode),
-    /// Told to: expiry, a lock, a limit, an administrator, the gateway stopping.
-    Told {
-        /// What the client was told.
-        code: RefusalCode,
-        /// When the gateway learnt that the session has to end.
-        learnt: Instant,
-    },
-    /// The record could not be written.
-    Unrecorded,
-}
-
-impl End {
-    /// From what ended the conversation.
-    #[must_use]
-    pub fn from_fault(fault: &Fault) -> Self {
-        match fault {
-            Fault::ClientGone => Self::ClientGone,
-            Fault::Client(refusal) => Self::ClientBroke(refusal.code),
-            Fault::Target(refusal) => Self::Target(refusal.code),
-        }
-    }
-
-    /// The word in the record.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Left => "client_left",
-            Self::ClientGone => "client_gone",
-            Self::ClientBroke(_) => "client_fault",
-            Self::Target(RefusalCode::TargetUnavailable) => "target_unavailable",
-            Self::Target(_) => "target_lost",
-            Self::Told { code, .. } => told(*code),
-            Self::Unrecorded => "record_unavailable",
-        }
-    }
-
-    /// How long ago the gateway learnt of the reason, in microseconds, where somebody told it.
-    pub(crate) fn learnt_us_ago(&self) -> Option<u64> {
-        match self {
-            Self::Told { learnt, .. } => {
-                Some(u64::try_from(learnt.elapsed().as_micros()).unwrap_or(u64::MAX))
-            }
-            Self::Left | Self::ClientGone | Self::ClientBroke(_) | Self::Target(_) | Self::Unrecorded => None,
-        }
-    }
-
-    /// What becomes of operations that were under way.
-    fn status(&self) -> Status {
-        match self {
-            Self::Left | Self::ClientGone | Self::ClientBroke(_) => Status::ClientGone,
-            Self::Told { .. } => Status::Cancelled,
-            Self::Target(_) | Self::Unrecorded => Status::Lost,
-        }
-    }
-}
-
-/// The word for a reason that the session was told.
-fn told(code: RefusalCode) -> &'static str {
-    match code {
-        RefusalCode::AuthenticationFailed => "credential_expired",
-        RefusalCode::ShuttingDown => "gateway_stopping",
-        RefusalCode::Locked => "locked",
-        RefusalCode::LoginEnded => "login_ended",
-        RefusalCode::NotPermitted | RefusalCode::UndefinedTarget => "no_longer_admitted",
-        RefusalCode::Idle => "idle",
-        RefusalCode::OpenTooLong => "open_too_long",
-        RefusalCode::TooMuch | RefusalCode::TooOften | RefusalCode::TooManySessions => "limit_reached",
-        RefusalCode::Ended
-        | RefusalCode::Throttled
-        | RefusalCode::ApprovalRequired
-        | RefusalCode::NotUnderstood
-        | RefusalCode::Unsupported
-        | RefusalCode::SyntaxError
-        | RefusalCode::UndefinedRelation
-        | RefusalCode::UndefinedStatement
-        | RefusalCode::TooLarge
-        | RefusalCode::TooComplex
-        | RefusalCode::ProtocolViolation
-        | RefusalCode::TargetUnavailable
-        | RefusalCode::TargetLost
-        | RefusalCode::RecordUnavailable
-        | RefusalCode::Busy
-        | RefusalCode::Internal => "ended_by_administrator",
-    }
-}
-
 /// An operation whose intent is written and whose outcome is not.
 struct Running {
     number: u64,
@@ -199,7 +75,35 @@ struct Running {
     counting: Counting,
     /// What came of looking through free text, where there was some.
     looked_through: Option<LookedThrough>,
+    /// What a program printed that no entry holds yet; `None` where it is no program.
+    transcript: Option<Transcript>,
     _under_way: UnderWay,
+}
+
+impl Running {
+    fn new(
+        number: u64,
+        member: &Member,
+        (call, intent): (Option<CallId>, Seq),
+        transcript: Option<Transcript>,
+        under_way: UnderWay,
+    ) -> Self {
+        Self {
+            number,
+            call,
+            may_write: member.effect == Effect::MayWrite,
+            intent,
+            started: Instant::now(),
+            rows: 0,
+            bytes: 0,
+            uncovered: 0,
+            progresses: 0,
+            counting: Counting::of(&member.subjects),
+            looked_through: None,
+            transcript,
+            _under_way: under_way,
+        }
+    }
 }
 
 /// A place among all operations that run now, of every session; given back when dropped.
@@ -224,6 +128,24 @@ struct Sealed {
     reference: ObjectRef,
 }
 
+/// What came of a permit that was to be put on record.
+pub enum Intended {
+    /// It stands there: what orders it, and the words to send.
+    Written(Receipt, Words),
+    /// A hosted server wants what is a target's own while no call of its subject's is under way.
+    Outside(Permit),
+}
+
+/// Whether a request may be run for nobody's call: it touches nothing but what tells every caller alike how the
+/// database is made.
+fn is_background(analysis: &Analysis) -> bool {
+    let listed = |touch: &Touch| match touch.rule {
+        NameRule::Listed => true,
+        NameRule::Named | NameRule::Temporary | NameRule::Unknown => false,
+    };
+    analysis.members.iter().all(|member| member.touches.iter().all(listed))
+}
+
 /// One open session's record.
 pub struct Record {
     pub(crate) recorder: Arc<Recorder>,
@@ -232,12 +154,16 @@ pub struct Record {
     pub(crate) target: TargetName,
     pub(crate) opened: Instant,
     lease: Lease,
+    /// Whether it is a connection of a hosted server's.
+    hosted: bool,
     sealer: SessionSealer,
     sealed: VecDeque<Sealed>,
     used: VecDeque<Used>,
     running: VecDeque<Running>,
     next: u64,
     ended: u64,
+    /// Bytes that the target said beside operations, of which no entry speaks yet.
+    told: u64,
     pub(crate) operations: u64,
     pub(crate) refusals: u64,
     pub(crate) rows: u64,
@@ -262,12 +188,14 @@ impl Record {
             target,
             opened: Instant::now(),
             lease: Lease::default(),
+            hosted: false,
             sealer,
             sealed: VecDeque::new(),
             used: VecDeque::new(),
             running: VecDeque::new(),
             next: 1,
             ended: 0,
+            told: 0,
             operations: 0,
             refusals: 0,
             rows: 0,
@@ -277,9 +205,9 @@ impl Record {
         }
     }
 
-    /// The same, carrying the calls of a lease.
-    pub(crate) fn leased(self, lease: Lease) -> Self {
-        Self { lease, ..self }
+    /// The same, carrying the calls of a lease; `hosted` where a server of others makes the connection.
+    pub(crate) fn leased(self, lease: Lease, hosted: bool) -> Self {
+        Self { lease, hosted, ..self }
     }
 
     /// Which session.
@@ -317,33 +245,36 @@ impl Record {
     ///
     /// # Errors
     /// The trail does not take entries.
-    pub fn intend(
-        &mut self,
-        permit: Permit,
-        parameters: &[Parameter],
-    ) -> Result<(Receipt, Words), Unrecorded> {
+    pub fn intend(&mut self, permit: Permit, parameters: &[Parameter]) -> Result<Intended, Unrecorded> {
         let analysis = permit.analysis().clone();
+        let lease = self.lease.clone();
+        // Held until they stand in the log: the call cannot end before what is written as its own, and nothing that is
+        // only for a call is written for none.
+        let mut current = lease.look();
+        if self.hosted && current.call.is_none() && !is_background(&analysis) {
+            return Ok(Intended::Outside(permit));
+        }
+        current.touching +=
+            analysis.members.iter().filter(|member| !member.touches.is_empty()).count() as u64;
         let mut frames = Vec::new();
         let statement = self.seal_statement(&analysis, &mut frames)?;
         let values = self.seal_parameters(parameters, &mut frames)?;
         let used = self.used(&permit, &mut frames)?;
-        let lease = self.lease.clone();
-        // Held until they stand in the log: the call cannot end before what is written as its own.
-        let current = lease.look();
         let decided = permit.decided();
         let may_write = analysis.members.iter().any(|member| member.effect == Effect::MayWrite);
+        current.may_have_written |= may_write;
         // Nobody waits for a read's intent alone, so it travels in the batch of its outcome.
         let count = analysis.members.len() as u64;
         let mut last = self.last;
         for ((place, member), (columns, columns_sealed)) in
             (1..).zip(&analysis.members).zip(used.members.iter())
         {
-            let mut touches: Vec<Touched> = member.touches.iter().map(Touched::from).collect();
-            touches.sort();
+            let (touches, touches_left_out) = named(member.touches.iter());
             let body = Body::OperationIntent(OperationIntent {
                 call: current.text(),
                 columns: columns.clone(),
                 columns_sealed: columns_sealed.clone(),
+                command: analysis.invokes.as_deref().map(str::to_owned),
                 decision: decision(Arm::Allow, decided, &self.recorder.catalog_digest(&self.target)),
                 effect: member.effect,
                 operation: self.next,
@@ -356,33 +287,25 @@ impl Record {
                 tag: member.tag.to_owned(),
                 template: Digest(member.template),
                 touches,
+                touches_left_out,
                 whole: member.whole.iter().collect(),
             });
             let draft = Draft::new(self.recorder.now(), &body)
                 .map_err(|error| Unrecorded(TrailError::from(error)))?;
             let intent = self.recorder.trail.append(draft, &frames_of(&frames))?;
             frames.clear();
-            self.running.push_back(Running {
-                number: self.next,
-                call: current.call,
-                may_write: member.effect == Effect::MayWrite,
-                intent,
-                started: Instant::now(),
-                rows: 0,
-                bytes: 0,
-                uncovered: 0,
-                progresses: 0,
-                counting: Counting::of(&member.subjects),
-                looked_through: None,
-                _under_way: UnderWay::enter(&self.recorder.under_way),
-            });
+            let transcript = analysis.invokes.as_ref().map(|_| Transcript::new(Instant::now()));
+            let under_way = UnderWay::enter(&self.recorder.under_way);
+            let running = Running::new(self.next, member, (current.call, intent), transcript, under_way);
+            self.running.push_back(running);
             self.next += 1;
             self.operations += 1;
             self.recorder.count_allowed();
             last = intent;
         }
         self.last = last;
-        Ok((Receipt { before_forwarding: may_write.then_some(last) }, permit.into_words()))
+        let receipt = Receipt { before_forwarding: may_write.then_some(last) };
+        Ok(Intended::Written(receipt, permit.into_words()))
     }
 
     /// The columns that a permitted request uses. What comes again is remembered.
@@ -456,10 +379,10 @@ impl Record {
         let mut large = Vec::new();
         for (place, parameter) in (1..).zip(parameters) {
             match parameter {
-                Parameter::Digest { length, digest, .. } => {
+                Parameter::Digest { length, digest, .. } if large.len() < LARGE_NAMED_MAX => {
                     large.push(ParameterRef { digest: Digest(*digest), length: *length, place });
                 }
-                Parameter::Null | Parameter::Whole { .. } => {}
+                Parameter::Digest { .. } | Parameter::Null | Parameter::Whole { .. } => {}
             }
         }
         let plain = crate::values::encode(parameters);
@@ -481,10 +404,7 @@ impl Record {
         let statement = self.seal_statement(analysis, &mut frames)?;
         let parameters = self.seal_parameters(parameters, &mut frames)?;
         let member = analysis.members.get(denied.member).or_else(|| analysis.members.first());
-        let mut touches: Vec<Touched> =
-            analysis.members.iter().flat_map(|member| &member.touches).map(Touched::from).collect();
-        touches.sort();
-        touches.dedup();
+        let (touches, touches_left_out) = named(analysis.members.iter().flat_map(|member| &member.touches));
         let lease = self.lease.clone();
         let mut current = lease.look();
         current.refused.get_or_insert(denied.refusal.code);
@@ -492,6 +412,7 @@ impl Record {
         let body = Body::OperationRefused(OperationRefused {
             call: current.text(),
             code: denied.refusal.code,
+            command: analysis.invokes.as_deref().map(str::to_owned),
             decision: decision(arm, &denied.decided, &self.recorder.catalog_digest(&self.target)),
             operation: self.next,
             parameters,
@@ -500,6 +421,7 @@ impl Record {
             tag: member.map_or("", |member| member.tag).to_owned(),
             template: Digest(member.map_or([0; 32], |member| member.template)),
             touches,
+            touches_left_out,
         });
         let draft =
             Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
@@ -526,7 +448,7 @@ impl Record {
     }
 
     /// Look at a piece of the running operation's data for the patients that it is about, and for what came of looking
-    /// through its free text.
+    /// through its free text; what a program printed becomes part of its transcript.
     pub fn look(&mut self, reply: &impl Reply) {
         let Some(running) = self.running.front_mut() else { return };
         if let Counting::Counted(counted) = &mut running.counting {
@@ -534,6 +456,9 @@ impl Record {
         }
         if let Some(more) = reply.looked_through() {
             running.looked_through.get_or_insert_default().add(more);
+        }
+        if let (Some(transcript), Some((printed, text))) = (&mut running.transcript, reply.printed()) {
+            transcript.add(printed, text);
         }
     }
 
@@ -571,7 +496,7 @@ impl Record {
     /// Bytes that no entry speaks of yet.
     #[must_use]
     pub fn uncovered_bytes(&self) -> u64 {
-        self.running.front().map_or(0, |running| running.uncovered)
+        self.running.front().map_or(self.told, |running| running.uncovered.saturating_add(self.told))
     }
 
     /// How often the running operation's progress was written for want of an end.
@@ -580,11 +505,60 @@ impl Record {
         self.running.front().map_or(0, |running| running.progresses)
     }
 
-    /// Write how far the running operation has come, so that its rows may leave.
+    /// The target has said so many bytes beside operations.
+    pub fn told(&mut self, bytes: u64) {
+        self.told = self.told.saturating_add(bytes);
+    }
+
+    /// Write that the target said something beside operations: with which error code, and about which statement.
+    ///
+    /// # Errors
+    /// The trail does not take entries.
+    pub fn session_told(
+        &mut self,
+        code: Option<[u8; 5]>,
+        about: Option<&Arc<Analysis>>,
+    ) -> Result<Seq, Unrecorded> {
+        let mut frames = Vec::new();
+        let statement = match about {
+            Some(analysis) => self.seal_statement(analysis, &mut frames)?,
+            None => None,
+        };
+        let body = Body::SessionTold(SessionTold {
+            bytes: std::mem::take(&mut self.told),
+            call: self.lease.look().text(),
+            session: self.session.to_string(),
+            sqlstate: code.map(|code| String::from_utf8_lossy(&code).into_owned()),
+            statement,
+        });
+        let draft =
+            Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
+        self.last = self.recorder.trail.append(draft, &frames_of(&frames))?;
+        Ok(self.last)
+    }
+
+    /// Write of what was said beside operations, where no entry speaks of it yet: what an operation's entry covers must not
+    /// be more than it counts.
+    fn speak_of_told(&mut self) -> Result<(), Unrecorded> {
+        if self.told > 0 {
+            self.session_told(None, None)?;
+        }
+        Ok(())
+    }
+
+    /// Write of everything of which no entry speaks yet, so that it may leave: how far the running operation has come, and
+    /// what was said beside it.
     ///
     /// # Errors
     /// The trail does not take entries.
     pub fn progress(&mut self) -> Result<Seq, Unrecorded> {
+        self.speak_of_told()?;
+        let Some(running) = self.running.front_mut().filter(|running| running.uncovered > 0) else {
+            return Ok(self.last);
+        };
+        let mut frames = Vec::new();
+        let printed = running.transcript.as_mut().and_then(Transcript::take);
+        let transcript = self.seal_transcript(printed, &mut frames)?;
         let Some(running) = self.running.front_mut() else { return Ok(self.last) };
         let body = Body::OperationProgress(OperationProgress {
             bytes: running.bytes,
@@ -592,10 +566,11 @@ impl Record {
             operation: running.number,
             rows: running.rows,
             session: self.session.to_string(),
+            transcript,
         });
         let draft =
             Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
-        self.last = self.recorder.trail.append(draft, &[])?;
+        self.last = self.recorder.trail.append(draft, &frames_of(&frames))?;
         running.uncovered = 0;
         running.progresses += 1;
         Ok(self.last)
@@ -606,41 +581,65 @@ impl Record {
     /// # Errors
     /// The trail does not take entries.
     pub fn outcome(&mut self, ending: &Ending, bytes: u64) -> Result<Seq, Unrecorded> {
+        self.speak_of_told()?;
         let Some(mut running) = self.running.pop_front() else { return Ok(self.last) };
         running.bytes += bytes;
-        let (status, sqlstate, rows) = match ending {
-            Ending::Done { rows } => (Status::Ok, None, rows.unwrap_or(running.rows)),
-            Ending::Suspended => (Status::Suspended, None, running.rows),
-            Ending::Failed { code } if code == b"57014" => (Status::Cancelled, Some(*code), running.rows),
-            Ending::Failed { code } => (Status::Failed, Some(*code), running.rows),
-            Ending::NotRun => (Status::NotRun, None, 0),
+        let (status, told, rows) = match ending {
+            Ending::Done { rows } => (Status::Ok, Told::Nothing, rows.unwrap_or(running.rows)),
+            Ending::Suspended => (Status::Suspended, Told::Nothing, running.rows),
+            Ending::Failed { code } if code == b"57014" => {
+                (Status::Cancelled, Told::Sqlstate(*code), running.rows)
+            }
+            Ending::Failed { code } => (Status::Failed, Told::Sqlstate(*code), running.rows),
+            Ending::Planned => (Status::Planned, Told::Nothing, 0),
+            Ending::NotRun => (Status::NotRun, Told::Nothing, 0),
+            Ending::Exited(exit) => (exited(exit), Told::Exit(*exit), running.rows),
         };
         running.rows = rows;
-        self.write_outcome(&running, status, sqlstate)
+        self.write_outcome(running, status, &told)
+    }
+
+    fn seal_transcript(
+        &mut self,
+        printed: Option<Vec<u8>>,
+        frames: &mut Vec<SealedFrame>,
+    ) -> Result<Option<ObjectRef>, Unrecorded> {
+        printed.map(|plain| self.seal_object(ObjectKind::Transcript, &plain, frames)).transpose()
     }
 
     fn write_outcome(
         &mut self,
-        running: &Running,
+        mut running: Running,
         status: Status,
-        sqlstate: Option<[u8; 5]>,
+        told: &Told,
     ) -> Result<Seq, Unrecorded> {
         let mut frames = Vec::new();
         let mut subjects = running.counting.count();
         if let (Some(subjects), Some(plain)) = (&mut subjects, running.counting.commitments()) {
             subjects.commitments = Some(self.seal_object(ObjectKind::Subjects, &plain, &mut frames)?);
         }
+        let printed = running.transcript.as_mut().and_then(Transcript::take);
+        let transcript = self.seal_transcript(printed, &mut frames)?;
+        let (sqlstate, exit) = match told {
+            Told::Nothing => (None, None),
+            Told::Sqlstate(code) => (Some(String::from_utf8_lossy(code).into_owned()), None),
+            Told::Exit(exit) => (None, Some(exit)),
+        };
         let body = Body::OperationOutcome(OperationOutcome {
             bytes: running.bytes,
             call: running.call.map(|call| call.to_string()),
             duration_us: u64::try_from(running.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            ended_by: exit.map(|exit| exit.by.as_str().to_owned()),
+            exit_code: exit.and_then(|exit| exit.code).and_then(|code| u64::try_from(code).ok()),
             free_text: running.looked_through.as_ref().map(free_text),
             operation: running.number,
             rows: running.rows,
             session: self.session.to_string(),
-            sqlstate: sqlstate.map(|code| String::from_utf8_lossy(&code).into_owned()),
+            signal: exit.and_then(|exit| exit.signal).and_then(|signal| u64::try_from(signal).ok()),
+            sqlstate,
             status,
             subjects,
+            transcript,
         });
         let draft =
             Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
@@ -655,6 +654,7 @@ impl Record {
     /// # Errors
     /// The trail does not take entries.
     pub fn undone(&mut self, code: [u8; 5]) -> Result<Seq, Unrecorded> {
+        self.speak_of_told()?;
         let body = Body::OperationsUndone(OperationsUndone {
             operation: self.ended,
             session: self.session.to_string(),
@@ -671,15 +671,32 @@ impl Record {
         self.traffic = traffic;
     }
 
-    /// Write an outcome for everything that is still running.
+    /// Write an outcome for everything that is still running, and of what was said beside it.
     ///
     /// # Errors
     /// The trail does not take entries.
     pub fn close_running(&mut self, end: &End) -> Result<Seq, Unrecorded> {
+        self.speak_of_told()?;
         while let Some(running) = self.running.pop_front() {
-            self.write_outcome(&running, end.status(), None)?;
+            self.write_outcome(running, end.status(), &Told::Nothing)?;
         }
         Ok(self.last)
+    }
+}
+
+/// What the target said of an operation's end beside its status.
+enum Told {
+    Nothing,
+    Sqlstate([u8; 5]),
+    Exit(Exit),
+}
+
+/// What a program's end is among the ends of operations.
+fn exited(exit: &Exit) -> Status {
+    match exit.by {
+        ExitBy::Itself if exit.code == Some(0) => Status::Ok,
+        ExitBy::Itself | ExitBy::TimeLimit | ExitBy::OutputLimit | ExitBy::NotStarted => Status::Failed,
+        ExitBy::Cancelled | ExitBy::AgentStopping => Status::Cancelled,
     }
 }
 

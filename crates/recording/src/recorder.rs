@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chaperone_access::{AgentName, ChannelBinding, Refusal, RefusalCode, SessionId, Source, TargetName};
-use chaperone_identity::{Failure, Noted};
+use chaperone_identity::{CredentialId, Failure, Noted};
 use chaperone_policy::{Admission, Denial};
 use chaperone_trail::{
     Arm, AuthenticationFailed, AuthenticationSucceeded, Backend, Body, Digest, Draft, OperationRefused, Seq,
@@ -18,9 +18,10 @@ use chaperone_trail::{
 use chaperone_tunnel::{Dialer, LoginFacts, StreamHandle};
 
 use crate::commit::{CommitmentKey, Hasher, KindTag};
+use crate::end::{End, Hit, Traffic};
 use crate::keys::{DataKey, KeyTable, Reader};
 use crate::lease::Lease;
-use crate::record::{End, Hit, Record, Traffic, Unrecorded, decision};
+use crate::record::{Record, Unrecorded, decision};
 use crate::seal::SessionSealer;
 
 /// Retention class of statements and parameters.
@@ -45,6 +46,9 @@ pub struct LinkFacts {
     pub tool: Option<Arc<str>>,
     /// The call that it is carrying.
     pub lease: Lease,
+    /// The one credential that opens it: that of the run of a server whose connection it is. What such a session is
+    /// asked while no call is under way sees nothing of the target's own.
+    pub only: Option<CredentialId>,
 }
 
 /// Counts for the metrics.
@@ -151,6 +155,21 @@ impl Recorder {
         let seq = self.append(&body).map_err(|error| error.refusal())?;
         self.written(seq).await?;
         Ok(seq)
+    }
+
+    /// Write entries and wait once, until the last of them is durable.
+    ///
+    /// # Errors
+    /// They cannot be recorded, or only the first of them.
+    pub async fn note_all(&self, bodies: &[Body]) -> Result<(), Refusal> {
+        let mut last = None;
+        for body in bodies {
+            last = Some(self.append(body).map_err(|error| error.refusal())?);
+        }
+        match last {
+            Some(last) => self.written(last).await,
+            None => Ok(()),
+        }
     }
 
     /// Wait until an entry is durable.
@@ -284,6 +303,7 @@ impl Recorder {
         session: SessionId,
         source: Source,
         denial: &Denial,
+        lease: &Lease,
     ) -> Result<(), Refusal> {
         self.append(&Body::AuthenticationSucceeded(AuthenticationSucceeded {
             channel_binding: None,
@@ -295,9 +315,15 @@ impl Recorder {
         }))
         .map_err(|error| error.refusal())?;
         self.count_refused(denial.refusal.code);
+        let call = {
+            let mut current = lease.look();
+            current.refused.get_or_insert(denial.refusal.code);
+            current.text()
+        };
         self.note(Body::OperationRefused(OperationRefused {
-            call: None,
+            call,
             code: denial.refusal.code,
+            command: None,
             decision: decision(Arm::Refuse, &denial.decided, &None),
             operation: 0,
             parameters: None,
@@ -306,6 +332,7 @@ impl Recorder {
             tag: "CONNECT".to_owned(),
             template: Digest::of(b"CONNECT"),
             touches: Vec::new(),
+            touches_left_out: None,
         }))
         .await
         .map(drop)
@@ -364,7 +391,8 @@ impl Recorder {
             }))
             .await?;
         let target = admission.target().clone();
-        Ok(Record::new(self.clone(), session, delegation, target, sealer, opened).leased(link.lease))
+        Ok(Record::new(self.clone(), session, delegation, target, sealer, opened)
+            .leased(link.lease, link.only.is_some()))
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!  0  4  magic `CPF1` (the version is its last byte)
-//!  4  1  kind: 1 statement, 2 parameters, 3 subjects, 4 columns
+//!  4  1  kind: 1 statement, 2 parameters, 3 subjects, 4 columns, 5 transcript
 //!  5  1  flags: bit 0 = the plaintext was compressed with zstd; the other bits are zero
 //!  6 16  key id
 //! 22 16  session id
@@ -49,6 +49,8 @@ pub enum ObjectKind {
     Subjects,
     /// The columns that it uses.
     Columns,
+    /// What a program printed.
+    Transcript,
 }
 
 impl ObjectKind {
@@ -60,6 +62,7 @@ impl ObjectKind {
             Self::Parameters => 2,
             Self::Subjects => 3,
             Self::Columns => 4,
+            Self::Transcript => 5,
         }
     }
 
@@ -71,6 +74,7 @@ impl ObjectKind {
             2 => Some(Self::Parameters),
             3 => Some(Self::Subjects),
             4 => Some(Self::Columns),
+            5 => Some(Self::Transcript),
             _ => None,
         }
     }

@@ -194,6 +194,14 @@ mod tests {
         fn looked_through(&self) -> Option<&chaperone_wire::LookedThrough> {
             None
         }
+
+        fn printed(&self) -> Option<(chaperone_wire::Printed, &str)> {
+            None
+        }
+
+        fn about(&self) -> Option<&Arc<chaperone_access::Analysis>> {
+            None
+        }
     }
 
     fn counted(pieces: &[Piece]) -> Counting {

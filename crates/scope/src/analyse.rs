@@ -56,8 +56,7 @@ pub fn analyse(
     let mut members = Vec::with_capacity(count);
     let mut known = temporary.to_vec();
     let (mut views, mut moved, mut describes) = (false, false, false);
-    let mut refusal: Option<Refusal> = None;
-    let mut forbidden = None;
+    let (mut refusal, mut forbidden): (Option<Refusal>, Option<Refusal>) = (None, None);
     for (statement, span) in statements {
         let place = Place { catalog, path, temporary: &known };
         let mut found = Walk::new(place, moved).statement(statement);
@@ -67,12 +66,7 @@ pub fn analyse(
         let source = text.get(span.clone()).unwrap_or_default();
         let member = member(statement, found, source, span, place, &Own { path, temporary, catalog });
         views |= member.touches.iter().any(|touch| is_view(catalog, &touch.relation));
-        if let SessionEffect::MakesTemporary { name } = &member.session {
-            known.push(name.clone());
-        }
-        if let SessionEffect::DropsTemporary { names } = &member.session {
-            known.retain(|known| !names.contains(known));
-        }
+        remember(&mut known, &member.session);
         if moved && member.touches.iter().any(|touch| touch.rule != NameRule::Listed) {
             refusal = refusal.or_else(|| Some(moved_before()));
         }
@@ -104,6 +98,17 @@ pub fn analyse(
         catalog_version: catalog.version,
         classified: catalog.classification.is_some(),
         describes: describes.then(|| catalog.own.clone()),
+        invokes: None,
+    }
+}
+
+/// Which temporary relations there are for the next statement.
+fn remember(known: &mut Vec<Arc<str>>, effect: &SessionEffect) {
+    if let SessionEffect::MakesTemporary { name } = effect {
+        known.push(name.clone());
+    }
+    if let SessionEffect::DropsTemporary { names } = effect {
+        known.retain(|known| !names.contains(known));
     }
 }
 
@@ -219,6 +224,7 @@ fn opaque(
         catalog_version: catalog.version,
         classified: catalog.classification.is_some(),
         describes: None,
+        invokes: None,
     }
 }
 
@@ -464,6 +470,7 @@ fn inner(query: &Value, source: &str, own: &Own<'_>) -> Analysis {
         catalog_version: own.catalog.version,
         classified: own.catalog.classification.is_some(),
         describes: describes.then(|| own.catalog.own.clone()),
+        invokes: None,
     }
 }
 

@@ -212,8 +212,10 @@ impl Catalog {
 
     /// Whether what is shown of its columns was said of itself, and does not follow from what it reads.
     pub(crate) fn states(&self, name: &RelationName) -> bool {
-        let facts = self.relations.get(name).and_then(|relation| relation.facts.as_ref());
-        facts.is_some_and(|facts| facts.columns.iter().any(|column| column.class != Class::Unclassified))
+        self.relations
+            .get(name)
+            .and_then(|relation| relation.facts.as_ref())
+            .is_some_and(|facts| facts.speaks())
     }
 
     /// Whether it is a view whose definition is read in its place: what is seen of it follows from what it reads. Not one

@@ -204,7 +204,7 @@ pub(crate) fn dangerous_field(catalog: &Catalog, name: &str) -> bool {
         .builtin
         .get(name)
         .filter(|function| function.one_argument)
-        .is_some_and(|_| standing(catalog, name) == Standing::Refused || system::gate(name).is_some())
+        .is_some_and(|_| standing(catalog, name) == Standing::Refused || system::look(name).is_some())
 }
 
 /// System relations for introspection that are read as they are: they tell names and types. What tells about data

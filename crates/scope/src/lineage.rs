@@ -40,6 +40,17 @@ struct Item {
     columns: Vec<Output>,
     /// It has columns whose names are not known, made of these.
     open: Option<Origin>,
+    /// It may have fewer columns than are known of it, so that what follows is not where it seems.
+    misplaced: bool,
+}
+
+/// A common table expression.
+#[derive(Debug)]
+struct Cte {
+    name: String,
+    columns: Vec<Output>,
+    /// As of an [`Item`].
+    misplaced: bool,
 }
 
 /// Follows the names of one statement.
@@ -52,7 +63,7 @@ pub(crate) struct Lineage<'a> {
     lost: bool,
     /// Some list of results may have more or fewer columns than are known of it.
     misplaced: bool,
-    ctes: Vec<(String, Vec<Output>)>,
+    ctes: Vec<Cte>,
     /// What can be seen from a sub-select, innermost last.
     frames: Vec<Vec<Item>>,
     depth: usize,
@@ -274,6 +285,15 @@ impl<'a> Lineage<'a> {
         outputs
     }
 
+    /// A query inside of another, and whether its columns may be fewer than are known of it.
+    fn inner(&mut self, kind: &str, fields: &Fields) -> (Vec<Output>, bool) {
+        let before = std::mem::take(&mut self.misplaced);
+        let outputs = self.query(kind, fields);
+        let misplaced = self.misplaced;
+        self.misplaced |= before;
+        (outputs, misplaced)
+    }
+
     fn with(&mut self, with: &Fields) {
         let recursive = flag(with, "recursive");
         for cte in with.get("ctes").and_then(Value::as_array).into_iter().flatten() {
@@ -283,15 +303,15 @@ impl<'a> Lineage<'a> {
             if recursive {
                 // Its first term gives what the second one finds under the name.
                 let first = query.get("larg").and_then(Value::fields).unwrap_or(query);
-                let outputs = if first.get("from_clause").is_some() || query.get("larg").is_some() {
-                    self.query("SelectStmt", first)
-                } else {
-                    Vec::new()
-                };
-                self.ctes.push((name.clone(), renamed(outputs, &strings(cte, "aliascolnames"))));
+                let is_known = first.get("from_clause").is_some() || query.get("larg").is_some();
+                let (outputs, misplaced) =
+                    if is_known { self.inner("SelectStmt", first) } else { (Vec::new(), false) };
+                let columns = renamed(outputs, &strings(cte, "aliascolnames"));
+                self.ctes.push(Cte { name: name.clone(), columns, misplaced });
             }
-            let outputs = self.query(kind, query);
-            self.ctes.push((name, renamed(outputs, &strings(cte, "aliascolnames"))));
+            let (outputs, misplaced) = self.inner(kind, query);
+            let columns = renamed(outputs, &strings(cte, "aliascolnames"));
+            self.ctes.push(Cte { name, columns, misplaced });
         }
     }
 
@@ -413,6 +433,7 @@ impl<'a> Lineage<'a> {
             for item in frame.iter().filter(|item| names.last().is_none_or(|alias| item.alias == **alias)) {
                 found = true;
                 out.extend(item.columns.iter().cloned());
+                whole &= !item.misplaced;
                 if let Some(open) = &item.open {
                     whole = false;
                     out.push(Output { name: String::new(), origin: open.clone(), plain: None });
@@ -540,8 +561,8 @@ impl<'a> Lineage<'a> {
             }
             "RangeSubselect" => {
                 let Some((kind, query)) = fields.get("subquery").and_then(node) else { return Vec::new() };
-                let columns = self.query(kind, query);
-                vec![aliased(columns, alias, None)]
+                let (columns, misplaced) = self.inner(kind, query);
+                vec![Item { misplaced, ..aliased(columns, alias, None) }]
             }
             "JoinExpr" => {
                 *merged |= flag(fields, "is_natural") || fields.get("using_clause").is_some();
@@ -589,9 +610,9 @@ impl<'a> Lineage<'a> {
         let alias = fields.get("alias").and_then(Value::fields);
         let name = text(fields, "relname");
         if text(fields, "schemaname").is_empty()
-            && let Some((_, outputs)) = self.ctes.iter().rev().find(|(known, _)| known == name)
+            && let Some(cte) = self.ctes.iter().rev().find(|cte| cte.name == name)
         {
-            let mut item = aliased(outputs.clone(), alias, None);
+            let mut item = Item { misplaced: cte.misplaced, ..aliased(cte.columns.clone(), alias, None) };
             if alias.is_none() {
                 name.clone_into(&mut item.alias);
             }
@@ -610,7 +631,8 @@ impl<'a> Lineage<'a> {
     fn stored(&mut self, fields: &Fields) -> Option<Item> {
         let (schema, name) = (text(fields, "schemaname"), text(fields, "relname"));
         let temporary = self.place.temporary.iter().any(|known| **known == *name);
-        let open = Item { alias: name.to_owned(), columns: Vec::new(), open: Some(Origin::new()) };
+        let open =
+            Item { alias: name.to_owned(), columns: Vec::new(), open: Some(Origin::new()), misplaced: false };
         if schema == TEMPORARY || (schema.is_empty() && temporary) {
             return Some(open);
         }
@@ -625,7 +647,7 @@ impl<'a> Lineage<'a> {
             b'v' => self.view(relation),
             _ => relation.columns.iter().map(|column| itself(full, &column.name)).collect(),
         };
-        Some(Item { alias: name.to_owned(), columns, open: None })
+        Some(Item { alias: name.to_owned(), columns, open: None, misplaced: false })
     }
 
     /// What a view's columns are made of.
@@ -656,7 +678,8 @@ impl<'a> Lineage<'a> {
     }
 
     fn write(&mut self, kind: &str, fields: &Fields) -> Vec<Output> {
-        let mut merged = true;
+        // MERGE returns its source before its target.
+        let mut merged = kind == "MergeStmt";
         let relation = fields.get("relation").and_then(Value::fields);
         let temporary = relation.is_some_and(|relation| {
             let name = text(relation, "relname");
@@ -722,7 +745,7 @@ impl<'a> Lineage<'a> {
         let returned =
             fields.get("returning_clause").and_then(Value::fields).and_then(|clause| clause.get("exprs"));
         let returned = returned.and_then(Value::as_array).unwrap_or_default();
-        let outputs = self.results(returned, false);
+        let outputs = self.results(returned, merged);
         self.frames.pop();
         outputs
     }
@@ -754,7 +777,7 @@ fn renamed(mut outputs: Vec<Output>, names: &[&str]) -> Vec<Output> {
 fn aliased(columns: Vec<Output>, alias: Option<&Fields>, open: Option<Origin>) -> Item {
     let names = alias.map(|alias| strings(alias, "colnames")).unwrap_or_default();
     let name = alias.map(|alias| text(alias, "aliasname")).unwrap_or_default();
-    Item { alias: name.to_owned(), columns: renamed(columns, &names), open }
+    Item { alias: name.to_owned(), columns: renamed(columns, &names), open, misplaced: false }
 }
 
 /// How the lines of a COPY to the client are written.

@@ -73,15 +73,19 @@ pub(crate) fn on_a_deep_stack<T: Send>(
     if DEEP.get() {
         return job();
     }
-    let busy = || {
+    let busy = |_| {
         Refusal::new(RefusalCode::Busy, "no thread is to be had to write the statement out").hint("try again")
+    };
+    let fault = |_| {
+        Refusal::new(RefusalCode::Internal, "a fault of ours kept the statement from being written out")
+            .hint("report it; write the statement in another way until then")
     };
     thread::scope(|scope| {
         let started = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, || {
             DEEP.set(true);
             job()
         });
-        started.map_err(|_| busy())?.join().map_err(|_| busy())?
+        started.map_err(busy)?.join().map_err(fault)?
     })
 }
 
@@ -116,5 +120,7 @@ mod tests {
         assert!(take.recv().unwrap());
         let here = thread::current().id();
         assert!(on_a_deep_stack(|| Ok(thread::current().id())).is_ok_and(|there| there != here));
+        let failed = on_a_deep_stack(|| -> Result<(), Refusal> { std::panic::resume_unwind(Box::new(())) });
+        assert_eq!(failed.unwrap_err().code, RefusalCode::Internal, "nothing is busy");
     }
 }

@@ -101,6 +101,7 @@ pub fn alike(
         catalog_version: known.catalog_version,
         classified: known.classified,
         describes: known.describes.clone(),
+        invokes: None,
     })
 }
 

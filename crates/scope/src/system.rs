@@ -1,15 +1,15 @@
 //! System relations of which a part tells about data (how many pages and rows there are, what has been counted), about other
 //! sessions, holds secrets, or describes what a caller may do nothing to. They are read through a sub-select that shows what
 //! is listed in `parts` and NULL for the rest, so a column that a newer server adds is not shown. Functions that tell the
-//! same stand behind `gates`.
+//! same stand behind `looks`.
 
-mod gates;
+mod looks;
 mod parts;
 mod whose;
 
 use chaperone_access::RelationName;
 
-pub(crate) use gates::{Gate, gate};
+pub(crate) use looks::{Look, look};
 pub(crate) use whose::Telling;
 
 use crate::rewrite::literal;
@@ -31,7 +31,7 @@ pub(crate) fn is_part(schema: &str, name: &str) -> bool {
     part(schema, name).is_some()
 }
 
-/// Whether a view's query may read a system relation or call a function behind a gate. Says so too often rather than too
+/// Whether a view's query may read a system relation or call a function behind a look. Says so too often rather than too
 /// seldom: their names are looked for wherever they stand.
 pub(crate) fn may_introspect(definition: &str) -> bool {
     ["pg_", INFORMATION, "_description"].iter().any(|word| definition.contains(word))

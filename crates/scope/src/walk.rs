@@ -437,7 +437,7 @@ impl<'a> Walk<'a> {
                 return self.unlisted(&other.join("."));
             }
         };
-        self.found.describes |= system::gate(name).is_some_and(|gate| gate != system::Gate::Setting);
+        self.found.describes |= system::look(name).is_some_and(|look| look != system::Look::Setting);
         if number(fields, "funcformat") == SQL_SYNTAX && !self.catalog.builtin.contains_key(name) {
             // A special syntax of a newer server than this one.
             return self.unlisted(name);

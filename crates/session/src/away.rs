@@ -3,7 +3,7 @@
 use chaperone_access::{Refusal, RefusalCode, SessionId, Source};
 use chaperone_identity::Failure;
 use chaperone_policy::{Admission, Denial};
-use chaperone_recording::{End, Hit};
+use chaperone_recording::{End, Hit, Lease};
 use chaperone_wire::{Fault, Known};
 
 use crate::boundary::{Boundary, Ended};
@@ -30,15 +30,23 @@ pub(crate) async fn refuse<K: Known>(known: K, refusal: Refusal) -> Ended {
     Ended::Refused(refusal.code)
 }
 
+/// A session that is not open yet.
+pub(crate) struct Arrived<'a> {
+    pub(crate) boundary: &'a Boundary,
+    pub(crate) session: SessionId,
+    pub(crate) source: Source,
+    /// The call that it would carry.
+    pub(crate) lease: &'a Lease,
+}
+
 /// Somebody who is admitted and has as many sessions as he may. On record before the answer.
 pub(crate) async fn unplaced<K: Known>(
     known: K,
-    boundary: &Boundary,
-    session: SessionId,
-    source: Source,
+    at: Arrived<'_>,
     admission: &Admission,
     no_place: NoPlace,
 ) -> Ended {
+    let Arrived { boundary, session, source, lease } = at;
     let limits = boundary.sessions_max(admission);
     let (refusal, hit) = match (no_place, limits) {
         (NoPlace::Sessions(value), Some(maximum)) => {
@@ -56,7 +64,7 @@ pub(crate) async fn unplaced<K: Known>(
         decided: admission.decided().clone(),
     };
     let recorder = &boundary.recorder;
-    let mut recorded = recorder.admission_refused(session, source, &denial).await;
+    let mut recorded = recorder.admission_refused(session, source, &denial, lease).await;
     if let (Ok(()), Some(hit)) = (&recorded, hit) {
         recorded = recorder.limit_hit(session, &hit).await;
     }

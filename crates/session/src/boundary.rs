@@ -43,6 +43,9 @@ pub trait Door: Send + Sync {
     /// Whether a target of that name is configured.
     fn serves(&self, target: &TargetName) -> bool;
 
+    /// What a target speaks, by its word in the configuration.
+    fn speaks(&self, target: &TargetName) -> &'static str;
+
     /// As whom somebody's sessions are at a target; an error where that cannot be said.
     fn login(&self, delegation: &Delegation, target: &TargetName) -> Result<As, Refusal>;
 
@@ -62,6 +65,8 @@ pub struct Opened {
     pub session: SessionId,
     /// Who was admitted to what.
     pub facts: AdmissionFacts,
+    /// How many sets of policies had come into force when it was admitted, or fewer.
+    pub loads: u64,
     /// As whom it is there.
     pub login: As,
     /// Whether the target was told what is said of its subject.

@@ -128,7 +128,7 @@ impl<'a> Bounds<'a> {
             return Ok(false);
         }
         let now = Instant::now();
-        if let Some(hit) = self.too_far(record, now, rows, bytes) {
+        if let Some(hit) = self.too_far(record.so_far(), now, rows, bytes) {
             record.limit_hit(&hit, true)?;
             self.cut = Some(Cut { refusal: words(&hit), since: now });
             self.stop_operation();
@@ -138,12 +138,41 @@ impl<'a> Bounds<'a> {
         Ok(true)
     }
 
-    fn too_far(&self, record: &Record, now: Instant, rows: u64, bytes: u64) -> Option<Hit> {
+    /// Before the words with which an operation failed are put on record: whether they may pass. There is nothing to stop
+    /// any more; where they may not, [`Bounds::end`] says what is told in their place.
+    pub(crate) fn fails(&mut self, record: &mut Record, bytes: u64) -> Result<bool, Unrecorded> {
+        if self.cut.is_some() {
+            return Ok(false);
+        }
+        let now = Instant::now();
+        if let Some(hit) = self.too_far(record.so_far(), now, 0, bytes) {
+            record.limit_hit(&hit, true)?;
+            self.cut = Some(Cut { refusal: words(&hit), since: now });
+            return Ok(false);
+        }
+        self.usage().count_data(now, 0, bytes);
+        Ok(true)
+    }
+
+    /// Before words of the target's that belong to no operation are put on record: what is told in their place, where
+    /// they may not pass.
+    pub(crate) fn told(&mut self, record: &mut Record, bytes: u64) -> Result<Option<Refusal>, Unrecorded> {
+        let now = Instant::now();
+        if let Some(hit) = self.too_far((0, 0), now, 0, bytes) {
+            record.limit_hit(&hit, false)?;
+            return Ok(Some(words(&hit)));
+        }
+        self.usage().count_data(now, 0, bytes);
+        Ok(None)
+    }
+
+    /// Whether a piece would go beyond a limit, after so many rows and bytes of the same operation.
+    fn too_far(&self, before: (u64, u64), now: Instant, rows: u64, bytes: u64) -> Option<Hit> {
         // A further piece of what was let begin.
         if rows == 0 && bytes == 0 {
             return None;
         }
-        let (limits, usage, (rows_before, bytes_before)) = (&self.limits, self.usage(), record.so_far());
+        let (limits, usage, (rows_before, bytes_before)) = (&self.limits, self.usage(), before);
         let over = |limit, maximum: Option<u64>, before: &dyn Fn() -> u64, more: u64| {
             let maximum = maximum?;
             let value = before().saturating_add(more);

@@ -3,7 +3,7 @@
 
 use chaperone_access::Refusal;
 use chaperone_policy::Masked;
-use chaperone_recording::{Cleared, Gate, Seq, Watermark};
+use chaperone_recording::{Cleared, Gate, Record, Seq, Watermark};
 use chaperone_wire::futures::BoxFuture;
 use chaperone_wire::{Conversation, Event, Interest};
 use tokio::time::Instant;
@@ -72,6 +72,11 @@ impl<C: Conversation> Ends<C> {
     /// The next entry that either end waits for.
     pub(crate) fn earliest(&self, durable: Watermark) -> Option<Seq> {
         self.out.earliest(durable).into_iter().chain(self.back.earliest(durable)).min()
+    }
+
+    /// Whether something runs. What has begun and waits for the client keeps no session from being idle.
+    pub(crate) fn is_busy(&self, record: &Record) -> bool {
+        record.is_running() && !self.conversation.waits_for_client()
     }
 
     pub(crate) fn interest(&self) -> Interest {

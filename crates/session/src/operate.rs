@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chaperone_access::{Earlier, Refusal, RefusalCode};
 use chaperone_policy::{Admission, Decision, Denied, Permit, Unwritten};
-use chaperone_recording::{End, Gate, Record};
+use chaperone_recording::{End, Gate, Intended, Record};
 use chaperone_wire::{Analyst, Conversation, Ending, Event, Part, Reply, Request};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
@@ -95,7 +95,7 @@ async fn turn<C: Conversation>(
         if let Poll::Ready(stop) = outside(cx) {
             return Poll::Ready(Err(stop));
         }
-        if let Poll::Ready(over) = bounds.poll_over(cx, record.is_running()) {
+        if let Poll::Ready(over) = bounds.poll_over(cx, ends.is_busy(record)) {
             return Poll::Ready(Err(Stop::Over(over)));
         }
         if let Some(asked) = &mut ends.asked
@@ -141,7 +141,7 @@ async fn turn<C: Conversation>(
         },
         Woken::Written(asked, Ok(())) => ask(ends, room, record, bounds, asked.event),
         Woken::Written(asked, Err(busy)) => match asked.event {
-            Event::Prepare(request) | Event::Run(request) => {
+            Event::Prepare(request) | Event::Run(request) | Event::Continue(request) => {
                 refuse(ends, record, request, &Denied::by_protocol(busy))
             }
             // Nothing else waits for words.
@@ -153,7 +153,9 @@ async fn turn<C: Conversation>(
 /// What has to be written out on another thread before a request can be decided here: a long text, or one whose views may
 /// be deep, which is new to callers who see as much. The worker is every session's, and does not wait for it.
 fn unwritten<C: Conversation>(room: Room<'_>, event: &Event<C>) -> Option<Box<dyn FnOnce() + Send>> {
-    let (Event::Prepare(request) | Event::Run(request)) = event else { return None };
+    let (Event::Prepare(request) | Event::Run(request) | Event::Continue(request)) = event else {
+        return None;
+    };
     let Room { boundary, admission, .. } = room;
     let earlier = request.earlier().iter().filter_map(|earlier| match earlier {
         Earlier::Prepared { analysis, .. } | Earlier::Filled { analysis, .. } => Some(analysis),
@@ -184,7 +186,8 @@ fn ask<C: Conversation>(
             let size = C::step_size(&step);
             ends.out.pass(Out::Step(step), size);
         }
-        Event::Prepare(request) => {
+        // What an operation goes on with stands behind its intent already.
+        Event::Prepare(request) | Event::Continue(request) => {
             match boundary.policies.decide(admission, request.analysis(), boundary.recorder.now()) {
                 Decision::Allow(permit) => {
                     if !still(boundary, admission, &request, &permit) {
@@ -209,9 +212,15 @@ fn ask<C: Conversation>(
                         return refuse(ends, record, request, &permit.limited(refusal));
                     }
                     let size = request.size();
-                    let (receipt, words) = record.intend(permit, request.parameters())?;
-                    let outgoing = ends.conversation.permitted(request, words);
-                    ends.out.after_receipt(receipt, Out::Request(outgoing), size);
+                    match record.intend(permit, request.parameters())? {
+                        Intended::Written(receipt, words) => {
+                            let outgoing = ends.conversation.permitted(request, words);
+                            ends.out.after_receipt(receipt, Out::Request(outgoing), size);
+                        }
+                        Intended::Outside(permit) => {
+                            refuse(ends, record, request, &permit.limited(outside()))?;
+                        }
+                    }
                 }
                 Decision::Hold(question) => refuse(ends, record, request, &question.denied())?,
                 Decision::Refuse(denied) => refuse(ends, record, request, &denied)?,
@@ -225,6 +234,15 @@ fn ask<C: Conversation>(
         Event::Reply(_) => {}
     }
     Ok(())
+}
+
+/// The refusal of what a hosted server asks of its own accord.
+fn outside() -> Refusal {
+    Refusal::new(
+        RefusalCode::NotPermitted,
+        "no tool call is under way: only the database's catalog can be read",
+    )
+    .hint("read data while a call is being carried out")
 }
 
 /// Whether everything that a request goes on with would be sent the same way now: what a cursor or portal was filled with
@@ -255,6 +273,10 @@ fn refuse<C: Conversation>(
     denied: &Denied,
 ) -> Result<(), Stop> {
     let recorded = record.refused(request.analysis(), request.parameters(), denied)?;
+    if request.is_begun() {
+        // The target has a part of it: there is no place in which another one could fail.
+        return Err(Stop::Told(Told { refusal: denied.refusal.clone(), learnt: std::time::Instant::now() }));
+    }
     let step = ends.conversation.refused(request, &denied.refusal);
     // The client hears of a refusal that is on record, as of everything else.
     ends.out.after(Some(recorded), Out::Step(step), 0);
@@ -272,19 +294,16 @@ fn answer<C: Conversation>(
     let part = reply.part().clone();
     let size = reply.size();
     match part {
-        // A notice may say what an operation saw.
         Part::Aside | Part::Head => {
             let intended = record.head_intent();
             ends.back.after(intended, admission.mask(reply), size);
         }
+        Part::Told { code } => beside(ends, admission, record, bounds, reply, code)?,
         Part::Body { rows, bytes } => {
             if !bounds.pass(record, rows, bytes)? {
                 return Ok(());
             }
-            if record.uncovered_bytes() == 0 {
-                let wait = LINGER.saturating_mul(1 << record.trickle().min(7)).min(LINGER_MAX);
-                ends.cover_at = Instant::now() + wait;
-            }
+            linger(ends, record);
             record.body(rows, size as u64);
             record.look(&reply);
             ends.back.uncovered(admission.mask(reply), size);
@@ -294,7 +313,15 @@ fn answer<C: Conversation>(
         }
         Part::End(ending) => {
             let stands = stands(record, &ending);
-            let recorded = record.outcome(&ending, size as u64)?;
+            let passes = match ending {
+                Ending::Failed { .. } => bounds.fails(record, size as u64)?,
+                Ending::Done { .. }
+                | Ending::Suspended
+                | Ending::Planned
+                | Ending::NotRun
+                | Ending::Exited(_) => true,
+            };
+            let recorded = record.outcome(&ending, if passes { size as u64 } else { 0 })?;
             ends.back.cover(recorded);
             let reply = match bounds.end() {
                 None => reply,
@@ -307,19 +334,59 @@ fn answer<C: Conversation>(
             ends.back.after(Some(recorded), admission.mask(reply), size);
         }
         Part::Undone { code } => {
-            let recorded = record.undone(code)?;
-            ends.back.after(Some(recorded), admission.mask(reply), size);
+            record.undone(code)?;
+            beside(ends, admission, record, bounds, reply, Some(code))?;
         }
     }
     Ok(())
+}
+
+/// Words of the target's that belong to no operation. An error gets its entry at once; of notices one speaks for as many
+/// as come together.
+fn beside<C: Conversation>(
+    ends: &mut Ends<C>,
+    admission: &Admission,
+    record: &mut Record,
+    bounds: &mut Bounds<'_>,
+    reply: C::Reply,
+    code: Option<[u8; 5]>,
+) -> Result<(), Stop> {
+    let size = reply.size();
+    let about = reply.about().cloned();
+    let (reply, told) = match bounds.told(record, size as u64)? {
+        None => (reply, size as u64),
+        Some(_) if code.is_none() => return Ok(()),
+        Some(too_far) => match ends.conversation.failed_as(reply, &too_far) {
+            Some(reply) => (reply, 0),
+            None => return Err(Stop::Told(Told { refusal: too_far, learnt: std::time::Instant::now() })),
+        },
+    };
+    linger(ends, record);
+    record.told(told);
+    ends.back.uncovered(admission.mask(reply), size);
+    if code.is_some() {
+        record.session_told(code, about.as_ref())?;
+        cover(ends, record)?;
+    } else if record.uncovered_bytes() >= PROGRESS_BYTES {
+        cover(ends, record)?;
+    }
+    Ok(())
+}
+
+/// How long what no entry speaks of yet waits for one that would be written anyhow.
+fn linger<C: Conversation>(ends: &mut Ends<C>, record: &Record) {
+    if record.uncovered_bytes() == 0 {
+        let wait = LINGER.saturating_mul(1 << record.trickle().min(7)).min(LINGER_MAX);
+        ends.cover_at = Instant::now() + wait;
+    }
 }
 
 /// Whether an end may not be told as a failure: the target has carried out what cannot be taken back, and a client that
 /// hears of a failure would do it again.
 fn stands(record: &Record, ending: &Ending) -> bool {
     match ending {
-        Ending::Done { .. } | Ending::Suspended => record.may_have_written(),
-        Ending::Failed { .. } | Ending::NotRun => false,
+        Ending::Done { .. } | Ending::Suspended | Ending::Exited(_) => record.may_have_written(),
+        Ending::Failed { .. } | Ending::Planned | Ending::NotRun => false,
     }
 }
 

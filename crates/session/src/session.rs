@@ -11,14 +11,14 @@
 
 use std::sync::Arc;
 
-use chaperone_access::{Attributes, Claim, Refusal, RefusalCode, SessionId, Source, Under};
+use chaperone_access::{Attributes, Claim, Refusal, RefusalCode, Source, TargetName, Under};
 use chaperone_identity::Identity;
 use chaperone_policy::Admission;
 use chaperone_recording::{Digests, End, LinkFacts, Opening as RecordOpening, Record};
 use chaperone_tunnel::{ApplicationName, As, Caller, Dial, LoginFacts, Parameters, RoleName};
-use chaperone_wire::{Challenger, Company, Known, Opening, TargetEnd};
+use chaperone_wire::{Analyst, Challenger, Company, Known, Opening, TargetEnd};
 
-use crate::away::{refuse, refused_end, strange, unplaced, unproved};
+use crate::away::{Arrived, refuse, refused_end, strange, unplaced, unproved};
 use crate::boundary::{Boundary, Ended, Opened};
 use crate::bounds::Bounds;
 use crate::meter::{Counts, Meter};
@@ -50,7 +50,7 @@ pub async fn run<O: Opening, S: Send>(
     let (session, now) = boundary.door.begin();
     let Claim::Scram(said) = &claim;
     let (application, binding) = (said.application.clone(), said.channel_binding);
-    let proved = boundary.identity.authenticate_for(claim, link.tool.as_ref(), now).await;
+    let proved = boundary.identity.authenticate_for(claim, link.tool.as_ref(), link.only, now).await;
     let (principal, proof) = match proved {
         Ok(known) => known,
         Err(failure) => return unproved(known, boundary, source, failure).await,
@@ -59,10 +59,12 @@ pub async fn run<O: Opening, S: Send>(
 
     // 2. an admission
     let exists = boundary.door.serves(&principal.credential().target);
+    // Before: a set that comes into force meanwhile is one that the session is held to later.
+    let loads = boundary.policies.loads();
     let admission = match boundary.policies.admit(principal, exists, now) {
         Ok(admission) => admission,
         Err(denial) => {
-            let recorded = boundary.recorder.admission_refused(session, source, &denial).await;
+            let recorded = boundary.recorder.admission_refused(session, source, &denial, &link.lease).await;
             return refuse(known, recorded.err().unwrap_or(denial.refusal)).await;
         }
     };
@@ -70,7 +72,10 @@ pub async fn run<O: Opening, S: Send>(
     let place =
         match boundary.usages.enter(&admission.delegation().subject, boundary.sessions_max(&admission)) {
             Ok(place) => place,
-            Err(no_place) => return unplaced(known, boundary, session, source, &admission, no_place).await,
+            Err(no_place) => {
+                let at = Arrived { boundary, session, source, lease: &link.lease };
+                return unplaced(known, at, &admission, no_place).await;
+            }
         };
 
     let login = boundary.door.login(admission.delegation(), admission.target());
@@ -86,7 +91,7 @@ pub async fn run<O: Opening, S: Send>(
 
     // 4. the target, through the agent; 5. operations
     let counts = Counts::default();
-    let way = Way { known, proof, place, login, counts: counts.clone() };
+    let way = Way { known, proof, place, login, loads, counts: counts.clone() };
     let end = carry(way, boundary, &admission, &mut record, source, now).await;
 
     // 6. the record is sealed, whatever happened; a gateway that stops waits for that
@@ -101,6 +106,7 @@ struct Way<K> {
     proof: [u8; 32],
     place: Place,
     login: Result<As, Refusal>,
+    loads: u64,
     counts: Counts,
 }
 
@@ -114,29 +120,18 @@ async fn carry<K: Known>(
     at: u64,
 ) -> End {
     let (session, target) = (record.session(), admission.target().clone());
-    let analyst = match boundary.door.analyst(&target).await {
+    let analyst = match understood::<K>(boundary, &target).await {
         Ok(analyst) => analyst,
         Err(refusal) => return refused_end(way.known, refusal).await,
-    };
-    let application = match ApplicationName::new(&record.application_name()) {
-        Ok(application) => application,
-        Err(_) => {
-            return refused_end(way.known, Refusal::new(RefusalCode::Internal, "no name for the session"))
-                .await;
-        }
     };
     let login = match way.login {
         Ok(login) => login,
         Err(refusal) => return refused_end(way.known, refusal).await,
     };
     let attributes = Arc::new(admission.delegation().attributes.clone());
-    let dial = Dial {
-        target: target.clone(),
-        session,
-        application,
-        login: login.clone(),
-        parameters: Parameters::default(),
-        caller: told(session, &attributes),
+    let dial = match dial_of(record, &target, &login, &attributes) {
+        Ok(dial) => dial,
+        Err(refusal) => return refused_end(way.known, refusal).await,
     };
     let dialled = match boundary.dialer.dial(dial).await {
         Ok(dialled) => dialled,
@@ -152,6 +147,7 @@ async fn carry<K: Known>(
     let notify = boundary.door.opened(Opened {
         session,
         facts: admission.facts().clone(),
+        loads: way.loads,
         login,
         told: dialled.facts.told,
         source,
@@ -177,12 +173,34 @@ async fn carry<K: Known>(
     }
 }
 
-/// What a floor is told of the caller.
-fn told(session: SessionId, attributes: &Attributes) -> Option<Caller> {
+/// What the agent is asked for.
+fn dial_of(
+    record: &Record,
+    target: &TargetName,
+    login: &As,
+    attributes: &Attributes,
+) -> Result<Dial, Refusal> {
+    let session = record.session();
+    let application = ApplicationName::new(&record.application_name())
+        .map_err(|_| Refusal::new(RefusalCode::Internal, "no name for the session"))?;
     // Too much to tell is not told: a floor that asks for it then shows no rows.
-    Caller::new(attributes.clone())
-        .inspect_err(|error| tracing::warn!(%session, %error, "no floor is told of the caller"))
-        .ok()
+    let caller = Caller::new(attributes.clone());
+    if let Err(error) = &caller {
+        tracing::warn!(%session, %error, "no floor is told of the caller");
+    }
+    let parameters = Parameters::default();
+    let (target, login, caller) = (target.clone(), login.clone(), caller.ok());
+    Ok(Dial { target, session, application, login, parameters, caller })
+}
+
+/// What understands a target's statements, where it speaks what the client does.
+async fn understood<K: Known>(boundary: &Boundary, target: &TargetName) -> Result<Arc<dyn Analyst>, Refusal> {
+    let speaks = boundary.door.speaks(target);
+    if speaks == K::SPEAKS {
+        return boundary.door.analyst(target).await;
+    }
+    let what = format!("`{target}` speaks `{speaks}`, not `{}`", K::SPEAKS);
+    Err(Refusal::new(RefusalCode::Unsupported, what))
 }
 
 /// As whom the session is at its target. An agent that leaves the role out would give the subject whatever the login has.

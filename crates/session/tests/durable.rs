@@ -166,5 +166,51 @@ fn a_refusal_and_what_was_undone_are_told_when_they_are_on_record() {
     assert_eq!(session.passed(), ["forwarded refused delete"], "before it was durable");
     disk.let_go();
     session.until(&["forwarded refused delete", "released undone"]);
-    session.ends(&["operation.refused", "operations.undone"]);
+    session.ends(&["operation.refused", "operations.undone", "session.told"]);
+}
+
+#[test]
+fn what_the_target_says_beside_operations_is_told_when_it_is_counted() {
+    let (disk, session) = held();
+    disk.hold();
+    session.says([
+        tells("notice", Part::Told { code: None }),
+        tells("why not", Part::Told { code: Some(*b"42601") }),
+    ]);
+    disk.until_asked();
+    assert_eq!(session.passed(), Vec::<String>::new(), "before it was counted");
+    disk.let_go();
+    session.until(&["released notice", "released why not"]);
+
+    // A notice that nothing follows gets an entry of its own, and has to wait for it.
+    disk.hold();
+    session.says([tells("notice", Part::Told { code: None })]);
+    disk.until_asked();
+    assert_eq!(session.passed().len(), 2, "before it was counted");
+    disk.let_go();
+    session.until(&["released notice", "released why not", "released notice"]);
+    session.ends(&["session.told", "session.told"]);
+}
+
+#[test]
+fn what_goes_on_with_an_operation_is_no_other_one() {
+    let (disk, session) = held();
+    disk.hold();
+    let bind = Event::Run(Asks::new("bind", Effect::MayWrite));
+    let execute = Event::Continue(Asks::new("execute", Effect::MayWrite));
+    session.says([bind, execute]);
+    disk.until_asked();
+    assert_eq!(session.passed(), Vec::<String>::new(), "before its intent was durable");
+    disk.let_go();
+    session.until(&["forwarded bind", "forwarded execute"]);
+    session.says([tells("done", end())]);
+    session.until(&["forwarded bind", "forwarded execute", "released done"]);
+    session.ends(&["operation.intent", "operation.outcome"]);
+}
+
+#[test]
+fn what_was_sent_in_part_and_is_refused_ends_the_session_on_record() {
+    let (_disk, session) = held();
+    session.says([Event::Run(Asks::forbidden("rest of delete"))]);
+    session.put_out("no_longer_admitted", &["operation.refused"]);
 }

@@ -1,24 +1,28 @@
 //! What the gateway keeps beside the trail, behind the traits that other rooms own.
 //!
 //! That is the table of wrapped keys: one small file a session and class, so that shredding one is removing a file and
-//! nothing else is rewritten. And the roster of agents, the locks in force, logins, people, services, caveats of
+//! nothing else is rewritten. And the roster of agents, the locks in force, credentials that were taken back, logins, people, services, caveats of
 //! credentials and requests that are not to be carried out twice, likewise a file each; and what subjects used of their
-//! limits, in one file.
+//! limits, in one file; and which tools of servers were accepted.
 
 mod caveats;
 mod file;
 mod holders;
 mod locks;
+mod manifests;
 mod policies;
 mod requests;
+mod revocations;
 mod roster;
 mod snapshot;
 
 pub use caveats::CaveatFiles;
 pub use holders::HolderFiles;
 pub use locks::LockFiles;
+pub use manifests::{AcceptedTools, ManifestFiles};
 pub use policies::{KeptSet, PolicyArchive};
 pub use requests::{KeptRequest, RequestFiles, RequestName};
+pub use revocations::RevocationFiles;
 pub use roster::RosterFiles;
 pub use snapshot::SnapshotFile;
 

@@ -28,6 +28,9 @@ pub struct RequestName {
 pub struct KeptRequest {
     /// Which one.
     pub name: RequestName,
+    /// Whose caller made it, `issuer/subject`; empty in what was kept before this was.
+    #[serde(default)]
+    pub subject: String,
     /// When it came, in seconds since the Unix epoch.
     pub since_s: u64,
     /// Whether it was carried out. If not, it was begun.
@@ -91,6 +94,7 @@ mod tests {
         let files = RequestFiles::open(folder.path()).unwrap();
         let request = |caller: &str, key: &str| KeptRequest {
             name: RequestName { caller: caller.into(), asked_of: "POST /locks".into(), key: key.into() },
+            subject: caller.into(),
             since_s: 7,
             done: false,
         };

@@ -44,6 +44,10 @@ impl Roster for RosterFiles {
         write(&self.agents, record.agent.as_str(), record)
     }
 
+    fn remove_agent(&self, name: &AgentName) -> io::Result<bool> {
+        remove(&self.agents, name.as_str())
+    }
+
     fn token(&self, id: &str) -> io::Result<Option<TokenRecord>> {
         read(&self.tokens.join(id))
     }
@@ -111,7 +115,10 @@ mod tests {
         fs::write(folder.path().join("enrolled/ward.half"), "{").unwrap();
         let again = RosterFiles::open(folder.path()).unwrap();
         assert_eq!(again.agents().unwrap(), vec![record.clone()]);
-        assert_eq!(again.agent(&record.agent).unwrap(), Some(record));
+        assert_eq!(again.agent(&record.agent).unwrap(), Some(record.clone()));
+        assert!(again.remove_agent(&record.agent).unwrap());
+        assert!(!again.remove_agent(&record.agent).unwrap());
+        assert_eq!(roster.agents().unwrap(), vec![]);
         assert_eq!(again.agent(&"other".parse().unwrap()).unwrap(), None);
     }
 }

@@ -26,13 +26,17 @@ fn draft(operation: u64) -> Draft {
         bytes: 812,
         call: None,
         duration_us: 1234,
+        ended_by: None,
+        exit_code: None,
         free_text: None,
         operation,
         rows: 17,
         session: "01hv3k5wqe7xk2m9c4t8y6r0pz".to_owned(),
+        signal: None,
         sqlstate: None,
         status: Status::Ok,
         subjects: None,
+        transcript: None,
     };
     Draft::new(1_795_000_000_000_000 + operation, &Body::OperationOutcome(outcome)).unwrap()
 }

@@ -96,7 +96,15 @@ impl Recovered {
             | Body::SubjectEnabled(_)
             | Body::LockPlaced(_)
             | Body::LockLifted(_)
+            | Body::CredentialRevoked(_)
+            | Body::SessionFollowed(_)
+            | Body::SessionTold(_)
+            | Body::AgentRemoved(_)
             | Body::SessionKilled(_)
+            | Body::ServerStarted(_)
+            | Body::ServerEnded(_)
+            | Body::ToolsAccepted(_)
+            | Body::ToolHeld(_)
             | Body::RecordingRead(_) => {}
         }
     }

@@ -351,13 +351,17 @@ impl Trail {
                     bytes: 0,
                     call: None,
                     duration_us: 0,
+                    ended_by: None,
+                    exit_code: None,
                     free_text: None,
                     operation: *operation,
                     rows: 0,
                     session: session.clone(),
+                    signal: None,
                     sqlstate: None,
                     status: Status::Lost,
                     subjects: None,
+                    transcript: None,
                 });
                 self.append_waiting(&Draft::new(at, &body)?)?;
             }
@@ -382,6 +386,7 @@ impl Trail {
                 code: None,
                 duration_us: 0,
                 outcome: CallOutcome::Lost,
+                phi_without_statement: None,
                 rows: 0,
             });
             self.append_waiting(&Draft::new(at, &body)?)?;

@@ -13,13 +13,17 @@ fn outcome(session: &str, operation: u64) -> Body {
         bytes: 7,
         call: None,
         duration_us: 9,
+        ended_by: None,
+        exit_code: None,
         free_text: None,
         operation,
         rows: 1,
         session: session.to_owned(),
+        signal: None,
         sqlstate: Some("4\u{7f}\n\u{1}\"€".to_owned()),
         status: Status::Ok,
         subjects: None,
+        transcript: None,
     })
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::host::{Host, HostOpened, Hosted};
 use crate::limits;
 use crate::tally::{SignedTally, SignedTotals};
 
@@ -31,6 +32,9 @@ pub trait Dialer: Send + Sync {
     fn acknowledge<'a>(&'a self, stream: &'a StreamHandle) -> BoxFuture<'a, Result<(), DialError>>;
     /// What an agent counted since it started, signed.
     fn totals<'a>(&'a self, agent: &'a AgentName) -> BoxFuture<'a, Result<SignedTotals, DialError>>;
+    /// Run a server, or take the next connection that one makes; the latter waits for it, as long as it takes. Cancel
+    /// safe: a run that nobody waits for ends, and a connection that nobody waits for is broken off.
+    fn host(&self, request: Host) -> BoxFuture<'_, Result<Hosted, DialError>>;
     /// The agents that are linked now, by name.
     fn agents(&self) -> Vec<AgentStatus>;
     /// The targets that can be dialled now, in order, each once.
@@ -43,6 +47,16 @@ pub trait Targets: Send + Sync {
     fn names(&self) -> Vec<TargetName>;
     /// Open one and log in. A target that it does not serve is refused with `undefined_target`.
     fn open(&self, request: Dial) -> BoxFuture<'_, Result<Opened, Refusal>>;
+    /// Run a server, or wait for the next connection that one makes. Unless it says otherwise, an agent runs none.
+    fn host(&self, request: Host) -> BoxFuture<'_, Result<HostOpened, Refusal>> {
+        Box::pin(async move { Err(not_hosted(request.server())) })
+    }
+}
+
+/// The refusal of a server that an agent does not declare.
+pub(crate) fn not_hosted(server: &TargetName) -> Refusal {
+    Refusal::new(RefusalCode::UndefinedTarget, format!("this agent does not run a server `{server}`"))
+        .hint("declare it under `[servers]` in `agent.toml`")
 }
 
 /// Sends the target's own kind of cancel request; `Err` is a refusal with `target_unavailable`.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chaperone_access::{AgentName, TargetName};
 
 use crate::dial::{AgentStatus, BoxFuture, Dial, DialError, Dialer, Dialled, Opened, StreamHandle, Targets};
+use crate::host::{Host, Hosted};
 use crate::key::AgentKey;
 use crate::limits;
 use crate::served::Served;
@@ -78,6 +79,13 @@ impl Dialer for InProcess {
         Box::pin(async move {
             self.own(agent)?;
             Signed::make(self.served.ledger.totals(), &self.key).map_err(|_key| self.unsigned())
+        })
+    }
+
+    fn host(&self, request: Host) -> BoxFuture<'_, Result<Hosted, DialError>> {
+        Box::pin(async move {
+            let opened = self.served.host(request).await.map_err(DialError::Refused)?;
+            Ok(Hosted { stream: opened.stream, facts: opened.facts, agent: self.name.clone() })
         })
     }
 

@@ -4,6 +4,7 @@
 //! only. [`InProcess`] joins the two inside one process, [`link`] over the network.
 
 mod dial;
+mod host;
 mod in_process;
 mod key;
 pub mod limits;
@@ -17,6 +18,7 @@ pub use dial::{
     InvalidDial, LoginFacts, LoginName, Opened, PARAMETER_NAMES, Parameters, RoleName, Stream, StreamHandle,
     Targets,
 };
+pub use host::{Accept, Access, Host, HostFacts, HostOpened, Hosted, Launch};
 pub use in_process::InProcess;
 pub use key::{AgentKey, KeyError, verify};
 pub use several::Several;

@@ -18,6 +18,8 @@ pub const ATTRIBUTES: usize = 64;
 pub const ATTRIBUTE_BYTES: usize = 63;
 /// All that is told of a caller, in bytes of JSON: with the rest of a dial it fits a link's headers, which are 16 KiB.
 pub const CALLER_BYTES: usize = 8 * 1024;
+/// User name and password of a hosted server's run, each in bytes.
+pub const ACCESS_BYTES: usize = 512;
 /// Tallies that an agent keeps until they are acknowledged.
 pub const TALLIES: usize = 10_000;
 /// Opening a stream, login at the target included.

@@ -8,7 +8,9 @@ use std::task::{Context, Poll};
 use chaperone_access::{AgentName, Refusal, RefusalCode, SessionId, TargetName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::dial::{Canceller, Dial, Opened, Stream, Targets};
+use crate::dial::{Canceller, Dial, Opened, Stream, Targets, not_hosted};
+use crate::host::{Host, HostOpened};
+use crate::limits;
 use crate::tally::{Closing, Counted, Ledger, Tally};
 
 type Key = (SessionId, u64);
@@ -68,6 +70,23 @@ impl Served {
         let counted = Counted { stream, meter: self.ledger.open(session, target) };
         let stream = Box::new(Held { counted, _listed: listed });
         Ok(Opened { stream, greeting, facts, canceller: Box::new(Shared(canceller)) })
+    }
+
+    /// Run a declared server, or wait for its next connection. Neither is a target's stream, so it is in no tally: what
+    /// such a connection asks a target for travels on a stream of its own, which is.
+    pub(crate) async fn host(&self, request: Host) -> Result<HostOpened, Refusal> {
+        let begun = async {
+            if !self.targets.names().contains(request.server()) {
+                return Err(not_hosted(request.server()));
+            }
+            self.targets.host(request.clone()).await
+        };
+        match &request {
+            Host::Launch(_) => tokio::time::timeout(limits::DIAL, begun).await.unwrap_or_else(|_elapsed| {
+                Err(Refusal::new(RefusalCode::TargetUnavailable, "the server did not start in time"))
+            }),
+            Host::Accept(_) => begun.await,
+        }
     }
 
     pub(crate) async fn cancel(&self, session: SessionId, number: u64) -> Result<(), Refusal> {

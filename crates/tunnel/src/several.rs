@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chaperone_access::{AgentName, TargetName};
 
 use crate::dial::{AgentStatus, BoxFuture, Dial, DialError, Dialer, Dialled, StreamHandle};
+use crate::host::{Host, Hosted};
 use crate::tally::{SignedTally, SignedTotals};
 
 /// Dialers in the order in which they are asked. An agent's name occurs in one of them only.
@@ -46,6 +47,14 @@ impl Dialer for Several {
 
     fn totals<'a>(&'a self, agent: &'a AgentName) -> BoxFuture<'a, Result<SignedTotals, DialError>> {
         Box::pin(async move { self.of(agent)?.totals(agent).await })
+    }
+
+    fn host(&self, request: Host) -> BoxFuture<'_, Result<Hosted, DialError>> {
+        let serving = self.0.iter().find(|dialer| dialer.targets().contains(request.server()));
+        match serving {
+            Some(dialer) => dialer.host(request),
+            None => Box::pin(async move { Err(DialError::NoAgent(request.server().clone())) }),
+        }
     }
 
     fn agents(&self) -> Vec<AgentStatus> {

@@ -80,6 +80,9 @@ impl Roster for InMemory {
         self.agents.lock().unwrap().insert(record.agent.clone(), record.clone());
         Ok(())
     }
+    fn remove_agent(&self, name: &AgentName) -> io::Result<bool> {
+        Ok(self.agents.lock().unwrap().remove(name).is_some())
+    }
     fn token(&self, id: &str) -> io::Result<Option<TokenRecord>> {
         Ok(self.tokens.lock().unwrap().get(id).cloned())
     }
@@ -111,6 +114,7 @@ impl Observer for Seen {
             AgentEvent::Connected { .. } => "connected",
             AgentEvent::Disconnected { .. } => "disconnected",
             AgentEvent::Locked { .. } => "locked",
+            AgentEvent::Removed { .. } => "removed",
         };
         let refused = *self.broken.lock().unwrap();
         if !refused {
@@ -385,6 +389,31 @@ async fn a_second_renewal_from_one_certificate_locks_the_identity() {
     assert!(late.is_err());
     let events = gateway.seen.events.lock().unwrap().clone();
     assert_eq!(events.iter().filter(|event| **event == "locked").count(), 1, "{events:?}");
+}
+
+#[tokio::test]
+async fn an_agent_that_is_removed_is_gone_with_its_tokens() {
+    let gateway = gateway().await;
+    let ward = gateway.ward().await;
+    let (_stop, linked) = ward.link(&gateway);
+    gateway.until_linked(true).await;
+    let token = gateway.token(Duration::from_secs(60)).await;
+    let name = "ward".parse().unwrap();
+    assert!(gateway.links.remove(&"other".parse().unwrap(), "typed", "ops").await.unwrap().is_none());
+    *gateway.seen.broken.lock().unwrap() = true;
+    assert!(gateway.links.remove(&name, "sold", "ops").await.is_err());
+    assert_eq!(gateway.links.enrolled().unwrap().len(), 1, "what is not on record is not done");
+    *gateway.seen.broken.lock().unwrap() = false;
+    assert_eq!(gateway.links.remove(&name, "sold", "ops").await.unwrap().unwrap().agent, name);
+    gateway.until_linked(false).await;
+    assert!(linked.await.unwrap().is_ok_and(|end| end != LinkEnd::Drained));
+    assert!(gateway.links.enrolled().unwrap().is_empty());
+    let (_stop, again) = ward.link(&gateway);
+    assert!(again.await.unwrap().is_err());
+    let request = signing_request(&AgentKey::generate().unwrap()).unwrap();
+    assert!(enrol(&gateway.at(), &token, &name, request).await.is_err(), "a token from before");
+    let events = gateway.seen.events.lock().unwrap().clone();
+    assert_eq!(events.iter().filter(|event| **event == "removed").count(), 1, "{events:?}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 //! A session has three states with one type each: [`Opening`] (a stranger speaks), [`Known`] (the stranger's claim
 //! was accepted, the target is not dialled yet) and [`Conversation`] (both ends joined).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
@@ -57,6 +57,9 @@ pub trait Opening: Send + Sized {
 pub trait Known: Send + Sized {
     /// The state in which operations flow.
     type Conversation: Conversation;
+
+    /// What it speaks, by its word in the configuration: at a target that speaks something else it has no business.
+    const SPEAKS: &'static str;
 
     /// End it with the protocol's own words for the refusal.
     fn refuse(self, refusal: &Refusal) -> impl Future<Output = ()> + Send;
@@ -133,6 +136,19 @@ pub trait Analyst: Send + Sync {
 pub trait Detectors: Send + Sync {
     /// Tell each identifier in a text by its bytes and its tag, in order and without overlap.
     fn find(&self, text: &[u8], found: &mut dyn FnMut(Range<usize>, &'static str));
+
+    /// Look through a text that comes in pieces, leaving in it the kinds of identifiers in `stays`.
+    fn stream(&self, stays: &BTreeSet<&'static str>) -> Box<dyn Looking>;
+}
+
+/// One text that is looked through while it comes. What it gives, piece by piece, is what the whole would give at once,
+/// wherever it was cut; it holds back what may still become an identifier, in bounds.
+pub trait Looking: Send {
+    /// The next piece. What may leave is appended to `out`, with identifiers replaced by their tags and counted.
+    fn push(&mut self, piece: &[u8], out: &mut Vec<u8>, found: &mut LookedThrough);
+
+    /// The text has ended: the rest of it, likewise.
+    fn finish(self: Box<Self>, out: &mut Vec<u8>, found: &mut LookedThrough);
 }
 
 /// What came of looking through free text.
@@ -188,8 +204,10 @@ pub enum Event<C: Conversation + ?Sized> {
     Step(C::Step),
     /// Something is made ready to be run later, or asked about: decided now, run at its own request.
     Prepare(C::Request),
-    /// One or more operations are to be run.
+    /// One or more operations begin.
     Run(C::Request),
+    /// Goes on with the operations that began last, which have not ended: decided again, and no operation of its own.
+    Continue(C::Request),
     /// Refused by the protocol itself or by its limits; to be recorded, and answered in its place in the order.
     Refused(C::Request, Refusal),
     /// A piece of the target's reply.
@@ -237,6 +255,9 @@ pub trait Conversation: Send {
     /// Bytes of a step, to bound how many wait.
     fn step_size(step: &Self::Step) -> usize;
 
+    /// Whether what has begun goes on only when the client says more: the target has nothing to do meanwhile.
+    fn waits_for_client(&self) -> bool;
+
     /// Pass a step on to the target.
     fn forward_step(&mut self, step: Self::Step);
 
@@ -246,8 +267,9 @@ pub trait Conversation: Send {
     /// Give a reply to the client.
     fn release(&mut self, reply: Self::Reply);
 
-    /// Put our words in the place of the target's, in the reply that ended an operation. Its part stays. `None` where
-    /// the target succeeded and its success cannot be told as a failure, because it has gone on to what follows.
+    /// Put our words in the place of the target's, in the reply that ended an operation or told of a failure beside one.
+    /// Its part stays. `None` where the target succeeded and its success cannot be told as a failure, because it has gone
+    /// on to what follows.
     fn failed_as(&mut self, reply: Self::Reply, refusal: &Refusal) -> Option<Self::Reply>;
 
     /// Append the protocol's words for the end of the session to what the client gets.
@@ -280,6 +302,9 @@ pub trait Request: Send + std::fmt::Debug {
     /// same would be sent for the same scope today.
     fn earlier(&self) -> &[Earlier];
 
+    /// Whether a part of it has been sent, so that nothing else can be sent in its place: a refusal ends the session.
+    fn is_begun(&self) -> bool;
+
     /// Its size in memory, for limits.
     fn size(&self) -> usize;
 }
@@ -310,11 +335,17 @@ pub enum Parameter {
 /// Which part of which reply it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
-    /// Belongs to no operation: a greeting, a notice, a readiness.
+    /// Belongs to no operation and tells nothing but where the protocol stands: an acknowledgement, a readiness.
     Aside,
+    /// Words of the target that belong to no operation: an error of something that could not be made ready, a notice at a
+    /// commit, what another session says.
+    Told {
+        /// The target's error code (PostgreSQL: SQLSTATE), where it is an error.
+        code: Option<[u8; 5]>,
+    },
     /// Belongs to the oldest operation that has not ended and holds no data (a header, an invitation to send).
     Head,
-    /// Data of the oldest operation that has not ended.
+    /// Data of the oldest operation that has not ended, or words of the target beside them (a notice).
     Body {
         /// Result rows and pieces of copied data that begin in it.
         rows: u64,
@@ -347,8 +378,85 @@ pub enum Ending {
         /// The target's error code (PostgreSQL: SQLSTATE).
         code: [u8; 5],
     },
+    /// Made ready with its values, which the target plans for, and left at that by the client.
+    Planned,
     /// Never run, because an earlier one in the same string or pipeline failed.
     NotRun,
+    /// A program has ended.
+    Exited(Exit),
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    /// Its exit code; `None` where a signal ended it, or it never ran.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Who ended it.
+    pub by: ExitBy,
+}
+
+/// Who ended a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitBy {
+    /// It ended by itself, or by a signal of somebody at its machine.
+    Itself,
+    /// It ran for longer than its declaration lets it.
+    TimeLimit,
+    /// It printed more than its declaration lets it.
+    OutputLimit,
+    /// Its client, an administrator or a limit of policy.
+    Cancelled,
+    /// Its agent was asked to stop.
+    AgentStopping,
+    /// It never ran: its agent could or would not start it.
+    NotStarted,
+}
+
+impl ExitBy {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Itself,
+        Self::TimeLimit,
+        Self::OutputLimit,
+        Self::Cancelled,
+        Self::AgentStopping,
+        Self::NotStarted,
+    ];
+
+    /// The word in entries and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Itself => "itself",
+            Self::TimeLimit => "time_limit",
+            Self::OutputLimit => "output_limit",
+            Self::Cancelled => "cancelled",
+            Self::AgentStopping => "agent_stopping",
+            Self::NotStarted => "not_started",
+        }
+    }
+}
+
+/// Where a program printed something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Printed {
+    /// On its standard output.
+    Out,
+    /// On its standard error.
+    Err,
+}
+
+impl Printed {
+    /// The letter in transcripts and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Out => "o",
+            Self::Err => "e",
+        }
+    }
 }
 
 /// A piece of a reply.
@@ -367,4 +475,10 @@ pub trait Reply: Send + std::fmt::Debug {
 
     /// What came of looking through the free text in it; `None` where there is none to look through.
     fn looked_through(&self) -> Option<&LookedThrough>;
+
+    /// What a program printed, as the client gets it; `None` for every other reply. It becomes part of the transcript.
+    fn printed(&self) -> Option<(Printed, &str)>;
+
+    /// The statement that words beside an operation are about ([`Part::Told`]), where there is one.
+    fn about(&self) -> Option<&Arc<Analysis>>;
 }

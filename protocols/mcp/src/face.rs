@@ -26,6 +26,8 @@ use crate::offer::offer;
 /// Revisions that are spoken, oldest first.
 const REVISIONS: [ProtocolVersion; 3] =
     [ProtocolVersion::V_2025_06_18, ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2026_07_28];
+/// Say beside a body what stands in it (2026-07-28).
+const BESIDE: [HeaderName; 2] = [HeaderName::from_static("mcp-method"), HeaderName::from_static("mcp-name")];
 /// Names the revision of a request.
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
@@ -51,6 +53,12 @@ impl Answer {
         Self(CallToolResult::structured(content))
     }
 
+    /// The same for something that was carried out and did not end well.
+    #[must_use]
+    pub fn structured_failure(content: Value) -> Self {
+        Self(CallToolResult::structured_error(content))
+    }
+
     fn error(head: &str, message: &str, rest: [Option<(&str, &str)>; 2]) -> Self {
         let mut text = format!("{head}: {message}");
         for (name, value) in rest.into_iter().flatten() {
@@ -61,9 +69,16 @@ impl Answer {
 
     /// A refusal on which a model can act: what is missing, the next step, and the reason's code.
     #[must_use]
-    pub fn refused(message: &str, hint: Option<&str>, code: Option<String>) -> Self {
-        let code = code.as_deref().map(|code| ("code", code));
+    pub fn refused(message: &str, hint: Option<&str>, code: Option<&str>) -> Self {
+        let code = code.map(|code| ("code", code));
         Self::error("refused", message, [hint.map(|hint| ("hint", hint)), code])
+    }
+
+    /// Something may have been changed, and its end was not heard: neither that it was done nor that it was not is said.
+    #[must_use]
+    pub fn unknown(message: &str, code: Option<&str>) -> Self {
+        let hint = "it may have been carried out: look whether it was before you call again, and do not repeat it blindly";
+        Self::error("outcome unknown", message, [Some(("hint", hint)), code.map(|code| ("code", code))])
     }
 
     /// The database said no, in its own words.
@@ -71,6 +86,12 @@ impl Answer {
     pub fn failed(message: &str, hint: Option<&str>, sqlstate: &str) -> Self {
         let rest = [hint.map(|hint| ("hint", hint)), Some(("sqlstate", sqlstate))];
         Self::error("the database answered with an error", message, rest)
+    }
+
+    /// As it stands in an answer to `tools/call`.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        serde_json::to_value(&self.0).unwrap_or(Value::Null)
     }
 
     /// Bytes of what it holds, each part counted once.
@@ -81,10 +102,38 @@ impl Answer {
     }
 }
 
+/// A tool that somebody declared, as clients are told of it.
+#[derive(Debug, Clone)]
+pub struct OwnTool {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// Whoever declared it says that it changes nothing.
+    pub reads: bool,
+    /// What it takes, as a JSON schema.
+    pub input: Value,
+}
+
+impl OwnTool {
+    fn tool(self) -> Tool {
+        let hints = ToolAnnotations::new().read_only(self.reads).open_world(false);
+        let mut tool = Tool::new(self.name, self.description, object(self.input));
+        tool.annotations = Some(hints);
+        tool
+    }
+}
+
 /// The tools of one caller at one target.
 pub trait Tools: Clone + Send + Sync + 'static {
     /// Those that he may call, by name.
     fn offered(&self) -> Vec<&'static str>;
+
+    /// The tools of a target that declares its own, which are then all there are; whether one of another name exists is said
+    /// by its call. `None` for a target with the gateway's tools.
+    fn own(&self) -> Option<Vec<OwnTool>> {
+        None
+    }
 
     /// Words for the model before its first call.
     fn instructions(&self) -> String;
@@ -133,7 +182,10 @@ impl<T: Tools> ServerHandler for Face<T> {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = self.0.offered().into_iter().filter_map(tool).collect();
+        let tools = match self.0.own() {
+            Some(own) => own.into_iter().map(OwnTool::tool).collect(),
+            None => self.0.offered().into_iter().filter_map(tool).collect(),
+        };
         Ok(ListToolsResult::with_all_items(tools))
     }
 
@@ -142,7 +194,7 @@ impl<T: Tools> ServerHandler for Face<T> {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        if offer(&request.name).is_none() {
+        if self.0.own().is_none() && offer(&request.name).is_none() {
             let known = format!("there is no tool `{}`", request.name);
             return Err(ErrorData::invalid_params(known, None));
         }
@@ -160,7 +212,10 @@ impl<T: Tools> ServerHandler for Face<T> {
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.0.offered().into_iter().find(|offered| *offered == name).and_then(tool)
+        match self.0.own() {
+            Some(own) => own.into_iter().find(|own| own.name == name).map(OwnTool::tool),
+            None => self.0.offered().into_iter().find(|offered| *offered == name).and_then(tool),
+        }
     }
 }
 
@@ -169,7 +224,7 @@ pub async fn answer<T: Tools>(
     request: Request<Full<Bytes>>,
     tools: T,
 ) -> Response<BoxBody<Bytes, Infallible>> {
-    if let Some(refused) = unspoken(request.headers()) {
+    if let Some(refused) = unspoken(request.headers()).or_else(|| twice(request.headers())) {
         return refused;
     }
     // Who may call is judged before: here is nobody who is not known.
@@ -201,11 +256,21 @@ fn unspoken(headers: &HeaderMap) -> Option<Response<BoxBody<Bytes, Infallible>>>
     let known: Vec<&str> = REVISIONS.iter().map(ProtocolVersion::as_str).collect();
     let message = format!("`MCP-Protocol-Version` is one of {}", known.join(", "));
     // As 2026-07-28 numbers it.
-    let error = json!({"jsonrpc": "2.0", "id": null,
-        "error": {"code": -32022, "message": message, "data": {"supported": known}}});
-    let mut response = Response::new(Full::new(Bytes::from(error.to_string())).boxed());
+    Some(not_taken(&json!({"code": -32022, "message": message, "data": {"supported": known}})))
+}
+
+/// The refusal of a request that says something beside its body twice: which of the two agrees with it would be anybody's
+/// guess.
+fn twice(headers: &HeaderMap) -> Option<Response<BoxBody<Bytes, Infallible>>> {
+    let name = BESIDE.into_iter().find(|name| headers.get_all(name).iter().count() > 1)?;
+    Some(not_taken(&json!({"code": -32600, "message": format!("`{name}` stands once")})))
+}
+
+fn not_taken(error: &Value) -> Response<BoxBody<Bytes, Infallible>> {
+    let whole = json!({"jsonrpc": "2.0", "id": null, "error": error});
+    let mut response = Response::new(Full::new(Bytes::from(whole.to_string())).boxed());
     *response.status_mut() = StatusCode::BAD_REQUEST;
     let json = header::HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
-    Some(response)
+    response
 }

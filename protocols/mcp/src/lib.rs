@@ -6,6 +6,7 @@ mod face;
 pub mod guard;
 mod offer;
 pub mod peek;
+pub mod relay;
 
-pub use face::{Answer, Asked, Tools, answer};
+pub use face::{Answer, Asked, OwnTool, Tools, answer};
 pub use offer::{ROWS_DEFAULT, ROWS_MAX};

@@ -5,6 +5,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+/// Longest name of a tool, in bytes.
+const TOOL_BYTES_MAX: usize = 128;
+/// What is said at most of why a body is not taken, in characters: it repeats what a stranger sent.
+const WHY_CHARS_MAX: usize = 200;
+
 /// What a body asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peeked {
@@ -51,7 +56,9 @@ pub fn peek(body: &[u8]) -> Result<Peeked, PeekError> {
     if first == Some(&b'[') {
         return Err(PeekError::Batch);
     }
-    let malformed = |error: serde_json::Error| PeekError::Malformed(error.to_string());
+    let malformed = |error: serde_json::Error| {
+        PeekError::Malformed(error.to_string().chars().take(WHY_CHARS_MAX).collect())
+    };
     let message: Message<'_> = serde_json::from_slice(body).map_err(malformed)?;
     if message.jsonrpc != "2.0" {
         return Err(PeekError::Malformed("`jsonrpc` is not `2.0`".to_owned()));
@@ -60,6 +67,11 @@ pub fn peek(body: &[u8]) -> Result<Peeked, PeekError> {
     let tool = match (method.as_str(), message.params) {
         ("tools/call", Some(params)) => {
             let called: Called = serde_json::from_str(params.get()).map_err(malformed)?;
+            if called.name.len() > TOOL_BYTES_MAX {
+                return Err(PeekError::Malformed(format!(
+                    "a tool's name has {TOOL_BYTES_MAX} bytes at most"
+                )));
+            }
             Some(called.name)
         }
         ("tools/call", None) => return Err(PeekError::Malformed("`tools/call` without `params`".to_owned())),
@@ -95,6 +107,19 @@ mod tests {
             "{}x",
         ] {
             assert!(matches!(peek(bad.as_bytes()), Err(PeekError::Malformed(_))), "{bad}");
+        }
+        let long = |many: usize| {
+            let name = "q".repeat(many);
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{name}"}}}}"#)
+        };
+        assert!(peek(long(TOOL_BYTES_MAX).as_bytes()).is_ok());
+        assert!(peek(long(TOOL_BYTES_MAX + 1).as_bytes()).is_err());
+        // What a stranger sent is not sent back whole.
+        let echo = format!(r#"{{"jsonrpc":"2.0","method":{{"{}":1}}}}"#, "x".repeat(100_000));
+        let unknown =
+            format!(r#"{{"jsonrpc":"2.0","method":"tools/call","params":"{}"}}"#, "x".repeat(100_000));
+        for body in [echo, unknown] {
+            assert!(peek(body.as_bytes()).unwrap_err().to_string().len() < 300);
         }
         let deep = format!(
             r#"{{"jsonrpc":"2.0","method":"tools/call","params":{{"name":"q","arguments":{}1{}}}}}"#,

@@ -31,7 +31,7 @@ pub struct Entrance<'a> {
 
 /// What somebody said against it: the gateway, or the target through it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct Objection {
     /// SQLSTATE.
     pub code: String,
     /// What happened.
@@ -40,9 +40,11 @@ pub struct Told {
     pub hint: Option<String>,
     /// Where in the statement, in characters from 1.
     pub position: Option<u32>,
+    /// Whether the session ended with it.
+    pub fatal: bool,
 }
 
-impl Told {
+impl Objection {
     fn of(report: &Report<'_>) -> Self {
         let text = |field| report.field(field).map(|text| String::from_utf8_lossy(text).into_owned());
         Self {
@@ -50,6 +52,7 @@ impl Told {
             message: String::from_utf8_lossy(report.message()).into_owned(),
             hint: text(b'H'),
             position: text(b'P').and_then(|text| text.parse().ok()),
+            fatal: report.is_fatal(),
         }
     }
 }
@@ -59,7 +62,7 @@ impl Told {
 pub enum GuestError {
     /// It was refused, or failed at the target.
     #[error("{} ({})", .0.message, .0.code)]
-    Told(Told),
+    Told(Objection),
     /// A row over [`ROW_BYTES_MAX`].
     #[error("a row is longer than {ROW_BYTES_MAX} bytes")]
     RowTooLong,
@@ -153,7 +156,7 @@ impl Guest {
         match admitted(&mut session, entrance).await {
             Ok(()) => {}
             Err(LoginError::Refused { code, message }) => {
-                let plain = Told { code, message, hint: None, position: None };
+                let plain = Objection { code, message, hint: None, position: None, fatal: true };
                 return Err(GuestError::Told(retold(&session.refusal).unwrap_or(plain)));
             }
             Err(error) => return Err(GuestError::Gone(error.to_string())),
@@ -296,7 +299,7 @@ fn execute(rows: u32, out: &mut BytesMut) {
 /// What may come between two pieces of an answer; an error ends it.
 fn aside(seen: &BackendView<'_>) -> Result<(), GuestError> {
     match seen {
-        BackendView::Error(report) => Err(GuestError::Told(Told::of(report))),
+        BackendView::Error(report) => Err(GuestError::Told(Objection::of(report))),
         BackendView::ParseComplete
         | BackendView::BindComplete
         | BackendView::Notice(_)
@@ -356,9 +359,9 @@ async fn admitted(session: &mut Session, entrance: &Entrance<'_>) -> Result<(), 
 }
 
 /// The error of a raw message.
-fn retold(raw: &[u8]) -> Option<Told> {
+fn retold(raw: &[u8]) -> Option<Objection> {
     let mut decoder = Backend::new(Limits::backend());
     let Ok(Some(Frame::Whole(message))) = decoder.decode(&mut BytesMut::from(raw)) else { return None };
     let Ok(BackendView::Error(report)) = view(&message) else { return None };
-    Some(Told::of(&report))
+    Some(Objection::of(&report))
 }

@@ -20,7 +20,10 @@ pub fn sqlstate(code: RefusalCode) -> &'static str {
     match code {
         RefusalCode::AuthenticationFailed => "28P01",
         // Not 57P01: whoever connects again at once gets no further.
-        RefusalCode::Throttled | RefusalCode::Locked | RefusalCode::LoginEnded => "28000",
+        RefusalCode::Throttled
+        | RefusalCode::Locked
+        | RefusalCode::LoginEnded
+        | RefusalCode::CredentialRevoked => "28000",
         RefusalCode::NotPermitted | RefusalCode::ApprovalRequired => "42501",
         RefusalCode::NotUnderstood | RefusalCode::Unsupported => "0A000",
         RefusalCode::SyntaxError => "42601",
@@ -33,7 +36,7 @@ pub fn sqlstate(code: RefusalCode) -> &'static str {
         RefusalCode::TargetUnavailable | RefusalCode::TargetLost => "08006",
         RefusalCode::RecordUnavailable => "58030",
         RefusalCode::Busy | RefusalCode::TooManySessions => "53300",
-        RefusalCode::TooOften => "53400",
+        RefusalCode::TooOften | RefusalCode::SessionFull => "53400",
         RefusalCode::Ended | RefusalCode::OpenTooLong => "57P01",
         RefusalCode::Idle => "57P05",
         RefusalCode::ShuttingDown => "57P03",

@@ -128,7 +128,7 @@ fn of_frontend(tag: FrontendTag) -> Body {
 }
 
 fn bytes_of_text(most: usize) -> Body {
-    prop::collection::vec(b'a'..b'z', 0..most).boxed()
+    prop::collection::vec(b'a'..=b'z', 0..most).boxed()
 }
 
 /// A few messages: type and body of each.

@@ -110,6 +110,9 @@ pub(crate) fn judge(trials: &[(String, Vec<Row>)]) -> Result<(), Failure> {
     if unstable > 0 {
         eprintln!("note: {unstable} cases differ by chance: their answers differ in one world alone, too");
     }
+    if count("TIMEOUT") > 0 {
+        eprintln!("note: {} cases took longer than is waited for: they prove nothing", count("TIMEOUT"));
+    }
     if leaks > 0 {
         return Err(Failure::new(format!("{leaks} cases tell the worlds apart")));
     }

@@ -8,18 +8,91 @@ use chaperone_tunnel::LoginName;
 use chaperone_vault::SecretSource;
 use serde::Deserialize;
 
+use super::commands::CommandTarget;
 use super::gateway::Protocol;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "Written")]
 pub(crate) struct AgentConfig {
     pub(crate) name: AgentName,
     /// `host:port`; only for an agent with a process of its own.
     pub(crate) gateway: Option<String>,
-    #[serde(default = "state")]
     pub(crate) state: PathBuf,
+    /// Those that speak SQL.
     pub(crate) targets: BTreeMap<TargetName, Target>,
+    /// Those of declared commands.
+    pub(crate) commands: BTreeMap<TargetName, CommandTarget>,
+    /// MCP servers of others that this agent runs.
+    pub(crate) servers: BTreeMap<TargetName, HostedServer>,
+}
+
+/// The same as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: AgentName,
+    gateway: Option<String>,
+    #[serde(default = "state")]
+    state: PathBuf,
+    targets: BTreeMap<TargetName, OfKind>,
+    #[serde(default)]
+    servers: BTreeMap<TargetName, HostedServer>,
+}
+
+impl From<Written> for AgentConfig {
+    fn from(written: Written) -> Self {
+        let Written { name: agent, gateway, state, targets: of_kinds, servers } = written;
+        let (mut targets, mut commands) = (BTreeMap::new(), BTreeMap::new());
+        for (name, target) in of_kinds {
+            match target {
+                OfKind::Sql(target) => drop(targets.insert(name, *target)),
+                OfKind::Command(target) => drop(commands.insert(name, target)),
+            }
+        }
+        Self { name: agent, gateway, state, targets, commands, servers }
+    }
+}
+
+/// A target by its `kind`, which may be left out for one that speaks SQL.
+enum OfKind {
+    Sql(Box<Target>),
+    Command(CommandTarget),
+}
+
+impl<'de> Deserialize<'de> for OfKind {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let mut table = toml::Table::deserialize(deserializer)?;
+        let kind = table.remove("kind");
+        match kind.as_ref().map(|kind| kind.as_str().unwrap_or_default()) {
+            None | Some("sql") => table.try_into().map(Box::new).map(Self::Sql).map_err(D::Error::custom),
+            Some("command") => table.try_into().map(Self::Command).map_err(D::Error::custom),
+            Some(_) => Err(D::Error::custom("`kind` is `sql` or `command`")),
+        }
+    }
+}
+
+/// One MCP server that is run with its input and output as the way to it. `{url}`, `{host}`, `{port}`, `{user}`,
+/// `{password}`, `{database}` and `{folder}` are replaced in arguments, variables and files.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HostedServer {
+    /// The program, by its whole path, and its arguments.
+    pub(crate) command: Vec<String>,
+    #[serde(default)]
+    pub(crate) environment: BTreeMap<String, String>,
+    /// Written into the run's own folder (`{folder}`) before it begins.
+    #[serde(default)]
+    pub(crate) files: BTreeMap<String, String>,
+    pub(crate) directory: Option<PathBuf>,
+    /// A folder whose every file counts for the digest of what is run.
+    pub(crate) tree: Option<PathBuf>,
+    /// As which user and group it runs.
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+    #[serde(default = "processes_max")]
+    pub(crate) processes_max: usize,
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,6 +147,9 @@ pub(crate) enum TlsMode {
 
 fn state() -> PathBuf {
     PathBuf::from("agent-state")
+}
+fn processes_max() -> usize {
+    32
 }
 fn port() -> u16 {
     5432

@@ -44,6 +44,22 @@ pub(crate) struct GatewayConfig {
     pub(crate) agents: Option<Agents>,
     /// Without it the gateway is no MCP server.
     pub(crate) mcp: Option<Mcp>,
+    /// MCP servers of others, which agents run.
+    #[serde(default)]
+    pub(crate) servers: BTreeMap<TargetName, HostedServer>,
+}
+
+/// A server that an agent runs for one caller at a time.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HostedServer {
+    /// The target that its runs may reach, under their caller's identity.
+    pub(crate) target: TargetName,
+    /// How long a run waits for another call.
+    #[serde(default = "idle_s")]
+    pub(crate) idle_s: u64,
+    #[serde(default = "processes_max")]
+    pub(crate) processes_max: usize,
 }
 
 /// The gateway as an MCP server, on the API's listener.
@@ -273,8 +289,16 @@ pub(crate) enum RoleRule {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Protocol {
     Postgres,
+    /// Declared commands.
+    Command,
 }
 
+fn idle_s() -> u64 {
+    300
+}
+fn processes_max() -> usize {
+    32
+}
 fn data() -> PathBuf {
     PathBuf::from("data")
 }

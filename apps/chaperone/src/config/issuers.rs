@@ -11,8 +11,9 @@ use serde::Deserialize;
 /// The claim names that are no attributes.
 const GROUPS: &str = "groups";
 const DISPLAY: &str = "display";
+const CLIENT: &str = "client";
 /// Names that policies already have for something else.
-const TAKEN: [&str; 6] = [GROUPS, DISPLAY, "issuer", "subject", "kind", "owner"];
+const TAKEN: [&str; 7] = [GROUPS, DISPLAY, CLIENT, "issuer", "subject", "kind", "owner"];
 /// Longest time that a login may go without its issuer being heard, in seconds: a day.
 const RECHECK_S_MAX: u64 = 24 * 3600;
 /// Longest life of a login, in seconds: a month.
@@ -165,10 +166,9 @@ impl IssuerSection {
         if let Some(bad) = workloads.iter().find(|workload| !is_word(&workload.service)) {
             return wrong(&format!("`{}` is no name of a service", bad.service));
         }
-        let undeclared = self
-            .claims
-            .keys()
-            .find(|name| !attributes.contains_key(*name) && *name != GROUPS && *name != DISPLAY);
+        let undeclared = self.claims.keys().find(|name| {
+            !attributes.contains_key(*name) && ![GROUPS, DISPLAY, CLIENT].contains(&name.as_str())
+        });
         if let Some(name) = undeclared {
             return wrong(&format!(
                 "`claims.{name}` is not declared (hint: `{name} = \"texts\"` in `[attributes]`)"
@@ -213,7 +213,8 @@ impl IssuerSection {
             told.or(usual).filter(|claim| !claim.is_empty())
         };
         let (groups, display) = (usual(GROUPS, "groups"), usual(DISPLAY, "name"));
-        ClaimNames { groups, display, attributes }
+        let client = attributes.remove(CLIENT).filter(|claim| !claim.is_empty());
+        ClaimNames { groups, display, client, attributes }
     }
 
     /// How long its logins hold.

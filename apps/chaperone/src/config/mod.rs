@@ -2,6 +2,7 @@
 //! starter files and `docs/reference/configuration.md` are written from that list.
 
 pub(crate) mod agent;
+pub(crate) mod commands;
 pub(crate) mod gateway;
 pub(crate) mod issuers;
 pub(crate) mod keys;

@@ -1,4 +1,4 @@
-//! Who asks for a credential: whoever is logged in, or a service with its key.
+//! Who asks for a credential: whoever is logged in, a service with its key, or a workload with its platform's token.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::fresh::InUse;
 use super::gateway::Gateway;
+use super::workload::Workload;
 use crate::verbs::Failure;
 
 /// Where a service's key may stand. Not an argument: other users of a machine see those.
@@ -23,7 +24,19 @@ pub(crate) struct Whom {
     /// Ask as the service whose key stands in this file, or in CHAPERONE_SERVICE_KEY, instead of with a login
     #[arg(long, value_name = "FILE")]
     pub(crate) service_key_file: Option<PathBuf>,
-    /// With a service key: certificates (PEM) to verify the gateway with, instead of the system's
+    /// Ask as the workload whose token its platform keeps in this file
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "CHAPERONE_WORKLOAD_TOKEN_FILE",
+        requires = "workload_issuer",
+        conflicts_with = "service_key_file"
+    )]
+    pub(crate) workload_token_file: Option<PathBuf>,
+    /// The gateway's name for the issuer of that token, as in subjects
+    #[arg(long, value_name = "NAME", env = "CHAPERONE_WORKLOAD_ISSUER")]
+    pub(crate) workload_issuer: Option<String>,
+    /// With a service key or a workload's token: certificates (PEM) to verify the gateway with, instead of the system's
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
 }
@@ -34,6 +47,8 @@ pub(crate) enum Asker {
     Login(Box<InUse>),
     /// With a service's key.
     Service(Service),
+    /// With a platform's token.
+    Workload(Box<Workload>),
 }
 
 /// A service with its key.
@@ -45,6 +60,17 @@ pub(crate) struct Service {
 }
 
 impl Whom {
+    /// The gateway that a service has to name.
+    fn named(&self) -> Result<Gateway, Failure> {
+        let url = self.gateway.as_deref().ok_or_else(|| {
+            Failure::Usage(
+                "a service names its gateway (hint: `--gateway https://gateway.example:6480`, or CHAPERONE_GATEWAY)"
+                    .to_owned(),
+            )
+        })?;
+        Gateway::for_service(url, self.ca.as_deref())
+    }
+
     /// The service's key, where one is named.
     fn key(&self) -> Result<Option<Zeroizing<String>>, Failure> {
         let read = match &self.service_key_file {
@@ -73,21 +99,19 @@ fn read(file: &Path) -> std::io::Result<Zeroizing<String>> {
 impl Asker {
     /// The service whose key is named, or else the login, confirmed if it is about to be due.
     pub(crate) async fn open(whom: &Whom) -> Result<Self, Failure> {
+        if let (Some(file), Some(issuer)) = (&whom.workload_token_file, &whom.workload_issuer) {
+            let gateway = whom.named()?;
+            let workload = Workload::open(gateway, whom.ca.clone(), issuer, file.clone()).await?;
+            return Ok(Self::Workload(Box::new(workload)));
+        }
         let Some(key) = whom.key()? else {
             if whom.ca.is_some() {
-                let text =
-                    "`--ca` goes with a service key (hint: a login keeps the one that it was made with)";
+                let text = "`--ca` goes with a service key or a workload's token (hint: a login keeps the one that it was made with)";
                 return Err(Failure::Usage(text.to_owned()));
             }
             return InUse::open(whom.gateway.as_deref()).await.map(|login| Self::Login(Box::new(login)));
         };
-        let url = whom.gateway.as_deref().ok_or_else(|| {
-            Failure::Usage(
-                "a service names its gateway (hint: `--gateway https://gateway.example:6480`, or CHAPERONE_GATEWAY)"
-                    .to_owned(),
-            )
-        })?;
-        let gateway = Gateway::for_service(url, whom.ca.as_deref())?;
+        let gateway = whom.named()?;
         Ok(Self::Service(Service { gateway, key, ca: whom.ca.clone() }))
     }
 
@@ -95,6 +119,7 @@ impl Asker {
         match self {
             Self::Login(login) => &login.gateway,
             Self::Service(service) => &service.gateway,
+            Self::Workload(workload) => &workload.gateway,
         }
     }
 
@@ -103,6 +128,7 @@ impl Asker {
         match self {
             Self::Login(login) => login.token(),
             Self::Service(service) => &service.key,
+            Self::Workload(workload) => &workload.token,
         }
     }
 
@@ -110,6 +136,7 @@ impl Asker {
         match self {
             Self::Login(login) => login.ca(),
             Self::Service(service) => service.ca.as_deref(),
+            Self::Workload(workload) => workload.ca.as_deref(),
         }
     }
 
@@ -118,6 +145,7 @@ impl Asker {
         match self {
             Self::Login(login) => login.again().map(|login| Self::Login(Box::new(login))),
             Self::Service(service) => Ok(Self::Service(service.clone())),
+            Self::Workload(workload) => Ok(Self::Workload(workload.clone())),
         }
     }
 
@@ -127,6 +155,7 @@ impl Asker {
         match self {
             Self::Login(login) => login.keep().await,
             Self::Service(_) => std::future::pending().await,
+            Self::Workload(workload) => workload.keep().await,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! HTTP). Messages pass as they are; the only words of our own are errors where the gateway gave no answer.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{self, BufRead, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,7 +29,7 @@ const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Requests under way; the client is not read further until one of them is answered.
 const REQUESTS_MAX: usize = 16;
 /// How long an answer may take: longer than any call at the gateway.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// From this revision on a request names itself in its headers, which have to agree with it.
 const NAMED_SINCE: &str = "2026-07-28";
 
@@ -61,6 +62,17 @@ struct Params {
     meta: Option<Value>,
 }
 
+/// Said of a call whose answer was not heard.
+const UNKNOWN: &str =
+    "; the outcome of the call is unknown: it may have been carried out, so do not repeat it blindly";
+
+/// A request to which there was no answer.
+struct Unanswered {
+    why: String,
+    /// Whether the gateway may have heard it.
+    may_have_arrived: bool,
+}
+
 /// Where messages go.
 pub(crate) struct Bridge {
     http: reqwest::Client,
@@ -73,6 +85,11 @@ pub(crate) struct Bridge {
     /// What is under way, by the text of its id.
     under_way: Mutex<HashMap<String, AbortHandle>>,
     places: Arc<Semaphore>,
+}
+
+/// What an id is known by, however it was written.
+fn key(id: &Value) -> String {
+    id.to_string()
 }
 
 fn failed(id: &str, code: i32, message: &str) -> String {
@@ -208,7 +225,7 @@ impl Bridge {
         let params = message.params.unwrap_or_default();
         let method = message.method.unwrap_or_default();
         if method == "notifications/cancelled" {
-            let cancelled = params.request_id.as_ref().map(ToString::to_string).unwrap_or_default();
+            let cancelled = params.request_id.as_ref().map(key).unwrap_or_default();
             let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&cancelled);
             // The connection ends, and with it the call at the gateway.
             if let Some(request) = under_way {
@@ -218,21 +235,40 @@ impl Bridge {
         }
         let id = message.id.map(|id| id.get().to_owned());
         let headers = self.headers(&method, &params);
-        let (this, key) = (self.clone(), id.clone());
-        let task = tokio::spawn(async move {
+        let known = message
+            .id
+            .map(|id| serde_json::from_str::<Value>(id.get()).map_or_else(|_| String::new(), |id| key(&id)));
+        let (this, own) = (self.clone(), known.clone());
+        let refused = answers.clone();
+        let sending = async move {
             let answer = this.sent(line, headers, &method, id.as_deref()).await;
-            if let Some(id) = &id {
-                this.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+            if let Some(own) = &own {
+                this.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(own);
             }
             if let Some(answer) = answer {
                 drop(answers.send(answer).await);
             }
             drop(place);
-        });
-        if let Some(id) = key
-            && !task.is_finished()
-        {
-            self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(id, task.abort_handle());
+        };
+        let Some(known) = known else {
+            tokio::spawn(sending);
+            return;
+        };
+        let in_use = {
+            // Held until it stands there: what ends at once takes itself out after that.
+            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            match under_way.entry(known.clone()) {
+                Entry::Occupied(_) => true,
+                Entry::Vacant(free) => {
+                    free.insert(tokio::spawn(sending).abort_handle());
+                    false
+                }
+            }
+        };
+        if in_use {
+            // Neither of the two could be cancelled, and an answer would be anybody's.
+            let why = format!("a request with the id {known} is under way");
+            drop(refused.send(failed("null", INVALID_REQUEST, &why)).await);
         }
     }
 
@@ -272,7 +308,10 @@ impl Bridge {
         let id = id?;
         let (status, bytes) = match answered {
             Ok(answered) => answered,
-            Err(why) => return Some(failed(id, NO_ANSWER, &why)),
+            Err(Unanswered { why, may_have_arrived }) => {
+                let unknown = if may_have_arrived && method == "tools/call" { UNKNOWN } else { "" };
+                return Some(failed(id, NO_ANSWER, &format!("{why}{unknown}")));
+            }
         };
         let text = String::from_utf8(bytes).unwrap_or_default();
         let answer: Option<Value> = serde_json::from_str(&text).ok();
@@ -309,9 +348,12 @@ impl Bridge {
         &self,
         body: Vec<u8>,
         headers: http::HeaderMap,
-    ) -> Result<(StatusCode, Vec<u8>), String> {
+    ) -> Result<(StatusCode, Vec<u8>), Unanswered> {
         let gateway = &self.gateway;
-        let unreachable = |error: reqwest::Error| format!("cannot reach the gateway at `{gateway}`: {error}");
+        let unreachable = |error: reqwest::Error| Unanswered {
+            may_have_arrived: !error.is_connect() && !error.is_builder(),
+            why: format!("cannot reach the gateway at `{gateway}`: {error}"),
+        };
         let request = self
             .http
             .post(&self.url)
@@ -324,7 +366,8 @@ impl Bridge {
         let (status, mut bytes) = (response.status(), Vec::new());
         while let Some(piece) = response.chunk().await.map_err(unreachable)? {
             if bytes.len() + piece.len() > ANSWER_BYTES_MAX {
-                return Err(format!("the gateway answered with more than {ANSWER_BYTES_MAX} bytes"));
+                let why = format!("the gateway answered with more than {ANSWER_BYTES_MAX} bytes");
+                return Err(Unanswered { why, may_have_arrived: true });
             }
             bytes.extend_from_slice(&piece);
         }
@@ -334,7 +377,102 @@ impl Bridge {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
+
+    fn bridge(url: String) -> Bridge {
+        // It speaks plain text here, and trusts nobody.
+        let nobody = rustls::ClientConfig::builder_with_provider(tls::provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        Bridge {
+            http: reqwest::Client::builder().tls_backend_preconfigured(nobody).build().unwrap(),
+            gateway: url.clone(),
+            url,
+            token: Zeroizing::new("token".to_owned()),
+            headers: http::HeaderMap::new(),
+            version: Mutex::default(),
+            under_way: Mutex::default(),
+            places: Arc::new(Semaphore::new(REQUESTS_MAX)),
+        }
+    }
+
+    fn call(id: &str) -> Vec<u8> {
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"query"}}}}"#)
+            .into_bytes()
+    }
+
+    fn cancel(id: &str) -> Vec<u8> {
+        format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#)
+            .into_bytes()
+    }
+
+    /// A gateway that takes connections and closes each as soon as it has heard something.
+    fn deaf() -> String {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                drop(stream.unwrap().read(&mut [0; 64]));
+            }
+        });
+        url
+    }
+
+    async fn take(bridge: &Arc<Bridge>, line: Vec<u8>, answers: &mpsc::Sender<String>) {
+        let place = bridge.places.clone().acquire_owned().await.unwrap();
+        bridge.take(line, answers.clone(), place).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn nothing_stays_under_way_that_has_ended() {
+        let bridge = Arc::new(bridge(deaf()));
+        let (answers, mut said) = mpsc::channel(1000);
+        for id in 0..300 {
+            take(&bridge, call(&id.to_string()), &answers).await;
+        }
+        drop(bridge.places.acquire_many(u32::try_from(REQUESTS_MAX).unwrap()).await.unwrap());
+        assert!(bridge.under_way.lock().unwrap().is_empty());
+        drop(answers);
+        let mut count = 0;
+        while let Some(answer) = said.recv().await {
+            assert!(answer.contains("the outcome of the call is unknown"), "{answer}");
+            count += 1;
+        }
+        assert_eq!(count, 300);
+    }
+
+    #[tokio::test]
+    async fn what_never_left_is_not_called_unknown() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", free.local_addr().unwrap());
+        drop(free);
+        let bridge = Arc::new(bridge(url));
+        let (answers, mut said) = mpsc::channel(10);
+        take(&bridge, call("1"), &answers).await;
+        let answer = said.recv().await.unwrap();
+        assert!(answer.contains("cannot reach") && !answer.contains("unknown"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_request_is_known_by_what_its_id_is_and_not_by_how_it_is_written() {
+        // Nobody ever answers there.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let bridge = Arc::new(bridge(format!("http://{}", silent.local_addr().unwrap())));
+        let (answers, mut said) = mpsc::channel(10);
+        take(&bridge, call(r#""a""#), &answers).await;
+        take(&bridge, call(r#""\u0061""#), &answers).await;
+        assert!(said.recv().await.unwrap().contains("is under way"));
+        assert_eq!(bridge.places.available_permits(), REQUESTS_MAX - 1);
+        take(&bridge, cancel(r#""\u0061""#), &answers).await;
+        // Its place comes back when it is gone.
+        drop(bridge.places.acquire_many(u32::try_from(REQUESTS_MAX).unwrap()).await.unwrap());
+        assert!(bridge.under_way.lock().unwrap().is_empty());
+        assert!(said.try_recv().is_err(), "what was cancelled is not answered");
+    }
 
     #[test]
     fn a_line_is_bounded_before_it_is_kept() {

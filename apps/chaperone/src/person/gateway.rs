@@ -64,6 +64,11 @@ impl Gateway {
         Ok(Self { by_key: true, ..Self::new(url, ca)? })
     }
 
+    /// Its base address.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The host by which it is reached.
     pub(crate) fn host(&self) -> String {
         let uri: Option<http::Uri> = self.url.parse().ok();
@@ -71,9 +76,9 @@ impl Gateway {
         host.trim_matches(['[', ']']).to_owned()
     }
 
-    /// What needs no token.
-    pub(crate) async fn open_get<T: DeserializeOwned>(&self, path: &str) -> Result<T, GatewayError> {
-        self.ask(None)?.get(path).await.map_err(unable_or_refused)
+    /// A list that needs no token.
+    pub(crate) async fn open_list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, GatewayError> {
+        self.ask(None)?.list(path, usize::MAX).await.map_err(unable_or_refused)
     }
 
     /// What proves itself by its body.

@@ -10,3 +10,4 @@ pub(crate) mod issuer;
 pub(crate) mod kept;
 pub(crate) mod local;
 pub(crate) mod redirect;
+pub(crate) mod workload;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chaperone_access::{AgentName, TargetName};
-use chaperone_api::{AgentView, LockRequest, TokenRequest, TokenView};
+use chaperone_api::{AgentView, LockRequest, RemoveAgent, TokenRequest, TokenView};
 use clap::Subcommand;
 
 use super::credential::duration_s;
@@ -50,6 +50,29 @@ enum Verb {
         #[arg(long)]
         reason: String,
     },
+    /// Forget an agent with its tokens, and cut its link at once; a new token enrols it afresh
+    Remove {
+        #[command(flatten)]
+        reach: Reach,
+        /// The agent
+        agent: AgentName,
+        /// Why, for the record
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+impl Verb {
+    fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Token(Token::Create { reach, agent, targets, ttl }) => {
+                create(&reach, TokenRequest { agent, targets, ttl_s: ttl })
+            }
+            Self::List { reach } => list(&reach),
+            Self::Lock { reach, agent, reason } => lock(&reach, &agent, reason),
+            Self::Remove { reach, agent, reason } => remove(&reach, &agent, reason),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -76,23 +99,30 @@ impl Agent {
                 let runtime = super::serving(self.log_json)?;
                 runtime.block_on(wiring::agent::run(&self.config, self.token_file.as_deref()))?;
             }
-            Some(Verb::Token(Token::Create { reach, agent, targets, ttl })) => {
-                create(&reach, TokenRequest { agent, targets, ttl_s: ttl })?;
-            }
-            Some(Verb::List { reach }) => list(&reach)?,
-            Some(Verb::Lock { reach, agent, reason }) => {
-                let ask = block_on(reach.ask())?;
-                let request = LockRequest { reason };
-                let view: AgentView = block_on(ask.post(&format!("/agents/{agent}/lock"), &request))?;
-                if reach.json {
-                    say_json(&view)?;
-                } else {
-                    remark(&format!("agent `{agent}` is locked; its link is cut"));
-                }
-            }
+            Some(verb) => verb.run()?,
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn lock(reach: &Reach, agent: &AgentName, reason: String) -> Result<(), Failure> {
+    let ask = block_on(reach.ask())?;
+    let view: AgentView = block_on(ask.post(&format!("/agents/{agent}/lock"), &LockRequest { reason }))?;
+    if reach.json {
+        return say_json(&view);
+    }
+    remark(&format!("agent `{agent}` is locked; its link is cut"));
+    Ok(())
+}
+
+fn remove(reach: &Reach, agent: &AgentName, reason: String) -> Result<(), Failure> {
+    let ask = block_on(reach.ask())?;
+    let view: AgentView = block_on(ask.delete(&format!("/agents/{agent}"), &RemoveAgent { reason }))?;
+    if reach.json {
+        return say_json(&view);
+    }
+    remark(&format!("agent `{agent}` is no agent here any more; its link is cut"));
+    Ok(())
 }
 
 fn create(reach: &Reach, request: TokenRequest) -> Result<(), Failure> {

@@ -15,7 +15,7 @@ use crate::wiring::classifications::{self, ClassificationFiles, Classifications,
 use crate::wiring::gateway::{api_tls, check_listeners, listener_options};
 use crate::wiring::identity::issuers;
 use crate::wiring::installation::readers;
-use crate::wiring::mcp::Setting;
+use crate::wiring::mcp::{Setting, hosted};
 use crate::wiring::policies;
 use crate::wiring::targets::Declared;
 
@@ -53,6 +53,7 @@ impl Config {
         };
         note(check_listeners(&config));
         note(Setting::new(&config).map(drop));
+        note(hosted::check(&config));
         note(listener_options(&path, &config).map(drop));
         note(api_tls(&path, &config).map(drop));
         note(readers(&config.recording.readers).map(drop));
@@ -99,8 +100,16 @@ fn check_local(config: &GatewayConfig, file: &Path) -> Result<BTreeSet<TargetNam
     let missing: Vec<String> = config
         .targets
         .keys()
-        .filter(|name| config.agents.is_none() && !agent.targets.contains_key(name))
+        .filter(|name| {
+            config.agents.is_none() && !agent.targets.contains_key(name) && !agent.commands.contains_key(name)
+        })
         .map(|name| format!("target `{name}` is not declared in `{}`", file.display()))
+        .collect();
+    let servers = config.servers.keys();
+    let missing: Vec<String> = servers
+        .filter(|name| config.agents.is_none() && !agent.servers.contains_key(name))
+        .map(|name| format!("server `{name}` is not declared in `{}`", file.display()))
+        .chain(missing)
         .collect();
     if !missing.is_empty() {
         return Err(Failure::Usage(missing.join("\n")));

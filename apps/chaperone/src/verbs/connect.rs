@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chaperone_access::TargetName;
-use chaperone_api::{AccessView, CredentialRequest, WhoView};
+use chaperone_api::{AccessView, CredentialRequest, RelationAccess, WhoView};
 
 use super::credential::duration_s;
-use super::{Failure, block_on, remark, say, whoami};
+use super::{Failure, block_on, clock, remark, say, whoami};
 use crate::person::asker::{Asker, Whom};
 use crate::person::local::{Joint, Place};
+use crate::wiring::installation::now_us;
 
 /// What a credential is asked for with, by every verb that uses one at once.
 #[derive(Debug, clap::Args)]
@@ -96,12 +97,41 @@ fn seen(access: &AccessView) -> String {
     let more = if read.len() > NAMED_MAX { ", ..." } else { "" };
     let names = read.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
     let names = if names.is_empty() { String::new() } else { format!(" ({names}{more})") };
-    format!(
+    let relations = format!(
         "at {} you may read {} of {total} relations{names} and change {}",
         access.target,
         read.len(),
         writes.count()
-    )
+    );
+    [Some(relations), kept_back(access)].into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+/// What is not seen of the relations that may be used.
+fn kept_back(access: &AccessView) -> Option<String> {
+    let sum = |of: fn(&RelationAccess) -> u64| access.relations.iter().map(of).sum::<u64>();
+    let (masked, hidden) = (sum(|one| one.masked), sum(|one| one.hidden));
+    let filtered = access.relations.iter().filter(|one| one.filtered).count();
+    let said: Vec<String> = [
+        (masked, "columns masked"),
+        (hidden, "columns hidden"),
+        (filtered as u64, "relations with a row filter"),
+    ]
+    .into_iter()
+    .filter(|(many, _)| *many > 0)
+    .map(|(many, what)| format!("{many} {what}"))
+    .collect();
+    (!said.is_empty()).then(|| said.join(", "))
+}
+
+/// What sessions are for, and when they end: with the credential, or with the login before it.
+fn terms(request: &CredentialRequest, who: &WhoView, now_s: u64) -> String {
+    let ends = now_s.saturating_add(request.ttl_s);
+    let ends = who.not_after.map_or(ends, |not_after| ends.min(not_after));
+    let ends = clock(ends.saturating_mul(1_000_000));
+    match &request.purpose {
+        Some(purpose) => format!("for {purpose}, until {ends}"),
+        None => format!("for no stated purpose, until {ends}"),
+    }
 }
 
 impl Connect {
@@ -113,12 +143,13 @@ impl Connect {
         let login = Asker::open(&self.at.whom).await?;
         let who: WhoView = login.gateway().get("/whoami", login.token()).await?;
         let sees: AccessView = login.gateway().get(&self.at.access_path(), login.token()).await?;
+        let terms = terms(&self.at.request(), &who, now_us() / 1_000_000);
         let joint = Joint::new(login, self.at.request()).await?;
         let place = match &self.socket {
             Some(folder) => Place::socket(folder, if self.port == 0 { SOCKET_PORT } else { self.port })?,
             None => Place::port(self.port).await?,
         };
-        remark(&format!("you are {}; {}", whoami::line(&who), seen(&sees)));
+        remark(&format!("you are {}; {}; {terms}", whoami::line(&who), seen(&sees)));
         say(&format!("{} dbname={}", place.shown(), self.at.target))?;
         tokio::select! {
             failure = joint.serve(&place) => Err(failure),
@@ -129,8 +160,6 @@ impl Connect {
 
 #[cfg(test)]
 mod tests {
-    use chaperone_api::RelationAccess;
-
     use super::*;
 
     #[test]
@@ -139,6 +168,10 @@ mod tests {
             relation: format!("clinic.{name}"),
             allowed: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
             held: Vec::new(),
+            revealed: 4,
+            masked: 0,
+            hidden: 0,
+            filtered: false,
         };
         let mut access = AccessView {
             target: TargetName::new("clinic").unwrap(),
@@ -148,9 +181,33 @@ mod tests {
         };
         let line = "at clinic you may read 2 of 5 relations (clinic.claims, clinic.patients) and change 1";
         assert_eq!(seen(&access), line);
+        access.relations[0].masked = 2;
+        access.relations[1].hidden = 1;
+        access.relations[1].filtered = true;
+        let more = "; 2 columns masked, 1 columns hidden, 1 relations with a row filter";
+        assert_eq!(seen(&access), format!("{line}{more}"));
         access.relations.clear();
         assert_eq!(seen(&access), "at clinic you may read 0 of 3 relations and change 0");
         access.unrestricted = true;
         assert_eq!(seen(&access), "at clinic everything is open to you");
+    }
+
+    #[test]
+    fn one_line_says_what_for_and_until_when() {
+        let who = serde_json::json!({"subject": "org/ana", "groups": [], "not_after": 7200});
+        let who: WhoView = serde_json::from_value(who).unwrap();
+        let request = |ttl_s, purpose: Option<&str>| CredentialRequest {
+            target: TargetName::new("clinic").unwrap(),
+            ttl_s,
+            purpose: purpose.map(str::to_owned),
+            client: None,
+            only: std::collections::BTreeSet::new(),
+            verbs: Vec::new(),
+            rows: None,
+        };
+        let said = terms(&request(3600, Some("TREAT")), &who, 0);
+        assert_eq!(said, "for TREAT, until 1970-01-01 01:00:00Z");
+        let said = terms(&request(36_000, None), &who, 0);
+        assert_eq!(said, "for no stated purpose, until 1970-01-01 02:00:00Z");
     }
 }

@@ -1,25 +1,23 @@
 //! `chaperone credential TARGET`, from a login or, with `--as`, from a development installation's keys;
-//! `chaperone credential narrow`.
+//! `chaperone credential narrow`, `list` and `revoke`.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use chaperone_access::{SubjectKind, TargetName, Verb};
-use chaperone_api::{CredentialRequest, CredentialView};
-use chaperone_identity::{Grant, Who};
+use chaperone_api::{CredentialEntryView, CredentialRequest, CredentialView, RevokeCredential};
+use chaperone_identity::{CREDENTIAL_S_MAX, CredentialId, Grant, Who};
 use clap::Subcommand;
 
 use super::exec::roots;
 use super::narrow::{Narrow, Narrowing};
-use super::{Failure, Installation, block_on, say, say_json};
+use super::reach::Reach;
+use super::{Failure, Installation, block_on, clock, remark, say, say_json, table};
 use crate::config;
 use crate::config::gateway::GatewayConfig;
 use crate::person::asker::{Asker, Whom};
 use crate::person::local::host;
 use crate::wiring::installation::{credential_keys, now_us};
-
-/// Longest life of a credential, in seconds.
-const TTL_S_MAX: u64 = 24 * 3600;
 
 /// `chaperone credential`
 #[derive(Debug, clap::Args)]
@@ -60,6 +58,75 @@ pub(crate) struct Credential {
 enum More {
     /// Take rights away from a connection string, offline: it is read from standard input
     Narrow(Narrow),
+    /// List the credentials that open sessions use, and those that were revoked
+    List {
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// Take a credential back, with everything that it was narrowed to; sessions that use it end
+    Revoke {
+        /// Its id, as `chaperone credential` says it and sessions and entries name it
+        #[arg(allow_hyphen_values = true)]
+        credential: CredentialId,
+        /// Why: for the record and for administrators
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        reach: Reach,
+    },
+}
+
+impl More {
+    fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Narrow(narrow) => return narrow.run(),
+            Self::List { reach } => list(&reach)?,
+            Self::Revoke { credential, reason, reach } => revoke(&reach, credential, reason)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn list(reach: &Reach) -> Result<(), Failure> {
+    let ask = block_on(reach.ask())?;
+    let credentials: Vec<CredentialEntryView> = block_on(ask.list("/credentials", usize::MAX))?;
+    if reach.json {
+        return say_json(&credentials);
+    }
+    let row = |one: CredentialEntryView| {
+        let state = match one.revoked {
+            Some(revoked) => format!("revoked {} by {}: {}", clock(revoked.at), revoked.by, revoked.reason),
+            None => "in use".to_owned(),
+        };
+        let ends = one.not_after.map(|at| clock(at.saturating_mul(1_000_000)));
+        let target = one.target.map(|target| target.to_string());
+        vec![
+            one.credential,
+            one.subject.unwrap_or_default(),
+            target.unwrap_or_default(),
+            one.sessions.to_string(),
+            ends.unwrap_or_default(),
+            state,
+        ]
+    };
+    let head = ["credential", "subject", "target", "sessions", "until", "state"];
+    table(&head, credentials.into_iter().map(row).collect())
+}
+
+fn revoke(reach: &Reach, credential: CredentialId, reason: String) -> Result<(), Failure> {
+    let ask = block_on(reach.ask())?;
+    let path = format!("/credentials/{credential}");
+    let view: CredentialEntryView = block_on(ask.delete(&path, &RevokeCredential { reason }))?;
+    if reach.json {
+        return say_json(&view);
+    }
+    let sessions = match view.sessions {
+        0 => "no session used it".to_owned(),
+        1 => "the session that used it ends".to_owned(),
+        many => format!("the {many} sessions that used it end"),
+    };
+    remark(&format!("credential {credential} is revoked; {sessions}"));
+    Ok(())
 }
 
 pub(super) fn duration_s(text: &str) -> Result<u64, String> {
@@ -72,7 +139,7 @@ pub(super) fn duration_s(text: &str) -> Result<u64, String> {
         "h" => number.saturating_mul(3600),
         _ => return Err(hint()),
     };
-    if !(1..=TTL_S_MAX).contains(&seconds) {
+    if !(1..=CREDENTIAL_S_MAX).contains(&seconds) {
         return Err("a time from 1s to 24h is needed".to_owned());
     }
     Ok(seconds)
@@ -109,6 +176,11 @@ impl Made {
 
     fn say(&self, json: bool) -> Result<(), Failure> {
         if !json {
+            let CredentialView { credential, not_after, .. } = &self.view;
+            let until = clock(not_after.saturating_mul(1_000_000));
+            remark(&format!(
+                "credential {credential}, good until {until}; `chaperone credential revoke {credential}` takes it back"
+            ));
             return say(&self.connection());
         }
         say_json(&serde_json::json!({
@@ -126,8 +198,8 @@ impl Made {
 
 impl Credential {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        if let Some(More::Narrow(narrow)) = self.more {
-            return narrow.run();
+        if let Some(more) = self.more {
+            return more.run();
         }
         let json = self.installation.json;
         let made = match self.subject.clone() {
@@ -164,10 +236,11 @@ impl Credential {
 
     /// Made with the keys of a gateway on this machine, without asking it.
     fn made_here(self, subject: String) -> Result<Made, Failure> {
-        let Whom { gateway, service_key_file, ca } = &self.whom;
-        if gateway.is_some() || service_key_file.is_some() || ca.is_some() {
-            let text = "`--as` uses the keys of a gateway on this machine: `--gateway`, `--service-key-file` and `--ca` \
-                        do not go with it";
+        let Whom { gateway, service_key_file, workload_token_file, ca, .. } = &self.whom;
+        let elsewhere = service_key_file.is_some() || workload_token_file.is_some() || ca.is_some();
+        if gateway.is_some() || elsewhere {
+            let text = "`--as` uses the keys of a gateway on this machine: `--gateway`, `--service-key-file`, \
+                        `--workload-token-file` and `--ca` do not go with it";
             return Err(Failure::Usage(text.to_owned()));
         }
         let target = self.target()?;

@@ -53,7 +53,7 @@ impl Login {
         let ca = self.certificates(before.as_ref())?;
         let http = Http::new(ca.as_deref())?;
         let gateway = Gateway::new(&url, ca.as_deref())?;
-        let view = choose(gateway.open_get("/issuers").await?, self.issuer.as_deref())?;
+        let view = choose(gateway.open_list("/issuers").await?, self.issuer.as_deref())?;
         let issuer = Issuer::discover(&view, http.clone()).await?;
         let asked = async { if self.device { device(&issuer).await } else { self.browser(&issuer).await } };
         let tokens = tokio::time::timeout(LOGIN_PATIENCE, asked).await.map_err(|_| {

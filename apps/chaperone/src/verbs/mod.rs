@@ -11,6 +11,8 @@ mod exec;
 mod floor;
 mod gateway;
 mod init;
+mod keys;
+mod launch;
 mod lock;
 mod login;
 mod logout;
@@ -21,6 +23,9 @@ mod policy;
 mod psql;
 mod reach;
 mod reader;
+mod replay;
+mod run;
+mod server;
 mod service;
 mod session;
 mod sessions;
@@ -85,6 +90,8 @@ enum Verb {
     Psql(psql::Psql),
     /// Run one command with a target's connection in its environment (PGHOST, PGPASSWORD, ...)
     Exec(exec::Exec),
+    /// Run a declared command at a target, or list those that you may run
+    Run(run::Run),
     /// Speak MCP on standard input and output, for an AI client on this machine
     Mcp(mcp::Mcp),
     /// Print a connection string for one target, or narrow one
@@ -92,6 +99,9 @@ enum Verb {
     /// Make the key pair of somebody who may read recorded statements
     #[command(subcommand)]
     Reader(reader::Reader),
+    /// The gateway's own keys
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Check, explain, test and compare policies
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -113,6 +123,9 @@ enum Verb {
     /// Lock a subject, a target or a client out, at once and until the lock is lifted
     #[command(subcommand)]
     Lock(lock::Lock),
+    /// Servers of others, and which of their tools were accepted
+    #[command(subcommand)]
+    Server(server::Server),
     /// Services and their keys
     #[command(subcommand)]
     Service(service::Service),
@@ -127,6 +140,9 @@ enum Verb {
     Trail(trail::Trail),
     /// Print a completion script for a shell
     Completions(completions::Completions),
+    /// How an agent starts a declared command
+    #[command(hide = true)]
+    Launch(launch::Launch),
 }
 
 /// Why a verb did not do what was asked.
@@ -186,9 +202,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Connect(verb) => verb.run(),
         Verb::Psql(verb) => verb.run(),
         Verb::Exec(verb) => verb.run(),
+        Verb::Run(verb) => verb.run(),
         Verb::Mcp(verb) => verb.run(),
         Verb::Credential(verb) => verb.run(),
         Verb::Reader(verb) => verb.run(),
+        Verb::Keys(verb) => verb.run(),
         Verb::Policy(verb) => verb.run(),
         Verb::Classify(verb) => verb.run(),
         Verb::Floor(verb) => verb.run(),
@@ -197,11 +215,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Session(verb) => verb.run(),
         Verb::Toolcall(verb) => verb.run(),
         Verb::Lock(verb) => verb.run(),
+        Verb::Server(verb) => verb.run(),
         Verb::Service(verb) => verb.run(),
         Verb::People(verb) => verb.run(),
         Verb::Api(verb) => verb.run(),
         Verb::Trail(verb) => verb.run(),
         Verb::Completions(verb) => verb.run(),
+        Verb::Launch(verb) => verb.run(),
     }
 }
 

@@ -6,13 +6,17 @@ use std::process::ExitCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chaperone_access::SessionId;
-use chaperone_api::{EndSession, LiveSession, ReadGrant, ReadRequest, SessionDetail};
+use chaperone_api::{EndSession, LiveSession, PAGE_MAX, ReadGrant, ReadRequest, SessionDetail};
+use chaperone_trail::{Counting, SubjectCount};
 use clap::Subcommand;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::reach::Reach;
+use super::replay::Replay;
 use super::sessions::who;
 use super::{Failure, block_on, clock, remark, say, say_json};
+use crate::wiring::ask::{Ask, encoded};
 use crate::wiring::installation::{Opener, reader_key};
 
 /// `chaperone session`
@@ -20,6 +24,8 @@ use crate::wiring::installation::{Opener, reader_key};
 pub(crate) enum Session {
     /// Show a session and its operations; with a reader's key also the statements' text
     Show(Show),
+    /// Play what a command printed again, or write it as an asciicast
+    Replay(Replay),
     /// End an open session; what it runs is stopped at the target
     Kill(Kill),
 }
@@ -53,6 +59,7 @@ impl Session {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self {
             Self::Show(show) => show.run(),
+            Self::Replay(replay) => replay.run(),
             Self::Kill(kill) => kill.run(),
         }
     }
@@ -73,10 +80,22 @@ impl Kill {
     }
 }
 
+/// A session with all its entries, page by page.
+async fn whole(ask: &Ask, session: SessionId) -> Result<SessionDetail, Failure> {
+    let path = format!("/sessions/{session}?limit={PAGE_MAX}");
+    let mut detail: SessionDetail = ask.get(&path).await?;
+    while let Some(next) = detail.next.take() {
+        let more: SessionDetail = ask.get(&format!("{path}&after={}", encoded(&next))).await?;
+        detail.entries.extend(more.entries);
+        detail.next = more.next;
+    }
+    Ok(detail)
+}
+
 impl Show {
     fn run(self) -> Result<ExitCode, Failure> {
         let ask = block_on(self.reach.ask())?;
-        let mut detail: SessionDetail = block_on(ask.get(&format!("/sessions/{}", self.session)))?;
+        let mut detail = block_on(whole(&ask, self.session))?;
         if let Some(file) = &self.reader_key {
             let key = reader_key(file)?;
             let request = ReadRequest { reader: key.public_text() };
@@ -96,7 +115,7 @@ impl Show {
     }
 }
 
-/// Put the opened texts beside the references to them, as `statement.text` and `parameters.values`; columns in the place
+/// Put the opened texts beside the references to them, as `statement.text`, `transcript.text` and `parameters.values`; columns in the place
 /// of their reference, and a subject's commitments as `subjects.values`.
 fn open(entry: &mut Value, grant: &ReadGrant, opener: &Opener) -> Result<(), Failure> {
     let plain = |reference: &Value| -> Result<Option<Vec<u8>>, Failure> {
@@ -123,6 +142,12 @@ fn open(entry: &mut Value, grant: &ReadGrant, opener: &Opener) -> Result<(), Fai
         && let Some(fields) = entry.as_object_mut()
     {
         fields.insert("columns".to_owned(), serde_json::from_slice(&columns).map_err(Failure::failed)?);
+    }
+    if let Some(transcript) = entry.get_mut("transcript")
+        && let Some(text) = plain(transcript)?
+        && let Some(fields) = transcript.as_object_mut()
+    {
+        fields.insert("text".to_owned(), Value::String(String::from_utf8_lossy(&text).into_owned()));
     }
     if let Some(subjects) = entry.get_mut("subjects")
         && let Some(sealed) = subjects.get("commitments").cloned()
@@ -151,15 +176,20 @@ fn columns(entry: &Value) -> String {
     out
 }
 
+/// What an entry says of the patients that an operation's rows were about; `None` where it is written in words that this
+/// program does not know.
+pub(super) fn counted(subjects: &Value) -> Option<SubjectCount> {
+    SubjectCount::deserialize(subjects).ok()
+}
+
 /// How many patients an operation's rows were about.
 fn subjects(entry: &Value) -> Option<String> {
-    let of = entry.get("subjects")?;
-    let counted = of.get("counted").and_then(Value::as_u64).unwrap_or_default();
-    Some(match of.get("counting").and_then(Value::as_str).unwrap_or_default() {
-        "exact" => format!("  subjects={counted}"),
-        "sketched" => format!("  subjects~{counted}"),
-        "not_counted" => format!("  subjects>={counted}"),
-        _ => "  subjects=?".to_owned(),
+    let Some(of) = counted(entry.get("subjects")?) else { return Some("  subjects=?".to_owned()) };
+    Some(match of.counting {
+        Counting::Exact => format!("  subjects={}", of.counted),
+        Counting::Sketched => format!("  subjects~{}", of.counted),
+        Counting::NotCounted => format!("  subjects>={}", of.counted),
+        Counting::OutOfReach => "  subjects=?".to_owned(),
     })
 }
 
@@ -180,7 +210,7 @@ fn human(detail: &SessionDetail) -> String {
         let seq = number("seq").unwrap_or_default();
         let operation = number("operation").map(|n| format!(" #{n}")).unwrap_or_default();
         let mut line = format!("\n{seq:>8}  {at}  {}{operation}", text("kind"));
-        for name in ["tag", "status", "sqlstate", "reason", "code"] {
+        for name in ["tag", "command", "status", "ended_by", "sqlstate", "reason", "code"] {
             if !text(name).is_empty() {
                 line.push_str(&format!("  {}", text(name)));
             }
@@ -188,7 +218,7 @@ fn human(detail: &SessionDetail) -> String {
         if !text("call").is_empty() {
             line.push_str(&format!("  call={}", text("call")));
         }
-        for name in ["rows", "bytes", "duration_us"] {
+        for name in ["exit_code", "rows", "bytes", "duration_us"] {
             if let Some(value) = number(name) {
                 line.push_str(&format!("  {name}={value}"));
             }

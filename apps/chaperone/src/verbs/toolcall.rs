@@ -4,10 +4,12 @@ use std::process::ExitCode;
 
 use chaperone_access::CallId;
 use chaperone_api::{ToolcallOperation, ToolcallView};
+use chaperone_trail::Counting;
 use clap::Subcommand;
 use serde_json::Value;
 
 use super::reach::Reach;
+use super::session::counted;
 use super::sessions::who;
 use super::{Failure, block_on, clock, say, say_json};
 
@@ -80,6 +82,9 @@ fn tree(view: &ToolcallView) -> String {
         }
     };
     out.push(format!("    │ {end}"));
+    if let Some(found) = view.end.as_ref().and_then(|end| end.phi_without_statement) {
+        out.push(format!("    │ {found} identifiers in the answer, and nothing was read for it"));
+    }
     for operation in &view.operations {
         of_operation(&mut out, operation);
     }
@@ -127,12 +132,11 @@ fn of_operation(out: &mut Vec<String>, operation: &ToolcallOperation) {
 
 /// How many patients an operation's rows were about.
 fn subjects(operation: &ToolcallOperation) -> String {
-    let Some(of) = &operation.subjects else { return String::new() };
-    let counted = of.get("counted").and_then(Value::as_u64).unwrap_or_default();
-    match text(of, "/counting").unwrap_or_default() {
-        "exact" => format!("  {counted} patients"),
-        "sketched" => format!("  about {counted} patients"),
-        "not_counted" => format!("  at least {counted} patients"),
-        _ => "  patients not told by the result".to_owned(),
+    let Some(of) = operation.subjects.as_ref().and_then(counted) else { return String::new() };
+    match of.counting {
+        Counting::Exact => format!("  {} patients", of.counted),
+        Counting::Sketched => format!("  about {} patients", of.counted),
+        Counting::NotCounted => format!("  at least {} patients", of.counted),
+        Counting::OutOfReach => "  patients not told by the result".to_owned(),
     }
 }

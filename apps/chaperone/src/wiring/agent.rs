@@ -57,7 +57,7 @@ pub(crate) async fn run(path: &Path, token: Option<&Path>) -> Result<(), Failure
     };
     let agent = Agent {
         gateway,
-        serving: Serving::new(name, declared, key.clone()),
+        serving: Serving::new(name, declared.clone(), key.clone()),
         key,
         state,
         identity: RwLock::new(identity),
@@ -71,6 +71,7 @@ pub(crate) async fn run(path: &Path, token: Option<&Path>) -> Result<(), Failure
         }
         tracing::info!("stopping: open streams may end, new ones are refused");
         stop.send_replace(true);
+        declared.stop();
         std::future::pending::<()>().await;
     };
     tokio::select! {

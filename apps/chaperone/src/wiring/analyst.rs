@@ -1,7 +1,7 @@
 //! Understanding at each target: its catalog, read through the agent with the target's own role, and what was analysed
 //! against it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -16,11 +16,12 @@ use chaperone_recording::Recorder;
 use chaperone_scope::{AT_ONCE_BYTES_MAX, Analyser, Catalog, QUERIES, Shape, alike};
 use chaperone_tunnel::{ApplicationName, As, Dial, Dialer, Parameters};
 use chaperone_wire::futures::BoxFuture;
-use chaperone_wire::{Analyst, Detectors, Names, Stream};
+use chaperone_wire::{Analyst, Detectors, Looking, Names, Stream};
 use lru::LruCache;
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
 use crate::wiring::classifications::{self, Classifications, Classified};
+use crate::wiring::commands::{OfCommands, Through};
 use crate::wiring::installation::{now_us, random};
 
 /// Analyses kept per target.
@@ -49,6 +50,7 @@ struct AtTarget {
     name: TargetName,
     refresh: Duration,
     detectors: Arc<dyn Detectors>,
+    has_catalog: bool,
     analyser: Arc<Analyser>,
     dialer: Arc<dyn Dialer>,
     recorder: Arc<Recorder>,
@@ -113,16 +115,22 @@ pub(crate) struct Understood {
     pub(crate) classified: Option<Arc<Classified>>,
     /// What its free text is looked through for.
     pub(crate) free_text: Config,
+    /// Whether it speaks SQL, so that it has a catalog.
+    pub(crate) has_catalog: bool,
 }
 
 /// Detectors of one target.
-struct Looking(Config);
+struct LookingFor(Config);
 
-impl Detectors for Looking {
+impl Detectors for LookingFor {
     fn find(&self, text: &[u8], found: &mut dyn FnMut(Range<usize>, &'static str)) {
         for finding in scan_bytes(&self.0, text) {
             found(finding.start..finding.end, finding.entity.tag());
         }
+    }
+
+    fn stream(&self, stays: &BTreeSet<&'static str>) -> Box<dyn Looking> {
+        Box::new(Through::new(&self.0, stays))
     }
 }
 
@@ -135,7 +143,7 @@ impl Analysts {
         let analyser = Arc::new(Analyser::start()?);
         let watcher = Arc::new(OnceLock::new());
         let targets = targets
-            .map(|Understood { name, refresh, classified, free_text }| {
+            .map(|Understood { name, refresh, classified, free_text, has_catalog }| {
                 let state = Mutex::new(State {
                     catalog: None,
                     version: 0,
@@ -149,7 +157,8 @@ impl Analysts {
                 let at = AtTarget {
                     name: name.clone(),
                     refresh,
-                    detectors: Arc::new(Looking(free_text)),
+                    detectors: Arc::new(LookingFor(free_text)),
+                    has_catalog,
                     analyser: analyser.clone(),
                     dialer: dialer.clone(),
                     recorder: recorder.clone(),
@@ -240,6 +249,9 @@ impl Analysts {
     /// The analyst of a target, with a catalog that is not too old.
     pub(crate) async fn of(&self, target: &TargetName) -> Result<Arc<dyn Analyst>, Refusal> {
         let at = self.at(target)?;
+        if !at.has_catalog {
+            return Ok(Arc::new(OfCommands(at.detectors.clone())));
+        }
         at.fresh().await?;
         Ok(Arc::new(Session(at)))
     }
@@ -290,6 +302,12 @@ impl AtTarget {
 
     /// The rows that the catalog is made of, asked of the target.
     async fn rows(&self) -> Result<CatalogRows, Refusal> {
+        if !self.has_catalog {
+            let what = format!("`{}` has declared commands and no relations", self.name);
+            return Err(
+                Refusal::new(RefusalCode::Unsupported, what).hint("`chaperone run TARGET` lists them")
+            );
+        }
         self.ask(|stream| chaperone_postgres::rows::ask(stream, &QUERIES)).await
     }
 
@@ -452,7 +470,7 @@ impl AtTarget {
         if !submitted {
             return unavailable(text.clone(), busy());
         }
-        analysed.await.unwrap_or_else(|_| unavailable(text.clone(), busy()))
+        analysed.await.unwrap_or_else(|_| unavailable(text.clone(), fault()))
     }
 
     /// Keep an analysis, unless it was made against a catalog that is no longer in force.
@@ -474,11 +492,17 @@ fn elsewhere(analyser: &Analyser, job: Box<dyn FnOnce() + Send>) -> BoxFuture<Re
         // A session that has gone does not wait for it.
         let _gone = done.send(());
     });
-    Box::pin(async move { if begun { finished.await.map_err(|_| busy()) } else { Err(busy()) } })
+    Box::pin(async move { if begun { finished.await.map_err(|_| fault()) } else { Err(busy()) } })
 }
 
 fn busy() -> Refusal {
     Refusal::new(RefusalCode::Busy, "too many new statements wait to be understood").hint("try again")
+}
+
+/// Whatever was to be done ended before its end: trying again would not help.
+fn fault() -> Refusal {
+    Refusal::new(RefusalCode::Internal, "a fault of ours kept the statement from being understood")
+        .hint("report it; write the statement in another way until then")
 }
 
 /// An analysis that nobody may run.
@@ -506,6 +530,7 @@ fn unavailable(text: Arc<str>, refusal: Refusal) -> Arc<Analysis> {
         catalog_version: 0,
         classified: false,
         describes: None,
+        invokes: None,
     })
 }
 
@@ -597,6 +622,6 @@ mod tests {
         written.await.unwrap();
         other.await.unwrap().unwrap();
         let failed = elsewhere(&analyser, Box::new(|| std::panic::resume_unwind(Box::new(()))));
-        assert_eq!(failed.await.unwrap_err().code, RefusalCode::Busy);
+        assert_eq!(failed.await.unwrap_err().code, RefusalCode::Internal, "nothing is busy");
     }
 }

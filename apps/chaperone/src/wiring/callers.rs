@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chaperone_access::{Attribute, Refusal};
 use chaperone_postgres::login::{LoginOptions, login};
 use chaperone_postgres::rows::Asking;
-use chaperone_scope::FLOOR_SCHEMA;
+use chaperone_scope::{FLOOR_CALLERS, FLOOR_SCHEMA};
 use chaperone_tunnel::Caller;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -40,19 +40,20 @@ struct Backend {
 
 /// Its rows are taken away when the session ends. Those that stay behind speak of a backend that has ended, and show
 /// nobody anything: another one of its number has another start.
-pub(super) struct Told {
+pub(super) struct CallerRows {
     place: Arc<Place>,
     backend: Backend,
 }
 
-impl Drop for Told {
+impl Drop for CallerRows {
     fn drop(&mut self) {
         // Without a runtime the whole agent ends, and the next one sweeps.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (place, Backend { pid, start_us }) = (self.place.clone(), self.backend);
         runtime.spawn(async move {
-            let gone =
-                format!("delete from {FLOOR_SCHEMA}.callers where pid = {pid} and started_us = {start_us}");
+            let gone = format!(
+                "delete from {FLOOR_SCHEMA}.{FLOOR_CALLERS} where pid = {pid} and started_us = {start_us}"
+            );
             if let Err(why) = place.callers.run(&place, &gone).await {
                 tracing::debug!(%why, "rows of an ended session are left to the next sweep");
             }
@@ -67,11 +68,16 @@ impl Callers {
 
     /// Write what is said of a session's caller; `None` where the target has no login for that, or it could not be done,
     /// so that the floor shows no rows.
-    pub(super) async fn tell(place: &Arc<Place>, pid: i32, start_us: i64, caller: &Caller) -> Option<Told> {
+    pub(super) async fn tell(
+        place: &Arc<Place>,
+        pid: i32,
+        start_us: i64,
+        caller: &Caller,
+    ) -> Option<CallerRows> {
         place.target.floor.as_ref()?;
         let backend = Backend { pid, start_us };
         match place.callers.run(place, &backend.rows(caller)).await {
-            Ok(()) => Some(Told { place: place.clone(), backend }),
+            Ok(()) => Some(CallerRows { place: place.clone(), backend }),
             Err(why) => {
                 tracing::warn!(%why, "the target's floor was not told of a session (hint: `chaperone floor verify`)");
                 None
@@ -137,7 +143,7 @@ impl Line {
 /// The rows of backends that are no more.
 fn sweep() -> String {
     format!(
-        "delete from {FLOOR_SCHEMA}.callers c where not exists (select from pg_catalog.pg_stat_activity a where a.pid = c.pid)"
+        "delete from {FLOOR_SCHEMA}.{FLOOR_CALLERS} c where not exists (select from pg_catalog.pg_stat_activity a where a.pid = c.pid)"
     )
 }
 
@@ -145,14 +151,14 @@ impl Backend {
     /// The rows of its caller in the place of those that a backend of its number left, in one transaction.
     fn rows(self, caller: &Caller) -> String {
         let Self { pid, start_us } = self;
-        let mut text = format!("delete from {FLOOR_SCHEMA}.callers where pid = {pid}");
+        let mut text = format!("delete from {FLOOR_SCHEMA}.{FLOOR_CALLERS} where pid = {pid}");
         let rows: Vec<String> = (caller.attributes().iter())
             .map(|(name, value)| format!("({pid}, {start_us}, {}, {})", literal(name), texts(value)))
             .collect();
         if !rows.is_empty() {
             let rows = rows.join(", ");
             text.push_str(&format!(
-                "; insert into {FLOOR_SCHEMA}.callers (pid, started_us, name, texts) values {rows}"
+                "; insert into {FLOOR_SCHEMA}.{FLOOR_CALLERS} (pid, started_us, name, texts) values {rows}"
             ));
         }
         text

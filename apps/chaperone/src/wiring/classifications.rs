@@ -9,7 +9,7 @@ use chaperone_api::CatalogView;
 use chaperone_scope::Classification;
 use chaperone_trail::{Body, ClassificationLoaded, Digest};
 
-use crate::config::gateway::GatewayConfig;
+use crate::config::gateway::{GatewayConfig, Protocol};
 use crate::config::{self, beside};
 use crate::verbs::Failure;
 
@@ -109,7 +109,8 @@ pub(crate) fn read(
 
 /// One line a target that has none.
 pub(crate) fn unclassified(config: &GatewayConfig) -> Vec<String> {
-    let without = config.targets.iter().filter(|(_, target)| target.classification.is_none());
+    let sql = config.targets.iter().filter(|(_, target)| target.protocol == Protocol::Postgres);
+    let without = sql.filter(|(_, target)| target.classification.is_none());
     let line = |(name, _)| {
         format!(
             "target `{name}` is not classified: who may read a relation sees all of it (hint: `chaperone classify {name}` \

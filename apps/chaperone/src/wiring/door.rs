@@ -1,11 +1,12 @@
 //! The sessions that are open now: for lists, for cancel requests and for the gateway's stop.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use chaperone_access::{Delegation, Refusal, RefusalCode, SessionId, Subject, TargetName};
+use chaperone_access::{AgentName, Delegation, Refusal, RefusalCode, SessionId, Subject, TargetName};
 use chaperone_api::LiveSession;
+use chaperone_identity::CredentialId;
 use chaperone_policy::AdmissionFacts;
 use chaperone_recording::Recorder;
 use chaperone_session::{Counts, Door, Notify, Opened, Told};
@@ -32,12 +33,16 @@ struct Live {
 pub(crate) struct Open {
     pub(crate) session: SessionId,
     pub(crate) facts: AdmissionFacts,
+    /// Through which agent.
+    pub(crate) agent: AgentName,
     /// As whom it is at its target.
     pub(crate) login: As,
     /// Whether its target was told what is said of its subject.
     pub(crate) told: bool,
     /// When policy was last asked about it: versions of policy and standing, and the time in microseconds.
     asked: Mutex<((u64, u64), u64)>,
+    /// What it was last held to: how many sets of policies had come into force, and the version of its subject's standing.
+    held: Mutex<(u64, u64)>,
 }
 
 impl Open {
@@ -50,6 +55,26 @@ impl Open {
         }
         due
     }
+
+    /// What has changed since the session was last held to what counts: `policy` or `identity`. It is held to this from
+    /// here on.
+    pub(crate) fn hold(&self, loads: u64, standing: u64) -> Option<&'static str> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *held, (loads, standing));
+        if before.1 != standing {
+            return Some("identity");
+        }
+        (before.0 != loads).then_some("policy")
+    }
+}
+
+/// A credential that open sessions use.
+pub(crate) struct InUse {
+    pub(crate) subject: Subject,
+    pub(crate) target: TargetName,
+    /// Void from, in seconds since the Unix epoch.
+    pub(crate) not_after: u64,
+    pub(crate) sessions: u64,
 }
 
 /// The registry. Owner of each field: this type; sessions only put themselves in and take themselves out.
@@ -61,6 +86,7 @@ pub(crate) struct Sessions {
     analysts: Arc<Analysts>,
     dialer: Arc<dyn Dialer>,
     logins: DatabaseLogins,
+    speaks: BTreeMap<TargetName, &'static str>,
     max: usize,
 }
 
@@ -69,6 +95,7 @@ impl Sessions {
         analysts: Arc<Analysts>,
         dialer: Arc<dyn Dialer>,
         logins: DatabaseLogins,
+        speaks: BTreeMap<TargetName, &'static str>,
         max: usize,
     ) -> Self {
         Self {
@@ -78,6 +105,7 @@ impl Sessions {
             analysts,
             dialer,
             logins,
+            speaks,
             max,
         }
     }
@@ -117,6 +145,24 @@ impl Sessions {
         self.live().len()
     }
 
+    /// The credentials that open sessions use: whose, for which target, void from when, and for how many sessions.
+    pub(crate) fn credentials(&self) -> BTreeMap<CredentialId, InUse> {
+        let mut used: BTreeMap<CredentialId, InUse> = BTreeMap::new();
+        for live in self.live().values() {
+            let credential = live.open.facts.credential();
+            let entry = used.entry(credential.id).or_insert_with(|| InUse {
+                subject: live.open.facts.delegation().subject.clone(),
+                target: credential.target.clone(),
+                not_after: credential.not_after,
+                sessions: 0,
+            });
+            entry.sessions += 1;
+            // Whoever narrowed it may have shortened it: the longest is told.
+            entry.not_after = entry.not_after.max(credential.not_after);
+        }
+        used
+    }
+
     /// End every session, with words for its client.
     pub(crate) fn stop_all(&self) {
         let refusal =
@@ -125,11 +171,15 @@ impl Sessions {
         self.end_where(|_| Some(Told { refusal: refusal.clone(), learnt }));
     }
 
+    /// What is open, as it is judged.
+    pub(crate) fn open(&self) -> Vec<Arc<Open>> {
+        self.live().values().map(|live| live.open.clone()).collect()
+    }
+
     /// End the sessions for which there is a reason; how many there were. The judge is not hurried: sessions open and
     /// close meanwhile. One that has to end already keeps its first reason.
     pub(crate) fn end_where(&self, judge: impl Fn(&Open) -> Option<Told>) -> usize {
-        let open: Vec<Arc<Open>> = self.live().values().map(|live| live.open.clone()).collect();
-        open.iter().filter(|open| judge(open).is_some_and(|told| self.end(open.session, told))).count()
+        self.open().iter().filter(|open| judge(open).is_some_and(|told| self.end(open.session, told))).count()
     }
 
     fn end(&self, session: SessionId, told: Told) -> bool {
@@ -208,6 +258,10 @@ impl Door for Sessions {
         self.analysts.serves(target)
     }
 
+    fn speaks(&self, target: &TargetName) -> &'static str {
+        self.speaks.get(target).copied().unwrap_or_default()
+    }
+
     fn login(&self, delegation: &Delegation, target: &TargetName) -> Result<As, Refusal> {
         self.login_of(&delegation.subject, &delegation.groups, target)
     }
@@ -229,13 +283,16 @@ impl Door for Sessions {
             source: opened.source.to_string(),
             subject: LiveSession::subject_of(opened.facts.delegation()),
         };
+        let held = (opened.loads, opened.facts.version());
         let open = Arc::new(Open {
             session: opened.session,
             facts: opened.facts,
+            agent: opened.handle.agent.clone(),
             login: opened.login,
             told: opened.told,
             // Never: what changed while it was being opened is seen by the first sweep.
             asked: Mutex::new(((0, 0), 0)),
+            held: Mutex::new(held),
         });
         self.live().insert(
             opened.session,

@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 use std::thread::JoinHandle;
 
 use chaperone_access::{AgentName, Refusal, TargetName};
-use chaperone_identity::{Holders, Identity, KeptCaveats, NoRevocations, RootKeys};
+use chaperone_identity::{Holders, Identity, KeptCaveats, Revoked, RootKeys};
 use chaperone_policy::{Policies, PolicySet};
 use chaperone_postgres::opening::ListenerOptions;
 use chaperone_recording::{Recorder, RecorderParts};
 use chaperone_session::Boundary;
-use chaperone_store::{CaveatFiles, KeyFiles, LockFiles, PolicyArchive, RequestFiles, RosterFiles};
+use chaperone_store::{
+    CaveatFiles, KeyFiles, LockFiles, ManifestFiles, PolicyArchive, RequestFiles, RevocationFiles,
+    RosterFiles,
+};
 use chaperone_trail::{
     Body, ClockStepped, Digest, GatewayHeartbeat, GatewayStarted, KeyCreated, Options, Signer, Trail,
 };
@@ -31,18 +34,22 @@ use crate::wiring::analyst::{Analysts, Understood};
 use crate::wiring::api::{self, Answers, Entrance, Managed, RecentSessions, served};
 use crate::wiring::classifications::{self, ClassificationFiles, Classifications};
 use crate::wiring::clock::{self, Clock, Stepped};
+use crate::wiring::commands::Commands;
 use crate::wiring::door::Sessions;
+use crate::wiring::epochs;
 use crate::wiring::identity::{self, Identities, Issuers};
 use crate::wiring::installation::{Keys, now_us, readers};
 use crate::wiring::link::{self, OnRecord};
 use crate::wiring::listener::Listener;
 use crate::wiring::locks::LockKeeper;
 use crate::wiring::logins::DatabaseLogins;
-use crate::wiring::mcp::{self, Mcp, Setting};
+use crate::wiring::manifests::Manifests;
+use crate::wiring::mcp::{self, Mcp, Setting, hosted};
 use crate::wiring::metrics::Counters;
 use crate::wiring::policies::{self, KeeperParts, PolicyKeeper};
 use crate::wiring::reread::Rereader;
-use crate::wiring::sweep::{self, Kick};
+use crate::wiring::revocations::{self, RevocationKeeper};
+use crate::wiring::sweep::{self, Kick, Sweeper};
 use crate::wiring::targets::Declared;
 use crate::wiring::tls;
 use crate::wiring::usage;
@@ -56,6 +63,7 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
     let text = config::read_text(path)?;
     let mut config: GatewayConfig = config::load(path)?;
     check_listeners(&config)?;
+    hosted::check(&config)?;
     let issuers = identity::issuers(path, &mut config)?;
     let classifications = classifications(path, &config)?;
     let policies = policies(path, &config, &classifications)?;
@@ -78,16 +86,28 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
     archive.keep(policies.files()).map_err(Failure::io("cannot keep the policies"))?;
     let archive = Arc::new(archive);
     let local = local_agent(path, &config, keys.local_agent)?;
-    let links = links(&config, &data, keys.agent_authority, &recorder)?;
+    let observer = Arc::new(OnRecord::new(recorder.clone()));
+    let links = links(&config, &data, keys.agent_authority, observer.clone())?;
     let classified = &classifications;
     let started =
         Started { text: &text, made: &keys.made, policies: &policies, classified, local: local.as_ref() };
     record_start(&recorder, &config, &started).await?;
+    record_rotations(&recorder, &beside(path, &config.keys)).await?;
     let dialer = dialer(local, links.clone());
     let known = known(&config, &data, keys.credentials, issuers, &recorder)?;
     let admin_token = keys.admin_token;
-    let parts =
-        Parts { recorder, dialer, links, counters, known, policies, classifications, archive, admin_token };
+    let parts = Parts {
+        recorder,
+        dialer,
+        links,
+        observer,
+        counters,
+        known,
+        policies,
+        classifications,
+        archive,
+        admin_token,
+    };
     serve(path, &text, &config, parts).await?;
     let closed = tokio::task::spawn_blocking(move || {
         let closed = trail.close("asked to stop");
@@ -141,6 +161,8 @@ struct Known {
     identity: Arc<Identity>,
     holders: Arc<Holders>,
     identities: Arc<Identities>,
+    revocations: Arc<RevocationKeeper>,
+    revoked: Arc<Revoked>,
     kick: Kick,
 }
 
@@ -152,7 +174,11 @@ fn known(
     recorder: &Arc<Recorder>,
 ) -> Result<Known, Failure> {
     let (holders, people) = identity::holders(data, &issuers)?;
-    let mut identity = Identity::new(keys, Arc::new(NoRevocations))
+    let files = RevocationFiles::open(&data.join("revocations"));
+    let files = files.map_err(Failure::io("cannot open the folder of revoked credentials"))?;
+    let revoked = revocations::read(&files, now_us())
+        .map_err(Failure::io("cannot read which credentials were revoked, so nobody knows"))?;
+    let mut identity = Identity::new(keys, revoked.clone())
         .holding(holders.clone(), people.clone())
         .registered(Arc::new(config.registered().map_err(Failure::Usage)?))
         .keeping(Arc::new(caveats(data).map_err(Failure::io("cannot read caveats of credentials"))?));
@@ -160,6 +186,8 @@ fn known(
         identity = identity.without_named();
     }
     let (identity, kick) = (Arc::new(identity), Kick::default());
+    let revocations = RevocationKeeper::new(files, revoked.clone(), recorder.clone(), kick.clone());
+    let revocations = Arc::new(revocations);
     let identities = Arc::new(Identities::new(identity::Parts {
         recorder: recorder.clone(),
         identity: identity.clone(),
@@ -168,7 +196,7 @@ fn known(
         issuers,
         kick: kick.clone(),
     }));
-    Ok(Known { identity, holders, identities, kick })
+    Ok(Known { identity, holders, identities, revocations, revoked, kick })
 }
 
 fn caveats(data: &Path) -> std::io::Result<KeptCaveats> {
@@ -180,6 +208,7 @@ struct Parts {
     recorder: Arc<Recorder>,
     dialer: Arc<dyn Dialer>,
     links: Option<Arc<Links>>,
+    observer: Arc<OnRecord>,
     counters: Arc<Counters>,
     known: Known,
     policies: PolicySet,
@@ -190,20 +219,18 @@ struct Parts {
 
 /// The listeners' shared state, from the parts.
 fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembled, Failure> {
-    let Parts { recorder, dialer, links, counters, known, policies, classifications, archive, admin_token } =
-        parts;
-    let Known { identity, holders, identities, kick } = known;
-    let understood = |(name, target): (&TargetName, &Target)| Understood {
-        name: name.clone(),
-        refresh: Duration::from_secs(target.catalog_refresh_s),
-        classified: classifications.get(name).cloned(),
-        free_text: target.free_text.config(),
-    };
-    let analysts = Analysts::new(config.targets.iter().map(understood), &dialer, &recorder);
+    let Parts { recorder, dialer, links, observer, counters, known, policies, .. } = parts;
+    let Parts { classifications, archive, admin_token, .. } = parts;
+
+    let Known { identity, holders, identities, revocations, revoked, kick } = known;
+    let understood = config.targets.iter().map(|target| understood(target, &classifications));
+    let analysts = Analysts::new(understood, &dialer, &recorder);
     let analysts = Arc::new(analysts.map_err(Failure::io("cannot start the analyser"))?);
     let logins = config.targets.iter().map(|(name, target)| (name.clone(), target.logins.clone()));
     let (logins, max) = (DatabaseLogins::new(logins), config.postgres.sessions_max);
-    let sessions = Arc::new(Sessions::new(analysts.clone(), dialer.clone(), logins, max));
+    let speaks = spoken(config).into_iter().collect();
+    let sessions = Arc::new(Sessions::new(analysts.clone(), dialer.clone(), logins, speaks, max));
+    observer.watch(&sessions);
     let policies = Arc::new(Policies::new(policies));
     let files = LockFiles::open(&beside(path, &config.data).join("locks"));
     let files = files.map_err(Failure::io("cannot open the folder of locks"))?;
@@ -236,6 +263,8 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         policies: policies.clone(),
         keeper,
         locks,
+        revocations,
+        manifests: manifests(&beside(path, &config.data), &recorder)?,
         dialer: dialer.clone(),
         links: links.clone(),
         counters: counters.clone(),
@@ -248,13 +277,33 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         admin_token,
         installation: config.name.clone(),
         targets: spoken(config),
+        commands: Arc::new(Commands::new(boundary.clone(), counters.clone())),
     });
     let options = listener_options(path, config)?;
-    let mcp = Setting::new(config)?.map(|setting| Mcp::new(setting, managed.clone(), boundary.clone()));
+    let mcp =
+        Setting::new(config)?.map(|setting| Mcp::new(setting, managed.clone(), boundary.clone(), config));
     let listener = Arc::new(Listener { boundary, sessions: sessions.clone(), options, counters });
     let reach = Reach { sessions, dialer, links };
     let identity = (identity, identities);
-    Ok(Assembled { listener, managed, mcp, recorder, identity, policies, kick, reach, usage })
+    Ok(Assembled { listener, managed, mcp, recorder, identity, policies, revoked, kick, reach, usage })
+}
+
+/// How a target's operations are understood.
+fn understood((name, target): (&TargetName, &Target), classifications: &Classifications) -> Understood {
+    Understood {
+        name: name.clone(),
+        refresh: Duration::from_secs(target.catalog_refresh_s),
+        classified: classifications.get(name).cloned(),
+        free_text: target.free_text.config(),
+        has_catalog: target.protocol == Protocol::Postgres,
+    }
+}
+
+/// What was accepted of servers' tools.
+fn manifests(data: &Path, recorder: &Arc<Recorder>) -> Result<Arc<Manifests>, Failure> {
+    let files = ManifestFiles::open(&data.join("manifests"));
+    let files = files.map_err(Failure::io("cannot open the folder of accepted tools"))?;
+    Ok(Arc::new(Manifests::new(files, recorder.clone())))
 }
 
 /// Requests that came with an idempotency key, as they were kept.
@@ -278,6 +327,7 @@ struct Assembled {
     recorder: Arc<Recorder>,
     identity: (Arc<Identity>, Arc<Identities>),
     policies: Arc<Policies>,
+    revoked: Arc<Revoked>,
     kick: Kick,
     reach: Reach,
     usage: usage::Keeper,
@@ -290,12 +340,18 @@ struct Reach {
     links: Option<Arc<Links>>,
 }
 
+/// What a target of SQL speaks, and one of declared commands.
+pub(crate) const POSTGRES: &str = "postgres";
+pub(crate) const COMMAND: &str = "command";
+
 /// What each target speaks.
 fn spoken(config: &GatewayConfig) -> Vec<(TargetName, &'static str)> {
     let word = |protocol| match protocol {
-        Protocol::Postgres => "postgres",
+        Protocol::Postgres => POSTGRES,
+        Protocol::Command => COMMAND,
     };
-    config.targets.iter().map(|(name, target)| (name.clone(), word(target.protocol))).collect()
+    let targets = config.targets.iter().map(|(name, target)| (name.clone(), word(target.protocol)));
+    targets.chain(config.servers.keys().map(|name| (name.clone(), "mcp"))).collect()
 }
 
 /// What `config check` and the start both refuse.
@@ -384,7 +440,7 @@ fn links(
     config: &GatewayConfig,
     data: &Path,
     key: AgentKey,
-    recorder: &Arc<Recorder>,
+    observer: Arc<OnRecord>,
 ) -> Result<Option<Arc<Links>>, Failure> {
     if config.agents.is_none() {
         return Ok(None);
@@ -392,7 +448,6 @@ fn links(
     let roster =
         RosterFiles::open(&data.join("agents")).map_err(Failure::io("cannot open the roster of agents"))?;
     let authority = AgentAuthority::new(&key).map_err(Failure::failed)?;
-    let observer = Arc::new(OnRecord(recorder.clone()));
     Links::new(authority, Arc::new(roster), observer).map(Some).map_err(Failure::failed)
 }
 
@@ -440,9 +495,19 @@ async fn record_start(
     Ok(())
 }
 
+/// Keys that took the place of others since the last start, each told once: its mark goes when that is durable.
+async fn record_rotations(recorder: &Recorder, keys: &Path) -> Result<(), Failure> {
+    for (body, marker) in epochs::unrecorded(keys)? {
+        recorder.note(body).await.map_err(Failure::failed)?;
+        std::fs::remove_file(&marker).map_err(Failure::io("cannot remove the mark of a new key"))?;
+    }
+    Ok(())
+}
+
 async fn serve(path: &Path, text: &str, config: &GatewayConfig, parts: Parts) -> Result<(), Failure> {
     let assembled = assemble(path, config, parts)?;
-    let Assembled { listener, managed, mcp, recorder, identity, policies, kick, reach, usage } = assembled;
+    let Assembled { listener, managed, mcp, recorder, identity, policies, revoked, kick, reach, usage } =
+        assembled;
     let Reach { sessions, dialer, links } = reach;
     let (identity, identities) = identity;
     identities.begin().await;
@@ -458,9 +523,11 @@ async fn serve(path: &Path, text: &str, config: &GatewayConfig, parts: Parts) ->
         tracing::info!(agents = %agents.listen, "waiting for agents");
         tokio::spawn(link::serve(links, listener, stopped.clone()));
     }
-    let rereader = Rereader::new(path, text, identities.clone(), recorder.clone())?;
+    let who = (identities.clone(), identity.clone());
+    let rereader = Rereader::new(path, text, who, sessions.clone(), recorder.clone())?;
     tokio::spawn(policies::on_hangup(managed.keeper.clone(), rereader, stopped.clone()));
-    tokio::spawn(sweep::run(sessions.clone(), policies, kick, stopped.clone()));
+    let sweeper = Sweeper { sessions: sessions.clone(), policies, revoked, recorder: recorder.clone() };
+    tokio::spawn(sweep::run(sweeper, kick, stopped.clone()));
     tokio::spawn(identities.run(stopped.clone()));
     let usage = tokio::spawn(usage.run(stopped.clone()));
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io("cannot wait for SIGTERM"))?;

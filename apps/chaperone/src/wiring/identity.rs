@@ -227,10 +227,17 @@ impl Identities {
         tokens: Tokens<'_>,
     ) -> Answer<(Login, Zeroizing<String>)> {
         let Parts { identity, holders, recorder, .. } = &self.parts;
-        if identity.is_throttled(source) {
+        let issuer = self.issuer(alias);
+        // A good one is listened to although strangers share its address.
+        let good = |issuer: &Arc<Issuer>| match (tokens.id, tokens.access) {
+            (Some(id), _) => issuer.is_good(id, Shown::Id { nonce: None }),
+            (None, Some(access)) => issuer.is_good(access, Shown::Access),
+            (None, None) => false,
+        };
+        if identity.is_throttled(source) && !issuer.as_ref().is_some_and(good) {
             return Err(IdentityRefused::Throttled);
         }
-        let believed = match self.issuer(alias) {
+        let believed = match issuer {
             Some(issuer) => self.believe(&issuer, &tokens, true).await,
             None => Err(Disbelief { word: "other_issuer", why: "it is not configured".to_owned() }),
         };

@@ -15,11 +15,11 @@ use chaperone_tunnel::AgentKey;
 use serde::{Deserialize, Serialize};
 
 use crate::verbs::Failure;
+use crate::wiring::epochs::Epochal;
 
 /// The administrator's token for the API.
 pub(crate) const ADMIN_TOKEN_FILE: &str = "admin.token";
-/// The key that credentials are made with.
-pub(crate) const CREDENTIAL_KEY_FILE: &str = "credential.key";
+const CREDENTIAL_KEY_FILE: &str = "credential.key";
 const COMMITMENT_KEY_FILE: &str = "commitment.key";
 const LOG_KEY_FILE: &str = "log.key";
 const AGENT_AUTHORITY_KEY_FILE: &str = "agent-authority.key";
@@ -80,8 +80,13 @@ impl Keys {
             .map_err(Failure::io(format!("cannot make `{}`", folder.display())))?;
         let mut made = Vec::new();
         let fresh = || Ok(random::<32>().to_vec());
-        let credential = load_or_make(folder, CREDENTIAL_KEY_FILE, &mut made, fresh)?;
-        let commitment = load_or_make(folder, COMMITMENT_KEY_FILE, &mut made, fresh)?;
+        for (key, name) in
+            [(Epochal::Credential, CREDENTIAL_KEY_FILE), (Epochal::Commitment, COMMITMENT_KEY_FILE)]
+        {
+            if key.of(folder)?.is_empty() {
+                load_or_make(folder, name, &mut made, fresh)?;
+            }
+        }
         let log = load_or_make(folder, LOG_KEY_FILE, &mut made, fresh)?;
         let p256 = || Ok(AgentKey::generate().map_err(Failure::failed)?.pkcs8().to_vec());
         let agent = load_or_make(folder, LOCAL_AGENT_KEY_FILE, &mut made, p256)?;
@@ -89,10 +94,10 @@ impl Keys {
         let token = load_or_make(folder, ADMIN_TOKEN_FILE, &mut made, || {
             Ok(format!("cpa1.{}", URL_SAFE_NO_PAD.encode(random::<32>())).into_bytes())
         })?;
-        let root = RootKey::new(1, thirty_two(&credential, CREDENTIAL_KEY_FILE)?);
+        let (epoch, commitment) = newest(folder, Epochal::Commitment)?;
         Ok(Self {
-            credentials: RootKeys::new(root, Vec::new()),
-            commitment: CommitmentKey::new(1, &thirty_two(&commitment, COMMITMENT_KEY_FILE)?),
+            credentials: credential_keys(folder)?,
+            commitment: CommitmentKey::new(u32::from(epoch), &commitment),
             log_signer: signer(&log, installation)?,
             local_agent: AgentKey::from_pkcs8(&agent).map_err(Failure::failed)?,
             agent_authority: AgentKey::from_pkcs8(&authority).map_err(Failure::failed)?,
@@ -107,6 +112,22 @@ fn signer(seed: &[u8], installation: &str) -> Result<Signer, Failure> {
         .map_err(Failure::failed)
 }
 
+/// The 32 bytes of a key file.
+fn secret(path: &Path) -> Result<[u8; 32], Failure> {
+    let bytes = keyfile::load(path).map_err(Failure::failed)?;
+    thirty_two(&bytes, &path.display().to_string())
+}
+
+fn none(key: Epochal) -> Failure {
+    Failure::Usage(format!("there is no key `{}` (hint: restore it from its backup)", key.word()))
+}
+
+/// The newest epoch of a key.
+fn newest(folder: &Path, key: Epochal) -> Result<(u8, [u8; 32]), Failure> {
+    let (epoch, path) = key.of(folder)?.pop().ok_or_else(|| none(key))?;
+    Ok((epoch, secret(&path)?))
+}
+
 /// The log's signer, for the verb that prints its verifier key.
 pub(crate) fn log_signer(folder: &Path, installation: &str) -> Result<Signer, Failure> {
     signer(&keyfile::load(&folder.join(LOG_KEY_FILE)).map_err(Failure::failed)?, installation)
@@ -114,8 +135,12 @@ pub(crate) fn log_signer(folder: &Path, installation: &str) -> Result<Signer, Fa
 
 /// The keys that credentials are made with, for the verb that makes them.
 pub(crate) fn credential_keys(folder: &Path) -> Result<RootKeys, Failure> {
-    let bytes = keyfile::load(&folder.join(CREDENTIAL_KEY_FILE)).map_err(Failure::failed)?;
-    Ok(RootKeys::new(RootKey::new(1, thirty_two(&bytes, CREDENTIAL_KEY_FILE)?), Vec::new()))
+    let mut keys = Vec::new();
+    for (epoch, path) in Epochal::Credential.of(folder)? {
+        keys.push(RootKey::new(epoch, secret(&path)?));
+    }
+    let newest = keys.pop().ok_or_else(|| none(Epochal::Credential))?;
+    Ok(RootKeys::new(newest, keys))
 }
 
 /// Readers by their public texts. A reader's name is its public key.

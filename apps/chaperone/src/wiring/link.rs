@@ -1,15 +1,16 @@
 //! The gateway's listener for agents, and what happens to them as entries of the trail.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chaperone_access::{AgentName, Refusal};
+use chaperone_access::{AgentName, Refusal, RefusalCode};
 use chaperone_recording::{Recorder, key_id};
+use chaperone_session::Told;
 use chaperone_trail::{
-    AgentConnected, AgentDisconnected, AgentEnrolled, AgentInvited, AgentLocked, Body, CumulativeTally,
-    Digest, SignedCumulative, Tls,
+    AgentConnected, AgentDisconnected, AgentEnrolled, AgentInvited, AgentLocked, AgentRemoved, Body,
+    CumulativeTally, Digest, SignedCumulative, Tls,
 };
 use chaperone_tunnel::link::{AgentEvent, Links, Observer};
 use chaperone_tunnel::{BoxFuture, Dialer, SignedTotals};
@@ -17,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::wiring::door::Sessions;
 use crate::wiring::strangers::Strangers;
 
 /// Connections of one source that have not shown a certificate yet.
@@ -24,11 +26,47 @@ const STRANGERS_PER_SOURCE: u32 = 8;
 /// How long agents' totals may hold up a heartbeat.
 const TOTALS: Duration = Duration::from_secs(2);
 
-/// Writes what happens to agents into the trail.
-pub(crate) struct OnRecord(pub(crate) Arc<Recorder>);
+/// Writes what happens to agents into the trail, and ends the sessions of one that is cut off.
+pub(crate) struct OnRecord {
+    recorder: Arc<Recorder>,
+    /// Set once there are any: agents are there before them.
+    sessions: OnceLock<Weak<Sessions>>,
+}
+
+impl OnRecord {
+    pub(crate) fn new(recorder: Arc<Recorder>) -> Self {
+        Self { recorder, sessions: OnceLock::new() }
+    }
+
+    /// The sessions that open from here on. Once.
+    pub(crate) fn watch(&self, sessions: &Arc<Sessions>) {
+        // A second call would change nothing: there is one registry.
+        drop(self.sessions.set(Arc::downgrade(sessions)));
+    }
+
+    /// End the sessions of an agent that is no longer trusted, as soon as that is on record.
+    fn cut(&self, agent: &AgentName, learnt: Instant) {
+        let Some(sessions) = self.sessions.get().and_then(Weak::upgrade) else { return };
+        sessions.end_where(|open| {
+            let refusal = || {
+                Refusal::new(RefusalCode::TargetUnavailable, "the agent of your session was cut off")
+                    .hint("ask an administrator; connect again when another agent serves the target")
+            };
+            (open.agent == *agent).then(|| Told { refusal: refusal(), learnt })
+        });
+    }
+}
 
 impl Observer for OnRecord {
     fn note(&self, event: AgentEvent) -> BoxFuture<'_, Result<(), Refusal>> {
+        let learnt = Instant::now();
+        let cut = match &event {
+            AgentEvent::Locked { agent, .. } | AgentEvent::Removed { agent, .. } => Some(agent.clone()),
+            AgentEvent::Invited { .. }
+            | AgentEvent::Enrolled { .. }
+            | AgentEvent::Connected { .. }
+            | AgentEvent::Disconnected { .. } => None,
+        };
         let body = match event {
             AgentEvent::Invited { agent, targets, not_after_s, by } => Body::AgentInvited(AgentInvited {
                 agent: agent.to_string(),
@@ -60,8 +98,17 @@ impl Observer for OnRecord {
             AgentEvent::Locked { agent, by, reason } => {
                 Body::AgentLocked(AgentLocked { agent: agent.to_string(), by, reason })
             }
+            AgentEvent::Removed { agent, by, reason } => {
+                Body::AgentRemoved(AgentRemoved { agent: agent.to_string(), by, reason })
+            }
         };
-        Box::pin(async move { self.0.note(body).await.map(drop) })
+        Box::pin(async move {
+            self.recorder.note(body).await?;
+            if let Some(agent) = cut {
+                self.cut(&agent, learnt);
+            }
+            Ok(())
+        })
     }
 }
 
@@ -78,7 +125,8 @@ pub(crate) fn enrolled(agent: &AgentName, by: String, public_key: &[u8], targets
 
 /// Take agents' connections until told to stop. Links outlive this: they are needed until the last session has ended.
 pub(crate) async fn serve(links: Arc<Links>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-    let strangers = Strangers::new(STRANGERS_PER_SOURCE);
+    // All together they are counted with the links, and nobody has to make room: a handshake is over in seconds.
+    let strangers = Strangers::new(STRANGERS_PER_SOURCE, usize::MAX);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -92,7 +140,7 @@ pub(crate) async fn serve(links: Arc<Links>, listener: TcpListener, mut stop: wa
                 continue;
             }
         };
-        let Some(stranger) = strangers.admit(source.ip()) else { continue };
+        let Some((stranger, _)) = strangers.admit(source.ip()) else { continue };
         let links = Arc::clone(&links);
         tokio::spawn(async move {
             if let Err(error) = links.accept(stream, source, stranger).await {

@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use chaperone_access::{AttributeKind, Refusal, RelationName, TargetName};
+use chaperone_identity::Clients;
 use chaperone_policy::{
-    Diagnostic, Known, LIMITS_FILE, OfRelation, OfTarget, Policies, PolicySet, TESTS_FILE, Warning, World,
+    Diagnostic, Expectations, Known, LIMITS_FILE, OfRelation, OfTarget, Policies, PolicySet, TESTS_FILE,
+    Warning, World,
 };
 use chaperone_recording::Recorder;
 use chaperone_scope::Catalog;
@@ -17,7 +19,8 @@ use chaperone_trail::{Body, Digest, PolicyLoaded, PolicyRefused};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
-use crate::config::{self, gateway::GatewayConfig};
+use crate::config::gateway::{GatewayConfig, Protocol};
+use crate::config::{self};
 use crate::verbs::Failure;
 use crate::wiring::analyst::Analysts;
 use crate::wiring::classifications::{self, ClassificationFiles};
@@ -25,7 +28,7 @@ use crate::wiring::reread::Rereader;
 use crate::wiring::sweep::Kick;
 
 /// Most files of one set.
-const FILES_MAX: usize = 1024;
+pub(crate) const FILES_MAX: usize = 1024;
 /// Errors that an entry repeats.
 const RECORDED_MAX: usize = 16;
 /// Longest error that an entry repeats, in bytes.
@@ -72,7 +75,14 @@ pub(crate) fn known(config: &GatewayConfig, tags: Option<HashSet<String>>) -> Re
         attributes: config.attributes.clone(),
         clients: Arc::new(config.registered().map_err(Failure::Usage)?),
         installation: Some(config.name.clone()),
-        targets: config.targets.keys().cloned().collect(),
+        targets: config.targets.keys().chain(config.servers.keys()).cloned().collect(),
+        commands: config
+            .targets
+            .iter()
+            .filter(|(_, target)| target.protocol == Protocol::Command)
+            .map(|(name, _)| name.clone())
+            .collect(),
+        servers: config.servers.keys().cloned().collect(),
         relations: BTreeMap::new(),
         columns: BTreeMap::new(),
         tags,
@@ -89,6 +99,36 @@ pub(crate) fn load(
     tags: Option<HashSet<String>>,
 ) -> Result<Loaded, Failure> {
     Ok(PolicySet::load(&read(folder)?.set, &known(config, tags)?))
+}
+
+/// What is wrong or odd about a set, a line each.
+#[derive(Default)]
+pub(crate) struct Checked {
+    pub(crate) errors: Vec<String>,
+    pub(crate) warnings: Vec<String>,
+    /// Groups of which only issuers know whether they exist.
+    pub(crate) groups: BTreeSet<String>,
+}
+
+/// Look at a set, and at the expectations beside it.
+pub(crate) fn checked(set: &[(String, String)], tests: Option<&(String, String)>, known: &Known) -> Checked {
+    let mut found = Checked::default();
+    match PolicySet::load(set, known) {
+        Err(errors) => found.errors.extend(errors.iter().map(ToString::to_string)),
+        Ok((set, warnings)) => {
+            found.warnings.extend(warnings.iter().map(ToString::to_string));
+            let names = set.names();
+            let unregistered = names.clients.iter().filter(|name| set.clients().get(name).is_none());
+            found.warnings.extend(unregistered.map(|name| {
+                format!("client `{name}` is not registered (hint: `[clients.{name}]` in gateway.toml)")
+            }));
+            found.groups.extend(names.groups);
+        }
+    }
+    if let Some(Err(errors)) = tests.map(Expectations::parse) {
+        found.errors.extend(errors.iter().map(ToString::to_string));
+    }
+    found
 }
 
 /// All diagnostics in one text, a line each.
@@ -171,7 +211,9 @@ impl std::fmt::Display for NotReloaded {
 /// Loads sets and keeps them.
 pub(crate) struct PolicyKeeper {
     folder: PathBuf,
-    known: Known,
+    /// What the configuration says exists; its clients change with a reload.
+    known: RwLock<Known>,
+    attributes: BTreeMap<String, AttributeKind>,
     archive: Arc<PolicyArchive>,
     policies: Arc<Policies>,
     classifications: ClassificationFiles,
@@ -198,9 +240,20 @@ impl PolicyKeeper {
     pub(crate) fn new(parts: KeeperParts) -> Arc<Self> {
         let KeeperParts { folder, known, archive, policies, classifications, analysts, recorder, kick } =
             parts;
-        let turn = Mutex::new(());
-        let keeper =
-            Self { folder, known, archive, policies, classifications, analysts, recorder, kick, turn };
+        let (turn, attributes) = (Mutex::new(()), known.attributes.clone());
+        let known = RwLock::new(known);
+        let keeper = Self {
+            folder,
+            known,
+            attributes,
+            archive,
+            policies,
+            classifications,
+            analysts,
+            recorder,
+            kick,
+            turn,
+        };
         let keeper = Arc::new(keeper);
         let told = keeper.clone();
         keeper.analysts.watch(Box::new(move |_, _| told.catalog_read()));
@@ -214,12 +267,12 @@ impl PolicyKeeper {
 
     /// What issuers may say of subjects.
     pub(crate) fn attributes(&self) -> &BTreeMap<String, AttributeKind> {
-        &self.known.attributes
+        &self.attributes
     }
 
     /// What the configuration and the catalogs that have been read say exists.
-    fn known(&self) -> Known {
-        let mut known = self.known.clone();
+    pub(crate) fn known(&self) -> Known {
+        let mut known = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
         for (target, catalog) in self.analysts.read() {
             learn(&mut known, &target, &catalog);
         }
@@ -235,8 +288,24 @@ impl PolicyKeeper {
     /// # Errors
     /// Why not; the old set stays in force, and that is on record too.
     pub(crate) async fn reload(&self, by: &str) -> Result<Reloaded, NotReloaded> {
+        self.reload_with(by, None).await
+    }
+
+    /// The same, with other registered clients, which come into force with the set or not at all.
+    ///
+    /// # Errors
+    /// As [`Self::reload`].
+    pub(crate) async fn reload_with(
+        &self,
+        by: &str,
+        clients: Option<Arc<Clients>>,
+    ) -> Result<Reloaded, NotReloaded> {
+        let learnt = Instant::now();
         let _turn = self.turn.lock().await;
         let (folder, mut known, files) = (self.folder.clone(), self.known(), self.classifications.clone());
+        if let Some(clients) = &clients {
+            known.clients = clients.clone();
+        }
         let loaded = tokio::task::spawn_blocking(move || {
             let classified = files.load().map_err(|lines| (None, lines))?;
             known.tags = classifications::tags(classified.values().map(|one| &*one.classification));
@@ -261,8 +330,11 @@ impl PolicyKeeper {
         let (count, previous) = (set.len(), self.policies.now().digest_text());
         self.recorder.note(loaded_body(by, &set)).await.map_err(NotReloaded::Unrecorded)?;
         self.analysts.classify(by, &classified).await.map_err(NotReloaded::Unrecorded)?;
+        if let Some(clients) = clients {
+            self.known.write().unwrap_or_else(PoisonError::into_inner).clients = clients;
+        }
         self.policies.replace(set);
-        self.kick.now(Instant::now());
+        self.kick.now(learnt);
         tracing::info!(%digest, %previous, count, by, "policies are in force");
         for warning in &warnings {
             tracing::warn!("{warning}");
@@ -334,12 +406,18 @@ pub(crate) async fn on_hangup(
             }
             _ = stop.wait_for(|stop| *stop) => return,
         }
-        rereader.read().await;
-        // Whatever came of it is in the log and on record already, but for a disk or trail that refuses.
-        if let Err(error @ (NotReloaded::Unkept(_) | NotReloaded::Unrecorded(_))) =
-            keeper.reload("signal").await
-        {
-            tracing::error!(%error, "the old policies stay in force");
+        let clients = rereader.read().await;
+        match keeper.reload_with("signal", clients.clone()).await {
+            Ok(_) => {
+                if let Some(clients) = clients {
+                    rereader.put(clients).await;
+                }
+            }
+            // It is in the log and on record already.
+            Err(NotReloaded::Unusable(_)) => {}
+            Err(error @ (NotReloaded::Unkept(_) | NotReloaded::Unrecorded(_))) => {
+                tracing::error!(%error, "the old policies stay in force");
+            }
         }
     }
 }

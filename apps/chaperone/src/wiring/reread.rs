@@ -1,11 +1,15 @@
-//! gateway.toml, read again on SIGHUP: issuers come into force, and of whatever else has changed it is said that it waits
-//! for the next start.
+//! gateway.toml, read again on SIGHUP: issuers come into force, registered clients with the policies that speak of them, and of
+//! whatever else has changed it is said that it waits for the next start.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
+use chaperone_access::{Refusal, RefusalCode};
+use chaperone_identity::{Clients, Identity};
 use chaperone_recording::Recorder;
+use chaperone_session::Told;
 use chaperone_trail::{Body, ConfigurationChanged, Digest};
 use tokio::sync::Mutex;
 use toml::{Table, Value};
@@ -13,11 +17,13 @@ use toml::{Table, Value};
 use crate::config;
 use crate::config::gateway::GatewayConfig;
 use crate::verbs::Failure;
+use crate::wiring::door::Sessions;
 use crate::wiring::gateway::check_listeners;
 use crate::wiring::identity::{self, Identities};
 
-/// The table that can change while the gateway runs.
+/// The tables that can change while the gateway runs.
 const ISSUERS: &str = "issuers";
+const CLIENTS: &str = "clients";
 /// What issuers' tables speak of, and policies were loaded with.
 const ATTRIBUTES: &str = "attributes";
 
@@ -25,6 +31,8 @@ const ATTRIBUTES: &str = "attributes";
 pub(crate) struct Rereader {
     path: PathBuf,
     identities: Arc<Identities>,
+    identity: Arc<Identity>,
+    sessions: Arc<Sessions>,
     recorder: Arc<Recorder>,
     /// The text that was read last. One reading at a time.
     last: Mutex<String>,
@@ -76,11 +84,12 @@ fn changes(start: &Table, last: &Table, now: &Table) -> Changes {
         .filter(|(alias, section)| after.is_some_and(|after| after.get(alias.as_str()) == Some(*section)));
     let same: BTreeSet<String> = same.map(|(alias, _)| alias.clone()).collect();
     let waiting = differing(start, now);
-    let is_issuer = |key: &String| key == ISSUERS || key.starts_with("issuers.");
+    let of = |key: &String, table: &str| key == table || key.starts_with(&format!("{table}."));
+    let may_change = |key: &String| of(key, ISSUERS) || of(key, CLIENTS);
     Changes {
         issuers: before != after,
         same,
-        waiting: waiting.into_iter().filter(|key| !is_issuer(key)).collect(),
+        waiting: waiting.into_iter().filter(|key| !may_change(key)).collect(),
     }
 }
 
@@ -89,39 +98,75 @@ impl Rereader {
     pub(crate) fn new(
         path: &Path,
         text: &str,
-        identities: Arc<Identities>,
+        (identities, identity): (Arc<Identities>, Arc<Identity>),
+        sessions: Arc<Sessions>,
         recorder: Arc<Recorder>,
     ) -> Result<Self, Failure> {
         let (last, start) = (Mutex::new(text.to_owned()), parsed(text)?);
-        Ok(Self { path: path.to_owned(), identities, recorder, last, start })
+        Ok(Self { path: path.to_owned(), identities, identity, sessions, recorder, last, start })
     }
 
-    /// Read the file and put its issuers in force: on record first, then all of them, or none.
-    pub(crate) async fn read(&self) {
+    /// Read the file and put its issuers in force: on record first, then all of them, or none. The clients that it registers,
+    /// where they are others than now: they come into force with policies.
+    pub(crate) async fn read(&self) -> Option<Arc<Clients>> {
         let mut last = self.last.lock().await;
         match self.apply(&last).await {
-            Ok(Some(text)) => *last = text,
-            Ok(None) => {}
+            Ok((text, clients)) => {
+                if let Some(text) = text {
+                    *last = text;
+                }
+                clients
+            }
             Err(failure) => {
-                tracing::error!("gateway.toml cannot be used, so nothing of it changes: {failure}")
+                tracing::error!("gateway.toml cannot be used, so nothing of it changes: {failure}");
+                None
             }
         }
     }
 
-    /// The new text, if its issuers are in force now.
-    async fn apply(&self, last: &str) -> Result<Option<String>, Failure> {
-        let text = config::read_text(&self.path)?;
-        if text == last {
-            return Ok(None);
+    /// Clients that policies speak of now are those by whom identity knows recipients: on record, then in force. Open
+    /// sessions of clients that are others now end, since their records name who saw their rows before.
+    pub(crate) async fn put(&self, clients: Arc<Clients>) {
+        let learnt = Instant::now();
+        let before = self.identity.clients();
+        let text = config::read_text(&self.path).unwrap_or_default();
+        let body = Body::ConfigurationChanged(ConfigurationChanged {
+            by: "signal".to_owned(),
+            configuration: Digest::of(text.as_bytes()),
+            previous: None,
+        });
+        if let Err(error) = self.recorder.note(body).await {
+            tracing::error!(%error, "the registered clients stay as they were");
+            return;
         }
+        self.identity.change_clients(clients.clone());
+        let ended = self.sessions.end_where(|open| {
+            let name = open.facts.delegation().client.as_deref()?;
+            let refusal = || {
+                let what = format!("client `{name}` is registered otherwise now");
+                Refusal::new(RefusalCode::NotPermitted, what).hint("connect again")
+            };
+            (before.get(name) != clients.get(name)).then(|| Told { refusal: refusal(), learnt })
+        });
+        tracing::info!(sessions_ended = ended, "registered clients of gateway.toml are in force");
+    }
+
+    /// The new text, if its issuers are in force now, and clients that are not yet.
+    async fn apply(&self, last: &str) -> Result<(Option<String>, Option<Arc<Clients>>), Failure> {
+        let text = config::read_text(&self.path)?;
         let mut config: GatewayConfig = config::parse(&self.path, &text)?;
         check_listeners(&config)?;
+        let registered = config.registered().map_err(Failure::Usage)?;
+        let clients = (registered != *self.identity.clients()).then(|| Arc::new(registered));
+        if text == last {
+            return Ok((None, clients));
+        }
         let changes = changes(&self.start, &parsed(last)?, &parsed(&text)?);
         for key in &changes.waiting {
             tracing::warn!("`{key}` in gateway.toml has changed and waits for the next start");
         }
         if !changes.issuers {
-            return Ok(None);
+            return Ok((None, clients));
         }
         let attributes = |key: &String| key == ATTRIBUTES || key.starts_with("attributes.");
         if changes.waiting.iter().any(attributes) {
@@ -140,7 +185,7 @@ impl Rereader {
         let names = issuers.keys().cloned().collect::<Vec<_>>().join(", ");
         self.identities.change_issuers(issuers, &changes.same).await;
         tracing::info!(issuers = names, "issuers of gateway.toml are in force");
-        Ok(Some(text))
+        Ok((Some(text), clients))
     }
 }
 
@@ -166,6 +211,8 @@ mod tests {
         assert_eq!((again.issuers, again.waiting.len()), (false, 2));
         let gone = compared(start, "name = \"gw\"\n[postgres]\nlisten = \"a\"\n");
         assert_eq!(gone, Changes { issuers: true, same: set(&[]), waiting: Vec::new() });
+        let registered = format!("{start}[clients.a]\nowner = \"it\"\n");
+        assert_eq!(compared(start, &registered).waiting.len(), 0);
         assert_eq!(compared(start, &format!("{start}[agents]\nlisten = \"c\"\n")).waiting, ["agents"]);
     }
 }

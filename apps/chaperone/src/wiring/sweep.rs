@@ -1,14 +1,16 @@
 //! Ends open sessions whose ground is gone: a login that ended or was not checked again, a lock, a `connect` that policy
-//! no longer permits, another login or other rows at the database. Every second, and at once when somebody says that
+//! no longer permits, a credential that was taken back, another login or other rows at the database. Every second, and at once when somebody says that
 //! something has changed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chaperone_access::{Refusal, RefusalCode};
-use chaperone_identity::Lapse;
+use chaperone_identity::{Lapse, Revoked};
 use chaperone_policy::Policies;
+use chaperone_recording::Recorder;
 use chaperone_session::Told;
+use chaperone_trail::{Body, Digest, SessionFollowed};
 use tokio::sync::{Notify, watch};
 
 use crate::wiring::door::{Open, Sessions};
@@ -42,13 +44,17 @@ impl Kick {
     }
 }
 
+/// What a sweep looks at, and where it puts what it did on record.
+pub(crate) struct Sweeper {
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) policies: Arc<Policies>,
+    pub(crate) revoked: Arc<Revoked>,
+    pub(crate) recorder: Arc<Recorder>,
+}
+
 /// Sweep until told to stop.
-pub(crate) async fn run(
-    sessions: Arc<Sessions>,
-    policies: Arc<Policies>,
-    kick: Kick,
-    mut stop: watch::Receiver<bool>,
-) {
+pub(crate) async fn run(sweeper: Sweeper, kick: Kick, mut stop: watch::Receiver<bool>) {
+    let sweeper = Arc::new(sweeper);
     loop {
         tokio::select! {
             () = kick.0.notify.notified() => {}
@@ -56,54 +62,83 @@ pub(crate) async fn run(
             _ = stop.wait_for(|stop| *stop) => return,
         }
         let learnt = kick.take().unwrap_or_else(Instant::now);
-        let (sessions, policies) = (sessions.clone(), policies.clone());
+        let sweeping = sweeper.clone();
         // Asking policy about thousands of sessions takes a while, and others use this thread.
-        let swept = tokio::task::spawn_blocking(move || sweep(&sessions, &policies, learnt)).await;
-        if let Err(error) = swept {
-            tracing::error!(%error, "open sessions were not looked at");
+        match tokio::task::spawn_blocking(move || sweeping.sweep(learnt)).await {
+            Ok(followed) => {
+                if let Err(refusal) = sweeper.recorder.note_all(&followed).await {
+                    tracing::error!(%refusal, "what open sessions follow could not be recorded");
+                }
+            }
+            Err(error) => tracing::error!(%error, "open sessions were not looked at"),
         }
     }
 }
 
-/// One sweep: what is cheap first, for every session, so that a lock does not wait for policy.
-fn sweep(sessions: &Sessions, policies: &Policies, learnt: Instant) {
-    let now = now_us();
-    let mut ended = sessions.end_where(|open| at_once(open, sessions, policies, now, learnt));
-    ended += sessions.end_where(|open| no_longer(open, policies, now, learnt));
-    if ended > 0 {
-        tracing::info!(sessions = ended, "open sessions were ended");
+impl Sweeper {
+    /// One sweep: what is cheap first, for every session, so that a lock does not wait for policy. The entries of those that
+    /// stay open and follow what has changed.
+    fn sweep(&self, learnt: Instant) -> Vec<Body> {
+        let now = now_us();
+        let mut ended = self.sessions.end_where(|open| self.at_once(open, now, learnt));
+        ended += self.sessions.end_where(|open| no_longer(open, &self.policies, now, learnt));
+        if ended > 0 {
+            tracing::info!(sessions = ended, "open sessions were ended");
+        }
+        let (loads, set) = (self.policies.loads(), self.policies.now());
+        let follows = |open: &Arc<Open>| {
+            let changed = open.hold(loads, open.facts.standing().version())?;
+            // Whoever was put out has its end on record.
+            self.policies.still_admits(&open.facts, now).ok()?;
+            Some(Body::SessionFollowed(SessionFollowed {
+                after_us: u64::try_from(learnt.elapsed().as_micros()).unwrap_or(u64::MAX),
+                changed: changed.to_owned(),
+                policy: Digest(set.digest()),
+                session: open.session.to_string(),
+            }))
+        };
+        self.sessions.open().iter().filter_map(follows).collect()
+    }
+
+    fn at_once(&self, open: &Open, now: u64, learnt: Instant) -> Option<Told> {
+        let (sessions, policies) = (&self.sessions, &self.policies);
+        if let Some(revocation) = self.revoked.of(open.facts.credential().id) {
+            let refusal = Refusal::new(RefusalCode::CredentialRevoked, "your credential was revoked")
+                .hint("ask for another one, or ask an administrator why");
+            return Some(Told { refusal, learnt: when(revocation.at, now).unwrap_or(learnt) });
+        }
+        let (standing, target) = (open.facts.standing(), open.facts.target());
+        let lapse = standing.check(now / 1_000_000).err();
+        if lapse.is_some() || policies.lock_against(open.facts.delegation(), target).is_some() {
+            let refusal = policies.still_admits(&open.facts, now).err()?;
+            return Some(Told {
+                refusal,
+                learnt: lapse.and_then(|lapse| learnt_of(&lapse, now)).unwrap_or(learnt),
+            });
+        }
+        let facts = standing.facts();
+        let what = if sessions.login_of(&facts.subject, &facts.groups, target).as_ref() != Ok(&open.login) {
+            "your login at the target is another one now"
+        } else if open.told && facts.attributes != open.facts.delegation().attributes {
+            // The target shows him the rows of what it was told.
+            "what your issuer says of you has changed"
+        } else {
+            return None;
+        };
+        let refusal = Refusal::new(RefusalCode::NotPermitted, what).hint("connect again");
+        Some(Told { refusal, learnt })
     }
 }
 
-fn at_once(open: &Open, sessions: &Sessions, policies: &Policies, now: u64, learnt: Instant) -> Option<Told> {
-    let (standing, target) = (open.facts.standing(), open.facts.target());
-    let lapse = standing.check(now / 1_000_000).err();
-    if lapse.is_some() || policies.lock_against(open.facts.delegation(), target).is_some() {
-        let refusal = policies.still_admits(&open.facts, now).err()?;
-        return Some(Told {
-            refusal,
-            learnt: lapse.and_then(|lapse| learnt_of(&lapse, now)).unwrap_or(learnt),
-        });
-    }
-    let facts = standing.facts();
-    let what = if sessions.login_of(&facts.subject, &facts.groups, target).as_ref() != Ok(&open.login) {
-        "your login at the target is another one now"
-    } else if open.told && facts.attributes != open.facts.delegation().attributes {
-        // The target shows him the rows of what it was told.
-        "what your issuer says of you has changed"
-    } else {
-        return None;
-    };
-    let refusal = Refusal::new(RefusalCode::NotPermitted, what).hint("connect again");
-    Some(Told { refusal, learnt })
+/// A time of the wall clock, as an instant.
+fn when(at_us: u64, now_us: u64) -> Option<Instant> {
+    Instant::now().checked_sub(Duration::from_micros(now_us.saturating_sub(at_us)))
 }
 
 /// When the gateway learnt of a login's end, if that was written down with it.
 fn learnt_of(lapse: &Lapse, now: u64) -> Option<Instant> {
     match lapse {
-        Lapse::Ended(ending) => {
-            Instant::now().checked_sub(Duration::from_micros(now.saturating_sub(ending.learned_at_us)))
-        }
+        Lapse::Ended(ending) => when(ending.learned_at_us, now),
         Lapse::Expired | Lapse::Overdue | Lapse::Disabled => None,
     }
 }

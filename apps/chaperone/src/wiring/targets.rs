@@ -7,7 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chaperone_access::{Refusal, RefusalCode, TargetName};
 use chaperone_postgres::login::{LoginOptions, RoleOptions, TargetTls, cancel, login};
-use chaperone_tunnel::{As, BoxFuture, Canceller, Dial, LoginFacts, Opened, RoleName, Stream, Targets};
+use chaperone_tunnel::{
+    As, BoxFuture, Canceller, Dial, Host, HostOpened, LoginFacts, Opened, RoleName, Stream, Targets,
+};
 use chaperone_vault::SecretSource;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -16,7 +18,9 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::config::agent::{AgentConfig, Target, TlsMode};
 use crate::config::{self, gateway::Protocol};
 use crate::verbs::Failure;
-use crate::wiring::callers::{Callers, Told};
+use crate::wiring::callers::{CallerRows, Callers};
+use crate::wiring::commands::programs::Programs;
+use crate::wiring::servers::Servers;
 
 pub(super) struct Place {
     pub(super) target: Target,
@@ -27,21 +31,40 @@ pub(super) struct Place {
 /// The targets of one agent's configuration.
 pub(crate) struct Declared {
     places: BTreeMap<TargetName, Arc<Place>>,
+    commands: Programs,
+    servers: Servers,
 }
 
 impl Declared {
     /// Check and take a configuration. `path` is its file.
     pub(crate) fn new(config: AgentConfig, path: &Path) -> Result<Self, Failure> {
+        let commands = Programs::new(config.commands, path)?;
         let mut places = BTreeMap::new();
         for (name, target) in config.targets {
             match target.protocol {
                 Protocol::Postgres => {}
+                Protocol::Command => {
+                    return Err(Failure::Usage(format!(
+                        "target `{name}`: commands are declared in a target of `kind = \"command\"`, without `protocol`"
+                    )));
+                }
             }
             check_logins(&target).map_err(|why| Failure::Usage(format!("target `{name}`: {why}")))?;
             let tls = tls(&target, path).map_err(|why| Failure::Usage(format!("target `{name}`: {why}")))?;
             places.insert(name, Arc::new(Place { target, tls, callers: Callers::new() }));
         }
-        Ok(Self { places })
+        let taken =
+            |name: &&TargetName| places.contains_key(*name) || commands.names().any(|known| known == *name);
+        if let Some(twice) = config.servers.keys().find(taken) {
+            return Err(Failure::Usage(format!("`{twice}` is a target and a server: give them two names")));
+        }
+        let servers = Servers::new(config.servers, path).map_err(Failure::Usage)?;
+        Ok(Self { places, commands, servers })
+    }
+
+    /// The agent stops: what runs here is asked to end, and ended.
+    pub(crate) fn stop(&self) {
+        self.commands.stop();
     }
 }
 
@@ -163,7 +186,7 @@ struct Cancel {
     pid: i32,
     key: Bytes,
     /// Goes with the stream, as this does.
-    _told: Option<Told>,
+    _told: Option<CallerRows>,
 }
 
 impl Canceller for Cancel {
@@ -179,11 +202,18 @@ impl Canceller for Cancel {
 
 impl Targets for Declared {
     fn names(&self) -> Vec<TargetName> {
-        self.places.keys().cloned().collect()
+        self.places.keys().chain(self.commands.names()).cloned().chain(self.servers.names()).collect()
+    }
+
+    fn host(&self, request: Host) -> BoxFuture<'_, Result<HostOpened, Refusal>> {
+        self.servers.host(request)
     }
 
     fn open(&self, request: Dial) -> BoxFuture<'_, Result<Opened, Refusal>> {
         Box::pin(async move {
+            if let Some(opened) = self.commands.open(&request) {
+                return Ok(opened);
+            }
             let Some(place) = self.places.get(&request.target).cloned() else {
                 return Err(Refusal::new(
                     RefusalCode::UndefinedTarget,

@@ -18,7 +18,7 @@ use crate::verbs::Failure;
 /// HTTP/1.1 in TLS (IANA's list of ALPN identifiers).
 const ALPN: &[u8] = b"http/1.1";
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 

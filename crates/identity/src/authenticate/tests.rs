@@ -229,7 +229,7 @@ async fn a_credential_for_one_tool_opens_no_session_outside_of_it() {
     assert_eq!(reason(&identity, &user, &password, "ehr", NOW).await, FailureReason::OtherTool);
     let called = async |tool: &str| {
         let claim = claim(&identity, &user, &password, "ehr");
-        identity.authenticate_for(claim, Some(&Arc::from(tool)), NOW * 1_000_000).await
+        identity.authenticate_for(claim, Some(&Arc::from(tool)), None, NOW * 1_000_000).await
     };
     let (principal, _) = called("search").await.unwrap();
     let delegation = principal.delegation();
@@ -274,7 +274,19 @@ async fn a_source_that_only_fails_is_throttled() {
     for _ in 0..crate::failures::THROTTLE {
         assert_ne!(reason(&identity, "x", "x", "ehr", NOW).await, FailureReason::Throttled);
     }
+    assert_eq!(reason(&identity, "x", "x", "ehr", NOW).await, FailureReason::Throttled);
+    // Others at the same address are not, until many user names were tried; nor is ever who has succeeded before.
+    let other = issue(&Grant { purpose: Some("audit".into()), ..grant() });
+    let claimed = claim(&identity, &other.user, &other.password, "ehr");
+    assert!(identity.authenticate(claimed, NOW * 1_000_000).await.is_ok());
+    for number in crate::failures::THROTTLE..crate::failures::THROTTLE_SOURCE {
+        let reason = reason(&identity, &number.to_string(), "x", "ehr", NOW).await;
+        assert_eq!(reason, FailureReason::Malformed);
+    }
     assert_eq!(reason(&identity, &made.user, &made.password, "ehr", NOW).await, FailureReason::Throttled);
+    let claimed = claim(&identity, &other.user, &other.password, "ehr");
+    assert!(identity.authenticate(claimed, NOW * 1_000_000).await.is_ok());
+    assert_eq!(reason(&identity, &other.user, "wrong", "ehr", NOW).await, FailureReason::Throttled);
     identity.counted_failures((NOW + 61) * 1_000_000);
     let claim = claim(&identity, &made.user, &made.password, "ehr");
     assert!(identity.authenticate(claim, NOW * 1_000_000).await.is_ok());
@@ -382,7 +394,7 @@ fn no_more(less: &Restriction, more: &Restriction) -> Result<(), TestCaseError> 
 fn believed(identity: &Identity, user: &str, password: &str, now_s: u64) -> Option<(u64, Restriction)> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (claim, tool) = (claim(identity, user, password, "ehr"), Arc::from("search"));
-    let answer = runtime.block_on(identity.authenticate_for(claim, Some(&tool), now_s * 1_000_000));
+    let answer = runtime.block_on(identity.authenticate_for(claim, Some(&tool), None, now_s * 1_000_000));
     let facts = answer.ok()?.0.credential().clone();
     Some((facts.not_after, facts.restriction))
 }

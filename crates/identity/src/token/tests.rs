@@ -101,6 +101,7 @@ fn issuer() -> Issuer {
         claims: ClaimNames {
             groups: Some("groups".into()),
             display: Some("name".into()),
+            client: None,
             attributes: BTreeMap::from([
                 ("clinics".into(), "clinic_ids".into()),
                 ("level".into(), "hr.level".into()),
@@ -484,6 +485,9 @@ fn a_token_for_the_tools_is_made_for_them_alone_and_as_strong_as_a_login() {
     let listed = shown(&resource_claims(json!({"scope": null, "scp": ["a"]}))).unwrap();
     assert_eq!(*listed.scopes(), BTreeSet::from(["a".to_owned()]), "as some issuers write it");
     for (changes, expected) in [
+        (json!({"client_id": null}), TokenError::NoClient),
+        (json!({"client_id": "", "azp": "claude"}), TokenError::NoClient),
+        (json!({"client_id": null, "cid": "claude"}), TokenError::NoClient),
         (json!({"aud": "https://chaperone.acme.example"}), TokenError::Audience),
         (json!({"aud": "https://chaperone.acme.example/mcp/"}), TokenError::Audience),
         (json!({"aud": "https://other.example/mcp"}), TokenError::Audience),
@@ -495,6 +499,14 @@ fn a_token_for_the_tools_is_made_for_them_alone_and_as_strong_as_a_login() {
     ] {
         assert_eq!(shown(&resource_claims(changes.clone())).unwrap_err(), expected, "{changes}");
     }
+    issuer.claims.client = Some("cid".into());
+    let shown_by = |claims: Value| {
+        let token = signer.token(&json!({"alg": "ES256", "kid": "ec"}), &resource_claims(claims));
+        verify(&issuer, &keys, &token, Shown::Resource, true, NOW)
+    };
+    let named = shown_by(json!({"client_id": null, "cid": "claude"})).unwrap();
+    assert_eq!(named.facts().oauth_client.as_deref(), Some("claude"), "as the issuer is said to name it");
+    assert_eq!(shown_by(json!({})).unwrap_err(), TokenError::NoClient, "no other claim stands in for it");
     issuer.resource_audiences.clear();
     let token = signer.token(&json!({"alg": "ES256", "kid": "ec"}), &resource_claims(json!({})));
     let none = verify(&issuer, &keys, &token, Shown::Resource, true, NOW);

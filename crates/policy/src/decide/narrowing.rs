@@ -1,6 +1,6 @@
 //! A credential that was narrowed, at the level of what its holder may do and see.
 
-use chaperone_access::{Member, Showing};
+use chaperone_access::{Class, Member, Showing};
 use chaperone_identity::{Caveat, together};
 use proptest::prelude::*;
 

@@ -147,6 +147,7 @@ pub(super) fn analysis(forbidden: Option<Refusal>) -> Arc<Analysis> {
         catalog_version: 1,
         classified: false,
         describes: None,
+        invokes: None,
     })
 }
 

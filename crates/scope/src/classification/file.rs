@@ -14,6 +14,8 @@ use super::{BUILT_IN_TAGS, Classification, ColumnLine, RelationLines, RowFilter,
 
 /// Most faults that are told.
 const FAULTS_MAX: usize = 100;
+/// At least so many bytes of a long file are read at once.
+const PIECE_BYTES: usize = 64 * 1024;
 /// Longest text of a fixed mask, in bytes.
 const FIXED_BYTES_MAX: usize = 64;
 
@@ -52,23 +54,18 @@ impl Classification {
         text: &str,
         attributes: &BTreeMap<String, AttributeKind>,
     ) -> Result<Self, Vec<Fault>> {
-        let mut reading = Reading {
-            file,
-            text,
-            attributes,
-            own_tags: BTreeMap::new(),
-            faults: Vec::new(),
-            names: HashSet::new(),
-            classes: HashMap::new(),
-        };
-        let mut found = match DeTable::parse(text) {
-            Ok(table) => reading.whole(table.get_ref()),
-            Err(error) => {
-                let place = error.span().unwrap_or(0..0);
-                reading.fault(&place, error.message().trim_end(), None);
-                Self::default()
+        let mut reading = Reading::new(file, text, attributes);
+        let mut found = reading.in_pieces().unwrap_or_else(|| {
+            reading = Reading::new(file, text, attributes);
+            match DeTable::parse(text) {
+                Ok(table) => reading.whole(table.get_ref()),
+                Err(error) => {
+                    let place = error.span().unwrap_or(0..0);
+                    reading.fault(&place, error.message().trim_end(), None);
+                    Self::default()
+                }
             }
-        };
+        });
         if !reading.faults.is_empty() {
             return Err(reading.faults);
         }
@@ -94,7 +91,40 @@ struct Reading<'a> {
     classes: HashMap<BTreeSet<Arc<str>>, Arc<[Arc<str>]>>,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    fn new(file: &'a str, text: &'a str, attributes: &'a BTreeMap<String, AttributeKind>) -> Self {
+        Self {
+            file,
+            text,
+            attributes,
+            own_tags: BTreeMap::new(),
+            faults: Vec::new(),
+            names: HashSet::new(),
+            classes: HashMap::new(),
+        }
+    }
+
+    /// A long file, piece by piece: what its tree takes is many times its length, and would be spread over all of the memory
+    /// that the result is in. `None` where it is short, cannot be told apart, or has a fault, which the whole of it tells.
+    fn in_pieces(&mut self) -> Option<Classification> {
+        let pieces = pieces(self.text);
+        if pieces.len() < 2 {
+            return None;
+        }
+        let mut found = Classification::default();
+        for piece in pieces {
+            let part = self.whole(DeTable::parse(piece).ok()?.get_ref());
+            for (name, lines) in part.relations {
+                if found.relations.insert(name, lines).is_some() {
+                    return None;
+                }
+            }
+            found.functions.extend(part.functions);
+            found.extensions.extend(part.extensions);
+        }
+        self.faults.is_empty().then_some(found)
+    }
+
     fn once(&mut self, text: &str) -> Arc<str> {
         if let Some(known) = self.names.get(text) {
             return known.clone();
@@ -397,6 +427,31 @@ fn qualified(text: &str) -> Option<RelationName> {
     text.parse::<RelationName>().ok().filter(|name| !name.schema.is_empty())
 }
 
+/// A long text cut where tables of another relation begin; the first piece has all else. A cut in the middle of a text or a
+/// list leaves a piece that does not parse.
+fn pieces(text: &str) -> Vec<&str> {
+    let (mut pieces, mut begin, mut at, mut last) = (Vec::new(), 0, 0, "");
+    for line in text.split_inclusive('\n') {
+        let head = line.trim_start();
+        let name =
+            head.strip_prefix("[relations.\"").and_then(|rest| rest.split_once('"')).map(|(name, _)| name);
+        match name {
+            Some(name) if name != last => {
+                last = name;
+                if at - begin >= PIECE_BYTES {
+                    pieces.extend(text.get(begin..at));
+                    begin = at;
+                }
+            }
+            None if head.starts_with('[') && begin > 0 => return vec![text],
+            Some(_) | None => {}
+        }
+        at += line.len();
+    }
+    pieces.extend(text.get(begin..));
+    pieces
+}
+
 /// The known word that a mistaken one probably means: at most two letters away.
 fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |other: &str| {
@@ -500,5 +555,49 @@ clear = true
         }
         assert!(load("[relations").unwrap_err()[0].starts_with("clinic.toml:1:"));
         assert!(load("tags = 1").unwrap_err()[0].contains("this is a table"));
+    }
+
+    /// A file of so many relations, and what stands before and after them.
+    fn long(before: &str, after: &str) -> String {
+        let relation = |number: usize| {
+            format!(
+                "[relations.\"public.t{number}\"]\nrows = \"a = 1\"\n[relations.\"public.t{number}\".columns]\n\
+                 a = {{ clear = true }}\nb = {{ tags = [\"acme.vip\"] }}\n"
+            )
+        };
+        let relations: String = (0..2000).map(relation).collect();
+        format!(
+            "[tags]\n\"acme.vip\" = \"x\"\n[functions]\nallowed = [\"public.f\"]\n{before}{relations}{after}"
+        )
+    }
+
+    #[test]
+    fn a_long_file_is_read_in_pieces_with_the_same_result() {
+        let text = long("", "");
+        let attributes = BTreeMap::new();
+        let whole =
+            Reading::new("t.toml", &text, &attributes).whole(DeTable::parse(&text).unwrap().get_ref());
+        let mut reading = Reading::new("t.toml", &text, &attributes);
+        assert!(pieces(&text).len() > 2 && pieces(&text).concat() == text);
+        assert_eq!(reading.in_pieces(), Some(whole));
+        let found = load(&text).unwrap();
+        assert_eq!((found.relations(), found.columns()), (2000, 4000));
+        assert!(found.tags().any(|tag| tag == "acme.vip"));
+
+        // What one piece does not tell, the whole does.
+        let again = "[relations.\"public.t7\".more]\n";
+        let twice = "[relations.\"public.t7\".columns]\nc = { clear = true }\n";
+        for (before, after, part) in [
+            ("", "[relations.\"public.u\".columns]\na = 1\n", ":10006:"),
+            ("", again, "`more` is no key here"),
+            ("", twice, "duplicate key"),
+            ("", "[tags]\n\"acme.more\" = \"x\"\n", "duplicate key"),
+            ("[relations.\"public.u\"]\nrows = \"\"\"\n", "\"\"\"\n", "row filter"),
+        ] {
+            let faults = load(&long(before, after)).unwrap_err();
+            assert!(faults.iter().any(|fault| fault.contains(part)), "{part}: {faults:#?}");
+        }
+        let late = load(&long("", "[extensions]\nallowed = [\"hstore\"]\n")).unwrap();
+        assert!(late.allows_extension("hstore") && late.relations() == 2000);
     }
 }

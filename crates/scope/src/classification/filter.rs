@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chaperone_access::AttributeKind;
 
 use super::RowFilter;
-use crate::tree::{Fields, Value, flag, node, number, parse, strings};
+use crate::tree::{Fields, Value, constant, flag, node, number, parse, strings};
 
 /// Longest predicate, in bytes: no tree of so short a text is deep.
 pub(crate) const PREDICATE_BYTES_MAX: usize = 512;
@@ -42,8 +42,9 @@ const OPERATORS: [&str; 19] = [
     "~~*", "?",
 ];
 
-/// Types that a constant or an attribute may be cast to, as the grammar calls them.
-const TYPES: [&str; 14] = [
+/// Types that a constant or an attribute may be cast to, as the grammar calls them. No instants: what a text without a
+/// zone means would be the caller's to choose.
+const TYPES: [&str; 13] = [
     "bool",
     "bpchar",
     "date",
@@ -55,7 +56,6 @@ const TYPES: [&str; 14] = [
     "numeric",
     "text",
     "timestamp",
-    "timestamptz",
     "uuid",
     "varchar",
 ];
@@ -156,7 +156,13 @@ impl Reading<'_> {
             return Err(Wrong::new(0, "the predicate cannot be understood"));
         };
         match kind {
-            "AConst" => Ok(()),
+            "AConst" => match constant(value).and_then(moved_by_settings) {
+                None => Ok(()),
+                Some(hint) => {
+                    let what = "what this constant means depends on the caller's settings";
+                    Err(Wrong::new(Self::at(fields), what).hint(hint))
+                }
+            },
             "ColumnRef" => self.column(fields),
             "TypeCast" => self.cast(fields),
             "AExpr" => {
@@ -178,8 +184,8 @@ impl Reading<'_> {
             "BoolExpr" | "CoalesceExpr" => self.expressions(fields, &["args"]),
             "NullTest" | "BooleanTest" => self.expressions(fields, &["arg"]),
             "FuncCall" => self.call(fields),
-            // CURRENT_DATE and the like have numbers; those of the session's role begin after the times.
-            "SqlvalueFunction" if number(fields, "op") <= SQL_TIMES => Ok(()),
+            // CURRENT_DATE, CURRENT_TIMESTAMP and LOCALTIMESTAMP, which are written out in UTC.
+            "SqlvalueFunction" if SQL_TIMES.contains(&number(fields, "op")) => Ok(()),
             other => Err(Wrong::new(Self::at(fields), format!("{other} cannot be in a row filter"))
                 .hint("compare columns with constants and with `caller.ATTRIBUTE`")),
         }
@@ -286,8 +292,36 @@ pub(crate) fn type_of(kind: AttributeKind) -> &'static str {
     }
 }
 
-/// The last of the times among the parser's SQL value functions: `LOCALTIMESTAMP(n)`.
-const SQL_TIMES: i64 = 9;
+/// The parser's numbers of SQL value functions that tell a day: not those of the time of day, whose zone is the session's.
+const SQL_TIMES: [i64; 5] = [1, 4, 5, 8, 9];
+
+/// Words for days, which are the session's.
+const DAYS: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
+
+/// Whether TimeZone, DateStyle or IntervalStyle decide what a constant means where it stands for a time; how to write it.
+fn moved_by_settings(text: &str) -> Option<&'static str> {
+    let words = text.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
+    let first = text.split_whitespace().next().unwrap_or_default();
+    let parts: Vec<&str> = first.split(['/', '-', '.']).collect();
+    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_date = parts.len() == 3 && parts.iter().all(is_number);
+    let negative = text.trim_start().strip_prefix('-').map(str::split_whitespace);
+    if text.split_whitespace().count() <= 2 && words.into_iter().any(|word| DAYS.contains(&&*word)) {
+        Some("write `current_date` or `now()`, which are in UTC here")
+    } else if is_date && parts.first().is_some_and(|part| part.len() <= 2) {
+        Some("write a date as YYYY-MM-DD")
+    } else if negative.is_some_and(|fields| fields.filter(starts_with_digit).count() > 1) {
+        Some(
+            "give each part of an interval its own sign, the first without one: `now() - interval '1 day 2 hours'`",
+        )
+    } else {
+        None
+    }
+}
+
+fn starts_with_digit(field: &&str) -> bool {
+    field.starts_with(|c: char| c.is_ascii_digit())
+}
 
 fn is_between(name: &str) -> bool {
     matches!(name, "NOT BETWEEN" | "BETWEEN SYMMETRIC" | "NOT BETWEEN SYMMETRIC")
@@ -329,6 +363,8 @@ mod tests {
             "a is true",
             "array['a', 'b'] && caller.clinics",
             "extract(year from d) = 2026",
+            "d >= '2026-01-02' and d < localtimestamp and version = '1.2'",
+            "status = 'not now, later' or note = 'a-1 b-2'",
         ] {
             assert!(filter(good).is_ok(), "{good}: {:?}", filter(good));
         }
@@ -362,6 +398,13 @@ mod tests {
             ("a = 1; drop table t", 0, "not one predicate"),
             ("a = 1 -- all of them", 6, "no comments"),
             ("a /* b */ = 1", 2, "no comments"),
+            ("d > '01/02/2026'", 4, "settings"),
+            ("d > '1.2.26'::date", 4, "settings"),
+            ("d > 'today'", 4, "settings"),
+            ("d > ' Now '::timestamp", 4, "settings"),
+            ("d > now() + interval '-1 day 2 hours'", 21, "settings"),
+            ("d > '2026-01-01'::timestamptz", 16, "type"),
+            ("d > current_time", 4, "SqlvalueFunction"),
             ("", 0, "syntax error"),
             ("a = ", 0, "syntax error"),
         ] {

@@ -9,10 +9,14 @@ id = { clear = true }
 note = { tags = ["clinical.note"], scan = true }
 [relations."public.secret".columns]
 id = { clear = true }
-label = { clear = true }
+label = { clear = true, subject = true }
 "#;
 
 fn free_text(sql: &str) -> FreeText {
+    traced(sql).free_text
+}
+
+fn traced(sql: &str) -> chaperone_access::Member {
     let columns = |oid: &str, columns: &str| vec![Some(oid.to_owned()), Some(columns.to_owned())];
     let mut results = results();
     results[4] = vec![
@@ -33,7 +37,7 @@ fn free_text(sql: &str) -> FreeText {
         .stack_size(256 << 20)
         .spawn(move || {
             let analysis = analyse(&text, &Arc::from([Arc::from("public")]), &temporary, &catalog);
-            analysis.members.last().unwrap().free_text.clone()
+            analysis.members.last().unwrap().clone()
         })
         .unwrap()
         .join()
@@ -42,6 +46,35 @@ fn free_text(sql: &str) -> FreeText {
 
 fn at(places: &[u16], of: usize) -> FreeText {
     FreeText::At { at: Arc::from(places), of }
+}
+
+#[test]
+fn a_subject_is_found_where_it_stands_or_not_at_all() {
+    for (sql, expected) in [
+        ("select * from secret", Some(&[1][..])),
+        ("select label, * from secret", Some(&[0, 2])),
+        ("select s.*, t.* from (select id from patients) s, secret t", Some(&[2])),
+        ("select t.label, s.* from (select * from patients join secret using (id)) s, secret t", Some(&[0])),
+        // A merged column is one, however deep it was merged.
+        ("select s.*, t.* from (select * from patients join secret using (id)) s, secret t", None),
+        ("select s.*, t.label from (select * from patients natural join secret) s, secret t", None),
+        (
+            "with s as (select * from patients join secret using (id)) select s.*, t.label from s, secret t",
+            None,
+        ),
+        (
+            "select * from (select s.*, 1 from (select * from patients join secret using (id)) s) x, secret t",
+            None,
+        ),
+        ("delete from patients p using patients q join secret r using (id) returning *, r.label", None),
+        ("delete from patients p using secret r returning p.*, r.label", Some(&[2])),
+    ] {
+        let at = |places: &[u16]| -> Subjects {
+            let one = |place: &u16| (*place, RelationName::new("public", "secret"), Arc::from("label"));
+            Subjects::At(places.iter().map(one).collect())
+        };
+        assert_eq!(traced(sql).subjects, expected.map_or(Subjects::OutOfReach, at), "{sql}");
+    }
 }
 
 fn except(names: &[&str]) -> FreeText {

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::expression::each_reference;
 use super::relation::{INSIDE, facts, shown};
-use super::{Outcome, Place, Rewriter, mask, node, our_expression, parse, sval, unfaithful, write_out};
+use super::{
+    Outcome, Place, Rewriter, mask, node, our_expression, parse, sval, times, unfaithful, write_out,
+};
 use crate::catalog::{Catalog, Relation};
 use crate::classification::{RowFilter, type_of};
 use crate::tree::{self, alike};
@@ -21,12 +23,14 @@ use crate::walk::quoted;
 
 /// The view in it of what is said of the caller of one's own session: `name`, `texts`.
 pub const FLOOR_CALLER: &str = "caller";
+/// The table in it of what is said of every session's caller.
+pub const FLOOR_CALLERS: &str = "callers";
 /// Characters of a relation's name that begin its views' names.
 const NAMED_MAX: usize = 40;
 /// Hexadecimal digits of the digest that ends them.
 const DIGITS: usize = 20;
 /// Goes up whenever the same words come to mean another view.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 
 /// A view that has yet to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,7 +201,8 @@ impl<'a> Words<'a> {
         };
         rewriter.expressions(&mut select.target_list)?;
         if let Some(rows) = self.rows {
-            select.where_clause = Some(Box::new(rewriter.asked(rows)?));
+            let relation = catalog.relations.get(self.name).ok_or_else(unfaithful)?;
+            select.where_clause = Some(Box::new(rewriter.asked(relation, rows)?));
         }
         let written = write_out(&tree)?;
         let meant = tree::of(&tree).ok_or_else(unfaithful)?;
@@ -281,10 +286,11 @@ impl<'a> Rewriter<'a> {
     /// A row filter's predicate with the questions that the floor answers in the place of what is said of the caller.
     /// Without an answer there are no rows, whatever else the predicate lets through; asked apart only where the predicate
     /// could do without, because each question costs a select by key as much as the select itself.
-    fn asked(&mut self, rows: &RowFilter) -> Outcome<Node> {
+    fn asked(&mut self, relation: &Relation, rows: &RowFilter) -> Outcome<Node> {
         let attributes: Vec<(&Arc<str>, AttributeKind)> =
             rows.asks.iter().map(|(name, kind)| (name, *kind)).collect();
         let mut condition = our_expression(&format!("({})", rows.text))?;
+        times::pin(&mut condition, relation)?;
         // Parameters stand for the questions until every other name is complete: theirs are.
         each_reference(&mut condition, &mut |reference| {
             let Some(NodeEnum::ColumnRef(column)) = &reference.node else { return Ok(false) };

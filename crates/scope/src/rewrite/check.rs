@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chaperone_access::{RelationName, RelationScope, Scope};
+use pg_query::protobuf::{SetOperation, SubLinkType};
 
 use super::barrier::{FLOOR_SCHEMA, stands_alone};
 use super::is_open;
@@ -21,6 +22,9 @@ pub(super) struct Generated {
     ctes: BTreeSet<String>,
     barriers: BTreeSet<Arc<str>>,
 }
+
+/// `SetOperation::SetopNone`, as a field has it.
+const NO_SET: i64 = SetOperation::SetopNone as i64;
 
 /// Where a relation's name stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,17 +54,17 @@ impl Generated {
 
     /// Whether every name in the tree is one that may stand there.
     pub(super) fn holds(&self, tree: &Value, telling: &Telling<'_>, scope: &Scope) -> bool {
-        Look { generated: self, telling, scope }.value(tree, At::Read)
+        Checking { generated: self, telling, scope }.value(tree, At::Read)
     }
 }
 
-struct Look<'a> {
+struct Checking<'a> {
     generated: &'a Generated,
     telling: &'a Telling<'a>,
     scope: &'a Scope,
 }
 
-impl Look<'_> {
+impl Checking<'_> {
     fn value(&self, value: &Value, at: At) -> bool {
         if let Some(("SelectStmt", _)) = node(value) {
             let ours = self.generated.sub_selects.iter();
@@ -87,7 +91,7 @@ impl Look<'_> {
             return false;
         }
         let function = tree::strings(fields, "funcname");
-        if function.len() == 1 || (kind == "FuncCall" && !self.gated(&function, fields)) {
+        if function.len() == 1 || (kind == "FuncCall" && !self.looked_at(&function, fields)) {
             return false;
         }
         let operator = tree::strings(fields, "name");
@@ -117,19 +121,17 @@ impl Look<'_> {
     }
 
     /// Whether a function that describes objects is asked about what a look of ours lets through, and nothing else.
-    fn gated(&self, function: &[&str], fields: &Fields) -> bool {
+    fn looked_at(&self, function: &[&str], fields: &Fields) -> bool {
         let ["pg_catalog", function] = function else { return true };
-        let Some(gate) = system::gate(function) else { return true };
+        let Some(look) = system::look(function) else { return true };
         let argument = fields.get("args").and_then(Value::as_array).and_then(<[Value]>::first);
-        if gate.is_open(argument) {
+        if look.is_open(argument) {
             return true;
         }
-        if argument.is_none() || gate.condition(self.telling).is_none() {
+        if argument.is_none() || look.condition(self.telling).is_none() {
             return true;
         }
-        let select = argument.and_then(node).and_then(|(_, link)| link.get("subselect")).and_then(node);
-        let condition = select.and_then(|(_, select)| select.get("where_clause"));
-        condition.is_some_and(|condition| {
+        argument.and_then(condition).is_some_and(|condition| {
             let known = self.generated.conditions.iter();
             known.clone().any(|(of, known)| of == function && alike(known, condition))
         })
@@ -168,6 +170,42 @@ impl Look<'_> {
             }
             None => false,
         }
+    }
+}
+
+/// The condition of a look: `(SELECT g.o FROM (SELECT … OFFSET 0) AS g(o) WHERE …)`. `None` for anything else, also where
+/// something is handed on that was not looked at.
+fn condition(argument: &Value) -> Option<&Value> {
+    let link = only("SubLink", argument, &["sub_link_type", "subselect"])?;
+    let all = ["target_list", "from_clause", "where_clause", "limit_option", "op"];
+    let outer = only("SelectStmt", link.get("subselect")?, &all)?;
+    let from = only("RangeSubselect", one(outer, "from_clause")?, &["subquery", "alias"])?;
+    let inner = ["target_list", "limit_offset", "limit_option", "op"];
+    let inner = only("SelectStmt", from.get("subquery")?, &inner)?;
+    let alias = from.get("alias")?.fields()?;
+    let handed_on = only("ResTarget", one(outer, "target_list")?, &["val"])?.get("val")?;
+    let is_look = tree::number(link, "sub_link_type") == i64::from(i32::from(SubLinkType::ExprSublink))
+        && [outer, inner].iter().all(|select| tree::number(select, "op") == NO_SET)
+        && text(alias, "aliasname") == "g"
+        && tree::strings(alias, "colnames") == ["o"]
+        && tree::strings(only("ColumnRef", handed_on, &["fields"])?, "fields") == ["g", "o"]
+        && inner.get("limit_offset").is_some()
+        && one(inner, "target_list").is_some();
+    outer.get("where_clause").filter(|_| is_look)
+}
+
+/// The fields of a node of that kind which has no others.
+fn only<'v>(kind: &str, value: &'v Value, known: &[&str]) -> Option<&'v Fields> {
+    let (found, fields) = node(value)?;
+    let strange = |(name, _): (&'static str, &Value)| !known.contains(&name) && !name.ends_with("location");
+    (found == kind && !fields.iter().any(strange)).then_some(fields)
+}
+
+/// The one item of a list.
+fn one<'v>(fields: &'v Fields, name: &str) -> Option<&'v Value> {
+    match fields.get(name)?.as_array()? {
+        [item] => Some(item),
+        _ => None,
     }
 }
 

@@ -219,10 +219,10 @@ impl Rewriter<'_> {
         if let Some(instead) = functions::instead_of(&name) {
             return our_expression(&instead).map(Some);
         }
-        if let Some(gate) = system::gate(&name).filter(|_| !self.introspecting) {
+        if let Some(look) = system::look(&name).filter(|_| !self.introspecting) {
             let first = call.args.first().map(super::values).transpose()?;
-            if !gate.is_open(first.as_ref()) {
-                return self.gated(call, gate).map(Some);
+            if !look.is_open(first.as_ref()) {
+                return self.looked_at(call, look).map(Some);
             }
         }
         if call.funcname.len() == 1 {

@@ -3,6 +3,7 @@
 
 use chaperone_access::{Column, MaskOperator, Showing};
 
+use super::times::{in_utc, is_zoned, today};
 use crate::catalog::TableColumn;
 use crate::walk::quoted;
 
@@ -58,18 +59,15 @@ pub(super) fn expression(
     }
 }
 
+/// A value that is shown as it is, as an expression: of a column by itself the planner looks up which values it has in
+/// the whole table, and tries conditions on them that can fail.
+pub(super) fn veiled(value: &str) -> String {
+    format!("COALESCE({value}, {value})")
+}
+
 /// Whether the mask of a column reads its values, where it is shown masked.
 pub(super) fn reads(column: &Column) -> bool {
-    match &column.mask {
-        None | Some(MaskOperator::Null | MaskOperator::Fixed(_) | MaskOperator::Pseudonym) => false,
-        Some(
-            MaskOperator::LastFour
-            | MaskOperator::FirstLetter
-            | MaskOperator::Year
-            | MaskOperator::ZipThree
-            | MaskOperator::Bucket(_),
-        ) => true,
-    }
+    column.mask.as_ref().is_some_and(MaskOperator::shows_a_part)
 }
 
 /// `None` where the operator says nothing of such values, or cannot be had without help at the target.
@@ -84,11 +82,16 @@ fn masked(operator: &MaskOperator, value: &str, base: &str) -> Option<String> {
         (MaskOperator::FirstLetter, Values::Text) => Some(format!(
             "CASE WHEN length({value}::text) > 1 THEN left({value}::text, 1) || '***' WHEN {value} IS NOT NULL THEN '***' END"
         )),
-        // Beyond these years a conversion could fail, and a failure would tell about the value.
-        (MaskOperator::Year, Values::Date | Values::Time) => Some(format!(
-            "CASE WHEN {value} < current_date - interval '90 years' THEN date_trunc('year', current_date - interval '90 years') \
-             WHEN {value} < date '10000-01-01' THEN date_trunc('year', {value}::timestamp) END"
-        )),
+        // In UTC: a zone that the caller sets would move the value until its year turns. Beyond these years a conversion
+        // could fail, and a failure would tell about the value.
+        (MaskOperator::Year, Values::Date | Values::Time) => {
+            let value = if is_zoned(base) { in_utc(value) } else { value.to_owned() };
+            let earliest = format!("{} - interval '90 years'", today());
+            Some(format!(
+                "CASE WHEN {value} < {earliest} THEN date_trunc('year', {earliest}) \
+                 WHEN {value} < date '10000-01-01' THEN date_trunc('year', {value}::timestamp) END"
+            ))
+        }
         (MaskOperator::ZipThree, Values::Text) => Some(format!(
             "CASE WHEN {value}::text !~ '^[0-9]{{5}}([- ]?[0-9]{{4}})?$' THEN NULL \
              WHEN left({value}::text, 3) = ANY (ARRAY[{ZIPS_RESTRICTED}]) THEN '000' ELSE left({value}::text, 3) END"

@@ -4,8 +4,9 @@
 //!
 //! - `relation`: what a name stands for, and what stands in its place
 //! - `mask`: what stands in the place of a column
+//! - `times`: what stands for times, whatever zone the session is in
 //! - `barrier`: views at the target that stand in the place of sub-selects
-//! - `gate`: what stands before the arguments of functions that describe objects
+//! - `look`: what stands before the arguments of functions that describe objects
 //! - `query`: SELECT and what it consists of
 //! - `expression`: everything in it that computes
 //! - `write`: INSERT, UPDATE, DELETE, MERGE, whose target cannot be replaced
@@ -18,10 +19,11 @@
 mod barrier;
 mod check;
 mod expression;
-mod gate;
+mod look;
 mod mask;
 mod query;
 mod relation;
+mod times;
 mod utility;
 mod write;
 
@@ -36,7 +38,7 @@ use crate::catalog::Catalog;
 use crate::system::Telling;
 use crate::tree::{self, Value, alike};
 pub(crate) use barrier::Barrier;
-pub use barrier::{BarrierView, FLOOR_CALLER, FLOOR_SCHEMA};
+pub use barrier::{BarrierView, FLOOR_CALLER, FLOOR_CALLERS, FLOOR_SCHEMA};
 use check::Generated;
 pub(crate) use mask::literal;
 use write::Target;

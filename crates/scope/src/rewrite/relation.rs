@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chaperone_access::{
-    Attribute, Class, Refusal, RefusalCode, RelationFacts, RelationName, RelationScope, Showing,
+    Attribute, Column, Refusal, RefusalCode, RelationFacts, RelationName, RelationScope, Showing,
 };
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Alias, Node, RangeSubselect, RangeVar, SelectStmt};
@@ -11,9 +11,9 @@ use pg_query::protobuf::{Alias, Node, RangeSubselect, RangeVar, SelectStmt};
 use super::barrier::{Barrier, FLOOR_SCHEMA};
 use super::mask::{self, literal};
 use super::{
-    Outcome, Rewriter, TABLEOID, hidden, node, our_expression, our_select, refused, sval, unfaithful,
+    Outcome, Rewriter, TABLEOID, hidden, node, our_expression, our_select, refused, sval, times, unfaithful,
 };
-use crate::catalog::Relation;
+use crate::catalog::{Relation, TableColumn};
 use crate::system;
 use crate::walk::{TEMPORARY, quoted};
 
@@ -135,7 +135,7 @@ impl<'a> Rewriter<'a> {
             RelationScope::Whole => Ok(Reading::Itself),
             RelationScope::Part { showings, all_rows } => {
                 let facts = facts(name, relation)?;
-                if facts.columns.iter().all(|column| column.class == Class::Unclassified) {
+                if !facts.speaks() {
                     return Err(unclassified(name));
                 }
                 let partitioned = self.is_partitioned(relation);
@@ -163,14 +163,17 @@ impl<'a> Rewriter<'a> {
                         false => self.over(barrier, name, relation, (showings, *all_rows)),
                     };
                 }
-                let mut columns = shown(relation, facts, showings, INSIDE)?;
+                let filter = if *all_rows { None } else { relation.filter.as_deref() };
+                let mut columns = match filter {
+                    Some(_) => veiled(relation, facts, showings, INSIDE)?,
+                    None => shown(relation, facts, showings, INSIDE)?,
+                };
                 if self.tableoid && !by_hidden {
                     columns.push_str(&format!(", {INSIDE}.{TABLEOID} AS {TABLEOID}"));
                 }
                 let only = if inh { "" } else { "ONLY " };
                 let from = format!("{only}{}.{} AS {INSIDE}", quoted(&name.schema), quoted(&name.name));
                 let sample = sampled(sample)?;
-                let filter = if *all_rows { None } else { relation.filter.as_deref() };
                 let mut text = format!("SELECT {columns} FROM {from}{sample}");
                 if filter.is_some() {
                     // Without it the caller's own conditions could be tried on rows that he may not see.
@@ -210,10 +213,13 @@ impl<'a> Rewriter<'a> {
     ) -> Outcome<Reading> {
         let facts = facts(name, relation)?;
         let left: Vec<Showing> = showings.iter().zip(barrier.showings()).map(less).collect();
-        let columns = shown(relation, facts, &left, INSIDE)?;
+        let filter = relation.filter.as_deref().filter(|_| !all_rows && !barrier.is_filtered());
+        let columns = match filter {
+            Some(_) => veiled(relation, facts, &left, INSIDE)?,
+            None => shown(relation, facts, &left, INSIDE)?,
+        };
         let view = quoted(&barrier.view);
         let mut text = format!("SELECT {columns} FROM {FLOOR_SCHEMA}.{view} AS {INSIDE}");
-        let filter = relation.filter.as_deref().filter(|_| !all_rows && !barrier.is_filtered());
         if filter.is_some() {
             text.push_str(" WHERE true OFFSET 0");
         }
@@ -235,13 +241,14 @@ impl<'a> Rewriter<'a> {
     ) -> Outcome<Reading> {
         let scope = self.seen(name)?;
         let stated = self.catalog.states(name);
-        let itself = match scope {
-            RelationScope::Part { .. } if stated => false,
-            RelationScope::Whole if stated && self.catalog.classification.is_some() => true,
-            RelationScope::Part { .. } | RelationScope::Whole => self.whole_under(view, 0)?,
-        };
-        if itself {
+        let cleared =
+            matches!(scope, RelationScope::Whole) && stated && self.catalog.classification.is_some();
+        let part = matches!(scope, RelationScope::Part { .. }) && stated;
+        if !part && self.whole_under(view, 0)? {
             return Ok(Reading::Itself);
+        }
+        if cleared {
+            return self.cleared(name, view, sample);
         }
         if sample.is_some() {
             return refused("TABLESAMPLE of a view", "sample a table");
@@ -285,6 +292,21 @@ impl<'a> Rewriter<'a> {
         Ok(Reading::Instead(Box::new(outer)))
     }
 
+    /// A view that is itself classified stands for itself, over tables that need not be seen: its rows are all that there is to try
+    /// the caller's conditions on, and nothing is known of others.
+    fn cleared(&mut self, name: &RelationName, view: &Relation, sample: Option<&Node>) -> Outcome<Reading> {
+        if sample.is_some() {
+            return refused("TABLESAMPLE of a view", "sample a table");
+        }
+        let facts = facts(name, view)?;
+        if self.explaining {
+            return self.ours(name, &unplanned(name, view), None);
+        }
+        let columns = veiled(view, facts, &vec![Showing::Revealed; view.columns.len()], INSIDE)?;
+        let from = format!("{}.{} AS {INSIDE}", quoted(&name.schema), quoted(&name.name));
+        self.ours(name, &format!("SELECT {columns} FROM {from} OFFSET 0"), None)
+    }
+
     /// Whether everything that a view reads is seen whole.
     fn whole_under(&self, view: &Relation, depth: usize) -> Outcome<bool> {
         let Some(definition) = view.definition.as_deref().filter(|_| depth <= VIEW_DEPTH_MAX) else {
@@ -318,7 +340,10 @@ impl<'a> Rewriter<'a> {
             }
         }
         match filter {
-            Some(filter) => select.where_clause = Some(Box::new(self.filter(name, filter)?)),
+            Some(filter) => {
+                let relation = self.catalog.relations.get(name).ok_or_else(unfaithful)?;
+                select.where_clause = Some(Box::new(self.filter(name, relation, filter)?));
+            }
             None => self.optional(&mut select.where_clause)?,
         }
         let made = node(NodeEnum::SelectStmt(Box::new(select)));
@@ -330,8 +355,9 @@ impl<'a> Rewriter<'a> {
     }
 
     /// The rows that this caller sees.
-    fn filter(&mut self, name: &RelationName, text: &str) -> Outcome<Node> {
+    fn filter(&mut self, name: &RelationName, relation: &Relation, text: &str) -> Outcome<Node> {
         let mut condition = our_expression(&format!("({text})"))?;
+        times::pin(&mut condition, relation)?;
         let caller = self.scope.caller.clone();
         let mut missing = false;
         let mut replace = |reference: &mut Node| -> Outcome<bool> {
@@ -415,13 +441,32 @@ pub(super) fn shown(
     showings: &[Showing],
     from: &str,
 ) -> Outcome<String> {
+    list(relation, facts, showings, |column, class, showing| {
+        mask::expression(column, Some(class), showing, from)
+    })
+}
+
+/// The same of a relation of which not all rows are seen: nothing that the planner knows of the others helps it with the
+/// caller's conditions.
+fn veiled(relation: &Relation, facts: &RelationFacts, showings: &[Showing], from: &str) -> Outcome<String> {
+    list(relation, facts, showings, |column, class, showing| {
+        let shown = mask::expression(column, Some(class), showing, from);
+        if showing == Showing::Revealed { mask::veiled(&shown) } else { shown }
+    })
+}
+
+fn list(
+    relation: &Relation,
+    facts: &RelationFacts,
+    showings: &[Showing],
+    shown: impl Fn(&TableColumn, &Column, Showing) -> String,
+) -> Outcome<String> {
     if facts.columns.len() != relation.columns.len() || showings.len() != relation.columns.len() {
         return Err(unfaithful());
     }
     let columns =
         relation.columns.iter().zip(&facts.columns).zip(showings).map(|((column, class), showing)| {
-            let shown = mask::expression(column, Some(class), *showing, from);
-            format!("{shown} AS {}", quoted(&column.name))
+            format!("{} AS {}", shown(column, class, *showing), quoted(&column.name))
         });
     Ok(columns.collect::<Vec<_>>().join(", "))
 }

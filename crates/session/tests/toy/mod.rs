@@ -28,7 +28,8 @@ use chaperone_tunnel::{AgentKey, As, Canceller, Dial, InProcess, LoginFacts, Tar
 use chaperone_wire::futures::BoxFuture;
 use chaperone_wire::{
     Analyst, CancelKey, Challenger, Company, Conversation, Detectors, Event, Fault, Interest,
-    Known as Claimed, LookedThrough, Names, Opening, Parameter, Part, Reply, Request, TargetEnd,
+    Known as Claimed, LookedThrough, Looking, Names, Opening, Parameter, Part, Printed, Reply, Request,
+    TargetEnd,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -76,6 +77,7 @@ impl Asks {
             catalog_version: 1,
             classified: false,
             describes: None,
+            invokes: None,
         };
         Self { name: name.to_owned(), analysis: Arc::new(analysis) }
     }
@@ -105,6 +107,9 @@ impl Request for Asks {
     fn earlier(&self) -> &[Earlier] {
         &[]
     }
+    fn is_begun(&self) -> bool {
+        self.name.starts_with("rest of ")
+    }
     fn size(&self) -> usize {
         self.name.len()
     }
@@ -127,6 +132,9 @@ impl Reply for Tells {
     fn part(&self) -> &Part {
         &self.part
     }
+    fn printed(&self) -> Option<(Printed, &str)> {
+        None
+    }
     fn size(&self) -> usize {
         self.name.len()
     }
@@ -134,6 +142,9 @@ impl Reply for Tells {
         true
     }
     fn looked_through(&self) -> Option<&LookedThrough> {
+        None
+    }
+    fn about(&self) -> Option<&Arc<Analysis>> {
         None
     }
 }
@@ -174,6 +185,8 @@ impl Opening for Toy {
 }
 
 impl Claimed for Toy {
+    const SPEAKS: &'static str = "toy";
+
     type Conversation = Self;
 
     fn refuse(self, refusal: &Refusal) -> impl Future<Output = ()> + Send {
@@ -220,6 +233,9 @@ impl Conversation for Toy {
     }
     fn step_size(step: &String) -> usize {
         step.len()
+    }
+    fn waits_for_client(&self) -> bool {
+        false
     }
     fn forward_step(&mut self, step: String) {
         self.log.push(format!("forwarded {step}"));
@@ -268,6 +284,16 @@ struct Nothing;
 
 impl Detectors for Nothing {
     fn find(&self, _text: &[u8], _found: &mut dyn FnMut(Range<usize>, &'static str)) {}
+    fn stream(&self, _stays: &BTreeSet<&'static str>) -> Box<dyn Looking> {
+        Box::new(Self)
+    }
+}
+
+impl Looking for Nothing {
+    fn push(&mut self, piece: &[u8], out: &mut Vec<u8>, _found: &mut LookedThrough) {
+        out.extend_from_slice(piece);
+    }
+    fn finish(self: Box<Self>, _out: &mut Vec<u8>, _found: &mut LookedThrough) {}
 }
 
 impl Subscriber for Nothing {
@@ -335,6 +361,9 @@ impl Door for OneDoor {
     }
     fn serves(&self, target: &TargetName) -> bool {
         *target == ehr()
+    }
+    fn speaks(&self, _target: &TargetName) -> &'static str {
+        "toy"
     }
     fn login(&self, _delegation: &Delegation, _target: &TargetName) -> Result<As, Refusal> {
         Ok(As::default())
@@ -489,8 +518,20 @@ impl Session {
     /// end.
     pub(crate) fn ends(self, kinds: &[&str]) {
         self.says([Event::Left]);
+        self.over("client_left", kinds);
+    }
+
+    /// The session ends by itself, and nothing but the last words has passed.
+    pub(crate) fn put_out(self, reason: &str, kinds: &[&str]) {
+        let log = self.log.clone();
+        self.over(reason, kinds);
+        let lines = log.lines.lock().unwrap().clone();
+        assert!(matches!(lines.as_slice(), [only] if only.starts_with("farewell: ")), "{lines:?}");
+    }
+
+    fn over(self, reason: &str, kinds: &[&str]) {
         let ended = self.runtime.block_on(self.ended).unwrap();
-        assert!(matches!(ended, Ended::Closed("client_left")), "{ended:?}");
+        assert!(matches!(ended, Ended::Closed(had) if had == reason), "{ended:?}");
         self.trail.close("test").unwrap();
         let mut found = Vec::new();
         scan_folder(self.folder.path(), |entry| found.push(entry.body.kind().as_str())).unwrap();

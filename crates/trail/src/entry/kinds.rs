@@ -258,6 +258,15 @@ kinds! {
         /// Why.
         reason: String,
     }
+    /// An agent is no agent here any more: its identity and its tokens are gone.
+    AgentRemoved = "agent.removed" {
+        /// Its name.
+        agent: String,
+        /// By whom.
+        by: String,
+        /// Why.
+        reason: String,
+    }
     /// Somebody proved an identity.
     AuthenticationSucceeded = "authentication.succeeded" {
         /// What the exchange was bound to.
@@ -346,6 +355,52 @@ kinds! {
         /// Its id.
         session: String,
     }
+    /// A server of others was launched for somebody: nothing is asked of it before this is durable.
+    ServerStarted = "server.started" {
+        /// The agent that runs it.
+        agent: String,
+        /// Whether it is kept apart from every network but the agent's listener, by the agent's word.
+        apart: bool,
+        /// What it runs, by the agent's word: SHA-256 over the launch line and what that names.
+        command: Digest,
+        /// The one credential that its connections show: their `session.opened` names it too.
+        credential: String,
+        /// Whose it is, through what.
+        delegation: Delegation,
+        /// The run's id.
+        process: String,
+        /// The server.
+        server: String,
+        /// The target that it may reach.
+        target: String,
+    }
+    /// A server's run is over. One that has no such entry ended with the gateway.
+    ServerEnded = "server.ended" {
+        /// The run's id.
+        process: String,
+        /// Why: `idle`, `stopped`, `abandoned`, `expired`, `broken` or `ended`.
+        reason: String,
+    }
+    /// Tools of a server were accepted as they are described: all that it had at its first use, or one that was held.
+    ToolsAccepted = "tools.accepted" {
+        /// By whom, as `issuer/subject`; `first use` for what a server says first.
+        by: String,
+        /// The server.
+        server: String,
+        /// SHA-256 of each tool's manifest (RFC 8785), by the tool's name.
+        tools: BTreeMap<String, Digest>,
+    }
+    /// A server describes a tool otherwise than was accepted: nobody is shown it, and nobody may call it.
+    ToolHeld = "tool.held" {
+        /// SHA-256 of the manifest that was accepted; absent for a tool that is new.
+        accepted: Option<Digest>,
+        /// SHA-256 of the manifest that was found.
+        found: Digest,
+        /// The server.
+        server: String,
+        /// The tool.
+        tool: String,
+    }
     /// A tool was called: nothing is done for it before this is durable.
     ToolcallStarted = "toolcall.started" {
         /// What the client calls itself: a claim.
@@ -377,6 +432,9 @@ kinds! {
         duration_us: u64,
         /// How.
         outcome: CallOutcome,
+        /// Identifiers that detectors found in a hosted server's answer to a call that read nothing of a target's: the server
+        /// has them from elsewhere. Absent where there are none.
+        phi_without_statement: Option<u64>,
         /// Rows in the answer.
         rows: u64,
     }
@@ -388,6 +446,8 @@ kinds! {
         columns: Option<Arc<[ColumnsOf]>>,
         /// The same where they are too many for an entry: a JSON array, sealed.
         columns_sealed: Option<ObjectRef>,
+        /// The declared command that runs, where it is no statement.
+        command: Option<String>,
         /// The decision.
         decision: Decision,
         /// Whether it is provably read-only.
@@ -412,6 +472,8 @@ kinds! {
         template: Digest,
         /// What it touches, sorted by relation.
         touches: Vec<Touched>,
+        /// How many more it touches, which are too many for an entry; the sealed statement names them. Absent where all are here.
+        touches_left_out: Option<u64>,
         /// Verbs on the target as a whole.
         whole: Vec<Verb>,
     }
@@ -427,6 +489,8 @@ kinds! {
         rows: u64,
         /// The session.
         session: String,
+        /// What a program printed since the progress before, sealed; absent where it is no program's.
+        transcript: Option<ObjectRef>,
     }
     /// How an operation ended.
     OperationOutcome = "operation.outcome" {
@@ -436,7 +500,12 @@ kinds! {
         call: Option<String>,
         /// How long it took, in microseconds.
         duration_us: u64,
-        /// What came of looking through free text in its rows; absent where nothing was to be looked through.
+        /// Who ended a program: `itself`, `time_limit`, `output_limit`, `cancelled`, `agent_stopping`, or `not_started`;
+        /// absent where it was none.
+        ended_by: Option<String>,
+        /// A program's exit code; absent where a signal ended it.
+        exit_code: Option<u64>,
+        /// What came of looking through free text in its rows or output; absent where nothing was to be looked through.
         free_text: Option<FreeTextCount>,
         /// Its number.
         operation: u64,
@@ -444,12 +513,16 @@ kinds! {
         rows: u64,
         /// The session.
         session: String,
+        /// The signal that ended a program.
+        signal: Option<u64>,
         /// The target's error code.
         sqlstate: Option<String>,
         /// How.
         status: Status,
         /// The patients that its rows are about; absent where no relation that it reads has a column that tells.
         subjects: Option<SubjectCount>,
+        /// What a program printed since the last progress, sealed; absent where it is no program's.
+        transcript: Option<ObjectRef>,
     }
     /// An operation was refused; it never ran.
     OperationRefused = "operation.refused" {
@@ -457,6 +530,8 @@ kinds! {
         call: Option<String>,
         /// Why.
         code: RefusalCode,
+        /// The declared command, where it was one.
+        command: Option<String>,
         /// The decision.
         decision: Decision,
         /// Its number.
@@ -473,6 +548,8 @@ kinds! {
         template: Digest,
         /// What it would have touched, sorted by relation.
         touches: Vec<Touched>,
+        /// How many more that would have been, which are too many for an entry. Absent where all are here.
+        touches_left_out: Option<u64>,
     }
     /// An operation waits for somebody's yes. Nothing writes it yet: what needs one is refused.
     OperationHeld = "operation.held" {
@@ -527,6 +604,42 @@ kinds! {
         by: String,
         /// Id of the lock.
         lock: String,
+    }
+    /// A credential was taken back, with everything that it was narrowed to.
+    CredentialRevoked = "credential.revoked" {
+        /// By whom.
+        by: String,
+        /// Id of the credential.
+        credential: String,
+        /// When the gateway learned of it, in microseconds since the Unix epoch.
+        learned_at: u64,
+        /// Why.
+        reason: String,
+    }
+    /// Something that an open session rests on changed, and it stays open: what it may do is what holds now.
+    SessionFollowed = "session.followed" {
+        /// From when the gateway learnt of the change until the session was held to it, in microseconds.
+        after_us: u64,
+        /// What changed: `policy`, or `identity` for groups, attributes and assurance of the subject.
+        changed: String,
+        /// Digest of the set of policies that is in force for it.
+        policy: Digest,
+        /// Which session.
+        session: String,
+    }
+    /// The target said something to a session beside its operations: why a statement could not be made ready, a notice at
+    /// a commit, what another session lets everybody know.
+    SessionTold = "session.told" {
+        /// How much, in bytes; since the last such entry, where it was said in pieces.
+        bytes: u64,
+        /// The tool call under way; absent where there is none.
+        call: Option<String>,
+        /// The session.
+        session: String,
+        /// The target's error code, where it was an error.
+        sqlstate: Option<String>,
+        /// The sealed text of the statement that it is about, where there is one.
+        statement: Option<ObjectRef>,
     }
     /// Somebody is about to end a session.
     SessionKilled = "session.killed" {
@@ -666,6 +779,7 @@ impl Kind {
                 | Self::SessionClosed
                 | Self::ToolcallEnded
                 | Self::CatalogAnswered
+                | Self::ServerEnded
                 | Self::GatewayStopped
                 | Self::GatewayHeartbeat
                 | Self::Gap

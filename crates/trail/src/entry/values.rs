@@ -78,10 +78,10 @@ pub struct ParameterRef {
 pub struct Parameters {
     /// How many there are.
     pub count: u64,
-    /// Those too large to seal whole.
+    /// Those too large to seal whole, a hundred at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub large: Vec<ParameterRef>,
-    /// The others, sealed together.
+    /// All of them, sealed together: those too large as their length and digest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sealed: Option<ObjectRef>,
 }
@@ -244,6 +244,8 @@ pub enum Status {
     Failed,
     /// Never run, because an earlier one in the same string or pipeline failed.
     NotRun,
+    /// Planned by the target with its values, and not run: the client left it at that.
+    Planned,
     /// Cancelled at the client's or an officer's request.
     Cancelled,
     /// The client left before the end.
@@ -267,6 +269,8 @@ pub enum CallOutcome {
     Refused,
     /// The target refused it or failed.
     Failed,
+    /// It may have changed something, and nobody can say whether it did.
+    Unknown,
     /// Nobody waited for its answer any more.
     Abandoned,
     /// The gateway went away before its end.

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
     reason = "a test that cannot go on fails"
 )]
 
@@ -156,7 +157,7 @@ impl Story {
             self.steps.iter().enumerate().filter(|(_, step)| step.body.kind().as_str() == kind).peekable();
         let has_session = of_kind.peek().is_some_and(|(_, step)| session_of(&step.body).is_some());
         let found = if has_session {
-            of_kind.filter(|(_, step)| session_of(&step.body) == Some(&name_of(number))).last()
+            of_kind.rfind(|(_, step)| session_of(&step.body) == Some(&name_of(number)))
         } else {
             of_kind.nth(number)
         };
@@ -337,6 +338,7 @@ fn joined(session: usize) -> Body {
 
 fn intent(session: usize, operation: u64, call: Option<&str>, statement: Option<ObjectRef>) -> Body {
     Body::OperationIntent(OperationIntent {
+        command: None,
         call: call.map(str::to_owned),
         columns: None,
         columns_sealed: None,
@@ -352,12 +354,17 @@ fn intent(session: usize, operation: u64, call: Option<&str>, statement: Option<
         tag: "SELECT".to_owned(),
         template: Digest([1; 32]),
         touches: Vec::new(),
+        touches_left_out: None,
         whole: Vec::new(),
     })
 }
 
 fn outcome(session: usize, operation: u64, call: Option<&str>, rows: u64, status: Status) -> Body {
     Body::OperationOutcome(OperationOutcome {
+        exit_code: None,
+        signal: None,
+        ended_by: None,
+        transcript: None,
         bytes: 10 * rows,
         call: call.map(str::to_owned),
         duration_us: 5,
@@ -373,6 +380,7 @@ fn outcome(session: usize, operation: u64, call: Option<&str>, rows: u64, status
 
 fn refused(session: usize, operation: u64, call: Option<&str>) -> Body {
     Body::OperationRefused(OperationRefused {
+        command: None,
         call: call.map(str::to_owned),
         code: RefusalCode::NotPermitted,
         decision: decision(Arm::Refuse),
@@ -383,6 +391,7 @@ fn refused(session: usize, operation: u64, call: Option<&str>) -> Body {
         tag: "DELETE".to_owned(),
         template: Digest([2; 32]),
         touches: Vec::new(),
+        touches_left_out: None,
     })
 }
 
@@ -477,6 +486,7 @@ impl Story {
         }
         self.heartbeat(2, 40, 20);
         self.push(Body::OperationProgress(OperationProgress {
+            transcript: None,
             bytes: 10,
             call: call.map(str::to_owned),
             operation: 1,
@@ -486,6 +496,7 @@ impl Story {
         self.push(outcome(0, 1, call, 2, Status::Ok));
         self.push(refused(0, 2, call));
         self.push(Body::ToolcallEnded(ToolcallEnded {
+            phi_without_statement: None,
             bytes: 20,
             call: "call-1".to_owned(),
             code: None,

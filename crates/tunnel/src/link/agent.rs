@@ -1,6 +1,7 @@
 //! The agent's end: proves itself, and serves the streams that the gateway opens.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,11 +27,12 @@ use super::authority::fingerprint;
 use super::stream::carry;
 use super::token::EnrolmentToken;
 use super::words::{
-    DIAL_HEADER, DialWords, DoneWords, EnrolWords, HelloWords, Issued, RefusalWords, RenewWords, StreamWords,
-    json, read_json, refused, write_prologue,
+    DIAL_HEADER, DialWords, DoneWords, EnrolWords, HOST_HEADER, HelloWords, HostWords, Issued, RefusalWords,
+    RenewWords, StreamWords, json, read_json, refused, write_prologue,
 };
 use super::{ENROL_PROTOCOL, LINK_PROTOCOL, LinkError, SERVER_NAME};
 use crate::dial::{Dial, Opened, Targets};
+use crate::host::HostOpened;
 use crate::key::AgentKey;
 use crate::limits;
 use crate::served::Served;
@@ -44,6 +46,9 @@ pub struct Serving {
     key: Arc<AgentKey>,
     /// What carries the open streams' bytes; owner: each carrier takes itself out at its end.
     carriers: Carriers,
+    /// The same of hosted servers and their connections, by numbers of their own.
+    hosted: Arc<Mutex<HashMap<u64, AbortHandle>>>,
+    hosted_next: Arc<AtomicU64>,
 }
 
 type Carriers = Arc<Mutex<HashMap<(SessionId, u64), AbortHandle>>>;
@@ -61,7 +66,18 @@ impl Serving {
     /// An agent of that name for those targets.
     #[must_use]
     pub fn new(name: AgentName, targets: Arc<dyn Targets>, key: Arc<AgentKey>) -> Self {
-        Self { served: Served::new(name.clone(), targets), name, key, carriers: Carriers::default() }
+        Self {
+            served: Served::new(name.clone(), targets),
+            name,
+            key,
+            carriers: Carriers::default(),
+            hosted: Arc::default(),
+            hosted_next: Arc::default(),
+        }
+    }
+
+    fn hosted(&self) -> MutexGuard<'_, HashMap<u64, AbortHandle>> {
+        self.hosted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn carriers(&self) -> MutexGuard<'_, HashMap<(SessionId, u64), AbortHandle>> {
@@ -243,6 +259,7 @@ pub async fn link(
     // A stream does not outlive its link, whatever its target is waiting for.
     if ended.is_some() {
         serving.carriers().drain().for_each(|(_, carrier)| carrier.abort());
+        serving.hosted().drain().for_each(|(_, carrier)| carrier.abort());
     }
     match ended {
         Some(Ok(())) => Ok(LinkEnd::Over("closed by the gateway".to_owned())),
@@ -281,6 +298,9 @@ impl Serving {
         stop: &watch::Receiver<bool>,
     ) -> Response<Full<Bytes>> {
         if request.method() == Method::CONNECT {
+            if request.headers().contains_key(HOST_HEADER) {
+                return self.host(request, stop).await;
+            }
             return self.open(request, stop).await;
         }
         let path = request.uri().path().to_owned();
@@ -361,6 +381,42 @@ impl Serving {
         });
         carriers.insert(stream_key, carrier.abort_handle());
         drop(carriers);
+        Response::new(Full::default())
+    }
+
+    /// Run a server, or hand over what one connects. Both end with the link, and when the agent stops.
+    async fn host(&self, request: Request<Incoming>, stop: &watch::Receiver<bool>) -> Response<Full<Bytes>> {
+        let stopping = || refused(&Refusal::new(RefusalCode::ShuttingDown, "the agent is stopping"));
+        let Some(asked) = request.headers().get(HOST_HEADER).and_then(HostWords::read) else {
+            return refused(&Refusal::new(RefusalCode::ProtocolViolation, "a run that cannot be read"));
+        };
+        let mut stop = stop.clone();
+        let opened = tokio::select! {
+            opened = self.served.host(asked) => opened,
+            _ = stop.wait_for(|stop| *stop) => return stopping(),
+        };
+        let HostOpened { stream, facts } = match opened {
+            Ok(opened) => opened,
+            Err(refusal) => return refused(&refusal),
+        };
+        let serving = self.clone();
+        let number = self.hosted_next.fetch_add(1, Ordering::Relaxed);
+        let mut hosted = self.hosted();
+        let carrier = tokio::spawn(async move {
+            if let Ok(upgraded) = hyper::upgrade::on(request).await {
+                let mut gateway = TokioIo::new(upgraded);
+                match write_prologue(&mut gateway, &facts, &[]).await {
+                    Ok(()) => tokio::select! {
+                        () = carry(gateway, stream) => {}
+                        _ = stop.wait_for(|stop| *stop) => {}
+                    },
+                    Err(error) => tracing::warn!(%error, "a run broke off at its beginning"),
+                }
+            }
+            serving.hosted().remove(&number);
+        });
+        hosted.insert(number, carrier.abort_handle());
+        drop(hosted);
         Response::new(Full::default())
     }
 }

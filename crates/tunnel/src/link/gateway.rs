@@ -8,29 +8,30 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use chaperone_access::{AgentName, Refusal, RefusalCode, TargetName};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::asking::{ask, declared};
 use super::authority::{AgentAuthority, Presented, presented, sha256};
 use super::roster::{AgentRecord, Renewal, Roster, TokenRecord, Verdict};
 use super::stream::{LinkStream, Place, leash};
 use super::token::{EnrolmentToken, is_id};
 use super::words::{
-    DIAL_HEADER, DialWords, DoneWords, EnrolWords, HelloWords, Issued, RefusalWords, RenewWords, StreamWords,
-    json, read_json, read_prologue, refused,
+    DIAL_HEADER, DialWords, DoneWords, EnrolWords, HOST_HEADER, HostWords, Issued, RefusalWords, RenewWords,
+    StreamWords, json, read_json, read_prologue, refused,
 };
 use super::{LINK_PROTOCOL, LinkError};
-use crate::dial::{AgentStatus, BoxFuture, Dial, DialError, Dialer, Dialled, StreamHandle};
+use crate::dial::{AgentStatus, BoxFuture, Dial, DialError, Dialer, Dialled, Stream, StreamHandle};
+use crate::host::{Host, HostFacts, Hosted};
 use crate::limits;
 use crate::tally::{SignedTally, SignedTotals};
 
@@ -79,6 +80,15 @@ pub enum AgentEvent {
         agent: AgentName,
         /// By whom; `None` where the gateway did it itself.
         by: Option<String>,
+        /// Why.
+        reason: String,
+    },
+    /// An identity is about to be forgotten.
+    Removed {
+        /// Whose.
+        agent: AgentName,
+        /// By whom.
+        by: String,
         /// Why.
         reason: String,
     },
@@ -155,6 +165,39 @@ fn is_young(record: &AgentRecord) -> bool {
 
 fn stored(error: std::io::Error) -> LinkError {
     LinkError::Io { what: "the roster of agents", why: error }
+}
+
+impl Link {
+    /// Open one stream: what the agent says of it, and what comes before the other end's own bytes.
+    async fn connect<F: DeserializeOwned>(
+        &self,
+        target: &TargetName,
+        (name, value): (HeaderName, Option<HeaderValue>),
+    ) -> Result<(Box<dyn Stream>, F, Bytes), DialError> {
+        let agent = &self.agent;
+        let broken = |what| DialError::Broken { agent: agent.clone(), what };
+        let lost = || DialError::Lost(agent.clone());
+        let place = Place::take(&self.streams, limits::STREAMS);
+        let place = place.ok_or_else(|| DialError::Busy(target.clone()))?;
+        let request = Request::builder()
+            .method(Method::CONNECT)
+            .uri("target:1")
+            .header(name, value.ok_or_else(|| broken("a dial that cannot be said"))?)
+            .body(Full::default())
+            .map_err(|_never| broken("a dial that cannot be said"))?;
+        let mut sender = self.sender.clone();
+        let response = sender.send_request(request).await.map_err(|_lost| lost())?;
+        if response.status() != StatusCode::OK {
+            let words: Option<RefusalWords> = read_json(response.into_body()).await;
+            let words = words.ok_or_else(|| broken("a refusal that cannot be read"))?;
+            return Err(DialError::Refused(words.refusal()));
+        }
+        let upgraded = hyper::upgrade::on(response).await.map_err(|_lost| lost())?;
+        let mut io = TokioIo::new(upgraded);
+        let (facts, greeting) =
+            read_prologue(&mut io).await.map_err(|_bad| broken("a stream without its facts"))?;
+        Ok((Box::new(LinkStream { io, _place: place }), facts, greeting))
+    }
 }
 
 impl Links {
@@ -250,6 +293,31 @@ impl Links {
             self.observer.note(event).await.map_err(LinkError::Refused)?;
         }
         self.lock_now(agent, reason)
+    }
+
+    /// Forget an identity with its tokens, and cut its link; the record that was kept of it. `None` where nobody of that
+    /// name was enrolled.
+    ///
+    /// # Errors
+    /// The event could not be recorded, or the disk; the identity is whole then, or cannot link any more.
+    pub async fn remove(
+        &self,
+        agent: &AgentName,
+        reason: &str,
+        by: &str,
+    ) -> Result<Option<AgentRecord>, LinkError> {
+        let _one = self.change.lock().await;
+        let Some(record) = self.roster.agent(agent).map_err(stored)? else { return Ok(None) };
+        let (reason, by) = (reason.to_owned(), by.to_owned());
+        let event = AgentEvent::Removed { agent: agent.clone(), by, reason };
+        self.observer.note(event).await.map_err(LinkError::Refused)?;
+        // The tokens first: one that was left would bring back an agent that is not there any more.
+        self.roster.remove_tokens_of(agent).map_err(stored)?;
+        self.roster.remove_agent(agent).map_err(stored)?;
+        if let Ok(link) = self.link(agent) {
+            link.cut.notify_one();
+        }
+        Ok(Some(record))
     }
 
     /// A key that is in two hands: locked at once, and then recorded.
@@ -574,33 +642,27 @@ impl Links {
 
     async fn dial_on(&self, link: &Arc<Link>, request: Dial) -> Result<Dialled, DialError> {
         let agent = link.agent.clone();
-        let broken = |what| DialError::Broken { agent: agent.clone(), what };
-        let place = Place::take(&link.streams, limits::STREAMS);
-        let place = place.ok_or_else(|| DialError::Busy(request.target.clone()))?;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (session, target) = (request.session, request.target.clone());
-        let header =
-            DialWords::header(request, number).ok_or_else(|| broken("a dial that cannot be said"))?;
-        let request = Request::builder()
-            .method(Method::CONNECT)
-            .uri("target:1")
-            .header(DIAL_HEADER, header)
-            .body(Full::default())
-            .map_err(|_never| broken("a dial that cannot be said"))?;
-        let mut sender = link.sender.clone();
-        let response = sender.send_request(request).await.map_err(|_lost| DialError::Lost(agent.clone()))?;
-        if response.status() != StatusCode::OK {
-            let words: Option<RefusalWords> = read_json(response.into_body()).await;
-            let words = words.ok_or_else(|| broken("a refusal that cannot be read"))?;
-            return Err(DialError::Refused(words.refusal()));
-        }
-        let upgraded = hyper::upgrade::on(response).await.map_err(|_lost| DialError::Lost(agent.clone()))?;
-        let mut io = TokioIo::new(upgraded);
-        let (facts, greeting) =
-            read_prologue(&mut io).await.map_err(|_bad| broken("a stream without its login"))?;
-        let stream = Box::new(LinkStream { io, _place: place });
+        let header = (DIAL_HEADER, DialWords::header(request, number));
+        let (stream, facts, greeting) = link.connect(&target, header).await?;
         let handle = StreamHandle { agent: agent.clone(), session, target, number };
         Ok(Dialled { stream, greeting, facts, handle, agent, tried: Vec::new() })
+    }
+
+    /// The link that runs a server: for a new run the least laden one.
+    fn hosting(&self, request: &Host) -> Result<Arc<Link>, DialError> {
+        match request {
+            Host::Accept(accept) => self.link(&accept.agent),
+            Host::Launch(launch) => {
+                let mut links = self.live();
+                links.retain(|link| link.targets.contains(&launch.server));
+                let laden = |link: &Arc<Link>| {
+                    (!link.admits.load(Ordering::Relaxed), link.streams.load(Ordering::Relaxed))
+                };
+                links.into_iter().min_by_key(laden).ok_or_else(|| DialError::NoAgent(launch.server.clone()))
+            }
+        }
     }
 
     async fn about<T: DeserializeOwned>(&self, path: &str, stream: &StreamHandle) -> Result<T, DialError> {
@@ -609,54 +671,6 @@ impl Links {
             StreamWords { session: stream.session, target: stream.target.clone(), number: stream.number };
         ask(&link.sender, &stream.agent, path, &words, limits::HANDSHAKE).await
     }
-}
-
-/// Ask an agent for the targets that it declares: sorted, each once.
-async fn declared(
-    sender: &SendRequest<Full<Bytes>>,
-    agent: &AgentName,
-) -> Result<Vec<TargetName>, LinkError> {
-    let hello: Result<HelloWords, DialError> =
-        ask(sender, agent, "/hello", &DoneWords {}, limits::HANDSHAKE).await;
-    let HelloWords { agent: name, mut targets } =
-        hello.map_err(|error| LinkError::Broken(error.to_string()))?;
-    if name != *agent {
-        return Err(LinkError::Broken(format!("agent `{agent}` calls itself `{name}`")));
-    }
-    targets.sort();
-    targets.dedup();
-    Ok(targets)
-}
-
-/// One exchange of words with an agent.
-async fn ask<T: DeserializeOwned>(
-    sender: &SendRequest<Full<Bytes>>,
-    agent: &AgentName,
-    path: &str,
-    words: &impl Serialize,
-    patience: Duration,
-) -> Result<T, DialError> {
-    let broken = |what| DialError::Broken { agent: agent.clone(), what };
-    let exchange = async {
-        let body = serde_json::to_vec(words).map_err(|_never| broken("words that cannot be said"))?;
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(format!("http://agent{path}"))
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|_never| broken("words that cannot be said"))?;
-        let mut sender = sender.clone();
-        let response = sender.send_request(request).await.map_err(|_lost| DialError::Lost(agent.clone()))?;
-        let fine = response.status() == StatusCode::OK;
-        let unread = || broken("an answer that cannot be read");
-        if fine {
-            return read_json(response.into_body()).await.ok_or_else(unread);
-        }
-        let words: RefusalWords = read_json(response.into_body()).await.ok_or_else(unread)?;
-        Err(DialError::Refused(words.refusal()))
-    };
-    tokio::time::timeout(patience, exchange)
-        .await
-        .unwrap_or_else(|_elapsed| Err(DialError::TimedOut(agent.clone())))
 }
 
 impl Dialer for Links {
@@ -742,6 +756,21 @@ impl Dialer for Links {
                 return Ok(signed);
             }
             Err(DialError::Broken { agent: agent.clone(), what: "totals that are not its own" })
+        })
+    }
+
+    fn host(&self, request: Host) -> BoxFuture<'_, Result<Hosted, DialError>> {
+        Box::pin(async move {
+            let link = self.hosting(&request)?;
+            let (server, patient) = (request.server().clone(), matches!(request, Host::Accept(_)));
+            let opening = link.connect::<HostFacts>(&server, (HOST_HEADER, HostWords::header(request)));
+            let (stream, facts, _) = if patient {
+                opening.await?
+            } else {
+                let opened = tokio::time::timeout(limits::DIAL, opening).await;
+                opened.unwrap_or_else(|_elapsed| Err(DialError::TimedOut(link.agent.clone())))?
+            };
+            Ok(Hosted { stream, facts, agent: link.agent.clone() })
         })
     }
 

@@ -4,6 +4,7 @@
 //! [`Links`] is the gateway's end, [`link`] the agent's. [`AgentAuthority`] signs, [`Roster`] remembers who there is.
 
 mod agent;
+mod asking;
 mod authority;
 mod gateway;
 mod roster;

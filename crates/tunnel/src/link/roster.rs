@@ -70,6 +70,11 @@ pub trait Roster: Send + Sync {
     /// # Errors
     /// The disk; the old record is whole then.
     fn put_agent(&self, record: &AgentRecord) -> io::Result<()>;
+    /// Forget one. `false` where there is none.
+    ///
+    /// # Errors
+    /// The disk; the agent may still be there.
+    fn remove_agent(&self, name: &AgentName) -> io::Result<bool>;
     /// A token by its id.
     ///
     /// # Errors

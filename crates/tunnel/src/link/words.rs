@@ -10,12 +10,17 @@ use http_body_util::{BodyExt, Full, Limited};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use zeroize::Zeroizing;
 
-use crate::dial::{ApplicationName, As, Caller, Dial, LoginFacts, Parameters};
+use crate::dial::{ApplicationName, As, Caller, Dial, Parameters};
+use crate::host::{Accept, Host, Launch};
 use crate::limits;
 
 /// Carries a [`DialWords`] on a CONNECT request, JSON in base64url.
 pub(super) const DIAL_HEADER: HeaderName = HeaderName::from_static("chaperone-dial");
+
+/// Carries a [`HostWords`] on a CONNECT request, likewise.
+pub(super) const HOST_HEADER: HeaderName = HeaderName::from_static("chaperone-host");
 
 /// `POST /enrol`, by an agent without a certificate.
 #[derive(Serialize, Deserialize)]
@@ -64,6 +69,14 @@ pub(super) struct DialWords {
     pub(super) parameters: Parameters,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) caller: Option<Caller>,
+}
+
+/// What goes with a CONNECT that is about a hosted server.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) enum HostWords {
+    Launch(Launch),
+    Accept(Accept),
 }
 
 /// `POST /cancel`, `/tally`, `/acknowledge`.
@@ -136,6 +149,28 @@ impl DialWords {
     }
 }
 
+impl HostWords {
+    pub(super) fn header(request: Host) -> Option<HeaderValue> {
+        let words = match request {
+            Host::Launch(launch) => Self::Launch(launch),
+            Host::Accept(accept) => Self::Accept(accept),
+        };
+        let json = Zeroizing::new(serde_json::to_vec(&words).ok()?);
+        let mut value = HeaderValue::from_str(&URL_SAFE_NO_PAD.encode(&*json)).ok()?;
+        // A password is in it: no table of headers keeps it, and no log shows it.
+        value.set_sensitive(true);
+        Some(value)
+    }
+
+    pub(super) fn read(value: &HeaderValue) -> Option<Host> {
+        let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(value.as_bytes()).ok()?);
+        Some(match serde_json::from_slice(&bytes).ok()? {
+            Self::Launch(launch) => Host::Launch(launch),
+            Self::Accept(accept) => Host::Accept(accept),
+        })
+    }
+}
+
 /// Read a whole JSON body in bounds.
 pub(super) async fn read_json<T: DeserializeOwned, B>(body: B) -> Option<T>
 where
@@ -158,16 +193,16 @@ pub(super) fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
 }
 
 /// Write what comes before the target's own bytes on a stream: each part after its length, 4 bytes big-endian.
-pub(super) async fn write_prologue<W: AsyncWrite + Unpin>(
+pub(super) async fn write_prologue<W: AsyncWrite + Unpin, F: Serialize>(
     stream: &mut W,
-    facts: &LoginFacts,
+    facts: &F,
     greeting: &[u8],
 ) -> std::io::Result<()> {
     let facts = serde_json::to_vec(facts)?;
     let mut out = Vec::with_capacity(8 + facts.len() + greeting.len());
     for part in [facts.as_slice(), greeting] {
         if part.len() > limits::WORDS_BYTES {
-            return Err(std::io::Error::other("a login's facts or greeting are too long"));
+            return Err(std::io::Error::other("a stream's facts or greeting are too long"));
         }
         let length = u32::try_from(part.len()).map_err(std::io::Error::other)?;
         out.extend_from_slice(&length.to_be_bytes());
@@ -178,9 +213,9 @@ pub(super) async fn write_prologue<W: AsyncWrite + Unpin>(
 }
 
 /// Read what [`write_prologue`] wrote.
-pub(super) async fn read_prologue<R: AsyncRead + Unpin>(
+pub(super) async fn read_prologue<R: AsyncRead + Unpin, F: DeserializeOwned>(
     stream: &mut R,
-) -> std::io::Result<(LoginFacts, Bytes)> {
+) -> std::io::Result<(F, Bytes)> {
     let facts = part(stream).await?;
     let facts = serde_json::from_slice(&facts)?;
     Ok((facts, Bytes::from(part(stream).await?)))

@@ -60,7 +60,7 @@ impl Conversation {
                     looked
                 });
                 let part = Part::Body { rows: 1, bytes: u64::from(length) };
-                self.replies.push_back(Reply { bytes, part, look: looks.look, looked_through });
+                self.replies.push_back(Reply { bytes, part, look: looks.look, looked_through, about: None });
                 Ok(())
             }
             Frame::Chunk { bytes, .. } => {
@@ -86,7 +86,7 @@ impl Conversation {
                 (sieve.pass(bytes, &mut looked), Some(looked))
             }
         };
-        self.replies.push_back(Reply { bytes, part, look: looks.look, looked_through });
+        self.replies.push_back(Reply { bytes, part, look: looks.look, looked_through, about: None });
         Ok(())
     }
 
@@ -94,7 +94,57 @@ impl Conversation {
         if matches!(part, Part::End(_)) {
             (self.looks, self.shape) = (None, None);
         }
-        self.replies.push_back(Reply { bytes, part, look: Look::Nothing, looked_through: None });
+        self.replies.push_back(Reply { bytes, part, look: Look::Nothing, looked_through: None, about: None });
+    }
+
+    /// Words of the target's beside results: they count as data of the operation that is being answered, where there is one.
+    fn tell(&mut self, bytes: Bytes, code: Option<[u8; 5]>) {
+        let (in_operation, about) = match self.expected.front() {
+            Some(Expect::Query { analysis, ended, .. }) => (*ended < analysis.members.len(), None),
+            Some(Expect::Execute { run }) => (run.is_some(), None),
+            Some(Expect::Bind { runs, granted, .. }) => (*runs > 0, Some(&granted.analysis)),
+            Some(Expect::Describe { runs, granted, .. }) => {
+                (*runs > 0, granted.as_ref().map(|granted| &granted.analysis))
+            }
+            Some(Expect::Parse { granted, .. }) => (false, Some(&granted.analysis)),
+            Some(Expect::Refused { .. } | Expect::Close { .. } | Expect::Lapse { .. } | Expect::Sync)
+            | None => (false, None),
+        };
+        if in_operation {
+            let part = Part::Body { rows: 0, bytes: bytes.len() as u64 };
+            self.say(bytes, part);
+            return;
+        }
+        let about = about.filter(|_| code.is_some()).cloned();
+        let part = Part::Told { code };
+        self.replies.push_back(Reply { bytes, part, look: Look::Nothing, looked_through: None, about });
+    }
+
+    /// What others say to whoever listens: nobody listens who does not see everything.
+    fn notified(&mut self, raw: Bytes) {
+        if self.restricted {
+            self.untold += 1;
+        } else {
+            self.tell(raw, None);
+        }
+    }
+
+    /// Operations that were never run.
+    fn not_run(&mut self, count: usize) {
+        for _ in 0..count {
+            self.say(Bytes::new(), Part::End(Ending::NotRun));
+        }
+    }
+
+    /// What a Bind began and nobody went on with has ended, as soon as all before it is answered.
+    pub(super) fn end_lapsed(&mut self) {
+        while let Some(Expect::Lapse { runs }) = self.expected.front() {
+            let runs = if std::mem::take(&mut self.bound_failed) { 0 } else { *runs };
+            self.expected.pop_front();
+            for _ in 0..runs {
+                self.say(Bytes::new(), Part::End(Ending::Planned));
+            }
+        }
     }
 
     /// Data may only come while an operation runs: otherwise it would leave without being on anybody's record.
@@ -110,6 +160,7 @@ impl Conversation {
                 | Expect::Bind { .. }
                 | Expect::Describe { .. }
                 | Expect::Close { .. }
+                | Expect::Lapse { .. }
                 | Expect::Sync,
             )
             | None => Err(out_of_order("data")),
@@ -164,19 +215,16 @@ impl Conversation {
             BackendView::ReadyForQuery(status) => self.ready(raw, status),
             BackendView::Notice(report) => {
                 match self.notice_told(&raw, &report) {
-                    Some(told) => self.say(told, Part::Aside),
+                    Some(told) => self.tell(told, None),
                     None => self.untold += 1,
                 }
                 Ok(())
             }
-            // What others say to whoever listens: nobody listens who does not see everything.
-            BackendView::Notification(_) if self.restricted => {
-                self.untold += 1;
+            BackendView::Notification(_) => {
+                self.notified(raw);
                 Ok(())
             }
-            BackendView::Notification(_)
-            | BackendView::ParameterDescription(_)
-            | BackendView::ParameterStatus { .. } => {
+            BackendView::ParameterDescription(_) | BackendView::ParameterStatus { .. } => {
                 self.say(raw, Part::Aside);
                 Ok(())
             }
@@ -234,6 +282,7 @@ impl Conversation {
                 | Expect::Query { .. }
                 | Expect::Refused { .. }
                 | Expect::Execute { .. }
+                | Expect::Lapse { .. }
                 | Expect::Sync,
             )
             | None => false,
@@ -287,7 +336,8 @@ impl Conversation {
                 | Expect::Bind { .. }
                 | Expect::Describe { .. }
                 | Expect::Close { .. }
-                | Expect::Execute { .. },
+                | Expect::Execute { .. }
+                | Expect::Lapse { .. },
             ) => false,
             None => {
                 self.skipping = true;
@@ -300,51 +350,51 @@ impl Conversation {
     /// Sync is skipped.
     fn fail(&mut self, raw: Bytes, code: [u8; 5], fatal: bool) {
         self.copying_in = false;
+        let failed = Part::End(Ending::Failed { code });
         match self.expected.front_mut() {
             Some(Expect::Query { analysis, ended, .. }) => {
                 let left = analysis.members.len() - *ended;
-                *ended = analysis.members.len();
                 if left == 0 {
-                    self.say(raw, Part::Aside);
-                    return;
+                    return self.tell(raw, Some(code));
                 }
-                self.say(raw, Part::End(Ending::Failed { code }));
-                for _ in 1..left {
-                    self.say(Bytes::new(), Part::End(Ending::NotRun));
-                }
+                *ended = analysis.members.len();
+                self.say(raw, failed);
+                self.not_run(left - 1);
             }
             // A deferred constraint, for one: PostgreSQL commits a pipeline at its Sync.
             Some(Expect::Sync) if !fatal => self.say(raw, Part::Undone { code }),
-            Some(Expect::Sync) | None => self.say(raw, Part::Aside),
+            Some(Expect::Sync) | None => self.tell(raw, Some(code)),
             Some(
                 Expect::Refused { .. }
                 | Expect::Parse { .. }
                 | Expect::Bind { .. }
                 | Expect::Describe { .. }
                 | Expect::Close { .. }
+                | Expect::Lapse { .. }
                 | Expect::Execute { .. },
-            ) if fatal => self.say(raw, Part::Aside),
+            ) if fatal => self.tell(raw, Some(code)),
             Some(Expect::Refused { simple, report, .. }) => {
                 let (simple, report) = (*simple, report.clone());
-                self.say(report, Part::Aside);
-                // It was tried: what it displaced is gone.
-                self.expected.pop_front();
-                if simple {
-                    // ReadyForQuery follows.
-                    self.expected.push_front(Expect::Sync);
-                } else {
-                    self.skip_to_sync();
-                }
+                self.fail_refused(simple, report);
             }
-            Some(Expect::Execute { run: Some(_) }) => {
-                self.say(raw, Part::End(Ending::Failed { code }));
+            Some(Expect::Execute { run: Some(run) }) => {
+                let others = run.analysis.members.len().saturating_sub(1);
+                self.say(raw, failed);
+                self.not_run(others);
                 if let Some(Expect::Execute { run: Some(run) }) = self.expected.pop_front() {
                     self.settle(&run.analysis);
                 }
                 self.skip_to_sync();
             }
+            Some(Expect::Bind { runs, .. } | Expect::Describe { runs, .. }) if *runs > 0 => {
+                let others = *runs - 1;
+                self.say(raw, failed);
+                self.not_run(others);
+                self.bound_failed = true;
+                self.skip_to_sync();
+            }
             Some(Expect::Parse { .. }) => {
-                self.say(raw, Part::Aside);
+                self.tell(raw, Some(code));
                 if let Some(Expect::Parse { undo, quiet, granted }) = self.expected.pop_front() {
                     let undo = undo.failed(quiet);
                     self.expected.push_front(Expect::Parse { undo, quiet, granted });
@@ -355,11 +405,32 @@ impl Conversation {
                 Expect::Bind { .. }
                 | Expect::Describe { .. }
                 | Expect::Close { .. }
+                | Expect::Lapse { .. }
                 | Expect::Execute { run: None },
             ) => {
-                self.say(raw, Part::Aside);
+                self.tell(raw, Some(code));
                 self.skip_to_sync();
             }
+        }
+    }
+
+    /// The failure that we asked for: the client gets our words for it.
+    fn fail_refused(&mut self, simple: bool, report: Bytes) {
+        self.say(report, Part::Aside);
+        // It was tried: what it displaced is gone.
+        self.expected.pop_front();
+        if simple {
+            // ReadyForQuery follows.
+            self.expected.push_front(Expect::Sync);
+        } else {
+            self.skip_to_sync();
+        }
+    }
+
+    /// Operations that are skipped have ended, unless the failure was their own.
+    fn skipped(&mut self, count: usize) {
+        if !std::mem::take(&mut self.bound_failed) {
+            self.not_run(count);
         }
     }
 
@@ -375,8 +446,9 @@ impl Conversation {
                 }
                 Expect::Execute { run: Some(run) } => {
                     self.settle(&run.analysis);
-                    self.say(Bytes::new(), Part::End(Ending::NotRun));
+                    self.skipped(run.analysis.members.len());
                 }
+                Expect::Lapse { runs } => self.skipped(runs),
                 Expect::Parse { undo, .. } | Expect::Bind { undo, .. } | Expect::Close { undo, .. } => {
                     self.undone.push(undo);
                 }
@@ -384,9 +456,7 @@ impl Conversation {
                     // PostgreSQL skips a Query too when it comes before the Sync.
                     self.undone.push(undo);
                     self.settle(&analysis);
-                    for _ in ended..analysis.members.len() {
-                        self.say(Bytes::new(), Part::End(Ending::NotRun));
-                    }
+                    self.not_run(analysis.members.len() - ended);
                     // No readiness comes for it.
                     self.book.answered += 1;
                 }
@@ -423,9 +493,7 @@ impl Conversation {
                     self.succeed(&analysis, ended, granted.map(|granted| granted.words).unwrap_or_default());
                     self.say(Bytes::new(), Part::End(Ending::Done { rows: None }));
                 } else {
-                    for _ in ended..analysis.members.len() {
-                        self.say(Bytes::new(), Part::End(Ending::NotRun));
-                    }
+                    self.not_run(analysis.members.len() - ended);
                 }
             }
             Some(_) | None => return Err(out_of_order("readiness")),

@@ -4,12 +4,15 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use chaperone_access::{Analysis, Earlier, Refusal, RefusalCode};
-use chaperone_wire::limits::{PARAMETER_SEALED_BYTES_MAX, PORTALS_MAX, STATEMENTS_MAX};
+use chaperone_access::{Analysis, Refusal, RefusalCode};
+use chaperone_wire::limits::{
+    PARAMETER_SEALED_BYTES_MAX, PARAMETERS_SEALED_BYTES_MAX, PORTALS_MAX, STATEMENTS_MAX,
+};
 use chaperone_wire::{Digest, Event, Fault, Parameter};
 
-use super::Conversation;
+use super::names::Statement;
 use super::pieces::{Binding, Expect, Kind, Request, Step};
+use super::{Bound, Conversation};
 use crate::codec::frontend::{Bind, FrontendView, Object, Parse, view};
 use crate::codec::{BindPart, BindReader, CodecError, Frame, FrontendTag, Message};
 
@@ -18,19 +21,47 @@ use crate::codec::{BindPart, BindReader, CodecError, Frame, FrontendTag, Message
 pub(super) enum Then {
     Query { raw: Bytes },
     Parse { raw: Bytes, name: Arc<str>, types: Bytes },
-    Bind { binding: Binding, parameters: Arc<[Parameter]> },
+    Bind { raw: Bytes, names: BindNames, formats: Option<Bytes>, parameters: Arc<[Parameter]> },
+    BindHead { raw: Bytes, statement: Arc<str> },
     Describe { raw: Bytes, name: Arc<str> },
 }
 
-/// A Bind that passes in pieces.
-pub(super) struct LargeBind {
-    reader: BindReader,
+/// What a Bind binds to what.
+#[derive(Debug, Clone)]
+pub(super) struct BindNames {
+    statement: Arc<str>,
     portal: Arc<str>,
+}
+
+/// A Bind that passes in pieces. Its values are on record with what it begins, so its end waits until all are here.
+pub(super) struct LargeBind {
+    /// Of the whole message, in bytes.
+    length: u32,
+    reader: BindReader,
     /// Pieces that came before the names were complete.
     early: BytesMut,
-    named: bool,
+    names: Option<BindNames>,
+    /// What its statement was understood as when its first pieces were sent.
+    analysis: Option<Arc<Analysis>>,
     parameters: Vec<Parameter>,
+    /// Bytes that its values take in the record, of those that are kept.
+    kept: usize,
     large: Option<(i16, u64, Box<dyn Digest>)>,
+}
+
+impl LargeBind {
+    /// A value that came whole: kept, unless too much of this request is.
+    fn value(&mut self, format: i16, value: Bytes, digest: impl FnOnce() -> Box<dyn Digest>) {
+        let kept = self.kept.saturating_add(written_bytes(format, &value));
+        self.parameters.push(if kept <= PARAMETERS_SEALED_BYTES_MAX {
+            self.kept = kept;
+            Parameter::Whole { format, value }
+        } else {
+            let mut digest = digest();
+            digest.update(&value);
+            Parameter::Digest { format, length: value.len() as u64, digest: digest.finish() }
+        });
+    }
 }
 
 fn broken(error: &CodecError) -> Fault {
@@ -42,7 +73,11 @@ type Heard = Result<Option<Event<Conversation>>, Fault>;
 
 impl Conversation {
     /// Whether a frame has to wait until the target has answered what it depends on.
-    pub(super) fn must_wait(&self, frame: &Frame<FrontendTag>) -> Result<bool, Fault> {
+    pub(super) fn must_wait(&mut self, frame: &Frame<FrontendTag>) -> Result<bool, Fault> {
+        Ok(self.depends(frame)? || self.crowded(frame)?)
+    }
+
+    fn depends(&self, frame: &Frame<FrontendTag>) -> Result<bool, Fault> {
         let unsettled = self.unsettled > 0;
         match frame {
             Frame::Whole(message) => Ok(match view(message).map_err(|error| broken(&error))? {
@@ -75,6 +110,34 @@ impl Conversation {
             Frame::Head { tag: FrontendTag::Bind, .. } => Ok(self.book.answered < self.book.reading),
             Frame::Head { .. } | Frame::Chunk { .. } | Frame::Oversized { .. } => Ok(false),
         }
+    }
+
+    /// Whether there is room for what a frame adds only once something is answered that is under way. A COPY ends by what
+    /// the client says after it.
+    fn crowded(&mut self, frame: &Frame<FrontendTag>) -> Result<bool, Fault> {
+        if self.expected.is_empty() || self.copying_in {
+            return Ok(false);
+        }
+        let more = match frame {
+            Frame::Whole(message) => match view(message).map_err(|error| broken(&error))? {
+                FrontendView::Parse(_) | FrontendView::Bind(_) => message.raw().len(),
+                FrontendView::Close(..)
+                | FrontendView::CopyData(_)
+                | FrontendView::CopyDone
+                | FrontendView::CopyFail(_)
+                | FrontendView::Describe(..)
+                | FrontendView::Execute(_)
+                | FrontendView::Flush
+                | FrontendView::FunctionCall { .. }
+                | FrontendView::Password(_)
+                | FrontendView::Query(_)
+                | FrontendView::Sync
+                | FrontendView::Terminate => return Ok(false),
+            },
+            Frame::Head { tag: FrontendTag::Bind, length, .. } => large_bind_bytes(*length),
+            Frame::Head { .. } | Frame::Chunk { .. } | Frame::Oversized { .. } => return Ok(false),
+        };
+        Ok(self.full(more).is_some())
     }
 
     /// One frame of the client's.
@@ -184,10 +247,14 @@ impl Conversation {
             .hint("close or deallocate some");
             return Ok(Some(Event::Refused(Request::unread("(parse)", false), refusal)));
         }
+        if let Some(refusal) = self.full(message.raw().len()) {
+            return Ok(Some(Event::Refused(Request::unread("(parse)", false), refusal)));
+        }
         let then = Then::Parse {
             raw: message.raw().clone(),
             name: Arc::from(parse.name),
-            types: message.share(parse.types.as_bytes()),
+            // Not shared: the types would keep the whole message, and the text with it a second time.
+            types: Bytes::copy_from_slice(parse.types.as_bytes()),
         };
         self.understand(Arc::from(parse.sql), then)
     }
@@ -196,7 +263,7 @@ impl Conversation {
         if self.book.statement(bind.statement).is_none() {
             return Ok(Some(unknown_statement(bind.statement)));
         }
-        if let Some(full) = self.portals_full(bind.portal) {
+        if let Some(full) = self.portals_full(bind.portal, message.raw().len()) {
             return Ok(Some(full));
         }
         let parameters = bind
@@ -218,13 +285,10 @@ impl Conversation {
                 }
             })
             .collect();
-        let binding = Binding {
-            raw: message.raw().clone(),
-            statement: Arc::from(bind.statement),
-            portal: Arc::from(bind.portal),
-            formats: Some(message.share(bind.result_formats.as_bytes())),
-        };
-        self.bring(bind.statement, Then::Bind { binding, parameters })
+        let names = BindNames { statement: Arc::from(bind.statement), portal: Arc::from(bind.portal) };
+        let formats = Some(message.share(bind.result_formats.as_bytes()));
+        let raw = message.raw().clone();
+        self.bring(bind.statement, Then::Bind { raw, names, formats, parameters })
     }
 
     fn hear_describe(&mut self, raw: Bytes, object: Object, name: &str) -> Heard {
@@ -235,7 +299,9 @@ impl Conversation {
             Object::Portal => self.book.portal(name).map(|portal| portal.granted.clone()),
             Object::Statement => None,
         };
-        Ok(Some(Event::Step(Step::new(raw, Expect::Describe { quiet: false, granted }))))
+        let bound = self.bound.as_ref().filter(|bound| object == Object::Portal && *bound.portal == *name);
+        let runs = bound.map_or(0, |bound| bound.runs);
+        Ok(Some(Event::Step(Step::new(raw, Expect::Describe { quiet: false, granted, runs }))))
     }
 
     /// Go on with a prepared statement that the book has, as it is understood today.
@@ -249,13 +315,13 @@ impl Conversation {
         self.understand(analysis.text.clone(), then)
     }
 
-    fn portals_full(&self, name: &str) -> Option<Event<Self>> {
-        if self.book.portals() < PORTALS_MAX || self.book.portal(name).is_some() {
-            return None;
-        }
-        let refusal =
+    fn portals_full(&mut self, name: &str, more: usize) -> Option<Event<Self>> {
+        let refusal = if self.book.portals() < PORTALS_MAX || self.book.portal(name).is_some() {
+            self.full(more)?
+        } else {
             Refusal::new(RefusalCode::Busy, format!("a session may keep {PORTALS_MAX} portals open"))
-                .hint("close some, or end the transaction");
+                .hint("close some, or end the transaction")
+        };
         Some(Event::Refused(Request::unread("(bind)", false), refusal))
     }
 
@@ -271,8 +337,18 @@ impl Conversation {
         }
         let kind = Kind::Execute { raw, portal: Arc::from(portal) };
         let mut request = Request::new(kind, analysis.clone(), known.parameters.clone());
-        request.earlier.push(Earlier::Filled { analysis, words: known.granted.words.clone() });
-        Ok(Some(self.run(request)))
+        request.earlier.push(known.earlier());
+        Ok(Some(match self.run(request) {
+            // Its Bind was the last thing said, and began it.
+            Event::Run(request) if self.bound.is_some() => Event::Continue(request),
+            event @ (Event::Step(_)
+            | Event::Prepare(_)
+            | Event::Run(_)
+            | Event::Continue(_)
+            | Event::Refused(..)
+            | Event::Reply(_)
+            | Event::Left) => event,
+        }))
     }
 
     /// Have a text analysed; at once where it is known, else when the future is ready.
@@ -297,9 +373,18 @@ impl Conversation {
             Then::Parse { raw, name, types } => {
                 Event::Prepare(Request::new(Kind::Parse { raw, name, types }, analysis, Arc::from([])))
             }
-            Then::Bind { binding, parameters } => {
-                let name = binding.statement.clone();
-                self.brought(&name, Request::new(Kind::Bind(binding), analysis, parameters))
+            Then::Bind { raw, names, formats, parameters } => {
+                let name = names.statement.clone();
+                let mut request = bind(raw, names, formats, analysis, parameters);
+                self.bring_up(&name, &mut request);
+                self.begin(request)
+            }
+            Then::BindHead { raw, statement } => {
+                if let Some(bind) = &mut self.large_bind {
+                    bind.analysis = Some(analysis.clone());
+                }
+                let kind = Kind::BindHead { raw, statement: statement.clone() };
+                self.brought(&statement, Request::new(kind, analysis, Arc::from([])))
             }
             Then::Describe { raw, name } => {
                 let kind = Kind::Describe { raw, name: name.clone() };
@@ -308,14 +393,53 @@ impl Conversation {
         }
     }
 
+    /// A Bind begins what its portal runs, where there is anything to run.
+    fn begin(&mut self, request: Request) -> Event<Self> {
+        let nothing = request.analysis.members.is_empty() && request.analysis.forbidden.is_none();
+        if nothing { Event::Prepare(request) } else { self.run(request) }
+    }
+
+    /// Whether a message goes on with what the last Bind began. Anything else leaves it at that.
+    pub(super) fn goes_on(&self, frame: &Frame<FrontendTag>) -> Result<bool, Fault> {
+        let Some(bound) = &self.bound else { return Ok(true) };
+        let Frame::Whole(message) = frame else { return Ok(false) };
+        Ok(match view(message).map_err(|error| broken(&error))? {
+            FrontendView::Describe(Object::Portal, name) => *name == *bound.portal,
+            FrontendView::Execute(execute) => {
+                *execute.portal == *bound.portal && self.book.portal(execute.portal).is_some()
+            }
+            FrontendView::Flush | FrontendView::Terminate => true,
+            FrontendView::Bind(_)
+            | FrontendView::Close(..)
+            | FrontendView::CopyData(_)
+            | FrontendView::CopyDone
+            | FrontendView::CopyFail(_)
+            | FrontendView::Describe(Object::Statement, _)
+            | FrontendView::FunctionCall { .. }
+            | FrontendView::Parse(_)
+            | FrontendView::Password(_)
+            | FrontendView::Query(_)
+            | FrontendView::Sync => false,
+        })
+    }
+
+    /// The end of what the last Bind began, where nothing went on with it.
+    pub(super) fn lapse(&mut self) -> Option<Expect> {
+        self.bound.take().map(|Bound { runs, .. }| Expect::Lapse { runs })
+    }
+
     /// A request that goes on with a prepared statement.
     fn brought(&mut self, name: &str, mut request: Request) -> Event<Self> {
+        self.bring_up(name, &mut request);
+        Event::Prepare(request)
+    }
+
+    fn bring_up(&mut self, name: &str, request: &mut Request) {
         let names = self.names.clone();
         match self.book.statement(name) {
             Some(statement) if !statement.renews() => request.earlier.extend(statement.earlier()),
             Some(_) | None => self.book.renew(name, &request.analysis, &names),
         }
-        Event::Prepare(request)
     }
 
     fn begin_large_bind(&mut self, length: u32, bytes: Bytes) -> Heard {
@@ -326,11 +450,13 @@ impl Conversation {
             BindReader::new(length, u32::try_from(PARAMETER_SEALED_BYTES_MAX).unwrap_or(u32::MAX));
         reader.feed(&bytes.slice(5.min(bytes.len())..));
         self.large_bind = Some(LargeBind {
+            length,
             reader,
-            portal: Arc::from(""),
             early: BytesMut::from(bytes.as_ref()),
-            named: false,
+            names: None,
+            analysis: None,
             parameters: Vec::new(),
+            kept: 0,
             large: None,
         });
         self.read_large_bind(None)
@@ -346,8 +472,7 @@ impl Conversation {
     /// Read what is there of a large Bind. Nothing of it is sent on before its statement is known.
     fn read_large_bind(&mut self, piece: Option<Bytes>) -> Heard {
         let Some(mut bind) = self.large_bind.take() else { return Ok(None) };
-        let named_before = bind.named;
-        let mut statement: Option<Arc<str>> = None;
+        let named_before = bind.names.is_some();
         let mut complete = false;
         while let Some(part) = bind.reader.poll().map_err(|error| broken(&error))? {
             match part {
@@ -355,16 +480,14 @@ impl Conversation {
                     if self.book.statement(&name).is_none() {
                         return Ok(Some(unknown_statement(&name)));
                     }
-                    if let Some(full) = self.portals_full(&portal) {
+                    if let Some(full) = self.portals_full(&portal, large_bind_bytes(bind.length)) {
                         return Ok(Some(full));
                     }
-                    bind.portal = Arc::from(portal);
-                    bind.named = true;
-                    statement = Some(Arc::from(name));
+                    bind.names = Some(BindNames { statement: Arc::from(name), portal: Arc::from(portal) });
                 }
                 BindPart::Null { .. } => bind.parameters.push(Parameter::Null),
                 BindPart::Whole { format, value } => {
-                    bind.parameters.push(Parameter::Whole { format, value });
+                    bind.value(format, value, || self.company.digester.begin());
                 }
                 BindPart::Large { format, length } => {
                     bind.large = Some((format, u64::from(length), self.company.digester.begin()));
@@ -381,31 +504,83 @@ impl Conversation {
                 BindPart::End => complete = true,
             }
         }
-        if named_before {
-            if complete {
-                self.book.complete(&bind.portal, Arc::from(bind.parameters));
-            } else {
-                self.large_bind = Some(bind);
-            }
-            return Ok(piece.map(|piece| Event::Step(Step::bare(piece))));
-        }
-        if let Some(piece) = &piece {
-            bind.early.extend_from_slice(piece);
-        }
-        let Some(statement) = statement else {
+        let Some(names) = bind.names.clone() else {
+            bind.early.extend_from_slice(piece.as_deref().unwrap_or_default());
             self.large_bind = Some(bind);
             return Ok(None);
         };
-        let (raw, portal) = (bind.early.split().freeze(), bind.portal.clone());
-        let binding = Binding { raw, statement: statement.clone(), portal, formats: None };
-        let mut parameters: Arc<[Parameter]> = Arc::from([]);
-        if complete {
-            parameters = Arc::from(bind.parameters);
-        } else {
+        if !named_before {
+            bind.early.extend_from_slice(piece.as_deref().unwrap_or_default());
+            let (raw, statement) = (bind.early.split().freeze(), names.statement.clone());
+            if complete {
+                let parameters = Arc::from(bind.parameters);
+                return self.bring(&statement, Then::Bind { raw, names, formats: None, parameters });
+            }
             self.large_bind = Some(bind);
+            return self.bring(&statement, Then::BindHead { raw, statement: statement.clone() });
         }
-        self.bring(&statement, Then::Bind { binding, parameters })
+        let Some(piece) = piece else { return Ok(None) };
+        if !complete {
+            self.large_bind = Some(bind);
+            return Ok(Some(Event::Step(Step::bare(piece))));
+        }
+        let Some(analysis) = bind.analysis else {
+            // Nothing is heard while its statement is understood.
+            return Err(Fault::Client(Refusal::new(
+                RefusalCode::Internal,
+                "a value came before its statement",
+            )));
+        };
+        Ok(Some(self.end_large_bind(piece, names, analysis, bind.parameters)))
     }
+
+    /// The end of a large Bind, whose beginning was sent: no other words can be sent for it now.
+    fn end_large_bind(
+        &mut self,
+        raw: Bytes,
+        names: BindNames,
+        analysis: Arc<Analysis>,
+        parameters: Vec<Parameter>,
+    ) -> Event<Self> {
+        let lies = self.book.statement(&names.statement).and_then(Statement::earlier);
+        let mut request = bind(raw, names, None, analysis, Arc::from(parameters));
+        if let Kind::Bind(binding) = &mut request.kind {
+            binding.is_begun = true;
+        }
+        request.earlier.extend(lies);
+        self.begin(request)
+    }
+}
+
+/// A request to bind.
+fn bind(
+    raw: Bytes,
+    names: BindNames,
+    formats: Option<Bytes>,
+    analysis: Arc<Analysis>,
+    parameters: Arc<[Parameter]>,
+) -> Request {
+    let BindNames { statement, portal } = names;
+    let (bound, values) = (analysis.clone(), parameters.clone());
+    let is_begun = false;
+    let binding = Binding { raw, is_begun, analysis: bound, parameters: values, statement, portal, formats };
+    Request::new(Kind::Bind(binding), analysis, parameters)
+}
+
+/// What a value takes in the record: text with what has to be escaped, anything else in hexadecimal.
+fn written_bytes(format: i16, value: &[u8]) -> usize {
+    let written = value.iter().map(|byte| match byte {
+        _ if format != 0 => 2,
+        0..b' ' => 6,
+        b'"' | b'\\' => 2,
+        b' '.. => 1,
+    });
+    written.sum()
+}
+
+/// What is kept at most of a Bind of that length.
+fn large_bind_bytes(length: u32) -> usize {
+    usize::try_from(length).unwrap_or(usize::MAX).min(PARAMETERS_SEALED_BYTES_MAX)
 }
 
 /// A piece of a message that PostgreSQL would skip.

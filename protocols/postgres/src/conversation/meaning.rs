@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
-use chaperone_access::{Analysis, Earlier, Member, NameRule, Refusal, RefusalCode, SessionEffect};
-use chaperone_wire::limits::STATEMENTS_MAX;
+use chaperone_access::{
+    Analysis, Earlier, Member, NameRule, Refusal, RefusalCode, SessionEffect, Touch, Verb,
+};
+use chaperone_wire::limits::{MEANT_BYTES_MAX, STATEMENTS_MAX};
 use chaperone_wire::{Event, Parameter};
 
 use super::Conversation;
 use super::asking::no_statement;
 use super::pieces::Request;
+use super::weights::{Weights, values_bytes};
 use crate::codec::frontend::Object;
 
 /// What a name stands for.
@@ -41,14 +44,23 @@ pub(super) struct Merged {
 impl Conversation {
     /// A request that runs something, with what its names stand for.
     pub(super) fn run(&mut self, mut request: Request) -> Event<Self> {
-        if let Some(refusal) = self.names_refused(&request.analysis) {
+        let refusal = self.names_refused(&request.analysis);
+        if let Some(refusal) = refusal.or_else(|| self.no_room(&request.analysis)) {
             return Event::Refused(request, refusal);
         }
-        let mut meant = Vec::new();
+        let (mut meant, mut bytes) = (Vec::new(), 0_usize);
         for (place, member) in request.analysis.members.iter().enumerate() {
             match self.stands_for(&request.analysis, place, &member.session) {
                 Ok(None) => {}
-                Ok(Some(found)) => meant.push((place, found)),
+                Ok(Some(found)) => {
+                    // Each of them is put in the place of its name.
+                    let values = 2 * values_bytes(&found.parameters);
+                    bytes = bytes.saturating_add(Weights::of(&found.analysis)).saturating_add(values);
+                    if bytes > MEANT_BYTES_MAX {
+                        return Event::Refused(request, too_much_meant());
+                    }
+                    meant.push((place, found));
+                }
                 Err(refusal) => return Event::Refused(request, refusal),
             }
         }
@@ -90,6 +102,30 @@ impl Conversation {
         Event::Run(request)
     }
 
+    /// Why what statements of SQL's own leave behind under a name cannot be kept.
+    fn no_room(&mut self, analysis: &Arc<Analysis>) -> Option<Refusal> {
+        let keeps = |member: &Member| match &member.session {
+            SessionEffect::Prepares { .. }
+            | SessionEffect::Declares { .. }
+            | SessionEffect::MakesTemporary { .. } => true,
+            SessionEffect::None
+            | SessionEffect::Transaction(_)
+            | SessionEffect::Executes { .. }
+            | SessionEffect::Fetches { .. }
+            | SessionEffect::Deallocates { .. }
+            | SessionEffect::DiscardsAll
+            | SessionEffect::DropsTemporary { .. }
+            | SessionEffect::NamesApplication { .. }
+            | SessionEffect::SetsSearchPath { .. }
+            | SessionEffect::ChangesCatalog => false,
+        };
+        let fills = |touch: &Touch| {
+            touch.rule == NameRule::Temporary && touch.verbs.iter().any(|verb| verb != Verb::Read)
+        };
+        let keeps = |member: &Member| keeps(member) || member.touches.iter().any(fills);
+        if analysis.members.iter().any(keeps) { self.full(Weights::of(analysis)) } else { None }
+    }
+
     /// A temporary table gives what was seen when it was filled.
     fn add_fillings(&self, request: &mut Request) {
         for touch in request.analysis.members.iter().flat_map(|member| &member.touches) {
@@ -124,12 +160,11 @@ impl Conversation {
             },
             SessionEffect::Fetches { name } => {
                 if let Some(portal) = self.book.portal(name) {
-                    let (analysis, words) = (portal.analysis.clone(), portal.granted.words.clone());
                     return Ok(Some(Meant {
-                        analysis: analysis.clone(),
+                        analysis: portal.analysis.clone(),
                         member: None,
                         parameters: portal.parameters.clone(),
-                        earlier: Some(Earlier::Filled { analysis, words }),
+                        earlier: Some(portal.earlier()),
                     }));
                 }
                 if let Some(cursor) = self.book.cursor(name) {
@@ -203,6 +238,12 @@ impl Conversation {
             | SessionEffect::ChangesCatalog => None,
         })
     }
+}
+
+fn too_much_meant() -> Refusal {
+    let max = MEANT_BYTES_MAX / (1024 * 1024);
+    let what = "what the names in one string of statements stand for has more than";
+    Refusal::new(RefusalCode::TooLarge, format!("{what} {max} MiB")).hint("send them one by one")
 }
 
 /// A string of statements with what its names stand for.

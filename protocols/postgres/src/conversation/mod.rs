@@ -10,6 +10,7 @@
 //! - `subjects`: which patients rows are about
 //! - `sieve`, `spelled`: free text in rows, looked through before it leaves
 //! - `names`: prepared statements, portals and cursors
+//! - `weights`: how many bytes all of that comes to
 //! - `pieces`: the values that travel
 
 mod answering;
@@ -23,6 +24,7 @@ mod sieve;
 mod spelled;
 mod subjects;
 mod telling;
+mod weights;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,7 +33,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use chaperone_access::{Analysis, Refusal, RefusalCode, Words};
 use chaperone_wire::futures::BoxFuture;
-use chaperone_wire::limits::BACKLOG_BYTES_MAX;
+use chaperone_wire::limits::{BACKLOG_BYTES_MAX, KEPT_BYTES_MAX};
 use chaperone_wire::{Company, Ending, Event, Fault, Interest, Known, Names, Part, TargetEnd};
 
 use crate::codec::{Backend, BackendTag, Frame, Frontend, FrontendTag, Limits, Message, encode};
@@ -44,6 +46,7 @@ use pieces::{Expect, Kind};
 use pipe::Pipe;
 use subjects::{Look, Shape};
 use telling::Looks;
+use weights::Weights;
 
 pub use pieces::{Outgoing, Reply, Request, Step};
 
@@ -82,6 +85,10 @@ pub struct Conversation {
     /// Requests under way that change what later texts mean.
     unsettled: usize,
     merged: Option<Merged>,
+    /// What the client's last Bind began, as long as nothing was said since that belongs to anything else.
+    bound: Option<Bound>,
+    /// What a Bind began has ended by a failure of the target's: what would have ended it has nothing left to end.
+    bound_failed: bool,
     /// What the rows of the operation that is being answered are looked at for, once that is known.
     looks: Option<Looks>,
     /// The columns of its result, where the target has described them, and the description itself.
@@ -96,8 +103,16 @@ pub struct Conversation {
     untold: u64,
 }
 
+/// Operations that a Bind began.
+struct Bound {
+    portal: Arc<str>,
+    runs: usize,
+}
+
 impl Known for Claimed {
     type Conversation = Conversation;
+
+    const SPEAKS: &'static str = "postgres";
 
     async fn refuse(self, refusal: &Refusal) {
         self.dismiss(refusal).await;
@@ -137,6 +152,8 @@ impl Conversation {
             flushed: false,
             unsettled: 0,
             merged: None,
+            bound: None,
+            bound_failed: false,
             looks: None,
             shape: None,
             restricted: true,
@@ -162,6 +179,12 @@ impl Conversation {
                 })?,
             };
             let Some(frame) = frame else { return Ok(AtHand::Hungry) };
+            if !self.goes_on(&frame)?
+                && let Some(lapse) = self.lapse()
+            {
+                self.waiting = Some(frame);
+                return Ok(AtHand::Event(Event::Step(Step::new(Bytes::new(), lapse))));
+            }
             if !self.skipping && self.must_wait(&frame)? {
                 self.waiting = Some(frame);
                 if !std::mem::replace(&mut self.flushed, true) {
@@ -197,7 +220,10 @@ impl Conversation {
                 ))
             })?;
             match frame {
-                Some(frame) => self.answer(frame)?,
+                Some(frame) => {
+                    self.answer(frame)?;
+                    self.end_lapsed();
+                }
                 None => return Ok(None),
             }
         }
@@ -261,6 +287,24 @@ impl Conversation {
             )));
         }
         Ok(())
+    }
+
+    /// Why so many bytes more cannot be kept for the session; `None` where they can.
+    fn full(&mut self, more: usize) -> Option<Refusal> {
+        if self.book.bytes_most.saturating_add(more) <= KEPT_BYTES_MAX {
+            return None;
+        }
+        let mut weights = Weights::default();
+        self.book.weigh(&mut weights);
+        self.expected.iter().for_each(|expect| weights.expected(expect));
+        self.undone.iter().for_each(|undo| undo.weigh(&mut weights));
+        self.book.bytes_most = weights.bytes();
+        (self.book.bytes_most.saturating_add(more) > KEPT_BYTES_MAX).then(|| {
+            let max = KEPT_BYTES_MAX / (1024 * 1024);
+            let what = "prepared statements, portals, cursors and temporary tables";
+            Refusal::new(RefusalCode::SessionFull, format!("a session may keep {max} MiB of {what}"))
+                .hint("close or deallocate some, or end the transaction")
+        })
     }
 
     /// What there is room for, of what is wanted.
@@ -340,8 +384,11 @@ impl chaperone_wire::Conversation for Conversation {
             Kind::Query { .. } => (true, false),
             Kind::Unread { simple } => (simple, !simple),
             Kind::Parse { name, .. } => (false, !name.is_empty()),
-            Kind::Bind(_) | Kind::Describe { .. } | Kind::Execute { .. } => (false, true),
+            Kind::Bind(_) | Kind::BindHead { .. } | Kind::Describe { .. } | Kind::Execute { .. } => {
+                (false, true)
+            }
         };
+        let before = self.lapse().into_iter().collect();
         if simple {
             self.book.reading += 1;
         } else {
@@ -357,11 +404,15 @@ impl chaperone_wire::Conversation for Conversation {
                 encode::parse("", FAILING_STATEMENT, &[], out);
             }
         });
-        Step::new(bytes, Expect::Refused { simple, report, undo })
+        Step { before, ..Step::new(bytes, Expect::Refused { simple, report, undo }) }
     }
 
     fn step_size(step: &Step) -> usize {
         step.bytes.len()
+    }
+
+    fn waits_for_client(&self) -> bool {
+        self.bound.is_some() && self.expected.is_empty()
     }
 
     fn forward_step(&mut self, step: Step) {
@@ -385,6 +436,7 @@ impl chaperone_wire::Conversation for Conversation {
                 self.expected.push_back(expect);
             }
         }
+        self.end_lapsed();
         self.target.push(step.bytes);
     }
 
@@ -397,12 +449,26 @@ impl chaperone_wire::Conversation for Conversation {
     }
 
     fn failed_as(&mut self, reply: Reply, refusal: &Refusal) -> Option<Reply> {
-        let target_failed = matches!(reply.part, Part::End(Ending::Failed { .. }));
+        let target_failed = match reply.part {
+            Part::End(Ending::Failed { .. }) | Part::Undone { .. } | Part::Told { code: Some(_) } => true,
+            Part::End(
+                Ending::Done { .. }
+                | Ending::Suspended
+                | Ending::Planned
+                | Ending::NotRun
+                | Ending::Exited(_),
+            )
+            | Part::Told { code: None }
+            | Part::Aside
+            | Part::Head
+            | Part::Body { .. } => false,
+        };
         (target_failed || self.nothing_follows()).then(|| Reply {
             bytes: report(refusal, false),
             part: reply.part,
             look: Look::Nothing,
             looked_through: None,
+            about: reply.about,
         })
     }
 

@@ -19,6 +19,7 @@ use chaperone_wire::limits::PORTALS_MAX;
 use chaperone_wire::{Names, Parameter};
 
 use super::pieces::Granted;
+use super::weights::{Weights, values_bytes};
 use crate::codec::frontend::Object;
 
 /// In which words a prepared statement lies at the target.
@@ -60,6 +61,19 @@ impl Statement {
         Some(Earlier::Prepared { analysis: analysis.clone(), words: words.clone() })
     }
 
+    fn weigh(&self, weights: &mut Weights) {
+        weights.plain(size_of::<Self>() + self.types.len());
+        weights.analysis(&self.analysis);
+        match &self.lies {
+            Lies::As(words) => weights.words(words),
+            Lies::Within(analysis, words) => {
+                weights.analysis(analysis);
+                weights.words(words);
+            }
+            Lies::Nowhere => {}
+        }
+    }
+
     /// Whether it may be prepared again, in whatever words are permitted.
     pub(super) fn renews(&self) -> bool {
         match self.lies {
@@ -80,6 +94,21 @@ pub(super) struct Portal {
     pub(super) group: u64,
 }
 
+impl Portal {
+    fn weigh(&self, weights: &mut Weights) {
+        weights.plain(size_of::<Self>());
+        weights.analysis(&self.analysis);
+        weights.granted(&self.granted);
+        weights.parameters(&self.parameters);
+        self.formats.iter().for_each(|formats| weights.shared(formats));
+    }
+
+    /// What somebody goes on with who has rows of it.
+    pub(super) fn earlier(&self) -> Earlier {
+        Earlier::Filled { analysis: self.granted.analysis.clone(), words: self.granted.words.clone() }
+    }
+}
+
 /// A cursor that DECLARE made.
 #[derive(Debug, Clone)]
 pub(super) struct Cursor {
@@ -97,6 +126,13 @@ pub(super) enum Undo {
 }
 
 impl Undo {
+    pub(super) fn weigh(&self, weights: &mut Weights) {
+        match self {
+            Self::Statement { before, .. } => before.iter().for_each(|before| before.weigh(weights)),
+            Self::Portal { before, .. } => before.iter().for_each(|before| before.weigh(weights)),
+        }
+    }
+
     /// The same after the server has tried, and failed: it forgets the unnamed statement before it looks at a new one, so
     /// there is nothing to go back to. Where the client did not ask (`quiet`), it is still there for him.
     pub(super) fn failed(self, quiet: bool) -> Self {
@@ -130,6 +166,9 @@ pub(super) struct Book {
     pub(super) reading: u64,
     /// Groups up to here, exclusive, are answered.
     pub(super) answered: u64,
+    /// Bytes that are kept at most. It grows with each thing and is counted anew when there may be too many: what is let
+    /// go of, and what names share, is not subtracted one by one.
+    pub(super) bytes_most: usize,
 }
 
 impl Book {
@@ -165,6 +204,37 @@ impl Book {
         self.portals.len()
     }
 
+    /// Add up what is kept.
+    pub(super) fn weigh(&self, weights: &mut Weights) {
+        for (name, statement) in &self.statements {
+            weights.plain(name.len());
+            statement.weigh(weights);
+        }
+        for (name, portal) in &self.portals {
+            weights.plain(name.len());
+            portal.weigh(weights);
+        }
+        for (name, cursor) in &self.cursors {
+            weights.plain(name.len() + size_of::<Cursor>());
+            weights.analysis(&cursor.analysis);
+            weights.words(&cursor.words);
+        }
+        for (name, fillings) in &self.temporaries {
+            weights.plain(name.len() + size_of_val(fillings.as_slice()));
+            fillings.iter().for_each(|filling| weights.earlier(filling));
+        }
+    }
+
+    fn grown_by(&mut self, bytes: usize) {
+        self.bytes_most = self.bytes_most.saturating_add(bytes);
+    }
+
+    /// Something was kept with an analysis, and the words of it.
+    fn grown(&mut self, analysis: &Arc<Analysis>, words: &Words) {
+        let words = words.text.as_ref().map_or(0, |text| text.len());
+        self.grown_by(Weights::of(analysis).saturating_add(words));
+    }
+
     pub(super) fn cursor(&self, name: &str) -> Option<&Cursor> {
         self.cursors.get(name)
     }
@@ -175,6 +245,7 @@ impl Book {
             self.cursors.clear();
             self.unseen = true;
         }
+        self.grown(&cursor.analysis, &cursor.words);
         self.cursors.insert(name, cursor);
     }
 
@@ -205,6 +276,7 @@ impl Book {
             *fillings = vec![Earlier::Unseen];
         } else {
             fillings.push(Earlier::Filled { analysis: analysis.clone(), words: words.clone() });
+            self.grown(analysis, words);
         }
     }
 
@@ -237,6 +309,9 @@ impl Book {
     pub(super) fn define(&mut self, name: Arc<str>, mut statement: Statement) -> Undo {
         let group = self.reading;
         statement.group = group;
+        let mut weights = Weights::default();
+        statement.weigh(&mut weights);
+        self.grown_by(weights.bytes());
         let before = self.statements.insert(name.clone(), statement);
         Undo::Statement { name, group, before }
     }
@@ -255,6 +330,7 @@ impl Book {
         {
             statement.analysis = analysis.clone();
             statement.names = names.clone();
+            self.grown_by(Weights::of(analysis));
         }
     }
 
@@ -262,6 +338,9 @@ impl Book {
     pub(super) fn lay(&mut self, name: &Arc<str>, lies: Lies) -> Undo {
         let group = self.reading;
         let before = self.statements.get(name).cloned();
+        if let Lies::As(words) = &lies {
+            self.grown_by(words.text.as_ref().map_or(0, |text| text.len()));
+        }
         if let Some(statement) = self.statements.get_mut(name) {
             statement.lies = lies;
             statement.group = group;
@@ -272,15 +351,12 @@ impl Book {
     pub(super) fn bind(&mut self, name: Arc<str>, mut portal: Portal) -> Undo {
         let group = self.reading;
         portal.group = group;
+        // What it was made of is a statement's, and was counted with that.
+        let words = portal.granted.words.text.as_ref().map_or(0, |text| text.len());
+        let formats = portal.formats.as_ref().map_or(0, Bytes::len);
+        self.grown_by(size_of::<Portal>() + values_bytes(&portal.parameters) + words + formats);
         let before = self.portals.insert(name.clone(), portal);
         Undo::Portal { name, group, before }
-    }
-
-    /// Give a portal the values that were still on their way when it was defined.
-    pub(super) fn complete(&mut self, name: &str, parameters: Arc<[Parameter]>) {
-        if let Some(portal) = self.portals.get_mut(name) {
-            portal.parameters = parameters;
-        }
     }
 
     pub(super) fn close(&mut self, object: Object, name: Arc<str>) -> Undo {

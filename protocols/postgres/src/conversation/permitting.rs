@@ -9,7 +9,7 @@ use super::answering::unsettling;
 use super::names::{Lies, Portal, Statement};
 use super::pieces::{Binding, Expect, Granted, Kind, Outgoing, Request, Run, Step};
 use super::subjects::{all_text, places};
-use super::{Conversation, framed};
+use super::{Bound, Conversation, framed};
 use crate::codec::encode;
 use crate::codec::frontend::Object;
 
@@ -33,9 +33,9 @@ fn built_in(types: &[u8]) -> Vec<u8> {
 impl Conversation {
     /// Take a permitted request up.
     pub(super) fn take_up(&mut self, request: Request, words: Words) -> Outgoing {
-        let Request { kind, analysis, asked, parameters, earlier: _ } = request;
+        let Request { kind, analysis, asked, parameters: _, earlier: _ } = request;
         self.sees(&words);
-        let granted = Granted { asked, words };
+        let granted = Granted { asked, analysis: analysis.clone(), words };
         let step = match kind {
             Kind::Query { raw } => {
                 self.runs(&analysis, &granted.words);
@@ -55,17 +55,23 @@ impl Conversation {
                 let undo = self.book.define(name, statement);
                 Step::new(bytes, Expect::Parse { undo, quiet: false, granted })
             }
-            Kind::Bind(Binding { raw, statement, portal, formats }) => {
-                let prepared = self.prepare_again(&statement, &granted);
-                let known = Portal { analysis, granted: granted.clone(), parameters, formats, group: 0 };
-                let undo = self.book.bind(portal, known);
-                prepared.then(raw, Expect::Bind { undo, granted })
+            Kind::Bind(binding) => self.binds(binding, granted),
+            Kind::BindHead { raw, statement } => {
+                let mut prepared = self.prepare_again(&statement, &granted);
+                prepared.bytes.extend_from_slice(&raw);
+                Step {
+                    bytes: prepared.bytes.freeze(),
+                    before: prepared.before,
+                    expect: None,
+                    ends_copy: false,
+                }
             }
             Kind::Describe { raw, name } => {
                 let prepared = self.prepare_again(&name, &granted);
-                prepared.then(raw, Expect::Describe { quiet: false, granted: Some(granted) })
+                prepared.then(raw, Expect::Describe { quiet: false, granted: Some(granted), runs: 0 })
             }
             Kind::Execute { raw, portal } => {
+                self.bound = None;
                 self.runs(&analysis, &granted.words);
                 let formats = self.book.portal(&portal).and_then(|portal| portal.formats.clone());
                 let member = analysis.members.first();
@@ -78,7 +84,8 @@ impl Conversation {
                     at.is_some_and(|at| !formats.is_some_and(|formats| all_text(at, &formats)));
                 if about_patients || looked_through.is_some() {
                     encode::describe(Object::Portal, &portal, &mut prepared.bytes);
-                    prepared.before.push(Expect::Describe { quiet: true, granted: Some(granted.clone()) });
+                    let (granted, runs) = (Some(granted.clone()), analysis.members.len());
+                    prepared.before.push(Expect::Describe { quiet: true, granted, runs });
                     known = None;
                 }
                 prepared.then(raw, Expect::Execute { run: Some(Run { analysis, granted, formats: known }) })
@@ -87,6 +94,18 @@ impl Conversation {
             Kind::Unread { .. } => Step::bare(Bytes::new()),
         };
         Outgoing(step)
+    }
+
+    /// A portal is made: what it runs begins here, since the target plans it with its values.
+    fn binds(&mut self, binding: Binding, granted: Granted) -> Step {
+        let Binding { raw, is_begun, analysis, parameters, statement, portal, formats } = binding;
+        // Before the first part of it was sent.
+        let prepared = if is_begun { Prepared::default() } else { self.prepare_again(&statement, &granted) };
+        let runs = granted.analysis.members.len();
+        self.bound = (runs > 0).then(|| Bound { portal: portal.clone(), runs });
+        let known = Portal { analysis, granted: granted.clone(), parameters, formats, group: 0 };
+        let undo = self.book.bind(portal, known);
+        prepared.then(raw, Expect::Bind { undo, granted, runs })
     }
 
     /// Something is about to run.

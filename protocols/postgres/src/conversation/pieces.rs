@@ -10,11 +10,13 @@ use chaperone_wire::{LookedThrough, Parameter, Part};
 
 use super::names::Undo;
 use super::subjects::Look;
+use super::weights::values_bytes;
 
-/// How something was permitted: what the client said, and the words that are sent for it.
+/// How something was permitted: what the client said, what was decided on, and the words that are sent for it.
 #[derive(Debug, Clone)]
 pub(super) struct Granted {
     pub(super) asked: Arc<str>,
+    pub(super) analysis: Arc<Analysis>,
     pub(super) words: Words,
 }
 
@@ -27,10 +29,12 @@ pub(super) enum Expect {
     Refused { simple: bool, report: Bytes, undo: Undo },
     /// ParseComplete. The client hears nothing of a quiet one: it was not he who asked.
     Parse { undo: Undo, quiet: bool, granted: Granted },
-    /// BindComplete.
-    Bind { undo: Undo, granted: Granted },
-    /// RowDescription or NoData, after ParameterDescription for a statement.
-    Describe { quiet: bool, granted: Option<Granted> },
+    /// BindComplete. `runs` operations began with it; none where there is nothing to run.
+    Bind { undo: Undo, granted: Granted, runs: usize },
+    /// RowDescription or NoData, after ParameterDescription for a statement. `runs` operations are under way.
+    Describe { quiet: bool, granted: Option<Granted>, runs: usize },
+    /// Nothing: here end `runs` operations that a Bind began and no Execute went on with.
+    Lapse { runs: usize },
     /// CloseComplete.
     Close { undo: Undo, quiet: bool },
     /// Rows and an end; `None` for an empty statement, which is no operation.
@@ -80,8 +84,10 @@ pub(super) enum Kind {
     Query { raw: Bytes },
     /// Parse.
     Parse { raw: Bytes, name: Arc<str>, types: Bytes },
-    /// Bind, or as much of a large one as is here.
+    /// Bind.
     Bind(Binding),
+    /// As much of a large Bind as is here: not its end.
+    BindHead { raw: Bytes, statement: Arc<str> },
     /// Describe of a prepared statement.
     Describe { raw: Bytes, name: Arc<str> },
     /// Execute of a portal.
@@ -93,7 +99,13 @@ pub(super) enum Kind {
 /// A Bind.
 #[derive(Debug)]
 pub(super) struct Binding {
+    /// The message, or what is left of it where it `is_begun`.
     pub(super) raw: Bytes,
+    /// The rest of it has been sent.
+    pub(super) is_begun: bool,
+    /// What is bound, and its values, without what names in it stand for.
+    pub(super) analysis: Arc<Analysis>,
+    pub(super) parameters: Arc<[Parameter]>,
     pub(super) statement: Arc<str>,
     pub(super) portal: Arc<str>,
     /// Format codes of the result as they stand in the message; `None` where they are not here yet.
@@ -140,6 +152,7 @@ impl Request {
             catalog_version: 0,
             classified: false,
             describes: None,
+            invokes: None,
         };
         Self::new(Kind::Unread { simple }, Arc::new(analysis), Arc::from([]))
     }
@@ -158,8 +171,12 @@ impl chaperone_wire::Request for Request {
         &self.earlier
     }
 
+    fn is_begun(&self) -> bool {
+        matches!(&self.kind, Kind::Bind(binding) if binding.is_begun)
+    }
+
     fn size(&self) -> usize {
-        self.analysis.text.len() + self.parameters.len() * size_of::<Parameter>()
+        self.analysis.text.len() + values_bytes(&self.parameters)
     }
 }
 
@@ -171,6 +188,8 @@ pub struct Reply {
     pub(super) look: Look,
     /// What came of looking through its free text.
     pub(super) looked_through: Option<Box<LookedThrough>>,
+    /// The statement that words beside an operation are about.
+    pub(super) about: Option<Arc<Analysis>>,
 }
 
 impl chaperone_wire::Reply for Reply {
@@ -192,5 +211,13 @@ impl chaperone_wire::Reply for Reply {
 
     fn looked_through(&self) -> Option<&LookedThrough> {
         self.looked_through.as_deref()
+    }
+
+    fn printed(&self) -> Option<(chaperone_wire::Printed, &str)> {
+        None
+    }
+
+    fn about(&self) -> Option<&Arc<Analysis>> {
+        self.about.as_ref()
     }
 }

@@ -186,7 +186,10 @@ impl Sieve {
     }
 
     fn row(&self, fields: &[(usize, Form)], row: &[u8], looked: &mut LookedThrough) -> Option<Vec<u8>> {
-        let (count, rest) = row.split_first_chunk::<2>()?;
+        let Some((count, rest)) = row.split_first_chunk::<2>() else {
+            looked.unread += 1;
+            return None;
+        };
         let count = usize::from(u16::from_be_bytes(*count));
         let mut wanted = fields.iter().peekable();
         let form = |index: usize| Some(wanted.next_if(|(place, _)| *place == index)?.1);
@@ -250,9 +253,10 @@ impl Sieve {
                 return (!found.is_empty()).then(|| spelled::replaced_within(value, &found, spelling));
             }
             Form::Versioned => {
-                let (version, text) = value.split_first()?;
-                let changed = self.value(Form::Spelled(Spelling::Json), text, depth, looked)?;
-                return Some([&[*version], changed.as_slice()].concat());
+                if let Some((version, text)) = value.split_first() {
+                    let changed = self.value(Form::Spelled(Spelling::Json), text, depth, looked)?;
+                    return Some([&[*version], changed.as_slice()].concat());
+                }
             }
             Form::Unknown => {}
         }
@@ -261,13 +265,12 @@ impl Sieve {
     }
 
     /// An array in binary: dimensions, whether there are NULLs, the type of its elements, each dimension's length and lower
-    /// bound, and the elements.
+    /// bound, and the elements. What does not read as that is counted and goes on as it came.
     fn array(&self, array: &[u8], depth: usize, looked: &mut LookedThrough) -> Option<Vec<u8>> {
-        let (dimensions, rest) = u32_of(array)?;
-        let (_, rest) = u32_of(rest)?;
-        let (kind, rest) = u32_of(rest)?;
-        let elements = rest.get((dimensions as usize).checked_mul(8)?..)?;
-        let form = Form::of(kind, 1);
+        let Some((form, elements)) = elements(array) else {
+            looked.unread += 1;
+            return None;
+        };
         // As many as there are.
         let mut left = elements;
         let count = std::iter::from_fn(|| {
@@ -276,16 +279,21 @@ impl Sieve {
             Some(())
         });
         let count = count.count();
+        looked.unread += u64::from(!left.is_empty());
         self.values(array, elements, (0..count).map(|_| Some(form)), depth, looked)
     }
 
-    /// A row in binary: how many fields, then each one's type and value.
+    /// A row in binary: how many fields, then each one's type and value. From where it is not what it says it is, it goes
+    /// on as it came; what was replaced before stays replaced.
     fn composite(&self, row: &[u8], depth: usize, looked: &mut LookedThrough) -> Option<Vec<u8>> {
-        let (count, mut rest) = u32_of(row)?;
+        let (count, mut rest) = u32_of(row).unwrap_or((1, &[]));
         let mut out: Option<Vec<u8>> = None;
         for _ in 0..count {
-            let (kind, after) = u32_of(rest)?;
-            let (field, after) = value(after)?;
+            let field = u32_of(rest).and_then(|(kind, after)| Some((kind, value(after)?)));
+            let Some((kind, (field, after))) = field else {
+                looked.unread += 1;
+                break;
+            };
             let changed = field.and_then(|field| self.value(Form::of(kind, 1), field, depth, looked));
             let raw = rest.get(..rest.len() - after.len()).unwrap_or_default();
             match (changed, &mut out) {
@@ -350,6 +358,14 @@ fn message(bytes: &[u8]) -> Option<(u8, &[u8])> {
     let (tag, rest) = bytes.split_first()?;
     let (length, rest) = u32_of(rest)?;
     Some((*tag, rest.get(..(length as usize).checked_sub(4)?)?))
+}
+
+/// How the elements of an array in binary travel, and their bytes.
+fn elements(array: &[u8]) -> Option<(Form, &[u8])> {
+    let (dimensions, rest) = u32_of(array)?;
+    let (_, rest) = u32_of(rest)?;
+    let (kind, rest) = u32_of(rest)?;
+    Some((Form::of(kind, 1), rest.get((dimensions as usize).checked_mul(8)?..)?))
 }
 
 fn u32_of(bytes: &[u8]) -> Option<(u32, &[u8])> {

@@ -37,7 +37,8 @@ impl Conversation {
             Some(Expect::Query { granted, .. } | Expect::Describe { granted, .. }) => granted.as_ref(),
             Some(Expect::Parse { granted, .. } | Expect::Bind { granted, .. }) => Some(granted),
             Some(Expect::Execute { run }) => run.as_ref().map(|run| &run.granted),
-            Some(Expect::Refused { .. } | Expect::Close { .. } | Expect::Sync) | None => None,
+            Some(Expect::Refused { .. } | Expect::Close { .. } | Expect::Lapse { .. } | Expect::Sync)
+            | None => None,
         }
     }
 
@@ -76,6 +77,7 @@ impl Conversation {
                 | Expect::Bind { .. }
                 | Expect::Describe { .. }
                 | Expect::Close { .. }
+                | Expect::Lapse { .. }
                 | Expect::Sync,
             )
             | None => None,

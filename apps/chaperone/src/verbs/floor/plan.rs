@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use chaperone_access::{Delegation, RelationName, TargetName};
+use chaperone_access::{Delegation, Refusal, RelationName, TargetName};
 use chaperone_policy::{Needs, PolicySet};
 use chaperone_scope::Catalog;
 use chaperone_tunnel::LoginName;
@@ -197,12 +197,13 @@ impl Plan {
             let callers = callers.into_iter().map(|(label, _)| label).collect();
             let mut login = LoginPlan { login: name, user, callers, ..LoginPlan::default() };
             for (relation, needs) in &floor.relations {
-                let view = View::of(&catalog, relation, needs, teller.is_some()).unwrap_or_else(|refusal| {
-                    notes.push(format!("`{relation}` has no view: {refusal}"));
-                    None
-                });
-                login.needs(&catalog, relation, needs, view.as_ref());
-                view.into_iter().for_each(|view| view.kept_in(&mut views));
+                match View::of(&catalog, relation, needs, teller.is_some()) {
+                    Ok(view) => {
+                        login.needs(&catalog, relation, needs, view.as_ref());
+                        view.into_iter().for_each(|view| view.kept_in(&mut views));
+                    }
+                    Err(refusal) => notes.push(login.goes_without(relation, &refusal)),
+                }
             }
             logins.push(login);
         }
@@ -292,6 +293,14 @@ impl LoginPlan {
     fn needs(&mut self, catalog: &Catalog, name: &RelationName, needs: &Needs, view: Option<&View>) {
         self.relations.insert(name.to_string(), Granted::of(catalog, name, needs, view));
         self.views.extend(view.map(|view| (view.name.clone(), view.through())));
+    }
+
+    /// A view is meant and cannot be made: by value its users would have more than any of them sees, so nothing is
+    /// granted. What the plan says of it.
+    fn goes_without(&mut self, name: &RelationName, why: &Refusal) -> String {
+        let nothing = Granted { quoted: full(name), schema: name.schema.to_string(), ..Granted::default() };
+        self.relations.insert(name.to_string(), nothing);
+        format!("nothing of `{name}` is granted to `{}`, because it has no view: {why}", self.user)
     }
 
     fn sql(&self, out: &mut String) {
@@ -390,6 +399,28 @@ fn agent_target(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_granted_where_a_view_was_meant_and_cannot_be_made() {
+        let (catalog, name) = (Catalog::default(), RelationName::new("clinic", "patients"));
+        let columns = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let needs = Needs {
+            read: true,
+            update: true,
+            columns: columns(&["patient_id"]),
+            masked: columns(&["ssn"]),
+            partial: true,
+            ..Needs::default()
+        };
+        let mut login = LoginPlan { user: "clerks".into(), ..LoginPlan::default() };
+        let refusal = View::of(&catalog, &name, &needs, true).unwrap_err();
+        let note = login.goes_without(&name, &refusal);
+        assert!(note.starts_with("nothing of `clinic.patients` is granted to `clerks`"), "{note}");
+        let mut sql = String::new();
+        login.sql(&mut sql);
+        assert!(!sql.contains("grant "), "{sql}");
+        assert!(sql.contains("-- of \"clinic\".\"patients\" nothing is read\n"), "{sql}");
+    }
 
     #[test]
     fn what_is_planned_is_written_so_that_names_cannot_break_out() {

@@ -4,17 +4,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chaperone_access::{Class, Refusal, RelationName, Showing};
+use chaperone_access::{Refusal, RelationName, Showing};
 use chaperone_policy::Needs;
-use chaperone_scope::{BarrierView, Catalog, FLOOR_CALLER, FLOOR_SCHEMA};
+use chaperone_scope::{BarrierView, Catalog, FLOOR_CALLER, FLOOR_CALLERS, FLOOR_SCHEMA};
 use serde::Serialize;
 
 use super::plan::{LoginPlan, Plan, block, comment, full, literal, quoted};
 
 /// The role that owns schema, table and views.
 pub(super) const OWNER: &str = "chaperone_floor";
-/// The table of callers, and its columns with their types.
-pub(super) const CALLERS: &str = "callers";
+/// The columns of the table of callers with their types.
 pub(super) const CALLERS_COLUMNS: [(&str, &str); 4] =
     [("pid", "integer"), ("started_us", "bigint"), ("name", "text"), ("texts", "text[]")];
 
@@ -74,10 +73,7 @@ impl View {
         }
         let wanted = needs.filtered && !needs.all_rows;
         // Of which nothing is seen but how many rows there are: PostgreSQL counts for whoever may read a column.
-        let counted = needs.columns.is_empty()
-            && catalog
-                .facts(name)
-                .is_some_and(|facts| facts.columns.iter().any(|column| column.class != Class::Unclassified));
+        let counted = needs.columns.is_empty() && catalog.facts(name).is_some_and(|facts| facts.speaks());
         if !(needs.partial || wanted || counted) {
             return Ok(None);
         }
@@ -178,14 +174,15 @@ pub(super) fn sql(plan: &Plan, out: &mut String) {
         .iter()
         .map(|(name, typ)| format!("{name} pg_catalog.{} not null", word(typ)))
         .collect();
-    let table = format!("{FLOOR_SCHEMA}.{CALLERS}");
+    let table = format!("{FLOOR_SCHEMA}.{FLOOR_CALLERS}");
     out.push_str(&comment("Gone with a crash, as the sessions that it speaks of are."));
     out.push_str(&format!(
         "create unlogged table if not exists {table} ({}, primary key (pid, name));\n\
          alter table {table} owner to {OWNER};\nrevoke all on {table} from public;\n\
          create or replace view {FLOOR_SCHEMA}.{FLOOR_CALLER} as {CALLER};\n\
          alter view {FLOOR_SCHEMA}.{FLOOR_CALLER} owner to {OWNER};\n\
-         revoke all on {FLOOR_SCHEMA}.{FLOOR_CALLER} from public;\n",
+         revoke all on {FLOOR_SCHEMA}.{FLOOR_CALLER} from public;\n\
+         grant all on {table}, {FLOOR_SCHEMA}.{FLOOR_CALLER} to {OWNER};\n",
         columns.join(", ")
     ));
     if let Some(teller) = &plan.teller {
@@ -248,7 +245,7 @@ pub(super) fn granted(login: &LoginPlan, user: &str, out: &mut String) {
     }
 }
 
-/// Views that nobody may read any more.
+/// Views that nobody may read any more, and what none of the others reads.
 pub(super) fn unused(out: &mut String) {
     out.push('\n');
     out.push_str(&comment("Views that nobody reads any more."));
@@ -258,5 +255,17 @@ pub(super) fn unused(out: &mut String) {
          where n.nspname = '{FLOOR_SCHEMA}' and c.relkind = 'v' and c.relname <> '{FLOOR_CALLER}'\n      \
          and not exists (select from pg_catalog.aclexplode(c.relacl) a where a.grantee <> c.relowner) loop\n    \
          execute pg_catalog.format('drop view {FLOOR_SCHEMA}.%I', place);\n  end loop;\nend"
+    )));
+    out.push_str(&comment("Columns that none of the views reads."));
+    out.push_str(&block(&format!(
+        "declare one record; begin\n  for one in select c.oid::pg_catalog.regclass as place, t.attname as name\n      \
+         from pg_catalog.pg_attribute t join pg_catalog.pg_class c on c.oid = t.attrelid,\n      \
+         pg_catalog.aclexplode(t.attacl) a join pg_catalog.pg_roles o on o.oid = a.grantee and o.rolname = '{OWNER}'\n      \
+         where a.privilege_type = 'SELECT' and not exists (select from pg_catalog.pg_depend d\n        \
+         join pg_catalog.pg_rewrite r on r.oid = d.objid join pg_catalog.pg_class v on v.oid = r.ev_class\n        \
+         join pg_catalog.pg_namespace n on n.oid = v.relnamespace and n.nspname = '{FLOOR_SCHEMA}'\n        \
+         where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass\n        \
+         and d.refobjid = c.oid and d.refobjsubid = t.attnum) loop\n    \
+         execute pg_catalog.format('revoke select (%I) on %s from {OWNER}', one.name, one.place);\n  end loop;\nend"
     )));
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chaperone_access::{Assurance, Attribute, AttributeKind, Attributes, MaskOperator, TargetName};
+use chaperone_access::{Attribute, AttributeKind, Attributes, MaskOperator, TargetName};
 use chaperone_policy::{
-    Explanation, Finding, Known, OfStatement, Profile, Ruling, Seen, SeenColumn, SeenRows, UsedColumn,
+    Explanation, Finding, Known, OfStatement, Profile, Ruling, Said, Seen, SeenColumn, SeenRows, UsedColumn,
 };
 
-use super::setting::Place;
-use crate::verbs::{Failure, say, say_json};
+use super::setting::{Place, Setting};
+use crate::verbs::{Failure, remark, say, say_json};
 use crate::wiring::installation::now_us;
 
 /// `chaperone policy explain`
@@ -22,7 +22,7 @@ pub(crate) struct Explain {
     /// That is a service
     #[arg(long)]
     service: bool,
-    /// A group that it is in; may be repeated
+    /// A group that it is in, in the place of those that the gateway knows; may be repeated
     #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<String>,
     /// The client that acts for it
@@ -40,9 +40,12 @@ pub(crate) struct Explain {
     /// The class of its authentication
     #[arg(long)]
     acr: Option<String>,
-    /// A method of its authentication, a moment ago; may be repeated
+    /// A method of its authentication; may be repeated
     #[arg(long)]
     amr: Vec<String>,
+    /// How many seconds ago it authenticated; a moment, where only its class or methods are given
+    #[arg(long, value_name = "SECONDS")]
+    authenticated_s: Option<u64>,
     /// At which target; needed where there are several
     #[arg(long)]
     target: Option<TargetName>,
@@ -65,7 +68,7 @@ impl Explain {
         let (set, _) = setting.set(&folder.set)?;
         let target = setting.target(self.target.clone())?;
         let now = now_us();
-        let profile = self.profile(&setting.known, now)?;
+        let profile = self.profile(&setting, now)?;
         let delegation =
             profile.delegation(set.clients()).map_err(|error| Failure::Usage(error.to_string()))?;
         let statement = self.sql.as_deref().map(|sql| setting.analyse(&target, sql)).transpose();
@@ -81,25 +84,29 @@ impl Explain {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn profile(&self, known: &Known, now_us: u64) -> Result<Profile, Failure> {
-        let assured = self.acr.is_some() || !self.amr.is_empty();
-        let assurance = assured.then(|| Assurance {
-            acr: self.acr.clone(),
-            amr: self.amr.iter().cloned().collect(),
-            at: now_us / 1_000_000,
-        });
+    fn profile(&self, setting: &Setting, now_us: u64) -> Result<Profile, Failure> {
         let attributes: Result<Attributes, Failure> =
-            self.attributes.iter().map(|text| attribute(text, known)).collect();
-        Ok(Profile {
+            self.attributes.iter().map(|text| attribute(text, &setting.known)).collect();
+        let known = setting.identities.iter().find(|one| one.who == self.who && one.service == self.service);
+        if known.is_none() && self.groups.is_empty() {
+            remark(&format!(
+                "note: nothing is known of `{}`: it is taken to be in no group (hint: `--group`, `--attribute`, `--acr`)",
+                self.who
+            ));
+        }
+        let said = Said {
             who: self.who.clone(),
             service: self.service,
-            groups: self.groups.iter().cloned().collect(),
+            groups: (!self.groups.is_empty()).then(|| self.groups.iter().cloned().collect()),
             client: self.client.clone(),
             purpose: self.purpose.clone(),
             tool: self.tool.clone(),
             attributes: attributes?,
-            assurance,
-        })
+            acr: self.acr.clone(),
+            amr: (!self.amr.is_empty()).then(|| self.amr.iter().cloned().collect()),
+            authenticated_s: self.authenticated_s,
+        };
+        Ok(said.profile(known, now_us / 1_000_000))
     }
 }
 
@@ -146,6 +153,9 @@ fn told(explained: &Explanation) -> String {
     if !who.groups.is_empty() {
         let groups: Vec<&str> = who.groups.iter().map(String::as_str).collect();
         head.push_str(&format!(" in {}", groups.join(", ")));
+    }
+    if let Some(purpose) = &who.purpose {
+        head.push_str(&format!(", for {purpose}"));
     }
     if let Some(client) = &who.client {
         head.push_str(&format!(", through {client}"));
@@ -195,6 +205,7 @@ fn contents(out: &mut Vec<String>, seen: &Seen) {
         let showing = column.showing.as_str();
         out.push(format!("    {name:names$}  {showing:8}  {tagged:tags$}  {mask}{because}"));
     }
+    seen.unrevealed.iter().for_each(|found| finding(out, "    ", found));
 }
 
 /// A mask as the classification writes it.

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chaperone_access::{Analysis, TargetName};
-use chaperone_api::{CatalogView, LoginEntryView, ServiceView, TargetView};
-use chaperone_identity::LOCAL_ISSUER;
-use chaperone_policy::{Known, PolicySet, Profile, Warning, World};
+use chaperone_api::{CatalogView, IdentityView, TargetView};
+use chaperone_policy::{Expectations, Known, PolicySet, Profile, Warning, World};
 use chaperone_scope::{Catalog, Classification};
 use chaperone_store::PolicyArchive;
 
@@ -15,8 +14,10 @@ use crate::config::gateway::GatewayConfig;
 use crate::config::{self, beside};
 use crate::person::fresh::InUse;
 use crate::verbs::{Failure, STACK_BYTES, block_on, remark};
+use crate::wiring::api::identities::profile;
 use crate::wiring::ask::Ask;
 use crate::wiring::classifications::{self, ClassificationFiles};
+use crate::wiring::installation::now_us;
 use crate::wiring::policies::{self, Folder, learn, lines, world};
 
 /// The configuration that is taken where none is named.
@@ -59,7 +60,7 @@ pub(crate) struct Setting {
 #[derive(Default)]
 struct Heard {
     catalogs: Vec<CatalogView>,
-    identities: Vec<Profile>,
+    identities: Vec<IdentityView>,
 }
 
 impl Setting {
@@ -93,7 +94,22 @@ impl Setting {
             catalogs.insert(view.target, Arc::new(catalog));
         }
         known.tags = classifications::tags(classified.values().map(|found| &**found));
+        let kinds = &known.attributes;
+        let identities = identities.into_iter().map(|view| profile(view, kinds)).collect();
         Ok(Self { known, config, catalogs, classified, identities })
+    }
+
+    /// Those whom expectations ask about as well.
+    fn know(&mut self, expected: Vec<Profile>) {
+        for identity in &mut self.identities {
+            // Compared with and without each client.
+            identity.client = None;
+        }
+        for profile in expected {
+            if !self.identities.contains(&profile) {
+                self.identities.push(profile);
+            }
+        }
     }
 
     /// The set of these files, with its warnings; what is wrong with it is a failure.
@@ -252,12 +268,24 @@ impl Place {
     /// Two sets, each a folder or the digest of one that was in force.
     pub(crate) fn pair(&self, names: [&str; 2]) -> Result<([PolicySet; 2], Setting), Failure> {
         let mut files: Vec<Option<Vec<(String, String)>>> = Vec::new();
+        let mut expected: Vec<Profile> = Vec::new();
         for name in names {
             let is_digest = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-            files.push(if is_digest { None } else { Some(policies::read(Path::new(name))?.set) });
+            if is_digest {
+                files.push(None);
+                continue;
+            }
+            let folder = policies::read(Path::new(name))?;
+            if let Some(tests) = &folder.tests {
+                let expectations =
+                    Expectations::parse(tests).map_err(|errors| Failure::Usage(lines(&errors)))?;
+                expected.extend(expectations.profiles(now_us()));
+            }
+            files.push(Some(folder.set));
         }
         let here: Vec<&[(String, String)]> = files.iter().flatten().map(Vec::as_slice).collect();
-        let setting = Setting::open(self, &here)?;
+        let mut setting = Setting::open(self, &here)?;
+        setting.know(expected);
         let mut sets = Vec::new();
         for (name, files) in names.into_iter().zip(files) {
             let files = match files {
@@ -299,20 +327,16 @@ fn from_gateway(ask: impl Future<Output = Result<Ask, Failure>>) -> Heard {
     })
 }
 
-/// Everybody with a login, and every service, with the groups that they have now. Who may not ask for them compares
-/// without.
-async fn identities(ask: &Ask) -> Vec<Profile> {
-    let mut known = BTreeMap::new();
-    if let Ok(logins) = ask.list::<LoginEntryView>("/logins", usize::MAX).await {
-        for login in logins {
-            known.insert((false, login.subject), login.groups);
+/// Everybody with a login of the last day, and every service, as they are now. Who may not ask for them is told so, and goes
+/// on without.
+async fn identities(ask: &Ask) -> Vec<IdentityView> {
+    match ask.list::<IdentityView>("/identities", usize::MAX).await {
+        Ok(views) => views,
+        Err(why) => {
+            remark(&format!(
+                "note: the gateway does not say whom it knows, so only groups are told apart: {why}"
+            ));
+            Vec::new()
         }
     }
-    if let Ok(services) = ask.list::<ServiceView>("/services", usize::MAX).await {
-        for service in services.into_iter().filter(|service| service.revoked.is_none()) {
-            known.insert((true, format!("{LOCAL_ISSUER}/{}", service.name)), service.groups);
-        }
-    }
-    let profile = |((service, who), groups)| Profile { who, service, groups, ..Profile::default() };
-    known.into_iter().map(profile).collect()
 }

@@ -6,14 +6,26 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::{Extension, Json};
 use chaperone_access::AgentName;
-use chaperone_api::{AgentView, LockRequest, Page, TokenRequest, TokenView};
-use chaperone_tunnel::link::Links;
+use chaperone_api::{AgentView, LockRequest, Page, RemoveAgent, TokenRequest, TokenView};
+use chaperone_tunnel::link::{AgentRecord, Links};
 
 use super::caller::Caller;
 use super::given::{Asked, Given, Named, PageQuery, Secret};
 use super::refused::{Refused, failed};
 use super::{Managed, Shared};
 use crate::wiring::locks::check_reason;
+
+/// An agent without a link.
+fn unlinked(record: AgentRecord) -> AgentView {
+    AgentView {
+        agent: record.agent,
+        linked: false,
+        targets: record.targets,
+        streams: 0,
+        generation: record.generation,
+        locked: record.locked,
+    }
+}
 
 /// Those that were enrolled and those that serve now.
 fn agent_views(managed: &Managed) -> Result<Vec<AgentView>, Refused> {
@@ -23,15 +35,7 @@ fn agent_views(managed: &Managed) -> Result<Vec<AgentView>, Refused> {
     };
     let mut views: BTreeMap<AgentName, AgentView> = BTreeMap::new();
     for record in enrolled {
-        let view = AgentView {
-            agent: record.agent.clone(),
-            linked: false,
-            targets: record.targets,
-            streams: 0,
-            generation: record.generation,
-            locked: record.locked,
-        };
-        views.insert(record.agent, view);
+        views.insert(record.agent.clone(), unlinked(record));
     }
     for status in managed.dialer.agents() {
         let view = views.entry(status.agent.clone()).or_insert_with(|| AgentView {
@@ -110,4 +114,24 @@ pub(super) async fn lock(
     links(&managed)?.lock(&agent, &request.reason, &caller.name()).await.map_err(failed)?;
     let view = agent_views(&managed)?.into_iter().find(|view| view.agent == agent);
     view.map(Json).ok_or_else(|| failed("the agent is not there any more"))
+}
+
+/// Remove an agent: its identity and its tokens are gone, its link is cut and sessions through it end. A new token enrols
+/// it afresh.
+#[utoipa::path(
+    delete, path = "/agents/{name}", params(("name" = String, Path)), request_body = RemoveAgent,
+    responses((status = 200, body = AgentView))
+)]
+pub(super) async fn remove(
+    State(managed): Shared,
+    Extension(caller): Extension<Caller>,
+    Named(name): Named,
+    Given(request): Given<RemoveAgent>,
+) -> Result<Json<AgentView>, Refused> {
+    let agent: AgentName =
+        name.parse().map_err(|error: chaperone_access::InvalidName| Refused::malformed(error.to_string()))?;
+    check_reason(&request.reason)?;
+    let removed = links(&managed)?.remove(&agent, &request.reason, &caller.name()).await.map_err(failed)?;
+    let missing = || Refused::not_found("there is no such agent").hint("`chaperone agent list` lists them");
+    removed.map(|record| Json(unlinked(record))).ok_or_else(missing)
 }

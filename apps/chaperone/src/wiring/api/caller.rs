@@ -18,6 +18,7 @@ use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt};
 use super::carry::{self, Answers};
 use super::given::{BodyMax, OPEN_BODY_BYTES_MAX};
 use super::refused::Refused;
+use super::served::Newcomer;
 use super::{Managed, Shared};
 use crate::wiring::installation::now_us;
 
@@ -161,6 +162,9 @@ pub(super) async fn authenticated(
 ) -> Result<Response, Refused> {
     let who = bearer(request.headers()).and_then(|token| who(&managed, token));
     let who = who.ok_or_else(Refused::not_authenticated)?;
+    if let Some(newcomer) = request.extensions().get::<Newcomer>() {
+        newcomer.proved();
+    }
     request.extensions_mut().insert(Caller { who, managed });
     Ok(next.run(request).await)
 }
@@ -200,8 +204,9 @@ pub(super) fn guarded(action: ManagementAction, routes: Routes) -> Routes {
         let named = Extensions::builder().add(ACTION, action.as_str()).build();
         operation.extensions.get_or_insert_default().merge(named);
     });
-    let guard = move |request: Request, next: Next| async move {
+    let guard = move |mut request: Request, next: Next| async move {
         let _allowance = caller(&request)?.may(action)?;
+        request.extensions_mut().insert(carry::Manages);
         Ok::<_, Refused>(next.run(request).await)
     };
     routes.map(|router| router.route_layer(from_fn(guard)))

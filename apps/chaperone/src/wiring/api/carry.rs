@@ -25,15 +25,18 @@ use crate::wiring::installation::now_us;
 const KEY_HEADER: &str = "idempotency-key";
 /// Longest key, in bytes.
 const KEY_BYTES_MAX: usize = 128;
-/// Keys kept of one caller, and of all. One more is refused: forgetting an older one would break its promise.
-const KEYS_PER_CALLER_MAX: usize = 256;
+/// Keys kept of one subject over all its logins, and of all. One more is refused: forgetting an older one would break its
+/// promise.
+const KEYS_PER_SUBJECT_MAX: usize = 256;
 const KEYS_MAX: usize = 4096;
+/// Of those, how many stay free for whoever manages the installation: he has to get in when everybody else has used up theirs.
+const KEYS_FOR_MANAGING: usize = 1024;
 /// How long a key stands for its request.
 const KEY_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// How long an answer that holds a secret can be had again.
 const SECRET_LIFE: Duration = Duration::from_secs(600);
 /// What is asked anew each time, whatever key comes with it.
-const NEVER_AGAIN: &str = "/read";
+pub(super) const NEVER_AGAIN: &str = "/read";
 /// Largest answer that is kept, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
@@ -55,7 +58,20 @@ enum State {
     },
 }
 
+/// Whose request it is.
+struct Whose {
+    /// `issuer/subject`.
+    subject: String,
+    /// The administrator's, or one that policy permits as managing.
+    manages: bool,
+}
+
+/// Goes with a request for which policy was asked about an action.
+#[derive(Clone)]
+pub(super) struct Manages;
+
 struct Kept {
+    subject: String,
     /// SHA-256 of its body; not known of what came before the gateway's last start.
     request: Option<[u8; 32]>,
     since: Instant,
@@ -86,7 +102,7 @@ impl Answers {
     /// With what was kept before, at `now_s` seconds since the Unix epoch.
     pub(crate) fn open(files: RequestFiles, now_s: u64) -> std::io::Result<Self> {
         let (mut kept, now) = (HashMap::new(), Instant::now());
-        for KeptRequest { name, since_s, done } in files.all()? {
+        for KeptRequest { name, subject, since_s, done } in files.all()? {
             let age = Duration::from_secs(now_s.saturating_sub(since_s));
             if age >= KEY_LIFE {
                 files.remove(&name)?;
@@ -94,12 +110,13 @@ impl Answers {
             }
             // On a machine that has just started, time does not reach back so far: it is kept longer.
             let since = now.checked_sub(age).unwrap_or(now);
-            kept.insert(name, Kept { request: None, since, since_s, state: State::Before { done } });
+            let state = State::Before { done };
+            kept.insert(name, Kept { subject, request: None, since, since_s, state });
         }
         Ok(Self { kept: Mutex::new(kept), files: Some(files) })
     }
 
-    fn begin(&self, key: &Key, request: [u8; 32], now: Instant) -> Result<Begun, Refused> {
+    fn begin(&self, key: &Key, whose: Whose, request: [u8; 32], now: Instant) -> Result<Begun, Refused> {
         let in_use = |detail: &str| Refused::new(ProblemKind::KeyInUse, detail);
         let mut kept = self.kept();
         let young = |kept: &&Kept| now.duration_since(kept.since) < KEY_LIFE;
@@ -125,15 +142,17 @@ impl Answers {
                 }
             };
         }
-        let own = kept.keys().filter(|other| other.caller == key.caller).count();
-        if own >= KEYS_PER_CALLER_MAX || kept.len() >= KEYS_MAX {
+        let Whose { subject, manages } = whose;
+        let own = kept.values().filter(|other| other.subject == subject).count();
+        let free = if manages { KEYS_MAX } else { KEYS_MAX - KEYS_FOR_MANAGING };
+        if own >= KEYS_PER_SUBJECT_MAX || kept.len() >= free {
             return Err(Refused::new(ProblemKind::TooMany, "too many idempotency keys are kept")
                 .hint("send the request without one, or use fewer in a day"));
         }
         let since_s = now_us() / 1_000_000;
         kept.insert(
             key.clone(),
-            Kept { request: Some(request), since: now, since_s, state: State::UnderWay },
+            Kept { subject, request: Some(request), since: now, since_s, state: State::UnderWay },
         );
         Ok(Begun::Carry)
     }
@@ -141,8 +160,9 @@ impl Answers {
     /// Durable, before it is carried out and after.
     fn put(&self, key: &Key, done: bool) -> std::io::Result<()> {
         let Some(files) = &self.files else { return Ok(()) };
-        let Some(since_s) = self.kept().get(key).map(|kept| kept.since_s) else { return Ok(()) };
-        files.put(&KeptRequest { name: key.clone(), since_s, done })
+        let known = self.kept().get(key).map(|kept| (kept.subject.clone(), kept.since_s));
+        let Some((subject, since_s)) = known else { return Ok(()) };
+        files.put(&KeptRequest { name: key.clone(), subject, since_s, done })
     }
 
     /// Keep an answer; without one the key is free again, since nothing was changed.
@@ -308,9 +328,11 @@ pub(super) async fn through(request: Request, next: Next) -> Result<Response, Re
     let answers = caller.answers().clone();
     let asked_of = format!("{} {}", request.method(), request.uri());
     let key = Key { caller: caller.id(), asked_of, key };
+    let manages = caller.holder().is_none() || request.extensions().get::<Manages>().is_some();
+    let whose = Whose { subject: caller.name(), manages };
     let (parts, body) = request.into_parts();
     let bytes = given::body(Request::from_parts(parts.clone(), body)).await?;
-    match answers.begin(&key, fingerprint(&bytes), Instant::now())? {
+    match answers.begin(&key, whose, fingerprint(&bytes), Instant::now())? {
         Begun::Again(answer) => Ok(response(&answer)),
         Begun::Carry => {
             let under = Under { answers, key: Some(key) };
@@ -340,7 +362,19 @@ mod tests {
     }
 
     fn carries(answers: &Answers, key: &Key, request: u8, now: Instant) -> Option<bool> {
-        match answers.begin(key, [request; 32], now) {
+        carries_for(answers, &key.caller, false, key, request, now)
+    }
+
+    fn carries_for(
+        answers: &Answers,
+        subject: &str,
+        manages: bool,
+        key: &Key,
+        request: u8,
+        now: Instant,
+    ) -> Option<bool> {
+        let whose = Whose { subject: subject.to_owned(), manages };
+        match answers.begin(key, whose, [request; 32], now) {
             Ok(Begun::Carry) => Some(true),
             Ok(Begun::Again(_)) => Some(false),
             Err(_) => None,
@@ -402,7 +436,8 @@ mod tests {
         let now = Instant::now();
         for (key, word) in [(&done, "was done"), (&begun, "may have been")] {
             for request in [1, 2] {
-                let Err(refused) = again.begin(key, [request; 32], now) else { panic!("{word}") };
+                let whose = Whose { subject: "ana".to_owned(), manages: false };
+                let Err(refused) = again.begin(key, whose, [request; 32], now) else { panic!("{word}") };
                 assert!(format!("{refused:?}").contains(word), "{refused:?}");
             }
         }
@@ -451,16 +486,39 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_bounded_for_one_caller_and_for_all() {
+    fn keys_are_bounded_for_one_subject_and_for_all() {
         let (answers, now) = (Answers::default(), Instant::now());
-        for number in 0..KEYS_PER_CALLER_MAX {
-            assert_eq!(carries(&answers, &key("ana", &number.to_string()), 1, now), Some(true));
+        let mut ana = (0..).map(|login| key(&format!("login {login}"), "1"));
+        let anas = |key: &Key| carries_for(&answers, "org/ana", false, key, 1, now);
+        for key in ana.by_ref().take(KEYS_PER_SUBJECT_MAX) {
+            assert_eq!(anas(&key), Some(true));
         }
-        assert_eq!(carries(&answers, &key("ana", "one more"), 1, now), None);
+        assert_eq!(ana.next().and_then(|key| anas(&key)), None, "another login gave her more");
         assert_eq!(carries(&answers, &key("ben", "1"), 1, now), Some(true));
-        for number in 0..KEYS_MAX - KEYS_PER_CALLER_MAX - 1 {
+        for number in 0..KEYS_MAX - KEYS_FOR_MANAGING - KEYS_PER_SUBJECT_MAX - 1 {
             assert_eq!(carries(&answers, &key(&format!("c{number}"), "1"), 1, now), Some(true));
         }
         assert_eq!(carries(&answers, &key("dan", "1"), 1, now), None);
+        let managing = |who: &str| carries_for(&answers, who, true, &key(who, "1"), 1, now);
+        for number in 0..KEYS_FOR_MANAGING {
+            assert_eq!(managing(&format!("m{number}")), Some(true));
+        }
+        assert_eq!(managing("one more"), None);
+    }
+
+    #[test]
+    fn a_restart_gives_nobody_more_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let now_s = now_us() / 1_000_000;
+        let open = || Answers::open(RequestFiles::open(folder.path()).unwrap(), now_s).unwrap();
+        let (answers, now) = (open(), Instant::now());
+        for number in 0..KEYS_PER_SUBJECT_MAX {
+            let mine = key(&format!("login {number}"), "1");
+            assert_eq!(carries_for(&answers, "org/ana", false, &mine, 1, now), Some(true));
+            answers.put(&mine, true).unwrap();
+        }
+        let answers = open();
+        assert_eq!(carries_for(&answers, "org/ana", false, &key("another login", "1"), 1, now), None);
+        assert_eq!(carries_for(&answers, "org/ben", false, &key("another login", "1"), 1, now), Some(true));
     }
 }

@@ -1,22 +1,88 @@
 //! Credentials for targets, from a login or a service key.
 
-use axum::Extension;
+use std::collections::BTreeMap;
+
 use axum::extract::State;
+use axum::{Extension, Json};
 use chaperone_access::Verbs;
-use chaperone_api::{CredentialRequest, CredentialView, ProblemKind};
+use chaperone_api::{
+    CredentialEntryView, CredentialRequest, CredentialView, Page, ProblemKind, RevocationView,
+    RevokeCredential,
+};
 use chaperone_identity::{
-    Caveat, Credential, Grant, IssueError, KeepError, NarrowError, Only, OnlyError, narrow, together,
+    CREDENTIAL_S_MAX, Caveat, Credential, CredentialId, Grant, InvalidCredentialId, IssueError, KeepError,
+    NarrowError, Only, OnlyError, Revocation, narrow, together,
 };
 use zeroize::Zeroizing;
 
 use super::caller::Caller;
-use super::given::{Given, Secret};
+use super::given::{Asked, Given, Named, PageQuery, Secret};
 use super::refused::{Refused, failed};
+use super::services::text;
 use super::{Managed, Shared};
+use crate::wiring::door::InUse;
 use crate::wiring::installation::now_us;
+use crate::wiring::locks::check_reason;
+use crate::wiring::revocations::RevocationFailure;
 
-/// Longest life of a credential, in seconds.
-const TTL_S_MAX: u64 = 24 * 3600;
+impl From<RevocationFailure> for Refused {
+    fn from(failure: RevocationFailure) -> Self {
+        match failure {
+            full @ RevocationFailure::Full => Self::new(ProblemKind::Conflict, full.to_string()),
+            RevocationFailure::Unrecorded(refusal) => refusal.into(),
+            unkept @ RevocationFailure::Unkept(_) => failed(unkept),
+        }
+    }
+}
+
+fn entry(credential: CredentialId, used: Option<InUse>, revoked: Option<Revocation>) -> CredentialEntryView {
+    let sessions = used.as_ref().map_or(0, |used| used.sessions);
+    CredentialEntryView {
+        credential: credential.to_string(),
+        subject: used.as_ref().map(|used| text(&used.subject)),
+        target: used.as_ref().map(|used| used.target.clone()),
+        not_after: used.map(|used| used.not_after),
+        sessions,
+        revoked: revoked.map(|one| RevocationView { reason: one.reason, by: one.by, at: one.at }),
+    }
+}
+
+/// Credentials that open sessions use, and those that were taken back. Which ones were made is not kept.
+#[utoipa::path(
+    get, path = "/credentials", params(PageQuery), responses((status = 200, body = Page<CredentialEntryView>))
+)]
+pub(super) async fn list(
+    State(managed): Shared,
+    Asked(asked): Asked<PageQuery>,
+) -> Json<Page<CredentialEntryView>> {
+    let mut used = managed.sessions.credentials();
+    let mut views: BTreeMap<String, CredentialEntryView> = BTreeMap::new();
+    for revocation in managed.revocations.revoked().list() {
+        let credential = revocation.credential;
+        views.insert(credential.to_string(), entry(credential, used.remove(&credential), Some(revocation)));
+    }
+    views.extend(used.into_iter().map(|(id, used)| (id.to_string(), entry(id, Some(used), None))));
+    Json(asked.page(views.into_values(), |view| view.credential.clone()))
+}
+
+/// Take a credential back, with everything that it was narrowed to. Sessions that use it end.
+#[utoipa::path(
+    delete, path = "/credentials/{id}", params(("id" = String, Path)), request_body = RevokeCredential,
+    responses((status = 200, body = CredentialEntryView))
+)]
+pub(super) async fn revoke(
+    State(managed): Shared,
+    Extension(caller): Extension<Caller>,
+    Named(id): Named,
+    Given(request): Given<RevokeCredential>,
+) -> Result<Json<CredentialEntryView>, Refused> {
+    check_reason(&request.reason)?;
+    let credential: CredentialId =
+        id.parse().map_err(|error: InvalidCredentialId| Refused::malformed(error.to_string()))?;
+    let used = managed.sessions.credentials().remove(&credential);
+    let revocation = managed.revocations.revoke(credential, &request.reason, &caller.name()).await?;
+    Ok(Json(entry(credential, used, Some(revocation))))
+}
 
 /// Make a credential for one target.
 ///
@@ -36,8 +102,8 @@ pub(super) async fn make(
         )
         .hint("`chaperone login`, or `chaperone credential TARGET --as WHO` for the development issuer")
     })?;
-    if !(1..=TTL_S_MAX).contains(&request.ttl_s) {
-        return Err(Refused::unusable(format!("`ttl_s` is 1 to {TTL_S_MAX}")));
+    if !(1..=CREDENTIAL_S_MAX).contains(&request.ttl_s) {
+        return Err(Refused::unusable(format!("`ttl_s` is 1 to {CREDENTIAL_S_MAX}")));
     }
     // It would open nothing, and nobody would be told why.
     if !managed.identity.acts_through(request.client.as_deref(), holder.standing()) {
@@ -66,9 +132,11 @@ pub(super) async fn make(
 fn issue_refused(error: IssueError) -> Refused {
     match error {
         IssueError::Random => failed(error),
-        IssueError::Text(_) | IssueError::TooLong(_) | IssueError::Expired => {
-            Refused::unusable(error.to_string())
-        }
+        IssueError::Text(_)
+        | IssueError::Purpose
+        | IssueError::TooLong(_)
+        | IssueError::Expired
+        | IssueError::Lasting => Refused::unusable(error.to_string()),
     }
 }
 

@@ -9,6 +9,7 @@ use utoipa::openapi::{Info, License, OpenApi, OpenApiBuilder, Ref, RefOr, Requir
 use utoipa::{PartialSchema, ToSchema};
 
 use super::caller::SCHEME;
+use super::carry::NEVER_AGAIN;
 use super::{BASE, endpoints, open_endpoints, watched};
 use crate::verbs::Failure;
 
@@ -60,7 +61,9 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
         .content("application/problem+json", content)
         .build();
     operation.responses.responses.insert("default".to_owned(), RefOr::T(refused));
-    if operation.security.is_some() && method == "post" {
+    // A recording is handed out with an entry each time: no key makes that once.
+    let once = method != "get" && !path.ends_with(NEVER_AGAIN);
+    if operation.security.is_some() && once {
         let key = ParameterBuilder::new()
             .name("Idempotency-Key")
             .parameter_in(ParameterIn::Header)

@@ -5,13 +5,13 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use chaperone_access::Source;
-use chaperone_api::{IssuerView, LoginRequest, LoginView, ProblemKind, WhoView};
+use chaperone_api::{IssuerView, LoginRequest, LoginView, Page, ProblemKind, WhoView};
 use chaperone_identity::{EndCause, Holder, Login, LoginError, LoginId, PersonError, ServiceError};
 use oauth2::url::form_urlencoded;
 
 use super::Shared;
 use super::caller::Caller;
-use super::given::{Given, Named, Secret, body};
+use super::given::{Asked, Given, Named, PageQuery, Secret, body};
 use super::refused::{Refused, failed};
 use super::served::Peer;
 use super::whoami;
@@ -85,10 +85,16 @@ fn view(alias: &str, section: &IssuerSection) -> IssuerView {
 }
 
 /// The issuers that people log in with, and what a command line needs to begin there.
-#[utoipa::path(get, path = "/issuers", responses((status = 200, body = Vec<IssuerView>)))]
-pub(super) async fn issuers(State(managed): Shared) -> Json<Vec<IssuerView>> {
+#[utoipa::path(get, path = "/issuers", params(PageQuery), responses((status = 200, body = Page<IssuerView>)))]
+pub(super) async fn issuers(
+    State(managed): Shared,
+    Asked(asked): Asked<PageQuery>,
+) -> Json<Page<IssuerView>> {
     let issuers = managed.identities.people_issuers();
-    Json(issuers.iter().map(|(alias, issuer)| view(alias, &issuer.section)).collect())
+    let mut views: Vec<IssuerView> =
+        issuers.iter().map(|(alias, issuer)| view(alias, &issuer.section)).collect();
+    views.sort_by(|one, other| one.name.cmp(&other.name));
+    Json(asked.page(views, |view| view.name.clone()))
 }
 
 fn source(peer: Peer) -> Source {

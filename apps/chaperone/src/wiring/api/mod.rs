@@ -4,10 +4,12 @@
 mod agents;
 mod caller;
 mod carry;
+mod commands;
 mod credentials;
 mod description;
 pub(crate) mod given;
 mod health;
+pub(crate) mod identities;
 mod locks;
 mod login;
 mod people;
@@ -15,12 +17,14 @@ mod policies;
 mod recordings;
 pub(crate) mod refused;
 pub(crate) mod served;
+mod servers;
 mod services;
 mod sessions;
 mod targets;
 #[cfg(test)]
 mod tests;
 mod toolcalls;
+mod trying;
 mod whoami;
 
 use std::sync::Arc;
@@ -44,11 +48,14 @@ pub(crate) use self::description::text as description_text;
 use self::refused::Refused;
 pub(crate) use self::sessions::RecentSessions;
 use crate::wiring::analyst::Analysts;
+use crate::wiring::commands::Commands;
 use crate::wiring::door::Sessions;
 use crate::wiring::identity::Identities;
 use crate::wiring::locks::LockKeeper;
+use crate::wiring::manifests::Manifests;
 use crate::wiring::metrics::Counters;
 use crate::wiring::policies::PolicyKeeper;
+use crate::wiring::revocations::RevocationKeeper;
 
 /// Where all paths of the API begin.
 const BASE: &str = "/api/v1";
@@ -61,6 +68,9 @@ pub(crate) struct Managed {
     pub(crate) policies: Arc<Policies>,
     pub(crate) keeper: Arc<PolicyKeeper>,
     pub(crate) locks: Arc<LockKeeper>,
+    pub(crate) revocations: Arc<RevocationKeeper>,
+    /// What was accepted of servers' tools.
+    pub(crate) manifests: Arc<Manifests>,
     pub(crate) dialer: Arc<dyn Dialer>,
     /// `None` where no agent may dial in.
     pub(crate) links: Option<Arc<Links>>,
@@ -77,6 +87,7 @@ pub(crate) struct Managed {
     pub(crate) admin_token: String,
     pub(crate) installation: String,
     pub(crate) targets: Vec<(chaperone_access::TargetName, &'static str)>,
+    pub(crate) commands: Arc<Commands>,
 }
 
 /// Where PostgreSQL clients connect, as a credential's holder is told.
@@ -100,16 +111,27 @@ fn endpoints() -> OpenApiRouter<Arc<Managed>> {
         .routes(even_overdue(routes!(login::refresh)))
         .routes(even_overdue(routes!(login::end)))
         .routes(known(routes!(credentials::make)))
+        .routes(guarded(Lock, routes!(credentials::list)))
+        .routes(guarded(Lock, routes!(credentials::revoke)))
         .routes(known(routes!(targets::list)))
         .routes(known(routes!(targets::access)))
+        .routes(known(routes!(commands::list)))
+        .routes(known(routes!(commands::run)))
         .routes(guarded(ManagePolicy, routes!(policies::catalog)))
         .routes(guarded(ManagePolicy, routes!(policies::list)))
         .routes(guarded(ManagePolicy, routes!(policies::show)))
         .routes(guarded(ManagePolicy, routes!(policies::reload)))
-        .routes(guarded(ManagePolicy, routes!(policies::explain)))
+        .routes(guarded(ManagePolicy, routes!(trying::explain)))
+        .routes(guarded(ManagePolicy, routes!(trying::check)))
+        .routes(guarded(ManagePolicy, routes!(trying::test)))
+        .routes(guarded(ManagePolicy, routes!(trying::matrix)))
+        .routes(guarded(ManagePolicy, routes!(trying::diff)))
+        .routes(guarded(ManagePolicy, routes!(identities::list)))
+        .routes(guarded(ManagePolicy, routes!(identities::clients)))
         .routes(guarded(ManageAgents, routes!(agents::list)))
         .routes(guarded(ManageAgents, routes!(agents::token)))
         .routes(guarded(ManageAgents, routes!(agents::lock)))
+        .routes(guarded(ManageAgents, routes!(agents::remove)))
         .routes(guarded(ReadSessions, routes!(sessions::list)))
         .routes(guarded(ReadSessions, routes!(sessions::live)))
         .routes(guarded(ReadSessions, routes!(sessions::show)))
@@ -122,6 +144,8 @@ fn endpoints() -> OpenApiRouter<Arc<Managed>> {
         .routes(guarded(ManageServices, routes!(services::create)))
         .routes(guarded(ManageServices, routes!(services::rotate)))
         .routes(guarded(ManageServices, routes!(services::revoke)))
+        .routes(guarded(Administer, routes!(servers::show)))
+        .routes(guarded(Administer, routes!(servers::accept)))
         .routes(guarded(Administer, routes!(people::list)))
         .routes(guarded(Administer, routes!(people::disable)))
         .routes(guarded(Administer, routes!(people::enable)))

@@ -1,23 +1,17 @@
-//! Sets of policies: listed, shown, loaded again, explained.
+//! Sets of policies: listed, shown, loaded again.
 
-use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use axum::extract::State;
 use axum::{Extension, Json};
 use chaperone_access::{Refusal, RefusalCode, TargetName};
-use chaperone_api::{
-    CatalogView, ExplainRequest, ExplanationView, Page, PolicySetView, PolicyTextView, ProblemKind,
-    ReloadView,
-};
-use chaperone_policy::Profile;
+use chaperone_api::{CatalogView, Page, PolicySetView, PolicyTextView, ProblemKind, ReloadView};
 
 use super::Shared;
 use super::caller::Caller;
-use super::given::{Asked, Given, Named, PageQuery};
+use super::given::{Asked, Named, PageQuery};
 use super::refused::{Refused, failed};
-use crate::wiring::installation::now_us;
-use crate::wiring::policies::{NotReloaded, world};
+use crate::wiring::policies::NotReloaded;
 
 /// Sets of policies that are or were in force.
 #[utoipa::path(get, path = "/policies", params(PageQuery), responses((status = 200, body = Page<PolicySetView>)))]
@@ -77,52 +71,6 @@ pub(super) async fn reload(
         Err(NotReloaded::Unkept(error)) => Err(failed(error)),
         Err(NotReloaded::Unrecorded(refusal)) => Err(refusal.into()),
     }
-}
-
-/// Why somebody may or may not, under the policies in force, and what would change it.
-#[utoipa::path(
-    post, path = "/policies/explain", request_body = ExplainRequest,
-    responses((status = 200, body = ExplanationView))
-)]
-pub(super) async fn explain(
-    State(managed): Shared,
-    Given(request): Given<ExplainRequest>,
-) -> Result<Json<ExplanationView>, Refused> {
-    let catalog = managed.analysts.catalog(&request.target).await.map_err(|refusal| unread(&refusal))?;
-    let analysis = match &request.sql {
-        None => None,
-        Some(sql) => {
-            let analyst = managed.analysts.of(&request.target).await.map_err(|refusal| unread(&refusal))?;
-            let text: Arc<str> = Arc::from(sql.as_str());
-            Some(analyst.analyse(text, analyst.fresh_names()).await)
-        }
-    };
-    let set = managed.policies.now();
-    let profile = Profile {
-        who: request.who,
-        service: request.service,
-        groups: request.groups,
-        client: request.client,
-        purpose: request.purpose,
-        ..Profile::default()
-    };
-    let delegation =
-        profile.delegation(set.clients()).map_err(|error| Refused::unusable(error.to_string()))?;
-    let world = world(&managed.installation, [(request.target.clone(), Some(catalog))].into_iter());
-    // Counterfactuals over every group and relation take a while.
-    let explained = tokio::task::spawn_blocking(move || {
-        let explained = chaperone_policy::explain(
-            &set,
-            &delegation,
-            &request.target,
-            &world,
-            analysis.as_ref(),
-            now_us(),
-        );
-        serde_json::to_value(&explained)
-    });
-    let explanation = explained.await.map_err(failed)?.map_err(failed)?;
-    Ok(Json(ExplanationView { explanation }))
 }
 
 /// What names mean at a target, for `chaperone policy` on another machine.

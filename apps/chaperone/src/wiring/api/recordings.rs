@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::caller::Caller;
 use super::given::{Given, Named};
 use super::refused::{Refused, failed};
-use super::sessions::{detail, session_id};
+use super::sessions::{entries, session_id};
 use super::{Managed, Shared};
 use crate::wiring::installation::WrappedText;
 
@@ -61,18 +61,19 @@ pub(super) async fn read(
 
 fn objects(managed: &Managed, session: SessionId) -> Result<BTreeMap<String, String>, Refused> {
     let mut wanted = std::collections::HashSet::new();
-    for entry in detail(managed, session)?.entries {
+    entries(managed, session, |_, entry| {
         for pointer in [
             "/statement/object",
             "/parameters/sealed/object",
             "/columns_sealed/object",
             "/subjects/commitments/object",
+            "/transcript/object",
         ] {
             if let Some(hash) = entry.pointer(pointer).and_then(Value::as_str) {
                 wanted.insert(hash.to_owned());
             }
         }
-    }
+    })?;
     let mut found = BTreeMap::new();
     let scanned = managed.recorder.trail().scan_frames(|frame| {
         let hash = Digest::of(frame).to_string();

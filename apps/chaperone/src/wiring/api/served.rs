@@ -1,8 +1,8 @@
 //! Connections of the management API: bounded in number and in time, with TLS where the configuration has a certificate.
 //! Not `axum::serve`: that waits for a request's head without end, which no listener for strangers may.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -13,17 +13,22 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::Answers;
-use crate::wiring::strangers::Strangers;
+use crate::wiring::strangers::{Cut, Displaced, Stranger, Strangers};
 
 /// Connections at a time.
 const CONNECTIONS_MAX: usize = 1024;
 /// Connections of one source.
 const CONNECTIONS_PER_SOURCE: u32 = 128;
+/// Those of all sources together on which nobody has shown a token that counts.
+const STRANGERS_MAX: usize = 512;
+/// Places beyond all of those, for this machine: its administrator and whoever watches over it get in when all others are
+/// taken.
+const OWN_MAX: usize = 16;
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long one connection is served at most; a client connects again.
@@ -42,6 +47,59 @@ const DRAIN: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
+/// Goes with every request of a connection: whether anybody has shown on it who he is.
+#[derive(Debug, Clone)]
+pub(crate) struct Newcomer(Arc<Mutex<Option<Stranger>>>);
+
+impl Newcomer {
+    /// Somebody has: the connection is no stranger's any more.
+    pub(crate) fn proved(&self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+/// The places of a listener.
+struct Places {
+    all: Arc<Semaphore>,
+    own: Arc<Semaphore>,
+    /// All connections, by where they come from. Nobody makes room here.
+    sources: Arc<Strangers>,
+    strangers: Arc<Strangers>,
+}
+
+/// What a connection holds for as long as it is there.
+type Held = (OwnedSemaphorePermit, Option<Stranger>);
+
+impl Places {
+    fn new() -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            own: Arc::new(Semaphore::new(OWN_MAX)),
+            sources: Strangers::new(CONNECTIONS_PER_SOURCE, usize::MAX),
+            strangers: Strangers::new(CONNECTIONS_PER_SOURCE, STRANGERS_MAX),
+        }
+    }
+
+    /// A place for one more, who is a stranger and may have to make room.
+    fn admit(&self, peer: IpAddr) -> Option<(Held, Newcomer, Displaced)> {
+        let held = self.held(peer)?;
+        let (stranger, displaced) = self.strangers.admit(peer)?;
+        Some((held, Newcomer(Arc::new(Mutex::new(Some(stranger)))), displaced))
+    }
+
+    fn held(&self, peer: IpAddr) -> Option<Held> {
+        if let Some((source, _)) = self.sources.admit(peer)
+            && let Ok(place) = self.all.clone().try_acquire_owned()
+        {
+            return Some((place, Some(source)));
+        }
+        if !peer.to_canonical().is_loopback() {
+            return None;
+        }
+        Some((self.own.clone().try_acquire_owned().ok()?, None))
+    }
+}
+
 /// Serve until told to stop.
 pub(crate) async fn serve(
     listener: TcpListener,
@@ -50,8 +108,7 @@ pub(crate) async fn serve(
     answers: Arc<Answers>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let strangers = Strangers::new(CONNECTIONS_PER_SOURCE);
+    let places = Places::new();
     let mut connections = JoinSet::new();
     let mut minute = tokio::time::interval(MINUTE);
     loop {
@@ -73,12 +130,11 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let Ok(place) = places.clone().try_acquire_owned() else { continue };
-        let Some(stranger) = strangers.admit(peer.ip()) else { continue };
+        let Some((held, newcomer, displaced)) = places.admit(peer.ip()) else { continue };
         let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
         connections.spawn(async move {
-            connection(stream, peer, tls, router, stop).await;
-            drop((place, stranger));
+            connection(Cut::new(stream, displaced), (peer, newcomer), tls, router, stop).await;
+            drop(held);
         });
     }
     let drained = async { while connections.join_next().await.is_some() {} };
@@ -88,15 +144,16 @@ pub(crate) async fn serve(
 }
 
 async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: Cut<TcpStream>,
+    (peer, newcomer): (SocketAddr, Newcomer),
     tls: Option<TlsAcceptor>,
     router: Router,
     stop: watch::Receiver<bool>,
 ) {
-    let Some(tls) = tls else { return requests(stream, peer, router, stop, LIFE).await };
+    let from = (peer, newcomer);
+    let Some(tls) = tls else { return requests(stream, from, router, stop, LIFE).await };
     match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-        Ok(Ok(stream)) => requests(stream, peer, router, stop, LIFE).await,
+        Ok(Ok(stream)) => requests(stream, from, router, stop, LIFE).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake came to nothing"),
         Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
     }
@@ -104,7 +161,7 @@ async fn connection(
 
 async fn requests(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
+    (peer, newcomer): (SocketAddr, Newcomer),
     router: Router,
     mut stop: watch::Receiver<bool>,
     life: Duration,
@@ -112,6 +169,7 @@ async fn requests(
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(newcomer.clone());
         router.call(request)
     });
     let connection = http1::Builder::new()
@@ -156,7 +214,8 @@ mod tests {
         let router = Router::new().route("/", get(|| async { "here" }));
         let (_stop, stopped) = watch::channel(false);
         let peer = SocketAddr::from(([127, 0, 0, 1], 9));
-        let served = tokio::spawn(requests(server, peer, router, stopped, SHORT));
+        let known = Newcomer(Arc::default());
+        let served = tokio::spawn(requests(server, (peer, known), router, stopped, SHORT));
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(client)).await.unwrap();
         tokio::spawn(connection);
@@ -169,5 +228,29 @@ mod tests {
         }
         served.await.unwrap();
         assert!(begun.elapsed() >= SHORT && answers > 1, "{answers}");
+    }
+
+    #[test]
+    fn strangers_take_neither_the_places_of_the_known_nor_of_this_machine() {
+        let places = Places::new();
+        let far = |host: u32| IpAddr::V4((0xc000_0200 + host).into());
+        let flood: Vec<_> = (0..8 * CONNECTIONS_PER_SOURCE).map(|n| places.admit(far(n / 128))).collect();
+        assert!(flood.iter().all(Option::is_some));
+        assert!(places.admit(far(9)).is_none(), "all places are taken while those who make room are leaving");
+        let here = places.admit([127, 0, 0, 1].into());
+        let ((_, source), _, _) = here.unwrap();
+        assert!(source.is_none());
+        let stayed = |admitted: Option<(Held, Newcomer, Displaced)>| {
+            let (held, newcomer, mut displaced) = admitted.unwrap();
+            displaced.try_recv().is_err().then_some((held, newcomer))
+        };
+        let left: Vec<_> = flood.into_iter().filter_map(stayed).collect();
+        assert_eq!(left.len(), STRANGERS_MAX - 1);
+        left.iter().for_each(|(_, newcomer)| newcomer.proved());
+        let more: Vec<_> = (10..).take(STRANGERS_MAX).map(|n| places.admit(far(n))).collect();
+        assert!(
+            more.into_iter().all(|one| one.unwrap().2.try_recv().is_err()),
+            "the known count as strangers"
+        );
     }
 }

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use chaperone_access::SessionId;
 use chaperone_api::{EndSession, LiveSession, Page, SessionDetail, SessionView};
-use chaperone_trail::{Body, Entry, Follower, Trail};
+use chaperone_trail::{Body, Entry, Follower, SessionOpened, Trail};
 use serde_json::Value;
 
 use super::caller::Caller;
@@ -139,22 +139,28 @@ fn newest(managed: &Managed, max: usize, before: Option<SessionId>) -> Result<Ve
     Ok(views.by_id.into_values().rev().collect())
 }
 
+/// A session of which nothing but its beginning is known.
+fn begun(entry: &Entry, opened: &SessionOpened) -> Option<SessionView> {
+    Some(SessionView {
+        session: opened.session.parse().ok()?,
+        state: "open".to_owned(),
+        opened_at: entry.at,
+        closed_at: None,
+        target: opened.target.clone(),
+        delegation: serde_json::to_value(&opened.delegation).unwrap_or(Value::Null),
+        operations: 0,
+        refused: 0,
+        rows: 0,
+        first_entry: entry.seq,
+    })
+}
+
 fn summarise(views: &mut Views, entry: &Entry) {
     match &entry.body {
         Body::SessionOpened(opened) => {
-            let Ok(session) = opened.session.parse::<SessionId>() else { return };
-            views.open(SessionView {
-                session,
-                state: "open".to_owned(),
-                opened_at: entry.at,
-                closed_at: None,
-                target: opened.target.clone(),
-                delegation: serde_json::to_value(&opened.delegation).unwrap_or(Value::Null),
-                operations: 0,
-                refused: 0,
-                rows: 0,
-                first_entry: entry.seq,
-            });
+            if let Some(view) = begun(entry, opened) {
+                views.open(view);
+            }
         }
         Body::OperationIntent(body) => views.touch(&body.session, |view| view.operations += 1),
         Body::OperationRefused(body) => views.touch(&body.session, |view| view.refused += 1),
@@ -200,41 +206,81 @@ fn summarise(views: &mut Views, entry: &Entry) {
         | Body::SubjectEnabled(_)
         | Body::LockPlaced(_)
         | Body::LockLifted(_)
+        | Body::CredentialRevoked(_)
+        | Body::SessionFollowed(_)
+        | Body::SessionTold(_)
+        | Body::AgentRemoved(_)
         | Body::SessionKilled(_)
         | Body::ToolcallStarted(_)
         | Body::ToolcallEnded(_)
+        | Body::ServerStarted(_)
+        | Body::ServerEnded(_)
+        | Body::ToolsAccepted(_)
+        | Body::ToolHeld(_)
         | Body::RecordingRead(_) => {}
     }
 }
 
-/// The entries of one session, as JSON, with its summary.
-pub(super) fn detail(managed: &Managed, session: SessionId) -> Result<SessionDetail, Refused> {
+/// Hand each entry of one session to `take`, as JSON, in order; its summary.
+pub(super) fn entries(
+    managed: &Managed,
+    session: SessionId,
+    mut take: impl FnMut(u64, Value),
+) -> Result<SessionView, Refused> {
     let wanted = session.to_string();
-    let (mut views, mut entries) = (Views::new(1, None), Vec::new());
+    let mut views = Views::new(1, None);
     let scanned = managed.recorder.trail().scan(|entry| {
         let bytes = entry.to_bytes()?;
         let Ok(value) = serde_json::from_slice::<Value>(&bytes) else { return Ok(()) };
         if value.get("session").and_then(Value::as_str) == Some(&wanted) {
             summarise(&mut views, &entry);
-            entries.push(value);
+            take(entry.seq, value);
         }
         Ok(())
     });
     scanned.map_err(failed)?;
-    let summary = views.by_id.remove(&session).ok_or_else(|| {
+    views.by_id.remove(&session).ok_or_else(|| {
         Refused::not_found(format!("there is no session `{session}`")).hint("`chaperone sessions` lists them")
-    })?;
-    Ok(SessionDetail { summary, entries })
+    })
 }
 
-/// One session with its entries.
+/// A page of a session's entries: those after a number, at most so many.
+fn detail(
+    managed: &Managed,
+    session: SessionId,
+    limit: usize,
+    after: Option<u64>,
+) -> Result<SessionDetail, Refused> {
+    let (mut page, mut last, mut more) = (Vec::new(), 0, false);
+    let summary = entries(managed, session, |seq, value| {
+        if after.is_some_and(|after| seq <= after) {
+            return;
+        }
+        if page.len() < limit {
+            page.push(value);
+            last = seq;
+        } else {
+            more = true;
+        }
+    })?;
+    Ok(SessionDetail { summary, entries: page, next: more.then(|| last.to_string()) })
+}
+
+/// One session with its entries, a page of them at a time.
 #[utoipa::path(
-    get, path = "/sessions/{id}", params(("id" = String, Path)), responses((status = 200, body = SessionDetail))
+    get, path = "/sessions/{id}", params(("id" = String, Path), PageQuery),
+    responses((status = 200, body = SessionDetail))
 )]
-pub(super) async fn show(State(managed): Shared, Named(id): Named) -> Result<Json<SessionDetail>, Refused> {
-    let session = session_id(&id)?;
-    let found = tokio::task::spawn_blocking(move || detail(&managed, session)).await.map_err(failed)??;
-    Ok(Json(found))
+pub(super) async fn show(
+    State(managed): Shared,
+    Named(id): Named,
+    Asked(asked): Asked<PageQuery>,
+) -> Result<Json<SessionDetail>, Refused> {
+    let (session, limit) = (session_id(&id)?, asked.limit());
+    let after = asked.after.as_deref().map(str::parse::<u64>).transpose();
+    let after = after.map_err(|_| Refused::malformed("`after` is no place"))?;
+    let found = tokio::task::spawn_blocking(move || detail(&managed, session, limit, after));
+    Ok(Json(found.await.map_err(failed)??))
 }
 
 pub(super) fn session_id(text: &str) -> Result<SessionId, Refused> {
@@ -246,7 +292,7 @@ pub(super) mod tests {
     use std::collections::BTreeSet;
 
     use chaperone_access::{Delegation, Subject, SubjectKind};
-    use chaperone_trail::{Arm, Decision, Digest, Draft, Options, SessionClosed, SessionOpened};
+    use chaperone_trail::{Arm, Decision, Digest, Draft, Options, SessionClosed};
 
     use super::*;
 

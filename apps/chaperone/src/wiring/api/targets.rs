@@ -2,8 +2,9 @@
 
 use axum::extract::State;
 use axum::{Extension, Json};
-use chaperone_access::TargetName;
+use chaperone_access::{Showing, TargetName};
 use chaperone_api::{AccessView, Page, RelationAccess, TargetView};
+use chaperone_policy::Seen;
 use chaperone_trail::Digest;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -53,6 +54,21 @@ pub(super) struct AccessQuery {
     purpose: Option<String>,
 }
 
+fn of_relation(seen: Seen) -> RelationAccess {
+    let words = |verbs: Vec<&'static str>| verbs.into_iter().map(str::to_owned).collect();
+    let count =
+        |showing: Showing| seen.columns.iter().filter(|column| column.showing == showing).count() as u64;
+    RelationAccess {
+        revealed: count(Showing::Revealed),
+        masked: count(Showing::Masked),
+        hidden: count(Showing::Hidden),
+        filtered: seen.rows.as_ref().is_some_and(|rows| !rows.all),
+        relation: seen.relation,
+        allowed: words(seen.allowed),
+        held: words(seen.held),
+    }
+}
+
 /// What the caller may do at a target himself, relation by relation.
 #[utoipa::path(
     get, path = "/targets/{name}/access",
@@ -84,7 +100,6 @@ pub(super) async fn access(
     let _look = LOOKS.acquire().await.map_err(failed)?;
     let looked = tokio::task::spawn_blocking(move || {
         let found = chaperone_policy::access(&set, &delegation, &target, &world, now_us());
-        let words = |verbs: Vec<&'static str>| verbs.into_iter().map(str::to_owned).collect();
         AccessView {
             target,
             unrestricted: found.unrestricted,
@@ -92,13 +107,7 @@ pub(super) async fn access(
             relations: if found.unrestricted {
                 Vec::new()
             } else {
-                let seen = found.relations.into_iter();
-                seen.map(|seen| RelationAccess {
-                    relation: seen.relation,
-                    allowed: words(seen.allowed),
-                    held: words(seen.held),
-                })
-                .collect()
+                found.relations.into_iter().map(of_relation).collect()
             },
             others: if found.unrestricted { 0 } else { found.hidden as u64 },
         }

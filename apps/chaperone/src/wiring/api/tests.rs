@@ -1,6 +1,6 @@
 //! The API as it is served: over a socket, with a real trail on a real disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,12 +11,13 @@ use chaperone_api::{
     PersonView, Problem, RevokeService, RotateService, ServiceKeyView, ServiceView, TargetView, TokenView,
     WhoView,
 };
-use chaperone_identity::{Holders, Identity, NoRevocations, People, RootKey, RootKeys};
+use chaperone_identity::{Holders, Identity, People, Revoked, RootKey, RootKeys};
 use chaperone_policy::{Known, Policies, PolicySet};
 use chaperone_recording::commit::CommitmentKey;
 use chaperone_recording::keys::{KeyId, Reader, ReaderKey, WrappedKey};
 use chaperone_recording::{Recorder, RecorderParts};
-use chaperone_store::{KeyFiles, LockFiles, PolicyArchive, RosterFiles};
+use chaperone_session::{Boundary, Usages};
+use chaperone_store::{KeyFiles, LockFiles, ManifestFiles, PolicyArchive, RevocationFiles, RosterFiles};
 use chaperone_trail::{Options, Trail};
 use chaperone_tunnel::link::{AgentAuthority, Links};
 use chaperone_tunnel::{AgentKey, Dialer, Several};
@@ -31,6 +32,7 @@ use super::*;
 use crate::verbs::Failure;
 use crate::wiring::ask::Ask;
 use crate::wiring::classifications::ClassificationFiles;
+use crate::wiring::commands::Commands;
 use crate::wiring::identity::{self, Identities};
 use crate::wiring::link::OnRecord;
 use crate::wiring::logins::DatabaseLogins;
@@ -88,13 +90,14 @@ impl Running {
         let recorder = recorder(folder.path(), &counters);
         let roster = Arc::new(RosterFiles::open(&folder.path().join("agents")).unwrap());
         let authority = AgentAuthority::new(&AgentKey::generate().unwrap()).unwrap();
-        let links = Links::new(authority, roster, Arc::new(OnRecord(recorder.clone()))).unwrap();
+        let links = Links::new(authority, roster, Arc::new(OnRecord::new(recorder.clone()))).unwrap();
         let dialer: Arc<dyn Dialer> = Arc::new(Several::new(vec![links.clone() as Arc<dyn Dialer>]));
         let analysts = Arc::new(Analysts::new(std::iter::empty(), &dialer, &recorder).unwrap());
         let issuers = identity::Issuers::new();
         let (holders, people) = identity::holders(folder.path(), &issuers).unwrap();
         let keys = RootKeys::new(RootKey::new(1, [7; 32]), Vec::new());
-        let identity = Identity::new(keys, Arc::new(NoRevocations)).holding(holders.clone(), people.clone());
+        let revoked = Arc::new(Revoked::default());
+        let identity = Identity::new(keys, revoked.clone()).holding(holders.clone(), people.clone());
         let identity = Arc::new(identity);
         let identities = Arc::new(Identities::new(identity::Parts {
             recorder: recorder.clone(),
@@ -106,6 +109,8 @@ impl Running {
         }));
         let policies = Arc::new(Policies::new(policies(policy)));
         let files = LockFiles::open(&folder.path().join("locks")).unwrap();
+        let revocations = RevocationFiles::open(&folder.path().join("revocations")).unwrap();
+        let revocations = RevocationKeeper::new(revocations, revoked, recorder.clone(), Kick::default());
         let locks = LockKeeper::open(files, policies.clone(), recorder.clone(), Kick::default()).unwrap();
         let logins = DatabaseLogins::new(std::iter::empty());
         let policy_folder = folder.path().join("policy");
@@ -121,11 +126,27 @@ impl Running {
             recorder: recorder.clone(),
             kick: Kick::default(),
         });
+        let sessions = Arc::new(Sessions::new(analysts.clone(), dialer.clone(), logins, BTreeMap::new(), 8));
+        let boundary = Arc::new(Boundary {
+            identity: identity.clone(),
+            policies: policies.clone(),
+            usages: Usages::default(),
+            recorder: recorder.clone(),
+            dialer: dialer.clone(),
+            door: sessions.clone(),
+            statement_bytes_max: 1024,
+        });
         let managed = Arc::new(Managed {
             keeper,
             recorder: recorder.clone(),
-            sessions: Arc::new(Sessions::new(analysts.clone(), dialer.clone(), logins, 8)),
+            sessions,
+            commands: Arc::new(Commands::new(boundary, counters.clone())),
             locks: Arc::new(locks),
+            revocations: Arc::new(revocations),
+            manifests: Arc::new(Manifests::new(
+                ManifestFiles::open(&folder.path().join("manifests")).unwrap(),
+                recorder.clone(),
+            )),
             analysts,
             policies: policies.clone(),
             dialer,
@@ -234,6 +255,11 @@ const WITHOUT_RIGHT: &[(&str, &str)] = &[
     ("post /api/v1/credentials", "made for the caller itself; policy decides when it is used"),
     ("get /api/v1/targets", "lists only what policy lets the caller connect to"),
     ("get /api/v1/targets/{name}/access", "tells the caller of itself, where it may connect"),
+    ("get /api/v1/targets/{name}/commands", "lists only what policy lets the caller invoke"),
+    (
+        "post /api/v1/targets/{name}/commands/{command}/run",
+        "asks policy about the target and the command itself",
+    ),
 ];
 
 /// Every operation of the document: method, path with samples in the place of parameters, and the action it needs.
@@ -265,6 +291,7 @@ fn sample(path: &str) -> String {
     path.replace("{id}", "00000000000000000000000000")
         .replace("{name}", "nobody")
         .replace("{issuer}", "nobody")
+        .replace("{command}", "nothing")
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use axum::extract::State;
 use chaperone_access::CallId;
 use chaperone_api::{ToolcallEnd, ToolcallOperation, ToolcallView};
 use chaperone_trail::{
-    Body, Entry, OperationIntent, OperationOutcome, OperationRefused, ToolcallEnded, ToolcallStarted,
+    Body, Entry, OperationIntent, OperationOutcome, OperationRefused, OperationsUndone, Status,
+    ToolcallEnded, ToolcallStarted,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -55,46 +56,97 @@ fn word(value: &impl Serialize) -> String {
 }
 
 impl Tree {
-    fn is_ours(&self, call: Option<&String>) -> bool {
-        call == Some(&self.wanted)
+    /// Only what had ended well: what failed, or was cancelled, did that by itself.
+    fn undone(&mut self, undone: &OperationsUndone) {
+        let well = word(&Status::Ok);
+        let counted =
+            |known: &&mut ToolcallOperation| known.operation <= undone.operation && known.status == well;
+        for known in self.of_session(&undone.session).filter(counted) {
+            known.status = "undone".to_owned();
+            known.sqlstate = Some(undone.sqlstate.clone());
+        }
     }
 
     fn take(&mut self, entry: &Entry) {
-        if let Body::ToolcallStarted(started) = &entry.body {
-            if started.call == self.wanted {
+        match &entry.body {
+            Body::ToolcallStarted(started) if started.call == self.wanted => {
                 self.view = Some(begun(self.call, entry, started));
             }
-        } else if let Body::ToolcallEnded(ended) = &entry.body {
-            if ended.call == self.wanted
-                && let Some(view) = &mut self.view
-            {
-                view.end = Some(end(ended));
+            Body::ToolcallEnded(ended) if ended.call == self.wanted => {
+                if let Some(view) = &mut self.view {
+                    view.end = Some(end(ended));
+                }
             }
-        } else if let Body::OperationIntent(intent) = &entry.body {
-            if self.is_ours(intent.call.as_ref())
-                && let Some(view) = &mut self.view
-            {
-                view.operations.push(running(intent));
+            Body::OperationIntent(intent) => self.caused(intent.call.as_ref(), || running(intent)),
+            Body::OperationRefused(refused) => self.caused(refused.call.as_ref(), || turned_away(refused)),
+            Body::OperationOutcome(outcome) => {
+                // By its number, not by its call: what recovery closed as lost names none.
+                for known in
+                    self.of_session(&outcome.session).filter(|known| known.operation == outcome.operation)
+                {
+                    came(known, outcome);
+                }
             }
-        } else if let Body::OperationRefused(refused) = &entry.body {
-            if self.is_ours(refused.call.as_ref())
-                && let Some(view) = &mut self.view
-            {
-                view.operations.push(turned_away(refused));
-            }
-        } else if let Body::OperationOutcome(outcome) = &entry.body {
-            // By its number, not by its call: what recovery closed as lost names none.
-            for known in
-                self.of_session(&outcome.session).filter(|known| known.operation == outcome.operation)
-            {
-                came(known, outcome);
-            }
-        } else if let Body::OperationsUndone(undone) = &entry.body {
-            for known in self.of_session(&undone.session).filter(|known| known.operation <= undone.operation)
-            {
-                known.status = "undone".to_owned();
-                known.sqlstate = Some(undone.sqlstate.clone());
-            }
+            Body::OperationsUndone(undone) => self.undone(undone),
+            // Another call's.
+            Body::ToolcallStarted(_) | Body::ToolcallEnded(_) => {}
+            Body::GatewayStarted(_)
+            | Body::GatewayStopped(_)
+            | Body::GatewayRecovered(_)
+            | Body::GatewayHeartbeat(_)
+            | Body::Gap(_)
+            | Body::ClockStepped(_)
+            | Body::KeyCreated(_)
+            | Body::KeyRotated(_)
+            | Body::PolicyLoaded(_)
+            | Body::PolicyRefused(_)
+            | Body::CatalogLoaded(_)
+            | Body::CatalogAsked(_)
+            | Body::CatalogAnswered(_)
+            | Body::ClassificationLoaded(_)
+            | Body::ConfigurationChanged(_)
+            | Body::AgentEnrolled(_)
+            | Body::AgentConnected(_)
+            | Body::AgentDisconnected(_)
+            | Body::AgentInvited(_)
+            | Body::AgentLocked(_)
+            | Body::AgentRemoved(_)
+            | Body::ServerStarted(_)
+            | Body::ServerEnded(_)
+            | Body::ToolsAccepted(_)
+            | Body::ToolHeld(_)
+            | Body::CredentialRevoked(_)
+            | Body::SessionFollowed(_)
+            | Body::SessionTold(_)
+            | Body::AuthenticationSucceeded(_)
+            | Body::AuthenticationFailed(_)
+            | Body::SessionOpened(_)
+            | Body::SessionJoined(_)
+            | Body::SessionClosed(_)
+            | Body::OperationProgress(_)
+            | Body::OperationHeld(_)
+            | Body::LimitHit(_)
+            | Body::LoginMade(_)
+            | Body::LoginRefreshed(_)
+            | Body::LoginEnded(_)
+            | Body::ServiceCreated(_)
+            | Body::ServiceRotated(_)
+            | Body::ServiceRevoked(_)
+            | Body::SubjectDisabled(_)
+            | Body::SubjectEnabled(_)
+            | Body::LockPlaced(_)
+            | Body::LockLifted(_)
+            | Body::SessionKilled(_)
+            | Body::RecordingRead(_) => {}
+        }
+    }
+
+    /// An operation, where it is one of the call's.
+    fn caused(&mut self, call: Option<&String>, made: impl FnOnce() -> ToolcallOperation) {
+        if call == Some(&self.wanted)
+            && let Some(view) = &mut self.view
+        {
+            view.operations.push(made());
         }
     }
 
@@ -125,7 +177,8 @@ fn begun(call: CallId, entry: &Entry, started: &ToolcallStarted) -> ToolcallView
 fn end(ended: &ToolcallEnded) -> ToolcallEnd {
     ToolcallEnd {
         outcome: word(&ended.outcome),
-        code: ended.code.as_ref().map(word),
+        code: ended.code.map(|code| code.as_str().to_owned()),
+        phi_without_statement: ended.phi_without_statement,
         rows: ended.rows,
         bytes: ended.bytes,
         duration_us: ended.duration_us,
@@ -157,7 +210,7 @@ fn turned_away(refused: &OperationRefused) -> ToolcallOperation {
         operation: refused.operation,
         tag: refused.tag.clone(),
         status: "refused".to_owned(),
-        code: Some(word(&refused.code)),
+        code: Some(refused.code.as_str().to_owned()),
         sqlstate: None,
         template: refused.template.to_string(),
         rewritten: false,
@@ -177,4 +230,62 @@ fn came(known: &mut ToolcallOperation, outcome: &OperationOutcome) {
     known.rows = outcome.rows;
     known.bytes = outcome.bytes;
     known.duration_us = outcome.duration_us;
+}
+
+#[cfg(test)]
+mod tests {
+    use chaperone_trail::OperationsUndone;
+
+    use super::*;
+
+    fn operation(session: &str, operation: u64, status: &str) -> ToolcallOperation {
+        ToolcallOperation {
+            session: session.to_owned(),
+            operation,
+            tag: "UPDATE".to_owned(),
+            status: status.to_owned(),
+            code: None,
+            sqlstate: None,
+            template: String::new(),
+            rewritten: false,
+            touches: Vec::new(),
+            columns: Vec::new(),
+            subjects: None,
+            rows: 0,
+            bytes: 0,
+            duration_us: 0,
+        }
+    }
+
+    #[test]
+    fn only_what_had_ended_well_is_undone() {
+        let call: CallId = CallId::from_parts(1, [7; 10]);
+        let view = ToolcallView {
+            call,
+            tool: "query".to_owned(),
+            target: "ehr".to_owned(),
+            delegation: Value::Null,
+            oauth_client: None,
+            application: None,
+            source: "local".to_owned(),
+            arguments: String::new(),
+            started_at: 1,
+            end: None,
+            operations: vec![
+                operation("a", 1, "ok"),
+                operation("a", 2, "failed"),
+                operation("a", 3, "not_run"),
+                operation("a", 4, "refused"),
+                operation("a", 5, "ok"),
+                operation("b", 1, "ok"),
+            ],
+            first_entry: 0,
+        };
+        let mut tree = Tree { wanted: call.to_string(), call, view: Some(view) };
+        let undone = OperationsUndone { operation: 4, session: "a".to_owned(), sqlstate: "23503".to_owned() };
+        tree.take(&Entry { at: 1, seq: 1, body: Body::OperationsUndone(undone) });
+        let states: Vec<String> =
+            tree.view.unwrap().operations.into_iter().map(|operation| operation.status).collect();
+        assert_eq!(states, ["undone", "failed", "not_run", "refused", "ok", "ok"]);
+    }
 }

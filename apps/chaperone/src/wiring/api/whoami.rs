@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use axum::{Extension, Json};
-use chaperone_access::Attribute;
 use chaperone_api::{AssuranceView, WhoView};
 use chaperone_identity::{Facts, Holder};
-use serde_json::Value;
 
 use super::caller::Caller;
+use crate::wiring::attributes::plain;
 
 /// Whom the gateway takes the caller for.
 #[utoipa::path(get, path = "/whoami", responses((status = 200, body = WhoView)))]
@@ -42,7 +41,7 @@ pub(super) fn view(holder: &Holder) -> WhoView {
         subject: format!("{}/{}", facts.subject.issuer, facts.subject.sub),
         display: facts.display.clone(),
         groups: facts.groups.clone(),
-        attributes: attributes(&facts),
+        attributes: plain(&facts.attributes),
         assurance: assurance(&facts),
         login: login.map(|login| login.id.to_string()),
         checked_at,
@@ -54,14 +53,4 @@ pub(super) fn view(holder: &Holder) -> WhoView {
 pub(super) fn assurance(facts: &Facts) -> Option<AssuranceView> {
     let assurance = facts.assurance.as_ref()?;
     Some(AssuranceView { acr: assurance.acr.clone(), amr: assurance.amr.clone(), at: assurance.at })
-}
-
-fn attributes(facts: &Facts) -> BTreeMap<String, Value> {
-    let plain = |attribute: &Attribute| match attribute {
-        Attribute::Bool(yes) => Value::from(*yes),
-        Attribute::Long(number) => Value::from(*number),
-        Attribute::Text(text) => Value::from(text.as_str()),
-        Attribute::Texts(texts) => texts.iter().map(String::as_str).collect(),
-    };
-    facts.attributes.iter().map(|(name, attribute)| (name.clone(), plain(attribute))).collect()
 }

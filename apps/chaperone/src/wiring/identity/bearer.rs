@@ -85,14 +85,15 @@ impl Identities {
         if let Some(bearer) = self.remembered(&key) {
             return Ok(bearer);
         }
-        if self.parts.identity.is_throttled(source) {
-            return Err(IdentityRefused::Throttled);
-        }
         let claimed = claimed_issuer(token);
         let issuers = self.issuers();
         let meant = issuers.iter().find(|(_, issuer)| {
             Some(&issuer.rules.identifier) == claimed.as_ref() && !issuer.rules.resource_audiences.is_empty()
         });
+        let good = meant.is_some_and(|(_, issuer)| issuer.is_good(token, Shown::Resource));
+        if !good && self.parts.identity.is_throttled(source) {
+            return Err(IdentityRefused::Throttled);
+        }
         let Some((alias, issuer)) = meant else {
             let why = "no issuer of that name makes tokens for the tools".to_owned();
             return Err(self.disbelieved(source, "", Disbelief { word: "other_issuer", why }).await?);
@@ -151,7 +152,8 @@ impl Identities {
         }
         match issuer.introspect(token).await {
             Ok(Activity::Active { sub, until_s, claims }) => {
-                if sub.is_some_and(|sub| sub != verified.facts().subject.sub) {
+                // As at the login: an answer that names nobody vouches for nobody.
+                if sub.as_ref() != Some(&verified.facts().subject.sub) {
                     return Err(TokenError::Claim("sub".to_owned()).into());
                 }
                 let told = told_again(&issuer.rules, &claims, verified.facts())?;

@@ -3,7 +3,9 @@
 //! A request is judged by its name and origin first, then by its token, then by what it asks for; only then does a tool
 //! hear of it. The tools are clients of the boundary like any other: there is no second way to the data.
 
+mod commands;
 mod held;
+pub(crate) mod hosted;
 mod query;
 mod seen;
 mod tools;
@@ -17,8 +19,9 @@ use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use chaperone_access::{SQL_TOOLS, Source, TargetName};
+use chaperone_access::{PURPOSE_BYTES_MAX, SQL_TOOLS, Source, TargetName, is_purpose};
 use chaperone_api::ProblemKind;
+use chaperone_identity::{Holder, LoginError, TokenRefused};
 use chaperone_mcp::guard::Guard;
 use chaperone_mcp::peek::peek;
 use chaperone_postgres::opening::ListenerOptions;
@@ -27,14 +30,18 @@ use http_body_util::Full;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
+use self::commands::{NoTools, OfCommands};
 use self::held::Held;
+use self::hosted::Hosted;
 use self::tools::{NotThere, OfCaller};
 use crate::config::gateway::GatewayConfig;
 use crate::verbs::Failure;
 use crate::wiring::api::given::body;
 use crate::wiring::api::refused::Refused;
-use crate::wiring::api::served::Peer;
+use crate::wiring::api::served::{Newcomer, Peer};
 use crate::wiring::api::{Managed, bearer};
+use crate::wiring::commands::NotIn;
+use crate::wiring::gateway::COMMAND;
 use crate::wiring::identity::{Bearer, IdentityRefused};
 use crate::wiring::installation::now_us;
 
@@ -44,14 +51,14 @@ pub(crate) const ENDPOINTS: &str = "/mcp";
 const METADATA: &str = "/.well-known/oauth-protected-resource";
 /// Calls under way at a time; one more is refused as busy.
 const CALLS_MAX: usize = 256;
-/// Calls of one holder under way at a time.
+/// Calls of one subject under way at a time, over all its logins.
 const CALLS_OF_ONE_MAX: usize = 8;
 /// The client that our own program says it is for, beside a token of ours.
 pub(crate) const CLIENT: HeaderName = HeaderName::from_static("chaperone-client");
 /// The purpose that it is used for, likewise.
 pub(crate) const PURPOSE: HeaderName = HeaderName::from_static("chaperone-purpose");
-/// Longest of these two, in bytes.
-const WORD_BYTES_MAX: usize = 128;
+/// Longest name of a client there, in bytes.
+const CLIENT_BYTES_MAX: usize = 128;
 
 /// What `[mcp]` comes to.
 pub(crate) struct Setting {
@@ -131,11 +138,18 @@ pub(crate) struct Mcp {
     options: ListenerOptions,
     held: Arc<Held>,
     calls: Arc<Semaphore>,
-    own_calls: query::PerHolder,
+    own_calls: query::PerSubject,
+    hosted: Hosted,
 }
 
 impl Mcp {
-    pub(crate) fn new(setting: Setting, managed: Arc<Managed>, boundary: Arc<Boundary>) -> Arc<Self> {
+    /// In a runtime: idle runs of servers are looked for.
+    pub(crate) fn new(
+        setting: Setting,
+        managed: Arc<Managed>,
+        boundary: Arc<Boundary>,
+        config: &GatewayConfig,
+    ) -> Arc<Self> {
         let options = ListenerOptions {
             tls: None,
             plain_loopback: false,
@@ -149,13 +163,15 @@ impl Mcp {
             options,
             held: Arc::default(),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
-            own_calls: query::PerHolder::new(CALLS_OF_ONE_MAX),
+            own_calls: query::PerSubject::new(CALLS_OF_ONE_MAX),
+            hosted: Hosted::new(config),
         })
     }
 
-    /// The gateway stops: results that wait are given up.
+    /// The gateway stops: results that wait are given up, and servers that are idle.
     pub(crate) fn stop(&self) {
         self.held.clear();
+        self.hosted.clear();
     }
 
     fn challenge(&self, error: Option<&str>, scopes: &BTreeSet<&String>) -> HeaderValue {
@@ -216,13 +232,13 @@ pub(crate) struct Shower {
     source: Source,
 }
 
-fn word(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Refused> {
+fn word(headers: &HeaderMap, name: &HeaderName, bytes_max: usize) -> Result<Option<String>, Refused> {
     let mut values = headers.get_all(name).iter();
-    let wrong = || Refused::malformed(format!("`{name}` is one word of {WORD_BYTES_MAX} bytes at most"));
+    let wrong = || Refused::malformed(format!("`{name}` is one word of {bytes_max} bytes at most"));
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => {
-            let text = value.to_str().ok().filter(|text| !text.is_empty() && text.len() <= WORD_BYTES_MAX);
+            let text = value.to_str().ok().filter(|text| !text.is_empty() && text.len() <= bytes_max);
             text.map(|text| Some(text.to_owned())).ok_or_else(wrong)
         }
         (Some(_), Some(_)) => Err(wrong()),
@@ -244,6 +260,23 @@ impl From<Refused> for Early {
     }
 }
 
+/// What whoever shows a token that nobody made is told.
+const NO_TOKEN: &str = "the token is not one that opens anything here";
+
+/// Whoever holds a token of our own, and what our own program says beside it.
+fn ours(headers: &HeaderMap, holder: &Holder, source: Source) -> Result<Shower, Refused> {
+    let client = word(headers, &CLIENT, CLIENT_BYTES_MAX)?;
+    let purpose = word(headers, &PURPOSE, PURPOSE_BYTES_MAX)?;
+    if !purpose.as_deref().is_none_or(is_purpose) {
+        return Err(Refused::malformed(format!("`{PURPOSE}` is no purpose")));
+    }
+    let standing = holder.standing().clone();
+    let oauth_client = standing.facts().oauth_client.clone();
+    let not_after = standing.not_after_s();
+    let bearer = Bearer { who: holder.who(), standing, scopes: None, oauth_client, not_after };
+    Ok(Shower { bearer, client, purpose, source })
+}
+
 /// Whose token it is.
 async fn shower(mcp: &Mcp, headers: &HeaderMap, source: Source) -> Result<Shower, Early> {
     let needed = mcp.setting.needed(None);
@@ -257,25 +290,22 @@ async fn shower(mcp: &Mcp, headers: &HeaderMap, source: Source) -> Result<Shower
         return Err(unproved("one token is shown, not several", Some("invalid_request")));
     }
     let Some(token) = bearer(headers) else { return Err(unproved("a token is needed", None)) };
-    if let Ok(holder) = mcp.managed.holders.by_token(token, now_us() / 1_000_000) {
-        let (client, purpose) = match (word(headers, &CLIENT), word(headers, &PURPOSE)) {
-            (Ok(client), Ok(purpose)) => (client, purpose),
-            (Err(refused), _) | (_, Err(refused)) => return Err(refused.into()),
-        };
-        let standing = holder.standing().clone();
-        let oauth_client = standing.facts().oauth_client.clone();
-        let not_after = standing.not_after_s();
-        let bearer = Bearer { who: holder.who(), standing, scopes: None, oauth_client, not_after };
-        return Ok(Shower { bearer, client, purpose, source });
+    match mcp.managed.holders.by_token(token, now_us() / 1_000_000) {
+        Ok(holder) => return ours(headers, &holder, source).map_err(Early::from),
+        // A token of ours that admits nobody is no issuer's: nobody is asked about it, and no stranger is counted.
+        Err(TokenRefused::Lapsed(lapse)) => {
+            return Err(unproved(&LoginError::Over(lapse).to_string(), Some("invalid_token")));
+        }
+        Err(TokenRefused::Unknown) => return Err(unproved(NO_TOKEN, Some("invalid_token"))),
+        // An issuer's, perhaps.
+        Err(TokenRefused::Malformed) => {}
     }
     match mcp.managed.identities.bear(source, token).await {
         Ok(bearer) => {
             let client = bearer.oauth_client.as_deref().map(|id| mcp.managed.identity.client_named(id));
             Ok(Shower { bearer, client, purpose: None, source })
         }
-        Err(IdentityRefused::NotBelieved) => {
-            Err(unproved("the token is not one that opens anything here", Some("invalid_token")))
-        }
+        Err(IdentityRefused::NotBelieved) => Err(unproved(NO_TOKEN, Some("invalid_token"))),
         Err(IdentityRefused::Login(error)) => Err(unproved(&error.to_string(), Some("invalid_token"))),
         Err(
             other @ (IdentityRefused::Throttled
@@ -286,6 +316,17 @@ async fn shower(mcp: &Mcp, headers: &HeaderMap, source: Source) -> Result<Shower
             | IdentityRefused::Fault(_)),
         ) => Err(Refused::from(other).into()),
     }
+}
+
+/// The same whether it does not exist or may not be known.
+fn unknown() -> Early {
+    Refused::not_found("there is no such target for you").into()
+}
+
+fn other_client() -> Early {
+    Refused::new(ProblemKind::NotPermitted, "your login is another client's than is named")
+        .hint("leave `--client` out, or log in through that client")
+        .into()
 }
 
 async fn serve(
@@ -317,13 +358,10 @@ async fn served(mcp: &Arc<Mcp>, peer: Peer, target: &str, request: Request) -> R
     // 2. whose token
     let source = Source::Ip(peer.0.ip().to_canonical());
     let shower = shower(mcp, request.headers(), source).await?;
-    // 3. at which target: the same whether it does not exist or may not be known
-    let unknown = || Early::from(Refused::not_found("there is no such target for you"));
-    let target = TargetName::new(target).map_err(|_| unknown())?;
-    if !mcp.managed.targets.iter().any(|(known, _)| *known == target) {
-        return Err(unknown());
+    if let Some(newcomer) = request.extensions().get::<Newcomer>() {
+        newcomer.proved();
     }
-    // 4. what is asked for, within bounds
+    // 3. what is asked for, within bounds
     let (parts, rest) = request.into_parts();
     let bytes = body(Request::from_parts(parts.clone(), rest)).await?;
     let peeked = peek(&bytes).map_err(|error| Refused::malformed(error.to_string()))?;
@@ -335,16 +373,36 @@ async fn served(mcp: &Arc<Mcp>, peer: Peer, target: &str, request: Request) -> R
             .hint("get one with the scopes that `WWW-Authenticate` names");
         return Err(mcp.challenged(refused, Some("insufficient_scope"), &needed).into());
     }
-    // 5. the tools
+    // 4. the tools; everything up to here is said without a look at the target, so that nothing tells whether there is one
+    let unknown = || Early::from(Refused::not_found("there is no such target for you"));
+    let other_client = || {
+        Early::from(
+            Refused::new(ProblemKind::NotPermitted, "your login is another client's than is named")
+                .hint("leave `--client` out, or log in through that client"),
+        )
+    };
+    if let Some(server) = TargetName::new(target).ok().and_then(|target| mcp.hosted.get(&target)) {
+        return hosted::serve(mcp, &shower, &server, &parts.headers, &bytes).await;
+    }
+    let commands = TargetName::new(target)
+        .ok()
+        .filter(|target| mcp.managed.targets.contains(&(target.clone(), COMMAND)));
+    if let Some(target) = commands {
+        let tools = match OfCommands::new(mcp.clone(), shower, target).await {
+            Ok(tools) => tools,
+            Err(NoTools::NotIn(NotIn::Unknown)) => return Err(unknown()),
+            Err(NoTools::NotIn(NotIn::OtherClient)) => return Err(other_client()),
+            Err(NoTools::Unavailable(refusal)) => {
+                return Err(Refused::new(ProblemKind::Conflict, refusal.message).into());
+            }
+        };
+        let request = Request::from_parts(parts, Full::new(bytes));
+        return Ok(chaperone_mcp::answer(request, tools).await.map(Body::new));
+    }
     let tools = match OfCaller::new(mcp.clone(), shower, target) {
         Ok(tools) => tools,
         Err(NotThere::Unknown) => return Err(unknown()),
-        Err(NotThere::OtherClient) => {
-            let refused =
-                Refused::new(ProblemKind::NotPermitted, "your login is another client's than is named")
-                    .hint("leave `--client` out, or log in through that client");
-            return Err(refused.into());
-        }
+        Err(NotThere::OtherClient) => return Err(other_client()),
     };
     let request = Request::from_parts(parts, Full::new(bytes));
     Ok(chaperone_mcp::answer(request, tools).await.map(Body::new))

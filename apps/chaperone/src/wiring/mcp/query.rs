@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chaperone_access::{Analysis, CallId, Delegation, Effect, QUERY, Refusal, RefusalCode};
-use chaperone_identity::{Caveat, Grant, Who, narrow};
+use chaperone_access::{Analysis, CallId, Delegation, Effect, QUERY, Refusal, RefusalCode, Subject};
+use chaperone_identity::{Caveat, Grant, narrow};
 use chaperone_mcp::{Answer, ROWS_DEFAULT, ROWS_MAX};
 use chaperone_postgres::guest::{Beyond, Entrance, Guest, GuestError, Row, Stopped};
 use chaperone_postgres::opening::{First, accept};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::held::{Owner, Waiting};
 use super::seen::{self, Columns};
-use super::tools::{Done, OfCaller};
+use super::tools::{Carrying, Done, OfCaller};
 use crate::wiring::installation::now_us;
 
 /// Longest life of a session that is made for calls, in seconds: a held result included.
@@ -67,42 +67,42 @@ impl Arguments {
     }
 }
 
-/// How many calls of one holder are under way.
-pub(super) struct PerHolder {
+/// How many calls of one subject are under way, over all its logins.
+pub(super) struct PerSubject {
     max: usize,
-    under_way: Arc<Mutex<HashMap<String, usize>>>,
+    under_way: Arc<Mutex<HashMap<Subject, usize>>>,
 }
 
 /// A place among them, given back when dropped.
 pub(super) struct Place {
-    holder: String,
-    under_way: Arc<Mutex<HashMap<String, usize>>>,
+    subject: Subject,
+    under_way: Arc<Mutex<HashMap<Subject, usize>>>,
 }
 
-impl PerHolder {
+impl PerSubject {
     pub(super) fn new(max: usize) -> Self {
         Self { max, under_way: Arc::default() }
     }
 
-    pub(super) fn enter(&self, who: &Who) -> Option<Place> {
-        let holder = format!("{who:?}");
+    pub(super) fn enter(&self, subject: &Subject) -> Option<Place> {
+        let subject = subject.clone();
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = under_way.entry(holder.clone()).or_default();
+        let count = under_way.entry(subject.clone()).or_default();
         if *count >= self.max {
             return None;
         }
         *count += 1;
-        Some(Place { holder, under_way: self.under_way.clone() })
+        Some(Place { subject, under_way: self.under_way.clone() })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = under_way.get_mut(&self.holder) {
+        if let Some(count) = under_way.get_mut(&self.subject) {
             *count -= 1;
             if *count == 0 {
-                under_way.remove(&self.holder);
+                under_way.remove(&self.subject);
             }
         }
     }
@@ -125,7 +125,7 @@ fn cut(mut rows: VecDeque<Row>, rows_max: u32) -> (Vec<Row>, VecDeque<Row>) {
 }
 
 /// What a result comes to.
-struct Told<'a> {
+struct Shown<'a> {
     call: CallId,
     columns: &'a Columns,
     rows: Vec<Row>,
@@ -135,7 +135,7 @@ struct Told<'a> {
     note: Option<String>,
 }
 
-impl Told<'_> {
+impl Shown<'_> {
     fn done(self) -> Done {
         let rows = self.rows.len() as u64;
         let mut content = json!({
@@ -160,14 +160,8 @@ impl Told<'_> {
 
 impl OfCaller {
     /// Run a statement.
-    pub(super) async fn run(
-        &self,
-        call: CallId,
-        lease: &Lease,
-        delegation: &Delegation,
-        sql: String,
-        rows: u32,
-    ) -> Done {
+    pub(super) async fn run(&self, carrying: &Carrying<'_>, sql: String, rows: u32) -> Done {
+        let Carrying { call, lease, delegation, attempt: _ } = *carrying;
         let analysis = match self.analysed(&sql).await {
             Ok(analysis) => analysis,
             Err(refusal) => return Done::refused(&refusal),
@@ -175,28 +169,53 @@ impl OfCaller {
         let reads = analysis.members.iter().all(|member| member.effect == Effect::ReadOnly);
         let mut guest = match self.entered(lease, delegation).await {
             Ok(guest) => guest,
-            Err(GuestError::Told(told)) => return Done::kept_out(&told),
+            Err(GuestError::Told(told)) => return Done::kept_out(&told, lease),
             Err(error) => return Done::broken(&error, lease),
         };
-        let came =
-            if reads { self.first(&mut guest, &sql, rows).await } else { whole(&mut guest, &sql).await };
-        let came = match came {
+        if !reads {
+            return self.changed(carrying, guest, &sql, rows, &analysis).await;
+        }
+        let came = match self.first(&mut guest, &sql, rows).await {
             Ok(came) => came,
             Err(error) => return Done::broken(&error, lease),
         };
-        let shapes = came.shapes;
-        let columns = match self.columns(shapes, delegation, &analysis).await {
+        let columns = match self.columns(came.shapes, delegation, &analysis).await {
             Ok(columns) => columns,
             Err(refusal) => return Done::refused(&refusal),
         };
-        if reads {
-            let purpose = delegation.purpose.as_deref().map(str::to_owned);
-            let suspended = came.stopped == Stopped::Suspended;
-            let waiting =
-                Waiting { guest, lease: lease.clone(), columns, rows: came.rows.into(), suspended, purpose };
-            return self.answered(call, delegation, waiting, rows, command(came.stopped)).await;
-        }
+        let purpose = delegation.purpose.as_deref().map(str::to_owned);
+        let suspended = came.stopped == Stopped::Suspended;
+        let waiting =
+            Waiting { guest, lease: lease.clone(), columns, rows: came.rows.into(), suspended, purpose };
+        self.answered(call, delegation, waiting, rows, command(came.stopped)).await
+    }
+
+    /// Run a statement that may change something, to its end. From here on no answer says that it was not carried out but the
+    /// target's own.
+    async fn changed(
+        &self,
+        carrying: &Carrying<'_>,
+        mut guest: Guest,
+        sql: &str,
+        rows: u32,
+        analysis: &Arc<Analysis>,
+    ) -> Done {
+        let Carrying { call, lease, delegation, attempt } = *carrying;
+        attempt.begin();
+        let came = match whole(&mut guest, sql).await {
+            Ok(came) => came,
+            Err(error) => {
+                let done = Done::unsettled(&error, lease);
+                if done.outcome != CallOutcome::Unknown {
+                    attempt.came_to_nothing();
+                }
+                return done;
+            }
+        };
         guest.leave().await;
+        // It is done: what cannot be told of its columns is no reason to say otherwise.
+        let told = self.columns(came.shapes.clone(), delegation, analysis).await;
+        let columns = told.unwrap_or_else(|_| Columns::plain(came.shapes));
         let many = came.rows.len() as u64 + came.forgotten;
         let (shown, rest) = cut(came.rows.into(), rows);
         let truncated = came.forgotten > 0 || !rest.is_empty();
@@ -207,17 +226,12 @@ impl OfCaller {
             )
         });
         let command = command(came.stopped);
-        Told { call, columns: &columns, rows: shown, command, continuation: None, truncated, note }.done()
+        Shown { call, columns: &columns, rows: shown, command, continuation: None, truncated, note }.done()
     }
 
     /// Go on with a result that waited.
-    pub(super) async fn go_on(
-        &self,
-        call: CallId,
-        delegation: &Delegation,
-        mut waiting: Waiting,
-        rows: u32,
-    ) -> Done {
+    pub(super) async fn go_on(&self, carrying: &Carrying<'_>, mut waiting: Waiting, rows: u32) -> Done {
+        let Carrying { call, lease: _, delegation, attempt: _ } = *carrying;
         // Rows that wait here are given to nobody whose session was ended since.
         if let Err(error) = waiting.guest.still_there().await {
             return Done::broken(&error, &waiting.lease);
@@ -273,7 +287,7 @@ impl OfCaller {
             (None, true) => Some("there may be more rows: narrow the statement".to_owned()),
             (None, false) => None,
         };
-        Told { call, columns: &columns, rows: shown, command, continuation, truncated, note }.done()
+        Shown { call, columns: &columns, rows: shown, command, continuation, truncated, note }.done()
     }
 
     /// Whose results these are.
@@ -339,7 +353,7 @@ impl OfCaller {
             .map_err(|error| broken(&error))?;
         let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
         let (boundary, options, source) = (mcp.boundary.clone(), mcp.options.clone(), self.shower().source);
-        let link = LinkFacts { tls: None, tool: Some(Arc::from(QUERY)), lease: lease.clone() };
+        let link = LinkFacts { tls: None, tool: Some(Arc::from(QUERY)), lease: lease.clone(), only: None };
         mcp.managed.counters.session();
         tokio::spawn(async move {
             match accept(Box::new(theirs), source, &options).await {
@@ -434,16 +448,17 @@ mod tests {
 
     #[test]
     fn nobody_has_more_calls_under_way_than_his_share() {
-        let places = PerHolder::new(2);
-        let who = Who::Named {
+        let places = PerSubject::new(2);
+        let subject = |sub: &str| Subject {
             issuer: "dev".into(),
             kind: chaperone_access::SubjectKind::Person,
-            sub: "ana".into(),
-            groups: std::collections::BTreeSet::new(),
+            sub: sub.into(),
         };
-        let (first, second) = (places.enter(&who), places.enter(&who));
-        assert!(first.is_some() && second.is_some() && places.enter(&who).is_none());
+        let (ana, ben) = (subject("ana"), subject("ben"));
+        let (first, second) = (places.enter(&ana), places.enter(&ana));
+        assert!(first.is_some() && second.is_some() && places.enter(&ana).is_none());
+        assert!(places.enter(&ben).is_some());
         drop(first);
-        assert!(places.enter(&who).is_some());
+        assert!(places.enter(&ana).is_some());
     }
 }

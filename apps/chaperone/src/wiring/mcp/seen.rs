@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chaperone_access::{Analysis, Delegation, Refusal, RefusalCode, RelationName, Showing};
 use chaperone_mcp::Answer;
-use chaperone_policy::{Explanation, Finding, OfStatement, Ruling, Seen, UsedColumn, WouldChange};
+use chaperone_policy::{Because, Explanation, Finding, OfStatement, Ruling, Seen, UsedColumn, WouldChange};
 use chaperone_postgres::guest::{ResultShape, type_name};
 use chaperone_scope::Catalog;
 use chaperone_trail::CallOutcome;
@@ -19,6 +19,8 @@ use crate::wiring::policies::world;
 
 /// Bytes of a description of the database; beyond it only names are listed.
 const DESCRIPTION_BYTES_MAX: usize = 192 * 1024;
+/// Longest name of a relation or schema that is asked for, in bytes.
+const RELATION_BYTES_MAX: usize = 256;
 /// Names that are listed then.
 const NAMES_MAX: usize = 2000;
 /// Explanations under way: each asks policy about every relation of a target.
@@ -30,6 +32,14 @@ static LOOKS: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(2);
 pub(super) struct DescribeArguments {
     pub(super) relation: Option<String>,
     pub(super) purpose: Option<String>,
+}
+
+impl DescribeArguments {
+    /// What is wrong with them.
+    pub(super) fn fault(&self) -> Option<String> {
+        let long = self.relation.as_ref().is_some_and(|relation| relation.len() > RELATION_BYTES_MAX);
+        long.then(|| format!("`relation` has {RELATION_BYTES_MAX} bytes at most"))
+    }
 }
 
 /// Arguments of `explain_access`.
@@ -119,13 +129,21 @@ impl Columns {
     }
 }
 
-/// Why something is not revealed, without the names of policies: those are the administrators'.
-fn why(showing: Showing, because: &str) -> String {
-    match (because.strip_prefix("by "), showing) {
-        (None, _) => because.to_owned(),
-        (Some(_), Showing::Revealed) => "it is permitted".to_owned(),
-        (Some(_), Showing::Masked) => "only `useMasked` is permitted".to_owned(),
-        (Some(_), Showing::Hidden) => "it is forbidden".to_owned(),
+/// Why something is shown or not, without the names of policies: those are the administrators'.
+fn why(showing: Showing, because: &Because) -> String {
+    match (because, showing) {
+        (Because::Policies(_), Showing::Revealed) => "it is permitted".to_owned(),
+        (Because::Policies(_), Showing::Masked) => "only `useMasked` is permitted".to_owned(),
+        (Because::Policies(_), Showing::Hidden) => "it is forbidden".to_owned(),
+        (
+            Because::Clear
+            | Because::Unclassified
+            | Because::Everything
+            | Because::CannotBeMasked(_)
+            | Because::NotPermitted(_)
+            | Because::NotAllRows,
+            _,
+        ) => because.to_string(),
     }
 }
 
@@ -327,9 +345,22 @@ fn summary(seen: &Seen) -> String {
 /// What would make a refusal something else, as far as the caller himself can use it.
 fn change(change: &WouldChange) -> Option<String> {
     match change {
-        WouldChange::Approval | WouldChange::NoClient | WouldChange::Permit(_) => Some(change.to_string()),
-        // Which groups there are and which policies forbid it is the administrators'.
-        WouldChange::Group(_) | WouldChange::WithoutForbid(_) | WouldChange::WithoutForbids(_) => None,
+        WouldChange::Approval
+        | WouldChange::NoClient
+        | WouldChange::AuthenticationClass(_)
+        | WouldChange::AuthenticationMethod(_)
+        | WouldChange::FreshAuthentication
+        | WouldChange::Time(_)
+        | WouldChange::Permit(_) => Some(change.to_string()),
+        // Which groups, clients and attributes there are and which policies forbid it is the administrators'; and a purpose is
+        // claimed, so that whoever is told which one opens a door would claim it.
+        WouldChange::Group(_)
+        | WouldChange::Client(_)
+        | WouldChange::Purpose(_)
+        | WouldChange::Attribute(_)
+        | WouldChange::Together(_)
+        | WouldChange::WithoutForbid(_)
+        | WouldChange::WithoutForbids(_) => None,
     }
 }
 

@@ -1,9 +1,11 @@
 //! The tools of one caller at one target, each call of which is on record from its beginning to its end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chaperone_access::{
-    CallId, DESCRIBE_SCHEMA, Delegation, EXPLAIN_ACCESS, QUERY, Refusal, RefusalCode, SQL_TOOLS, TargetName,
+    CallId, DESCRIBE_SCHEMA, Delegation, EXPLAIN_ACCESS, PURPOSE_BYTES_MAX, QUERY, Refusal, RefusalCode,
+    SQL_TOOLS, TargetName, is_purpose,
 };
 use chaperone_mcp::{Answer, Asked, Tools};
 use chaperone_postgres::guest::{self, GuestError};
@@ -20,6 +22,9 @@ use crate::wiring::installation::{now_us, random};
 
 /// Longest name that a client may give itself, in bytes.
 const APPLICATION_BYTES_MAX: usize = 120;
+
+/// What is said at most of arguments that cannot be used, in characters.
+const FAULT_CHARS_MAX: usize = 300;
 
 /// Why there are no tools for a caller.
 pub(super) enum NotThere {
@@ -45,17 +50,25 @@ impl Done {
             RefusalCode::TargetUnavailable | RefusalCode::TargetLost | RefusalCode::Internal
         );
         let outcome = if broke { CallOutcome::Failed } else { CallOutcome::Refused };
-        let answer = Answer::refused(&refusal.message, refusal.hint.as_deref(), Some(word(refusal.code)));
+        let code = refusal.code.as_str();
+        let answer = Answer::refused(&refusal.message, refusal.hint.as_deref(), Some(code));
         Self { answer, outcome, code: Some(refusal.code), rows: 0 }
     }
 
-    /// The session was not opened.
-    pub(super) fn kept_out(told: &guest::Told) -> Self {
-        let answer = Answer::refused(&told.message, told.hint.as_deref(), None);
-        Self { answer, outcome: CallOutcome::Refused, code: None, rows: 0 }
+    /// The session was not opened: nothing was run.
+    pub(super) fn kept_out(told: &guest::Objection, lease: &Lease) -> Self {
+        let code = lease.refused();
+        let answer = Answer::refused(&told.message, told.hint.as_deref(), code.map(RefusalCode::as_str));
+        Self { answer, outcome: CallOutcome::Refused, code, rows: 0 }
     }
 
-    /// The statement came to nothing.
+    /// Something may have been changed, and nobody can say whether it was.
+    pub(super) fn unknown(why: &str, code: Option<RefusalCode>) -> Self {
+        let answer = Answer::unknown(why, code.map(RefusalCode::as_str));
+        Self { answer, outcome: CallOutcome::Unknown, code, rows: 0 }
+    }
+
+    /// A statement that only reads came to nothing.
     pub(super) fn broken(error: &GuestError, lease: &Lease) -> Self {
         let refusal = match error {
             GuestError::Told(told) => return Self::told(told, lease.refused()),
@@ -74,14 +87,32 @@ impl Done {
         Self::refused(&refusal)
     }
 
+    /// A statement that may change something did not come to its end, or its end was not heard.
+    pub(super) fn unsettled(error: &GuestError, lease: &Lease) -> Self {
+        // What was never permitted was never sent.
+        if !lease.may_have_written() || definite(error) {
+            return Self::broken(error, lease);
+        }
+        tracing::warn!(%error, "what became of a tool's write is not known");
+        match error {
+            GuestError::Told(told) => Self::unknown(&told.message, lease.refused()),
+            GuestError::RowTooLong | GuestError::TooMuch | GuestError::Copy => {
+                Self::unknown(&error.to_string(), Some(RefusalCode::TooMuch))
+            }
+            GuestError::Gone(_) => {
+                Self::unknown("the session ended before its answer", Some(RefusalCode::TargetLost))
+            }
+        }
+    }
+
     /// What the gateway or the target said against it.
-    fn told(told: &guest::Told, refused: Option<RefusalCode>) -> Self {
+    fn told(told: &guest::Objection, refused: Option<RefusalCode>) -> Self {
         let place =
             told.position.map(|at| format!(" (at character {at} of the statement)")).unwrap_or_default();
         let message = format!("{}{place}", told.message);
         let (answer, outcome) = match refused {
             Some(code) => {
-                (Answer::refused(&message, told.hint.as_deref(), Some(word(code))), CallOutcome::Refused)
+                (Answer::refused(&message, told.hint.as_deref(), Some(code.as_str())), CallOutcome::Refused)
             }
             None => (Answer::failed(&message, told.hint.as_deref(), &told.code), CallOutcome::Failed),
         };
@@ -89,9 +120,36 @@ impl Done {
     }
 }
 
-/// A code as it stands in entries.
-fn word(code: RefusalCode) -> String {
-    serde_json::to_value(code).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+/// Whether an error says that the statement changed nothing. One that ends the session may come after the commit, and
+/// class 08 and 40003 say themselves that nobody knows.
+fn definite(error: &GuestError) -> bool {
+    match error {
+        GuestError::Told(told) => !told.fatal && !told.code.starts_with("08") && told.code != "40003",
+        // It was given no data.
+        GuestError::Copy => true,
+        GuestError::RowTooLong | GuestError::TooMuch | GuestError::Gone(_) => false,
+    }
+}
+
+/// Whether something was sent for a call that may change what is at the target. Shared with what may be given up in the
+/// middle.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Attempt(Arc<AtomicBool>);
+
+impl Attempt {
+    /// It is sent now.
+    pub(super) fn begin(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// The target said that it changed nothing, or it was never sent.
+    pub(super) fn came_to_nothing(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// What a call wants, its arguments read.
@@ -99,6 +157,15 @@ enum Work {
     Query(Wish),
     Describe(DescribeArguments),
     Explain(ExplainArguments),
+}
+
+/// A call that is being carried out.
+pub(super) struct Carrying<'a> {
+    pub(super) call: CallId,
+    /// What its session carries.
+    pub(super) lease: &'a Lease,
+    pub(super) delegation: &'a Delegation,
+    pub(super) attempt: &'a Attempt,
 }
 
 /// The tools of one caller at one target.
@@ -115,10 +182,17 @@ struct Inner {
 }
 
 impl OfCaller {
-    pub(super) fn new(mcp: Arc<Mcp>, shower: Shower, target: TargetName) -> Result<Self, NotThere> {
-        let mut offered = Vec::new();
+    /// The one place that says whether there is a target for a caller: the same whether it does not exist or may not be
+    /// known.
+    pub(super) fn new(mcp: Arc<Mcp>, shower: Shower, target: &str) -> Result<Self, NotThere> {
+        let mut delegations = Vec::with_capacity(SQL_TOOLS.len());
         for tool in SQL_TOOLS {
-            let delegation = chain(&mcp, &shower, tool, shower.purpose.clone())?;
+            delegations.push((tool, chain(&mcp, &shower, tool, shower.purpose.clone())?));
+        }
+        let target = TargetName::new(target).map_err(|_| NotThere::Unknown)?;
+        let exists = mcp.managed.targets.iter().any(|(known, _)| *known == target);
+        let mut offered = Vec::new();
+        for (tool, delegation) in delegations {
             match mcp.managed.policies.may_invoke(&delegation, &target, tool, now_us()) {
                 Ok(()) => offered.push(tool),
                 Err(refusal) if refusal.code == RefusalCode::UndefinedTarget => {
@@ -127,6 +201,10 @@ impl OfCaller {
                 // What he may not call is not listed; a call of it says why.
                 Err(_) => {}
             }
+        }
+        // Policy was asked first, so that neither takes longer.
+        if !exists {
+            return Err(NotThere::Unknown);
         }
         let application = std::sync::OnceLock::new();
         Ok(Self(Arc::new(Inner { mcp, shower, target, offered, application })))
@@ -151,6 +229,14 @@ impl OfCaller {
 
     /// What a call wants, with the purpose that it names.
     fn work(tool: &str, arguments: &Value) -> Result<(Work, Option<String>, Option<String>), String> {
+        let (work, purpose, continuation) = Self::read(tool, arguments)?;
+        if !purpose.as_deref().is_none_or(is_purpose) {
+            return Err(format!("`purpose` is a code of 1 to {PURPOSE_BYTES_MAX} bytes"));
+        }
+        Ok((work, purpose, continuation))
+    }
+
+    fn read(tool: &str, arguments: &Value) -> Result<(Work, Option<String>, Option<String>), String> {
         match tool {
             QUERY => {
                 let arguments: query::Arguments = read(arguments)?;
@@ -159,6 +245,9 @@ impl OfCaller {
             }
             DESCRIBE_SCHEMA => {
                 let arguments: DescribeArguments = read(arguments)?;
+                if let Some(fault) = arguments.fault() {
+                    return Err(fault);
+                }
                 let purpose = arguments.purpose.clone();
                 Ok((Work::Describe(arguments), purpose, None))
             }
@@ -200,32 +289,37 @@ impl OfCaller {
             client: self.shower().bearer.oauth_client.clone(),
         };
         let call = self.mcp().managed.recorder.begin_call(opening, lease.clone()).await?;
-        let doing = self.done(call.id(), &lease, tool, &delegation, work, waiting);
+        let attempt = Attempt::default();
+        let carrying =
+            Carrying { call: call.id(), lease: &lease, delegation: &delegation, attempt: &attempt };
+        let doing = self.done(&carrying, tool, work, waiting);
         let done = match tokio::time::timeout(CALL, doing).await {
             Ok(done) => done,
-            Err(_elapsed) => Done::refused(
-                &Refusal::new(
-                    RefusalCode::TooMuch,
-                    format!("the call took longer than {} s", CALL.as_secs()),
-                )
-                .hint("ask for less at a time"),
-            ),
+            Err(_elapsed) => overdue(&attempt),
         };
         let Done { answer, outcome, code, rows } = done;
-        call.end(CallEnd { outcome, code, rows, bytes: answer.size() as u64 }).await?;
-        Ok(answer)
+        match call
+            .end(CallEnd { outcome, code, phi_without_statement: None, rows, bytes: answer.size() as u64 })
+            .await
+        {
+            Ok(()) => Ok(answer),
+            // Its answer does not leave; but that it was refused would be no truth either.
+            Err(refusal) if attempt.is_open() => {
+                Ok(Answer::unknown(&refusal.message, Some(refusal.code.as_str())))
+            }
+            Err(refusal) => Err(refusal),
+        }
     }
 
     /// Decide and do it.
     async fn done(
         &self,
-        call: CallId,
-        lease: &Lease,
+        carrying: &Carrying<'_>,
         tool: &'static str,
-        delegation: &Delegation,
         work: Result<Work, String>,
         waiting: Option<Waiting>,
     ) -> Done {
+        let delegation = carrying.delegation;
         let may = self.mcp().managed.policies.may_invoke(delegation, self.target(), tool, now_us());
         if let Err(refusal) = may {
             return Done::refused(&refusal);
@@ -235,11 +329,9 @@ impl OfCaller {
                 &Refusal::new(RefusalCode::ProtocolViolation, format!("the arguments cannot be used: {why}"))
                     .hint("the tool's `inputSchema` says what it takes"),
             ),
-            (Ok(Work::Query(Wish::Run { sql, rows })), _) => {
-                self.run(call, lease, delegation, sql, rows).await
-            }
+            (Ok(Work::Query(Wish::Run { sql, rows })), _) => self.run(carrying, sql, rows).await,
             (Ok(Work::Query(Wish::GoOn { rows })), Some(waiting)) => {
-                self.go_on(call, delegation, waiting, rows).await
+                self.go_on(carrying, waiting, rows).await
             }
             (Ok(Work::Query(Wish::GoOn { .. })), None) => Done::refused(
                 &Refusal::new(
@@ -254,8 +346,19 @@ impl OfCaller {
     }
 }
 
+/// What a call took too long for.
+fn overdue(attempt: &Attempt) -> Done {
+    let why = format!("the call took longer than {} s", CALL.as_secs());
+    if attempt.is_open() {
+        return Done::unknown(&why, Some(RefusalCode::TooMuch));
+    }
+    Done::refused(&Refusal::new(RefusalCode::TooMuch, why).hint("ask for less at a time"))
+}
+
 fn read<T: DeserializeOwned>(arguments: &Value) -> Result<T, String> {
-    serde_json::from_value(arguments.clone()).map_err(|error| error.to_string())
+    // It repeats what was sent.
+    let short = |error: serde_json::Error| error.to_string().chars().take(FAULT_CHARS_MAX).collect();
+    T::deserialize(arguments).map_err(short)
 }
 
 fn other_client() -> Refusal {
@@ -263,7 +366,12 @@ fn other_client() -> Refusal {
 }
 
 /// The chain behind a call of a tool.
-fn chain(mcp: &Mcp, shower: &Shower, tool: &str, purpose: Option<String>) -> Result<Delegation, NotThere> {
+pub(super) fn chain(
+    mcp: &Mcp,
+    shower: &Shower,
+    tool: &str,
+    purpose: Option<String>,
+) -> Result<Delegation, NotThere> {
     let chained = mcp.managed.identity.chain_for(
         &shower.bearer.standing,
         shower.client.clone(),
@@ -296,7 +404,7 @@ impl Tools for OfCaller {
         };
         let mcp = self.mcp();
         let Ok(_place) = mcp.calls.clone().try_acquire_owned() else { return too_busy("the gateway") };
-        let Some(_own) = mcp.own_calls.enter(&self.shower().bearer.who) else {
+        let Some(_own) = mcp.own_calls.enter(&self.shower().bearer.standing.facts().subject) else {
             return too_busy("this login");
         };
         if let Some(name) = &asked.application {
@@ -308,7 +416,7 @@ impl Tools for OfCaller {
             Ok(answer) => answer,
             // It cannot be recorded: nothing leaves.
             Err(refusal) => {
-                Answer::refused(&refusal.message, refusal.hint.as_deref(), Some(word(refusal.code)))
+                Answer::refused(&refusal.message, refusal.hint.as_deref(), Some(refusal.code.as_str()))
             }
         }
     }

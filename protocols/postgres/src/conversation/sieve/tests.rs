@@ -1,4 +1,7 @@
+use std::collections::BTreeSet;
+
 use chaperone_access::RelationName;
+use chaperone_wire::Looking;
 
 use super::*;
 
@@ -16,6 +19,21 @@ impl Detectors for One {
             at += NUMBER.len();
         }
     }
+
+    fn stream(&self, _: &BTreeSet<&'static str>) -> Box<dyn Looking> {
+        Box::new(Through)
+    }
+}
+
+/// Rows are whole values: nothing here comes as a stream.
+struct Through;
+
+impl Looking for Through {
+    fn push(&mut self, piece: &[u8], out: &mut Vec<u8>, _: &mut LookedThrough) {
+        out.extend_from_slice(piece);
+    }
+
+    fn finish(self: Box<Self>, _: &mut Vec<u8>, _: &mut LookedThrough) {}
 }
 
 fn sieve(forms: &[(usize, Form)]) -> Sieve {
@@ -112,15 +130,42 @@ fn what_cannot_be_read_passes_and_is_counted() {
     // Lengths that lie.
     for broken in [&b"\0\x01\0\0\0\x20x"[..], b"\0\x09\0\0\0\x01x", b"\0", b""] {
         let broken = framed(b'D', broken);
-        assert_eq!(passed(&sieve(&[(0, Form::Text), (1, Form::Text)]), &broken).0, broken);
+        let (out, looked) = passed(&sieve(&[(0, Form::Text), (1, Form::Text)]), &broken);
+        assert_eq!((out, counts(&looked).1), (broken, 1));
     }
     for broken in
         [&b"\xff\xff\xff\xff\0\0\0\0\0\0\0\x19"[..], b"\0\0\0\x01", b"\xff\xff\xff\xff\0\0\0\x19\0\0"]
     {
         for form in [Form::Array, Form::Row, Form::Versioned] {
-            let broken = row(&[Some(broken)]);
-            assert_eq!(passed(&sieve(&[(0, form)]), &broken).0, broken, "{form:?}");
+            let (whole, bare) = (row(&[Some(broken)]), row(&[Some(b"")]));
+            let (out, looked) = passed(&sieve(&[(0, form)]), &whole);
+            assert_eq!(out, whole, "{form:?}");
+            // Any text may stand behind the version of a `jsonb`.
+            assert_eq!(counts(&looked).1, u64::from(form != Form::Versioned), "{form:?}");
+            let (out, looked) = passed(&sieve(&[(0, form)]), &bare);
+            assert_eq!((out, counts(&looked).1), (bare, 1), "{form:?} of nothing");
         }
+    }
+}
+
+#[test]
+fn what_was_replaced_before_a_length_that_lies_stays_replaced() {
+    let text = 25_u32.to_be_bytes();
+    let composite = |note: &[u8]| {
+        let note = [text.as_slice(), &values(&[Some(note)])].concat();
+        [3_u32.to_be_bytes().as_slice(), &note, &text, b"\0\0\x10\0x"].concat()
+    };
+    let array = |element: &[u8]| {
+        let head = [1_u32, 0, 25, 2, 1].map(u32::to_be_bytes).concat();
+        [head, values(&[Some(element)]), b"\0\0\x10\0x".to_vec()].concat()
+    };
+    for (form, before, after) in [
+        (Form::Row, composite(NUMBER), composite(b"[phi.ssn]")),
+        (Form::Array, array(NUMBER), array(b"[phi.ssn]")),
+    ] {
+        let (out, looked) = passed(&sieve(&[(0, form)]), &row(&[Some(&before)]));
+        assert_eq!(out, row(&[Some(&after)]), "{form:?}");
+        assert_eq!(counts(&looked), (1, 1, 1), "{form:?}");
     }
 }
 

@@ -6,15 +6,15 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{CoalesceExpr, FuncCall, Node};
 
 use super::{Outcome, Rewriter, node, our_expression, refused, string, sval, unfaithful};
-use crate::system::Gate;
+use crate::system::Look;
 use crate::tree::Value;
 
 /// The function whose first argument may be the name of a relation, too.
 const BY_NAME: &str = "pg_get_viewdef";
 
 impl Rewriter<'_> {
-    /// The call with its gate, every name in it complete.
-    pub(super) fn gated(&mut self, call: &FuncCall, gate: Gate) -> Outcome<Node> {
+    /// The call with its look, every name in it complete.
+    pub(super) fn looked_at(&mut self, call: &FuncCall, look: Look) -> Outcome<Node> {
         let mut call = call.clone();
         let plain = !call.func_variadic
             && !call.agg_star
@@ -32,12 +32,12 @@ impl Rewriter<'_> {
         call.funcname = vec![string("pg_catalog"), string(&name)];
         self.expressions(&mut call.args)?;
         let asked = call.args.clone();
-        let (Some(first), Some(condition)) = (call.args.first_mut(), gate.condition(self.telling())) else {
+        let (Some(first), Some(condition)) = (call.args.first_mut(), look.condition(self.telling())) else {
             return Ok(node(NodeEnum::FuncCall(Box::new(call))));
         };
         // What lies there is not planned for.
         let condition = if self.explaining { "false".to_owned() } else { condition };
-        let asked_as = if gate == Gate::Setting {
+        let asked_as = if look == Look::Setting {
             "pg_catalog.text"
         } else if name == BY_NAME {
             "pg_catalog.regclass::pg_catalog.oid"
@@ -47,7 +47,7 @@ impl Rewriter<'_> {
         let text = format!("(SELECT g.o FROM (SELECT NULL::{asked_as} OFFSET 0) AS g(o) WHERE {condition})");
         *first = self.look(&name, &text, &asked)?;
         let call = node(NodeEnum::FuncCall(Box::new(call)));
-        let otherwise = gate.otherwise(asked.len()).filter(|_| !self.explaining);
+        let otherwise = look.otherwise(asked.len()).filter(|_| !self.explaining);
         let Some(otherwise) = otherwise else { return Ok(call) };
         let otherwise = self.look(&name, otherwise, &asked)?;
         Ok(node(NodeEnum::CoalesceExpr(Box::new(CoalesceExpr {

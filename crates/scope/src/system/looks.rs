@@ -7,7 +7,7 @@ use crate::tree::{Value, constant};
 
 /// What the first argument of a function is the number of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gate {
+pub(crate) enum Look {
     /// A relation, of whose query or bound everything is told.
     Relation,
     /// A relation, of whose partition key expressions are.
@@ -32,38 +32,38 @@ pub(crate) enum Gate {
     Setting,
 }
 
-const GATES: [(&str, Gate); 17] = [
-    ("col_description", Gate::Comment),
-    ("current_setting", Gate::Setting),
-    ("obj_description", Gate::Comment),
-    ("pg_get_constraintdef", Gate::Constraint),
-    ("pg_get_function_arg_default", Gate::Function),
-    ("pg_get_function_arguments", Gate::Arguments),
-    ("pg_get_function_sqlbody", Gate::Function),
-    ("pg_get_functiondef", Gate::Function),
-    ("pg_get_indexdef", Gate::Index),
-    ("pg_get_partition_constraintdef", Gate::Relation),
-    ("pg_get_partkeydef", Gate::PartitionKey),
-    ("pg_get_ruledef", Gate::Rule),
-    ("pg_get_statisticsobjdef", Gate::Statistics),
-    ("pg_get_statisticsobjdef_columns", Gate::Statistics),
-    ("pg_get_statisticsobjdef_expressions", Gate::Statistics),
-    ("pg_get_triggerdef", Gate::Trigger),
-    ("pg_get_viewdef", Gate::Relation),
+const LOOKS: [(&str, Look); 17] = [
+    ("col_description", Look::Comment),
+    ("current_setting", Look::Setting),
+    ("obj_description", Look::Comment),
+    ("pg_get_constraintdef", Look::Constraint),
+    ("pg_get_function_arg_default", Look::Function),
+    ("pg_get_function_arguments", Look::Arguments),
+    ("pg_get_function_sqlbody", Look::Function),
+    ("pg_get_functiondef", Look::Function),
+    ("pg_get_indexdef", Look::Index),
+    ("pg_get_partition_constraintdef", Look::Relation),
+    ("pg_get_partkeydef", Look::PartitionKey),
+    ("pg_get_ruledef", Look::Rule),
+    ("pg_get_statisticsobjdef", Look::Statistics),
+    ("pg_get_statisticsobjdef_columns", Look::Statistics),
+    ("pg_get_statisticsobjdef_expressions", Look::Statistics),
+    ("pg_get_triggerdef", Look::Trigger),
+    ("pg_get_viewdef", Look::Relation),
 ];
 
-/// The gate before a function of `pg_catalog`, if it has one.
-pub(crate) fn gate(name: &str) -> Option<Gate> {
-    GATES.iter().find(|(known, _)| *known == name).map(|(_, gate)| *gate)
+/// The look before a function of `pg_catalog`, if it has one.
+pub(crate) fn look(name: &str) -> Option<Look> {
+    LOOKS.iter().find(|(known, _)| *known == name).map(|(_, look)| *look)
 }
 
-impl Gate {
+impl Look {
     /// Whether the call needs no look: it names a setting that everybody is told.
     pub(crate) fn is_open(self, first: Option<&Value>) -> bool {
         self == Self::Setting && first.and_then(constant).is_some_and(settings::showable)
     }
 
-    /// What takes the place of the answer where the gate is closed and something is told to everybody, or a tool does not
+    /// What takes the place of the answer where the look lets nothing through and something is told to everybody, or a tool does not
     /// bear NULL: SQLAlchemy reads the text of every check, and that of each element of an index that is no column; psql
     /// prints a rule from its thirteenth byte on. Given the number of arguments; they stand in the place of the innermost
     /// NULLs.

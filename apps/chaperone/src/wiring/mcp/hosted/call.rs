@@ -1,0 +1,220 @@
+//! One call of a server's tool, on record from its beginning to its end.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use chaperone_access::{CallId, Delegation, Refusal, RefusalCode};
+use chaperone_mcp::Answer;
+use chaperone_mcp::relay::{self, Said};
+use chaperone_recording::{CallEnd, CallOpening, Lease};
+use chaperone_trail::CallOutcome;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::pool::Taken;
+use super::talk::Answered;
+use super::{Asked, INVALID_PARAMS, answer, error};
+use crate::wiring::installation::{now_us, random};
+use crate::wiring::mcp::query::CALL;
+use crate::wiring::mcp::seen::fault;
+
+/// What a call came to: `result` or `error`, and its JSON.
+struct Done {
+    what: &'static str,
+    raw: String,
+    outcome: CallOutcome,
+    code: Option<RefusalCode>,
+}
+
+impl Done {
+    fn refused(refusal: &Refusal) -> Self {
+        let broke = matches!(
+            refusal.code,
+            RefusalCode::TargetUnavailable | RefusalCode::TargetLost | RefusalCode::Internal
+        );
+        let outcome = if broke { CallOutcome::Failed } else { CallOutcome::Refused };
+        Self { what: "result", raw: told(refusal), outcome, code: Some(refusal.code) }
+    }
+}
+
+/// A refusal as the result of a call: a model can act on it.
+fn told(refusal: &Refusal) -> String {
+    let answer = Answer::refused(&refusal.message, refusal.hint.as_deref(), Some(refusal.code.as_str()));
+    answer.to_value().to_string()
+}
+
+fn too_busy(who: &str) -> Refusal {
+    Refusal::new(RefusalCode::Busy, format!("{who} has too many calls under way"))
+        .hint("call again in a moment")
+}
+
+impl Asked<'_> {
+    /// A call: its place among the calls, then the record, then the server.
+    pub(super) async fn call(&self, id: &RawValue, said: &Said<'_>) -> Response {
+        let Some(params) = said.params else {
+            return error(id, INVALID_PARAMS, "`tools/call` without `params`");
+        };
+        let (tool, arguments) = match relay::called(params) {
+            Ok((tool, _)) if tool.len() > relay::TOOL_BYTES_MAX => {
+                return error(id, INVALID_PARAMS, "there is no such tool");
+            }
+            Ok(called) => called,
+            Err(wrong) => return error(id, INVALID_PARAMS, &wrong.to_string()),
+        };
+        let place = self.mcp.calls.clone().try_acquire_owned();
+        let own = self.mcp.own_calls.enter(&self.shower.bearer.standing.facts().subject);
+        let came = match (place, own) {
+            (Err(_), _) => Err(too_busy("the gateway")),
+            (Ok(_), None) => Err(too_busy("this login")),
+            (Ok(_place), Some(_own)) => self.carried(&tool, params, arguments).await,
+        };
+        match came {
+            Ok(done) => answer(id.get(), done.what, &done.raw),
+            // It could not be recorded, or nothing was begun: nothing of the server's leaves.
+            Err(refusal) => answer(id.get(), "result", &told(&refusal)),
+        }
+    }
+
+    async fn carried(
+        &self,
+        tool: &str,
+        params: &RawValue,
+        arguments: Option<&RawValue>,
+    ) -> Result<Done, Refusal> {
+        let arguments = canonical(arguments)?;
+        let delegation = Delegation { tool: Some(Arc::from(tool)), ..self.delegation.clone() };
+        // Nothing is launched for a call that may not be made; it is on record all the same.
+        let taken = match self.may(tool) {
+            Ok(()) => match tokio::time::timeout(CALL, self.taken()).await {
+                Ok(taken) => taken.and_then(|taken| self.offered(taken, tool)),
+                Err(_elapsed) => Err(too_busy("this login")),
+            },
+            Err(refusal) => Err(refusal),
+        };
+        let lease = taken.as_ref().map(|taken| taken.process.lease.clone()).unwrap_or_default();
+        let opening = CallOpening {
+            call: CallId::from_parts(now_us() / 1000, random()),
+            delegation: &delegation,
+            source: self.shower.source,
+            target: &self.server.name,
+            tool,
+            arguments: &arguments,
+            application: None,
+            client: self.shower.bearer.oauth_client.clone(),
+        };
+        let call = self.mcp.managed.recorder.begin_call(opening, lease.clone()).await?;
+        let (done, taken) = match taken {
+            Ok(taken) => self.asked(taken, params, &lease).await,
+            Err(refusal) => (Done::refused(&refusal), None),
+        };
+        let bytes = done.raw.len() as u64;
+        let Done { outcome, code, .. } = done;
+        let phi_without_statement = match (outcome, lease.touching()) {
+            (CallOutcome::Ok, 0) => self.identifiers(&done.raw).await?,
+            (_, _) => None,
+        };
+        call.end(CallEnd { outcome, code, phi_without_statement, rows: 0, bytes }).await?;
+        // Only now may another call have it: nothing of this one is under way any more.
+        if let Some(taken) = taken {
+            taken.give_back();
+        }
+        Ok(done)
+    }
+
+    /// How many identifiers detectors find in an answer for which nothing was read; `None` for none.
+    async fn identifiers(&self, raw: &str) -> Result<Option<u64>, Refusal> {
+        let (raw, detectors) = (raw.to_owned(), self.server.detectors.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            let mut texts = String::new();
+            collect(&serde_json::from_str(&raw).unwrap_or_default(), &mut texts);
+            chaperone_masking::scan(&detectors, &texts).len() as u64
+        });
+        let found = looked.await.map_err(|error| fault(&error))?;
+        Ok((found > 0).then_some(found))
+    }
+
+    /// Whether the server has such a tool.
+    fn offered(&self, taken: Taken, tool: &str) -> Result<Taken, Refusal> {
+        let known = taken.process.tools.iter().find(|known| known.name == tool);
+        let accepted = known.map(|known| self.is_accepted(known));
+        if accepted == Some(true) {
+            return Ok(taken);
+        }
+        taken.give_back();
+        if accepted == Some(false) {
+            let what = format!(
+                "`{}/{tool}` is described otherwise than was accepted, so it is held",
+                self.server.name
+            );
+            return Err(Refusal::new(RefusalCode::NotPermitted, what)
+                .hint("ask an administrator to look at it and to accept it (`chaperone server show`)"));
+        }
+        Err(Refusal::new(
+            RefusalCode::NotPermitted,
+            format!("server `{}` has no tool `{tool}`", self.server.name),
+        )
+        .hint("`tools/list` names them"))
+    }
+
+    /// Let the server answer. A run whose answer did not come in time is not used again.
+    async fn asked(&self, mut taken: Taken, params: &RawValue, lease: &Lease) -> (Done, Option<Taken>) {
+        // Unless it comes to an answer: whoever leaves takes the run with him.
+        taken.process.over("abandoned");
+        let asking = tokio::time::timeout(CALL, taken.process.ask("tools/call", Some(params)));
+        let answered = match asking.await {
+            Ok(Ok(answered)) => answered,
+            Ok(Err(error)) => return (Done::refused(&super::process::broken(self.server, &error)), None),
+            Err(_elapsed) => {
+                let why = format!("the call took longer than {} s", CALL.as_secs());
+                let refusal = Refusal::new(RefusalCode::TooMuch, why).hint("ask for less at a time");
+                return (Done::refused(&refusal), None);
+            }
+        };
+        taken.process.over("ended");
+        let done = match answered {
+            Answered::Error(raw) => {
+                Done { what: "error", raw: raw.get().to_owned(), outcome: CallOutcome::Failed, code: None }
+            }
+            Answered::Result(raw) => match relay::is_error(&raw) {
+                Ok(failed) => {
+                    let code = failed.then(|| lease.refused()).flatten();
+                    let outcome = match (failed, code) {
+                        (false, _) => CallOutcome::Ok,
+                        (true, Some(_)) => CallOutcome::Refused,
+                        (true, None) => CallOutcome::Failed,
+                    };
+                    Done { what: "result", raw: raw.get().to_owned(), outcome, code }
+                }
+                Err(error) => {
+                    return (Done::refused(&super::process::broken(self.server, &error.into())), None);
+                }
+            },
+        };
+        (done, Some(taken))
+    }
+}
+
+/// Every text of a JSON value, a line each.
+fn collect(value: &Value, out: &mut String) {
+    match value {
+        Value::String(text) => {
+            out.push_str(text);
+            out.push('\n');
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, out)),
+        Value::Object(members) => members.values().for_each(|member| collect(member, out)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Arguments in the canonical form of their JSON (RFC 8785); without any they are an empty object.
+fn canonical(arguments: Option<&RawValue>) -> Result<Vec<u8>, Refusal> {
+    let unread = |error: serde_json::Error| {
+        Refusal::new(RefusalCode::ProtocolViolation, format!("the arguments cannot be used: {error}"))
+    };
+    let value: Value = match arguments {
+        Some(raw) => serde_json::from_str(raw.get()).map_err(unread)?,
+        None => Value::Object(serde_json::Map::new()),
+    };
+    serde_json_canonicalizer::to_vec(&value).map_err(|error| fault(&error))
+}

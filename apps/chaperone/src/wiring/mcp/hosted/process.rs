@@ -1,0 +1,267 @@
+//! One run of a server for one caller: launched with a credential of its own, and reached by nobody else.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use chaperone_access::{Delegation, ProcessId, Refusal, RefusalCode};
+use chaperone_identity::{Caveat, CredentialId, Grant, narrow};
+use chaperone_mcp::relay::{self, TOOLS_MAX};
+use chaperone_postgres::opening::{First, accept};
+use chaperone_recording::{Lease, LinkFacts, ServerOpening, ServerRun};
+use chaperone_trail::Digest;
+use chaperone_tunnel::{Accept, Access, Host, Hosted, Launch};
+use serde_json::json;
+use serde_json::value::RawValue;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+
+use super::Known;
+use super::talk::{Answered, Broken, Talk};
+use crate::wiring::installation::{now_us, random};
+use crate::wiring::manifests::Manifests;
+use crate::wiring::mcp::seen::fault;
+use crate::wiring::mcp::{Mcp, Shower};
+
+/// Longest life of a run, in seconds: its credential ends then.
+const RUN_S: u64 = 3600;
+/// What has to be left of it for one more call, in seconds.
+const LEFT_S: u64 = 65;
+/// Connections of one run at a time; more wait at the agent.
+const CONNECTIONS_MAX: usize = 8;
+/// Revisions of the protocol that a server may speak.
+const REVISIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+
+/// A tool as a run describes it.
+pub(super) struct Tool {
+    pub(super) name: String,
+    pub(super) manifest: Box<RawValue>,
+    /// SHA-256 of the manifest's canonical form (RFC 8785).
+    pub(super) digest: [u8; 32],
+}
+
+/// A run.
+pub(super) struct Process {
+    talk: Talk,
+    pub(super) lease: Lease,
+    pub(super) tools: Vec<Tool>,
+    /// Its answer to `initialize`.
+    pub(super) information: Box<RawValue>,
+    expires_s: u64,
+    run: ServerRun,
+    _entrance: Entrance,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Takes what the run connects, until it is dropped. Sessions end with their connections, so that their records are sealed.
+struct Entrance(JoinHandle<()>);
+
+impl Drop for Entrance {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The refusal of whoever called, where a run is no good.
+pub(super) fn broken(server: &Known, error: &Broken) -> Refusal {
+    tracing::warn!(server = %server.name, %error, "a run of a server was ended");
+    Refusal::new(RefusalCode::TargetLost, format!("server `{}`: {error}", server.name))
+        .hint("call again; if it happens again, tell whoever answers for the server")
+}
+
+impl Process {
+    /// Launch a server for a caller, and hear what its tools are.
+    pub(super) async fn launch(
+        mcp: &Arc<Mcp>,
+        shower: &Shower,
+        server: &Known,
+        delegation: &Delegation,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Self, Refusal> {
+        let process = ProcessId::from_parts(now_us() / 1000, random());
+        let now = now_us() / 1_000_000;
+        let expires_s = (now + RUN_S).min(shower.bearer.not_after).max(now + 1);
+        let grant = Grant {
+            who: shower.bearer.who.clone(),
+            client: delegation.client.as_deref().map(str::to_owned),
+            target: server.target.clone(),
+            purpose: delegation.purpose.as_deref().map(str::to_owned),
+            not_before: now,
+            not_after: expires_s,
+        };
+        let made = mcp.managed.identity.issue(&grant).map_err(|error| fault(&error))?;
+        let tool = Caveat::Tool(server.name.to_string());
+        let (user, password) = narrow(&made.user, &made.password, &tool).map_err(|error| fault(&error))?;
+        let access = Access::new(&user, &password, server.target.clone()).map_err(|error| fault(&error))?;
+        let launch = Launch { server: server.name.clone(), process, access };
+        let hosted = mcp.managed.dialer.host(Host::Launch(launch)).await.map_err(|error| error.refusal())?;
+        let Hosted { stream, facts, agent } = hosted;
+        let mut command = [0; 32];
+        if hex::decode_to_slice(&facts.command, &mut command).is_err() {
+            return Err(Refusal::new(RefusalCode::TargetUnavailable, "the agent does not say what it runs"));
+        }
+        let opening = ServerOpening {
+            process,
+            server: &server.name,
+            agent: &agent,
+            command: Digest(command),
+            apart: facts.apart,
+            delegation,
+            credential: made.id,
+            target: &server.target,
+        };
+        let run = mcp.managed.recorder.begin_server(opening).await?;
+        let lease = Lease::default();
+        let accept = Accept { agent, server: server.name.clone(), process };
+        let entrance = entrance(mcp.clone(), shower, accept, made.id, lease.clone());
+        let mut talk = Talk::new(stream);
+        let begun = begin(&mut talk).await.map_err(|error| broken(server, &error))?;
+        let information = begun.map_err(|why| {
+            Refusal::new(RefusalCode::TargetUnavailable, format!("server `{}`: {why}", server.name))
+        })?;
+        let tools = Vec::new();
+        let _place = place;
+        let mut this = Self { talk, lease, tools, information, expires_s, run, _entrance: entrance, _place };
+        this.list(server, &mcp.managed.manifests).await?;
+        Ok(this)
+    }
+
+    /// Why it will have ended.
+    pub(super) fn over(&mut self, reason: &'static str) {
+        self.run.over(reason);
+    }
+
+    /// Whether its credential leaves no time for a call.
+    pub(super) fn has_expired(&self) -> bool {
+        now_us() / 1_000_000 + LEFT_S > self.expires_s
+    }
+
+    /// Whether it can carry one more call; its tools are heard again where it says that they are others.
+    pub(super) async fn is_good(&mut self, server: &Known, manifests: &Manifests) -> bool {
+        if now_us() / 1_000_000 + 1 >= self.expires_s {
+            self.over("expired");
+            return false;
+        }
+        if let Err(error) = self.talk.is_sound().await {
+            self.over("broken");
+            tracing::warn!(server = %server.name, %error, "a run of a server was ended");
+            return false;
+        }
+        !self.talk.take_changed() || self.list(server, manifests).await.is_ok()
+    }
+
+    /// Ask it.
+    pub(super) async fn ask(&mut self, method: &str, params: Option<&RawValue>) -> Result<Answered, Broken> {
+        let answered = self.talk.ask(method, params).await;
+        if answered.is_err() {
+            self.over("broken");
+        }
+        answered
+    }
+
+    /// Hear what its tools are.
+    async fn list(&mut self, server: &Known, manifests: &Manifests) -> Result<(), Refusal> {
+        let unlisted = |why: &str| {
+            Refusal::new(
+                RefusalCode::TargetUnavailable,
+                format!("server `{}` lists no tools: {why}", server.name),
+            )
+        };
+        let (mut tools, mut cursor): (Vec<Tool>, Option<String>) = (Vec::new(), None);
+        for _ in 0..TOOLS_MAX {
+            let params =
+                cursor.as_ref().map(|cursor| serde_json::value::to_raw_value(&json!({"cursor": cursor})));
+            let params = params.transpose().map_err(|error| fault(&error))?;
+            let came = self.ask("tools/list", params.as_deref()).await;
+            let result = match came.map_err(|error| broken(server, &error))? {
+                Answered::Result(result) => result,
+                Answered::Error(_) => return Err(unlisted("it answers with an error")),
+            };
+            let (page, next) = relay::tools(&result).map_err(|error| unlisted(&error.to_string()))?;
+            for tool in page {
+                let known = tools.iter().any(|known| known.name == tool.name);
+                if known || tools.len() >= TOOLS_MAX {
+                    return Err(unlisted("too many of them, or one twice"));
+                }
+                let value: serde_json::Value = serde_json::from_str(tool.manifest.get())
+                    .map_err(|error| unlisted(&error.to_string()))?;
+                let canonical = serde_json_canonicalizer::to_vec(&value).map_err(|error| fault(&error))?;
+                let digest = digest(&SHA256, &canonical).as_ref().try_into().unwrap_or_default();
+                tools.push(Tool { name: tool.name, manifest: tool.manifest.to_owned(), digest });
+            }
+            cursor = next;
+            if cursor.is_none() {
+                let heard: Vec<_> =
+                    tools.iter().map(|tool| (tool.name.as_str(), tool.digest, tool.manifest.get())).collect();
+                manifests.heard(&server.name, &heard).await?;
+                self.tools = tools;
+                return Ok(());
+            }
+        }
+        Err(unlisted("its list does not end"))
+    }
+}
+
+/// Agree on a revision. The inner error is the server's own no.
+async fn begin(talk: &mut Talk) -> Result<Result<Box<RawValue>, String>, Broken> {
+    let params = json!({
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "chaperone", "version": env!("CARGO_PKG_VERSION")},
+    });
+    let params = serde_json::value::to_raw_value(&params).map_err(|_| Broken::Gone)?;
+    let result = match talk.ask("initialize", Some(&params)).await? {
+        Answered::Result(result) => result,
+        Answered::Error(_) => return Ok(Err("it does not begin".to_owned())),
+    };
+    let revision = relay::member(&result, "protocolVersion")?;
+    let revision: Option<String> = revision.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    if !revision.is_some_and(|revision| REVISIONS.contains(&revision.as_str())) {
+        return Ok(Err(format!("it speaks none of the revisions {}", REVISIONS.join(", "))));
+    }
+    talk.tell("notifications/initialized");
+    Ok(Ok(result))
+}
+
+/// Take what a run connects, one connection after the other: each is a client of the boundary like any other, with the
+/// run's own credential and no other.
+fn entrance(
+    mcp: Arc<Mcp>,
+    shower: &Shower,
+    accept_words: Accept,
+    only: CredentialId,
+    lease: Lease,
+) -> Entrance {
+    let source = shower.source;
+    let tool: Arc<str> = Arc::from(accept_words.server.as_str());
+    Entrance(tokio::spawn(async move {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        while let Ok(place) = places.clone().acquire_owned().await {
+            let stream = match mcp.managed.dialer.host(Host::Accept(accept_words.clone())).await {
+                Ok(hosted) => hosted.stream,
+                Err(error) => {
+                    tracing::debug!(%error, "no more connections of a run");
+                    return;
+                }
+            };
+            mcp.managed.counters.session();
+            let link =
+                LinkFacts { tls: None, tool: Some(tool.clone()), lease: lease.clone(), only: Some(only) };
+            let mcp = mcp.clone();
+            tokio::spawn(async move {
+                match accept(Box::new(stream), source, &mcp.options).await {
+                    Ok(First::Session(arrival)) => {
+                        let ended = chaperone_session::run(arrival, &mcp.boundary, source, link, ()).await;
+                        tracing::debug!(?ended, "a hosted server's session ended");
+                    }
+                    Ok(First::Cancel { pid, key }) => {
+                        let id = u32::from_ne_bytes(pid.to_ne_bytes());
+                        mcp.managed.sessions.cancel(id, &key).await;
+                    }
+                    Ok(First::Nothing) => {}
+                    Err(fault) => tracing::warn!(%fault, "a hosted server's connection was refused"),
+                }
+                drop(place);
+            });
+        }
+    }))
+}

@@ -1,0 +1,301 @@
+//! What is said with a run of a server over its input and output: one message a line, one request at a time.
+
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use chaperone_mcp::relay::{Came, FRAME_BYTES_MAX, Heard, RelayError, heard};
+use chaperone_tunnel::Stream;
+use serde_json::value::RawValue;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+
+/// Messages that a run may send while one answer is waited for, or between two.
+const ASIDES_MAX: usize = 1000;
+/// Bytes of these.
+const ASIDE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes that wait to be read by it, beside one request.
+const UNREAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Why nothing more is asked of a run. In each case it is ended.
+#[derive(Debug, Error)]
+pub(super) enum Broken {
+    /// It is over.
+    #[error("it ended by itself")]
+    Gone,
+    /// Its message is none.
+    #[error("it broke the protocol: {0}")]
+    Message(#[from] RelayError),
+    /// It answers what was not asked.
+    #[error("it broke the protocol: an answer to nothing that is under way")]
+    Unasked,
+    /// A message without end.
+    #[error("it sent a message of more than {FRAME_BYTES_MAX} bytes")]
+    TooLong,
+    /// Messages without end.
+    #[error("it sent too much that nobody asked for")]
+    TooMuch,
+}
+
+/// What a request came to, kept as it stood.
+pub(super) enum Answered {
+    Result(Box<RawValue>),
+    Error(Box<RawValue>),
+}
+
+/// One run's ends.
+pub(super) struct Talk {
+    reads: ReadHalf<Box<dyn Stream>>,
+    writes: WriteHalf<Box<dyn Stream>>,
+    input: BytesMut,
+    /// How far `input` was looked through for the end of a line.
+    seen: usize,
+    output: BytesMut,
+    next: u64,
+    asides: (usize, usize),
+    changed: bool,
+}
+
+/// What came of one line.
+enum Line {
+    Answer(u64, Answered),
+    Aside,
+}
+
+impl Talk {
+    pub(super) fn new(stream: Box<dyn Stream>) -> Self {
+        let (reads, writes) = tokio::io::split(stream);
+        let (input, output) = (BytesMut::new(), BytesMut::new());
+        Self { reads, writes, input, seen: 0, output, next: 1, asides: (0, 0), changed: false }
+    }
+
+    /// Whether it has said since that its tools are others now.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Say something that has no answer.
+    pub(super) fn tell(&mut self, method: &str) {
+        self.put(&[r#"{"jsonrpc":"2.0","method":""#, method, r#""}"#]);
+    }
+
+    fn put(&mut self, parts: &[&str]) {
+        for part in parts {
+            // A line's end may stand between the parts of a JSON text, and nowhere inside of them.
+            self.output
+                .extend(part.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+        }
+        self.output.extend_from_slice(b"\n");
+    }
+
+    /// Ask, and wait for the answer. Whoever gives up waiting has to give the run up too.
+    pub(super) async fn ask(&mut self, method: &str, params: Option<&RawValue>) -> Result<Answered, Broken> {
+        let id = self.next;
+        self.next += 1;
+        self.asides = (0, 0);
+        let number = id.to_string();
+        let params = params.map_or("{}", RawValue::get);
+        let head = [
+            r#"{"jsonrpc":"2.0","id":"#,
+            number.as_str(),
+            r#","method":""#,
+            method,
+            r#"","params":"#,
+            params,
+            "}",
+        ];
+        self.put(&head);
+        loop {
+            match self.turn().await? {
+                Line::Answer(answered, came) if answered == id => return Ok(came),
+                Line::Answer(..) => return Err(Broken::Unasked),
+                Line::Aside => {}
+            }
+        }
+    }
+
+    /// Look at what has come since the last answer: whether more can be asked.
+    pub(super) async fn is_sound(&mut self) -> Result<(), Broken> {
+        self.asides = (0, 0);
+        loop {
+            match tokio::time::timeout(Duration::ZERO, self.turn()).await {
+                Err(_nothing) => return Ok(()),
+                Ok(Ok(Line::Aside)) => {}
+                Ok(Ok(Line::Answer(..))) => return Err(Broken::Unasked),
+                Ok(Err(broken)) => return Err(broken),
+            }
+        }
+    }
+
+    /// Write what waits, and read one line. Cancel safe.
+    async fn turn(&mut self) -> Result<Line, Broken> {
+        loop {
+            if let Some(line) = self.line()? {
+                return self.understood(&line);
+            }
+            let waits = !self.output.is_empty();
+            tokio::select! {
+                wrote = self.writes.write(&self.output), if waits => match wrote {
+                    Ok(length @ 1..) => {
+                        self.output.advance(length);
+                        if self.output.is_empty() {
+                            self.writes.flush().await.map_err(|_| Broken::Gone)?;
+                        }
+                    }
+                    Ok(0) | Err(_) => return Err(Broken::Gone),
+                },
+                read = self.reads.read_buf(&mut self.input) => match read {
+                    Ok(1..) => {}
+                    Ok(0) | Err(_) => return Err(Broken::Gone),
+                },
+            }
+        }
+    }
+
+    /// A whole line, where there is one.
+    fn line(&mut self) -> Result<Option<BytesMut>, Broken> {
+        let fresh = self.input.get(self.seen..).unwrap_or_default();
+        let Some(end) = fresh.iter().position(|byte| *byte == b'\n').map(|place| self.seen + place) else {
+            self.seen = self.input.len();
+            return if self.seen > FRAME_BYTES_MAX { Err(Broken::TooLong) } else { Ok(None) };
+        };
+        if end > FRAME_BYTES_MAX {
+            return Err(Broken::TooLong);
+        }
+        self.seen = 0;
+        let line = self.input.split_to(end);
+        self.input.advance(1);
+        Ok(Some(line))
+    }
+
+    fn understood(&mut self, line: &[u8]) -> Result<Line, Broken> {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            return self.aside(1);
+        }
+        match heard(line)? {
+            Heard::Answer { id, came: Came::Result(result) } => {
+                Ok(Line::Answer(id, Answered::Result(result.to_owned())))
+            }
+            Heard::Answer { id, came: Came::Error(error) } => {
+                Ok(Line::Answer(id, Answered::Error(error.to_owned())))
+            }
+            Heard::Asks { id, method } => {
+                let id = id.get().to_owned();
+                self.refused(&id, &method)?;
+                self.aside(line.len())
+            }
+            Heard::Tells { method } => {
+                self.changed |= method == "notifications/tools/list_changed";
+                self.aside(line.len())
+            }
+        }
+    }
+
+    fn aside(&mut self, bytes: usize) -> Result<Line, Broken> {
+        self.asides = (self.asides.0 + 1, self.asides.1 + bytes);
+        if self.asides.0 > ASIDES_MAX || self.asides.1 > ASIDE_BYTES_MAX {
+            return Err(Broken::TooMuch);
+        }
+        Ok(Line::Aside)
+    }
+
+    /// A server asks for nothing here: neither a model's words (sampling), nor a person's (elicitation), nor files (roots).
+    fn refused(&mut self, id: &str, method: &str) -> Result<(), Broken> {
+        if self.output.len() > UNREAD_BYTES_MAX {
+            return Err(Broken::TooMuch);
+        }
+        if method == "ping" {
+            self.put(&[r#"{"jsonrpc":"2.0","id":"#, id, r#","result":{}}"#]);
+        } else {
+            let error = r#","error":{"code":-32601,"message":"the gateway carries no requests of servers"}}"#;
+            self.put(&[r#"{"jsonrpc":"2.0","id":"#, id, error]);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, BufReader, DuplexStream};
+
+    use super::*;
+
+    /// A run that answers each request with a script's lines; `ID` stands for the request's id.
+    async fn run(stream: DuplexStream, lines: Vec<String>) -> Vec<String> {
+        let (reads, mut writes) = tokio::io::split(stream);
+        let mut heard = BufReader::new(reads).lines();
+        let mut all = Vec::new();
+        if let Ok(Some(first)) = heard.next_line().await {
+            all.push(first);
+        }
+        for line in lines {
+            // Whoever listens may have given up.
+            drop(writes.write_all(format!("{line}\n").as_bytes()).await);
+        }
+        while let Ok(Some(line)) = heard.next_line().await {
+            all.push(line);
+        }
+        all
+    }
+
+    async fn asked(lines: Vec<String>) -> (Result<Answered, Broken>, Vec<String>) {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        let other = tokio::spawn(run(theirs, lines));
+        let mut talk = Talk::new(Box::new(ours));
+        let params: &RawValue = serde_json::from_str("{\n \"x\": 1}").unwrap();
+        let came = talk.ask("tools/call", Some(params)).await;
+        drop(talk);
+        (came, other.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_found_among_asides_and_kept_as_it_stood() {
+        let lines = [
+            "",
+            r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"x"}}"#,
+            r#"{"jsonrpc":"2.0","id":"s1","method":"sampling/createMessage","params":{}}"#,
+            r#"{"jsonrpc":"2.0","id":9,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"a": 1.0, "unknown":[ ]}}"#,
+        ];
+        let (came, heard) = asked(lines.map(str::to_owned).into()).await;
+        let Ok(Answered::Result(result)) = came else { panic!("no result") };
+        assert_eq!(result.get(), r#"{"a": 1.0, "unknown":[ ]}"#);
+        assert_eq!(heard[0], r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{  "x": 1}}"#);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_breaks_the_protocol_is_found_out() {
+        let deep = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"x":{}"#, "[".repeat(100_000));
+        for (line, told) in [
+            (r#"{"jsonrpc":"2.0","id":2,"result":{}}"#.to_owned(), "an answer to nothing"),
+            (r#"{"jsonrpc":"2.0","id":"1","result":{}}"#.to_owned(), "id that was never given"),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#.to_owned(), "a result and an error"),
+            ("[]".to_owned(), "a batch"),
+            ("hello".to_owned(), "not one JSON-RPC"),
+            (deep, "nested deeper"),
+            ("x".repeat(FRAME_BYTES_MAX + 2), "more than"),
+        ] {
+            let (came, _) = asked(vec![line]).await;
+            let error = came.err().unwrap().to_string();
+            assert!(error.contains(told), "{error}");
+        }
+        let endless =
+            vec![r#"{"jsonrpc":"2.0","method":"notifications/message"}"#.to_owned(); ASIDES_MAX + 1];
+        assert!(matches!(asked(endless).await.0, Err(Broken::TooMuch)));
+    }
+
+    #[tokio::test]
+    async fn a_second_answer_is_noticed_before_anything_else_is_asked() {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned();
+        let other = tokio::spawn(run(theirs, vec![answer.clone(), answer]));
+        let mut talk = Talk::new(Box::new(ours));
+        assert!(talk.ask("tools/list", None).await.is_ok());
+        // It may not have come yet; it has once the other end has written all of it.
+        while talk.is_sound().await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        drop(talk);
+        other.await.unwrap();
+    }
+}

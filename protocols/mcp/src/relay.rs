@@ -1,0 +1,395 @@
+//! Messages between a client and a server of others, carried as they are: what nobody here knows survives. Only what a
+//! message is (its id, method and tool) is read, in one way, and what could be read in two is refused.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+/// Longest message of a server's, in bytes.
+pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Deepest nesting of a message.
+pub const DEPTH_MAX: usize = 64;
+/// Tools of one server.
+pub const TOOLS_MAX: usize = 256;
+/// Longest name of a tool, in bytes.
+pub const TOOL_BYTES_MAX: usize = 128;
+/// Longest id of a client's request, in bytes of JSON.
+const ID_BYTES_MAX: usize = 256;
+
+/// What is wrong with a message.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RelayError {
+    /// Not UTF-8.
+    #[error("not UTF-8")]
+    Encoding,
+    /// Several messages at once (removed from the protocol in 2025-06-18).
+    #[error("a batch")]
+    Batch,
+    /// More levels than [`DEPTH_MAX`].
+    #[error("nested deeper than {DEPTH_MAX} levels")]
+    Depth,
+    /// Not one message of JSON-RPC 2.0.
+    #[error("not one JSON-RPC 2.0 message: {0}")]
+    Malformed(String),
+    /// More tools than [`TOOLS_MAX`].
+    #[error("more than {TOOLS_MAX} tools")]
+    TooManyTools,
+}
+
+fn malformed(error: impl fmt::Display) -> RelayError {
+    RelayError::Malformed(error.to_string())
+}
+
+/// An object's members as they stand, each name once.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+
+        impl<'de> Visitor<'de> for Read {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
+                while let Some((name, value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
+                    if members.len() >= Members::MAX {
+                        return Err(A::Error::custom("an object with too many members"));
+                    }
+                    if members.iter().any(|(there, _)| *there == name.0) {
+                        return Err(A::Error::custom(format!("`{}` stands twice", name.0)));
+                    }
+                    members.push((name.0, value));
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Read)
+    }
+}
+
+/// A member's name, borrowed where it holds no escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> Members<'a> {
+    /// Few enough to compare each with all: of a message there are five.
+    const MAX: usize = 256;
+
+    fn of(text: &'a str) -> Result<Self, RelayError> {
+        serde_json::from_str(text).map_err(malformed)
+    }
+
+    fn get(&self, wanted: &str) -> Option<&'a RawValue> {
+        self.0.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value)
+    }
+
+    fn text(&self, wanted: &str) -> Result<Option<String>, RelayError> {
+        self.get(wanted).map(|raw| serde_json::from_str(raw.get())).transpose().map_err(malformed)
+    }
+}
+
+/// Levels of nesting, and whether it stands in one line of plain bytes: looked at before anything is built.
+fn sound(bytes: &[u8]) -> Result<&str, RelayError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| RelayError::Encoding)?;
+    if text.trim_start().starts_with('[') {
+        return Err(RelayError::Batch);
+    }
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > DEPTH_MAX {
+                    return Err(RelayError::Depth);
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(text)
+}
+
+fn message(bytes: &[u8]) -> Result<Members<'_>, RelayError> {
+    let members = Members::of(sound(bytes)?)?;
+    if members.text("jsonrpc")?.as_deref() != Some("2.0") {
+        return Err(malformed("`jsonrpc` is not `2.0`"));
+    }
+    Ok(members)
+}
+
+/// What a client says.
+#[derive(Debug, Clone)]
+pub struct Said<'a> {
+    /// The request's id, a text or a number; `None` is a notification.
+    pub id: Option<&'a RawValue>,
+    /// The method; `None` is an answer.
+    pub method: Option<String>,
+    /// Its parameters.
+    pub params: Option<&'a RawValue>,
+}
+
+/// Read a client's message.
+///
+/// # Errors
+/// See [`RelayError`].
+pub fn said(bytes: &[u8]) -> Result<Said<'_>, RelayError> {
+    let members = message(bytes)?;
+    let id = members.get("id");
+    if let Some(id) = id {
+        let begins = id.get().bytes().next().unwrap_or_default();
+        let plain = begins == b'"' || begins == b'-' || begins.is_ascii_digit();
+        if !plain || id.get().len() > ID_BYTES_MAX {
+            return Err(malformed("`id` is neither a short text nor a number"));
+        }
+    }
+    Ok(Said { id, method: members.text("method")?, params: members.get("params") })
+}
+
+/// What a server says.
+#[derive(Debug, Clone)]
+pub enum Heard<'a> {
+    /// An answer to a request of ours, by its number.
+    Answer {
+        /// Which request.
+        id: u64,
+        /// What it came to.
+        came: Came<'a>,
+    },
+    /// A request of its own.
+    Asks {
+        /// Its id, to be refused with.
+        id: &'a RawValue,
+        /// What for.
+        method: String,
+    },
+    /// A notification.
+    Tells {
+        /// Of what.
+        method: String,
+    },
+}
+
+/// What a request came to.
+#[derive(Debug, Clone, Copy)]
+pub enum Came<'a> {
+    /// Its result.
+    Result(&'a RawValue),
+    /// An error of JSON-RPC.
+    Error(&'a RawValue),
+}
+
+/// Read a server's message.
+///
+/// # Errors
+/// See [`RelayError`]: an answer that is none of ours, or two at once, is malformed.
+pub fn heard(bytes: &[u8]) -> Result<Heard<'_>, RelayError> {
+    let members = message(bytes)?;
+    let answer = (members.get("result"), members.get("error"));
+    match (members.text("method")?, members.get("id"), answer) {
+        (Some(method), Some(id), (None, None)) => Ok(Heard::Asks { id, method }),
+        (Some(method), None, (None, None)) => Ok(Heard::Tells { method }),
+        (None, Some(id), (Some(result), None)) => {
+            if !result.get().starts_with('{') {
+                return Err(malformed("a result is an object"));
+            }
+            Ok(Heard::Answer { id: number(id)?, came: Came::Result(result) })
+        }
+        (None, Some(id), (None, Some(error))) => {
+            if !error.get().starts_with('{') {
+                return Err(malformed("an error is an object"));
+            }
+            Ok(Heard::Answer { id: number(id)?, came: Came::Error(error) })
+        }
+        (None, _, (Some(_), Some(_))) => Err(malformed("an answer that is a result and an error")),
+        (_, _, _) => Err(malformed("neither a request, nor a notification, nor an answer")),
+    }
+}
+
+fn number(id: &RawValue) -> Result<u64, RelayError> {
+    id.get().parse().map_err(|_| malformed("an answer with an id that was never given"))
+}
+
+/// One tool of a server's list.
+#[derive(Debug, Clone)]
+pub struct ListedTool<'a> {
+    /// Its name.
+    pub name: String,
+    /// All that is said of it.
+    pub manifest: &'a RawValue,
+}
+
+/// The tools of a `tools/list` result, and where the list goes on.
+///
+/// # Errors
+/// Not such a result, two tools of one name, or too many.
+pub fn tools(result: &RawValue) -> Result<(Vec<ListedTool<'_>>, Option<String>), RelayError> {
+    let members = Members::of(result.get())?;
+    let list = members.get("tools").ok_or_else(|| malformed("a list of tools without `tools`"))?;
+    let list: Vec<&RawValue> = serde_json::from_str(list.get()).map_err(malformed)?;
+    if list.len() > TOOLS_MAX {
+        return Err(RelayError::TooManyTools);
+    }
+    let mut tools: Vec<ListedTool<'_>> = Vec::with_capacity(list.len());
+    for manifest in list {
+        let name =
+            Members::of(manifest.get())?.text("name")?.ok_or_else(|| malformed("a tool without a name"))?;
+        let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte));
+        if name.is_empty() || name.len() > TOOL_BYTES_MAX || !plain {
+            return Err(malformed("a tool whose name is none"));
+        }
+        if tools.iter().any(|known| known.name == name) {
+            return Err(malformed(format!("two tools `{name}`")));
+        }
+        tools.push(ListedTool { name, manifest });
+    }
+    let next = members.text("nextCursor")?.filter(|cursor| !cursor.is_empty());
+    Ok((tools, next))
+}
+
+/// The tool of a `tools/call`, and its arguments as they stand.
+///
+/// # Errors
+/// Not such parameters.
+pub fn called(params: &RawValue) -> Result<(String, Option<&RawValue>), RelayError> {
+    let members = Members::of(params.get())?;
+    let name = members.text("name")?.ok_or_else(|| malformed("`tools/call` without a `name`"))?;
+    Ok((name, members.get("arguments")))
+}
+
+/// Whether a result of a call says that it failed.
+///
+/// # Errors
+/// Not such a result.
+pub fn is_error(result: &RawValue) -> Result<bool, RelayError> {
+    let flag = Members::of(result.get())?.get("isError");
+    flag.map_or(Ok(false), |flag| serde_json::from_str(flag.get()).map_err(malformed))
+}
+
+/// A member of an object as it stands.
+///
+/// # Errors
+/// Not an object.
+pub fn member<'a>(object: &'a RawValue, name: &str) -> Result<Option<&'a RawValue>, RelayError> {
+    Ok(Members::of(object.get())?.get(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(text: &str) -> &RawValue {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_clients_message_is_read_in_one_way() {
+        let body =
+            br#"{"jsonrpc":"2.0","id":"a\"1","method":"tools/call","params":{"name":"q","x":[1,2]},"y":7}"#;
+        let read = said(body).unwrap();
+        assert_eq!((read.id.unwrap().get(), read.method.as_deref()), (r#""a\"1""#, Some("tools/call")));
+        let (name, arguments) = called(read.params.unwrap()).unwrap();
+        assert_eq!((name.as_str(), arguments.is_none()), ("q", true));
+        assert!(said(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).unwrap().id.is_none());
+        assert_eq!(said(b" [{}]").unwrap_err(), RelayError::Batch);
+        assert_eq!(said(b"\xff{}").unwrap_err(), RelayError::Encoding);
+        for bad in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"a","\u006dethod":"b"}"#,
+            r#"{"jsonrpc":"2.0","id":null,"method":"a"}"#,
+            r#"{"jsonrpc":"2.0","id":{},"method":"a"}"#,
+            r#"{"jsonrpc":"2","id":1,"method":"a"}"#,
+            r#"{"id":1,"method":"a"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":3}"#,
+            "{} {}",
+            "",
+        ] {
+            assert!(matches!(said(bad.as_bytes()), Err(RelayError::Malformed(_))), "{bad}");
+        }
+        for bad in [r#"{"name":"a","name":"b"}"#, r#"{"arguments":{}}"#, "[]", r#"{"name":1}"#] {
+            assert!(called(raw(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_servers_message_is_one_thing() {
+        let result = heard(br#"{"jsonrpc":"2.0","id":7,"result":{"x":1.50}}"#).unwrap();
+        assert!(
+            matches!(result, Heard::Answer { id: 7, came: Came::Result(raw) } if raw.get() == r#"{"x":1.50}"#)
+        );
+        let error = heard(br#"{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":"m"}}"#).unwrap();
+        assert!(matches!(error, Heard::Answer { id: 7, came: Came::Error(_) }));
+        let asks = heard(br#"{"jsonrpc":"2.0","id":"s","method":"sampling/createMessage"}"#).unwrap();
+        assert!(
+            matches!(asks, Heard::Asks { id, method } if id.get() == "\"s\"" && method.starts_with("sampling"))
+        );
+        let tells = heard(br#"{"jsonrpc":"2.0","method":"notifications/message"}"#).unwrap();
+        assert!(matches!(tells, Heard::Tells { .. }));
+        for bad in [
+            r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{},"result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":"1","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":-1,"result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":[]}"#,
+            r#"{"jsonrpc":"2.0","id":1}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"m","result":{}}"#,
+            r#"{"jsonrpc":"2.0","result":{}}"#,
+        ] {
+            assert!(matches!(heard(bad.as_bytes()), Err(RelayError::Malformed(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_counted_before_anything_is_built() {
+        let nested = |levels: usize| {
+            let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+            format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"x":{open}{close}}}}}"#)
+        };
+        assert!(heard(nested(DEPTH_MAX - 2).as_bytes()).is_ok());
+        assert_eq!(heard(nested(DEPTH_MAX).as_bytes()).unwrap_err(), RelayError::Depth);
+        assert_eq!(heard(nested(1_000_000).as_bytes()).unwrap_err(), RelayError::Depth);
+        // Brackets inside of texts do not count.
+        let quoted = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"x":"\\\"{}"}}}}"#, "[".repeat(1000));
+        assert!(heard(quoted.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_list_names_each_tool_once_and_keeps_what_nobody_knows() {
+        let list = r#"{"tools":[{"name":"query","inputSchema":{"a": 1.0},"future":[ ]}],"nextCursor":"n"}"#;
+        let (found, next) = tools(raw(list)).unwrap();
+        assert_eq!((found[0].name.as_str(), next.as_deref()), ("query", Some("n")));
+        assert_eq!(found[0].manifest.get(), r#"{"name":"query","inputSchema":{"a": 1.0},"future":[ ]}"#);
+        for bad in [
+            r#"{"tools":[{"name":"a"},{"name":"a"}]}"#,
+            r#"{"tools":[{"title":"a"}]}"#,
+            r#"{"tools":[{"name":"a b"}]}"#,
+            r#"{"tools":[{"name":""}]}"#,
+            r#"{"tools":{}}"#,
+            "{}",
+        ] {
+            assert!(tools(raw(bad)).is_err(), "{bad}");
+        }
+        let many: Vec<String> = (0..=TOOLS_MAX).map(|n| format!(r#"{{"name":"t{n}"}}"#)).collect();
+        assert_eq!(
+            tools(raw(&format!(r#"{{"tools":[{}]}}"#, many.join(",")))).unwrap_err(),
+            RelayError::TooManyTools
+        );
+        assert!(is_error(raw(r#"{"content":[],"isError":true}"#)).unwrap());
+        assert!(!is_error(raw(r#"{"content":[]}"#)).unwrap());
+        assert!(is_error(raw(r#"{"isError":"yes"}"#)).is_err());
+    }
+}
