@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use chaperone_tests::{
-    AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, postgres_programs, private_folder,
+    AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, Talk, postgres_programs, private_folder,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -165,6 +165,36 @@ fn ended(mut client: Child, since: Instant) -> (Answer, Duration) {
         std::thread::sleep(Duration::from_millis(50));
     };
     (answer(client.wait_with_output().unwrap()), after)
+}
+
+#[test]
+fn a_session_ends_when_its_credential_expires() {
+    let it = Installation::new(AgentPlace::InProcess, "", |_, _, _| {});
+    let life = Duration::from_secs(6);
+    let words = ["credential", "clinic", "--as", "ida", "--group", "staff", "--ttl", "6s"];
+    let made = Instant::now();
+    let url = it.boundary.cli(&words).unwrap().trim().to_owned();
+    // One that is in the middle of a statement, and one that asks now and then.
+    let mut busy = Command::new("psql");
+    busy.args(["-XAtq", "-d", &url, "-c", "select pg_sleep(120)"]);
+    let busy = busy.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut open = Talk::start(Command::new("psql").args(["-XAtq", "-d", &url])).unwrap();
+    assert_eq!(open.ask("select 1").unwrap(), "1");
+    assert!(made.elapsed() < life, "this machine is too slow to see it open");
+    open.until(Duration::from_secs(30), "select 1", Result::is_err).unwrap();
+    let after = made.elapsed();
+    assert!(
+        after + Duration::from_secs(1) > life && after < life + Duration::from_secs(5),
+        "after {after:?}"
+    );
+    let busy = busy.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&busy.stderr).into_owned();
+    assert!(made.elapsed() < life + Duration::from_secs(5) && said.contains("FATAL"), "{said}");
+    assert!(Talk::start(Command::new("psql").args(["-XAtq", "-d", &url])).is_err(), "it opens nothing more");
+    let sessions = it.boundary.cli_json(&["sessions"]).unwrap();
+    let states: Vec<&Value> = sessions.as_array().unwrap().iter().map(|session| &session["state"]).collect();
+    assert_eq!(states, ["credential_expired", "credential_expired"]);
+    it.boundary.cli(&["trail", "verify"]).unwrap();
 }
 
 #[test]

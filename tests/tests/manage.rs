@@ -126,6 +126,9 @@ fn the_description_is_printed_and_health_needs_no_token() {
     }
 }
 
+/// How soon whatever ends somebody's rights ends what he has open.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
 /// Beside the demonstration's policies: who manages, and what services may.
 const MANAGING: &str = r#"
 permit (
@@ -247,7 +250,18 @@ fn a_service_works_with_its_key_until_it_may_not() {
     it.boundary.cli(&["people", "enable", "org/dora"]).unwrap();
     assert_eq!(ask(&url, CLINICS).as_deref(), Ok("t"));
 
+    let mut open = Talk::start(Command::new("psql").args(["-XAtq", "-d", &url])).unwrap();
+    assert_eq!(open.ask(CLINICS).unwrap(), "t");
     it.boundary.cli(&["service", "revoke", "etl", "--reason", "replaced"]).unwrap();
+    let after = open.until(AT_ONCE, CLINICS, Result::is_err).unwrap();
+    assert!(after < AT_ONCE, "an open session went on for {after:?}");
+    let sessions = it.boundary.cli_json(&["sessions"]).unwrap();
+    let newest = sessions[0]["session"].as_str().unwrap();
+    let shown = it.boundary.cli_json(&["session", "show", newest]).unwrap();
+    let closed = shown["entries"].as_array().unwrap().iter().find(|entry| entry["kind"] == "session.closed");
+    let closed = closed.unwrap_or_else(|| panic!("{shown:#}"));
+    assert_eq!(closed["reason"], "login_ended", "{closed:#}");
+    assert!(closed["ended_after_us"].as_u64().unwrap() < 5_000_000, "{closed:#}");
     assert!(ask(&url, CLINICS).is_err());
     assert_eq!(credential(&it, &second), Err("401".to_owned()));
     it.boundary.cli(&["trail", "verify"]).unwrap();

@@ -366,6 +366,34 @@ fn a_dial_that_was_given_up_is_no_false_alarm() {
     assert!(report.is_clean(), "{:#?}", report.findings);
 }
 
+/// A session that had reached no target when an agent counted, and then went through another one, is not waited for.
+#[test]
+fn bytes_are_compared_while_sessions_go_elsewhere() {
+    let mut story = story();
+    story.counted(3, |tally| tally.bytes_down += 1);
+    let (opened, joined) = (story.last("session.opened", 2), story.last("session.joined", 2));
+    let closed = story.last("session.closed", 2);
+    let mut bodies: Vec<Body> = [opened, joined, closed].map(|at| story.steps[at].body.clone()).into();
+    for body in &mut bodies {
+        match body {
+            Body::SessionOpened(body) => body.session = "elsewhere".to_owned(),
+            Body::SessionJoined(body) => {
+                (body.session, body.agent) = ("elsewhere".to_owned(), "other".to_owned());
+            }
+            Body::SessionClosed(body) => (body.session, body.agent) = ("elsewhere".to_owned(), None),
+            other => panic!("{}", other.kind().as_str()),
+        }
+    }
+    // Opened before the third count, joined and closed after it: the fourth is held against the sums all the same.
+    let [opened, joined, closed] = bodies.try_into().unwrap();
+    let third = story.last("gateway.heartbeat", 2);
+    story.insert(third + 1, closed);
+    story.insert(third + 1, joined);
+    story.insert(third, opened);
+    let found = story.written().findings;
+    assert!(found.len() == 1 && found[0].what.contains("bytes from and"), "{found:#?}");
+}
+
 /// An agent that was too slow has a stream for a session that another one carries.
 #[test]
 fn a_stream_that_nobody_waited_for_is_no_false_alarm() {

@@ -113,7 +113,12 @@ impl Accounts {
     /// Before that, these agents were asked and gave no answer.
     pub(super) fn tried(&mut self, agents: Option<&Vec<String>>) {
         for agent in agents.into_iter().flatten() {
-            self.agents.entry(agent.clone()).or_default().on_record.tried += 1;
+            let account = self.agents.entry(agent.clone()).or_default();
+            account.on_record.tried += 1;
+            // What it counted of that is in no session's count.
+            if let Some(run) = &mut account.run {
+                run.awaited = None;
+            }
         }
     }
 
@@ -133,7 +138,8 @@ impl Accounts {
             let known = match (&dialled.agent, tally) {
                 // Nobody knows what an agent made of it.
                 (None, _) => false,
-                (Some(agent), _) if agent != name => continue,
+                // Another one's: nothing of it is to come here.
+                (Some(agent), _) if agent != name => true,
                 (Some(_), None) => {
                     account.on_record.untallied += 1;
                     false
