@@ -18,7 +18,7 @@ use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, priv
 use serde_json::Value;
 
 /// How long clients may take to get their first rows.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 /// How often the gateway is killed in each place.
 const KILLS: usize = 2;
 

@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
-use std::net::{IpAddr, TcpStream};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, capture, private_folder, root};
+use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, private_folder, root};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -69,8 +69,10 @@ fn say_it_all(it: &Installation) {
     assert!(ask(&format!("{engineer}&application_name={application}"), "select 1"));
     let (_, rest) = engineer.split_once('@').unwrap();
     assert!(!ask(&format!("postgresql://{user}:{password}@{rest}"), "select 1"));
-    let bound = format!("prepare p(text) as select $1; execute p('{value}')");
-    assert!(ask(&engineer, &bound));
+    let mut bound = Command::new("psql");
+    bound.args(["-XAtq", "-d", &engineer, "-c", "prepare p(text) as select $1", "-c"]);
+    bound.arg(format!("execute p('{value}')")).stdin(Stdio::null());
+    assert!(bound.output().unwrap().status.success());
 }
 
 /// Metrics as the reference describes them: name and kind.
@@ -195,61 +197,15 @@ fn a_configuration_is_checked_before_anything_is_started() {
         std::fs::remove_file(&file).unwrap();
     };
     with_policy(&["wrong.cedar", "2:"], "// A policy without an end.\npermit (principal, action");
-    with_policy(
-        &["wrong.cedar", "nowhere"],
-        "permit (principal in Group::\"dev/nurses\", action == Action::\"connect\", resource == Target::\"nowhere\");",
-    );
+    // A policy that names what is not there does no harm: it is said, and the rest is usable.
+    let file = policy.join("wrong.cedar");
+    let nowhere = "permit (principal in Group::\"dev/nurses\", action == Action::\"connect\", resource == Target::\"nowhere\");";
+    std::fs::write(&file, nowhere).unwrap();
+    let said = checked(&it, |text| format!("{text}\n# the same\n")).unwrap();
+    assert!(said.contains("warning: wrong.cedar:1:1") && said.contains("nowhere"), "{said}");
+    std::fs::remove_file(&file).unwrap();
     let said = checked(&it, |text| format!("{text}\n# the same\n")).unwrap();
     assert!(said.contains("the configuration is usable"), "{said}");
     let words = ["config", "check", &config];
     assert_eq!(it.boundary.cli_json(&words).unwrap()["errors"], Value::Array(Vec::new()));
-}
-
-/// Another address of this machine than the loopback's.
-fn own_address() -> Option<IpAddr> {
-    let addresses = capture(Command::new("hostname").arg("-I")).ok()?;
-    addresses.split_whitespace().filter_map(|text| text.parse().ok()).find(|ip: &IpAddr| ip.is_ipv4())
-}
-
-#[test]
-fn plain_text_does_not_leave_this_machine() {
-    let Some(address) = own_address() else {
-        println!("skipped: this machine has no address but the loopback's");
-        return;
-    };
-    let home = private_folder("test").unwrap();
-    let cluster = Cluster::start(&home.path().join("postgres"), Fsync::Off, None).unwrap();
-    let mut layout = Layout::new(AgentPlace::InProcess);
-    layout.tls = true;
-    let boundary = Boundary::start(&home.path().join("chaperone"), &cluster, layout.clone()).unwrap();
-    // The same files, with a listener that takes plain text on the loopback address and hears every other.
-    let config = boundary.config();
-    drop(boundary);
-    let text = std::fs::read_to_string(&config).unwrap();
-    let text = text.replacen("listen = \"127.0.0.1", "plain_loopback = true\nlisten = \"0.0.0.0", 1);
-    std::fs::write(&config, text).unwrap();
-    let mut gateway = Command::new(layout.program);
-    gateway.args(["gateway", "--config"]).arg(&config);
-    let log = home.path().join("second.log");
-    let mut gateway = chaperone_tests::Running::start("the gateway", gateway, &log).unwrap();
-    let text = std::fs::read_to_string(&config).unwrap();
-    let port = text.split_once("0.0.0.0:").unwrap().1.split_once('"').unwrap().0.to_owned();
-    let open = || TcpStream::connect(format!("127.0.0.1:{port}")).is_ok();
-    gateway.until(std::time::Duration::from_secs(30), open).unwrap();
-    let mut credential = Command::new(Layout::new(AgentPlace::InProcess).program);
-    credential
-        .args(["credential", "clinic", "--as", "dora", "--group", "engineers", "--config"])
-        .arg(&config);
-    let url = capture(&mut credential).unwrap();
-    let (login, _) = url.trim().split_once("://").unwrap().1.rsplit_once('@').unwrap();
-    let ask = |host: &str, sslmode: &str| {
-        let url = format!("postgresql://{login}@{host}:{port}/clinic?sslmode={sslmode}");
-        let output = Command::new("psql").args(["-XAtq", "-d", &url, "-c", "select 8"]).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        (String::from_utf8_lossy(&output.stdout).trim().to_owned(), said)
-    };
-    assert_eq!(ask("127.0.0.1", "disable").0, "8", "on the loopback address it may be");
-    let (rows, said) = ask(&address.to_string(), "disable");
-    assert!(rows.is_empty() && said.contains("without TLS is refused"), "{rows} {said}");
-    assert_eq!(ask(&address.to_string(), "require").0, "8");
 }
