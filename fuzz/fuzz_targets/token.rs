@@ -36,6 +36,7 @@ static SET: LazyLock<Set> = LazyLock::new(|| {
         claims: ClaimNames {
             groups: Some("groups".into()),
             display: Some("name".into()),
+            client: None,
             attributes: BTreeMap::from([("level".into(), "hr.level".into())]),
         },
         attributes: BTreeMap::from([("level".into(), AttributeKind::Long)]),
