@@ -1,18 +1,13 @@
 """A bytea of N bytes from the database and one to it, in binary form, held nowhere here: prints what came and what went."""
 
-import os
-import sys
-
-sys.argv, SIZE = sys.argv[:2], int(sys.argv[2])
-
-import base64
-import hashlib
-import hmac
 import socket
 import struct
+import sys
 from urllib.parse import unquote, urlsplit
 
-url = urlsplit(sys.argv[1])
+from wire import Scram
+
+url, SIZE = urlsplit(sys.argv[1]), int(sys.argv[2])
 USER, PASSWORD, DATABASE = url.username, unquote(url.password), url.path[1:]
 PIECE = bytes(range(256)) * 1024
 
@@ -43,21 +38,9 @@ class Client:
         pairs = f"user\0{USER}\0database\0{DATABASE}\0\0".encode()
         self.socket.sendall(struct.pack("!ihh", len(pairs) + 8, 3, 0) + pairs)
         self.until(b"R")
-        nonce = base64.b64encode(os.urandom(18)).decode()
-        first = f"n=,r={nonce}"
-        initial = f"n,,{first}".encode()
-        self.send(b"p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(initial)) + initial)
-        server_first = self.until(b"R")[4:].decode()
-        parts = dict(part.split("=", 1) for part in server_first.split(","))
-        salted = hashlib.pbkdf2_hmac(
-            "sha256", PASSWORD.encode(), base64.b64decode(parts["s"]), int(parts["i"])
-        )
-        key = hmac.digest(salted, b"Client Key", "sha256")
-        bare = f"c=biws,r={parts['r']}"
-        auth = f"{first},{server_first},{bare}".encode()
-        signature = hmac.digest(hashlib.sha256(key).digest(), auth, "sha256")
-        proof = base64.b64encode(bytes(a ^ b for a, b in zip(key, signature))).decode()
-        self.send(b"p", f"{bare},p={proof}".encode())
+        scram = Scram(PASSWORD)
+        self.send(b"p", scram.initial())
+        self.send(b"p", scram.final(self.until(b"R")[4:].decode()))
         self.until(b"Z")
 
     def parse(self, statement):

@@ -1,16 +1,14 @@
 """What the listener makes of openings that no driver of ours would send. Prints a JSON object: case -> what happened."""
 
-import base64
-import hashlib
-import hmac
 import json
-import os
 import socket
 import ssl
 import struct
 import sys
 import time
 from urllib.parse import urlsplit, unquote
+
+from wire import Scram
 
 url = urlsplit(sys.argv[1])
 HOST, PORT = url.hostname, url.port
@@ -85,36 +83,19 @@ def outcome(connection):
     return said(body) if kind == "E" else kind
 
 
-class Scram:
-    def __init__(self):
-        self.nonce = base64.b64encode(os.urandom(18)).decode()
-        self.first = f"n=,r={self.nonce}"
-
-    def begin(self, connection):
-        kind, body = message(connection)
-        assert kind == "R" and body[:4] == struct.pack("!i", 10), (kind, body)
-        initial = f"n,,{self.first}".encode()
-        send(connection, "p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(initial)) + initial)
-        kind, body = message(connection)
-        assert kind == "R", (kind, body)
-        return body[4:].decode()
-
-    def final(self, server_first):
-        parts = dict(part.split("=", 1) for part in server_first.split(","))
-        salted = hashlib.pbkdf2_hmac(
-            "sha256", PASSWORD.encode(), base64.b64decode(parts["s"]), int(parts["i"])
-        )
-        client_key = hmac.digest(salted, b"Client Key", "sha256")
-        bare = f"c=biws,r={parts['r']}"
-        auth = f"{self.first},{server_first},{bare}".encode()
-        signature = hmac.digest(hashlib.sha256(client_key).digest(), auth, "sha256")
-        proof = bytes(a ^ b for a, b in zip(client_key, signature))
-        return f"{bare},p={base64.b64encode(proof).decode()}".encode()
+def begin(scram, connection):
+    """Send the first message; what the server says to it."""
+    kind, body = message(connection)
+    assert kind == "R" and body[:4] == struct.pack("!i", 10), (kind, body)
+    send(connection, "p", scram.initial())
+    kind, body = message(connection)
+    assert kind == "R", (kind, body)
+    return body[4:].decode()
 
 
 def login(version=(3, 0), **options):
     """A session that is ready: the connection, its key, and what was negotiated."""
-    connection, scram, key, negotiated = tls(), Scram(), None, None
+    connection, scram, key, negotiated = tls(), Scram(PASSWORD), None, None
     startup(connection, version, **options)
     connection_peek = connection
     # NegotiateProtocolVersion comes before authentication.
@@ -126,15 +107,14 @@ def login(version=(3, 0), **options):
             raise RuntimeError(said(body))
         if first == b"v":
             negotiated = struct.unpack("!ii", body[:8])
-            server_first = scram.begin(connection)
+            server_first = begin(scram, connection)
         else:
             assert first == b"R", first
-            initial = f"n,,{scram.first}".encode()
-            send(connection_peek, "p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(initial)) + initial)
+            send(connection_peek, "p", scram.initial())
             kind, body = message(connection)
             server_first = body[4:].decode()
     else:
-        server_first = scram.begin(connection)
+        server_first = begin(scram, connection)
     send(connection, "p", scram.final(server_first))
     while True:
         kind, body = message(connection)
@@ -295,14 +275,14 @@ def replication():
 
 @case
 def a_replayed_exchange():
-    connection, scram = tls(), Scram()
+    connection, scram = tls(), Scram(PASSWORD)
     startup(connection)
-    final = scram.final(scram.begin(connection))
+    final = scram.final(begin(scram, connection))
     send(connection, "p", final)
     assert message(connection)[1][:4] == struct.pack("!i", 12)
     again = tls()
     startup(again)
-    scram.begin(again)
+    begin(scram, again)
     send(again, "p", final)
     return outcome(again)
 

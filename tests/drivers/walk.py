@@ -1,77 +1,16 @@
 """A random walk through the extended protocol, by hand: what is sent depends on the seed and on what was answered only, so
 that two servers which behave alike get the same walk. Prints each group of messages with its answers. See README.md."""
 
-import base64
-import hashlib
-import hmac
 import json
-import os
 import random
-import socket
 import struct
 import sys
-import urllib.parse
 
-URL, SEED, GROUPS = urllib.parse.urlsplit(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+from wire import Line, frame, text
+
+SEED, GROUPS = int(sys.argv[2]), int(sys.argv[3])
 chance = random.Random(SEED)
-
-line = socket.create_connection((URL.hostname, URL.port))
-arrived = b""
-
-
-def send(data):
-    line.sendall(data)
-
-
-def frame(kind, body=b""):
-    return kind + struct.pack("!I", len(body) + 4) + body
-
-
-def text(value):
-    return value.encode() + b"\0"
-
-
-def receive():
-    global arrived
-    while len(arrived) < 5 or len(arrived) < 1 + struct.unpack("!I", arrived[1:5])[0]:
-        more = line.recv(65536)
-        if not more:
-            raise SystemExit(f"the server went away after {asked}")
-        arrived += more
-    length = struct.unpack("!I", arrived[1:5])[0]
-    kind, body, arrived = arrived[:1], arrived[5 : 1 + length], arrived[1 + length :]
-    return kind, body
-
-
-def log_in():
-    """SCRAM-SHA-256 without channel binding (RFC 5802, RFC 7677)."""
-    user, password = urllib.parse.unquote(URL.username), urllib.parse.unquote(URL.password)
-    body = struct.pack("!I", 196608) + text("user") + text(user) + text("database") + text(URL.path[1:]) + b"\0"
-    send(struct.pack("!I", len(body) + 4) + body)
-    nonce = base64.b64encode(os.urandom(18)).decode()
-    first = f"n=,r={nonce}"
-    while True:
-        kind, body = receive()
-        if kind == b"E":
-            raise SystemExit(body)
-        if kind == b"Z":
-            return
-        if kind != b"R":
-            continue
-        step = struct.unpack("!I", body[:4])[0]
-        if step == 10:
-            data = ("n,," + first).encode()
-            send(frame(b"p", text("SCRAM-SHA-256") + struct.pack("!I", len(data)) + data))
-        elif step == 11:
-            server = body[4:].decode()
-            said = dict(part.split("=", 1) for part in server.split(","))
-            salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(said["s"]), int(said["i"]))
-            without = f"c=biws,r={said['r']}"
-            key = hmac.digest(salted, b"Client Key", "sha256")
-            signed = hmac.digest(hashlib.sha256(key).digest(), f"{first},{server},{without}".encode(), "sha256")
-            proof = base64.b64encode(bytes(a ^ b for a, b in zip(key, signed))).decode()
-            send(frame(b"p", f"{without},p={proof}".encode()))
-
+line = Line(sys.argv[1])
 
 INT4 = 23
 STATEMENTS = [
@@ -148,7 +87,7 @@ def answers():
     global status
     said = []
     while True:
-        kind, body = receive()
+        kind, body = line.receive()
         if kind in b"EN":
             fields = dict((part[:1], part[1:].decode()) for part in body.split(b"\0") if part)
             code = fields[b"C"]
@@ -175,8 +114,6 @@ def answers():
             said.append(kind.decode())
 
 
-asked = []
-log_in()
 for _ in range(GROUPS):
     flips = status == "I" and chance.random() < 0.4
     if flips:
@@ -201,7 +138,7 @@ for _ in range(GROUPS):
             asked.append("sync")
             data += frame(b"S")
             ends += 1
-    send(data)
+    line.send(data)
     said = [word for _ in range(ends) for word in answers()]
     if "C PREPARE" in said:
         prepared_sql = True
