@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::disk::Disk;
-use crate::entry::{Body, Entry, parse_entry};
+use crate::entry::{Body, Course, Entry, parse_entry};
 use crate::segment::{self, Segment};
 use crate::trail::TrailError;
 
@@ -37,75 +37,28 @@ impl Recovered {
     fn take(&mut self, entry: &Entry) {
         self.last_at = entry.at;
         self.unclean = !matches!(entry.body, Body::GatewayStopped(_));
-        match &entry.body {
-            Body::SessionOpened(body) => {
+        match entry.body.course() {
+            Some(Course::SessionOpened(body)) => {
                 self.open.entry(body.session.clone()).or_default();
             }
-            Body::SessionClosed(body) => {
+            Some(Course::SessionClosed(body)) => {
                 self.open.remove(&body.session);
             }
-            Body::OperationIntent(body) => {
+            Some(Course::OperationIntent(body)) => {
                 self.open.entry(body.session.clone()).or_default().insert(body.operation);
             }
-            Body::OperationOutcome(body) => {
+            Some(Course::OperationOutcome(body)) => {
                 if let Some(open) = self.open.get_mut(&body.session) {
                     open.remove(&body.operation);
                 }
             }
-            Body::ToolcallStarted(body) => {
+            Some(Course::ToolcallStarted(body)) => {
                 self.calls.insert(body.call.clone());
             }
-            Body::ToolcallEnded(body) => {
+            Some(Course::ToolcallEnded(body)) => {
                 self.calls.remove(&body.call);
             }
-            Body::GatewayStarted(_)
-            | Body::GatewayStopped(_)
-            | Body::GatewayRecovered(_)
-            | Body::GatewayHeartbeat(_)
-            | Body::Gap(_)
-            | Body::ClockStepped(_)
-            | Body::KeyCreated(_)
-            | Body::KeyRotated(_)
-            | Body::PolicyLoaded(_)
-            | Body::PolicyRefused(_)
-            | Body::CatalogAsked(_)
-            | Body::CatalogAnswered(_)
-            | Body::CatalogLoaded(_)
-            | Body::ClassificationLoaded(_)
-            | Body::ConfigurationChanged(_)
-            | Body::AgentEnrolled(_)
-            | Body::AgentConnected(_)
-            | Body::AgentDisconnected(_)
-            | Body::AgentInvited(_)
-            | Body::AgentLocked(_)
-            | Body::AuthenticationSucceeded(_)
-            | Body::AuthenticationFailed(_)
-            | Body::SessionJoined(_)
-            | Body::OperationProgress(_)
-            | Body::OperationRefused(_)
-            | Body::OperationHeld(_)
-            | Body::OperationsUndone(_)
-            | Body::LimitHit(_)
-            | Body::LoginMade(_)
-            | Body::LoginRefreshed(_)
-            | Body::LoginEnded(_)
-            | Body::ServiceCreated(_)
-            | Body::ServiceRotated(_)
-            | Body::ServiceRevoked(_)
-            | Body::SubjectDisabled(_)
-            | Body::SubjectEnabled(_)
-            | Body::LockPlaced(_)
-            | Body::LockLifted(_)
-            | Body::CredentialRevoked(_)
-            | Body::SessionFollowed(_)
-            | Body::SessionTold(_)
-            | Body::AgentRemoved(_)
-            | Body::SessionKilled(_)
-            | Body::ServerStarted(_)
-            | Body::ServerEnded(_)
-            | Body::ToolsAccepted(_)
-            | Body::ToolHeld(_)
-            | Body::RecordingRead(_) => {}
+            Some(Course::OperationRefused(_) | Course::OperationsUndone(_)) | None => {}
         }
     }
 }

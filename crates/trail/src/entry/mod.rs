@@ -1,6 +1,7 @@
 //! One entry: a leaf of the tree, for ever. Canonical JSON, versioned, without PHI in clear and without a secret.
 
 mod canonical;
+mod course;
 mod kinds;
 mod tally;
 mod values;
@@ -11,6 +12,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 pub use canonical::NUMBER_MAX;
+pub use course::Course;
 pub use kinds::*;
 pub use tally::{
     CumulativeTally, SessionTally, SignedCumulative, SignedTally, cumulative_tally_message, tally_message,

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use chaperone_access::SessionId;
 use chaperone_api::{EndSession, LiveSession, Page, SessionDetail, SessionView};
-use chaperone_trail::{Body, Entry, Follower, SessionOpened, Trail};
+use chaperone_trail::{Course, Entry, Follower, SessionOpened, Trail};
 use serde_json::Value;
 
 use super::caller::Caller;
@@ -156,68 +156,20 @@ fn begun(entry: &Entry, opened: &SessionOpened) -> Option<SessionView> {
 }
 
 fn summarise(views: &mut Views, entry: &Entry) {
-    match &entry.body {
-        Body::SessionOpened(opened) => {
+    match entry.body.course() {
+        Some(Course::SessionOpened(opened)) => {
             if let Some(view) = begun(entry, opened) {
                 views.open(view);
             }
         }
-        Body::OperationIntent(body) => views.touch(&body.session, |view| view.operations += 1),
-        Body::OperationRefused(body) => views.touch(&body.session, |view| view.refused += 1),
-        Body::OperationOutcome(body) => views.touch(&body.session, |view| view.rows += body.rows),
-        Body::SessionClosed(body) => views.touch(&body.session, |view| {
+        Some(Course::OperationIntent(body)) => views.touch(&body.session, |view| view.operations += 1),
+        Some(Course::OperationRefused(body)) => views.touch(&body.session, |view| view.refused += 1),
+        Some(Course::OperationOutcome(body)) => views.touch(&body.session, |view| view.rows += body.rows),
+        Some(Course::SessionClosed(body)) => views.touch(&body.session, |view| {
             view.state = body.reason.clone();
             view.closed_at = Some(entry.at);
         }),
-        Body::GatewayStarted(_)
-        | Body::GatewayStopped(_)
-        | Body::GatewayRecovered(_)
-        | Body::GatewayHeartbeat(_)
-        | Body::Gap(_)
-        | Body::ClockStepped(_)
-        | Body::KeyCreated(_)
-        | Body::KeyRotated(_)
-        | Body::PolicyLoaded(_)
-        | Body::PolicyRefused(_)
-        | Body::CatalogAsked(_)
-        | Body::CatalogAnswered(_)
-        | Body::CatalogLoaded(_)
-        | Body::ClassificationLoaded(_)
-        | Body::ConfigurationChanged(_)
-        | Body::AgentEnrolled(_)
-        | Body::AgentConnected(_)
-        | Body::AgentDisconnected(_)
-        | Body::AgentInvited(_)
-        | Body::AgentLocked(_)
-        | Body::AuthenticationSucceeded(_)
-        | Body::AuthenticationFailed(_)
-        | Body::SessionJoined(_)
-        | Body::OperationProgress(_)
-        | Body::OperationHeld(_)
-        | Body::OperationsUndone(_)
-        | Body::LimitHit(_)
-        | Body::LoginMade(_)
-        | Body::LoginRefreshed(_)
-        | Body::LoginEnded(_)
-        | Body::ServiceCreated(_)
-        | Body::ServiceRotated(_)
-        | Body::ServiceRevoked(_)
-        | Body::SubjectDisabled(_)
-        | Body::SubjectEnabled(_)
-        | Body::LockPlaced(_)
-        | Body::LockLifted(_)
-        | Body::CredentialRevoked(_)
-        | Body::SessionFollowed(_)
-        | Body::SessionTold(_)
-        | Body::AgentRemoved(_)
-        | Body::SessionKilled(_)
-        | Body::ToolcallStarted(_)
-        | Body::ToolcallEnded(_)
-        | Body::ServerStarted(_)
-        | Body::ServerEnded(_)
-        | Body::ToolsAccepted(_)
-        | Body::ToolHeld(_)
-        | Body::RecordingRead(_) => {}
+        Some(Course::OperationsUndone(_) | Course::ToolcallStarted(_) | Course::ToolcallEnded(_)) | None => {}
     }
 }
 
@@ -292,7 +244,7 @@ pub(super) mod tests {
     use std::collections::BTreeSet;
 
     use chaperone_access::{Delegation, Subject, SubjectKind};
-    use chaperone_trail::{Arm, Decision, Digest, Draft, Options, SessionClosed};
+    use chaperone_trail::{Arm, Body, Decision, Digest, Draft, Options, SessionClosed};
 
     use super::*;
 

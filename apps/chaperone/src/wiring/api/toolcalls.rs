@@ -5,7 +5,7 @@ use axum::extract::State;
 use chaperone_access::CallId;
 use chaperone_api::{ToolcallEnd, ToolcallOperation, ToolcallView};
 use chaperone_trail::{
-    Body, Entry, OperationIntent, OperationOutcome, OperationRefused, OperationsUndone, Status,
+    Course, Entry, OperationIntent, OperationOutcome, OperationRefused, OperationsUndone, Status,
     ToolcallEnded, ToolcallStarted,
 };
 use serde::Serialize;
@@ -68,18 +68,20 @@ impl Tree {
     }
 
     fn take(&mut self, entry: &Entry) {
-        match &entry.body {
-            Body::ToolcallStarted(started) if started.call == self.wanted => {
+        match entry.body.course() {
+            Some(Course::ToolcallStarted(started)) if started.call == self.wanted => {
                 self.view = Some(begun(self.call, entry, started));
             }
-            Body::ToolcallEnded(ended) if ended.call == self.wanted => {
+            Some(Course::ToolcallEnded(ended)) if ended.call == self.wanted => {
                 if let Some(view) = &mut self.view {
                     view.end = Some(end(ended));
                 }
             }
-            Body::OperationIntent(intent) => self.caused(intent.call.as_ref(), || running(intent)),
-            Body::OperationRefused(refused) => self.caused(refused.call.as_ref(), || turned_away(refused)),
-            Body::OperationOutcome(outcome) => {
+            Some(Course::OperationIntent(intent)) => self.caused(intent.call.as_ref(), || running(intent)),
+            Some(Course::OperationRefused(refused)) => {
+                self.caused(refused.call.as_ref(), || turned_away(refused))
+            }
+            Some(Course::OperationOutcome(outcome)) => {
                 // By its number, not by its call: what recovery closed as lost names none.
                 for known in
                     self.of_session(&outcome.session).filter(|known| known.operation == outcome.operation)
@@ -87,57 +89,15 @@ impl Tree {
                     came(known, outcome);
                 }
             }
-            Body::OperationsUndone(undone) => self.undone(undone),
-            // Another call's.
-            Body::ToolcallStarted(_) | Body::ToolcallEnded(_) => {}
-            Body::GatewayStarted(_)
-            | Body::GatewayStopped(_)
-            | Body::GatewayRecovered(_)
-            | Body::GatewayHeartbeat(_)
-            | Body::Gap(_)
-            | Body::ClockStepped(_)
-            | Body::KeyCreated(_)
-            | Body::KeyRotated(_)
-            | Body::PolicyLoaded(_)
-            | Body::PolicyRefused(_)
-            | Body::CatalogLoaded(_)
-            | Body::CatalogAsked(_)
-            | Body::CatalogAnswered(_)
-            | Body::ClassificationLoaded(_)
-            | Body::ConfigurationChanged(_)
-            | Body::AgentEnrolled(_)
-            | Body::AgentConnected(_)
-            | Body::AgentDisconnected(_)
-            | Body::AgentInvited(_)
-            | Body::AgentLocked(_)
-            | Body::AgentRemoved(_)
-            | Body::ServerStarted(_)
-            | Body::ServerEnded(_)
-            | Body::ToolsAccepted(_)
-            | Body::ToolHeld(_)
-            | Body::CredentialRevoked(_)
-            | Body::SessionFollowed(_)
-            | Body::SessionTold(_)
-            | Body::AuthenticationSucceeded(_)
-            | Body::AuthenticationFailed(_)
-            | Body::SessionOpened(_)
-            | Body::SessionJoined(_)
-            | Body::SessionClosed(_)
-            | Body::OperationProgress(_)
-            | Body::OperationHeld(_)
-            | Body::LimitHit(_)
-            | Body::LoginMade(_)
-            | Body::LoginRefreshed(_)
-            | Body::LoginEnded(_)
-            | Body::ServiceCreated(_)
-            | Body::ServiceRotated(_)
-            | Body::ServiceRevoked(_)
-            | Body::SubjectDisabled(_)
-            | Body::SubjectEnabled(_)
-            | Body::LockPlaced(_)
-            | Body::LockLifted(_)
-            | Body::SessionKilled(_)
-            | Body::RecordingRead(_) => {}
+            Some(Course::OperationsUndone(undone)) => self.undone(undone),
+            // Another call's, or of a session as a whole.
+            Some(
+                Course::ToolcallStarted(_)
+                | Course::ToolcallEnded(_)
+                | Course::SessionOpened(_)
+                | Course::SessionClosed(_),
+            )
+            | None => {}
         }
     }
 
@@ -234,7 +194,7 @@ fn came(known: &mut ToolcallOperation, outcome: &OperationOutcome) {
 
 #[cfg(test)]
 mod tests {
-    use chaperone_trail::OperationsUndone;
+    use chaperone_trail::{Body, OperationsUndone};
 
     use super::*;
 
