@@ -67,7 +67,7 @@ pub(crate) fn test() -> Result<(), Failure> {
             failed.push(format!("{name}: {failure}"));
         }
     };
-    let mut unsuccessful = Vec::new();
+    let mut told = Told::default();
     let mut count = Count::default();
     note("check", check::check());
     // The whole-product tests start the program itself, which no test target makes cargo build.
@@ -75,38 +75,78 @@ pub(crate) fn test() -> Result<(), Failure> {
     let runnable = built.is_ok();
     note("build", built);
     if runnable {
-        note("tests", tests(&mut count, &mut unsuccessful));
+        note("tests", tests(&mut count, &mut told));
         note("documentation tests", documentation_tests(&mut count));
         note("demo", demonstration());
         note("fuzz", short_fuzz());
     }
     // Again, at the end: whoever sees only the last lines of a long run shall know what to look at.
-    for line in failed.iter().chain(&unsuccessful) {
+    for line in &told.panics {
+        eprintln!("{line}");
+    }
+    for test in &told.flaky {
+        eprintln!("note: passed at the second try only: {test}");
+    }
+    for line in failed.iter().chain(&told.unsuccessful) {
         eprintln!("error: failed: {line}");
     }
     println!("{count}");
     if failed.is_empty() && count.passed > 0 { Ok(()) } else { Err(Failure::new("not everything passed")) }
 }
 
-fn tests(count: &mut Count, unsuccessful: &mut Vec<String>) -> Result<(), Failure> {
+fn tests(count: &mut Count, told: &mut Told) -> Result<(), Failure> {
     let command = run::command(&["cargo", "nextest", "run", "--workspace", "--no-fail-fast"]);
     run::show_and_read(command, Stream::Error, |line| {
         count.take(line);
-        if let Some(test) = unsuccessful_test(line).filter(|test| !unsuccessful.contains(test)) {
-            unsuccessful.push(test);
-        }
+        told.take(line);
     })
 }
 
-/// The test that a line of nextest (`FAIL [   0.012s] (3/9) chaperone-trail::verify a_test`) calls unsuccessful.
-fn unsuccessful_test(line: &str) -> Option<String> {
+/// What nextest says of the tests that did not simply pass.
+#[derive(Debug, Default)]
+struct Told {
+    unsuccessful: Vec<String>,
+    flaky: Vec<String>,
+    /// Where and why tests gave up, in their own words.
+    panics: Vec<String>,
+    /// How many of the next lines still belong to such words.
+    going_on: usize,
+}
+
+impl Told {
+    /// Lines that are kept of one panic, and of all.
+    const PANIC_LINES: usize = 8;
+    const LINES_MAX: usize = 80;
+
+    fn take(&mut self, line: &str) {
+        if line.contains("panicked at") {
+            self.going_on = Self::PANIC_LINES;
+        }
+        if self.going_on > 0 && self.panics.len() < Self::LINES_MAX {
+            self.going_on -= 1;
+            self.panics.push(line.to_owned());
+        }
+        let Some((how, test)) = result_of(line) else { return };
+        let tests = match how {
+            "FAIL" | "TIMEOUT" | "SIGABRT" | "SIGSEGV" | "SIGKILL" | "LEAK-FAIL" => &mut self.unsuccessful,
+            _ if how.starts_with("FLAKY") => &mut self.flaky,
+            _ => return,
+        };
+        if !tests.iter().any(|known| known == test) {
+            tests.push(test.to_owned());
+        }
+    }
+}
+
+/// How a test ended, and its name, from a line of nextest
+/// (`FAIL [   0.012s] (3/9) chaperone-trail::verify a_test`).
+fn result_of(line: &str) -> Option<(&str, &str)> {
     let (how, rest) = line.trim().split_once(" [")?;
-    let unsuccessful = matches!(how, "FAIL" | "TIMEOUT" | "SIGABRT" | "SIGSEGV" | "SIGKILL" | "LEAK-FAIL");
-    let (_, named) = rest.split_once("] ").filter(|_| unsuccessful)?;
+    let (_, named) = rest.split_once("] ")?;
     let named = named.trim_start();
     let name =
         named.strip_prefix('(').and_then(|counted| counted.split_once(") ")).map_or(named, |(_, name)| name);
-    Some(name.to_owned())
+    Some((how, name))
 }
 
 fn documentation_tests(count: &mut Count) -> Result<(), Failure> {
@@ -152,14 +192,23 @@ mod tests {
     }
 
     #[test]
-    fn an_unsuccessful_test_is_named() {
-        let named = unsuccessful_test("        FAIL [   0.012s] (  3/582) chaperone-trail::verify a_test");
-        assert_eq!(named.as_deref(), Some("chaperone-trail::verify a_test"));
-        assert_eq!(unsuccessful_test(" TIMEOUT [ 300.0s] xtask slow").as_deref(), Some("xtask slow"));
-        assert_eq!(
-            unsuccessful_test("        PASS [   0.012s] (  3/582) chaperone-trail::verify a_test"),
-            None
-        );
+    fn a_test_that_did_not_simply_pass_is_named_with_its_reason() {
+        let mut told = Told::default();
+        for line in [
+            "  TRY 1 FAIL [   0.012s] (  3/582) chaperone-trail::verify another",
+            "        PASS [   0.012s] (  3/582) chaperone-trail::verify a_third",
+            "        FAIL [   0.012s] (  3/582) chaperone-trail::verify a_test",
+            "    thread 'a_test' panicked at crates/trail/tests/verify.rs:3:5:",
+            "    not what was asked",
+            "        FAIL [   0.012s] (  3/582) chaperone-trail::verify a_test",
+            " TIMEOUT [ 300.0s] xtask slow",
+            "   FLAKY 2/2 [   0.012s] (  4/582) chaperone-trail::verify another",
+        ] {
+            told.take(line);
+        }
+        assert_eq!(told.unsuccessful, ["chaperone-trail::verify a_test", "xtask slow"]);
+        assert_eq!(told.flaky, ["chaperone-trail::verify another"]);
+        assert!(told.panics.iter().any(|line| line.contains("not what was asked")), "{:?}", told.panics);
     }
 
     #[test]
