@@ -96,6 +96,18 @@ struct Applying<'a> {
     misfits: BTreeSet<String>,
 }
 
+/// Whether values of a type are instants or hours that the session's zone moves, other than those that filters turn into UTC.
+fn follows_zone(base: &str) -> bool {
+    let is_pinned = base.starts_with("timestamp") && base.ends_with("with time zone");
+    base.starts_with("tstz") || (base.contains("with time zone") && !is_pinned)
+}
+
+/// Whether the text of a value depends on settings: of dates, floating numbers and the like.
+fn has_many_texts(base: &str) -> bool {
+    const BEGINNINGS: [&str; 7] = ["date", "time", "interval", "real", "double", "bytea", "money"];
+    base.starts_with("ts") || BEGINNINGS.iter().any(|beginning| base.starts_with(beginning))
+}
+
 impl<'a> Applying<'a> {
     /// Lines about what does not exist.
     fn check_names(&mut self) {
@@ -153,15 +165,26 @@ impl<'a> Applying<'a> {
                 filter.columns.iter().find(|column| !known.iter().any(|known| known.name == **column));
             Some((name, missing?))
         });
-        let misfit = match (other, unfiltered, missing) {
-            (None, None, None) => return Ok(Some(filter.text.clone())),
-            (Some((other, _)), _, _) => format!(
+        let unsettled = family.iter().find_map(|name| {
+            let known = &self.relations.get(*name)?.columns;
+            let asked = |column: &&TableColumn| filter.columns.contains(&column.name);
+            let moves = |column: &&TableColumn| {
+                follows_zone(&column.base) || (filter.text.contains("||") && has_many_texts(&column.base))
+            };
+            Some((name, &known.iter().filter(asked).find(moves)?.name))
+        });
+        let misfit = match (other, unfiltered, missing, unsettled) {
+            (None, None, None, None) => return Ok(Some(filter.text.clone())),
+            (None, None, None, Some((name, column))) => format!(
+                "what the row filter of `{name}` makes of the column `{column}` depends on the caller's settings (hint: compare a column of type date, timestamp or timestamptz with a date, and join none of them to a text)"
+            ),
+            (Some((other, _)), _, _, _) => format!(
                 "`{name}` and `{other}` share rows and have different row filters (hint: write one, at the topmost)"
             ),
-            (None, Some(top), _) => format!(
+            (None, Some(top), _, _) => format!(
                 "`{name}` has a row filter, and `{top}`, through which its rows can be read, has none (hint: write it there)"
             ),
-            (None, None, Some((name, column))) => {
+            (None, None, Some((name, column)), _) => {
                 format!("the row filter of `{name}` reads the column `{column}`, which does not exist")
             }
         };

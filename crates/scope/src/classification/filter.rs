@@ -295,22 +295,27 @@ pub(crate) fn type_of(kind: AttributeKind) -> &'static str {
 /// The parser's numbers of SQL value functions that tell a day: not those of the time of day, whose zone is the session's.
 const SQL_TIMES: [i64; 5] = [1, 4, 5, 8, 9];
 
+/// How names of months begin.
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+
 /// Words for days, which are the session's.
 const DAYS: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
 
 /// Whether TimeZone, DateStyle or IntervalStyle decide what a constant means where it stands for a time; how to write it.
 fn moved_by_settings(text: &str) -> Option<&'static str> {
     let words = text.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
-    let first = text.split_whitespace().next().unwrap_or_default();
-    let parts: Vec<&str> = first.split(['/', '-', '.']).collect();
-    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let is_date = parts.len() == 3 && parts.iter().all(is_number);
-    let negative = text.trim_start().strip_prefix('-').map(str::split_whitespace);
+    let apart = |c: char| c.is_whitespace() || ['/', '-', '.', ','].contains(&c);
+    let parts: Vec<&str> = text.split(apart).filter(|part| !part.is_empty()).take(3).collect();
+    let is_number = |part: &&&str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_month = |part: &&&str| MONTHS.iter().any(|month| begins_with(part, month));
+    let (numbers, months) = (parts.iter().filter(is_number).count(), parts.iter().filter(is_month).count());
+    let is_date = numbers + months == 3 && numbers >= 2;
     if text.split_whitespace().count() <= 2 && words.into_iter().any(|word| DAYS.contains(&&*word)) {
         Some("write `current_date` or `now()`, which are in UTC here")
-    } else if is_date && parts.first().is_some_and(|part| part.len() <= 2) {
+    } else if is_date && parts.first().is_some_and(|part| !is_number(&part) || part.len() <= 2) {
         Some("write a date as YYYY-MM-DD")
-    } else if negative.is_some_and(|fields| fields.filter(starts_with_digit).count() > 1) {
+    } else if text.trim_start().strip_prefix('-').is_some_and(|rest| amounts(rest) > 1) {
         Some(
             "give each part of an interval its own sign, the first without one: `now() - interval '1 day 2 hours'`",
         )
@@ -319,8 +324,17 @@ fn moved_by_settings(text: &str) -> Option<&'static str> {
     }
 }
 
-fn starts_with_digit(field: &&str) -> bool {
-    field.starts_with(|c: char| c.is_ascii_digit())
+fn begins_with(text: &str, word: &str) -> bool {
+    text.get(..word.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(word))
+}
+
+/// How many amounts an interval has: numbers behind a space or a letter, for `1day 2hours` is as good as `1 day 2 hours`.
+fn amounts(interval: &str) -> usize {
+    let before = std::iter::once(' ').chain(interval.chars());
+    let begins = |(before, here): &(char, char)| {
+        here.is_ascii_digit() && (before.is_whitespace() || before.is_alphabetic())
+    };
+    before.zip(interval.chars()).filter(begins).count()
 }
 
 fn is_between(name: &str) -> bool {
@@ -365,6 +379,7 @@ mod tests {
             "extract(year from d) = 2026",
             "d >= '2026-01-02' and d < localtimestamp and version = '1.2'",
             "status = 'not now, later' or note = 'a-1 b-2'",
+            "d > '2026-Jan-02' or d > '2026-01-02 10:30' or code = '-12' or d > now() - interval '-1 day'",
         ] {
             assert!(filter(good).is_ok(), "{good}: {:?}", filter(good));
         }
@@ -400,6 +415,10 @@ mod tests {
             ("a /* b */ = 1", 2, "no comments"),
             ("d > '01/02/2026'", 4, "settings"),
             ("d > '1.2.26'::date", 4, "settings"),
+            ("d > '01 08 1999'", 4, "settings"),
+            ("d > '08/Jan/01'", 4, "settings"),
+            ("d > 'Jan 08 01'", 4, "settings"),
+            ("d > now() - interval '-1day 2hours'", 21, "settings"),
             ("d > 'today'", 4, "settings"),
             ("d > ' Now '::timestamp", 4, "settings"),
             ("d > now() + interval '-1 day 2 hours'", 21, "settings"),

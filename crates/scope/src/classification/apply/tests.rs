@@ -1,5 +1,6 @@
 use chaperone_access::{Class, MaskOperator, RelationName};
 
+use super::{follows_zone, has_many_texts};
 use crate::catalog::Catalog;
 use crate::catalog::tests::{classification, odd};
 
@@ -151,6 +152,22 @@ fn a_row_filter_holds_wherever_its_rows_can_be_read() {
             assert_eq!(column(&catalog, name, "note"), "-");
         }
         assert_eq!(catalog.misfits().len(), 1);
+    }
+}
+
+#[test]
+fn what_the_callers_settings_move_is_no_row_filter() {
+    for (base, is_pinned, has_one_text) in [
+        ("text", true, true),
+        ("date", true, false),
+        ("timestamp(3) with time zone", true, false),
+        ("timestamp with time zone[]", false, false),
+        ("time with time zone", false, false),
+        ("tstzrange", false, false),
+        ("double precision", true, false),
+    ] {
+        assert_eq!(!follows_zone(base), is_pinned, "{base}");
+        assert_eq!(!has_many_texts(base), has_one_text, "{base}");
     }
 }
 
