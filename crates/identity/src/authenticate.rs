@@ -342,7 +342,8 @@ impl Identity {
         credential: Option<CredentialId>,
         source: Source,
     ) -> Failure {
-        let worked = !matches!(reason, FailureReason::Throttled | FailureReason::Busy);
+        let worked =
+            !matches!(reason, FailureReason::Throttled | FailureReason::Busy | FailureReason::OtherProcess);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let noted = failures.note(source, Proof::Password(&user), worked);
         drop(failures);
