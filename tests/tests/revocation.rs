@@ -127,7 +127,7 @@ fn a_credential_is_revoked_with_what_it_was_narrowed_to() {
     assert_eq!(closed["reason"], "credential_revoked");
     let entry = it.entries("credential.revoked").pop().unwrap();
     assert_eq!((&entry["credential"], &entry["by"]), (&json!(id), &json!("local/administrator")));
-    assert!(entry["seq"].as_u64() < closed["seq"].as_u64());
+    assert!(entry["seq"].as_u64().unwrap() < closed["seq"].as_u64().unwrap());
     assert_eq!(stays.ask("select 2").unwrap(), "2");
     drop(stays);
 
@@ -190,7 +190,7 @@ fn the_sessions_of_an_agent_end_when_it_is_locked_or_removed() {
         let kind = if verb == "lock" { "agent.locked" } else { "agent.removed" };
         let entry = it.entries(kind).pop().unwrap();
         assert_eq!((&entry["agent"], &entry["reason"]), (&json!(agent), &json!("sold")));
-        assert!(entry["seq"].as_u64() < closed["seq"].as_u64());
+        assert!(entry["seq"].as_u64().unwrap() < closed["seq"].as_u64().unwrap());
         let left = it.boundary.cli_json(&["agent", "list"]).unwrap();
         assert_eq!(left.as_array().unwrap().len(), usize::from(verb == "lock"), "{left}");
         it.boundary.cli(&["trail", "verify"]).unwrap();

@@ -79,6 +79,8 @@ impl RevocationKeeper {
     ) -> Result<Revocation, RevocationFailure> {
         let _turn = self.changing.lock().await;
         if let Some(before) = self.revoked.of(credential) {
+            // Again, for it may be that the disk refused it.
+            self.keep(before.clone(), Vec::new()).await?;
             return Ok(before);
         }
         let learnt = Instant::now();
@@ -97,7 +99,13 @@ impl RevocationKeeper {
         let revocation = Revocation { at, by: by.to_owned(), credential, reason: reason.to_owned() };
         self.revoked.revoke(revocation.clone());
         self.kick.now(learnt);
-        let (files, kept) = (self.files.clone(), revocation.clone());
+        self.keep(revocation.clone(), over).await?;
+        Ok(revocation)
+    }
+
+    /// Write one to the disk, and forget those that are over.
+    async fn keep(&self, kept: Revocation, over: Vec<CredentialId>) -> Result<(), RevocationFailure> {
+        let files = self.files.clone();
         let keep = tokio::task::spawn_blocking(move || {
             for credential in over {
                 files.remove(credential)?;
@@ -105,7 +113,6 @@ impl RevocationKeeper {
             files.put(&kept)
         });
         let unkept = |error: &dyn std::fmt::Display| RevocationFailure::Unkept(error.to_string());
-        keep.await.map_err(|error| unkept(&error))?.map_err(|error| unkept(&error))?;
-        Ok(revocation)
+        keep.await.map_err(|error| unkept(&error))?.map_err(|error| unkept(&error))
     }
 }
