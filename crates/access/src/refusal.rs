@@ -224,6 +224,7 @@ mod tests {
             RefusalCode::Busy,
             RefusalCode::Locked,
             RefusalCode::Ended,
+            RefusalCode::CredentialRevoked,
             RefusalCode::LoginEnded,
             RefusalCode::Idle,
             RefusalCode::OpenTooLong,

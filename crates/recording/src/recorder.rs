@@ -31,12 +31,6 @@ const METHOD: &str = "scram-sha-256";
 /// In its place where a connection did not come so far.
 const NO_METHOD: &str = "none";
 
-/// The word of a reason in the record, as entries of refused operations have it.
-fn word(code: RefusalCode) -> String {
-    let word = serde_json::to_value(code).ok();
-    word.as_ref().and_then(serde_json::Value::as_str).unwrap_or("internal").to_owned()
-}
-
 /// What is known of the client's own hop.
 #[derive(Debug, Clone, Default)]
 pub struct LinkFacts {
@@ -262,7 +256,7 @@ impl Recorder {
         self.note(Body::AuthenticationFailed(AuthenticationFailed {
             count: None,
             method: NO_METHOD.to_owned(),
-            reason: word(code),
+            reason: code.as_str().to_owned(),
             source: source.to_string(),
             user: None,
             window_s: None,

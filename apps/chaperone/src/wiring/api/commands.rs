@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use axum::{Extension, Json};
-use chaperone_access::{Blame, Refusal, RefusalCode, Source, TargetName};
+use chaperone_access::{Blame, Refusal, RefusalCode, Source, TargetName, is_purpose};
 use chaperone_api::{CommandView, Page, ProblemKind, RunCommand, RunEnd, RunLine, RunRefused};
 use chaperone_wire::Printed;
 use hyper::body::Frame;
@@ -22,6 +22,7 @@ use super::served::Peer;
 use super::{Managed, Shared};
 use crate::wiring::commands::{Asking, Finish, NotIn, Piece, Running, Unanswered};
 use crate::wiring::gateway::COMMAND;
+use crate::wiring::mcp::CLIENT_BYTES_MAX;
 
 /// The media type of an answer that is a line of JSON at a time.
 const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
@@ -45,6 +46,12 @@ fn asking(caller: &Caller, peer: Option<Peer>, request: &RunCommand) -> Result<A
     let holder = caller.holder().ok_or_else(|| {
         Refused::unusable("the administrator's token is nobody at a target").hint("log in first")
     })?;
+    if !request.purpose.as_deref().is_none_or(is_purpose) {
+        return Err(Refused::unusable("`purpose` is no purpose").hint("give a code, as in `--purpose TREAT`"));
+    }
+    if request.client.as_ref().is_some_and(|client| client.len() > CLIENT_BYTES_MAX) {
+        return Err(Refused::unusable(format!("`client` is longer than {CLIENT_BYTES_MAX} bytes")));
+    }
     Ok(Asking {
         who: holder.who(),
         standing: holder.standing().clone(),
@@ -163,9 +170,8 @@ fn line(line: &RunLine) -> Bytes {
 }
 
 fn refused(refusal: &Refusal) -> RunLine {
-    let code = serde_json::to_value(refusal.code).ok();
     RunLine::Refused(RunRefused {
-        code: code.and_then(|code| code.as_str().map(str::to_owned)).unwrap_or_default(),
+        code: refusal.code.as_str().to_owned(),
         detail: refusal.message.clone(),
         hint: refusal.hint.clone(),
     })

@@ -58,7 +58,7 @@ pub(crate) const CLIENT: HeaderName = HeaderName::from_static("chaperone-client"
 /// The purpose that it is used for, likewise.
 pub(crate) const PURPOSE: HeaderName = HeaderName::from_static("chaperone-purpose");
 /// Longest name of a client there, in bytes.
-const CLIENT_BYTES_MAX: usize = 128;
+pub(crate) const CLIENT_BYTES_MAX: usize = 128;
 
 /// What `[mcp]` comes to.
 pub(crate) struct Setting {
