@@ -525,7 +525,8 @@ fn entries_that_no_gateway_writes_are_found() {
 fn a_sealed_object_that_is_not_there_is_found() {
     for kind in ["operation.intent", "operation.progress", "session.told", "operation.outcome"] {
         finds("is missing or was changed", |story| {
-            let has = |step: &&mut story::Entered| step.body.kind().as_str() == kind && !step.frames.is_empty();
+            let has =
+                |step: &&mut story::Entered| step.body.kind().as_str() == kind && !step.frames.is_empty();
             story.steps.iter_mut().find(has).unwrap().frames.clear();
         });
     }

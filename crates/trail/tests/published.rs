@@ -136,7 +136,9 @@ fn a_checkpoint_is_verified_while_the_log_goes_on() {
     (100..700).for_each(|n| beat(&trail, n));
     trail.close("test").unwrap();
     publisher.join().unwrap();
-    assert!(!folder.path().join("tile/entries/000.p").exists() && !folder.path().join("tile/0/000.p").exists());
+    assert!(
+        !folder.path().join("tile/entries/000.p").exists() && !folder.path().join("tile/0/000.p").exists()
+    );
     std::fs::write(folder.path().join("checkpoint"), early).unwrap();
     let key = signer().verifier_key();
     let report = verify(folder.path(), &key, |_| {});
