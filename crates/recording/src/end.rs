@@ -56,6 +56,8 @@ pub enum End {
         /// When the gateway learnt that the session has to end.
         learnt: Instant,
     },
+    /// Something was refused of which the target had a part already.
+    Halfway(RefusalCode),
     /// The record could not be written.
     Unrecorded,
 }
@@ -81,6 +83,7 @@ impl End {
             Self::Target(RefusalCode::TargetUnavailable) => "target_unavailable",
             Self::Target(_) => "target_lost",
             Self::Told { code, .. } => told(*code),
+            Self::Halfway(_) => "refused_halfway",
             Self::Unrecorded => "record_unavailable",
         }
     }
@@ -91,7 +94,12 @@ impl End {
             Self::Told { learnt, .. } => {
                 Some(u64::try_from(learnt.elapsed().as_micros()).unwrap_or(u64::MAX))
             }
-            Self::Left | Self::ClientGone | Self::ClientBroke(_) | Self::Target(_) | Self::Unrecorded => None,
+            Self::Left
+            | Self::ClientGone
+            | Self::ClientBroke(_)
+            | Self::Target(_)
+            | Self::Halfway(_)
+            | Self::Unrecorded => None,
         }
     }
 
@@ -99,7 +107,7 @@ impl End {
     pub(crate) fn status(&self) -> Status {
         match self {
             Self::Left | Self::ClientGone | Self::ClientBroke(_) => Status::ClientGone,
-            Self::Told { .. } => Status::Cancelled,
+            Self::Told { .. } | Self::Halfway(_) => Status::Cancelled,
             Self::Target(_) | Self::Unrecorded => Status::Lost,
         }
     }

@@ -16,7 +16,7 @@ pub(crate) struct Carried {
     pub(crate) refused: Option<RefusalCode>,
     /// Something that may write was permitted: it may have been carried out, whatever is heard of it.
     pub(crate) may_have_written: bool,
-    /// Operations that were permitted to it and touch something of a target's.
+    /// Operations that were permitted to it and touch something of a target's beside its catalog.
     pub(crate) touching: u64,
 }
 
@@ -51,10 +51,17 @@ impl Lease {
         self.look().may_have_written
     }
 
-    /// How many operations were permitted to the call that touch something of a target's.
+    /// How many operations were permitted to the call that touch something of a target's, beside the catalog that is the
+    /// same for everybody.
     #[must_use]
     pub fn touching(&self) -> u64 {
         self.look().touching
+    }
+
+    /// Whether somebody looks at it.
+    #[cfg(test)]
+    pub(crate) fn is_held(&self) -> bool {
+        self.0.try_lock().is_err()
     }
 
     /// The call that is under way; it does not end while this is held, so nobody waits for anything meanwhile.

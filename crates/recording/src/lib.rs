@@ -19,6 +19,9 @@ mod subjects;
 mod transcript;
 mod values;
 
+#[cfg(test)]
+mod tests;
+
 pub use calls::{CallEnd, CallOpening, ToolCall};
 pub use chaperone_trail::Seq;
 pub use end::{End, Hit, Traffic};

@@ -14,7 +14,7 @@ use chaperone_policy::{Decided, Denied, Permit};
 use chaperone_trail::{
     Arm, Body, Decision, Digest, Draft, EntryError, FreeTextCount, ObjectRef, OperationIntent,
     OperationOutcome, OperationProgress, OperationRefused, OperationsUndone, ParameterRef, Parameters,
-    Position, Seq, SessionTold, Status, TrailError,
+    Position, Seq, SessionTold, Status, TrailError, TrailState,
 };
 use chaperone_wire::{Ending, Exit, ExitBy, LookedThrough, Parameter, Reply};
 
@@ -136,14 +136,13 @@ pub enum Intended {
     Outside(Permit),
 }
 
-/// Whether a request may be run for nobody's call: it touches nothing but what tells every caller alike how the
-/// database is made.
-fn is_background(analysis: &Analysis) -> bool {
+/// Whether a statement touches nothing but what tells every caller alike how the database is made.
+fn is_background(member: &Member) -> bool {
     let listed = |touch: &Touch| match touch.rule {
         NameRule::Listed => true,
         NameRule::Named | NameRule::Temporary | NameRule::Unknown => false,
     };
-    analysis.members.iter().all(|member| member.touches.iter().all(listed))
+    member.touches.iter().all(listed)
 }
 
 /// One open session's record.
@@ -251,11 +250,12 @@ impl Record {
         // Held until they stand in the log: the call cannot end before what is written as its own, and nothing that is
         // only for a call is written for none.
         let mut current = lease.look();
-        if self.hosted && current.call.is_none() && !is_background(&analysis) {
+        // The catalog is nobody's data: who has read nothing else has read nothing of the target's.
+        let touching = analysis.members.iter().filter(|member| !is_background(member)).count() as u64;
+        if self.hosted && current.call.is_none() && touching > 0 {
             return Ok(Intended::Outside(permit));
         }
-        current.touching +=
-            analysis.members.iter().filter(|member| !member.touches.is_empty()).count() as u64;
+        current.touching += touching;
         let mut frames = Vec::new();
         let statement = self.seal_statement(&analysis, &mut frames)?;
         let values = self.seal_parameters(parameters, &mut frames)?;
@@ -343,10 +343,7 @@ impl Record {
         plain: &[u8],
         frames: &mut Vec<SealedFrame>,
     ) -> Result<ObjectRef, Unrecorded> {
-        let frame = self.sealer.seal(kind, plain).map_err(sealing)?;
-        let reference = ObjectRef { bytes: plain.len() as u64, object: Digest(frame.sha256) };
-        frames.push(frame);
-        Ok(reference)
+        seal_object(&mut self.sealer, kind, plain, frames)
     }
 
     fn seal_statement(
@@ -432,6 +429,14 @@ impl Record {
         Ok(self.last)
     }
 
+    /// Whether what began last may go on now: it is of the call that is under way, or of none while there is none. Else what
+    /// was begun for one call would be read in another's, or after it.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        let current = self.lease.look();
+        self.running.back().is_none_or(|running| running.call == current.call)
+    }
+
     /// The intent that a header of the running operation waits for.
     #[must_use]
     pub fn head_intent(&self) -> Option<Seq> {
@@ -513,8 +518,16 @@ impl Record {
     /// Write that the target said something beside operations: with which error code, and about which statement.
     ///
     /// # Errors
-    /// The trail does not take entries.
-    pub fn session_told(
+    /// The trail does not take entries. On a full disk it takes those that close something, of which this is none: else
+    /// whoever says what the target does not understand would use up the room that is kept for them.
+    pub fn session_told(&mut self, code: [u8; 5], about: Option<&Arc<Analysis>>) -> Result<Seq, Unrecorded> {
+        if self.recorder.trail.state() == TrailState::Full {
+            return Err(Unrecorded(TrailError::Full));
+        }
+        self.write_told(Some(code), about)
+    }
+
+    fn write_told(
         &mut self,
         code: Option<[u8; 5]>,
         about: Option<&Arc<Analysis>>,
@@ -524,9 +537,12 @@ impl Record {
             Some(analysis) => self.seal_statement(analysis, &mut frames)?,
             None => None,
         };
+        let lease = self.lease.clone();
+        // Held until it stands in the log, as in [`Record::intend`].
+        let current = lease.look();
         let body = Body::SessionTold(SessionTold {
-            bytes: std::mem::take(&mut self.told),
-            call: self.lease.look().text(),
+            bytes: self.told,
+            call: current.text(),
             session: self.session.to_string(),
             sqlstate: code.map(|code| String::from_utf8_lossy(&code).into_owned()),
             statement,
@@ -534,6 +550,8 @@ impl Record {
         let draft =
             Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
         self.last = self.recorder.trail.append(draft, &frames_of(&frames))?;
+        // What could not be written is still to be told of.
+        self.told = 0;
         Ok(self.last)
     }
 
@@ -541,7 +559,7 @@ impl Record {
     /// be more than it counts.
     fn speak_of_told(&mut self) -> Result<(), Unrecorded> {
         if self.told > 0 {
-            self.session_told(None, None)?;
+            self.write_told(None, None)?;
         }
         Ok(())
     }
@@ -553,13 +571,11 @@ impl Record {
     /// The trail does not take entries.
     pub fn progress(&mut self) -> Result<Seq, Unrecorded> {
         self.speak_of_told()?;
-        let Some(running) = self.running.front_mut().filter(|running| running.uncovered > 0) else {
+        let Some(running) = self.running.front().filter(|running| running.uncovered > 0) else {
             return Ok(self.last);
         };
         let mut frames = Vec::new();
-        let printed = running.transcript.as_mut().and_then(Transcript::take);
-        let transcript = self.seal_transcript(printed, &mut frames)?;
-        let Some(running) = self.running.front_mut() else { return Ok(self.last) };
+        let transcript = seal_transcript(&mut self.sealer, running, &mut frames)?;
         let body = Body::OperationProgress(OperationProgress {
             bytes: running.bytes,
             call: running.call.map(|call| call.to_string()),
@@ -571,8 +587,11 @@ impl Record {
         let draft =
             Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
         self.last = self.recorder.trail.append(draft, &frames_of(&frames))?;
-        running.uncovered = 0;
-        running.progresses += 1;
+        if let Some(running) = self.running.front_mut() {
+            running.uncovered = 0;
+            running.progresses += 1;
+            running.transcript.iter_mut().for_each(Transcript::clear);
+        }
         Ok(self.last)
     }
 
@@ -582,58 +601,50 @@ impl Record {
     /// The trail does not take entries.
     pub fn outcome(&mut self, ending: &Ending, bytes: u64) -> Result<Seq, Unrecorded> {
         self.speak_of_told()?;
-        let Some(mut running) = self.running.pop_front() else { return Ok(self.last) };
-        running.bytes += bytes;
+        let came = self.running.front().map_or(0, |running| running.rows);
         let (status, told, rows) = match ending {
-            Ending::Done { rows } => (Status::Ok, Told::Nothing, rows.unwrap_or(running.rows)),
-            Ending::Suspended => (Status::Suspended, Told::Nothing, running.rows),
-            Ending::Failed { code } if code == b"57014" => {
-                (Status::Cancelled, Told::Sqlstate(*code), running.rows)
-            }
-            Ending::Failed { code } => (Status::Failed, Told::Sqlstate(*code), running.rows),
+            Ending::Done { rows } => (Status::Ok, Told::Nothing, rows.unwrap_or(came)),
+            Ending::Suspended => (Status::Suspended, Told::Nothing, came),
+            Ending::Failed { code } if code == b"57014" => (Status::Cancelled, Told::Sqlstate(*code), came),
+            Ending::Failed { code } => (Status::Failed, Told::Sqlstate(*code), came),
             Ending::Planned => (Status::Planned, Told::Nothing, 0),
             Ending::NotRun => (Status::NotRun, Told::Nothing, 0),
-            Ending::Exited(exit) => (exited(exit), Told::Exit(*exit), running.rows),
+            Ending::Exited(exit) => (exited(exit), Told::Exit(*exit), came),
         };
-        running.rows = rows;
-        self.write_outcome(running, status, &told)
+        self.write_outcome(status, &told, (rows, bytes))
     }
 
-    fn seal_transcript(
-        &mut self,
-        printed: Option<Vec<u8>>,
-        frames: &mut Vec<SealedFrame>,
-    ) -> Result<Option<ObjectRef>, Unrecorded> {
-        printed.map(|plain| self.seal_object(ObjectKind::Transcript, &plain, frames)).transpose()
-    }
-
+    /// Write the outcome of the oldest running operation, with its rows and the bytes that came with its end. It runs
+    /// until that is written.
     fn write_outcome(
         &mut self,
-        mut running: Running,
         status: Status,
         told: &Told,
+        (rows, bytes): (u64, u64),
     ) -> Result<Seq, Unrecorded> {
+        let Some(running) = self.running.front() else { return Ok(self.last) };
         let mut frames = Vec::new();
         let mut subjects = running.counting.count();
         if let (Some(subjects), Some(plain)) = (&mut subjects, running.counting.commitments()) {
-            subjects.commitments = Some(self.seal_object(ObjectKind::Subjects, &plain, &mut frames)?);
+            let sealed = seal_object(&mut self.sealer, ObjectKind::Subjects, &plain, &mut frames)?;
+            subjects.commitments = Some(sealed);
         }
-        let printed = running.transcript.as_mut().and_then(Transcript::take);
-        let transcript = self.seal_transcript(printed, &mut frames)?;
+        let transcript = seal_transcript(&mut self.sealer, running, &mut frames)?;
         let (sqlstate, exit) = match told {
             Told::Nothing => (None, None),
             Told::Sqlstate(code) => (Some(String::from_utf8_lossy(code).into_owned()), None),
             Told::Exit(exit) => (None, Some(exit)),
         };
+        let number = running.number;
         let body = Body::OperationOutcome(OperationOutcome {
-            bytes: running.bytes,
+            bytes: running.bytes.saturating_add(bytes),
             call: running.call.map(|call| call.to_string()),
             duration_us: u64::try_from(running.started.elapsed().as_micros()).unwrap_or(u64::MAX),
             ended_by: exit.map(|exit| exit.by.as_str().to_owned()),
             exit_code: exit.and_then(|exit| exit.code).and_then(|code| u64::try_from(code).ok()),
             free_text: running.looked_through.as_ref().map(free_text),
-            operation: running.number,
-            rows: running.rows,
+            operation: number,
+            rows,
             session: self.session.to_string(),
             signal: exit.and_then(|exit| exit.signal).and_then(|signal| u64::try_from(signal).ok()),
             sqlstate,
@@ -644,8 +655,9 @@ impl Record {
         let draft =
             Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
         self.last = self.recorder.trail.append(draft, &frames_of(&frames))?;
-        self.rows += running.rows;
-        self.ended = running.number;
+        self.running.pop_front();
+        self.rows += rows;
+        self.ended = number;
         Ok(self.last)
     }
 
@@ -677,8 +689,9 @@ impl Record {
     /// The trail does not take entries.
     pub fn close_running(&mut self, end: &End) -> Result<Seq, Unrecorded> {
         self.speak_of_told()?;
-        while let Some(running) = self.running.pop_front() {
-            self.write_outcome(running, end.status(), &Told::Nothing)?;
+        while let Some(running) = self.running.front() {
+            let so_far = (running.rows, 0);
+            self.write_outcome(end.status(), &Told::Nothing, so_far)?;
         }
         Ok(self.last)
     }
@@ -706,6 +719,28 @@ fn free_text(looked: &LookedThrough) -> FreeTextCount {
         looked_through: looked.values,
         not_looked_through: looked.unread,
     }
+}
+
+fn seal_object(
+    sealer: &mut SessionSealer,
+    kind: ObjectKind,
+    plain: &[u8],
+    frames: &mut Vec<SealedFrame>,
+) -> Result<ObjectRef, Unrecorded> {
+    let frame = sealer.seal(kind, plain).map_err(sealing)?;
+    let reference = ObjectRef { bytes: plain.len() as u64, object: Digest(frame.sha256) };
+    frames.push(frame);
+    Ok(reference)
+}
+
+/// What was printed since the last entry.
+fn seal_transcript(
+    sealer: &mut SessionSealer,
+    running: &Running,
+    frames: &mut Vec<SealedFrame>,
+) -> Result<Option<ObjectRef>, Unrecorded> {
+    let printed = running.transcript.as_ref().and_then(Transcript::printed);
+    printed.map(|plain| seal_object(sealer, ObjectKind::Transcript, plain, frames)).transpose()
 }
 
 fn sealing(error: crate::seal::SealError) -> Unrecorded {

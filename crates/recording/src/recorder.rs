@@ -78,7 +78,7 @@ pub struct Recorder {
     pub(crate) under_way: Arc<AtomicUsize>,
     /// Tells values apart that were seen before, for as long as this process runs.
     pub(crate) apart: RandomState,
-    clock: Mutex<u64>,
+    pub(crate) clock: Mutex<u64>,
 }
 
 /// What a session's record is opened with.
@@ -308,28 +308,29 @@ impl Recorder {
             source: source.to_string(),
         }))
         .map_err(|error| error.refusal())?;
-        self.count_refused(denial.refusal.code);
-        let call = {
+        let refused = {
+            // Held until it stands in the log: the call cannot end before what is written as its own.
             let mut current = lease.look();
             current.refused.get_or_insert(denial.refusal.code);
-            current.text()
+            let body = Body::OperationRefused(OperationRefused {
+                call: current.text(),
+                code: denial.refusal.code,
+                command: None,
+                decision: decision(Arm::Refuse, &denial.decided, &None),
+                operation: 0,
+                parameters: None,
+                session: session.to_string(),
+                statement: None,
+                tag: "CONNECT".to_owned(),
+                template: Digest::of(b"CONNECT"),
+                touches: Vec::new(),
+                touches_left_out: None,
+            });
+            let appended = self.append(&body).map_err(|error| error.refusal())?;
+            self.count_refused(denial.refusal.code);
+            appended
         };
-        self.note(Body::OperationRefused(OperationRefused {
-            call,
-            code: denial.refusal.code,
-            command: None,
-            decision: decision(Arm::Refuse, &denial.decided, &None),
-            operation: 0,
-            parameters: None,
-            session: session.to_string(),
-            statement: None,
-            tag: "CONNECT".to_owned(),
-            template: Digest::of(b"CONNECT"),
-            touches: Vec::new(),
-            touches_left_out: None,
-        }))
-        .await
-        .map(drop)
+        self.written(refused).await
     }
 
     /// Write that a limit kept a session from being opened.

@@ -52,8 +52,10 @@ impl Recorder {
             server: opening.server.to_string(),
             target: opening.target.to_string(),
         });
+        // From here on its end is owed, also where nobody waits for this any more; and not before.
+        let appended = self.append(&body).map_err(|error| error.refusal())?;
         let run = ServerRun { recorder: self.clone(), process: opening.process, reason: "ended" };
-        self.note(body).await?;
+        self.written(appended).await?;
         Ok(run)
     }
 }

@@ -25,7 +25,12 @@ impl Transcript {
     }
 
     /// All of it, to be sealed; `None` where nothing was printed.
-    pub(crate) fn take(&mut self) -> Option<Vec<u8>> {
-        (!self.lines.is_empty()).then(|| std::mem::take(&mut self.lines))
+    pub(crate) fn printed(&self) -> Option<&[u8]> {
+        (!self.lines.is_empty()).then_some(&self.lines)
+    }
+
+    /// An entry holds it.
+    pub(crate) fn clear(&mut self) {
+        self.lines.clear();
     }
 }

@@ -44,6 +44,9 @@ pub(crate) struct Bounds<'a> {
     /// When its credential expires; `None` is later than any clock goes.
     expires: Option<Instant>,
     cut: Option<Cut>,
+    /// Words that belong to no operation have reached a limit, and nothing has passed since: that is on record once,
+    /// however much more the target says.
+    silenced: bool,
     look: Pin<Box<Sleep>>,
 }
 
@@ -79,6 +82,7 @@ impl<'a> Bounds<'a> {
             active: now,
             expires: now.checked_add(admission.remaining(boundary.recorder.now())),
             cut: None,
+            silenced: false,
             look: Box::pin(tokio::time::sleep(Duration::ZERO)),
         }
     }
@@ -134,6 +138,7 @@ impl<'a> Bounds<'a> {
             self.stop_operation();
             return Ok(false);
         }
+        self.silenced = false;
         self.usage().count_data(now, rows, bytes);
         Ok(true)
     }
@@ -159,9 +164,13 @@ impl<'a> Bounds<'a> {
     pub(crate) fn told(&mut self, record: &mut Record, bytes: u64) -> Result<Option<Refusal>, Unrecorded> {
         let now = Instant::now();
         if let Some(hit) = self.too_far((0, 0), now, 0, bytes) {
-            record.limit_hit(&hit, false)?;
+            if !self.silenced {
+                record.limit_hit(&hit, false)?;
+                self.silenced = true;
+            }
             return Ok(Some(words(&hit)));
         }
+        self.silenced = false;
         self.usage().count_data(now, 0, bytes);
         Ok(None)
     }

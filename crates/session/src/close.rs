@@ -21,6 +21,7 @@ pub(crate) enum Stop {
     Left,
     Fault(Fault),
     Told(Told),
+    Halfway(Refusal),
     Over(Over),
     Unrecorded(Unrecorded),
 }
@@ -45,7 +46,7 @@ pub(crate) async fn finish<C: Conversation>(
     stop: Stop,
 ) -> End {
     let (end, words, hit) = last(record, stop);
-    let put_out = record.is_running() && matches!(end, End::Told { .. });
+    let put_out = record.is_running() && matches!(end, End::Told { .. } | End::Halfway(_));
     let recorded = close(record, &end, hit.as_ref());
     // Whoever is put out leaves nothing running behind him: what he began is stopped at the target as well.
     let stopping = async {
@@ -53,9 +54,13 @@ pub(crate) async fn finish<C: Conversation>(
             bounds.stop_running().await;
         }
     };
+    // Where an entry was refused, a later one does not speak in its place: what waits for it does not leave.
+    let whole = !matches!(end, End::Unrecorded);
     let durable = async {
         if let Ok(recorded) = recorded {
-            ends.back.cover(recorded);
+            if whole {
+                ends.back.cover(recorded);
+            }
             let _durable = tokio::time::timeout(FAREWELL, record.durable(recorded)).await;
         }
     };
@@ -95,6 +100,7 @@ fn last(record: &Record, stop: Stop) -> (End, Option<Refusal>, Option<Hit>) {
             (End::from_fault(&fault), words, None)
         }
         Stop::Told(why) => told(why, None),
+        Stop::Halfway(refusal) => (End::Halfway(refusal.code), Some(refusal), None),
         Stop::Over(over) => told(over.told, over.hit),
         Stop::Unrecorded(unrecorded) => (End::Unrecorded, Some(unrecorded.refusal()), None),
     }

@@ -186,20 +186,11 @@ fn ask<C: Conversation>(
             let size = C::step_size(&step);
             ends.out.pass(Out::Step(step), size);
         }
-        // What an operation goes on with stands behind its intent already.
-        Event::Prepare(request) | Event::Continue(request) => {
-            match boundary.policies.decide(admission, request.analysis(), boundary.recorder.now()) {
-                Decision::Allow(permit) => {
-                    if !still(boundary, admission, &request, &permit) {
-                        return refuse(ends, record, request, &permit.outdated());
-                    }
-                    let size = request.size();
-                    let outgoing = ends.conversation.permitted(request, permit.prepare());
-                    ends.out.pass(Out::Request(outgoing), size);
-                }
-                Decision::Hold(question) => refuse(ends, record, request, &question.denied())?,
-                Decision::Refuse(denied) => refuse(ends, record, request, &denied)?,
-            }
+        Event::Prepare(request) => pass_on(ends, room, record, request, None)?,
+        // It stands behind its intent already, in the call that this names.
+        Event::Continue(request) => {
+            let elsewhere = (!record.goes_on()).then(elsewhere);
+            pass_on(ends, room, record, request, elsewhere)?;
         }
         Event::Run(request) => {
             match boundary.policies.decide(admission, request.analysis(), boundary.recorder.now()) {
@@ -234,6 +225,41 @@ fn ask<C: Conversation>(
         Event::Reply(_) => {}
     }
     Ok(())
+}
+
+/// Something permitted that is no operation of its own; `limit` is what keeps it back all the same.
+fn pass_on<C: Conversation>(
+    ends: &mut Ends<C>,
+    Room { boundary, admission, .. }: Room<'_>,
+    record: &mut Record,
+    request: C::Request,
+    limit: Option<Refusal>,
+) -> Result<(), Stop> {
+    match boundary.policies.decide(admission, request.analysis(), boundary.recorder.now()) {
+        Decision::Allow(permit) => {
+            if !still(boundary, admission, &request, &permit) {
+                return refuse(ends, record, request, &permit.outdated());
+            }
+            if let Some(limit) = limit {
+                return refuse(ends, record, request, &permit.limited(limit));
+            }
+            let size = request.size();
+            let outgoing = ends.conversation.permitted(request, permit.prepare());
+            ends.out.pass(Out::Request(outgoing), size);
+            Ok(())
+        }
+        Decision::Hold(question) => refuse(ends, record, request, &question.denied()),
+        Decision::Refuse(denied) => refuse(ends, record, request, &denied),
+    }
+}
+
+/// The refusal of what goes on in a call with an operation that is another's, or nobody's.
+fn elsewhere() -> Refusal {
+    Refusal::new(
+        RefusalCode::NotPermitted,
+        "what it goes on with was not begun in the tool call that is under way",
+    )
+    .hint("bind and execute within one call")
 }
 
 /// The refusal of what a hosted server asks of its own accord.
@@ -275,7 +301,7 @@ fn refuse<C: Conversation>(
     let recorded = record.refused(request.analysis(), request.parameters(), denied)?;
     if request.is_begun() {
         // The target has a part of it: there is no place in which another one could fail.
-        return Err(Stop::Told(Told { refusal: denied.refusal.clone(), learnt: std::time::Instant::now() }));
+        return Err(Stop::Halfway(denied.refusal.clone()));
     }
     let step = ends.conversation.refused(request, &denied.refusal);
     // The client hears of a refusal that is on record, as of everything else.
@@ -364,7 +390,7 @@ fn beside<C: Conversation>(
     linger(ends, record);
     record.told(told);
     ends.back.uncovered(admission.mask(reply), size);
-    if code.is_some() {
+    if let Some(code) = code {
         record.session_told(code, about.as_ref())?;
         cover(ends, record)?;
     } else if record.uncovered_bytes() >= PROGRESS_BYTES {

@@ -11,11 +11,13 @@
 
 mod toy;
 
+use std::io::ErrorKind;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use chaperone_access::Effect;
-use chaperone_trail::{Disk, Fate, Step};
+use chaperone_access::{CallId, Effect};
+use chaperone_recording::Lease;
+use chaperone_trail::{Body, Disk, Fate, Step, TrailError};
 use chaperone_wire::{Ending, Event, Part};
 use toy::{Asks, Session, Tells};
 
@@ -27,6 +29,8 @@ struct Hold {
     held: bool,
     /// Somebody waits for a batch to be synced.
     asked: bool,
+    /// There is no room for a further segment.
+    full: bool,
 }
 
 /// A disk whose syncs wait while it is held.
@@ -38,6 +42,9 @@ struct HeldDisk {
 
 impl Disk for HeldDisk {
     fn fate(&self, step: Step) -> Fate {
+        if step == Step::SegmentFill && self.hold.lock().unwrap().full {
+            return Fate::Lost(ErrorKind::StorageFull);
+        }
         if step == Step::BatchSync {
             let mut hold = self.hold.lock().unwrap();
             hold.asked |= hold.held;
@@ -50,7 +57,7 @@ impl Disk for HeldDisk {
 
 impl HeldDisk {
     fn hold(&self) {
-        *self.hold.lock().unwrap() = Hold { held: true, asked: false };
+        *self.hold.lock().unwrap() = Hold { held: true, ..Hold::default() };
     }
 
     /// Wait until the session has come so far that it waits for the disk. Nobody else does: a batch that nobody waits for
@@ -212,5 +219,127 @@ fn what_goes_on_with_an_operation_is_no_other_one() {
 fn what_was_sent_in_part_and_is_refused_ends_the_session_on_record() {
     let (_disk, session) = held();
     session.says([Event::Run(Asks::forbidden("rest of delete"))]);
-    session.put_out("no_longer_admitted", &["operation.refused"]);
+    session.put_out("refused_halfway", &["operation.refused"]);
+}
+
+/// A call that is told apart from others by a number.
+fn call(number: u8) -> CallId {
+    CallId::from_parts(1, [number; 10])
+}
+
+/// What a server binds in one call it could execute in the next one, and read there.
+#[test]
+fn what_a_call_began_goes_on_in_that_call_only() {
+    let bind = || Event::Run(Asks::new("bind", Effect::ReadOnly));
+    let execute = || Event::Continue(Asks::new("execute", Effect::ReadOnly));
+    for next in [Some(2), None] {
+        let lease = Lease::default();
+        let session = Session::open_with(Arc::new(HeldDisk::default()), lease.clone(), "");
+        lease.begin(call(1));
+        session.says([bind(), execute()]);
+        session.until(&["forwarded bind", "forwarded execute"]);
+        session.says([tells("done", end()), bind()]);
+        session.until(&["forwarded bind", "forwarded execute", "forwarded bind", "released done"]);
+        lease.end();
+        next.map(call).into_iter().for_each(|next| lease.begin(next));
+        session.says([execute(), Event::Left]);
+        let found = session.over(
+            "client_left",
+            &[
+                "operation.intent",
+                "operation.outcome",
+                "operation.intent",
+                "operation.refused",
+                "operation.outcome",
+            ],
+        );
+        let Body::OperationRefused(refused) = &found[3] else { panic!("{found:?}") };
+        assert_eq!(refused.call, next.map(|next| call(next).to_string()));
+        let Body::OperationOutcome(outcome) = &found[4] else { panic!("{found:?}") };
+        assert_eq!(outcome.call, Some(call(1).to_string()));
+    }
+    // What is nobody's call's goes on as before.
+    let (_disk, session) = held();
+    session.says([bind(), execute(), Event::Left]);
+    session.over("client_left", &["operation.intent", "operation.outcome"]);
+}
+
+/// Whoever has read the catalog alone has read nothing that an answer with identifiers could come from.
+#[test]
+fn the_catalog_is_nothing_that_a_call_has_read() {
+    let lease = Lease::default();
+    let session = Session::open_with(Arc::new(HeldDisk::default()), lease.clone(), "");
+    lease.begin(call(1));
+    session.says([Event::Run(Asks::catalog("catalog"))]);
+    session.until(&["forwarded catalog"]);
+    assert_eq!(lease.touching(), 0);
+    session.says([Event::Run(Asks::new("read", Effect::ReadOnly))]);
+    session.until(&["forwarded catalog", "forwarded read"]);
+    assert_eq!(lease.touching(), 1);
+}
+
+/// What the target said of which no entry speaks, and what it printed or gave, is on record with the session's end,
+/// also where the first entry of it was refused.
+#[test]
+fn what_could_not_be_written_is_not_forgotten() {
+    let (disk, session) = held();
+    session.says([Event::Run(Asks::new("read", Effect::ReadOnly))]);
+    session.until(&["forwarded read"]);
+    // The writer waits for the disk, and what is appended meanwhile is more than waits in memory.
+    disk.hold();
+    session.append(2 << 20).unwrap();
+    disk.until_asked();
+    for size in [1 << 20, 1 << 10, 0] {
+        while session.append(size).is_ok() {}
+    }
+    session.speechless(true);
+    session.says([
+        tells("rows", Part::Body { rows: 3, bytes: 9 }),
+        tells("why not", Part::Told { code: Some(*b"42601") }),
+    ]);
+    session.until_farewell();
+    disk.let_go();
+    while let Err(error) = session.append(0) {
+        assert!(matches!(error, TrailError::Busy), "{error}");
+    }
+    session.speechless(false);
+    let passed = session.passed();
+    assert!(passed.len() == 2 && passed[0] == "forwarded read", "{passed:?}");
+    let found =
+        session.over("record_unavailable", &["operation.intent", "session.told", "operation.outcome"]);
+    let Body::SessionTold(told) = &found[1] else { panic!("{found:?}") };
+    assert_eq!(told.bytes, "why not".len() as u64);
+    let Body::OperationOutcome(outcome) = &found[2] else { panic!("{found:?}") };
+    assert_eq!((outcome.rows, outcome.bytes), (3, "rows".len() as u64));
+}
+
+/// On a full disk only what closes something has room: a client that goes on asking for nonsense does not use it up. The
+/// entries that close its session speak of what was read, and give none of it away.
+#[test]
+fn a_full_disk_ends_a_session_that_is_told_something_and_keeps_what_waits() {
+    let (disk, session) = held();
+    session.says([Event::Run(Asks::new("read", Effect::ReadOnly))]);
+    session.until(&["forwarded read"]);
+    disk.hold.lock().unwrap().full = true;
+    session.fill();
+    session.says([
+        tells("rows", Part::Body { rows: 3, bytes: 9 }),
+        tells("why not", Part::Told { code: Some(*b"42601") }),
+    ]);
+    session.until_farewell();
+    let passed = session.passed();
+    assert!(passed.len() == 2 && passed[0] == "forwarded read", "{passed:?}");
+    session.over("record_unavailable", &["operation.intent", "session.told", "operation.outcome"]);
+}
+
+/// Notices beyond a limit are not told, and a target that goes on with them does not fill the record.
+#[test]
+fn words_beyond_a_limit_are_one_entry_until_something_passes() {
+    let limits = "[[limit]]\nbytes_per_statement = 5\n";
+    let session = Session::open_with(Arc::new(HeldDisk::default()), Lease::default(), limits);
+    let notice = |name: &str| tells(name, Part::Told { code: None });
+    session.says([notice("too long"), notice("too long"), notice("too long"), notice("short")]);
+    session.until(&["released short"]);
+    session.says([notice("too long"), notice("too long"), Event::Left]);
+    session.over("client_left", &["limit.hit", "session.told", "limit.hit"]);
 }

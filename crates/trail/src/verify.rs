@@ -5,8 +5,9 @@ mod accounts;
 mod follow;
 
 use std::collections::HashSet;
-use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use serde::Serialize;
 
@@ -15,6 +16,8 @@ use crate::tree::{Frontier, Hash, TILE_WIDTH, bundle_path, leaf_hash, tile_path,
 use crate::{parse_entry, segment};
 use follow::Followed;
 
+/// How long a batch that is half there may take to be whole.
+const BATCH_PATIENCE: Duration = Duration::from_millis(400);
 /// Findings that are listed; more are counted.
 const FINDINGS_MAX: usize = 1000;
 
@@ -98,11 +101,11 @@ pub fn verify(folder: &Path, verifier_key: &str, mut progress: impl FnMut(u64)) 
         let number = frontier.size() / TILE_WIDTH;
         let width = (checkpoint.size - number * TILE_WIDTH).min(TILE_WIDTH);
         let path = bundle_path(number, width);
-        let Ok(bundle) = fs::read(folder.join(&path)) else {
+        let Ok((bundle, is_whole)) = read(folder, &path, &bundle_path(number, TILE_WIDTH)) else {
             report.find(Some(frontier.size()), format!("`{path}` is missing"));
             return report;
         };
-        let Some(entries) = split(&bundle, width) else {
+        let Some(entries) = split(&bundle, width, is_whole) else {
             report.find(Some(frontier.size()), format!("`{path}` does not hold {width} entries"));
             return report;
         };
@@ -128,7 +131,19 @@ pub fn verify(folder: &Path, verifier_key: &str, mut progress: impl FnMut(u64)) 
     report
 }
 
-fn split(bundle: &[u8], width: u64) -> Option<Vec<&[u8]>> {
+/// What a tile or bundle holds, and whether it is the full one that took the place of the partial one asked for: whoever
+/// reads a log that goes on may have a checkpoint whose partial tiles are gone since.
+fn read(folder: &Path, path: &str, full: &str) -> io::Result<(Vec<u8>, bool)> {
+    match fs::read(folder.join(path)) {
+        Ok(bytes) => Ok((bytes, false)),
+        Err(error) if path == full => Err(error),
+        // The full one was there before the partial ones went.
+        Err(error) => fs::read(folder.join(full)).map(|bytes| (bytes, true)).map_err(|_| error),
+    }
+}
+
+/// The first `width` entries of a bundle, which has no more unless it `may_go_on`.
+fn split(bundle: &[u8], width: u64, may_go_on: bool) -> Option<Vec<&[u8]>> {
     let mut rest = bundle;
     let mut entries = Vec::new();
     for _ in 0..width {
@@ -137,7 +152,7 @@ fn split(bundle: &[u8], width: u64) -> Option<Vec<&[u8]>> {
         entries.push(entry);
         rest = after;
     }
-    rest.is_empty().then_some(entries)
+    (may_go_on || rest.is_empty()).then_some(entries)
 }
 
 /// The tiles as they should be, compared with those that are there.
@@ -156,7 +171,7 @@ impl Levels {
             let Some((number, hashes)) = self.levels.get_mut(level) else { return };
             hashes.push(hash);
             if hashes.len() as u64 == TILE_WIDTH {
-                compare(folder, &tile_path(level, *number, TILE_WIDTH), hashes, report);
+                compare(folder, (level, *number), hashes, report);
                 carried = Some((level + 1, tile_root(hashes)));
                 hashes.clear();
                 *number += 1;
@@ -167,18 +182,39 @@ impl Levels {
     fn finish(&self, folder: &Path, report: &mut Report) {
         for (level, (number, hashes)) in self.levels.iter().enumerate() {
             if !hashes.is_empty() {
-                compare(folder, &tile_path(level, *number, hashes.len() as u64), hashes, report);
+                compare(folder, (level, *number), hashes, report);
             }
         }
     }
 }
 
-fn compare(folder: &Path, path: &str, hashes: &[Hash], report: &mut Report) {
-    match fs::read(folder.join(path)) {
-        Ok(bytes) if bytes == hashes.concat() => {}
+fn compare(folder: &Path, (level, number): (usize, u64), hashes: &[Hash], report: &mut Report) {
+    let path = tile_path(level, number, hashes.len() as u64);
+    match read(folder, &path, &tile_path(level, number, TILE_WIDTH)) {
+        Ok((bytes, false)) if bytes == hashes.concat() => {}
+        Ok((bytes, true)) if bytes.starts_with(&hashes.concat()) => {}
         Ok(_) => report.find(None, format!("`{path}` does not hold the hashes of its entries")),
         Err(error) => report.find(None, format!("`{path}` cannot be read: {error}")),
     }
+}
+
+/// Whether what is no batch in a segment, and not nothing, becomes one: a writer that goes on may have been half way with
+/// it, so it is read again, within [`BATCH_PATIENCE`].
+fn comes(path: &Path, bytes: &mut Vec<u8>, at: usize) -> bool {
+    let began = Instant::now();
+    while bytes.get(at..).is_some_and(|rest| rest.iter().any(|byte| *byte != 0)) {
+        if bytes.get(at..).and_then(segment::batch).is_some() {
+            return true;
+        }
+        if began.elapsed() > BATCH_PATIENCE {
+            return false;
+        }
+        std::thread::sleep(BATCH_PATIENCE / 20);
+        if let Ok(again) = fs::read(path) {
+            *bytes = again;
+        }
+    }
+    false
 }
 
 /// The segments hold the same leaves, and every sealed object that an entry names.
@@ -189,12 +225,18 @@ fn segments(folder: &Path, hashes: &[Hash], objects: &HashSet<String>, report: &
     let mut missing = objects.clone();
     let mut seq = 0_usize;
     for (_, path) in list {
-        let Ok(bytes) = fs::read(&path) else {
+        let Ok(mut bytes) = fs::read(&path) else {
             report.find(None, format!("`{}` cannot be read", path.display()));
             continue;
         };
         let mut at = 0;
-        while let Some(batch) = bytes.get(at..).and_then(segment::batch) {
+        loop {
+            let Some(batch) = bytes.get(at..).and_then(segment::batch) else {
+                if comes(&path, &mut bytes, at) {
+                    continue;
+                }
+                break;
+            };
             for (class, payload) in segment::records(batch.body) {
                 if class == segment::LEAF {
                     match hashes.get(seq) {

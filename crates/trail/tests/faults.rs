@@ -218,6 +218,15 @@ fn a_full_disk_leaves_room_for_closing_entries() {
         assert!(count < 64, "the disk never became full");
     };
     assert!(matches!(refused, TrailError::Full), "{refused}");
+    // What was said and not counted yet is counted before the session's end is written.
+    let told = Body::SessionTold(chaperone_trail::SessionTold {
+        bytes: 7,
+        call: None,
+        session: "s".into(),
+        sqlstate: None,
+        statement: None,
+    });
+    trail.append(Draft::new(1, &told).unwrap(), &[]).unwrap();
     let closing = Body::SessionClosed(chaperone_trail::SessionClosed {
         agent: None,
         bytes_from_target: 0,

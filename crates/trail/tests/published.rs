@@ -120,6 +120,66 @@ fn a_flipped_bit_anywhere_is_found_by_us_and_by_go() {
     assert!(verify(&trail, &key, |_| {}).is_clean());
 }
 
+/// The partial tiles of a checkpoint go when they are full: whoever has read that checkpoint finds its hashes in those.
+#[test]
+fn a_checkpoint_is_verified_while_the_log_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trail, _) = Trail::open(Options::new(folder.path())).unwrap();
+    let publisher = trail.publish(signer()).unwrap();
+    (0..100).for_each(|n| beat(&trail, n));
+    trail.close("test").unwrap();
+    publisher.join().unwrap();
+    let early = std::fs::read(folder.path().join("checkpoint")).unwrap();
+    drop(trail);
+    let (trail, _) = Trail::open(Options::new(folder.path())).unwrap();
+    let publisher = trail.publish(signer()).unwrap();
+    (100..700).for_each(|n| beat(&trail, n));
+    trail.close("test").unwrap();
+    publisher.join().unwrap();
+    assert!(
+        !folder.path().join("tile/entries/000.p").exists() && !folder.path().join("tile/0/000.p").exists()
+    );
+    std::fs::write(folder.path().join("checkpoint"), early).unwrap();
+    let key = signer().verifier_key();
+    let report = verify(folder.path(), &key, |_| {});
+    assert!(report.is_clean(), "{:?}", report.findings);
+    assert_eq!((report.size, report.unsigned), (101, 601));
+    // They are looked at no less than its own.
+    for (path, at) in [("tile/0/000", 40), ("tile/entries/000", 4)] {
+        let path = folder.path().join(path);
+        let bytes = std::fs::read(&path).unwrap();
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 4;
+        std::fs::write(&path, flipped).unwrap();
+        assert!(!verify(folder.path(), &key, |_| {}).is_clean(), "{}", path.display());
+        std::fs::write(&path, bytes).unwrap();
+    }
+}
+
+/// A batch that is half there when it is read is no damage where its other half follows.
+#[test]
+fn a_batch_that_is_being_written_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let trail = folder.path().join("trail");
+    let key = make(&trail);
+    let path = trail.join("segments/00000000000000000000.seg");
+    let whole = std::fs::read(&path).unwrap();
+    let end = whole.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    let mut half = whole.clone();
+    half[end - 20..end].fill(0);
+    std::fs::write(&path, &half).unwrap();
+    assert!(!verify(&trail, &key, |_| {}).is_clean());
+    let report = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            std::fs::write(path.with_extension("new"), &whole).unwrap();
+            std::fs::rename(path.with_extension("new"), &path).unwrap();
+        });
+        verify(&trail, &key, |_| {})
+    });
+    assert!(report.is_clean(), "{:?}", report.findings);
+}
+
 #[test]
 fn an_old_copy_or_another_history_is_not_gone_on_with() {
     let folder = tempfile::tempdir().unwrap();

@@ -18,12 +18,12 @@ use chaperone_access::{
     Subjects, TargetName, Touch, Verb, Verbs, Words,
 };
 use chaperone_identity::{Grant, Holders, Identity, NoRevocations, People, RootKey, RootKeys, Who};
-use chaperone_policy::{Known, Policies, PolicySet};
+use chaperone_policy::{Known, LIMITS_FILE, Policies, PolicySet};
 use chaperone_recording::commit::CommitmentKey;
 use chaperone_recording::keys::{KeyTable, KeyTableFuture, Reader, ReaderKey, WrappedKey};
-use chaperone_recording::{LinkFacts, Recorder, RecorderParts, Subscriber};
+use chaperone_recording::{Lease, LinkFacts, Recorder, RecorderParts, Subscriber};
 use chaperone_session::{Boundary, Door, Ended, Notify, Opened, Told, Usages, run};
-use chaperone_trail::{Disk, Options, Trail, scan_folder};
+use chaperone_trail::{Body, Disk, Draft, Options, Seq, ServerEnded, Trail, TrailError, scan_folder};
 use chaperone_tunnel::{AgentKey, As, Canceller, Dial, InProcess, LoginFacts, Targets};
 use chaperone_wire::futures::BoxFuture;
 use chaperone_wire::{
@@ -48,13 +48,11 @@ pub(crate) struct Asks {
 
 impl Asks {
     fn of(name: &str, verb: Verb, effect: Effect) -> Self {
-        let touch = Touch {
-            relation: RelationName::new("public", "patients"),
-            rule: NameRule::Named,
-            verbs: Verbs::NONE.with(verb),
-            within: Vec::new(),
-            facts: None,
-        };
+        Self::touching(name, (RelationName::new("public", "patients"), NameRule::Named), verb, effect)
+    }
+
+    fn touching(name: &str, (relation, rule): (RelationName, NameRule), verb: Verb, effect: Effect) -> Self {
+        let touch = Touch { relation, rule, verbs: Verbs::NONE.with(verb), within: Vec::new(), facts: None };
         let member = Member {
             tag: "ANY",
             span: 0..3,
@@ -89,6 +87,12 @@ impl Asks {
             Effect::MayWrite => Verb::Insert,
         };
         Self::of(name, verb, effect)
+    }
+
+    /// A read of what tells everybody how the database is made.
+    pub(crate) fn catalog(name: &str) -> Self {
+        let place = (RelationName::new("pg_catalog", "pg_class"), NameRule::Listed);
+        Self::touching(name, place, Verb::Read, Effect::ReadOnly)
     }
 
     /// Something that it does not.
@@ -154,6 +158,9 @@ impl Reply for Tells {
 struct Log {
     lines: Mutex<Vec<String>>,
     more: Condvar,
+    /// Whether the session waits at its last words.
+    speechless: Mutex<bool>,
+    spoken: Condvar,
 }
 
 impl Log {
@@ -251,6 +258,8 @@ impl Conversation for Toy {
     }
     fn farewell(&mut self, refusal: &Refusal) {
         self.log.push(format!("farewell: {refusal}"));
+        let speechless = self.log.speechless.lock().unwrap();
+        drop(self.log.spoken.wait_while(speechless, |speechless| *speechless).unwrap());
     }
 }
 
@@ -436,9 +445,10 @@ fn claim(identity: &Identity) -> Claim {
     })
 }
 
-fn boundary(trail: &Trail) -> Boundary {
+fn boundary(trail: &Trail, limits: &str) -> Boundary {
     let known = Known { targets: BTreeSet::from([ehr()]), relations: BTreeMap::new(), ..Known::default() };
-    let (set, _) = PolicySet::load(&[("a.cedar".to_owned(), POLICY.to_owned())], &known).unwrap();
+    let files = [("a.cedar".to_owned(), POLICY.to_owned()), (LIMITS_FILE.to_owned(), limits.to_owned())];
+    let (set, _) = PolicySet::load(&files, &known).unwrap();
     let (public, _private) = ReaderKey::generate();
     let recorder = Recorder::new(RecorderParts {
         trail: trail.clone(),
@@ -475,19 +485,24 @@ pub(crate) struct Session {
 impl Session {
     /// Open one whose trail is on this disk, as far as its first operation.
     pub(crate) fn open(disk: Arc<dyn Disk>) -> Self {
+        Self::open_with(disk, Lease::default(), "")
+    }
+
+    /// One that carries the calls of a lease, under limits.
+    pub(crate) fn open_with(disk: Arc<dyn Disk>, lease: Lease, limits: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut options = Options::new(folder.path());
         (options.disk, options.linger_max) = (disk, Duration::from_secs(3600));
         let (trail, _) = Trail::open(options).unwrap();
-        let boundary = boundary(&trail);
+        let boundary = boundary(&trail, limits);
         let (client, events) = mpsc::unbounded_channel();
         let log = Arc::new(Log::default());
         let toy =
             Toy { claim: Some(claim(&boundary.identity)), events, next: VecDeque::new(), log: log.clone() };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let ended =
-            runtime.spawn(async move { run(toy, &boundary, Source::Local, LinkFacts::default(), ()).await });
+        let link = LinkFacts { lease, ..LinkFacts::default() };
+        let ended = runtime.spawn(async move { run(toy, &boundary, Source::Local, link, ()).await });
         let this = Self { folder, trail, runtime, ended, client, log };
         // The first thing to pass shows that it is open.
         this.says([Event::Step("first".to_owned())]);
@@ -514,6 +529,49 @@ impl Session {
         assert_eq!(*lines, wanted);
     }
 
+    /// Wait until the session says its last words.
+    pub(crate) fn until_farewell(&self) {
+        let lines = self.log.lines.lock().unwrap();
+        let said = |lines: &Vec<String>| lines.iter().any(|line| line.starts_with("farewell: "));
+        let (lines, _) = self.log.more.wait_timeout_while(lines, PATIENCE, |lines| !said(lines)).unwrap();
+        assert!(said(&lines), "{lines:?}");
+    }
+
+    /// Whether the session waits at its last words.
+    pub(crate) fn speechless(&self, speechless: bool) {
+        *self.log.speechless.lock().unwrap() = speechless;
+        self.log.spoken.notify_all();
+    }
+
+    /// Append an entry of no session with a sealed object; it does not count among those of the session.
+    pub(crate) fn append(&self, sealed: usize) -> Result<Seq, TrailError> {
+        let body = match sealed {
+            // The shortest that there is.
+            0 => Body::ServerEnded(ServerEnded { process: String::new(), reason: String::new() }),
+            _ => Body::PolicyLoaded(chaperone_trail::PolicyLoaded {
+                by: None,
+                count: 0,
+                policy: chaperone_trail::Digest([0; 32]),
+            }),
+        };
+        let frame = vec![0x5a; sealed];
+        let frames: &[&[u8]] = if sealed == 0 { &[] } else { &[&frame] };
+        self.trail.append(Draft::new(now_us(), &body).unwrap(), frames)
+    }
+
+    /// Append so much until the disk has no more room for it, each entry after the one before it is durable.
+    pub(crate) fn fill(&self) {
+        loop {
+            match self.append(1 << 20) {
+                Ok(seq) => self.runtime.block_on(self.trail.wait_durable(seq)).unwrap(),
+                Err(error) => {
+                    assert!(matches!(error, TrailError::Full), "{error}");
+                    return;
+                }
+            }
+        }
+    }
+
     /// The client leaves; these are the kinds of entries that are then on record between the session's beginning and its
     /// end.
     pub(crate) fn ends(self, kinds: &[&str]) {
@@ -529,13 +587,18 @@ impl Session {
         assert!(matches!(lines.as_slice(), [only] if only.starts_with("farewell: ")), "{lines:?}");
     }
 
-    fn over(self, reason: &str, kinds: &[&str]) {
+    /// The session ends by itself. What is then on record between its beginning and its end, which is of these kinds.
+    pub(crate) fn over(self, reason: &str, kinds: &[&str]) -> Vec<Body> {
         let ended = self.runtime.block_on(self.ended).unwrap();
         assert!(matches!(ended, Ended::Closed(had) if had == reason), "{ended:?}");
         self.trail.close("test").unwrap();
         let mut found = Vec::new();
-        scan_folder(self.folder.path(), |entry| found.push(entry.body.kind().as_str())).unwrap();
-        let joined = found.iter().position(|kind| *kind == "session.joined").unwrap();
-        assert_eq!(found[joined + 1..], [kinds, &["session.closed", "gateway.stopped"]].concat());
+        scan_folder(self.folder.path(), |entry| found.push(entry.body)).unwrap();
+        found.retain(|body| !matches!(body, Body::ServerEnded(_) | Body::PolicyLoaded(_)));
+        let joined = found.iter().position(|body| matches!(body, Body::SessionJoined(_))).unwrap();
+        let found = found.split_off(joined + 1);
+        let had: Vec<&str> = found.iter().map(|body| body.kind().as_str()).collect();
+        assert_eq!(had, [kinds, &["session.closed", "gateway.stopped"]].concat());
+        found
     }
 }

@@ -777,6 +777,7 @@ impl Kind {
             Self::OperationOutcome
                 | Self::OperationProgress
                 | Self::SessionClosed
+                | Self::SessionTold
                 | Self::ToolcallEnded
                 | Self::CatalogAnswered
                 | Self::ServerEnded

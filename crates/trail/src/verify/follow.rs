@@ -11,7 +11,7 @@ use super::accounts::Accounts;
 use crate::{
     AgentEnrolled, Body, CAUSE_KILLED, CatalogAnswered, Entry, Gap, GatewayHeartbeat, ObjectRef,
     OperationIntent, OperationOutcome, OperationProgress, OperationRefused, REASON_LOST, SessionClosed,
-    SessionOpened, SignedTally, Status, cumulative_tally_message, tally_message,
+    SessionOpened, SessionTold, SignedTally, Status, cumulative_tally_message, tally_message,
 };
 
 /// A session that is open.
@@ -86,6 +86,7 @@ impl Followed {
             Body::OperationRefused(body) => self.refuse(report, seq, body),
             Body::ToolcallStarted(body) => self.begin_call(report, seq, &body.call),
             Body::ToolcallEnded(body) => self.end_call(report, seq, &body.call),
+            Body::SessionTold(body) => self.tell(report, seq, body),
             Body::SessionClosed(body) => self.close(report, seq, body),
             Body::GatewayHeartbeat(body) => self.count(report, seq, body),
             Body::GatewayRecovered(_)
@@ -107,7 +108,6 @@ impl Followed {
             | Body::ToolHeld(_)
             | Body::CredentialRevoked(_)
             | Body::SessionFollowed(_)
-            | Body::SessionTold(_)
             | Body::AuthenticationSucceeded(_)
             | Body::AuthenticationFailed(_)
             | Body::OperationHeld(_)
@@ -230,7 +230,19 @@ impl Followed {
         }
     }
 
+    /// The target said something beside operations, to a session that is open.
+    fn tell(&mut self, report: &mut Report, seq: u64, body: &SessionTold) {
+        self.name(body.statement.as_ref());
+        if body.call.as_ref().is_some_and(|call| !self.calls.contains(call)) {
+            report.find(Some(seq), "words of the target in a tool call that is not under way");
+        }
+        if !self.open.contains_key(&body.session) {
+            report.find(Some(seq), "words of the target to a session that is not open");
+        }
+    }
+
     fn go_on(&mut self, report: &mut Report, seq: u64, body: &OperationProgress) {
+        self.name(body.transcript.as_ref());
         match self.open.get(&body.session).and_then(|session| session.running.get(&body.operation)) {
             Some(call) if *call == body.call => {}
             Some(_) => report.find(Some(seq), "progress under another tool call than its intent"),
@@ -240,6 +252,7 @@ impl Followed {
 
     fn end(&mut self, report: &mut Report, seq: u64, body: &OperationOutcome) {
         self.name(body.subjects.as_ref().and_then(|subjects| subjects.commitments.as_ref()));
+        self.name(body.transcript.as_ref());
         let session = self.open.get_mut(&body.session);
         let begun = session.and_then(|session| {
             session.rows = session.rows.saturating_add(body.rows);

@@ -23,14 +23,13 @@ use chaperone_trail::*;
 
 pub(crate) const HEARTBEAT_S: u64 = 10;
 const SECOND_US: u64 = 1_000_000;
-const FRAME: &[u8] = b"ciphertext";
 
 /// When it begins: so long ago that it has just ended, since the writer itself says when it is closed.
 fn begin_us() -> u64 {
     static BEGIN_US: OnceLock<u64> = OnceLock::new();
     *BEGIN_US.get_or_init(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        u64::try_from(now.as_micros()).unwrap() - 30 * SECOND_US
+        u64::try_from(now.as_micros()).unwrap() - 32 * SECOND_US
     })
 }
 
@@ -118,6 +117,7 @@ fn session_of(body: &Body) -> Option<&str> {
         Body::OperationProgress(body) => Some(&body.session),
         Body::OperationOutcome(body) => Some(&body.session),
         Body::OperationRefused(body) => Some(&body.session),
+        Body::SessionTold(body) => Some(&body.session),
         _ => None,
     }
 }
@@ -126,6 +126,14 @@ impl Story {
     fn push(&mut self, body: Body) {
         let at = self.steps.last().map_or(begin_us(), |last| last.at + SECOND_US);
         self.push_at(at, body);
+    }
+
+    /// An entry, and the sealed object that it names.
+    fn push_sealed(&mut self, frame: &[u8], body: impl FnOnce(Option<ObjectRef>) -> Body) {
+        self.push(body(Some(ObjectRef { bytes: 3, object: Digest::of(frame) })));
+        if let Some(last) = self.steps.last_mut() {
+            last.frames.push(frame.to_vec());
+        }
     }
 
     pub(crate) fn push_at(&mut self, at: u64, body: Body) {
@@ -264,6 +272,7 @@ pub(crate) fn calls_of(story: &mut Story, kind: &str, call: Option<&str>) {
         Body::OperationProgress(body) => body.call = call,
         Body::OperationOutcome(body) => body.call = call,
         Body::OperationRefused(body) => body.call = call,
+        Body::SessionTold(body) => body.call = call,
         other => panic!("{}", other.kind().as_str()),
     }
 }
@@ -479,21 +488,34 @@ impl Story {
             target: "clinic".to_owned(),
             tool: "query".to_owned(),
         }));
-        let statement = ObjectRef { bytes: 3, object: Digest::of(FRAME) };
-        self.push(intent(0, 1, call, Some(statement)));
-        if let Some(last) = self.steps.last_mut() {
-            last.frames.push(FRAME.to_vec());
-        }
+        self.push_sealed(b"a statement", |statement| intent(0, 1, call, statement));
         self.heartbeat(2, 40, 20);
-        self.push(Body::OperationProgress(OperationProgress {
-            transcript: None,
-            bytes: 10,
-            call: call.map(str::to_owned),
-            operation: 1,
-            rows: 1,
-            session: name_of(0),
-        }));
-        self.push(outcome(0, 1, call, 2, Status::Ok));
+        self.push_sealed(b"what it printed", |transcript| {
+            Body::OperationProgress(OperationProgress {
+                transcript,
+                bytes: 10,
+                call: call.map(str::to_owned),
+                operation: 1,
+                rows: 1,
+                session: name_of(0),
+            })
+        });
+        self.push_sealed(b"a statement that is none", |statement| {
+            Body::SessionTold(SessionTold {
+                bytes: 30,
+                call: call.map(str::to_owned),
+                session: name_of(0),
+                sqlstate: Some("42601".to_owned()),
+                statement,
+            })
+        });
+        self.push_sealed(b"what it printed last", |transcript| {
+            let mut ended = outcome(0, 1, call, 2, Status::Ok);
+            if let Body::OperationOutcome(body) = &mut ended {
+                body.transcript = transcript;
+            }
+            ended
+        });
         self.push(refused(0, 2, call));
         self.push(Body::ToolcallEnded(ToolcallEnded {
             phi_without_statement: None,
