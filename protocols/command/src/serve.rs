@@ -230,7 +230,7 @@ async fn said(writer: &mut (impl AsyncWrite + Unpin), out: &[u8]) {
 
 async fn refuse(writer: &mut (impl AsyncWrite + Unpin), refusal: &Refusal) {
     let mut out = BytesMut::new();
-    codec::put_json(Tag::Refused, &codec::Refused::from(refusal), &mut out);
+    codec::put_json(Tag::Refused, &codec::Refused::new(refusal, false), &mut out);
     said(writer, &out).await;
     writer.shutdown().await.ok();
 }

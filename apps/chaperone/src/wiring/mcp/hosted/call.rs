@@ -14,9 +14,11 @@ use serde_json::value::RawValue;
 use super::pool::Taken;
 use super::talk::Answered;
 use super::{Asked, INVALID_PARAMS, answer, error};
+use crate::wiring::calls::outcome;
 use crate::wiring::installation::{now_us, random};
 use crate::wiring::mcp::query::CALL;
 use crate::wiring::mcp::seen::fault;
+use crate::wiring::mcp::tools::told;
 
 /// What a call came to: `result` or `error`, and its JSON.
 struct Done {
@@ -24,28 +26,40 @@ struct Done {
     raw: String,
     outcome: CallOutcome,
     code: Option<RefusalCode>,
+    /// Whether these are the server's own words.
+    of_server: bool,
 }
 
 impl Done {
-    fn refused(refusal: &Refusal) -> Self {
-        let broke = matches!(
-            refusal.code,
-            RefusalCode::TargetUnavailable | RefusalCode::TargetLost | RefusalCode::Internal
-        );
-        let outcome = if broke { CallOutcome::Failed } else { CallOutcome::Refused };
-        Self { what: "result", raw: told(refusal), outcome, code: Some(refusal.code) }
+    fn ours(answer: &Answer, outcome: CallOutcome, code: RefusalCode) -> Self {
+        let raw = answer.to_value().to_string();
+        Self { what: "result", raw, outcome, code: Some(code), of_server: false }
     }
-}
 
-/// A refusal as the result of a call: a model can act on it.
-fn told(refusal: &Refusal) -> String {
-    let answer = Answer::refused(&refusal.message, refusal.hint.as_deref(), Some(refusal.code.as_str()));
-    answer.to_value().to_string()
-}
+    /// A refusal as the result of a call: a model can act on it.
+    fn refused(refusal: &Refusal) -> Self {
+        Self::ours(&told(refusal), outcome(refusal.code), refusal.code)
+    }
 
-fn too_busy(who: &str) -> Refusal {
-    Refusal::new(RefusalCode::Busy, format!("{who} has too many calls under way"))
-        .hint("call again in a moment")
+    /// The call ended without an answer that may leave. Whether something was changed nobody can say where a statement of
+    /// it was permitted that may change something: from here on no further one is.
+    fn unanswered(refusal: &Refusal, lease: &Lease) -> Self {
+        lease.end();
+        if !lease.may_have_written() {
+            return Self::refused(refusal);
+        }
+        let answer = Answer::unknown(&refusal.message, Some(refusal.code.as_str()));
+        Self::ours(&answer, CallOutcome::Unknown, refusal.code)
+    }
+
+    fn of_server(
+        what: &'static str,
+        raw: &RawValue,
+        outcome: CallOutcome,
+        code: Option<RefusalCode>,
+    ) -> Self {
+        Self { what, raw: raw.get().to_owned(), outcome, code, of_server: true }
+    }
 }
 
 impl Asked<'_> {
@@ -61,18 +75,14 @@ impl Asked<'_> {
             Ok(called) => called,
             Err(wrong) => return error(id, INVALID_PARAMS, &wrong.to_string()),
         };
-        let place = self.mcp.calls.clone().try_acquire_owned();
-        let own = self.mcp.own_calls.enter(&self.shower.bearer.standing.facts().subject);
-        let came = match (place, own) {
-            (Err(_), _) => Err(too_busy("the gateway")),
-            (Ok(_), None) => Err(too_busy("this login")),
-            (Ok(_place), Some(_own)) => self.carried(&tool, params, arguments).await,
+        let calls = self.mcp.managed.commands.calls();
+        let came = match calls.enter(&self.shower.bearer.standing.facts().subject) {
+            Ok(_place) => self.carried(&tool, params, arguments).await,
+            Err(busy) => Err(busy),
         };
-        match came {
-            Ok(done) => answer(id.get(), done.what, &done.raw),
-            // It could not be recorded, or nothing was begun: nothing of the server's leaves.
-            Err(refusal) => answer(id.get(), "result", &told(&refusal)),
-        }
+        // Where there is no place, or no record of its beginning, nothing was begun.
+        let done = came.unwrap_or_else(|refusal| Done::refused(&refusal));
+        answer(id.get(), done.what, &done.raw)
     }
 
     async fn carried(
@@ -85,10 +95,7 @@ impl Asked<'_> {
         let delegation = Delegation { tool: Some(Arc::from(tool)), ..self.delegation.clone() };
         // Nothing is launched for a call that may not be made; it is on record all the same.
         let taken = match self.may(tool) {
-            Ok(()) => match tokio::time::timeout(CALL, self.taken()).await {
-                Ok(taken) => taken.and_then(|taken| self.offered(taken, tool)),
-                Err(_elapsed) => Err(too_busy("this login")),
-            },
+            Ok(()) => self.taken().await.and_then(|taken| self.offered(taken, tool)),
             Err(refusal) => Err(refusal),
         };
         let lease = taken.as_ref().map(|taken| taken.process.lease.clone()).unwrap_or_default();
@@ -107,13 +114,21 @@ impl Asked<'_> {
             Ok(taken) => self.asked(taken, params, &lease).await,
             Err(refusal) => (Done::refused(&refusal), None),
         };
-        let bytes = done.raw.len() as u64;
-        let Done { outcome, code, .. } = done;
-        let phi_without_statement = match (outcome, lease.touching()) {
-            (CallOutcome::Ok, 0) => self.identifiers(&done.raw).await?,
-            (_, _) => None,
+        let found = match (done.of_server, lease.touching()) {
+            // Whether it says that it did well or that it failed.
+            (true, 0) => self.identifiers(&done.raw).await,
+            (_, _) => Ok(None),
         };
-        call.end(CallEnd { outcome, code, phi_without_statement, rows: 0, bytes }).await?;
+        let (done, phi_without_statement) = match found {
+            Ok(found) => (done, found),
+            Err(refusal) => (Done::unanswered(&refusal, &lease), None),
+        };
+        let (outcome, code, bytes) = (done.outcome, done.code, done.raw.len() as u64);
+        let end = CallEnd { outcome, code, phi_without_statement, rows: 0, bytes };
+        if let Err(refusal) = call.end(end).await {
+            // Nothing of the server's leaves; but that it was refused may be no truth.
+            return Ok(Done::unanswered(&refusal, &lease));
+        }
         // Only now may another call have it: nothing of this one is under way any more.
         if let Some(taken) = taken {
             taken.give_back();
@@ -163,18 +178,19 @@ impl Asked<'_> {
         let asking = tokio::time::timeout(CALL, taken.process.ask("tools/call", Some(params)));
         let answered = match asking.await {
             Ok(Ok(answered)) => answered,
-            Ok(Err(error)) => return (Done::refused(&super::process::broken(self.server, &error)), None),
+            Ok(Err(error)) => {
+                let refusal = super::process::broken(self.server, &error);
+                return (Done::unanswered(&refusal, lease), None);
+            }
             Err(_elapsed) => {
                 let why = format!("the call took longer than {} s", CALL.as_secs());
                 let refusal = Refusal::new(RefusalCode::TooMuch, why).hint("ask for less at a time");
-                return (Done::refused(&refusal), None);
+                return (Done::unanswered(&refusal, lease), None);
             }
         };
         taken.process.over("ended");
         let done = match answered {
-            Answered::Error(raw) => {
-                Done { what: "error", raw: raw.get().to_owned(), outcome: CallOutcome::Failed, code: None }
-            }
+            Answered::Error(raw) => Done::of_server("error", &raw, CallOutcome::Failed, None),
             Answered::Result(raw) => match relay::is_error(&raw) {
                 Ok(failed) => {
                     let code = failed.then(|| lease.refused()).flatten();
@@ -183,10 +199,11 @@ impl Asked<'_> {
                         (true, Some(_)) => CallOutcome::Refused,
                         (true, None) => CallOutcome::Failed,
                     };
-                    Done { what: "result", raw: raw.get().to_owned(), outcome, code }
+                    Done::of_server("result", &raw, outcome, code)
                 }
                 Err(error) => {
-                    return (Done::refused(&super::process::broken(self.server, &error.into())), None);
+                    let refusal = super::process::broken(self.server, &error.into());
+                    return (Done::unanswered(&refusal, lease), None);
                 }
             },
         };
