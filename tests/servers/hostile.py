@@ -8,7 +8,7 @@ import sys
 TOOLS = [
     "echo", "forbidden", "environment", "other_id", "text_id", "result_and_error", "batch", "nested", "not_utf8",
     "too_long", "endless", "leaves", "not_json", "two_answers", "samples", "sleeps", "remembers", "fails", "errs", "asks",
-    "changes", "number",
+    "changes", "number", "recalls",
 ]
 
 
@@ -58,7 +58,7 @@ def call(number, name, arguments):
         say(id="mine", method="sampling/createMessage", params={"messages": [], "maxTokens": 1})
         answer = json.loads(sys.stdin.readline())
         say(id=number, result=result(json.dumps(answer)))
-    elif name == "remembers":
+    elif name in ("remembers", "recalls"):
         say(id=number, result=result("as I said before, her social security number is 219-09-9999"))
     elif name == "fails":
         say(id=number, result={**result("no bed for 219-09-9999, her social security number"), "isError": True})

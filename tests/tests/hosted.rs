@@ -41,6 +41,10 @@ permit (principal in Group::"dev/nurses", action == Action::"connect", resource 
 @id("nurses-tools")
 permit (principal in Group::"dev/nurses", action == Action::"invoke", resource in Target::"clinic-tools")
 unless { resource == Tool::"clinic-tools/forbidden" };
+@id("nurses-see-what-it-recalls")
+permit (principal in Group::"dev/nurses", action == Action::"reveal", resource == Tool::"clinic-tools/recalls");
+@id("nurses-see-its-environment")
+permit (principal in Group::"dev/nurses", action == Action::"reveal", resource == Tool::"clinic-tools/environment");
 "#;
     std::fs::write(folder.join("clinic.cedar"), (text + tools).replace("\"dev/", "\"org/")).unwrap();
 }
@@ -377,12 +381,24 @@ fn a_server_that_misbehaves_harms_its_own_call_only() {
     let asked = place.tool("ana", "samples", &json!({}));
     assert!(text(&asked["result"]["content"][0], "text").contains("-32601"), "{asked}");
     // An answer with an identifier in it, for which nothing was read, whether it says that it did well or not.
-    assert_eq!(place.tool("ana", "remembers", &json!({}))["result"]["isError"], Value::Null);
-    assert_eq!(place.tool("ana", "fails", &json!({}))["result"]["isError"], true);
-    assert_eq!(place.tool("ana", "errs", &json!({}))["error"]["code"], -32000);
+    // It is replaced, unless policy reveals it there.
+    let said = "as I said before, her social security number is";
+    let came = place.tool("ana", "remembers", &json!({}));
+    assert_eq!(came["result"]["content"][0]["text"], format!("{said} [phi.ssn]"), "{came}");
+    assert_eq!((&came["result"]["isError"], &came["result"]["later"]), (&Value::Null, &json!({"x": [1, 2]})));
+    let came = place.tool("ana", "fails", &json!({}));
+    assert_eq!(came["result"]["isError"], true);
+    assert!(came.to_string().contains("no bed for [phi.ssn]"), "{came}");
+    let came = place.tool("ana", "errs", &json!({}));
+    assert_eq!(came["error"]["code"], -32000);
+    assert!(came.to_string().contains("social security number [phi.ssn]"), "{came}");
+    let came = place.tool("ana", "recalls", &json!({}));
+    assert_eq!(came["result"]["content"][0]["text"], format!("{said} 219-09-9999"), "{came}");
     let ended = place.of_kind("toolcall.ended");
     let flagged: Vec<&Value> = ended.iter().filter(|entry| entry["phi_without_statement"] == 1).collect();
-    assert_eq!(flagged.len(), 3, "{flagged:?}");
+    let masked: Vec<&Value> = flagged.iter().map(|entry| &entry["masked"]).collect();
+    let one = json!({"phi.ssn": 1});
+    assert_eq!(masked, [&one, &one, &one, &Value::Null], "{flagged:?}");
     // One that says that its tools are others, and does not list them, is ended: nobody waits for it for long.
     assert_eq!(place.tool("ana", "changes", &json!({}))["result"]["isError"], Value::Null);
     std::thread::sleep(Duration::from_millis(300));
@@ -390,7 +406,10 @@ fn a_server_that_misbehaves_harms_its_own_call_only() {
     assert_eq!(place.tool("ana", "echo", &json!({}))["result"]["isError"], Value::Null);
     assert!(begun.elapsed() < Duration::from_secs(25));
     let shown = place.boundary.cli(&["toolcall", "show", text(flagged[0], "call")]).unwrap();
-    assert!(shown.contains("nothing was read for it"), "{shown}");
+    assert!(
+        shown.contains("nothing was read for it") && shown.contains("replaced in the answer: 1 x phi.ssn"),
+        "{shown}"
+    );
     // A client that leaves in the middle of a call takes the run with it.
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "sleeps"}});
     let mut curl = Command::new("curl");

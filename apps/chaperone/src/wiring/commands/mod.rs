@@ -367,7 +367,15 @@ impl Running {
             }
             Finish::Unknown(refusal) => (CallOutcome::Unknown, Some(refusal.code)),
         };
-        let end = CallEnd { outcome, code, phi_without_statement: None, rows: 0, bytes: self.bytes };
+        let end = CallEnd {
+            outcome,
+            code,
+            // Its operation's outcome counts them.
+            masked: BTreeMap::new(),
+            phi_without_statement: None,
+            rows: 0,
+            bytes: self.bytes,
+        };
         match (self.call.end(end).await, finish) {
             (Ok(()), finish) => finish,
             // How it ended does not leave; that it was refused would be no truth where it ran.

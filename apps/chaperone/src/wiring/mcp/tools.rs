@@ -1,5 +1,6 @@
 //! The tools of one caller at one target, each call of which is on record from its beginning to its end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -298,10 +299,9 @@ impl OfCaller {
             Err(_elapsed) => overdue(&attempt),
         };
         let Done { answer, outcome, code, rows } = done;
-        match call
-            .end(CallEnd { outcome, code, phi_without_statement: None, rows, bytes: answer.size() as u64 })
-            .await
-        {
+        let bytes = answer.size() as u64;
+        let masked = BTreeMap::new();
+        match call.end(CallEnd { outcome, code, masked, phi_without_statement: None, rows, bytes }).await {
             Ok(()) => Ok(answer),
             // Its answer does not leave; but that it was refused would be no truth either.
             Err(refusal) if attempt.is_open() => {

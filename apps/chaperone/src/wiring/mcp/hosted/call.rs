@@ -1,5 +1,6 @@
 //! One call of a server's tool, on record from its beginning to its end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -11,6 +12,7 @@ use chaperone_trail::CallOutcome;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::looked::{Looked, look};
 use super::pool::Taken;
 use super::talk::Answered;
 use super::{Asked, INVALID_PARAMS, answer, error};
@@ -114,17 +116,14 @@ impl Asked<'_> {
             Ok(taken) => self.asked(taken, params, &lease).await,
             Err(refusal) => (Done::refused(&refusal), None),
         };
-        let found = match (done.of_server, lease.touching()) {
-            // Whether it says that it did well or that it failed.
-            (true, 0) => self.identifiers(&done.raw).await,
-            (_, _) => Ok(None),
+        let (done, masked, found) = match self.looked_through(done, &delegation, tool).await {
+            Ok(looked) => looked,
+            Err(refusal) => (Done::unanswered(&refusal, &lease), BTreeMap::new(), 0),
         };
-        let (done, phi_without_statement) = match found {
-            Ok(found) => (done, found),
-            Err(refusal) => (Done::unanswered(&refusal, &lease), None),
-        };
+        // The server has it from elsewhere, whether it says that it did well or that it failed.
+        let phi_without_statement = Some(found).filter(|found| *found > 0 && lease.touching() == 0);
         let (outcome, code, bytes) = (done.outcome, done.code, done.raw.len() as u64);
-        let end = CallEnd { outcome, code, phi_without_statement, rows: 0, bytes };
+        let end = CallEnd { outcome, code, masked, phi_without_statement, rows: 0, bytes };
         if let Err(refusal) = call.end(end).await {
             // Nothing of the server's leaves; but that it was refused may be no truth.
             return Ok(Done::unanswered(&refusal, &lease));
@@ -136,16 +135,25 @@ impl Asked<'_> {
         Ok(done)
     }
 
-    /// How many identifiers detectors find in an answer for which nothing was read; `None` for none.
-    async fn identifiers(&self, raw: &str) -> Result<Option<u64>, Refusal> {
-        let (raw, detectors) = (raw.to_owned(), self.server.detectors.clone());
-        let looked = tokio::task::spawn_blocking(move || {
-            let mut texts = String::new();
-            collect(&serde_json::from_str(&raw).unwrap_or_default(), &mut texts);
-            chaperone_masking::scan(&detectors, &texts).len() as u64
+    /// Look through the server's own words: what detectors find is replaced, unless policy reveals it to the caller in what the
+    /// tool answers. What was replaced, by tag, and how many were found.
+    async fn looked_through(
+        &self,
+        done: Done,
+        delegation: &Delegation,
+        tool: &str,
+    ) -> Result<(Done, BTreeMap<String, u64>, u64), Refusal> {
+        if !done.of_server {
+            return Ok((done, BTreeMap::new(), 0));
+        }
+        let stays = self.mcp.managed.policies.stays_in(delegation, &self.server.name, tool, now_us());
+        let detectors = self.server.detectors.clone();
+        let looking = tokio::task::spawn_blocking(move || {
+            let raw = RawValue::from_string(done.raw)?;
+            let Looked { raw, found, masked } = look(&raw, &detectors, &stays);
+            Ok::<_, serde_json::Error>((Done { raw, ..done }, masked, found))
         });
-        let found = looked.await.map_err(|error| fault(&error))?;
-        Ok((found > 0).then_some(found))
+        looking.await.map_err(|error| fault(&error))?.map_err(|error| fault(&error))
     }
 
     /// Whether the server has such a tool.
@@ -208,19 +216,6 @@ impl Asked<'_> {
             },
         };
         (done, Some(taken))
-    }
-}
-
-/// Every text of a JSON value, a line each.
-fn collect(value: &Value, out: &mut String) {
-    match value {
-        Value::String(text) => {
-            out.push_str(text);
-            out.push('\n');
-        }
-        Value::Array(items) => items.iter().for_each(|item| collect(item, out)),
-        Value::Object(members) => members.values().for_each(|member| collect(member, out)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

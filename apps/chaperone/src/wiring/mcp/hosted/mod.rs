@@ -1,8 +1,9 @@
 //! Servers of others behind the gateway, at `/mcp/SERVER`: what a client says goes on to a run of the server that is the
-//! caller's alone, and each call of a tool is judged, recorded and carried one at a time. The server is not changed, and
-//! its answers are not either.
+//! caller's alone, and each call of a tool is judged, recorded and carried one at a time. The server is not changed; of
+//! its answers only what detectors find in them is.
 
 mod call;
+mod looked;
 mod pool;
 mod process;
 mod talk;
