@@ -46,6 +46,11 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("children", "sleep 300 & echo $! > \"$OUT/child\"; echo $$ > \"$OUT/leader\"; echo ready; wait"),
     ("stubborn", "trap '' TERM; echo $$ > \"$OUT/stubborn\"; echo began; while :; do sleep 0.05; done"),
     ("flood", "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done"),
+    (
+        "long",
+        "line=' the ward is quiet tonight'; for n in 1 2 3 4 5; do line=$line$line; done\n\
+         i=0; while [ $i -lt 120 ]; do echo \"$i$line\"; sleep 0.27; i=$((i+1)); done",
+    ),
     ("strange", "printf 'a\\377b\\033[1mc\\n'"),
 ];
 
@@ -94,6 +99,7 @@ fn agent_toml(home: &Path) -> String {
     );
     text += &simple("stubborn", "time_s_max = 1\n");
     text += &simple("flood", "output_bytes_max = 10000\n");
+    text += &simple("long", "time_s_max = 120\n");
     for name in ["fail", "visit", "children", "strange"] {
         text += &simple(name, "");
     }
@@ -409,7 +415,8 @@ fn a_client_that_goes_takes_the_whole_group_with_it() {
     let session = live[0]["session"].as_str().unwrap();
     place.boundary.cli(&["session", "kill", session, "--reason", "a test"]).unwrap();
     let told = client.unwrap().wait_with_output().unwrap();
-    assert!(err(&told).contains("an administrator ended the session"), "{}", err(&told));
+    assert!(err(&told).contains("outcome unknown: an administrator ended the session"), "{}", err(&told));
+    assert_eq!(told.status.code(), Some(125));
     until(|| (!lives(leader) && !lives(child)).then_some(()));
     let outcome = until(|| place.entries("operation.outcome").get(1).cloned());
     assert_eq!(outcome["status"], "cancelled");
@@ -423,8 +430,12 @@ fn an_agent_that_is_lost_leaves_no_doubt_on_record() {
     place.boundary.agent().unwrap().kill().unwrap();
     let told = client.wait_with_output().unwrap();
     assert!(err(&told).contains("look before you run it again"), "{}", err(&told));
+    assert!(err(&told).starts_with("outcome unknown: "), "{}", err(&told));
+    assert_eq!(told.status.code(), Some(125), "neither refused nor failed");
     let outcome = until(|| place.entries("operation.outcome").pop());
     assert_eq!((&outcome["status"], &outcome["exit_code"]), (&json!("lost"), &Value::Null));
+    let ended = until(|| place.entries("toolcall.ended").pop());
+    assert_eq!((&ended["outcome"], &ended["code"]), (&json!("unknown"), &json!("target_lost")));
     // The program does not outlive the agent that started it.
     until(|| (!lives(leader)).then_some(()));
     // One that is asked to stop ends what runs, and says so.
@@ -481,4 +492,55 @@ fn each_command_is_a_tool() {
     let intents = place.entries("operation.intent");
     assert_eq!((started.len(), intents.len()), (6, 3));
     assert_eq!(intents[0]["call"], started[0]["call"]);
+}
+
+#[test]
+fn a_long_transcript_is_played_to_its_end() {
+    let place = Place::new(AgentPlace::InProcess);
+    let ran = place.run(&["long"]);
+    assert_eq!(out(&ran).lines().count(), 120, "{}", err(&ran));
+    let session = place.entries("operation.intent")[0]["session"].as_str().unwrap().to_owned();
+    // It is what the test is about: more parts than one answer of the API's has entries.
+    assert!(place.entries("operation.progress").len() > 100);
+    let key = place.boundary.reader_key().display().to_string();
+    let played = place.boundary.cli(&["session", "replay", &session, "--reader-key", &key, "--at-once"]);
+    assert_eq!(played.unwrap(), out(&ran));
+}
+
+#[test]
+fn what_is_asked_for_is_bounded() {
+    let place = Place::new(AgentPlace::InProcess);
+    // Longer than a request may be: it is said, and nothing of it is sent; to whoever may run the command.
+    let long = |command: &str| {
+        let body = json!({"parameters": {"who": "x".repeat(140_000)}}).to_string();
+        let file = place.home.path().join("body");
+        std::fs::write(&file, body).unwrap();
+        place.api(&format!("/api/v1/targets/ops/commands/{command}/run"), &format!("@{}", file.display()))
+    };
+    let said = long("arguments");
+    assert!(said.contains("too_large") && said.contains("more than the 131072"), "{said}");
+    let (hidden, nothing) = (long("hidden"), long("hidder"));
+    let words = |said: &str, name: &str| said.lines().last().unwrap().replace(name, "NAME");
+    assert_eq!(words(&hidden, "hidden"), words(&nothing, "hidder"));
+    assert!(hidden.contains("not_permitted"), "{hidden}");
+    let ended = place.entries("toolcall.ended");
+    let codes: Vec<(&str, &str)> =
+        ended.iter().map(|end| (end["outcome"].as_str().unwrap(), end["code"].as_str().unwrap())).collect();
+    assert_eq!(codes, [("refused", "too_large"), ("refused", "not_permitted"), ("refused", "not_permitted")]);
+    assert!(place.entries("session.opened").is_empty(), "no session is opened for it");
+    // Commands count among the calls of their subject, by whichever way they come.
+    let run = |_| place.ana.command(&["run", "ops", "children"]).stdout(Stdio::null()).spawn().unwrap();
+    let mut clients: Vec<_> = (0..8).map(run).collect();
+    until(|| (place.entries("operation.intent").len() == 8).then_some(()));
+    let ran = place.run(&["fail"]);
+    assert!(err(&ran).contains("this subject has too many calls under way"), "{}", err(&ran));
+    let came = place.mcp("tools/call", json!({"name": "fail", "arguments": {}}))["result"].clone();
+    assert_eq!(came["isError"], true, "{came}");
+    assert!(came.to_string().contains("code: busy"), "{came}");
+    clients[0].kill().unwrap();
+    until(|| (place.run(&["fail"]).status.code() == Some(7)).then_some(()));
+    for client in &mut clients {
+        client.kill().unwrap();
+        client.wait().unwrap();
+    }
 }

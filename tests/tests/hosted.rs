@@ -13,10 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chaperone_tests::{
-    AgentPlace, Boundary, Cluster, Fsync, Issuer, Layout, capture, free_port, private_folder, root,
+    AgentPlace, Boundary, Cluster, Fsync, Issuer, Layout, capture, free_port, is_root, private_folder, root,
     target_dir,
 };
 use serde_json::{Value, json};
@@ -41,6 +41,10 @@ permit (principal in Group::"dev/nurses", action == Action::"connect", resource 
 @id("nurses-tools")
 permit (principal in Group::"dev/nurses", action == Action::"invoke", resource in Target::"clinic-tools")
 unless { resource == Tool::"clinic-tools/forbidden" };
+@id("nurses-see-what-it-recalls")
+permit (principal in Group::"dev/nurses", action == Action::"reveal", resource == Tool::"clinic-tools/recalls");
+@id("nurses-see-its-environment")
+permit (principal in Group::"dev/nurses", action == Action::"reveal", resource == Tool::"clinic-tools/environment");
 "#;
     std::fs::write(folder.join("clinic.cedar"), (text + tools).replace("\"dev/", "\"org/")).unwrap();
 }
@@ -56,7 +60,8 @@ fn server_postgres() -> String {
     let home = target_dir().join("servers/node/node_modules/@modelcontextprotocol/server-postgres");
     let script = home.join("dist/index.js");
     format!(
-        "command = {}\ntree = {}\n",
+        "{}command = {}\ntree = {}\n",
+        somebody(),
         json!([program("node"), script, "{url}"]),
         json!(target_dir().join("servers/node/node_modules"))
     )
@@ -64,9 +69,13 @@ fn server_postgres() -> String {
 
 /// A server of our own making that does as it is told, also what no server may.
 fn hostile(more: &str) -> String {
-    let python = std::fs::canonicalize(target_dir().join("mcp/python/bin/python")).unwrap();
     let script = root().join("tests/servers/hostile.py");
-    format!("command = {}\n{more}", json!([python, script]))
+    format!("{}command = {}\n{more}", somebody(), json!(["/usr/bin/python3", script]))
+}
+
+/// As whom servers run where the tests are root.
+fn somebody() -> &'static str {
+    if is_root() { "uid = 65534\ngid = 65534\n" } else { "" }
 }
 
 impl Place {
@@ -371,14 +380,36 @@ fn a_server_that_misbehaves_harms_its_own_call_only() {
     // It asks for a model's words: refused, and the call goes on.
     let asked = place.tool("ana", "samples", &json!({}));
     assert!(text(&asked["result"]["content"][0], "text").contains("-32601"), "{asked}");
-    // An answer with an identifier in it, for which nothing was read.
-    assert_eq!(place.tool("ana", "remembers", &json!({}))["result"]["isError"], Value::Null);
+    // An answer with an identifier in it, for which nothing was read, whether it says that it did well or not.
+    // It is replaced, unless policy reveals it there.
+    let said = "as I said before, her social security number is";
+    let came = place.tool("ana", "remembers", &json!({}));
+    assert_eq!(came["result"]["content"][0]["text"], format!("{said} [phi.ssn]"), "{came}");
+    assert_eq!((&came["result"]["isError"], &came["result"]["later"]), (&Value::Null, &json!({"x": [1, 2]})));
+    let came = place.tool("ana", "fails", &json!({}));
+    assert_eq!(came["result"]["isError"], true);
+    assert!(came.to_string().contains("no bed for [phi.ssn]"), "{came}");
+    let came = place.tool("ana", "errs", &json!({}));
+    assert_eq!(came["error"]["code"], -32000);
+    assert!(came.to_string().contains("social security number [phi.ssn]"), "{came}");
+    let came = place.tool("ana", "recalls", &json!({}));
+    assert_eq!(came["result"]["content"][0]["text"], format!("{said} 219-09-9999"), "{came}");
     let ended = place.of_kind("toolcall.ended");
-    let flagged: Vec<&Value> =
-        ended.iter().filter(|entry| entry["phi_without_statement"].is_number()).collect();
-    assert_eq!(flagged.len(), 1, "{flagged:?}");
+    let flagged: Vec<&Value> = ended.iter().filter(|entry| entry["phi_without_statement"] == 1).collect();
+    let masked: Vec<&Value> = flagged.iter().map(|entry| &entry["masked"]).collect();
+    let one = json!({"phi.ssn": 1});
+    assert_eq!(masked, [&one, &one, &one, &Value::Null], "{flagged:?}");
+    // One that says that its tools are others, and does not list them, is ended: nobody waits for it for long.
+    assert_eq!(place.tool("ana", "changes", &json!({}))["result"]["isError"], Value::Null);
+    std::thread::sleep(Duration::from_millis(300));
+    let begun = Instant::now();
+    assert_eq!(place.tool("ana", "echo", &json!({}))["result"]["isError"], Value::Null);
+    assert!(begun.elapsed() < Duration::from_secs(25));
     let shown = place.boundary.cli(&["toolcall", "show", text(flagged[0], "call")]).unwrap();
-    assert!(shown.contains("nothing was read for it"), "{shown}");
+    assert!(
+        shown.contains("nothing was read for it") && shown.contains("replaced in the answer: 1 x phi.ssn"),
+        "{shown}"
+    );
     // A client that leaves in the middle of a call takes the run with it.
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "sleeps"}});
     let mut curl = Command::new("curl");
@@ -511,4 +542,76 @@ fn a_server_that_runs_as_often_as_it_may_is_busy_and_idle_runs_make_room() {
         std::thread::sleep(Duration::from_millis(100));
     }
     panic!("there is no room again");
+}
+
+fn until(what: &str, mut there: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !there() {
+        assert!(begun.elapsed() < Duration::from_secs(15), "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A call that has no answer may have changed something all the same: nobody says that it was refused or that it failed.
+#[test]
+fn what_became_of_a_write_is_not_known_where_its_call_has_no_answer() {
+    let place = Place::new(AgentPlace::InProcess, &hostile("environment = { DSN = \"{url}\" }"), "");
+    let outcome = |sql: &str| {
+        let came = place.tool("ana", "asks", &json!({"sql": sql}));
+        assert_eq!(came["result"]["isError"], true, "{came}");
+        let ended = place.of_kind("toolcall.ended").pop().unwrap();
+        (text(&came["result"]["content"][0], "text").to_owned(), ended)
+    };
+    let (told, ended) = outcome("update clinic.encounters set reason = reason where encounter_id = 1");
+    assert!(told.starts_with("outcome unknown: ") && told.contains("look whether it was"), "{told}");
+    assert!(told.contains("code: target_lost") && told.contains("ended by itself"), "{told}");
+    assert_eq!((&ended["outcome"], &ended["code"]), (&json!("unknown"), &json!("target_lost")));
+    // What was only read, or refused, changed nothing: the server failed.
+    for sql in ["select count(*) from clinic.encounters", "delete from clinic.encounters"] {
+        let (told, ended) = outcome(sql);
+        assert!(told.starts_with("refused: ") && !told.contains("unknown"), "{sql}: {told}");
+        assert_eq!(ended["outcome"], "failed", "{sql}");
+    }
+    place.boundary.cli(&["trail", "verify"]).unwrap();
+}
+
+/// Whether a process is there and is no zombie.
+fn lives(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+#[test]
+fn a_run_does_not_outlive_its_agent() {
+    let mut place = Place::new(AgentPlace::Separate, &hostile(""), "");
+    for is_killed in [true, false] {
+        let number = place.tool("ana", "number", &json!({}));
+        let run = text(&number["result"]["content"][0], "text").to_owned();
+        assert!(lives(&run), "{number}");
+        // It hears nothing while it is busy with a child of its own.
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "sleeps"}});
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-m", "60", "-H", &format!("authorization: Bearer {}", place.token("ana"))]);
+        curl.args(["-H", "content-type: application/json", "-d", &body.to_string(), &place.url()]);
+        let mut sleeping = curl.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let child = || capture(Command::new("pgrep").args(["-P", &run])).ok();
+        until("it begins to sleep", || child().is_some());
+        let child = child().unwrap().trim().to_owned();
+        if is_killed {
+            place.boundary.agent().unwrap().kill().unwrap();
+            until("a run outlives its agent", || !lives(&run));
+            // Its own child has lost its parent, and notices nothing.
+            capture(Command::new("kill").args(["-9", &child])).ok();
+        } else {
+            place.boundary.agent().unwrap().stop().unwrap();
+            assert!(!lives(&run) && !lives(&child), "an agent that has stopped leaves something of a run");
+        }
+        sleeping.wait().unwrap();
+        if is_killed {
+            place.boundary.start_agent().unwrap();
+            until("the agent is back", || {
+                place.tool("ana", "echo", &json!({}))["result"]["isError"].is_null()
+            });
+        }
+    }
 }

@@ -40,7 +40,7 @@ pub struct RunCommand {
     pub purpose: Option<String>,
 }
 
-/// One line of the answer to [`RunCommand`]: the first is `started`, the last `ended` or `refused`.
+/// One line of the answer to [`RunCommand`]: the first is `started`, the last `ended`, `refused` or `unknown`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunLine {
@@ -52,8 +52,10 @@ pub enum RunLine {
     Err(String),
     /// The program's end.
     Ended(RunEnd),
-    /// It does not run, or not on.
+    /// It does not run.
     Refused(RunRefused),
+    /// It may have begun, and nobody can say what it did.
+    Unknown(RunRefused),
 }
 
 /// How a program ended.
@@ -71,7 +73,7 @@ pub struct RunEnd {
     pub masked: BTreeMap<String, u64>,
 }
 
-/// Why it does not run, or not on.
+/// Why it does not run, or why nobody can say what it did.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RunRefused {
     /// As in `operation.refused`.

@@ -1,5 +1,7 @@
 //! Tool calls, from the caller to the fields.
 
+use std::collections::BTreeMap;
+
 use chaperone_access::CallId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -48,6 +50,9 @@ pub struct ToolcallEnd {
     /// Why it was refused, where it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    /// Identifiers that were replaced in the answer of a server, by tag.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub masked: BTreeMap<String, u64>,
     /// Identifiers in the answer of a server that read nothing of a target's for it, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phi_without_statement: Option<u64>,

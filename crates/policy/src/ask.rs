@@ -309,6 +309,25 @@ impl Asked<'_> {
         Query { action: self.set.kinds.action("reveal"), within, ..invoke }
     }
 
+    /// Kinds of identifiers, by their tags, that stay in what a tool prints or answers: those that are revealed there. `heard` is
+    /// given the answer about each.
+    pub(crate) fn stays_in(
+        &self,
+        target: &TargetName,
+        tool: &str,
+        mut heard: impl FnMut(Answer),
+    ) -> BTreeSet<&'static str> {
+        let mut stays = BTreeSet::new();
+        for entity in chaperone_masking::Entity::ALL {
+            let answer = self.ask(&self.printed(target, tool, entity.governed_by()));
+            if answer.allowed {
+                stays.insert(entity.tag());
+            }
+            heard(answer);
+        }
+        stays
+    }
+
     /// The question about managing the installation.
     pub(crate) fn manage(&self, action: ManagementAction, installation: &str) -> Query {
         let kinds = &self.set.kinds;

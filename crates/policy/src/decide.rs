@@ -9,7 +9,6 @@ use chaperone_access::{
     RelationScope, Scope, TargetName, Touch, Under, Verb, Verbs, WORDS_KEPT_BYTES_MAX, no_command,
 };
 use chaperone_identity::Restriction;
-use chaperone_masking::Entity;
 
 use crate::ask::{Answer, Asked};
 use crate::describe::{Describes, describe};
@@ -229,16 +228,10 @@ fn invoked(case: &Case<'_>, analysis: &Arc<Analysis>, command: &str) -> (Kept, b
     } else if let Some(refusal) = &analysis.forbidden {
         Arm::Refuse { refusal: refusal.clone(), member: 0 }
     } else {
-        let mut stays = BTreeSet::new();
-        for entity in Entity::ALL {
-            let query = case.asked.printed(case.target, command, entity.governed_by());
-            let answer = case.asked.ask(&query);
+        let stays = case.asked.stays_in(case.target, command, |answer| {
             lasting &= answer.lasting;
             policies.extend(answer.policies);
-            if answer.allowed {
-                stays.insert(entity.tag());
-            }
-        }
+        });
         Arm::Allow { text: None, scope: Some(Arc::new(Scope { stays, ..Scope::default() })) }
     };
     policies.sort();

@@ -1,5 +1,6 @@
 //! Who may manage the installation: the actions of the management API, decided by the same policies.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chaperone_access::{Delegation, Refusal, RefusalCode, TargetName};
@@ -154,6 +155,22 @@ impl Policies {
         let what = format!("you have no permission to `invoke` `{target}/{tool}`");
         Err(Refusal::new(RefusalCode::NotPermitted, what)
             .hint("ask an administrator for it, naming this permission"))
+    }
+
+    /// Kinds of identifiers, by their tags, that stay in what a tool of a server answers to somebody now: those that policy reveals
+    /// there, as in what a command prints.
+    #[must_use]
+    pub fn stays_in(
+        &self,
+        delegation: &Delegation,
+        server: &TargetName,
+        tool: &str,
+        now_us: u64,
+    ) -> BTreeSet<&'static str> {
+        let set = self.now();
+        let who = set.who(delegation);
+        let asked = Asked { set: &set, delegation, who: &who, now_us, opened_us: now_us };
+        asked.stays_in(server, tool, drop)
     }
 
     /// The allowance of whoever holds the administrator's token, who needs no policy: a set that locks everybody out

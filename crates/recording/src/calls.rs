@@ -1,5 +1,6 @@
 //! A tool call on record: its beginning before anything is done for it, its end before its answer leaves.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -31,12 +32,14 @@ pub struct CallOpening<'a> {
 }
 
 /// How a call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallEnd {
     /// How.
     pub outcome: CallOutcome,
     /// Why it was refused.
     pub code: Option<RefusalCode>,
+    /// Identifiers that were replaced in the answer of a server, by tag.
+    pub masked: BTreeMap<String, u64>,
     /// Identifiers in the answer of a server that read nothing of a target's for it, where there are any.
     pub phi_without_statement: Option<u64>,
     /// Rows in its answer.
@@ -111,6 +114,7 @@ impl ToolCall {
             call: self.call.to_string(),
             code: end.code,
             duration_us: u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
+            masked: Some(end.masked).filter(|masked| !masked.is_empty()),
             outcome: end.outcome,
             phi_without_statement: end.phi_without_statement,
             rows: end.rows,
@@ -125,7 +129,14 @@ impl Drop for ToolCall {
         }
         self.lease.end();
         let outcome = CallOutcome::Abandoned;
-        let end = CallEnd { outcome, code: None, phi_without_statement: None, rows: 0, bytes: 0 };
+        let end = CallEnd {
+            outcome,
+            code: None,
+            masked: BTreeMap::new(),
+            phi_without_statement: None,
+            rows: 0,
+            bytes: 0,
+        };
         // Where it cannot be written, the next start ends the call as lost.
         drop(self.recorder.append(&self.body(end)));
     }

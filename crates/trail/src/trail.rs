@@ -385,6 +385,7 @@ impl Trail {
                 call: call.clone(),
                 code: None,
                 duration_us: 0,
+                masked: None,
                 outcome: CallOutcome::Lost,
                 phi_without_statement: None,
                 rows: 0,

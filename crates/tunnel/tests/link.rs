@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chaperone_access::{AgentName, Refusal, RefusalCode, SessionId, TargetName};
+use chaperone_access::{AgentName, ProcessId, Refusal, RefusalCode, SessionId, TargetName};
 use chaperone_tunnel::link::{
     AgentAuthority, AgentEvent, AgentRecord, EnrolmentToken, Issued, LinkEnd, LinkError, Links, Observer,
     Roster, Serving, TokenRecord, enrol, link, renew, signing_request,
 };
 use chaperone_tunnel::{
-    AgentKey, ApplicationName, As, BoxFuture, Canceller, Dial, DialError, Dialer, LoginFacts, LoginName,
-    Opened, Parameters, RoleName, Targets,
+    Access, AgentKey, ApplicationName, As, BoxFuture, Canceller, Dial, DialError, Dialer, Host, HostFacts,
+    HostOpened, Launch, LoginFacts, LoginName, Opened, Parameters, RoleName, Targets,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -38,6 +38,12 @@ impl Canceller for Cancelled {
 impl Targets for Echo {
     fn names(&self) -> Vec<TargetName> {
         vec!["echo".parse().unwrap(), "secret".parse().unwrap()]
+    }
+
+    fn host(&self, request: Host) -> BoxFuture<'_, Result<HostOpened, Refusal>> {
+        self.0.lock().unwrap().push(format!("hosts {}", request.server()));
+        let (ours, _) = tokio::io::duplex(64);
+        Box::pin(async { Ok(HostOpened { stream: Box::new(ours), facts: HostFacts::default() }) })
     }
 
     fn open(&self, request: Dial) -> BoxFuture<'_, Result<Opened, Refusal>> {
@@ -485,6 +491,38 @@ async fn while_one_agent_drains_another_takes_over() {
     gateway.links.tally(&handle).await.unwrap();
     gateway.links.acknowledge(&handle).await.unwrap();
     assert_eq!(draining.await.unwrap().unwrap(), LinkEnd::Drained);
+}
+
+/// An agent that is stopping refuses new runs; whoever else runs the server takes them, and nobody is refused.
+#[tokio::test]
+async fn while_one_agent_drains_another_runs_the_servers() {
+    let gateway = gateway().await;
+    let (first, second) = (gateway.agent("ward").await, gateway.agent("ward-two").await);
+    let (stop, _draining) = first.link(&gateway);
+    gateway.until_linked(true).await;
+    let launch = || {
+        let access = Access::new("user", "password", "echo".parse().unwrap()).unwrap();
+        let process = ProcessId::from_parts(1, [3; 10]);
+        Host::Launch(Launch { server: "echo".parse().unwrap(), process, access })
+    };
+    assert_eq!(gateway.links.host(launch()).await.unwrap().agent.as_str(), "ward");
+    // A stream that stays open, so that the agent that stops stays linked.
+    let _open = gateway.links.dial(dial("echo")).await.unwrap();
+    let (_stop, _linked) = second.link(&gateway);
+    while gateway.links.agents().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // More laden than the one that stops, which is therefore asked first.
+    let mut streams = Vec::new();
+    for _ in 0..6 {
+        streams.push(gateway.links.dial(dial("echo")).await.unwrap());
+    }
+    streams.retain(|stream| stream.agent.as_str() == "ward-two");
+    stop.send_replace(true);
+    for _ in 0..4 {
+        assert_eq!(gateway.links.host(launch()).await.unwrap().agent.as_str(), "ward-two");
+    }
+    assert_eq!(first.opened.lock().unwrap().iter().filter(|what| *what == "hosts echo").count(), 1);
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ pub enum Tag {
     Err,
     /// The end of the program: a [`Ended`].
     Ended,
-    /// It does not run: a [`Refused`].
+    /// It does not run, or not on: a [`Refused`].
     Refused,
 }
 
@@ -107,7 +107,7 @@ impl Ended {
     }
 }
 
-/// Why nothing runs.
+/// Why nothing runs, or not on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refused {
@@ -117,14 +117,19 @@ pub struct Refused {
     pub message: String,
     /// The next step.
     pub hint: Option<String>,
+    /// Whether the program may have begun all the same, so that nobody can say what it did. An agent refuses before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub begun: bool,
 }
 
 /// Characters of somebody else's words that are shown on.
 const WORDS_SHOWN: usize = 400;
 
-impl From<&Refusal> for Refused {
-    fn from(refusal: &Refusal) -> Self {
-        Self { code: refusal.code, message: refusal.message.clone(), hint: refusal.hint.clone() }
+impl Refused {
+    /// Of a program that has not begun, or of one that may have.
+    #[must_use]
+    pub fn new(refusal: &Refusal, begun: bool) -> Self {
+        Self { code: refusal.code, message: refusal.message.clone(), hint: refusal.hint.clone(), begun }
     }
 }
 
@@ -255,7 +260,7 @@ mod tests {
         strange.by = "nobody".to_owned();
         assert_eq!(strange.exit(), None);
         let refusal = Refusal::new(RefusalCode::Busy, "no\u{1b}[31m").hint("x".repeat(1000));
-        let read = Refusal::from(Refused::from(&refusal));
+        let read = Refusal::from(Refused::new(&refusal, false));
         assert_eq!((read.message.as_str(), read.hint.unwrap().len()), ("no[31m", WORDS_SHOWN));
     }
 

@@ -37,8 +37,9 @@ impl Pipe {
         Self { stream, input: BytesMut::new(), output: BytesMut::new(), ended: false }
     }
 
-    pub(crate) fn refuse(&mut self, refusal: &Refusal) {
-        codec::put_json(Tag::Refused, &Refused::from(refusal), &mut self.output);
+    /// Say that nothing runs, or not on; `begun` where it may have begun.
+    pub(crate) fn refuse(&mut self, refusal: &Refusal, begun: bool) {
+        codec::put_json(Tag::Refused, &Refused::new(refusal, begun), &mut self.output);
     }
 
     /// Write what waits; ready when all of it is out.
@@ -292,6 +293,8 @@ pub struct Conversation {
     declaration: Declaration,
     detectors: Arc<dyn Detectors>,
     stage: Stage,
+    /// Whether the program may have begun: it was asked for, and its agent has not said that it did not start it.
+    begun: bool,
     out: Output,
     err: Output,
     /// What was replaced so far.
@@ -326,6 +329,7 @@ impl Conversation {
             declaration,
             detectors,
             stage: Stage::Idle,
+            begun: false,
             out: none(),
             err: none(),
             found: LookedThrough::default(),
@@ -407,6 +411,7 @@ impl Conversation {
             }
             Tag::Refused => {
                 let refused: Refused = frame.json().map_err(unreadable)?;
+                self.begun = false;
                 let by = chaperone_wire::ExitBy::NotStarted;
                 let exit = chaperone_wire::Exit { code: None, signal: None, by };
                 self.end(Ending::Exited(exit), Said::Refused(refused.into()));
@@ -512,7 +517,7 @@ impl chaperone_wire::Conversation for Conversation {
     }
 
     fn forward(&mut self, run: Run) {
-        self.stage = Stage::Running;
+        (self.stage, self.begun) = (Stage::Running, true);
         codec::put_json(Tag::Run, &run, &mut self.target.output);
     }
 
@@ -523,7 +528,7 @@ impl chaperone_wire::Conversation for Conversation {
                 codec::put(printed.into(), text.as_bytes(), &mut self.client.output)
             }
             Said::Ended(ended) => codec::put_json(Tag::Ended, &ended, &mut self.client.output),
-            Said::Refused(refusal) => self.client.refuse(&refusal),
+            Said::Refused(refusal) => self.client.refuse(&refusal, self.begun),
         }
     }
 
@@ -532,7 +537,7 @@ impl chaperone_wire::Conversation for Conversation {
     }
 
     fn farewell(&mut self, refusal: &Refusal) {
-        self.client.refuse(refusal);
+        self.client.refuse(refusal, self.begun);
     }
 }
 

@@ -5,6 +5,8 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 
@@ -26,37 +28,43 @@ pub struct Launch {
     pub run_as: Option<RunAs>,
     /// Where.
     pub folder: PathBuf,
-    /// Address space of each of its processes, in bytes.
-    pub memory_bytes_max: u64,
+    /// Address space of each of its processes, in bytes; `None` where it may take what there is.
+    pub memory_bytes_max: Option<u64>,
     /// Processor time of each of its processes, in seconds: a net below the time limit, which the agent keeps
-    /// for whatever is in its process group.
-    pub processor_s_max: u64,
+    /// for whatever is in its process group. `None` where it has no end of time.
+    pub processor_s_max: Option<u64>,
+    /// Whether it is talked to: standard input then stays what the agent writes to. Else it is empty.
+    pub is_talked_to: bool,
     /// The agent's process: the program ends with it.
     pub parent: i32,
     /// The program and its arguments.
     pub words: Vec<OsString>,
 }
 
-/// Become the program. Returns only where that fails; what went wrong was then said on standard input, which the agent reads
-/// and which closes by itself where it does not fail.
+/// Become the program. Returns only where that fails; what went wrong was then said on standard input, a socket whose other end
+/// the agent reads, and which ends where it does not fail: by itself, or, for a program that is talked to, on our part at the
+/// last moment before it begins.
 pub fn launch(launch: &Launch) -> std::io::Error {
-    // The program gets an empty input; the agent keeps the other end of this copy, which no program inherits.
-    let said = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3);
-    let error = match become_program(launch) {
+    // The agent keeps the other end of this copy, which no program inherits.
+    let said = match rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3) {
+        Ok(said) => UnixStream::from(said),
+        Err(error) => return error.into(),
+    };
+    let error = match become_program(launch, &said) {
         Ok(error) | Err(error) => error,
     };
-    if let Ok(said) = said {
-        // Nobody is left to be told where the agent is gone.
-        drop(File::from(said).write_all(error.to_string().as_bytes()));
-    }
+    // Nobody is left to be told where the agent is gone.
+    drop((&said).write_all(error.to_string().as_bytes()));
     error
 }
 
-fn become_program(launch: &Launch) -> Result<std::io::Error, std::io::Error> {
-    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+fn become_program(launch: &Launch, said: &UnixStream) -> Result<std::io::Error, std::io::Error> {
+    if !launch.is_talked_to {
+        rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    }
     limit(Resource::Cpu, launch.processor_s_max)?;
     // What a program had in memory is not left behind in a file.
-    limit(Resource::Core, 0)?;
+    limit(Resource::Core, Some(0))?;
     std::env::set_current_dir(&launch.folder).map_err(|error| {
         std::io::Error::new(error.kind(), format!("cannot enter `{}`: {error}", launch.folder.display()))
     })?;
@@ -83,9 +91,17 @@ fn become_program(launch: &Launch) -> Result<std::io::Error, std::io::Error> {
     command.args(words);
     // Last: from here on this process, which is larger than most programs, can hardly take any more.
     limit(Resource::As, launch.memory_bytes_max)?;
+    if launch.is_talked_to {
+        // Of the socket itself, so of the program's input too: nobody writes to that. A program that cannot be begun now is told of
+        // by its exit code alone.
+        said.shutdown(Shutdown::Write)?;
+    }
     Ok(command.exec())
 }
 
-fn limit(resource: Resource, most: u64) -> std::io::Result<()> {
-    Ok(rustix::process::setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?)
+fn limit(resource: Resource, most: Option<u64>) -> std::io::Result<()> {
+    if most.is_none() {
+        return Ok(());
+    }
+    Ok(rustix::process::setrlimit(resource, Rlimit { current: most, maximum: most })?)
 }

@@ -99,7 +99,7 @@ impl Known for Waiting {
 
     async fn refuse(self, refusal: &Refusal) {
         let mut pipe = Pipe::new(self.client);
-        pipe.refuse(refusal);
+        pipe.refuse(refusal, false);
         std::future::poll_fn(|cx| pipe.poll_flush(cx)).await.ok();
     }
 

@@ -29,12 +29,19 @@ impl Launch {
         let mut words: Vec<OsString> = vec![LAUNCH_VERB.into()];
         let mut option = |name: &str, value: OsString| words.extend([name.into(), value]);
         option("--folder", self.folder.clone().into());
-        option("--memory", self.memory_bytes_max.to_string().into());
-        option("--processor", self.processor_s_max.to_string().into());
         option("--parent", self.parent.to_string().into());
+        if let Some(most) = self.memory_bytes_max {
+            option("--memory", most.to_string().into());
+        }
+        if let Some(most) = self.processor_s_max {
+            option("--processor", most.to_string().into());
+        }
         if let Some(run_as) = self.run_as {
             option("--uid", run_as.uid.to_string().into());
             option("--gid", run_as.gid.to_string().into());
+        }
+        if self.is_talked_to {
+            words.push("--talked-to".into());
         }
         words.push("--".into());
         words.extend(self.words.iter().cloned());
@@ -66,6 +73,8 @@ impl Group {
 pub struct Started {
     /// Its group.
     pub group: Group,
+    /// What it hears, where it is talked to; in blocking mode.
+    pub input: Option<UnixStream>,
     /// What it prints.
     pub out: ChildStdout,
     /// What it prints to standard error.
@@ -88,11 +97,11 @@ pub async fn start(
     let (begun, started) = oneshot::channel();
     let supervise = move || match spawn(program, &launch, &environment) {
         Err(why) => drop(begun.send(Err(why))),
-        Ok((mut child, out, err)) => {
+        Ok(Spawned { mut child, input, out, err }) => {
             let group = Group::default();
             group.put(Some(Pid::from_child(&child)));
             let (done, ended) = oneshot::channel();
-            let sent = begun.send(Ok(Started { group: group.clone(), out, err, ended }));
+            let sent = begun.send(Ok(Started { group: group.clone(), input, out, err, ended }));
             if sent.is_err() {
                 group.signal(Signal::KILL);
             }
@@ -107,12 +116,20 @@ pub async fn start(
     started.await.unwrap_or_else(|_| Err("nobody starts it".to_owned()))
 }
 
+/// A program and its ends.
+struct Spawned {
+    child: Child,
+    input: Option<UnixStream>,
+    out: ChildStdout,
+    err: ChildStderr,
+}
+
 fn spawn(
     program: Option<PathBuf>,
     launch: &Launch,
     environment: &BTreeMap<String, String>,
-) -> Result<(Child, ChildStdout, ChildStderr), String> {
-    let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
+) -> Result<Spawned, String> {
+    let (mut ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
     let mut command = Command::new(program.unwrap_or_else(|| SELF.into()));
     command.args(launch.arguments()).env_clear().envs(environment).process_group(0);
     command
@@ -123,10 +140,12 @@ fn spawn(
     // The command holds our copy of the launcher's end: without it the end of the launcher is the end of what it says.
     drop(command);
     let mut why = String::new();
-    let read = ours.take(REASON_BYTES_MAX).read_to_string(&mut why);
+    let read = ours.by_ref().take(REASON_BYTES_MAX).read_to_string(&mut why);
     let (out, err) = (child.stdout.take(), child.stderr.take());
     match (read, out, err) {
-        (Ok(0), Some(out), Some(err)) => Ok((child, out, err)),
+        (Ok(0), Some(out), Some(err)) => {
+            Ok(Spawned { child, input: launch.is_talked_to.then_some(ours), out, err })
+        }
         (read, _, _) => {
             drop(child.kill());
             drop(child.wait());

@@ -134,8 +134,9 @@ impl Commands {
         let launch = Launch {
             run_as: self.surroundings.run_as,
             folder: self.surroundings.folder.clone(),
-            memory_bytes_max: secret.memory_bytes_max,
-            processor_s_max: (u64::from(command.time_s_max) + 1).saturating_mul(processors()),
+            memory_bytes_max: Some(secret.memory_bytes_max),
+            processor_s_max: Some((u64::from(command.time_s_max) + 1).saturating_mul(processors())),
+            is_talked_to: false,
             parent: i32::try_from(std::process::id()).unwrap_or_default(),
             words,
         };
@@ -230,7 +231,7 @@ async fn said(writer: &mut (impl AsyncWrite + Unpin), out: &[u8]) {
 
 async fn refuse(writer: &mut (impl AsyncWrite + Unpin), refusal: &Refusal) {
     let mut out = BytesMut::new();
-    codec::put_json(Tag::Refused, &codec::Refused::from(refusal), &mut out);
+    codec::put_json(Tag::Refused, &codec::Refused::new(refusal, false), &mut out);
     said(writer, &out).await;
     writer.shutdown().await.ok();
 }
@@ -294,7 +295,7 @@ async fn carry(
     reader: &mut (impl AsyncRead + Unpin),
     writer: &mut (impl AsyncWrite + Unpin),
 ) -> Option<Exit> {
-    let Started { group, out, err, mut ended } = started;
+    let Started { group, input: _, out, err, mut ended } = started;
     let receiver = |fd: std::os::fd::OwnedFd| pipe::Receiver::from_owned_fd(fd);
     let (Ok(mut out), Ok(mut err)) = (receiver(out.into()), receiver(err.into())) else { return None };
     let mut carrying = std::pin::pin!(printed((&mut out, &mut err), limits.output_bytes, writer));

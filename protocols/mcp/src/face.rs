@@ -22,14 +22,13 @@ use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::{Value, json};
 
 use crate::offer::offer;
+use crate::revision::unspoken;
 
 /// Revisions that are spoken, oldest first.
 const REVISIONS: [ProtocolVersion; 3] =
     [ProtocolVersion::V_2025_06_18, ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2026_07_28];
 /// Say beside a body what stands in it (2026-07-28).
 const BESIDE: [HeaderName; 2] = [HeaderName::from_static("mcp-method"), HeaderName::from_static("mcp-name")];
-/// Names the revision of a request.
-const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
 /// A call of a tool.
 #[derive(Debug, Clone)]
@@ -224,7 +223,9 @@ pub async fn answer<T: Tools>(
     request: Request<Full<Bytes>>,
     tools: T,
 ) -> Response<BoxBody<Bytes, Infallible>> {
-    if let Some(refused) = unspoken(request.headers()).or_else(|| twice(request.headers())) {
+    let spoken = REVISIONS.each_ref().map(ProtocolVersion::as_str);
+    let unspoken = unspoken(request.headers(), &spoken).map(|error| not_taken(&error));
+    if let Some(refused) = unspoken.or_else(|| twice(request.headers())) {
         return refused;
     }
     // Who may call is judged before: here is nobody who is not known.
@@ -240,23 +241,6 @@ pub async fn answer<T: Tools>(
         config,
     );
     service.handle(request).await
-}
-
-/// The refusal of a request whose revision is not spoken here; one that names none is taken.
-fn unspoken(headers: &HeaderMap) -> Option<Response<BoxBody<Bytes, Infallible>>> {
-    let mut named = headers.get_all(VERSION).iter();
-    let spoken = match (named.next(), named.next()) {
-        (None, _) => true,
-        (Some(one), None) => REVISIONS.iter().any(|known| one.as_bytes() == known.as_str().as_bytes()),
-        (Some(_), Some(_)) => false,
-    };
-    if spoken {
-        return None;
-    }
-    let known: Vec<&str> = REVISIONS.iter().map(ProtocolVersion::as_str).collect();
-    let message = format!("`MCP-Protocol-Version` is one of {}", known.join(", "));
-    // As 2026-07-28 numbers it.
-    Some(not_taken(&json!({"code": -32022, "message": message, "data": {"supported": known}})))
 }
 
 /// The refusal of a request that says something beside its body twice: which of the two agrees with it would be anybody's

@@ -7,6 +7,8 @@ pub mod guard;
 mod offer;
 pub mod peek;
 pub mod relay;
+pub mod revision;
+pub mod texts;
 
 pub use face::{Answer, Asked, OwnTool, Tools, answer};
 pub use offer::{ROWS_DEFAULT, ROWS_MAX};

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-/// Longest name of a tool, in bytes.
-const TOOL_BYTES_MAX: usize = 128;
+use crate::relay::TOOL_BYTES_MAX;
+
 /// What is said at most of why a body is not taken, in characters: it repeats what a stranger sent.
 const WHY_CHARS_MAX: usize = 200;
 

@@ -605,7 +605,7 @@ const AGENT: &[Key] = &[
         "command",
         "[\"/usr/bin/node\", \"/opt/mcp/server-postgres/dist/index.js\", \"{url}\"]",
         "required in the table",
-        "An MCP server that this agent runs: the program by its whole path, and its arguments; no shell. `{url}`, `{host}`, `{port}`, `{user}`, `{password}`, `{database}` and `{folder}` are replaced here, in `environment` and in `files`. Programs that fetch what they run (`npx`, `uvx`) are refused.",
+        "An MCP server that this agent runs: the program by its whole path, and its arguments; no shell. `{url}`, `{host}`, `{port}`, `{user}`, `{password}`, `{database}` and `{folder}` are replaced here, in `environment` and in `files`. Programs that fetch what they run (`npx`, `uvx`) are refused, and files of the line that everybody may write to.",
     ),
     optional(
         "servers.ehr-tools",
@@ -640,7 +640,7 @@ const AGENT: &[Key] = &[
         "uid",
         "2001",
         "the agent's",
-        "The user, by number, as whom its runs go; the agent needs to be root for it.",
+        "The user, by number, as whom its runs go. Only an agent that is root can run them as somebody else, and it has to say as whom, with `gid`.",
     ),
     optional("servers.ehr-tools", "gid", "2001", "the agent's", "The group, likewise."),
     optional("servers.ehr-tools", "processes_max", "32", "32", "Runs at a time."),

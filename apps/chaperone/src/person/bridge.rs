@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use chaperone_access::TargetName;
 use chaperone_api::Problem;
+use chaperone_mcp::revision::VERSION;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -33,7 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// From this revision on a request names itself in its headers, which have to agree with it.
 const NAMED_SINCE: &str = "2026-07-28";
 
-const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 

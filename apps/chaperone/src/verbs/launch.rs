@@ -1,4 +1,4 @@
-//! `chaperone launch`: how an agent starts a declared command. Not for people: it ends in another program.
+//! `chaperone launch`: how an agent starts a declared command or a server. Not for people: it ends in another program.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,9 +14,11 @@ pub(crate) struct Launch {
     #[arg(long)]
     folder: PathBuf,
     #[arg(long)]
-    memory: u64,
+    memory: Option<u64>,
     #[arg(long)]
-    processor: u64,
+    processor: Option<u64>,
+    #[arg(long)]
+    talked_to: bool,
     #[arg(long)]
     parent: i32,
     #[arg(long, requires = "gid")]
@@ -34,6 +36,7 @@ impl Launch {
             folder: self.folder,
             memory_bytes_max: self.memory,
             processor_s_max: self.processor,
+            is_talked_to: self.talked_to,
             parent: self.parent,
             words: self.words,
         };

@@ -13,6 +13,7 @@ use chaperone_api::{ReadGrant, ReadRequest, SessionDetail};
 use serde_json::{Value, json};
 
 use super::reach::Reach;
+use super::session::whole;
 use super::{Failure, block_on, remark};
 use crate::wiring::installation::{Opener, reader_key};
 
@@ -78,7 +79,7 @@ impl Replay {
             return Err(Failure::Usage(format!("`{}` is there already", file.display())));
         }
         let ask = block_on(self.reach.ask())?;
-        let detail: SessionDetail = block_on(ask.get(&format!("/sessions/{}", self.session)))?;
+        let detail = block_on(whole(&ask, self.session))?;
         let key = reader_key(&self.reader_key)?;
         let request = ReadRequest { reader: key.public_text() };
         let path = format!("/sessions/{}/read", self.session);

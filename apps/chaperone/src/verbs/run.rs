@@ -15,6 +15,8 @@ use crate::wiring::tls::{self, Trust};
 const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What timeout(1) exits with.
 const TIME_OVER: u8 = 124;
+/// Where nobody can say what the command did.
+const OUTCOME_UNKNOWN: u8 = 125;
 /// What a shell adds to the number of the signal that ended a program.
 const BY_SIGNAL: i32 = 128;
 /// How long it may take to reach the gateway.
@@ -122,10 +124,7 @@ impl Run {
             }
         }
         if fine {
-            return Err(Failure::Failed(
-                "the answer ended before the command did (hint: whether it did its work is not known: look before you run it again)"
-                    .to_owned(),
-            ));
+            return Ok(unknown("the answer ended before the command did"));
         }
         let status = response.status();
         match serde_json::from_slice::<Problem>(&buffer) {
@@ -152,6 +151,8 @@ impl Run {
             RunLine::Ended(end) => return Ok(Some(self.ended(end))),
             RunLine::Refused(_) if self.json => return Ok(Some(ExitCode::FAILURE)),
             RunLine::Refused(refused) => return Err(refusal(refused)),
+            RunLine::Unknown(_) if self.json => return Ok(Some(ExitCode::from(OUTCOME_UNKNOWN))),
+            RunLine::Unknown(why) => return Ok(Some(unknown(&why.detail))),
         };
         match printed {
             Ok(()) => Ok(None),
@@ -180,6 +181,14 @@ impl Run {
         };
         ExitCode::from(u8::try_from(code).unwrap_or(1))
     }
+}
+
+/// Nobody can say what the command did: neither that it was refused nor that it failed is said.
+fn unknown(why: &str) -> ExitCode {
+    remark(&format!(
+        "outcome unknown: {why} (hint: it may have done its work: look before you run it again)"
+    ));
+    ExitCode::from(OUTCOME_UNKNOWN)
 }
 
 fn refusal(refused: &RunRefused) -> Failure {

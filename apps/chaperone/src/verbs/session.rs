@@ -81,7 +81,7 @@ impl Kill {
 }
 
 /// A session with all its entries, page by page.
-async fn whole(ask: &Ask, session: SessionId) -> Result<SessionDetail, Failure> {
+pub(super) async fn whole(ask: &Ask, session: SessionId) -> Result<SessionDetail, Failure> {
     let path = format!("/sessions/{session}?limit={PAGE_MAX}");
     let mut detail: SessionDetail = ask.get(&path).await?;
     while let Some(next) = detail.next.take() {

@@ -82,6 +82,11 @@ fn tree(view: &ToolcallView) -> String {
         }
     };
     out.push(format!("    │ {end}"));
+    let masked = view.end.iter().flat_map(|end| &end.masked);
+    let masked: Vec<String> = masked.map(|(tag, count)| format!("{count} x {tag}")).collect();
+    if !masked.is_empty() {
+        out.push(format!("    │ replaced in the answer: {}", masked.join(", ")));
+    }
     if let Some(found) = view.end.as_ref().and_then(|end| end.phi_without_statement) {
         out.push(format!("    │ {found} identifiers in the answer, and nothing was read for it"));
     }

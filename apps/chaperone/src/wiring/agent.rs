@@ -75,7 +75,10 @@ pub(crate) async fn run(path: &Path, token: Option<&Path>) -> Result<(), Failure
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        () = agent.keep_linked(stopped) => Ok(()),
+        () = agent.keep_linked(stopped) => {
+            declared.ended().await;
+            Ok(())
+        }
         failure = agent.keep_renewed() => Err(failure),
         () = asked => Ok(()),
     }

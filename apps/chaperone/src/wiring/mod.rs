@@ -6,6 +6,7 @@ pub(crate) mod api;
 pub(crate) mod ask;
 pub(crate) mod attributes;
 mod callers;
+pub(crate) mod calls;
 pub(crate) mod classifications;
 pub(crate) mod clock;
 pub(crate) mod commands;

@@ -65,6 +65,12 @@ impl Declared {
     /// The agent stops: what runs here is asked to end, and ended.
     pub(crate) fn stop(&self) {
         self.commands.stop();
+        self.servers.stop();
+    }
+
+    /// Wait until nothing of what was ended is left, and not for long.
+    pub(crate) async fn ended(&self) {
+        self.servers.ended().await;
     }
 }
 

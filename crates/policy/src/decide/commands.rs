@@ -1,6 +1,7 @@
 //! Declared commands: who may run one, and what stays in its output.
 
 use chaperone_access::{Delegation, RefusalCode};
+use chaperone_masking::Entity;
 
 use super::tests::{NOW, analysis, delegation, load};
 use super::*;

@@ -430,6 +430,8 @@ kinds! {
         code: Option<RefusalCode>,
         /// How long it took, in microseconds.
         duration_us: u64,
+        /// Identifiers that were replaced in a hosted server's answer, by tag. Absent where there were none.
+        masked: Option<BTreeMap<String, u64>>,
         /// How.
         outcome: CallOutcome,
         /// Identifiers that detectors found in a hosted server's answer to a call that read nothing of a target's: the server

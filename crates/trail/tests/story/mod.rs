@@ -518,6 +518,7 @@ impl Story {
         });
         self.push(refused(0, 2, call));
         self.push(Body::ToolcallEnded(ToolcallEnded {
+            masked: None,
             phi_without_statement: None,
             bytes: 20,
             call: "call-1".to_owned(),

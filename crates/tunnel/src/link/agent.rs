@@ -392,8 +392,9 @@ impl Serving {
         };
         let mut stop = stop.clone();
         let opened = tokio::select! {
-            opened = self.served.host(asked) => opened,
+            biased;
             _ = stop.wait_for(|stop| *stop) => return stopping(),
+            opened = self.served.host(asked) => opened,
         };
         let HostOpened { stream, facts } = match opened {
             Ok(opened) => opened,

@@ -650,19 +650,62 @@ impl Links {
         Ok(Dialled { stream, greeting, facts, handle, agent, tried: Vec::new() })
     }
 
-    /// The link that runs a server: for a new run the least laden one.
-    fn hosting(&self, request: &Host) -> Result<Arc<Link>, DialError> {
-        match request {
-            Host::Accept(accept) => self.link(&accept.agent),
-            Host::Launch(launch) => {
-                let mut links = self.live();
-                links.retain(|link| link.targets.contains(&launch.server));
-                let laden = |link: &Arc<Link>| {
-                    (!link.admits.load(Ordering::Relaxed), link.streams.load(Ordering::Relaxed))
-                };
-                links.into_iter().min_by_key(laden).ok_or_else(|| DialError::NoAgent(launch.server.clone()))
-            }
+    async fn host_on(&self, link: &Arc<Link>, request: Host) -> Result<Hosted, DialError> {
+        let server = request.server().clone();
+        let header = (HOST_HEADER, HostWords::header(request));
+        let (stream, facts, _) = link.connect::<HostFacts>(&server, header).await?;
+        Ok(Hosted { stream, facts, agent: link.agent.clone() })
+    }
+
+    /// Ask the agents of a target, one after the other, until one does what is asked; with who may have begun it without an
+    /// answer. The least laden is asked first; one that is stopping, or failed a moment ago, last.
+    async fn on_one_of<'a, T>(
+        &'a self,
+        target: &TargetName,
+        ask: impl Fn(Arc<Link>) -> BoxFuture<'a, Result<T, DialError>> + Send,
+    ) -> Result<(T, Vec<AgentName>), DialError> {
+        let mut why = DialError::NoAgent(target.clone());
+        let mut links = self.live();
+        links.retain(|link| link.targets.contains(target));
+        let lately = now_s().saturating_sub(limits::FAILED.as_secs());
+        links.sort_by_key(|link| {
+            let failed = link.failed_s.load(Ordering::Relaxed) > lately;
+            (!link.admits.load(Ordering::Relaxed), failed, link.streams.load(Ordering::Relaxed))
+        });
+        let deadline = tokio::time::Instant::now() + limits::DIAL;
+        let (mut left, mut tried) = (links.len(), Vec::new());
+        for link in links {
+            // Half of what is left for each but the last, so that a silent agent leaves time for another.
+            left -= 1;
+            let whole = deadline.saturating_duration_since(tokio::time::Instant::now());
+            let share = if left == 0 { whole } else { whole / 2 };
+            let asked = tokio::time::timeout(share, ask(link.clone())).await;
+            why = match asked {
+                Ok(Ok(done)) => return Ok((done, tried)),
+                Ok(Err(DialError::Refused(refusal))) if refusal.code == RefusalCode::ShuttingDown => {
+                    link.admits.store(false, Ordering::Relaxed);
+                    DialError::NoAgent(target.clone())
+                }
+                Ok(Err(error @ DialError::Busy(_))) => error,
+                Ok(Err(DialError::Refused(refusal))) if refusal.code != RefusalCode::TargetUnavailable => {
+                    return Err(DialError::Refused(refusal));
+                }
+                Ok(Err(error)) => {
+                    link.failed_s.store(now_s(), Ordering::Relaxed);
+                    // Whoever refuses has opened nothing.
+                    if !matches!(error, DialError::Refused(_)) {
+                        tried.push(link.agent.clone());
+                    }
+                    error
+                }
+                Err(_elapsed) => {
+                    link.failed_s.store(now_s(), Ordering::Relaxed);
+                    tried.push(link.agent.clone());
+                    DialError::TimedOut(link.agent.clone())
+                }
+            };
         }
+        Err(why)
     }
 
     async fn about<T: DeserializeOwned>(&self, path: &str, stream: &StreamHandle) -> Result<T, DialError> {
@@ -677,51 +720,13 @@ impl Dialer for Links {
     fn dial(&self, request: Dial) -> BoxFuture<'_, Result<Dialled, DialError>> {
         Box::pin(async move {
             let target = request.target.clone();
-            let mut why = DialError::NoAgent(target.clone());
-            // The least laden first; one that is stopping, or failed a moment ago, last.
-            let mut links = self.live();
-            links.retain(|link| link.targets.contains(&target));
-            let lately = now_s().saturating_sub(limits::FAILED.as_secs());
-            links.sort_by_key(|link| {
-                let failed = link.failed_s.load(Ordering::Relaxed) > lately;
-                (!link.admits.load(Ordering::Relaxed), failed, link.streams.load(Ordering::Relaxed))
-            });
-            let deadline = tokio::time::Instant::now() + limits::DIAL;
-            let (mut left, mut tried) = (links.len(), Vec::new());
-            for link in links {
-                // Half of what is left for each but the last, so that a silent agent leaves time for another.
-                left -= 1;
-                let whole = deadline.saturating_duration_since(tokio::time::Instant::now());
-                let share = if left == 0 { whole } else { whole / 2 };
-                let dialled = tokio::time::timeout(share, self.dial_on(&link, request.clone())).await;
-                why = match dialled {
-                    Ok(Ok(dialled)) => return Ok(Dialled { tried, ..dialled }),
-                    Ok(Err(DialError::Refused(refusal))) if refusal.code == RefusalCode::ShuttingDown => {
-                        link.admits.store(false, Ordering::Relaxed);
-                        DialError::NoAgent(target.clone())
-                    }
-                    Ok(Err(error @ DialError::Busy(_))) => error,
-                    Ok(Err(DialError::Refused(refusal)))
-                        if refusal.code != RefusalCode::TargetUnavailable =>
-                    {
-                        return Err(DialError::Refused(refusal));
-                    }
-                    Ok(Err(error)) => {
-                        link.failed_s.store(now_s(), Ordering::Relaxed);
-                        // Whoever refuses has opened nothing.
-                        if !matches!(error, DialError::Refused(_)) {
-                            tried.push(link.agent.clone());
-                        }
-                        error
-                    }
-                    Err(_elapsed) => {
-                        link.failed_s.store(now_s(), Ordering::Relaxed);
-                        tried.push(link.agent.clone());
-                        DialError::TimedOut(link.agent.clone())
-                    }
-                };
-            }
-            Err(why)
+            let (dialled, tried) = self
+                .on_one_of(&target, |link| {
+                    let request = request.clone();
+                    Box::pin(async move { self.dial_on(&link, request).await })
+                })
+                .await?;
+            Ok(Dialled { tried, ..dialled })
         })
     }
 
@@ -761,16 +766,22 @@ impl Dialer for Links {
 
     fn host(&self, request: Host) -> BoxFuture<'_, Result<Hosted, DialError>> {
         Box::pin(async move {
-            let link = self.hosting(&request)?;
-            let (server, patient) = (request.server().clone(), matches!(request, Host::Accept(_)));
-            let opening = link.connect::<HostFacts>(&server, (HOST_HEADER, HostWords::header(request)));
-            let (stream, facts, _) = if patient {
-                opening.await?
-            } else {
-                let opened = tokio::time::timeout(limits::DIAL, opening).await;
-                opened.unwrap_or_else(|_elapsed| Err(DialError::TimedOut(link.agent.clone())))?
+            let server = match &request {
+                // A connection of a run is where the run is, and comes when it comes.
+                Host::Accept(accept) => {
+                    let link = self.link(&accept.agent)?;
+                    return self.host_on(&link, request).await;
+                }
+                Host::Launch(launch) => launch.server.clone(),
             };
-            Ok(Hosted { stream, facts, agent: link.agent.clone() })
+            // A run that an agent has begun without an answer ends with its stream, which nobody has.
+            let (hosted, _) = self
+                .on_one_of(&server, |link| {
+                    let request = request.clone();
+                    Box::pin(async move { self.host_on(&link, request).await })
+                })
+                .await?;
+            Ok(hosted)
         })
     }
 

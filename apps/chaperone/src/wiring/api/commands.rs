@@ -71,22 +71,25 @@ fn unanswered(why: Unanswered) -> Refused {
             Refused::new(ProblemKind::NotPermitted, "your login is another client's than is named")
                 .hint("log in through that client, or leave `client` out")
         }
-        Unanswered::Refused(refusal) => {
-            let kind = if refusal.code == RefusalCode::Busy {
-                ProblemKind::TooMany
-            } else if refusal.code == RefusalCode::RecordUnavailable {
-                ProblemKind::Unrecorded
-            } else if refusal.code.blame() == Blame::Target {
-                ProblemKind::Conflict
-            } else {
-                return failed(refusal);
-            };
-            let refused = Refused::new(kind, refusal.message);
-            match refusal.hint {
-                Some(hint) => refused.hint(hint),
-                None => refused,
-            }
-        }
+        Unanswered::Refused(refusal) => problem(refusal),
+    }
+}
+
+/// Why nobody says which commands there are, or nothing of one is begun.
+pub(crate) fn problem(refusal: Refusal) -> Refused {
+    let kind = if refusal.code == RefusalCode::Busy {
+        ProblemKind::TooMany
+    } else if refusal.code == RefusalCode::RecordUnavailable {
+        ProblemKind::Unrecorded
+    } else if refusal.code.blame() == Blame::Target {
+        ProblemKind::Conflict
+    } else {
+        return failed(refusal);
+    };
+    let refused = Refused::new(kind, refusal.message);
+    match refusal.hint {
+        Some(hint) => refused.hint(hint),
+        None => refused,
     }
 }
 
@@ -169,12 +172,8 @@ fn line(line: &RunLine) -> Bytes {
     text.into()
 }
 
-fn refused(refusal: &Refusal) -> RunLine {
-    RunLine::Refused(RunRefused {
-        code: refusal.code.as_str().to_owned(),
-        detail: refusal.message.clone(),
-        hint: refusal.hint.clone(),
-    })
+fn why(refusal: Refusal) -> RunRefused {
+    RunRefused { code: refusal.code.as_str().to_owned(), detail: refusal.message, hint: refusal.hint }
 }
 
 /// Carry a command to its end. Where the client has gone it is dropped, which ends it.
@@ -196,15 +195,14 @@ async fn carried(mut running: Running, sender: mpsc::Sender<Bytes>) {
             return;
         }
     };
-    let last = match (running.end(&finish).await, &finish) {
-        // It cannot be recorded: how it ended does not leave.
-        (Err(unrecorded), _) => refused(&unrecorded),
-        (Ok(()), Finish::Refused(refusal)) => refused(refusal),
-        (Ok(()), Finish::Ended(ended)) => RunLine::Ended(RunEnd {
+    let last = match running.end(finish).await {
+        Finish::Refused(refusal) => RunLine::Refused(why(refusal)),
+        Finish::Unknown(refusal) => RunLine::Unknown(why(refusal)),
+        Finish::Ended(ended) => RunLine::Ended(RunEnd {
             exit_code: ended.code,
             signal: ended.signal,
-            ended_by: ended.by.clone(),
-            masked: ended.masked.clone(),
+            ended_by: ended.by,
+            masked: ended.masked,
         }),
     };
     // Whoever has gone now has missed the last line only.

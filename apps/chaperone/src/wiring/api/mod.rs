@@ -4,7 +4,7 @@
 mod agents;
 mod caller;
 mod carry;
-mod commands;
+pub(crate) mod commands;
 mod credentials;
 mod description;
 pub(crate) mod given;

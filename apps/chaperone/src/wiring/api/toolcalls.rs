@@ -138,6 +138,7 @@ fn end(ended: &ToolcallEnded) -> ToolcallEnd {
     ToolcallEnd {
         outcome: word(&ended.outcome),
         code: ended.code.map(|code| code.as_str().to_owned()),
+        masked: ended.masked.clone().unwrap_or_default(),
         phi_without_statement: ended.phi_without_statement,
         rows: ended.rows,
         bytes: ended.bytes,

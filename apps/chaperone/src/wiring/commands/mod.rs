@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use chaperone_access::{CallId, Delegation, Refusal, RefusalCode, SessionId, Source, TargetName, no_command};
 use chaperone_command::codec::Ended;
 use chaperone_command::declare::{Command, Declaration};
-use chaperone_command::guest::{Guest, Heard};
+use chaperone_command::guest::{Asked, Guest, Heard};
 use chaperone_command::opening::{Arrival, Entrance};
 use chaperone_identity::{Caveat, Grant, Identity, Standing, Who, narrow};
 use chaperone_policy::Policies;
@@ -21,14 +21,12 @@ use chaperone_trail::CallOutcome;
 use chaperone_tunnel::{ApplicationName, As, Dial, Dialer, Parameters};
 use chaperone_wire::{ExitBy, Printed};
 use serde_json::{Map, Value};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use self::looking::{OfCommands, Through};
+use super::calls::{Calls, Place, outcome};
 use super::installation::{now_us, random};
 use super::metrics::Counters;
 
-/// Commands under way at a time, of everybody; one more is refused as busy.
-const UNDER_WAY_MAX: usize = 256;
 /// How long what an agent declares is believed before it is asked again. What a session may run it reads itself.
 const BELIEVED: Duration = Duration::from_secs(10);
 /// What a call may take beside its command's own time, in seconds: a wait for the record, and the program's last moments.
@@ -89,7 +87,7 @@ pub(crate) struct Commands {
     dialer: Arc<dyn Dialer>,
     boundary: Arc<Boundary>,
     counters: Arc<Counters>,
-    under_way: Arc<Semaphore>,
+    calls: Calls,
     /// What agents declare, as it was last told.
     known: Mutex<HashMap<TargetName, (Instant, Arc<Declaration>)>>,
 }
@@ -103,9 +101,14 @@ impl Commands {
             dialer: boundary.dialer.clone(),
             boundary,
             counters,
-            under_way: Arc::new(Semaphore::new(UNDER_WAY_MAX)),
+            calls: Calls::default(),
             known: Mutex::default(),
         }
+    }
+
+    /// The calls that are under way, of commands and of every other tool.
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.calls
     }
 
     /// What a target's agent declares.
@@ -188,9 +191,7 @@ impl Commands {
         arguments: &Map<String, Value>,
     ) -> Result<Running, Unanswered> {
         self.may(&self.chain(asking, &Arc::from(UNDECLARED))?, target, UNDECLARED)?;
-        let busy = || Refusal::new(RefusalCode::Busy, "the gateway has too many commands under way");
-        let place = self.under_way.clone().try_acquire_owned();
-        let place = place.map_err(|_| busy().hint("try again in a moment"))?;
+        let place = self.calls.enter(&asking.standing.facts().subject)?;
         let declaration = self.declaration(target).await?;
         let declared = declaration.commands.get(command);
         let tool: Arc<str> = Arc::from(declared.map_or(UNDECLARED, |_| command));
@@ -209,22 +210,24 @@ impl Commands {
             client: asking.oauth_client.clone(),
         };
         let call = self.recorder.begin_call(opening, lease.clone()).await?;
-        let (guest, time_s) = match declared {
-            None => (Err(no_command(target, command)), 0),
-            Some(declared) => {
-                let guest = self.enter(asking, &delegation, target, &tool, lease.clone());
-                let guest = match guest {
-                    Ok((stream, entered)) => {
-                        self.counters.session();
-                        tokio::spawn(entered);
-                        Guest::run(stream, command, declared.texts(arguments))
-                            .await
-                            .map_err(|gone| lost(&gone))
-                    }
-                    Err(refusal) => Err(refusal),
-                };
-                (guest, u64::from(declared.time_s_max))
+        let time_s = declared.map_or(0, |declared| u64::from(declared.time_s_max));
+        let asked = match declared.map(|declared| Asked::new(command, declared.texts(arguments))) {
+            Some(Ok(asked)) => Ok(asked),
+            // What is wrong with what is asked for shows to whoever may ask for it.
+            Some(Err(too_long)) if self.may(&delegation, target, command) == Ok(true) => Err(too_long),
+            Some(Err(_)) | None => Err(no_command(target, command)),
+        };
+        let entered = asked.and_then(|asked| {
+            let (stream, entered) = self.enter(asking, &delegation, target, &tool, lease.clone())?;
+            Ok((asked, stream, entered))
+        });
+        let guest = match entered {
+            Ok((asked, stream, entered)) => {
+                self.counters.session();
+                tokio::spawn(entered);
+                Ok(Guest::run(stream, asked).await)
             }
+            Err(refusal) => Err(refusal),
         };
         let deadline = Instant::now() + Duration::from_secs(time_s + BESIDE_S);
         let (guest, first) = match guest {
@@ -279,16 +282,16 @@ impl Commands {
     }
 }
 
-fn lost(error: &dyn std::fmt::Display) -> Refusal {
-    tracing::warn!(%error, "a command's session ended early");
-    Refusal::new(RefusalCode::TargetLost, "the session ended before the command did")
-        .hint("whether it did its work is not known: look before you run it again")
-}
+/// What whoever asked for a command of unknown outcome does next.
+const LOOK_FIRST: &str = "whether it did its work is not known: look before you run it again";
 
 /// How a command came to its end.
 pub(crate) enum Finish {
     Ended(Ended),
+    /// It did not run.
     Refused(Refusal),
+    /// It may have run, and nobody can say what it did.
+    Unknown(Refusal),
 }
 
 /// What is heard of a command under way.
@@ -306,7 +309,7 @@ pub(crate) struct Running {
     first: Option<Refusal>,
     deadline: Instant,
     bytes: u64,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Running {
@@ -320,7 +323,7 @@ impl Running {
             return Piece::Finish(Finish::Refused(refusal));
         }
         let Some(guest) = &mut self.guest else {
-            return Piece::Finish(Finish::Refused(lost(&"nothing is under way")));
+            return Piece::Finish(self.lost(&"nothing is under way"));
         };
         let heard = tokio::time::timeout_at(self.deadline.into(), guest.hear()).await;
         match heard {
@@ -330,29 +333,54 @@ impl Running {
             }
             Ok(Ok(Heard::Ended(ended))) => Piece::Finish(Finish::Ended(ended)),
             Ok(Ok(Heard::Refused(refusal))) => Piece::Finish(Finish::Refused(refusal)),
-            Ok(Err(gone)) => Piece::Finish(Finish::Refused(lost(&gone))),
-            Err(_elapsed) => Piece::Finish(Finish::Refused(lost(&"no end in time"))),
+            Ok(Ok(Heard::Lost(refusal))) => {
+                let Refusal { code, message, .. } = refusal;
+                Piece::Finish(Finish::Unknown(Refusal::new(code, message).hint(LOOK_FIRST)))
+            }
+            Ok(Err(gone)) => Piece::Finish(self.lost(&gone)),
+            Err(_elapsed) => Piece::Finish(self.lost(&"no end in time")),
         }
     }
 
-    /// End the call: on durable record when this returns, and only then may its end be told.
-    pub(crate) async fn end(self, finish: &Finish) -> Result<(), Refusal> {
-        let (outcome, code) = match finish {
+    /// Its session ended without a word.
+    fn lost(&self, error: &dyn std::fmt::Display) -> Finish {
+        tracing::warn!(%error, "a command's session ended early");
+        let refusal = Refusal::new(RefusalCode::TargetLost, "the session ended before the command did");
+        // From here on nothing more is permitted for it.
+        self.lease.end();
+        if self.lease.may_have_written() {
+            return Finish::Unknown(refusal.hint(LOOK_FIRST));
+        }
+        Finish::Refused(refusal.hint("it was not run: run it again"))
+    }
+
+    /// End the call. What is returned is on durable record, and is what may be told of its end.
+    pub(crate) async fn end(self, finish: Finish) -> Finish {
+        let (outcome, code) = match &finish {
             Finish::Ended(ended) if ended.code == Some(0) && ended.by == ExitBy::Itself.as_str() => {
                 (CallOutcome::Ok, None)
             }
             Finish::Ended(_) => (CallOutcome::Failed, None),
             Finish::Refused(refusal) => {
                 let code = self.lease.refused().unwrap_or(refusal.code);
-                let broke = matches!(
-                    code,
-                    RefusalCode::TargetUnavailable | RefusalCode::TargetLost | RefusalCode::Internal
-                );
-                (if broke { CallOutcome::Failed } else { CallOutcome::Refused }, Some(code))
+                (outcome(code), Some(code))
             }
+            Finish::Unknown(refusal) => (CallOutcome::Unknown, Some(refusal.code)),
         };
-        self.call
-            .end(CallEnd { outcome, code, phi_without_statement: None, rows: 0, bytes: self.bytes })
-            .await
+        let end = CallEnd {
+            outcome,
+            code,
+            // Its operation's outcome counts them.
+            masked: BTreeMap::new(),
+            phi_without_statement: None,
+            rows: 0,
+            bytes: self.bytes,
+        };
+        match (self.call.end(end).await, finish) {
+            (Ok(()), finish) => finish,
+            // How it ended does not leave; that it was refused would be no truth where it ran.
+            (Err(unrecorded), Finish::Refused(_)) => Finish::Refused(unrecorded),
+            (Err(unrecorded), Finish::Ended(_) | Finish::Unknown(_)) => Finish::Unknown(unrecorded),
+        }
     }
 }

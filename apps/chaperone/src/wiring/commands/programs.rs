@@ -125,25 +125,32 @@ fn place(
 fn secret(command: &Command) -> Result<Secret, String> {
     let arguments = command.arguments.iter().map(|text| Template::parse(text, &command.parameters));
     let arguments = arguments.collect::<Result<Vec<_>, _>>()?;
-    check_program(&command.program)?;
+    check_program(&command.program).map_err(|why| format!("`program`: {why}"))?;
     let (program, memory_bytes_max) = (command.program.clone(), command.memory_bytes_max);
     Ok(Secret { program, arguments, memory_bytes_max })
 }
 
 /// A program that whoever likes could replace is no declared one.
-fn check_program(program: &Path) -> Result<(), String> {
+pub(crate) fn check_program(program: &Path) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt;
     let shown = program.display();
     if !program.is_absolute() {
-        return Err(format!("`program`: `{shown}` is not an absolute path"));
+        return Err(format!("`{shown}` is not an absolute path"));
     }
-    let found = std::fs::metadata(program).map_err(|error| format!("`program`: `{shown}`: {error}"))?;
-    let mode = found.permissions().mode();
-    if !found.is_file() || mode & 0o111 == 0 {
-        return Err(format!("`program`: `{shown}` is no file that can be run"));
+    let found = std::fs::metadata(program).map_err(|error| format!("`{shown}`: {error}"))?;
+    if !found.is_file() || found.permissions().mode() & 0o111 == 0 {
+        return Err(format!("`{shown}` is no file that can be run"));
     }
-    if mode & 0o002 != 0 {
-        return Err(format!("`program`: everybody may write to `{shown}` (hint: `chmod o-w`)"));
+    check_written(program)
+}
+
+/// Neither is a file that a program takes for one.
+pub(crate) fn check_written(file: &Path) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt;
+    let shown = file.display();
+    let found = std::fs::metadata(file).map_err(|error| format!("`{shown}`: {error}"))?;
+    if found.permissions().mode() & 0o002 != 0 {
+        return Err(format!("everybody may write to `{shown}` (hint: `chmod o-w`)"));
     }
     Ok(())
 }

@@ -3,26 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chaperone_access::{Refusal, TargetName, no_command};
+use chaperone_access::{TargetName, no_command};
 use chaperone_command::declare::Command;
 use chaperone_mcp::{Answer, Asked, OwnTool, Tools};
 use chaperone_wire::{ExitBy, Printed};
 use serde_json::{Map, json};
 
+use super::tools::told;
 use super::{Mcp, Shower};
-use crate::wiring::commands::{Asking, Finish, NotIn, Piece, Unanswered};
+use crate::wiring::commands::{Asking, Finish, Piece, Unanswered};
 
 /// Bytes of output in one answer: what a model still reads. The rest is on record.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// Longest name that a client may give itself, in characters.
 const APPLICATION_CHARS_MAX: usize = 30;
-
-/// Why there are no tools for a caller.
-pub(super) enum NoTools {
-    NotIn(NotIn),
-    /// Nobody says now which there are.
-    Unavailable(Refusal),
-}
 
 /// The commands of one caller at one target.
 #[derive(Clone)]
@@ -49,12 +43,8 @@ fn asking(shower: &Shower, application: Option<String>) -> Asking {
 }
 
 impl OfCommands {
-    pub(super) async fn new(mcp: Arc<Mcp>, shower: Shower, target: TargetName) -> Result<Self, NoTools> {
-        let permitted = mcp.managed.commands.permitted(&asking(&shower, None), &target).await;
-        let commands = permitted.map_err(|why| match why {
-            Unanswered::NotIn(not_in) => NoTools::NotIn(not_in),
-            Unanswered::Refused(refusal) => NoTools::Unavailable(refusal),
-        })?;
+    pub(super) async fn new(mcp: Arc<Mcp>, shower: Shower, target: TargetName) -> Result<Self, Unanswered> {
+        let commands = mcp.managed.commands.permitted(&asking(&shower, None), &target).await?;
         Ok(Self(Arc::new(Inner { mcp, shower, target, commands })))
     }
 
@@ -75,9 +65,9 @@ impl OfCommands {
                 Piece::Finish(finish) => break finish,
             }
         };
-        running.end(&finish).await?;
-        Ok(match finish {
-            Finish::Refused(refusal) => refused(&refusal),
+        Ok(match running.end(finish).await {
+            Finish::Refused(refusal) => told(&refusal),
+            Finish::Unknown(refusal) => Answer::unknown(&refusal.message, Some(refusal.code.as_str())),
             Finish::Ended(ended) => {
                 let fine = ended.code == Some(0) && ended.by == ExitBy::Itself.as_str();
                 let content = json!({
@@ -120,10 +110,6 @@ impl Output {
     }
 }
 
-fn refused(refusal: &Refusal) -> Answer {
-    Answer::refused(&refusal.message, refusal.hint.as_deref(), Some(refusal.code.as_str()))
-}
-
 impl Tools for OfCommands {
     fn offered(&self) -> Vec<&'static str> {
         Vec::new()
@@ -150,8 +136,8 @@ impl Tools for OfCommands {
     async fn call(&self, asked: Asked) -> Answer {
         match self.ran(&asked).await {
             Ok(answer) => answer,
-            Err(Unanswered::NotIn(_)) => refused(&no_command(&self.0.target, &asked.tool)),
-            Err(Unanswered::Refused(refusal)) => refused(&refusal),
+            Err(Unanswered::NotIn(_)) => told(&no_command(&self.0.target, &asked.tool)),
+            Err(Unanswered::Refused(refusal)) => told(&refusal),
         }
     }
 }

@@ -28,19 +28,19 @@ use chaperone_postgres::opening::ListenerOptions;
 use chaperone_session::Boundary;
 use http_body_util::Full;
 use serde_json::json;
-use tokio::sync::Semaphore;
 
-use self::commands::{NoTools, OfCommands};
+use self::commands::OfCommands;
 use self::held::Held;
 use self::hosted::Hosted;
 use self::tools::{NotThere, OfCaller};
 use crate::config::gateway::GatewayConfig;
 use crate::verbs::Failure;
+use crate::wiring::api::commands::problem;
 use crate::wiring::api::given::body;
 use crate::wiring::api::refused::Refused;
 use crate::wiring::api::served::{Newcomer, Peer};
 use crate::wiring::api::{Managed, bearer};
-use crate::wiring::commands::NotIn;
+use crate::wiring::commands::{NotIn, Unanswered};
 use crate::wiring::gateway::COMMAND;
 use crate::wiring::identity::{Bearer, IdentityRefused};
 use crate::wiring::installation::now_us;
@@ -49,10 +49,6 @@ use crate::wiring::installation::now_us;
 pub(crate) const ENDPOINTS: &str = "/mcp";
 /// Where OAuth clients read about them (RFC 9728, section 3).
 const METADATA: &str = "/.well-known/oauth-protected-resource";
-/// Calls under way at a time; one more is refused as busy.
-const CALLS_MAX: usize = 256;
-/// Calls of one subject under way at a time, over all its logins.
-const CALLS_OF_ONE_MAX: usize = 8;
 /// The client that our own program says it is for, beside a token of ours.
 pub(crate) const CLIENT: HeaderName = HeaderName::from_static("chaperone-client");
 /// The purpose that it is used for, likewise.
@@ -137,8 +133,6 @@ pub(crate) struct Mcp {
     boundary: Arc<Boundary>,
     options: ListenerOptions,
     held: Arc<Held>,
-    calls: Arc<Semaphore>,
-    own_calls: query::PerSubject,
     hosted: Hosted,
 }
 
@@ -162,8 +156,6 @@ impl Mcp {
             boundary,
             options,
             held: Arc::default(),
-            calls: Arc::new(Semaphore::new(CALLS_MAX)),
-            own_calls: query::PerSubject::new(CALLS_OF_ONE_MAX),
             hosted: Hosted::new(config),
         })
     }
@@ -374,13 +366,6 @@ async fn served(mcp: &Arc<Mcp>, peer: Peer, target: &str, request: Request) -> R
         return Err(mcp.challenged(refused, Some("insufficient_scope"), &needed).into());
     }
     // 4. the tools; everything up to here is said without a look at the target, so that nothing tells whether there is one
-    let unknown = || Early::from(Refused::not_found("there is no such target for you"));
-    let other_client = || {
-        Early::from(
-            Refused::new(ProblemKind::NotPermitted, "your login is another client's than is named")
-                .hint("leave `--client` out, or log in through that client"),
-        )
-    };
     if let Some(server) = TargetName::new(target).ok().and_then(|target| mcp.hosted.get(&target)) {
         return hosted::serve(mcp, &shower, &server, &parts.headers, &bytes).await;
     }
@@ -390,11 +375,10 @@ async fn served(mcp: &Arc<Mcp>, peer: Peer, target: &str, request: Request) -> R
     if let Some(target) = commands {
         let tools = match OfCommands::new(mcp.clone(), shower, target).await {
             Ok(tools) => tools,
-            Err(NoTools::NotIn(NotIn::Unknown)) => return Err(unknown()),
-            Err(NoTools::NotIn(NotIn::OtherClient)) => return Err(other_client()),
-            Err(NoTools::Unavailable(refusal)) => {
-                return Err(Refused::new(ProblemKind::Conflict, refusal.message).into());
-            }
+            Err(Unanswered::NotIn(NotIn::Unknown)) => return Err(unknown()),
+            Err(Unanswered::NotIn(NotIn::OtherClient)) => return Err(other_client()),
+            // Nobody says now which there are.
+            Err(Unanswered::Refused(refusal)) => return Err(problem(refusal).into()),
         };
         let request = Request::from_parts(parts, Full::new(bytes));
         return Ok(chaperone_mcp::answer(request, tools).await.map(Body::new));

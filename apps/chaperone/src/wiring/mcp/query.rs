@@ -1,10 +1,10 @@
 //! The tool `query`: a statement through the boundary, in a session made for the call, and what comes of it.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use chaperone_access::{Analysis, CallId, Delegation, Effect, QUERY, Refusal, RefusalCode, Subject};
+use chaperone_access::{Analysis, CallId, Delegation, Effect, QUERY, Refusal, RefusalCode};
 use chaperone_identity::{Caveat, Grant, narrow};
 use chaperone_mcp::{Answer, ROWS_DEFAULT, ROWS_MAX};
 use chaperone_postgres::guest::{Beyond, Entrance, Guest, GuestError, Row, Stopped};
@@ -63,47 +63,6 @@ impl Arguments {
             (None, Some(_)) => Err("the purpose is that of the call that is gone on with".to_owned()),
             (Some(_), Some(_)) => Err("`continuation` stands without `sql`".to_owned()),
             (None, None) => Err("`sql` is missing".to_owned()),
-        }
-    }
-}
-
-/// How many calls of one subject are under way, over all its logins.
-pub(super) struct PerSubject {
-    max: usize,
-    under_way: Arc<Mutex<HashMap<Subject, usize>>>,
-}
-
-/// A place among them, given back when dropped.
-pub(super) struct Place {
-    subject: Subject,
-    under_way: Arc<Mutex<HashMap<Subject, usize>>>,
-}
-
-impl PerSubject {
-    pub(super) fn new(max: usize) -> Self {
-        Self { max, under_way: Arc::default() }
-    }
-
-    pub(super) fn enter(&self, subject: &Subject) -> Option<Place> {
-        let subject = subject.clone();
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = under_way.entry(subject.clone()).or_default();
-        if *count >= self.max {
-            return None;
-        }
-        *count += 1;
-        Some(Place { subject, under_way: self.under_way.clone() })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = under_way.get_mut(&self.subject) {
-            *count -= 1;
-            if *count == 0 {
-                under_way.remove(&self.subject);
-            }
         }
     }
 }
@@ -444,21 +403,5 @@ mod tests {
         assert_eq!((shown.len(), rest.len()), (1, 1));
         let (shown, rest) = cut([row(ANSWER_BYTES_MAX)].into(), 100);
         assert_eq!((shown.len(), rest.len()), (0, 1), "a row that fits no answer");
-    }
-
-    #[test]
-    fn nobody_has_more_calls_under_way_than_his_share() {
-        let places = PerSubject::new(2);
-        let subject = |sub: &str| Subject {
-            issuer: "dev".into(),
-            kind: chaperone_access::SubjectKind::Person,
-            sub: sub.into(),
-        };
-        let (ana, ben) = (subject("ana"), subject("ben"));
-        let (first, second) = (places.enter(&ana), places.enter(&ana));
-        assert!(first.is_some() && second.is_some() && places.enter(&ana).is_none());
-        assert!(places.enter(&ben).is_some());
-        drop(first);
-        assert!(places.enter(&ana).is_some());
     }
 }

@@ -1,5 +1,6 @@
 //! The tools of one caller at one target, each call of which is on record from its beginning to its end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,6 +19,7 @@ use super::held::Waiting;
 use super::query::{self, CALL, Wish};
 use super::seen::{DescribeArguments, ExplainArguments, fault};
 use super::{Mcp, Shower};
+use crate::wiring::calls::outcome;
 use crate::wiring::installation::{now_us, random};
 
 /// Longest name that a client may give itself, in bytes.
@@ -34,6 +36,11 @@ pub(super) enum NotThere {
     OtherClient,
 }
 
+/// A refusal as an answer on which a model can act.
+pub(super) fn told(refusal: &Refusal) -> Answer {
+    Answer::refused(&refusal.message, refusal.hint.as_deref(), Some(refusal.code.as_str()))
+}
+
 /// How a call ended.
 pub(super) struct Done {
     pub(super) answer: Answer,
@@ -45,14 +52,8 @@ pub(super) struct Done {
 impl Done {
     /// It was refused, by us.
     pub(super) fn refused(refusal: &Refusal) -> Self {
-        let broke = matches!(
-            refusal.code,
-            RefusalCode::TargetUnavailable | RefusalCode::TargetLost | RefusalCode::Internal
-        );
-        let outcome = if broke { CallOutcome::Failed } else { CallOutcome::Refused };
-        let code = refusal.code.as_str();
-        let answer = Answer::refused(&refusal.message, refusal.hint.as_deref(), Some(code));
-        Self { answer, outcome, code: Some(refusal.code), rows: 0 }
+        let answer = told(refusal);
+        Self { answer, outcome: outcome(refusal.code), code: Some(refusal.code), rows: 0 }
     }
 
     /// The session was not opened: nothing was run.
@@ -298,10 +299,9 @@ impl OfCaller {
             Err(_elapsed) => overdue(&attempt),
         };
         let Done { answer, outcome, code, rows } = done;
-        match call
-            .end(CallEnd { outcome, code, phi_without_statement: None, rows, bytes: answer.size() as u64 })
-            .await
-        {
+        let bytes = answer.size() as u64;
+        let masked = BTreeMap::new();
+        match call.end(CallEnd { outcome, code, masked, phi_without_statement: None, rows, bytes }).await {
             Ok(()) => Ok(answer),
             // Its answer does not leave; but that it was refused would be no truth either.
             Err(refusal) if attempt.is_open() => {
@@ -381,10 +381,6 @@ pub(super) fn chain(
     chained.map_err(|_| NotThere::OtherClient)
 }
 
-fn too_busy(who: &str) -> Answer {
-    Answer::refused(&format!("{who} has too many calls under way"), Some("call again in a moment"), None)
-}
-
 impl Tools for OfCaller {
     fn offered(&self) -> Vec<&'static str> {
         self.0.offered.clone()
@@ -403,9 +399,10 @@ impl Tools for OfCaller {
             return Answer::refused("there is no such tool", Some("`tools/list` names them"), None);
         };
         let mcp = self.mcp();
-        let Ok(_place) = mcp.calls.clone().try_acquire_owned() else { return too_busy("the gateway") };
-        let Some(_own) = mcp.own_calls.enter(&self.shower().bearer.standing.facts().subject) else {
-            return too_busy("this login");
+        let _place = match mcp.managed.commands.calls().enter(&self.shower().bearer.standing.facts().subject)
+        {
+            Ok(place) => place,
+            Err(busy) => return told(&busy),
         };
         if let Some(name) = &asked.application {
             let short: String =
@@ -415,9 +412,7 @@ impl Tools for OfCaller {
         match self.carried(tool, &asked).await {
             Ok(answer) => answer,
             // It cannot be recorded: nothing leaves.
-            Err(refusal) => {
-                Answer::refused(&refusal.message, refusal.hint.as_deref(), Some(refusal.code.as_str()))
-            }
+            Err(refusal) => told(&refusal),
         }
     }
 }

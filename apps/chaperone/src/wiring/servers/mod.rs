@@ -10,17 +10,22 @@ mod run;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chaperone_access::{ProcessId, Refusal, RefusalCode, TargetName};
+use chaperone_command::launch::RunAs;
 use chaperone_tunnel::{BoxFuture, Host, HostFacts, HostOpened, Launch};
 use tokio::sync::Semaphore;
 
 use self::run::Run;
 use crate::config::agent::HostedServer;
 use crate::config::beside;
+use crate::wiring::commands::programs::{check_program, check_written};
 
 /// Programs that fetch what they run at the moment they run it: nobody could say what was run.
 const FETCHERS: [&str; 8] = ["npx", "pnpx", "bunx", "uvx", "pipx", "npm", "yarn", "uv"];
+/// How long what was ended may take to be gone.
+const LAST: Duration = Duration::from_secs(5);
 /// Arguments, variables and files of one server.
 const PARTS_MAX: usize = 128;
 
@@ -31,14 +36,32 @@ struct Server {
     environment: BTreeMap<String, String>,
     files: BTreeMap<String, String>,
     directory: Option<PathBuf>,
-    uid: Option<u32>,
-    gid: Option<u32>,
+    /// As whom; `None` is whoever the agent is.
+    run_as: Option<RunAs>,
     digest: String,
     places: Arc<Semaphore>,
 }
 
-/// The runs by their ids. Owner: each run's keeper takes its own out.
-type Runs = Arc<Mutex<HashMap<ProcessId, Arc<Run>>>>;
+/// The runs that there are. Owner: each run's keeper takes its own out.
+#[derive(Default)]
+struct All {
+    runs: HashMap<ProcessId, Arc<Run>>,
+    stopping: bool,
+}
+
+type Runs = Arc<Mutex<All>>;
+
+impl All {
+    /// One more run; `false` where there is to be none any more.
+    fn enter(&mut self, process: ProcessId, run: Run) -> bool {
+        self.runs.insert(process, Arc::new(run));
+        !self.stopping
+    }
+
+    fn leave(&mut self, process: ProcessId) {
+        self.runs.remove(&process);
+    }
+}
 
 /// The servers of one agent's configuration.
 pub(crate) struct Servers {
@@ -69,7 +92,7 @@ impl Servers {
             match request {
                 Host::Launch(launch) => self.launch(launch).await,
                 Host::Accept(accept) => {
-                    let run = runs(&self.runs).get(&accept.process).cloned();
+                    let run = runs(&self.runs).runs.get(&accept.process).cloned();
                     // A run is another server's only where the gateway mixes them up.
                     let run = run.filter(|run| run.server() == &accept.server).ok_or_else(ended)?;
                     let stream = run.next_connection().await?;
@@ -79,7 +102,29 @@ impl Servers {
         })
     }
 
+    /// The agent stops: every run is ended, with whatever it has started, and none begins any more.
+    pub(crate) fn stop(&self) {
+        let mut all = runs(&self.runs);
+        all.stopping = true;
+        all.runs.values().for_each(|run| run.end());
+    }
+
+    /// Wait until nothing of the runs is left, and not for long.
+    pub(crate) async fn ended(&self) {
+        let gone = async {
+            while !runs(&self.runs).runs.is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(LAST, gone).await.is_err() {
+            tracing::warn!("some runs of servers did not end in time");
+        }
+    }
+
     async fn launch(&self, launch: Launch) -> Result<HostOpened, Refusal> {
+        if runs(&self.runs).stopping {
+            return Err(Refusal::new(RefusalCode::ShuttingDown, "the agent is stopping"));
+        }
         let server = self.known.get(&launch.server).cloned().ok_or_else(|| {
             Refusal::new(RefusalCode::UndefinedTarget, "this agent does not run that server")
         })?;
@@ -97,7 +142,7 @@ impl Servers {
     }
 }
 
-fn runs(runs: &Runs) -> MutexGuard<'_, HashMap<ProcessId, Arc<Run>>> {
+fn runs(runs: &Runs) -> MutexGuard<'_, All> {
     runs.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -113,9 +158,12 @@ impl Server {
             return Err(format!("more than {PARTS_MAX} arguments, variables and files"));
         }
         let file = Path::new(program);
-        if !file.is_absolute() || !file.is_file() {
-            return Err(format!("`{program}` is no file (hint: name the program by its whole path)"));
+        check_program(file)?;
+        // What a program runs stands in the files that its line names: they are no stranger's to change either.
+        for named in command.iter().map(Path::new).filter(|named| named.is_absolute() && named.is_file()) {
+            check_written(named)?;
         }
+        let run_as = run_as(uid, gid)?;
         let called = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         if FETCHERS.contains(&called) {
             return Err(format!(
@@ -142,15 +190,42 @@ impl Server {
             return Err(format!("`{}` is no folder", missing.display()));
         }
         let places = Arc::new(Semaphore::new(processes_max));
-        Ok(Self { name, command, environment, files, directory, uid, gid, digest, places })
+        Ok(Self { name, command, environment, files, directory, run_as, digest, places })
+    }
+}
+
+/// As whom a server runs. An agent that is not root can run it as itself only; one that is has to be told as whom.
+fn run_as(uid: Option<u32>, gid: Option<u32>) -> Result<Option<RunAs>, String> {
+    let (own, group) = (rustix::process::geteuid(), rustix::process::getegid());
+    match (uid, gid) {
+        (Some(uid), Some(gid)) if own.is_root() => Ok(Some(RunAs { uid, gid })),
+        (Some(uid), gid) if uid == own.as_raw() && gid.is_none_or(|gid| gid == group.as_raw()) => Ok(None),
+        (None, None) if !own.is_root() => Ok(None),
+        (Some(_), None) if own.is_root() => Err("`uid` without `gid`: it would keep the group of root".to_owned()),
+        (None, _) if own.is_root() => Err(
+            "the agent is root, so `uid` and `gid` say as whom the server runs (hint: a user that owns nothing)"
+                .to_owned(),
+        ),
+        (_, _) => Err(
+            "`uid`, `gid`: only an agent that is root can run a server as somebody else (hint: start it as root, or leave \
+             both out to run the server as the agent itself)"
+                .to_owned(),
+        ),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn checked(text: &str) -> Result<(), String> {
+        let user = if rustix::process::geteuid().is_root() { "uid = 65534\ngid = 65534\n" } else { "" };
+        declared(&format!("{user}{text}"))
+    }
+
+    fn declared(text: &str) -> Result<(), String> {
         let declared: HostedServer = toml::from_str(text).map_err(|error| error.to_string())?;
         Server::new("tools".parse().unwrap(), declared, Path::new("/agent.toml")).map(drop)
     }
@@ -161,10 +236,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let fetcher = folder.path().join("npx");
         std::fs::write(&fetcher, "#!/bin/sh\n").unwrap();
+        let everybodys = folder.path().join("server.js");
+        std::fs::write(&everybodys, "#!/bin/sh\n").unwrap();
+        for (file, mode) in [(&fetcher, 0o755), (&everybodys, 0o777)] {
+            std::fs::set_permissions(file, PermissionsExt::from_mode(mode)).unwrap();
+        }
         for (bad, told) in [
             ("command = []".to_owned(), "`command` is empty"),
-            ("command = [\"cat\"]".to_owned(), "whole path"),
-            ("command = [\"/no/such/program\"]".to_owned(), "is no file"),
+            ("command = [\"cat\"]".to_owned(), "not an absolute path"),
+            ("command = [\"/no/such/program\"]".to_owned(), "No such file"),
+            ("command = [\"/etc/passwd\"]".to_owned(), "no file that can be run"),
+            (format!("command = [\"{}\"]", everybodys.display()), "everybody may write"),
+            (format!("command = [\"/bin/cat\", \"{}\"]", everybodys.display()), "everybody may write"),
             (format!("command = [\"{}\", \"-y\", \"x\"]", fetcher.display()), "fetches what it runs"),
             ("command = [\"/bin/cat\"]\nfiles = { \"../x\" = \"\" }".to_owned(), "no plain name"),
             ("command = [\"/bin/cat\"]\nfiles = { \".profile\" = \"\" }".to_owned(), "no plain name"),
@@ -178,6 +261,23 @@ mod tests {
         ] {
             let error = checked(&bad).unwrap_err();
             assert!(error.contains(told), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn root_says_as_whom_a_server_runs() {
+        let cat = "command = [\"/bin/cat\"]\n";
+        let as_whom = |more: &str| declared(&format!("{cat}{more}"));
+        let own = rustix::process::geteuid();
+        if own.is_root() {
+            assert!(as_whom("").unwrap_err().contains("the agent is root"));
+            assert!(as_whom("gid = 65534").unwrap_err().contains("the agent is root"));
+            assert!(as_whom("uid = 65534").unwrap_err().contains("without `gid`"));
+            assert_eq!(as_whom("uid = 65534\ngid = 65534"), Ok(()));
+        } else {
+            assert_eq!(as_whom(""), Ok(()));
+            assert_eq!(as_whom(&format!("uid = {}", own.as_raw())), Ok(()));
+            assert!(as_whom("uid = 0\ngid = 0").unwrap_err().contains("only an agent that is root"));
         }
     }
 }

@@ -1,19 +1,23 @@
 //! One run of a server: a process group of its own, from its start to the last of it.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use chaperone_access::{ProcessId, Refusal, TargetName};
+use chaperone_command::launch::{Launch as Program, RunAs};
+use chaperone_command::process::{self, Group, Started};
 use chaperone_tunnel::{Launch, Stream};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpListener;
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::net::unix::pipe;
+use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, oneshot, watch};
 
 use super::fill::Fill;
@@ -30,9 +34,15 @@ pub(super) struct Run {
     /// Where its connections wait. Whoever holds the lock takes the next one.
     listener: Mutex<TcpListener>,
     over: watch::Receiver<bool>,
+    group: Group,
 }
 
 impl Run {
+    /// End it, and whatever it has started.
+    pub(super) fn end(&self) {
+        self.group.signal(Signal::KILL);
+    }
+
     pub(super) fn server(&self) -> &TargetName {
         &self.server
     }
@@ -76,10 +86,10 @@ impl Folder {
 
 /// Let the server's own user have it.
 fn give(path: &Path, server: &Server) -> std::io::Result<()> {
-    if server.uid.is_none() && server.gid.is_none() {
-        return Ok(());
+    match server.run_as {
+        Some(RunAs { uid, gid }) => std::os::unix::fs::chown(path, Some(uid), Some(gid)),
+        None => Ok(()),
     }
-    std::os::unix::fs::chown(path, server.uid, server.gid)
 }
 
 impl Drop for Folder {
@@ -105,47 +115,58 @@ pub(super) async fn begin(
         give(&path, server)?;
     }
     give(&folder.0, server)?;
-    let mut child = command(server, &fill, &folder.0).spawn()?;
-    let (Some(stdin), Some(stdout), Some(stderr)) =
-        (child.stdin.take(), child.stdout.take(), child.stderr.take())
-    else {
-        return Err(std::io::Error::other("a process without its pipes"));
-    };
+    let (program, environment) = program(server, &fill, &folder.0);
+    let started = process::start(None, program, environment).await.map_err(std::io::Error::other)?;
+    let Started { group, input, out, err, ended } = started;
+    let ends = input.ok_or_else(|| std::io::Error::other("a run without its input")).and_then(|input| {
+        input.set_nonblocking(true)?;
+        let pipe = |end: OwnedFd| pipe::Receiver::from_owned_fd(end);
+        Ok((UnixStream::from_std(input)?, pipe(out.into())?, pipe(err.into())?))
+    });
+    let (stdin, stdout, stderr) = ends.inspect_err(|_| group.signal(Signal::KILL))?;
     let (said_over, over) = watch::channel(false);
     let (stop, stopped) = oneshot::channel();
-    let run = Run { server: server.name.clone(), listener: Mutex::new(listener), over };
-    runs(all).insert(launch.process, Arc::new(run));
+    let run = Run { server: server.name.clone(), listener: Mutex::new(listener), over, group: group.clone() };
+    if !runs(all).enter(launch.process, run) {
+        group.signal(Signal::KILL);
+    }
     tokio::spawn(hear(stderr, server.name.clone(), launch.process));
-    let kept = Kept { process: launch.process, all: all.clone(), said_over, _folder: folder, _place: place };
-    tokio::spawn(keep(child, stopped, kept, server.name.clone()));
+    let (process, all) = (launch.process, all.clone());
+    let kept = Kept { group, process, all, said_over, _folder: folder, _place: place };
+    tokio::spawn(keep(ended, stopped, kept, server.name.clone()));
     Ok(Box::new(Talk { stdin, stdout, _stop: stop }))
 }
 
-fn command(server: &Server, fill: &Fill, folder: &Path) -> Command {
+/// What is run, and its environment: nothing of the agent's own, where secrets are found.
+fn program(server: &Server, fill: &Fill, folder: &Path) -> (Program, BTreeMap<String, String>) {
     let mut words = server.command.iter();
-    let mut command = Command::new(words.next().map_or("", String::as_str));
-    for word in words {
-        command.arg(&*fill.put(word));
-    }
-    // Nothing of the agent's own environment: secrets are found there.
-    command.env_clear().env("PATH", PATH).env("LANG", "C.UTF-8").env("HOME", folder).env("TMPDIR", folder);
-    for (name, value) in &server.environment {
-        command.env(name, &*fill.put(value));
-    }
-    command.current_dir(server.directory.as_deref().unwrap_or(folder));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.process_group(0).kill_on_drop(true);
-    if let Some(gid) = server.gid {
-        command.gid(gid);
-    }
-    if let Some(uid) = server.uid {
-        command.uid(uid);
-    }
-    command
+    let first = words.next().map(OsString::from);
+    let words = first.into_iter().chain(words.map(|word| OsString::from(&*fill.put(word)))).collect();
+    let home = folder.display().to_string();
+    let mut environment = BTreeMap::from([
+        ("PATH".to_owned(), PATH.to_owned()),
+        ("LANG".to_owned(), "C.UTF-8".to_owned()),
+        ("HOME".to_owned(), home.clone()),
+        ("TMPDIR".to_owned(), home),
+    ]);
+    environment
+        .extend(server.environment.iter().map(|(name, value)| (name.clone(), (*fill.put(value)).clone())));
+    let program = Program {
+        run_as: server.run_as,
+        folder: server.directory.as_deref().unwrap_or(folder).to_owned(),
+        // Runtimes of servers take address space that they never use, and live for as long as their caller calls.
+        memory_bytes_max: None,
+        processor_s_max: None,
+        is_talked_to: true,
+        parent: i32::try_from(std::process::id()).unwrap_or_default(),
+        words,
+    };
+    (program, environment)
 }
 
 /// What goes when a run does, in this order.
 struct Kept {
+    group: Group,
     process: ProcessId,
     all: Runs,
     said_over: watch::Sender<bool>,
@@ -155,33 +176,37 @@ struct Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        runs(&self.all).remove(&self.process);
+        // Also where nobody waited for its end: the agent goes.
+        self.group.signal(Signal::KILL);
+        runs(&self.all).leave(self.process);
         self.said_over.send_replace(true);
     }
 }
 
+/// How a program ended, once nothing of its group is left: its exit code or the signal that ended it.
+type HowItEnded = oneshot::Receiver<(Option<i32>, Option<i32>)>;
+
 /// Wait for a run's end, by itself or because nobody talks to it any more, and end all of it.
-async fn keep(mut child: Child, stopped: oneshot::Receiver<()>, kept: Kept, server: TargetName) {
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+async fn keep(mut ended: HowItEnded, stopped: oneshot::Receiver<()>, kept: Kept, server: TargetName) {
     let how = tokio::select! {
-        status = child.wait() => status.map_or_else(|error| error.to_string(), |status| status.to_string()),
-        _ = stopped => "no longer needed".to_owned(),
+        how = &mut ended => match how.unwrap_or_default() {
+            (Some(code), _) => format!("exit code {code}"),
+            (None, Some(signal)) => format!("signal {signal}"),
+            (None, None) => "nobody knows how".to_owned(),
+        },
+        _ = stopped => {
+            kept.group.signal(Signal::KILL);
+            // It has ended when nothing of its group is left.
+            drop(ended.await);
+            "no longer needed".to_owned()
+        }
     };
-    if let Some(group) = group
-        && let Err(error) = kill_process_group(group, Signal::KILL)
-        && error != rustix::io::Errno::SRCH
-    {
-        tracing::error!(%server, process = %kept.process, %error, "a run's processes cannot be ended");
-    }
-    if let Err(error) = child.wait().await {
-        tracing::warn!(%server, %error, "a run's end is not known");
-    }
     tracing::info!(%server, process = %kept.process, %how, "a run is over");
 }
 
 /// Read what a run complains of, so that it does not block. It may hold data of patients: it is shown to whoever asks for
 /// it by the log's level only, and not without end.
-async fn hear(mut stderr: ChildStderr, server: TargetName, process: ProcessId) {
+async fn hear(mut stderr: pipe::Receiver, server: TargetName, process: ProcessId) {
     let (mut piece, mut left) = ([0; 1024], STDERR_BYTES_MAX);
     while let Ok(length @ 1..) = stderr.read(&mut piece).await {
         let shown = piece.get(..length.min(left)).unwrap_or_default();
@@ -194,8 +219,8 @@ async fn hear(mut stderr: ChildStderr, server: TargetName, process: ProcessId) {
 
 /// A run's input and output as one stream.
 struct Talk {
-    stdin: ChildStdin,
-    stdout: ChildStdout,
+    stdin: UnixStream,
+    stdout: pipe::Receiver,
     /// Its keeper notices when this is dropped.
     _stop: oneshot::Sender<()>,
 }

@@ -1,5 +1,6 @@
 //! One call of a server's tool, on record from its beginning to its end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -11,12 +12,15 @@ use chaperone_trail::CallOutcome;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::looked::{Looked, look};
 use super::pool::Taken;
 use super::talk::Answered;
 use super::{Asked, INVALID_PARAMS, answer, error};
+use crate::wiring::calls::outcome;
 use crate::wiring::installation::{now_us, random};
 use crate::wiring::mcp::query::CALL;
 use crate::wiring::mcp::seen::fault;
+use crate::wiring::mcp::tools::told;
 
 /// What a call came to: `result` or `error`, and its JSON.
 struct Done {
@@ -24,28 +28,40 @@ struct Done {
     raw: String,
     outcome: CallOutcome,
     code: Option<RefusalCode>,
+    /// Whether these are the server's own words.
+    of_server: bool,
 }
 
 impl Done {
-    fn refused(refusal: &Refusal) -> Self {
-        let broke = matches!(
-            refusal.code,
-            RefusalCode::TargetUnavailable | RefusalCode::TargetLost | RefusalCode::Internal
-        );
-        let outcome = if broke { CallOutcome::Failed } else { CallOutcome::Refused };
-        Self { what: "result", raw: told(refusal), outcome, code: Some(refusal.code) }
+    fn ours(answer: &Answer, outcome: CallOutcome, code: RefusalCode) -> Self {
+        let raw = answer.to_value().to_string();
+        Self { what: "result", raw, outcome, code: Some(code), of_server: false }
     }
-}
 
-/// A refusal as the result of a call: a model can act on it.
-fn told(refusal: &Refusal) -> String {
-    let answer = Answer::refused(&refusal.message, refusal.hint.as_deref(), Some(refusal.code.as_str()));
-    answer.to_value().to_string()
-}
+    /// A refusal as the result of a call: a model can act on it.
+    fn refused(refusal: &Refusal) -> Self {
+        Self::ours(&told(refusal), outcome(refusal.code), refusal.code)
+    }
 
-fn too_busy(who: &str) -> Refusal {
-    Refusal::new(RefusalCode::Busy, format!("{who} has too many calls under way"))
-        .hint("call again in a moment")
+    /// The call ended without an answer that may leave. Whether something was changed nobody can say where a statement of
+    /// it was permitted that may change something: from here on no further one is.
+    fn unanswered(refusal: &Refusal, lease: &Lease) -> Self {
+        lease.end();
+        if !lease.may_have_written() {
+            return Self::refused(refusal);
+        }
+        let answer = Answer::unknown(&refusal.message, Some(refusal.code.as_str()));
+        Self::ours(&answer, CallOutcome::Unknown, refusal.code)
+    }
+
+    fn of_server(
+        what: &'static str,
+        raw: &RawValue,
+        outcome: CallOutcome,
+        code: Option<RefusalCode>,
+    ) -> Self {
+        Self { what, raw: raw.get().to_owned(), outcome, code, of_server: true }
+    }
 }
 
 impl Asked<'_> {
@@ -61,18 +77,14 @@ impl Asked<'_> {
             Ok(called) => called,
             Err(wrong) => return error(id, INVALID_PARAMS, &wrong.to_string()),
         };
-        let place = self.mcp.calls.clone().try_acquire_owned();
-        let own = self.mcp.own_calls.enter(&self.shower.bearer.standing.facts().subject);
-        let came = match (place, own) {
-            (Err(_), _) => Err(too_busy("the gateway")),
-            (Ok(_), None) => Err(too_busy("this login")),
-            (Ok(_place), Some(_own)) => self.carried(&tool, params, arguments).await,
+        let calls = self.mcp.managed.commands.calls();
+        let came = match calls.enter(&self.shower.bearer.standing.facts().subject) {
+            Ok(_place) => self.carried(&tool, params, arguments).await,
+            Err(busy) => Err(busy),
         };
-        match came {
-            Ok(done) => answer(id.get(), done.what, &done.raw),
-            // It could not be recorded, or nothing was begun: nothing of the server's leaves.
-            Err(refusal) => answer(id.get(), "result", &told(&refusal)),
-        }
+        // Where there is no place, or no record of its beginning, nothing was begun.
+        let done = came.unwrap_or_else(|refusal| Done::refused(&refusal));
+        answer(id.get(), done.what, &done.raw)
     }
 
     async fn carried(
@@ -85,10 +97,7 @@ impl Asked<'_> {
         let delegation = Delegation { tool: Some(Arc::from(tool)), ..self.delegation.clone() };
         // Nothing is launched for a call that may not be made; it is on record all the same.
         let taken = match self.may(tool) {
-            Ok(()) => match tokio::time::timeout(CALL, self.taken()).await {
-                Ok(taken) => taken.and_then(|taken| self.offered(taken, tool)),
-                Err(_elapsed) => Err(too_busy("this login")),
-            },
+            Ok(()) => self.taken().await.and_then(|taken| self.offered(taken, tool)),
             Err(refusal) => Err(refusal),
         };
         let lease = taken.as_ref().map(|taken| taken.process.lease.clone()).unwrap_or_default();
@@ -107,13 +116,18 @@ impl Asked<'_> {
             Ok(taken) => self.asked(taken, params, &lease).await,
             Err(refusal) => (Done::refused(&refusal), None),
         };
-        let bytes = done.raw.len() as u64;
-        let Done { outcome, code, .. } = done;
-        let phi_without_statement = match (outcome, lease.touching()) {
-            (CallOutcome::Ok, 0) => self.identifiers(&done.raw).await?,
-            (_, _) => None,
+        let (done, masked, found) = match self.looked_through(done, &delegation, tool).await {
+            Ok(looked) => looked,
+            Err(refusal) => (Done::unanswered(&refusal, &lease), BTreeMap::new(), 0),
         };
-        call.end(CallEnd { outcome, code, phi_without_statement, rows: 0, bytes }).await?;
+        // The server has it from elsewhere, whether it says that it did well or that it failed.
+        let phi_without_statement = Some(found).filter(|found| *found > 0 && lease.touching() == 0);
+        let (outcome, code, bytes) = (done.outcome, done.code, done.raw.len() as u64);
+        let end = CallEnd { outcome, code, masked, phi_without_statement, rows: 0, bytes };
+        if let Err(refusal) = call.end(end).await {
+            // Nothing of the server's leaves; but that it was refused may be no truth.
+            return Ok(Done::unanswered(&refusal, &lease));
+        }
         // Only now may another call have it: nothing of this one is under way any more.
         if let Some(taken) = taken {
             taken.give_back();
@@ -121,16 +135,25 @@ impl Asked<'_> {
         Ok(done)
     }
 
-    /// How many identifiers detectors find in an answer for which nothing was read; `None` for none.
-    async fn identifiers(&self, raw: &str) -> Result<Option<u64>, Refusal> {
-        let (raw, detectors) = (raw.to_owned(), self.server.detectors.clone());
-        let looked = tokio::task::spawn_blocking(move || {
-            let mut texts = String::new();
-            collect(&serde_json::from_str(&raw).unwrap_or_default(), &mut texts);
-            chaperone_masking::scan(&detectors, &texts).len() as u64
+    /// Look through the server's own words: what detectors find is replaced, unless policy reveals it to the caller in what the
+    /// tool answers. What was replaced, by tag, and how many were found.
+    async fn looked_through(
+        &self,
+        done: Done,
+        delegation: &Delegation,
+        tool: &str,
+    ) -> Result<(Done, BTreeMap<String, u64>, u64), Refusal> {
+        if !done.of_server {
+            return Ok((done, BTreeMap::new(), 0));
+        }
+        let stays = self.mcp.managed.policies.stays_in(delegation, &self.server.name, tool, now_us());
+        let detectors = self.server.detectors.clone();
+        let looking = tokio::task::spawn_blocking(move || {
+            let raw = RawValue::from_string(done.raw)?;
+            let Looked { raw, found, masked } = look(&raw, &detectors, &stays);
+            Ok::<_, serde_json::Error>((Done { raw, ..done }, masked, found))
         });
-        let found = looked.await.map_err(|error| fault(&error))?;
-        Ok((found > 0).then_some(found))
+        looking.await.map_err(|error| fault(&error))?.map_err(|error| fault(&error))
     }
 
     /// Whether the server has such a tool.
@@ -163,18 +186,19 @@ impl Asked<'_> {
         let asking = tokio::time::timeout(CALL, taken.process.ask("tools/call", Some(params)));
         let answered = match asking.await {
             Ok(Ok(answered)) => answered,
-            Ok(Err(error)) => return (Done::refused(&super::process::broken(self.server, &error)), None),
+            Ok(Err(error)) => {
+                let refusal = super::process::broken(self.server, &error);
+                return (Done::unanswered(&refusal, lease), None);
+            }
             Err(_elapsed) => {
                 let why = format!("the call took longer than {} s", CALL.as_secs());
                 let refusal = Refusal::new(RefusalCode::TooMuch, why).hint("ask for less at a time");
-                return (Done::refused(&refusal), None);
+                return (Done::unanswered(&refusal, lease), None);
             }
         };
         taken.process.over("ended");
         let done = match answered {
-            Answered::Error(raw) => {
-                Done { what: "error", raw: raw.get().to_owned(), outcome: CallOutcome::Failed, code: None }
-            }
+            Answered::Error(raw) => Done::of_server("error", &raw, CallOutcome::Failed, None),
             Answered::Result(raw) => match relay::is_error(&raw) {
                 Ok(failed) => {
                     let code = failed.then(|| lease.refused()).flatten();
@@ -183,27 +207,15 @@ impl Asked<'_> {
                         (true, Some(_)) => CallOutcome::Refused,
                         (true, None) => CallOutcome::Failed,
                     };
-                    Done { what: "result", raw: raw.get().to_owned(), outcome, code }
+                    Done::of_server("result", &raw, outcome, code)
                 }
                 Err(error) => {
-                    return (Done::refused(&super::process::broken(self.server, &error.into())), None);
+                    let refusal = super::process::broken(self.server, &error.into());
+                    return (Done::unanswered(&refusal, lease), None);
                 }
             },
         };
         (done, Some(taken))
-    }
-}
-
-/// Every text of a JSON value, a line each.
-fn collect(value: &Value, out: &mut String) {
-    match value {
-        Value::String(text) => {
-            out.push_str(text);
-            out.push('\n');
-        }
-        Value::Array(items) => items.iter().for_each(|item| collect(item, out)),
-        Value::Object(members) => members.values().for_each(|member| collect(member, out)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

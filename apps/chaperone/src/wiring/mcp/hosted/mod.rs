@@ -1,8 +1,9 @@
 //! Servers of others behind the gateway, at `/mcp/SERVER`: what a client says goes on to a run of the server that is the
-//! caller's alone, and each call of a tool is judged, recorded and carried one at a time. The server is not changed, and
-//! its answers are not either.
+//! caller's alone, and each call of a tool is judged, recorded and carried one at a time. The server is not changed; of
+//! its answers only what detectors find in them is.
 
 mod call;
+mod looked;
 mod pool;
 mod process;
 mod talk;
@@ -12,10 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chaperone_access::{Delegation, Refusal, RefusalCode, SQL_TOOLS, TargetName};
 use chaperone_mcp::relay::{self, Said};
+use chaperone_mcp::revision::unspoken;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -28,20 +30,18 @@ use crate::config::gateway::GatewayConfig;
 use crate::verbs::Failure;
 use crate::wiring::installation::now_us;
 
-/// Names the revision of a request.
-const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// Revisions that clients may speak here, newest first.
 const REVISIONS: [&str; 2] = ["2025-11-25", "2025-06-18"];
 /// Codes of JSON-RPC 2.0, section 5.1.
 const INVALID_REQUEST: i32 = -32600;
 const NO_METHOD: i32 = -32601;
 const INVALID_PARAMS: i32 = -32602;
-/// As 2026-07-28 numbers a revision that is not spoken.
-const UNSPOKEN: i32 = -32022;
 /// The gateway's own: the server cannot be reached, or the caller may not.
 const REFUSED: i32 = -32000;
 /// How long a run may take to begin and say what its tools are.
 const BEGIN: Duration = Duration::from_secs(30);
+/// How long a request waits for its turn among the calls of the same caller.
+const TURN: Duration = Duration::from_secs(60);
 
 /// One server, as the gateway knows it.
 pub(super) struct Known {
@@ -121,16 +121,13 @@ pub(super) async fn serve(
     headers: &HeaderMap,
     body: &Bytes,
 ) -> Result<Response, Early> {
-    if let Some(refused) = unspoken(headers) {
-        return Ok(refused);
+    if let Some(error) = unspoken(headers, &REVISIONS) {
+        return Ok(not_taken(&error));
     }
     let said = match relay::said(body) {
         Ok(said) => said,
         Err(error) => {
-            let error = json!({"code": INVALID_REQUEST, "message": error.to_string()});
-            let mut response = answer("null", "error", &error.to_string());
-            *response.status_mut() = StatusCode::BAD_REQUEST;
-            return Ok(response);
+            return Ok(not_taken(&json!({"code": INVALID_REQUEST, "message": error.to_string()})));
         }
     };
     let (Some(id), Some(method)) = (said.id, said.method.as_deref()) else {
@@ -159,29 +156,18 @@ pub(super) async fn serve(
     })
 }
 
-/// The refusal of a request whose revision is not spoken here; one that names none is taken.
-fn unspoken(headers: &HeaderMap) -> Option<Response> {
-    let mut named = headers.get_all(VERSION).iter();
-    let spoken = match (named.next(), named.next()) {
-        (None, _) => true,
-        (Some(one), None) => REVISIONS.iter().any(|known| one.as_bytes() == known.as_bytes()),
-        (Some(_), Some(_)) => false,
-    };
-    if spoken {
-        return None;
-    }
-    let message = format!("`MCP-Protocol-Version` is one of {}", REVISIONS.join(", "));
-    let error = json!({"code": UNSPOKEN, "message": message, "data": {"supported": REVISIONS}});
-    let mut response = answer("null", "error", &error.to_string());
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    Some(response)
-}
-
 /// An answer of JSON-RPC; `what` is `result` or `error`, `raw` its JSON as it stands.
 fn answer(id: &str, what: &str, raw: &str) -> Response {
     let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"{what}":{raw}}}"#);
     let mut response = Response::new(text.into());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The answer to what is no request that can be answered by its id.
+fn not_taken(error: &Value) -> Response {
+    let mut response = answer("null", "error", &error.to_string());
+    *response.status_mut() = StatusCode::BAD_REQUEST;
     response
 }
 
@@ -220,10 +206,11 @@ impl Asked<'_> {
             server: self.server.name.clone(),
         };
         let pool = &self.mcp.hosted.pool;
-        let mut turn = pool.turn(&key).await?;
+        let mut turn = pool.turn(&key, TURN).await?;
+        let ends_s = process::end_of_a_run(self.shower);
         let mut idle = turn.idle.take();
         while let Some(mut process) = idle {
-            if process.is_good(self.server, &self.mcp.managed.manifests).await {
+            if process.is_good(self.server, &self.mcp.managed.manifests, ends_s).await {
                 return Ok(turn.with(process));
             }
             idle = turn.another();
@@ -233,6 +220,7 @@ impl Asked<'_> {
         let slow = |_elapsed| {
             let why = format!("server `{}` did not begin within {} s", self.server.name, BEGIN.as_secs());
             Refusal::new(RefusalCode::TargetUnavailable, why)
+                .hint("call again; if it happens again, tell whoever answers for the server")
         };
         let process = tokio::time::timeout(BEGIN, launched).await.map_err(slow)??;
         Ok(turn.with(process))

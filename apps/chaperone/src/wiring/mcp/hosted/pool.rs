@@ -91,15 +91,21 @@ impl Pool {
         self.kins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wait for a turn among the calls of the same key.
-    pub(super) async fn turn(&self, key: &Key) -> Result<Turn, Refusal> {
+    /// Wait for a turn among the calls of the same key, and no longer than `patience`.
+    pub(super) async fn turn(&self, key: &Key, patience: Duration) -> Result<Turn, Refusal> {
         let kin = {
             let fresh =
                 || Arc::new(Kin { turns: Arc::new(Semaphore::new(RUNS_OF_ONE_MAX)), idle: Mutex::default() });
             self.kins().entry(key.clone()).or_insert_with(fresh).clone()
         };
         let gone = |_| Refusal::new(RefusalCode::ShuttingDown, "the gateway is stopping");
-        let turn = kin.turns.clone().acquire_owned().await.map_err(gone)?;
+        let busy = |_elapsed| {
+            let what =
+                format!("server `{}` carries other calls of yours for longer than {patience:?}", key.server);
+            Refusal::new(RefusalCode::Busy, what).hint("call again once one of them has its answer")
+        };
+        let waiting = tokio::time::timeout(patience, kin.turns.clone().acquire_owned());
+        let turn = waiting.await.map_err(busy)?.map_err(gone)?;
         let idle = kin.idle().pop().map(|(_, process)| process);
         Ok(Turn { kin, turn, idle })
     }
@@ -165,5 +171,33 @@ impl Pool {
                 process.over("stopped");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_turn_without_end() {
+        let pool = Pool::new(&Arc::default());
+        let key = |holder: &str| Key {
+            holder: holder.to_owned(),
+            client: None,
+            purpose: None,
+            server: "tools".parse().unwrap(),
+        };
+        let patience = Duration::from_millis(50);
+        let mut turns = Vec::new();
+        for _ in 0..RUNS_OF_ONE_MAX {
+            turns.push(pool.turn(&key("ana"), patience).await.ok().unwrap());
+        }
+        let refusal = pool.turn(&key("ana"), patience).await.err().unwrap();
+        assert_eq!(refusal.code, RefusalCode::Busy);
+        assert!(refusal.message.contains("`tools` carries other calls of yours"), "{refusal}");
+        // Another's turn is another's.
+        assert!(pool.turn(&key("ben"), patience).await.is_ok());
+        turns.pop();
+        assert!(pool.turn(&key("ana"), patience).await.is_ok());
     }
 }

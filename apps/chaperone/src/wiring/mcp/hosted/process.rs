@@ -1,6 +1,7 @@
 //! One run of a server for one caller: launched with a credential of its own, and reached by nobody else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chaperone_access::{Delegation, ProcessId, Refusal, RefusalCode};
@@ -19,13 +20,16 @@ use super::Known;
 use super::talk::{Answered, Broken, Talk};
 use crate::wiring::installation::{now_us, random};
 use crate::wiring::manifests::Manifests;
+use crate::wiring::mcp::query::CALL;
 use crate::wiring::mcp::seen::fault;
 use crate::wiring::mcp::{Mcp, Shower};
 
 /// Longest life of a run, in seconds: its credential ends then.
 const RUN_S: u64 = 3600;
-/// What has to be left of it for one more call, in seconds.
-const LEFT_S: u64 = 65;
+/// What has to be left of it for one more call, in seconds: the call's own time, and a moment for its end.
+const LEFT_S: u64 = CALL.as_secs() + 5;
+/// How long a run that says that its tools are others may take to list them.
+const LIST: Duration = Duration::from_secs(10);
 /// Connections of one run at a time; more wait at the agent.
 const CONNECTIONS_MAX: usize = 8;
 /// Revisions of the protocol that a server may speak.
@@ -61,6 +65,18 @@ impl Drop for Entrance {
     }
 }
 
+/// When the credential of a run that begins now ends, in seconds since the Unix epoch.
+pub(super) fn end_of_a_run(shower: &Shower) -> u64 {
+    let now = now_us() / 1_000_000;
+    (now + RUN_S).min(shower.bearer.not_after).max(now + 1)
+}
+
+/// Whether a credential that ends then leaves time for one more call. Where a new one would end no later, as much as there is has
+/// to do: the caller's own token ends.
+fn leaves_time(now_s: u64, expires_s: u64, fresh_s: u64) -> bool {
+    now_s + 1 < expires_s && (now_s + LEFT_S <= expires_s || fresh_s <= expires_s)
+}
+
 /// The refusal of whoever called, where a run is no good.
 pub(super) fn broken(server: &Known, error: &Broken) -> Refusal {
     tracing::warn!(server = %server.name, %error, "a run of a server was ended");
@@ -79,7 +95,7 @@ impl Process {
     ) -> Result<Self, Refusal> {
         let process = ProcessId::from_parts(now_us() / 1000, random());
         let now = now_us() / 1_000_000;
-        let expires_s = (now + RUN_S).min(shower.bearer.not_after).max(now + 1);
+        let expires_s = end_of_a_run(shower);
         let grant = Grant {
             who: shower.bearer.who.clone(),
             client: delegation.client.as_deref().map(str::to_owned),
@@ -130,14 +146,15 @@ impl Process {
         self.run.over(reason);
     }
 
-    /// Whether its credential leaves no time for a call.
+    /// Whether its credential has ended.
     pub(super) fn has_expired(&self) -> bool {
-        now_us() / 1_000_000 + LEFT_S > self.expires_s
+        now_us() / 1_000_000 >= self.expires_s
     }
 
-    /// Whether it can carry one more call; its tools are heard again where it says that they are others.
-    pub(super) async fn is_good(&mut self, server: &Known, manifests: &Manifests) -> bool {
-        if now_us() / 1_000_000 + 1 >= self.expires_s {
+    /// Whether it can carry one more call, where a new run would live until `fresh_s`; its tools are heard again where it
+    /// says that they are others.
+    pub(super) async fn is_good(&mut self, server: &Known, manifests: &Manifests, fresh_s: u64) -> bool {
+        if !leaves_time(now_us() / 1_000_000, self.expires_s, fresh_s) {
             self.over("expired");
             return false;
         }
@@ -146,7 +163,17 @@ impl Process {
             tracing::warn!(server = %server.name, %error, "a run of a server was ended");
             return false;
         }
-        !self.talk.take_changed() || self.list(server, manifests).await.is_ok()
+        if !self.talk.take_changed() {
+            return true;
+        }
+        match tokio::time::timeout(LIST, self.list(server, manifests)).await {
+            Ok(listed) => listed.is_ok(),
+            Err(_elapsed) => {
+                self.over("broken");
+                tracing::warn!(server = %server.name, "a run that does not list its tools was ended");
+                false
+            }
+        }
     }
 
     /// Ask it.
@@ -264,4 +291,27 @@ fn entrance(
             });
         }
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_used_while_its_credential_outlives_a_call() {
+        let fresh = 1000 + RUN_S;
+        for (expires_s, good) in [
+            (1000 + RUN_S, true),
+            (1000 + LEFT_S, true),
+            (1000 + LEFT_S - 1, false),
+            (1002, false),
+            (1000, false),
+            (900, false),
+        ] {
+            assert_eq!(leaves_time(1000, expires_s, fresh), good, "{expires_s}");
+        }
+        // Whoever shows a token that ends soon does not begin a run for every call.
+        assert!(leaves_time(1000, 1030, 1030) && !leaves_time(1000, 1030, 1031));
+        assert!(!leaves_time(1000, 1001, 1001));
+    }
 }
