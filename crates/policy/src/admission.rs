@@ -59,6 +59,12 @@ pub struct AdmissionFacts {
 }
 
 impl AdmissionFacts {
+    /// Who proved who he is.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
     /// Who was admitted, as it stands on record.
     #[must_use]
     pub fn delegation(&self) -> &Arc<Delegation> {

@@ -53,7 +53,7 @@ fn ehr() -> TargetName {
 
 fn world() -> World {
     let names = ["patients", "secret"].map(|name| (RelationName::new("public", name), OfRelation::default()));
-    let ehr_has = OfTarget { classified: false, relations: BTreeMap::from(names) };
+    let ehr_has = OfTarget { relations: BTreeMap::from(names), ..OfTarget::default() };
     World { installation: "gw".into(), targets: BTreeMap::from([(ehr(), ehr_has)]) }
 }
 
@@ -461,7 +461,7 @@ fn with_classes() -> World {
         (RelationName::new("public", "patients"), of(patients(true))),
         (RelationName::new("public", "secret"), of(RelationFacts::default())),
     ]);
-    let ehr_has = OfTarget { classified: true, relations };
+    let ehr_has = OfTarget { classified: true, relations, tools: None };
     World { installation: "gw".into(), targets: BTreeMap::from([(ehr(), ehr_has)]) }
 }
 

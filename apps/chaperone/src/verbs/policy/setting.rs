@@ -1,6 +1,6 @@
 //! What policies are asked about: the folder, what the configuration says exists, and the targets' catalogs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use crate::verbs::{Failure, STACK_BYTES, block_on, remark};
 use crate::wiring::api::identities::profile;
 use crate::wiring::ask::Ask;
 use crate::wiring::classifications::{self, ClassificationFiles};
+use crate::wiring::gateway::POSTGRES;
 use crate::wiring::installation::now_us;
 use crate::wiring::policies::{self, Folder, learn, lines, world};
 
@@ -122,7 +123,12 @@ impl Setting {
         let targets = self.known.targets.iter();
         let targets = targets.map(|target| (target.clone(), self.catalogs.get(target).cloned()));
         let installation = self.known.installation.as_deref().unwrap_or_default();
-        let mut world = world(installation, targets).with_named(sets);
+        let mut world = world(installation, targets);
+        for target in self.known.commands.iter().chain(&self.known.servers) {
+            // What its agent declares is not asked for here: its tools are those that policies name.
+            world.targets.entry(target.clone()).or_default().tools = Some(BTreeSet::new());
+        }
+        let mut world = world.with_named(sets);
         for (target, classification) in &self.classified {
             let without = !self.catalogs.contains_key(target);
             let Some(known) = world.targets.get_mut(target).filter(|_| without) else { continue };
@@ -313,7 +319,7 @@ fn from_gateway(ask: impl Future<Output = Result<Ask, Failure>>) -> Heard {
         let ask = ask.await?;
         let targets: Vec<TargetView> = ask.list("/targets", usize::MAX).await?;
         let mut catalogs = Vec::new();
-        for target in targets {
+        for target in targets.into_iter().filter(|target| target.protocol == POSTGRES) {
             match ask.get::<CatalogView>(&format!("/targets/{}/catalog", target.name)).await {
                 Ok(view) => catalogs.push(view),
                 Err(why) => remark(&format!("note: the catalog of `{}` is not known: {why}", target.name)),
