@@ -605,7 +605,8 @@ fn name_into(names: &mut Names, uid: &EntityUid) {
             names.services.insert(id.to_owned());
         }
         "Tool" => {
-            let named = id.split_once('/').and_then(|(target, tool)| Some((TargetName::new(target).ok()?, tool)));
+            let named =
+                id.split_once('/').and_then(|(target, tool)| Some((TargetName::new(target).ok()?, tool)));
             names.tools.extend(named.map(|(target, tool)| (target, tool.to_owned())));
         }
         "Relation" => {

@@ -55,6 +55,8 @@ pub(crate) struct Setting {
     classified: BTreeMap<TargetName, Arc<Classification>>,
     /// Those whom the gateway knows, with all their groups.
     pub(crate) identities: Vec<Profile>,
+    /// Those of them who are compared: with a login of the last day, and services.
+    pub(crate) current: Vec<Profile>,
 }
 
 /// What a gateway knows, as far as the caller may ask it.
@@ -96,19 +98,22 @@ impl Setting {
         }
         known.tags = classifications::tags(classified.values().map(|found| &**found));
         let kinds = &known.attributes;
-        let identities = identities.into_iter().map(|view| profile(view, kinds)).collect();
-        Ok(Self { known, config, catalogs, classified, identities })
+        let (current, before): (Vec<_>, Vec<_>) = identities.into_iter().partition(|view| view.current);
+        let profiles = |views: Vec<IdentityView>| views.into_iter().map(|view| profile(view, kinds));
+        let current: Vec<Profile> = profiles(current).collect();
+        let identities = current.iter().cloned().chain(profiles(before)).collect();
+        Ok(Self { known, config, catalogs, classified, identities, current })
     }
 
     /// Those whom expectations ask about as well.
     fn know(&mut self, expected: Vec<Profile>) {
-        for identity in &mut self.identities {
+        for identity in &mut self.current {
             // Compared with and without each client.
             identity.client = None;
         }
         for profile in expected {
-            if !self.identities.contains(&profile) {
-                self.identities.push(profile);
+            if !self.current.contains(&profile) {
+                self.current.push(profile);
             }
         }
     }
@@ -333,7 +338,7 @@ fn from_gateway(ask: impl Future<Output = Result<Ask, Failure>>) -> Heard {
     })
 }
 
-/// Everybody with a login of the last day, and every service, as they are now. Who may not ask for them is told so, and goes
+/// Everybody who ever logged in there, as last heard, and every service. Who may not ask for them is told so, and goes
 /// on without.
 async fn identities(ask: &Ask) -> Vec<IdentityView> {
     match ask.list::<IdentityView>("/identities", usize::MAX).await {

@@ -250,10 +250,7 @@ mod tests {
         assert_eq!(left.len(), STRANGERS_MAX);
         left.iter().for_each(|(_, newcomer)| newcomer.proved());
         let more: Vec<_> = (10..).take(STRANGERS_MAX).map(|n| places.admit(far(n))).collect();
-        assert!(
-            more.into_iter().all(|one| !is_displaced(one.unwrap().2)),
-            "the known count as strangers"
-        );
+        assert!(more.into_iter().all(|one| !is_displaced(one.unwrap().2)), "the known count as strangers");
     }
 
     #[test]
