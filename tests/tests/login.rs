@@ -165,6 +165,23 @@ fn people_log_in_with_a_browser_and_work() {
 }
 
 #[test]
+fn a_login_is_kept_in_the_keyring_where_one_answers() {
+    let place = Place::new(300);
+    let ana = place.person("ana").with_keyring().unwrap();
+    ana.log_in(&place.issuer).unwrap();
+    assert!(ana.cli(&["whoami"]).unwrap().contains("org/ana"));
+    // It is in no file: those of the keyring are encrypted.
+    let files = capture(Command::new("find").arg(ana.home()).args(["-type", "f"])).unwrap();
+    assert!(files.contains("keyrings/login.keyring") && !files.contains("logins.json"), "{files}");
+    for file in files.lines() {
+        let text = std::fs::read(file).unwrap();
+        assert!(!text.windows(5).any(|part| part == b"cpl1."), "{file}");
+    }
+    ana.cli(&["logout"]).unwrap();
+    assert!(ana.cli(&["whoami"]).unwrap_err().to_string().contains("not logged in"));
+}
+
+#[test]
 fn a_device_without_a_browser_logs_in() {
     let place = Place::new(300);
     let ben = place.person("ben");
