@@ -22,7 +22,17 @@ pub struct Person {
     home: PathBuf,
     program: PathBuf,
     gateway: String,
+    keyring: bool,
 }
+
+/// What stands before a program that is to find a keyring: a bus of its own, and a Secret Service that is unlocked.
+const KEYRING: [&str; 5] = [
+    "dbus-run-session",
+    "--",
+    "sh",
+    "-c",
+    "printf secret | gnome-keyring-daemon --unlock --components=secrets > /dev/null 2>&1; exec \"$0\" \"$@\"",
+];
 
 /// A login that waits for its browser.
 #[derive(Debug)]
@@ -39,14 +49,43 @@ impl Person {
     pub fn new(name: &str, home: &Path, boundary: &Boundary) -> Self {
         let gateway = boundary.api_url();
         let program = boundary.program().to_owned();
-        Self { name: name.to_owned(), home: home.join(name), program, gateway }
+        Self { name: name.to_owned(), home: home.join(name), program, gateway, keyring: false }
+    }
+
+    /// The same at a desktop with a keyring, which is kept in files of his own: each command has a session there by itself.
+    ///
+    /// # Errors
+    /// Its folder cannot be made.
+    pub fn with_keyring(self) -> Result<Self> {
+        let run = self.home.join("run");
+        std::fs::create_dir_all(&run).map_err(Failure::at("make", &run))?;
+        Ok(Self { keyring: true, ..self })
+    }
+
+    /// The folder with everything of his.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.home
     }
 
     /// A verb of the program as a command.
     #[must_use]
     pub fn command<W: AsRef<OsStr>>(&self, words: &[W]) -> Command {
-        let mut command = Command::new(&self.program);
+        if !self.keyring {
+            let mut command = Command::new(&self.program);
+            self.prepare(&mut command, words);
+            return command;
+        }
+        let [bus, before @ ..] = KEYRING;
+        let mut command = Command::new(bus);
+        command.args(before).arg(&self.program);
         self.prepare(&mut command, words);
+        command.env_remove("CHAPERONE_LOGINS").env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+        for (name, folder) in
+            [("HOME", ""), ("XDG_RUNTIME_DIR", "run"), ("XDG_DATA_HOME", "data"), ("XDG_STATE_HOME", "state")]
+        {
+            command.env(name, self.home.join(folder));
+        }
         command
     }
 

@@ -396,7 +396,16 @@ fn clients_are_registered_while_the_gateway_runs() {
     drop(Talk::start(&psql(&url)).unwrap());
     let opened = place.entries("session.opened").pop().unwrap();
     assert_eq!(opened["delegation"]["recipient"]["name"], "Other Inc", "{opened}");
-    assert_eq!(place.entries("configuration.changed").len(), 1);
+    let digest = |text: &str| {
+        let file = place.home.path().join("text");
+        std::fs::write(&file, text).unwrap();
+        capture(Command::new("sha256sum").arg(file)).unwrap()[..64].to_owned()
+    };
+    let changed = place.entries("configuration.changed");
+    assert_eq!(changed.len(), 1, "{changed:?}");
+    let changed = &changed[0];
+    let texts = (digest(&with.replace("Model Inc", "Other Inc")), digest(&with));
+    assert_eq!((&changed["configuration"], &changed["previous"]), (&json!(texts.0), &json!(texts.1)));
     // And back to what it was at the start.
     hang_up(&mut place, &with);
     let begun = std::time::Instant::now();

@@ -291,6 +291,21 @@ fn what_may_not_be_run_does_not_exist() {
     let nowhere = ben.command(&["run", "opt", "fail"]).output().unwrap();
     assert_eq!(err(&there), err(&nowhere));
     assert!(err(&there).contains("no such target"), "{}", err(&there));
+    // Whoever writes policies is told what each may run, of a target that takes no statements.
+    let ask = |path: &str, body: Value| {
+        let (status, said) = place.boundary.api("POST", path, &body).unwrap();
+        assert_eq!(status, 200, "{path}: {said}");
+        said
+    };
+    let explained = ask("/policies/explain", json!({"as": "org/ana", "target": "ops"}));
+    let tools = explained["explanation"]["tools"].as_array().unwrap();
+    let ruling = |tool: &str| tools.iter().find(|found| found["on"] == tool).unwrap()["ruling"].clone();
+    assert_eq!((ruling("ops/fail"), ruling("ops/hidden")), (json!("allow"), json!("refuse")), "{explained}");
+    assert_eq!((&explained["explanation"]["whole"], tools.len()), (&json!([]), 11), "{explained}");
+    let matrix = ask("/policies/matrix", json!({}));
+    assert_eq!(matrix["unread"], json!([]), "{matrix}");
+    let listed = matrix["matrix"].as_str().unwrap();
+    assert!(listed.contains("ops: tools") && !listed.contains("ops: the whole"), "{listed}");
     // A client of PostgreSQL finds no database there.
     let psql = place.ana.command(&["psql", "ops", "--", "-c", "select 1"]).output().unwrap();
     assert!(!psql.status.success() && err(&psql).contains("speaks `command`"), "{}", err(&psql));
@@ -420,6 +435,24 @@ fn a_client_that_goes_takes_the_whole_group_with_it() {
     until(|| (!lives(leader) && !lives(child)).then_some(()));
     let outcome = until(|| place.entries("operation.outcome").get(1).cloned());
     assert_eq!(outcome["status"], "cancelled");
+}
+
+#[test]
+fn what_may_be_run_no_more_is_ended_while_it_runs() {
+    let place = Place::new(AgentPlace::InProcess);
+    let client =
+        place.ana.command(&["run", "ops", "children"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let (leader, child) = (place.number("leader"), place.number("child"));
+    assert!(lives(leader) && lives(child));
+    let (policy, begun) = (place.home.path().join("chaperone/policy/ops.cedar"), Instant::now());
+    std::fs::write(policy, POLICY.replace("unless { resource ==", "when { resource ==")).unwrap();
+    place.boundary.cli(&["policy", "reload"]).unwrap();
+    let told = client.unwrap().wait_with_output().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5), "after {:?}", begun.elapsed());
+    assert!(!told.status.success() && err(&told).contains("stopped while it ran"), "{}", err(&told));
+    until(|| (!lives(leader) && !lives(child)).then_some(()));
+    let outcome = until(|| place.entries("operation.outcome").pop());
+    assert_eq!((&outcome["status"], &outcome["withdrawn"]["arm"]), (&json!("cancelled"), &json!("refuse")));
 }
 
 #[test]

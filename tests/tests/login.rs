@@ -9,7 +9,7 @@
 )]
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use chaperone_tests::{
@@ -165,6 +165,23 @@ fn people_log_in_with_a_browser_and_work() {
 }
 
 #[test]
+fn a_login_is_kept_in_the_keyring_where_one_answers() {
+    let place = Place::new(300);
+    let ana = place.person("ana").with_keyring().unwrap();
+    ana.log_in(&place.issuer).unwrap();
+    assert!(ana.cli(&["whoami"]).unwrap().contains("org/ana"));
+    // It is in no file: those of the keyring are encrypted.
+    let files = capture(Command::new("find").arg(ana.home()).args(["-type", "f"])).unwrap();
+    assert!(files.contains("keyrings/login.keyring") && !files.contains("logins.json"), "{files}");
+    for file in files.lines() {
+        let text = std::fs::read(file).unwrap();
+        assert!(!text.windows(5).any(|part| part == b"cpl1."), "{file}");
+    }
+    ana.cli(&["logout"]).unwrap();
+    assert!(ana.cli(&["whoami"]).unwrap_err().to_string().contains("not logged in"));
+}
+
+#[test]
 fn a_device_without_a_browser_logs_in() {
     let place = Place::new(300);
     let ben = place.person("ben");
@@ -298,6 +315,9 @@ fn a_group_taken_away_is_gone_at_the_next_statement() {
     let ana = place.logged_in("ana");
     let mut session = Talk::start(&psql(&ana)).unwrap();
     assert_eq!(session.ask(PATIENTS).unwrap(), "5");
+    let mut endless = ana.command(&["psql", "clinic", "--", "-XAtq", "-v", "VERBOSITY=verbose", "-c"]);
+    endless.arg("select count(*) from clinic.encounters a, clinic.encounters b, clinic.encounters c");
+    let endless = endless.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     place.issuer.control("person", &json!({"sub": "ana", "groups": ["billing"]})).unwrap();
     // Refreshing while psql runs tells the gateway; the session stays, and is what its person is now.
     let gone = |answer: &chaperone_tests::Result<String>| answer.as_ref().is_ok_and(|said| refused(said));
@@ -306,6 +326,16 @@ fn a_group_taken_away_is_gone_at_the_next_statement() {
     assert!(!refused(&session.ask("select count(*) from clinic.claims").unwrap()));
     let who: Value = serde_json::from_str(&ana.cli(&["whoami", "--json"]).unwrap()).unwrap();
     assert_eq!(who["groups"], json!(["billing"]));
+    // What ran meanwhile was stopped, and the record says from when on sessions were held to it.
+    let stopped = String::from_utf8(endless.wait_with_output().unwrap().stderr).unwrap();
+    assert!(stopped.contains("42501: stopped while it ran"), "{stopped}");
+    let followed = place.entries("session.followed");
+    let identity: Vec<_> = followed.iter().filter(|entry| entry["changed"] == "identity").collect();
+    assert!(identity.len() >= 2, "each session: {followed:?}");
+    assert!(identity.iter().all(|entry| entry["after_us"].as_u64().unwrap() < 5_000_000), "{followed:?}");
+    let outcomes = place.entries("operation.outcome");
+    assert_eq!(outcomes.iter().filter(|entry| entry.get("withdrawn").is_some()).count(), 1);
+    place.boundary.cli(&["trail", "verify"]).unwrap();
 }
 
 #[test]

@@ -7,7 +7,7 @@
     reason = "a test's own set-up may fail it"
 )]
 
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, Talk, private_folder};
@@ -25,7 +25,7 @@ const CLAIMS: &str = "select count(*) > 0 from clinic.claims";
 
 struct Installation {
     boundary: Boundary,
-    _cluster: Cluster,
+    cluster: Cluster,
     home: TempDir,
 }
 
@@ -39,7 +39,7 @@ impl Installation {
         let mut layout = Layout::new(agent);
         layout.policy = Some(policy);
         let boundary = Boundary::start(&home.path().join("chaperone"), &cluster, layout).unwrap();
-        Self { boundary, _cluster: cluster, home }
+        Self { boundary, cluster, home }
     }
 
     fn entries(&self, kind: &str) -> Vec<Value> {
@@ -57,6 +57,18 @@ impl Installation {
             }
             assert!(begun.elapsed() < END_MAX * 2, "no such {kind}: {:?}", self.entries(kind));
             std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn until_running(&self, words: &str) {
+        let ask = format!(
+            "select count(*) from pg_stat_activity where state = 'active' and query like '%{words}%' \
+             and pid <> pg_backend_pid()"
+        );
+        let begun = Instant::now();
+        while self.cluster.sql(&ask).unwrap().trim() != "1" {
+            assert!(begun.elapsed() < END_MAX * 2, "`{words}` does not run at the database");
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 
@@ -169,6 +181,51 @@ fn a_session_that_policy_shrinks_is_held_to_it_on_record() {
     assert_eq!(it.entries("session.followed").len(), 1, "once for each change");
     let shown = it.boundary.cli_json(&["session", "show", &id]).unwrap();
     assert!(shown.to_string().contains("session.followed"), "{shown}");
+    it.boundary.cli(&["trail", "verify"]).unwrap();
+}
+
+/// A psql that runs one statement, and then another one if its session goes on.
+fn running(url: &str, statement: &str) -> Child {
+    let mut command = psql(url);
+    command.args(["-v", "VERBOSITY=verbose", "-c", statement, "-c", "select 'goes on'"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+#[test]
+fn what_runs_is_stopped_when_it_is_permitted_no_more() {
+    let it = Installation::new(AgentPlace::InProcess);
+    let url = it.boundary.credential(&ANA).unwrap();
+    let silent = running(&url, "select count(*) as silent from clinic.claims, pg_sleep(60)");
+    // A row in ten milliseconds, for ten minutes.
+    let rows = "copy (select claim_id, pg_sleep(0.01) as rows from clinic.claims limit 60000) to stdout";
+    let copied = running(&url, rows);
+    let other = "select count(*) > 0 as other from clinic.patients a, clinic.patients b \
+         where a.patient_id < b.patient_id and b.patient_id <= 4000";
+    let goes_on = running(&url, other);
+    ["silent", "rows", "other"].iter().for_each(|words| it.until_running(&format!("as {words}")));
+    std::fs::write(it.home.path().join("chaperone/policy/open.cedar"), CLOSED).unwrap();
+    it.boundary.cli(&["policy", "reload"]).unwrap();
+    let learnt = Instant::now();
+    for stopped in [silent, copied] {
+        let output = stopped.wait_with_output().unwrap();
+        assert!(learnt.elapsed() < END_MAX, "after {:?}", learnt.elapsed());
+        let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(told.contains("42501: stopped while it ran") && told.contains("clinic.claims"), "{told}");
+        assert!(said.ends_with("goes on\n"), "the session stays: {said}");
+    }
+    let output = goes_on.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "t\ngoes on\n", "{output:?}");
+    let outcomes = it.entries("operation.outcome");
+    let stopped: Vec<_> = outcomes.iter().filter(|entry| entry.get("withdrawn").is_some()).collect();
+    assert_eq!(stopped.len(), 2, "{outcomes:?}");
+    for outcome in stopped {
+        assert_eq!((&outcome["status"], &outcome["sqlstate"]), (&json!("cancelled"), &json!("57014")));
+        let withdrawn = &outcome["withdrawn"];
+        assert_eq!(
+            (&withdrawn["arm"], withdrawn["policies"].as_array().unwrap().len()),
+            (&json!("refuse"), 1)
+        );
+    }
     it.boundary.cli(&["trail", "verify"]).unwrap();
 }
 

@@ -12,6 +12,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use chaperone_tests::{
     AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, capture, private_folder, root, target_dir,
@@ -240,6 +241,28 @@ fn a_prepared_statement_shows_what_is_permitted_when_it_is_bound() {
     assert_eq!(said["text"]["rows"][0][1].as_str(), Some(name_masked.as_str()), "{said}");
     assert_eq!(node.ask("")["rows"][0][1].as_str(), Some(name_masked.as_str()));
     clinic.boundary.cli(&["trail", "verify"]).unwrap();
+}
+
+#[test]
+fn what_runs_is_stopped_when_it_would_show_less() {
+    let clinic = Clinic::start(&names());
+    let copy = "copy (select a.family_name, count(*) from clinic.patients a, clinic.claims b, clinic.claims c \
+         group by 1) to stdout";
+    let runs =
+        "select count(*) from pg_stat_activity where state = 'active' and query ilike 'copy %family_name%'";
+    std::thread::scope(|scope| {
+        let said = scope.spawn(|| clinic.psql(&[copy, "select 'goes on'"]));
+        while clinic.cluster.sql(runs).unwrap().trim() != "1" {
+            assert!(!said.is_finished(), "{:?}", said.join());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        clinic.rules(&masks());
+        let learnt = Instant::now();
+        let said = said.join().unwrap();
+        assert!(learnt.elapsed() < Duration::from_secs(5), "after {:?}: {said}", learnt.elapsed());
+        assert!(said.contains("42501: stopped while it ran: you may see less now"), "{said}");
+        assert!(said.ends_with("goes on"), "{said}");
+    });
 }
 
 #[test]

@@ -67,6 +67,11 @@ const TEST: &[Need] = &[
         packages: &["nodejs", "npm"],
         is_there: || on_path("node") && on_path("npm"),
     },
+    Need {
+        what: "a Secret Service and a session bus",
+        packages: &["gnome-keyring", "dbus-daemon"],
+        is_there: || on_path("gnome-keyring-daemon") && on_path("dbus-run-session"),
+    },
 ];
 
 const WORLDS: &[Need] = &[

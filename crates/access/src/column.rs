@@ -125,6 +125,21 @@ pub enum RelationScope {
     },
 }
 
+impl RelationScope {
+    /// Whether whoever sees this sees no less of the relation than whoever sees `then`, both of the same columns.
+    fn shows_all_of(&self, then: &Self) -> bool {
+        let Self::Part { showings, all_rows } = self else { return true };
+        match then {
+            Self::Whole => *all_rows && showings.iter().all(|now| *now == Showing::Revealed),
+            Self::Part { showings: before, all_rows: all_before } => {
+                showings.len() == before.len()
+                    && (*all_rows || !*all_before)
+                    && showings.iter().zip(&**before).all(|(now, then)| now <= then)
+            }
+        }
+    }
+}
+
 /// A relation of a target's own, as its catalog knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OwnRelation {
@@ -144,6 +159,20 @@ pub enum Described {
     All,
     /// These, in the catalog's order.
     These(Arc<[OwnRelation]>),
+}
+
+impl Described {
+    /// Whether this tells of everything that `then` tells of.
+    fn tells_all_of(&self, then: &Self) -> bool {
+        match (self, then) {
+            (Self::All, _) => true,
+            (Self::These(_), Self::All) => false,
+            (Self::These(now), Self::These(then)) => {
+                let now: BTreeSet<u32> = now.iter().map(|relation| relation.oid).collect();
+                then.iter().all(|relation| now.contains(&relation.oid))
+            }
+        }
+    }
 }
 
 /// The schema of a floor's views at a target. No statement of a caller's can name anything in it.
@@ -179,6 +208,34 @@ impl Scope {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.relations.values().all(|relation| matches!(relation, RelationScope::Whole))
+    }
+
+    /// Whether whoever sees this sees no less than whoever sees `then`, through one statement: every relation, column, row
+    /// and identifier in free text. Rows that a filter picks by what is said of the caller are the same only where that is.
+    #[must_use]
+    pub fn shows_all_of(&self, then: &Self) -> bool {
+        let is_filtered =
+            |scope: &RelationScope| matches!(scope, RelationScope::Part { all_rows: false, .. });
+        let same_rows = self.caller == then.caller || !then.relations.values().any(is_filtered);
+        let described = match (&self.described, &then.described) {
+            (_, None) => true,
+            (Some(now), Some(then)) => now.tells_all_of(then),
+            (None, Some(_)) => false,
+        };
+        let mut relations = then.relations.iter();
+        same_rows
+            && described
+            && self.under == then.under
+            && then.stays.is_subset(&self.stays)
+            && relations
+                .all(|(name, then)| self.relations.get(name).is_some_and(|now| now.shows_all_of(then)))
+    }
+
+    /// Whether whoever sees this sees all that there is of what one statement touches, but for identifiers in free text.
+    #[must_use]
+    pub fn shows_everything(&self) -> bool {
+        let described = self.described.as_ref().is_none_or(|described| *described == Described::All);
+        described && self.relations.values().all(|now| now.shows_all_of(&RelationScope::Whole))
     }
 }
 
@@ -240,4 +297,53 @@ pub enum CopyForm {
     Csv,
     /// In binary, or with characters of the statement's own.
     Other,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(showings: &[Showing], all_rows: bool) -> RelationScope {
+        RelationScope::Part { showings: showings.into(), all_rows }
+    }
+
+    fn scope(of: RelationScope) -> Scope {
+        Scope { relations: [(RelationName::new("public", "patients"), of)].into(), ..Scope::default() }
+    }
+
+    #[test]
+    fn less_is_shown_where_anything_is_gone() {
+        use Showing::{Hidden, Masked, Revealed};
+        let ladder = [
+            scope(RelationScope::Whole),
+            scope(part(&[Revealed, Revealed], true)),
+            scope(part(&[Revealed, Masked], true)),
+            scope(part(&[Revealed, Masked], false)),
+            scope(part(&[Revealed, Hidden], false)),
+        ];
+        for (more, one) in ladder.iter().enumerate() {
+            for (less, other) in ladder.iter().enumerate() {
+                // The first two say the same in two ways.
+                assert_eq!(one.shows_all_of(other), more <= less || more == 1 && less == 0, "{more} {less}");
+            }
+            assert_eq!(one.shows_everything(), more < 2);
+            assert!(!Scope::default().shows_all_of(one) && one.shows_all_of(&Scope::default()));
+        }
+        let crossed = scope(part(&[Masked, Revealed], true));
+        assert!(!ladder[2].shows_all_of(&crossed) && !crossed.shows_all_of(&ladder[2]));
+        // Rows that are picked by what is said of the caller, and whole relations that are not.
+        let caller = Arc::new(Attributes::from([("ward".to_owned(), crate::Attribute::Long(3))]));
+        for (place, then) in ladder.iter().enumerate() {
+            let now = Scope { caller: caller.clone(), ..then.clone() };
+            assert_eq!(now.shows_all_of(then), place < 3);
+        }
+        let stays = Scope { stays: ["name"].into(), ..ladder[0].clone() };
+        assert!(!ladder[0].shows_all_of(&stays) && stays.shows_all_of(&ladder[0]));
+        let own = |oid| OwnRelation { name: RelationName::new("public", "a"), within: Vec::new(), oid };
+        let told = |described| Scope { described: Some(described), ..Scope::default() };
+        let (all, one) = (told(Described::All), told(Described::These([own(1)].into())));
+        let two = told(Described::These([own(1), own(2)].into()));
+        assert!(all.shows_all_of(&two) && two.shows_all_of(&one) && one.shows_all_of(&Scope::default()));
+        assert!(!one.shows_all_of(&two) && !two.shows_all_of(&all) && !Scope::default().shows_all_of(&one));
+    }
 }

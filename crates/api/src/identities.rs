@@ -8,13 +8,16 @@ use utoipa::ToSchema;
 
 use crate::AssuranceView;
 
-/// `GET /identities`: somebody with a login of the last day, or a service that is not revoked.
+/// `GET /identities`: somebody who has logged in here, or a service that is not revoked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct IdentityView {
     /// Who, as `issuer/subject`.
     pub subject: String,
     /// Whether it is a service.
     pub service: bool,
+    /// Whether it has a login of the last day, or is a service: what is compared between sets of policies.
+    #[serde(default)]
+    pub current: bool,
     /// Groups, as its issuer last said.
     pub groups: BTreeSet<String>,
     /// Attributes, as policies see them.

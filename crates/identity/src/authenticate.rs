@@ -241,8 +241,8 @@ impl Identity {
         self.clients.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Other clients are registered from now on. Principals stay what they were proved to be: whoever lists open sessions
-    /// ends those of clients that are others now.
+    /// Other clients are registered from now on. Principals stay what they were proved to be: whoever sweeps open sessions
+    /// ends those of which [`Self::binds_otherwise`] says so.
     pub fn change_clients(&self, clients: Arc<Clients>) {
         *self.clients.write().unwrap_or_else(PoisonError::into_inner) = clients;
     }
@@ -542,7 +542,24 @@ impl Identity {
         };
         let recipient = client.as_deref().and_then(|name| clients.get(name)?.recipient.clone());
         let (client, purpose) = (client.map(Arc::from), purpose.map(Arc::from));
-        Ok(Bound { client, purpose, recipient, tool: None })
+        Ok(Bound { client, purpose, recipient, clients, tool: None })
+    }
+
+    /// Whether somebody who was proved before would be somebody else's hand now: the client that acts is registered
+    /// otherwise than when he was proved, or another one acts. Costs nothing while the same clients are registered.
+    #[must_use]
+    pub fn binds_otherwise(&self, principal: &Principal) -> bool {
+        let (was, clients) = (principal.bound(), self.clients());
+        if Arc::ptr_eq(&was.clients, &clients) {
+            return false;
+        }
+        let named = was.client.as_deref();
+        if named.and_then(|name| was.clients.get(name)) != named.and_then(|name| clients.get(name)) {
+            return true;
+        }
+        let by_us = matches!(principal.credential().who, Who::Named { .. });
+        let now = self.bound(named.map(str::to_owned), None, principal.standing(), by_us);
+        now.map_or(true, |now| (now.client, now.recipient) != (was.client.clone(), was.recipient.clone()))
     }
 }
 

@@ -296,6 +296,7 @@ impl Logins {
         self.room(subject)?;
         self.forget_oldest_of(subject)?;
         self.people.meet(subject, login.facts.display.as_deref(), login.made_at)?;
+        self.people.learn(&login.facts)?;
         self.put(&login)?;
         let kept = self.kept(login.clone());
         self.table.write().unwrap_or_else(PoisonError::into_inner).insert(login.id, kept);
@@ -380,7 +381,9 @@ impl Logins {
         }
         // In force before it is on disk: what was taken away is gone even where the disk refuses.
         standing.learn(login.facts.clone());
-        self.replace(login, &standing)
+        let login = self.replace(login, &standing)?;
+        self.people.learn(&login.facts)?;
+        Ok(login)
     }
 
     /// Durable, then in force. Under the turn.

@@ -9,6 +9,8 @@ use chaperone_access::Subject;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::standing::Facts;
+
 /// Most people that are kept. One more is refused a login.
 pub const PEOPLE_MAX: usize = 200_000;
 
@@ -37,6 +39,10 @@ pub struct Person {
     /// Why it may do nothing, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<Disabling>,
+    /// What its issuer last vouched for, for whoever explains what it may do; absent where it never logged in. Admits
+    /// nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Facts>,
 }
 
 /// Where people are kept. Each call returns after the change is durable.
@@ -125,7 +131,8 @@ impl People {
     /// Whether this one is.
     #[must_use]
     pub fn is_disabled(&self, subject: &Subject) -> bool {
-        self.get(subject).is_some_and(|person| person.disabled.is_some())
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(subject).is_some_and(|person| person.disabled.is_some())
     }
 
     /// One of them.
@@ -154,9 +161,23 @@ impl People {
         if known.is_none() {
             self.room()?;
         }
-        let disabled = known.and_then(|known| known.disabled);
+        let (disabled, facts) = known.map(|known| (known.disabled, known.facts)).unwrap_or_default();
         let display = display.map(str::to_owned);
-        self.put(Person { subject: subject.clone(), display, seen_at: Some(now_s), disabled })
+        self.put(Person { subject: subject.clone(), display, seen_at: Some(now_s), disabled, facts })
+    }
+
+    /// An issuer vouches for this of somebody who has logged in.
+    ///
+    /// # Errors
+    /// The disk's own.
+    pub(crate) fn learn(&self, facts: &Facts) -> Result<(), PersonError> {
+        let _turn = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.get(&facts.subject) {
+            Some(known) if known.facts.as_ref() != Some(facts) => {
+                self.put(Person { facts: Some(facts.clone()), ..known })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn room(&self) -> Result<(), PersonError> {
@@ -184,6 +205,7 @@ impl People {
             display: None,
             seen_at: None,
             disabled: None,
+            facts: None,
         });
         if person.disabled.is_some() {
             return Err(PersonError::Already(name(subject), "disabled"));

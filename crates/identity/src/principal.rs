@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chaperone_access::{Attribution, Delegation, Recipient, TargetName};
 
 use crate::caveat::Restriction;
+use crate::clients::Clients;
 use crate::credential::{CredentialId, Who};
 use crate::standing::{Facts, Standing};
 
@@ -32,6 +33,8 @@ pub(crate) struct Bound {
     pub(crate) client: Option<Arc<str>>,
     pub(crate) purpose: Option<Arc<str>>,
     pub(crate) recipient: Option<Recipient>,
+    /// The registered clients by whom it was bound.
+    pub(crate) clients: Arc<Clients>,
     /// The tool for whose calls the session is.
     pub(crate) tool: Option<Arc<str>>,
 }
@@ -89,6 +92,11 @@ impl Principal {
     #[must_use]
     pub fn standing(&self) -> &Arc<Standing> {
         &self.standing
+    }
+
+    /// What it was bound to when it was proved.
+    pub(crate) fn bound(&self) -> &Bound {
+        &self.bound
     }
 
     /// The version of the standing that [`Self::delegation`] was made of.

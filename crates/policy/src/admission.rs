@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use chaperone_access::{Analysis, Delegation, Refusal, RefusalCode, TargetName, Under};
+use chaperone_access::{Analysis, Delegation, Refusal, RefusalCode, Scope, TargetName, Under};
 use chaperone_identity::{CredentialFacts, Lapse, Principal, Standing};
 use lru::LruCache;
 
@@ -59,6 +59,12 @@ pub struct AdmissionFacts {
 }
 
 impl AdmissionFacts {
+    /// Who proved who he is.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
     /// Who was admitted, as it stands on record.
     #[must_use]
     pub fn delegation(&self) -> &Arc<Delegation> {
@@ -324,6 +330,36 @@ impl Policies {
             kept.put(key, fresh);
         }
         decision
+    }
+
+    /// Whether what was permitted may go on: it is permitted still, and shows no less than what its caller saw when it was
+    /// sent (`then`; `None` for his own words). What it was understood as is not looked at again. `now_us` is in
+    /// microseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn still_permits(
+        &self,
+        admission: &Admission,
+        analysis: &Arc<Analysis>,
+        then: Option<&Arc<Scope>>,
+        now_us: u64,
+    ) -> Result<(), Denied> {
+        let mut memory = self.current(admission, now_us);
+        let Memory { set, delegation, who, place, answers, .. } = &mut *memory;
+        let refuse = |refusal: Refusal, policies: Arc<[Arc<str>]>| {
+            let decided = Decided { policies, set_digest: set.digest(), unrestricted: false };
+            Denied { refusal, member: 0, decided }
+        };
+        if let Err(lapse) = admission.facts.standing().check(now_us / 1_000_000) {
+            return Err(refuse(lapsed(&lapse), Arc::from([])));
+        }
+        if let Some((refusal, policies)) = &place.refused {
+            return Err(refuse(no_longer(refusal, admission.target()), policies.clone()));
+        }
+        let case =
+            case(admission, Asked { set, delegation, who, now_us, opened_us: admission.facts.opened_us });
+        decide::still(&case, analysis, answers, then.map(AsRef::as_ref))
     }
 
     /// What is better written out on a thread with a deep stack before [`Policies::decide`] is asked: it would wait for

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cedar_policy::EntityUid;
 use chaperone_access::{
-    Analysis, ColumnUse, NameRule, OwnRelation, Refusal, RefusalCode, RelationFacts, RelationName,
+    Analysis, ColumnUse, FreeText, NameRule, OwnRelation, Refusal, RefusalCode, RelationFacts, RelationName,
     RelationScope, Scope, TargetName, Touch, Under, Verb, Verbs, WORDS_KEPT_BYTES_MAX, no_command,
 };
 use chaperone_identity::Restriction;
@@ -315,6 +315,60 @@ fn granted(
         }
     }
     Ok(Granted { scope: scope(case, analysis, answers, policies, lasting), held })
+}
+
+/// Whether what was permitted is permitted still, and shows no less than `then` did, `None` for the caller's own words.
+pub(crate) fn still(
+    case: &Case<'_>,
+    analysis: &Arc<Analysis>,
+    answers: &mut Answers,
+    then: Option<&Scope>,
+) -> Result<(), Denied> {
+    let denied = |refusal: Refusal, member: usize, policies: Vec<Arc<str>>| {
+        let set_digest = case.asked.set.digest();
+        Denied {
+            refusal,
+            member,
+            decided: Decided { policies: policies.into(), set_digest, unrestricted: false },
+        }
+    };
+    if let Some(command) = &analysis.invokes {
+        let by = |decided: &Decided| decided.policies.to_vec();
+        return match invoked(case, analysis, command).0.decision() {
+            Decision::Allow(permit) => {
+                let less = permit.scope().zip(then).is_some_and(|(now, then)| !now.shows_all_of(then));
+                if less { Err(denied(shows_less(), 0, by(permit.decided()))) } else { Ok(()) }
+            }
+            Decision::Hold(question) => Err(question.denied()),
+            Decision::Refuse(denied) => Err(denied),
+        };
+    }
+    let (unrestricted, mut policies, mut lasting) = answers.unrestricted(case, analysis.classified);
+    if unrestricted {
+        return Ok(());
+    }
+    let granted = granted(case, analysis, answers, &mut policies, &mut lasting);
+    let Granted { scope, held } = granted.map_err(|((refusal, member), by)| denied(refusal, member, by))?;
+    if let Some((refusal, member)) = held {
+        return Err(denied(refusal, member, policies));
+    }
+    let less = match then {
+        Some(then) => !scope.shows_all_of(then),
+        // His own words go on where he would see the same through those that could be sent for them now.
+        None => {
+            let looked_through = |member: &chaperone_access::Member| member.free_text != FreeText::None;
+            !scope.shows_everything()
+                || analysis.members.iter().any(looked_through)
+                || analysis.confined.get(&scope).is_err()
+        }
+    };
+    if less { Err(denied(shows_less(), 0, policies)) } else { Ok(()) }
+}
+
+/// The refusal of what runs and shows what its caller may not see any more.
+fn shows_less() -> Refusal {
+    Refusal::new(RefusalCode::NotPermitted, "you may see less now of what it reads")
+        .hint("run it again: it shows what you may see now")
 }
 
 /// The words that [`decide`] would have made on a thread with a deep stack, and waited for.

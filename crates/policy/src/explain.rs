@@ -17,7 +17,7 @@ use crate::load::{PolicySet, Rule};
 use crate::permit::{Decided, Decision};
 use crate::sight::{self, Sight};
 use crate::view::{self, SeenColumn, SeenRows, UsedColumn, View};
-use crate::world::{OfRelation, Ruling, Thing, World};
+use crate::world::{OfRelation, OfTarget, Ruling, Thing, World};
 
 /// Most relations of which it is told what would reveal their columns, where no statement names some.
 const UNREVEALED_MAX: usize = 64;
@@ -187,9 +187,9 @@ pub struct Explanation {
     pub unrestricted: bool,
     /// What they may not go beyond.
     pub limits: Limits,
-    /// The tools that the gateway offers of the target.
+    /// The tools of the target: those that the gateway offers of one of statements, declared commands, or a server's own.
     pub tools: Vec<Finding>,
-    /// Verbs on the target as a whole.
+    /// Verbs on the target as a whole; none where it takes no statements.
     pub whole: Vec<Finding>,
     /// The target as they see it, without the relations on which they have no verb.
     pub relations: Vec<Seen>,
@@ -521,16 +521,23 @@ pub fn explain(
         });
     }
     let bare = BTreeSet::new();
+    let known = world.targets.get(target);
+    let statements = known.is_none_or(|known| known.tools.is_none());
+    let mut tools = known.map_or_else(|| SQL_TOOLS.to_vec(), OfTarget::tools);
+    // One that is asked about, and that nobody has declared or named yet.
+    let asked_about = delegation.tool.as_deref().filter(|tool| !statements && !tools.contains(tool));
+    tools.extend(asked_about);
+    let verbs = Verb::ALL.into_iter().filter(|_| statements);
     Explanation {
         policy: set.digest_text(),
         delegation: delegation.clone(),
         target: target.to_string(),
         connect: asker.finding(&Thing::Connect(target), &groups),
         classified: world.is_classified(target),
-        unrestricted,
+        unrestricted: unrestricted && statements,
         limits: set.limits(delegation, target),
-        tools: SQL_TOOLS.map(|tool| asker.finding(&Thing::Tool(target, tool), &groups)).into(),
-        whole: Verb::ALL.map(|verb| asker.finding(&Thing::Verb(verb, target, None), &bare)).into(),
+        tools: tools.into_iter().map(|tool| asker.finding(&Thing::Tool(target, tool), &groups)).collect(),
+        whole: verbs.map(|verb| asker.finding(&Thing::Verb(verb, target, None), &bare)).collect(),
         relations,
         hidden,
         statement: statement.map(|analysis| asker.statement(target, analysis, &groups)),

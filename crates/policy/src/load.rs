@@ -604,6 +604,11 @@ fn name_into(names: &mut Names, uid: &EntityUid) {
         "Service" => {
             names.services.insert(id.to_owned());
         }
+        "Tool" => {
+            let named =
+                id.split_once('/').and_then(|(target, tool)| Some((TargetName::new(target).ok()?, tool)));
+            names.tools.extend(named.map(|(target, tool)| (target, tool.to_owned())));
+        }
         "Relation" => {
             let parts = id.split_once('/');
             let target = parts.and_then(|(target, _)| TargetName::new(target).ok());

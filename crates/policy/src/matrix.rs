@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chaperone_access::{Delegation, RelationFacts, SQL_TOOLS, TargetName, Verb};
+use chaperone_access::{Delegation, RelationFacts, TargetName, Verb};
 
 use crate::ask::{Asked, On};
 use crate::load::PolicySet;
@@ -71,12 +71,15 @@ fn lines(set: &PolicySet, who: &Delegation, world: &World, now_us: u64) -> Lines
     for (target, known) in &world.targets {
         let connect = word(&asked, &Thing::Connect(target)).into_iter().collect();
         line(format!("{target}: connect"), Some(connect));
-        let tools = SQL_TOOLS.iter().filter_map(|tool| {
+        let tools = known.tools().into_iter().filter_map(|tool| {
             let word = word(&asked, &Thing::Tool(target, tool))?;
             Some(word.replace("invoke", tool))
         });
         // Where no policy speaks of tools, nobody may call one.
         line(format!("{target}: tools"), set.is_about_tools().then(|| tools.collect()));
+        if known.tools.is_some() {
+            continue;
+        }
         let mut whole = verbs(&asked, |verb| Thing::Verb(verb, target, None));
         if known.classified {
             let sights = [Thing::Everything(target), Thing::AllRows(target, None)];

@@ -53,7 +53,7 @@ fn ehr() -> TargetName {
 
 fn world() -> World {
     let names = ["patients", "secret"].map(|name| (RelationName::new("public", name), OfRelation::default()));
-    let ehr_has = OfTarget { classified: false, relations: BTreeMap::from(names) };
+    let ehr_has = OfTarget { relations: BTreeMap::from(names), ..OfTarget::default() };
     World { installation: "gw".into(), targets: BTreeMap::from([(ehr(), ehr_has)]) }
 }
 
@@ -461,7 +461,7 @@ fn with_classes() -> World {
         (RelationName::new("public", "patients"), of(patients(true))),
         (RelationName::new("public", "secret"), of(RelationFacts::default())),
     ]);
-    let ehr_has = OfTarget { classified: true, relations };
+    let ehr_has = OfTarget { classified: true, relations, tools: None };
     World { installation: "gw".into(), targets: BTreeMap::from([(ehr(), ehr_has)]) }
 }
 
@@ -736,4 +736,23 @@ fn circumstances_that_would_change_an_answer_are_named() {
     let purposeful = chaperone_access::Delegation { purpose: Some("TREAT".into()), ..ana };
     let both = r#"context has purpose && context.purpose == "TREAT" && context.amr.contains("otp")"#;
     assert_eq!(changes(both, &purposeful), one(WouldChange::AuthenticationMethod("otp".into())));
+}
+
+#[test]
+fn a_target_without_statements_has_its_own_tools_and_nothing_else() {
+    let set = load(
+        r#"permit (principal in Group::"dev/a", action in [Action::"connect", Action::"read"], resource in Target::"ehr");
+        permit (principal in Group::"dev/a", action == Action::"invoke", resource == Tool::"ehr/query");"#,
+    );
+    let tools = Some(BTreeSet::from(["backup".to_owned()]));
+    let world = || World {
+        installation: "gw".into(),
+        targets: BTreeMap::from([(ehr(), OfTarget { tools: tools.clone(), ..OfTarget::default() })]),
+    };
+    let text = matrix(&set, &world().with_named(&[&set]), NOW);
+    assert!(text.contains("ehr: tools    query\n") && !text.contains("ehr: the whole"), "{text}");
+    let profile = Profile { tool: Some("new".into()), groups: ["a".to_owned()].into(), ..ana() };
+    let explained = explain(&set, &profile.delegation(&set.clients).unwrap(), &ehr(), &world(), None, NOW);
+    let tools: Vec<_> = explained.tools.iter().map(|found| found.on.as_str()).collect();
+    assert_eq!((tools, explained.whole.len()), (vec!["ehr/backup", "ehr/new"], 0));
 }

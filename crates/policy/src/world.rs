@@ -28,6 +28,19 @@ pub struct OfTarget {
     pub classified: bool,
     /// Its relations.
     pub relations: BTreeMap<RelationName, OfRelation>,
+    /// Its tools where it takes no statements, declared commands or a server's tools; `None` where it takes statements, and
+    /// has the gateway's own.
+    pub tools: Option<BTreeSet<String>>,
+}
+
+impl OfTarget {
+    /// The names of its tools.
+    pub(crate) fn tools(&self) -> Vec<&str> {
+        match &self.tools {
+            Some(tools) => tools.iter().map(String::as_str).collect(),
+            None => SQL_TOOLS.to_vec(),
+        }
+    }
 }
 
 /// What is known of a relation.
@@ -180,17 +193,24 @@ impl Thing<'_> {
 }
 
 impl World {
-    /// With relations that are only known because policies name them, where nothing better is there.
+    /// With relations that are only known because policies name them, where nothing better is there, and such tools of
+    /// targets that take no statements.
     #[must_use]
     pub fn with_named(mut self, sets: &[&PolicySet]) -> Self {
-        let unknown = |known: &OfTarget| known.relations.is_empty();
+        let unknown = |known: &OfTarget| known.relations.is_empty() && known.tools.is_none();
         let unknown: BTreeSet<TargetName> =
             self.targets.iter().filter(|(_, known)| unknown(known)).map(|(name, _)| name.clone()).collect();
-        for (target, relation) in sets.iter().flat_map(|set| set.names().relations) {
+        let named = sets.iter().map(|set| set.names()).reduce(Names::and).unwrap_or_default();
+        for (target, relation) in named.relations {
             if unknown.contains(&target)
                 && let Some(known) = self.targets.get_mut(&target)
             {
                 known.relations.entry(relation).or_default();
+            }
+        }
+        for (target, tool) in named.tools {
+            if let Some(tools) = self.targets.get_mut(&target).and_then(|known| known.tools.as_mut()) {
+                tools.insert(tool);
             }
         }
         self
@@ -225,7 +245,10 @@ impl World {
         let mut things = Vec::new();
         for (target, known) in &self.targets {
             things.push(Thing::Connect(target));
-            things.extend(SQL_TOOLS.map(|tool| Thing::Tool(target, tool)));
+            things.extend(known.tools().into_iter().map(|tool| Thing::Tool(target, tool)));
+            if known.tools.is_some() {
+                continue;
+            }
             things.extend(Verb::ALL.map(|verb| Thing::Verb(verb, target, None)));
             if known.classified {
                 things.extend([Thing::Everything(target), Thing::AllRows(target, None)]);
@@ -259,6 +282,8 @@ pub struct Names {
     pub services: BTreeSet<String>,
     /// Clients that a condition compares with.
     pub clients: BTreeSet<String>,
+    /// Tools of a target, by target.
+    pub tools: BTreeSet<(TargetName, String)>,
     /// Relations, and those whose columns are named.
     pub relations: BTreeSet<(TargetName, RelationName)>,
     /// Tags.
@@ -281,6 +306,7 @@ impl Names {
         self.people.extend(other.people);
         self.services.extend(other.services);
         self.clients.extend(other.clients);
+        self.tools.extend(other.tools);
         self.relations.extend(other.relations);
         self.tags.extend(other.tags);
         self

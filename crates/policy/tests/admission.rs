@@ -311,3 +311,61 @@ async fn a_narrowed_credential_has_the_tighter_of_both_limits() {
         assert_eq!(policies.limits(&admission, NOW_US).rows_per_statement, Some(expected), "{narrowed:?}");
     }
 }
+
+#[tokio::test]
+async fn what_runs_goes_on_while_it_is_permitted_and_shows_no_less() {
+    let everything = "permit (principal in Group::\"dev/nurses\", action, resource in Target::\"ehr\");";
+    let open = open(NURSES, "").await;
+    let sent = || match open.policies.decide(&open.admission, &open.analysis, NOW_US) {
+        Decision::Allow(permit) => permit.scope().cloned(),
+        Decision::Hold(_) | Decision::Refuse(_) => None,
+    };
+    let still = |analysis: &Arc<Analysis>, then: &Option<Arc<Scope>>| {
+        let still = open.policies.still_permits(&open.admission, analysis, then.as_ref(), NOW_US);
+        still.map_err(|denied| denied.refusal.code)
+    };
+    let restricted = sent();
+    assert!(restricted.is_some());
+    open.policies.replace(load(everything, ""));
+    let own = sent();
+    assert_eq!(
+        (&own, still(&open.analysis, &restricted), still(&open.analysis, &own)),
+        (&None, Ok(()), Ok(()))
+    );
+    // His own words go on where nothing else would be sent now than what shows the same.
+    open.policies.replace(load(NURSES, ""));
+    assert_eq!((still(&open.analysis, &restricted), still(&open.analysis, &own)), (Ok(()), Ok(())));
+    let change = |change: fn(&mut Analysis)| {
+        let mut analysis = Analysis::clone(&open.analysis);
+        change(&mut analysis);
+        Arc::new(analysis)
+    };
+    let gone = Err(RefusalCode::NotPermitted);
+    let texts = change(|analysis| {
+        let free = chaperone_access::FreeText::At { at: [0].into(), of: 1 };
+        analysis.members[0].free_text = free;
+    });
+    assert_eq!((still(&texts, &restricted), still(&texts, &own)), (Ok(()), gone));
+    let unwritable = change(|analysis| {
+        analysis.confined = Confined::made(Err(Refusal::new(RefusalCode::NotUnderstood, "no")));
+    });
+    assert_eq!(still(&unwritable, &own), gone);
+    // What the classification says of the relation hides it from somebody who does not have everything.
+    let classified = change(|analysis| {
+        let column = chaperone_access::Column {
+            name: "ssn".into(),
+            class: chaperone_access::Class::Tagged(["phi.ssn".into()].into()),
+            mask: None,
+            subject: false,
+            scan: false,
+        };
+        let facts = chaperone_access::RelationFacts { columns: vec![column], filtered: false };
+        analysis.classified = true;
+        analysis.members[0].touches[0].facts = Some(Arc::new(facts));
+    });
+    assert_eq!(still(&classified, &own), gone);
+    for fewer in [NURSES.replace("\"read\"", "\"insert\""), NURSES.replace("Action::\"connect\", ", "")] {
+        open.policies.replace(load(&fewer, ""));
+        assert_eq!((still(&open.analysis, &restricted), still(&open.analysis, &own)), (gone, gone));
+    }
+}

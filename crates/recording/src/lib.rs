@@ -28,6 +28,6 @@ pub use end::{End, Hit, Traffic};
 pub use gate::{Cleared, Gate, Receipt, Watermark};
 pub use lease::Lease;
 pub use look::Look;
-pub use record::{Intended, Record, Unrecorded};
+pub use record::{Intended, Permitted, Record, Unrecorded};
 pub use recorder::{Digests, LinkFacts, Opening, Recorder, RecorderParts, Subscriber, key_id};
 pub use servers::{ServerOpening, ServerRun};

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use chaperone_access::{
-    Analysis, CallId, Delegation, Effect, Member, NameRule, Refusal, RefusalCode, SessionId, TargetName,
-    Touch, Words,
+    Analysis, CallId, Delegation, Effect, Member, NameRule, Refusal, RefusalCode, Scope, SessionId,
+    TargetName, Touch, Words,
 };
 use chaperone_policy::{Decided, Denied, Permit};
 use chaperone_trail::{
@@ -59,11 +59,25 @@ impl From<TrailError> for Unrecorded {
     }
 }
 
+/// What an operation under way was permitted as.
+#[derive(Debug, Clone)]
+pub struct Permitted {
+    /// What was asked for.
+    pub analysis: Arc<Analysis>,
+    /// What its caller saw of it; `None` where his own words were sent.
+    pub seen: Option<Arc<Scope>>,
+    /// Versions of what that was decided by.
+    pub under: (u64, u64),
+}
+
 /// An operation whose intent is written and whose outcome is not.
 struct Running {
     number: u64,
     /// Whose it is: the call that was under way when it was asked for.
     call: Option<CallId>,
+    permitted: Permitted,
+    /// What took its permission away since.
+    withdrawn: Option<Decision>,
     may_write: bool,
     intent: Seq,
     started: Instant,
@@ -85,12 +99,15 @@ impl Running {
         number: u64,
         member: &Member,
         (call, intent): (Option<CallId>, Seq),
+        permitted: Permitted,
         transcript: Option<Transcript>,
         under_way: UnderWay,
     ) -> Self {
         Self {
             number,
             call,
+            permitted,
+            withdrawn: None,
             may_write: member.effect == Effect::MayWrite,
             intent,
             started: Instant::now(),
@@ -240,11 +257,16 @@ impl Record {
         self.recorder.trail.wait_durable(entry).await.map_err(Unrecorded)
     }
 
-    /// Write the intents of a permitted request. What is returned orders it behind them.
+    /// Write the intents of a request that was permitted under these versions. What is returned orders it behind them.
     ///
     /// # Errors
     /// The trail does not take entries.
-    pub fn intend(&mut self, permit: Permit, parameters: &[Parameter]) -> Result<Intended, Unrecorded> {
+    pub fn intend(
+        &mut self,
+        permit: Permit,
+        parameters: &[Parameter],
+        under: (u64, u64),
+    ) -> Result<Intended, Unrecorded> {
         let analysis = permit.analysis().clone();
         let lease = self.lease.clone();
         // Held until they stand in the log: the call cannot end before what is written as its own, and nothing that is
@@ -296,7 +318,9 @@ impl Record {
             frames.clear();
             let transcript = analysis.invokes.as_ref().map(|_| Transcript::new(Instant::now()));
             let under_way = UnderWay::enter(&self.recorder.under_way);
-            let running = Running::new(self.next, member, (current.call, intent), transcript, under_way);
+            let permitted = Permitted { analysis: analysis.clone(), seen: permit.scope().cloned(), under };
+            let owner = (current.call, intent);
+            let running = Running::new(self.next, member, owner, permitted, transcript, under_way);
             self.running.push_back(running);
             self.next += 1;
             self.operations += 1;
@@ -405,12 +429,11 @@ impl Record {
         let lease = self.lease.clone();
         let mut current = lease.look();
         current.refused.get_or_insert(denied.refusal.code);
-        let arm = if denied.refusal.code == RefusalCode::ApprovalRequired { Arm::Hold } else { Arm::Refuse };
         let body = Body::OperationRefused(OperationRefused {
             call: current.text(),
             code: denied.refusal.code,
             command: analysis.invokes.as_deref().map(str::to_owned),
-            decision: decision(arm, &denied.decided, &self.recorder.catalog_digest(&self.target)),
+            decision: decision(arm(denied), &denied.decided, &self.recorder.catalog_digest(&self.target)),
             operation: self.next,
             parameters,
             session: self.session.to_string(),
@@ -471,6 +494,27 @@ impl Record {
     #[must_use]
     pub fn is_running(&self) -> bool {
         !self.running.is_empty()
+    }
+
+    /// What the oldest operation under way was permitted as.
+    #[must_use]
+    pub fn permitted(&self) -> Option<&Permitted> {
+        self.running.front().map(|running| &running.permitted)
+    }
+
+    /// The oldest operation under way is permitted still, under these versions.
+    pub fn confirm(&mut self, under: (u64, u64)) {
+        if let Some(running) = self.running.front_mut() {
+            running.permitted.under = under;
+        }
+    }
+
+    /// The oldest operation under way is permitted no more: its outcome will say by which decision.
+    pub fn withdraw(&mut self, denied: &Denied) {
+        let catalog = self.recorder.catalog_digest(&self.target);
+        if let Some(running) = self.running.front_mut() {
+            running.withdrawn = Some(decision(arm(denied), &denied.decided, &catalog));
+        }
     }
 
     /// Whether the oldest operation under way may have changed something.
@@ -651,6 +695,7 @@ impl Record {
             status,
             subjects,
             transcript,
+            withdrawn: running.withdrawn.take(),
         });
         let draft =
             Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;
@@ -702,6 +747,10 @@ enum Told {
     Nothing,
     Sqlstate([u8; 5]),
     Exit(Exit),
+}
+
+fn arm(denied: &Denied) -> Arm {
+    if denied.refusal.code == RefusalCode::ApprovalRequired { Arm::Hold } else { Arm::Refuse }
 }
 
 /// What a program's end is among the ends of operations.

@@ -1,5 +1,6 @@
-//! How far a session may go: policy's limits and the times after which it ends. The data path asks before each request,
-//! before each piece of a result, at each end, and while it waits; everything that counts is here.
+//! How far a session may go: policy's limits, the times after which it ends, and what became of the permission of what
+//! runs. The data path asks before each request, before each piece of a result, at each end, and while it waits;
+//! everything that counts is here.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,18 +17,33 @@ use tokio::time::Sleep;
 use crate::boundary::{Boundary, Told};
 use crate::usage::{Place, Usage};
 
-/// How late a change of the limits may reach a session that does nothing.
+/// How late a change of the limits may reach a session that does nothing, and one of permissions what runs and says nothing.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long the target may take to stop an operation that has gone too far, before the session ends for it.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
-
+/// The same for one that is permitted no more: with [`LOOK`] before it, it has ended within the 5 s that are promised.
+const WITHDRAWN_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the end of a session waits for its agent to ask the target to stop what runs.
 const STOP_ASKED: Duration = Duration::from_millis(500);
 
-/// An operation that has gone too far: nothing more of it passes.
+/// An operation that has gone too far, or is permitted no more: nothing more of it passes.
 struct Cut {
     refusal: Refusal,
     since: Instant,
+    /// How long the target may take to stop it.
+    patience: Duration,
+}
+
+impl Cut {
+    fn too_far(hit: &Hit, since: Instant) -> Self {
+        Self { refusal: words(hit), since, patience: STOP_PATIENCE }
+    }
+
+    fn withdrawn(refusal: Refusal) -> Self {
+        let message = format!("stopped while it ran: {}", refusal.message);
+        let refusal = Refusal { message, ..refusal };
+        Self { refusal, since: Instant::now(), patience: WITHDRAWN_PATIENCE }
+    }
 }
 
 /// A session's limits, and how much of them it has used.
@@ -102,6 +118,34 @@ impl<'a> Bounds<'a> {
         self.active = Instant::now();
     }
 
+    /// Versions of everything that decisions depend on but the time. To be read before a decision.
+    pub(crate) fn versions(&self) -> (u64, u64) {
+        (self.boundary.policies.version(), self.admission.facts().standing().version())
+    }
+
+    /// Ask again about what runs where what its permission depended on has changed.
+    pub(crate) fn follow(&mut self, record: &mut Record) {
+        if record.permitted().is_some_and(|permitted| permitted.under != self.versions()) {
+            self.judge(record);
+        }
+    }
+
+    /// Ask again about what runs: what is permitted no more, or would show less now, is stopped at the target, and nothing
+    /// more of it passes.
+    fn judge(&mut self, record: &mut Record) {
+        let Some(permitted) = record.permitted().filter(|_| self.cut.is_none()) else { return };
+        let (policies, under) = (&self.boundary.policies, self.versions());
+        let (analysis, seen) = (&permitted.analysis, permitted.seen.as_ref());
+        match policies.still_permits(self.admission, analysis, seen, self.boundary.recorder.now()) {
+            Ok(()) => record.confirm(under),
+            Err(denied) => {
+                record.withdraw(&denied);
+                self.cut = Some(Cut::withdrawn(denied.refusal));
+                self.stop_operation();
+            }
+        }
+    }
+
     /// Before permitted statements run: whether there may be so many more of them.
     pub(crate) fn run(&mut self, count: usize) -> Result<(), (Refusal, Hit)> {
         let (limits, now) = (self.renew(), Instant::now());
@@ -134,7 +178,7 @@ impl<'a> Bounds<'a> {
         let now = Instant::now();
         if let Some(hit) = self.too_far(record.so_far(), now, rows, bytes) {
             record.limit_hit(&hit, true)?;
-            self.cut = Some(Cut { refusal: words(&hit), since: now });
+            self.cut = Some(Cut::too_far(&hit, now));
             self.stop_operation();
             return Ok(false);
         }
@@ -152,7 +196,7 @@ impl<'a> Bounds<'a> {
         let now = Instant::now();
         if let Some(hit) = self.too_far(record.so_far(), now, 0, bytes) {
             record.limit_hit(&hit, true)?;
-            self.cut = Some(Cut { refusal: words(&hit), since: now });
+            self.cut = Some(Cut::too_far(&hit, now));
             return Ok(false);
         }
         self.usage().count_data(now, 0, bytes);
@@ -212,21 +256,28 @@ impl<'a> Bounds<'a> {
         let (dialer, handle) = (self.boundary.dialer.clone(), self.handle.clone());
         tokio::spawn(async move {
             if let Err(error) = dialer.cancel(&handle).await {
-                tracing::warn!(session = %handle.session, %error, "an operation over its limit was not stopped");
+                tracing::warn!(session = %handle.session, %error, "an operation was not stopped");
             }
         });
     }
 
-    /// An operation has ended. If it was stopped for going too far, why and since when.
+    /// An operation has ended. If it was stopped, why and since when.
     pub(crate) fn end(&mut self) -> Option<Told> {
         self.active();
-        self.cut.take().map(|Cut { refusal, since }| Told { refusal, learnt: since })
+        self.cut.take().map(|Cut { refusal, since, .. }| Told { refusal, learnt: since })
     }
 
     /// Ready when the session has to end.
-    pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>, running: bool) -> Poll<Over> {
+    pub(crate) fn poll_over(
+        &mut self,
+        cx: &mut Context<'_>,
+        record: &mut Record,
+        running: bool,
+    ) -> Poll<Over> {
         loop {
             ready!(self.look.as_mut().poll(cx));
+            // Also where nothing has changed: what is permitted may depend on the time.
+            self.judge(record);
             let now = Instant::now();
             let limits = self.renew();
             if let Some(over) = self.over(&limits, now, running) {
@@ -245,7 +296,7 @@ impl<'a> Bounds<'a> {
                 .hint("ask for a new one and reconnect");
             return Some(Over { told: told(refusal), hit: None });
         }
-        if let Some(cut) = self.cut.as_ref().filter(|cut| now >= cut.since + STOP_PATIENCE) {
+        if let Some(cut) = self.cut.as_ref().filter(|cut| now >= cut.since + cut.patience) {
             return Some(Over { told: told(cut.refusal.clone()), hit: None });
         }
         let idle = if running { Duration::ZERO } else { now.duration_since(self.active) };
@@ -264,7 +315,7 @@ impl<'a> Bounds<'a> {
         let after = |since: Instant, limit_s: Option<u64>| since.checked_add(Duration::from_secs(limit_s?));
         let idle = after(self.active, limits.idle_s.filter(|_| !running));
         let open = after(self.opened, limits.session_s);
-        let cut = self.cut.as_ref().map(|cut| cut.since + STOP_PATIENCE);
+        let cut = self.cut.as_ref().map(|cut| cut.since + cut.patience);
         [self.expires, idle, open, cut].into_iter().flatten().min()
     }
 }

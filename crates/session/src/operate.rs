@@ -10,7 +10,7 @@ use std::time::Duration;
 use chaperone_access::{Earlier, Refusal, RefusalCode};
 use chaperone_policy::{Admission, Decision, Denied, Permit, Unwritten};
 use chaperone_recording::{End, Gate, Intended, Record};
-use chaperone_wire::{Analyst, Conversation, Ending, Event, Part, Reply, Request};
+use chaperone_wire::{Analyst, Conversation, Ending, Event, ExitBy, Part, Reply, Request};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
@@ -95,7 +95,8 @@ async fn turn<C: Conversation>(
         if let Poll::Ready(stop) = outside(cx) {
             return Poll::Ready(Err(stop));
         }
-        if let Poll::Ready(over) = bounds.poll_over(cx, ends.is_busy(record)) {
+        let busy = ends.is_busy(record);
+        if let Poll::Ready(over) = bounds.poll_over(cx, record, busy) {
             return Poll::Ready(Err(Stop::Over(over)));
         }
         if let Some(asked) = &mut ends.asked
@@ -193,6 +194,7 @@ fn ask<C: Conversation>(
             pass_on(ends, room, record, request, elsewhere)?;
         }
         Event::Run(request) => {
+            let under = bounds.versions();
             match boundary.policies.decide(admission, request.analysis(), boundary.recorder.now()) {
                 Decision::Allow(permit) => {
                     if !still(boundary, admission, &request, &permit) {
@@ -203,7 +205,7 @@ fn ask<C: Conversation>(
                         return refuse(ends, record, request, &permit.limited(refusal));
                     }
                     let size = request.size();
-                    match record.intend(permit, request.parameters())? {
+                    match record.intend(permit, request.parameters(), under)? {
                         Intended::Written(receipt, words) => {
                             let outgoing = ends.conversation.permitted(request, words);
                             ends.out.after_receipt(receipt, Out::Request(outgoing), size);
@@ -326,6 +328,7 @@ fn answer<C: Conversation>(
         }
         Part::Told { code } => beside(ends, admission, record, bounds, reply, code)?,
         Part::Body { rows, bytes } => {
+            bounds.follow(record);
             if !bounds.pass(record, rows, bytes)? {
                 return Ok(());
             }
@@ -351,10 +354,10 @@ fn answer<C: Conversation>(
             ends.back.cover(recorded);
             let reply = match bounds.end() {
                 None => reply,
-                Some(too_far) if stands => return Err(Stop::Told(too_far.carried_out())),
-                Some(too_far) => match ends.conversation.failed_as(reply, &too_far.refusal) {
+                Some(cut) if stands => return Err(Stop::Told(cut.carried_out())),
+                Some(cut) => match ends.conversation.failed_as(reply, &cut.refusal) {
                     Some(reply) => reply,
-                    None => return Err(Stop::Told(too_far)),
+                    None => return Err(Stop::Told(cut)),
                 },
             };
             ends.back.after(Some(recorded), admission.mask(reply), size);
@@ -411,7 +414,9 @@ fn linger<C: Conversation>(ends: &mut Ends<C>, record: &Record) {
 /// hears of a failure would do it again.
 fn stands(record: &Record, ending: &Ending) -> bool {
     match ending {
-        Ending::Done { .. } | Ending::Suspended | Ending::Exited(_) => record.may_have_written(),
+        Ending::Done { .. } | Ending::Suspended => record.may_have_written(),
+        // What it had done when it was ended nobody knows: that is no success.
+        Ending::Exited(exit) => exit.by != ExitBy::Cancelled && record.may_have_written(),
         Ending::Failed { .. } | Ending::Planned | Ending::NotRun => false,
     }
 }

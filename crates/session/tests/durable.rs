@@ -219,7 +219,7 @@ fn what_goes_on_with_an_operation_is_no_other_one() {
 fn what_was_sent_in_part_and_is_refused_ends_the_session_on_record() {
     let (_disk, session) = held();
     session.says([Event::Run(Asks::forbidden("rest of delete"))]);
-    session.put_out("refused_halfway", &["operation.refused"]);
+    session.put_out(&[], "refused_halfway", &["operation.refused"]);
 }
 
 /// A call that is told apart from others by a number.
@@ -342,4 +342,26 @@ fn words_beyond_a_limit_are_one_entry_until_something_passes() {
     session.until(&["released short"]);
     session.says([notice("too long"), notice("too long"), Event::Left]);
     session.over("client_left", &["limit.hit", "session.told", "limit.hit"]);
+}
+
+#[test]
+fn what_is_permitted_no_more_says_no_more() {
+    let (_, session) = held();
+    let read = |name| Event::Run(Asks::new(name, Effect::ReadOnly));
+    session.says([read("first"), read("second")]);
+    session.until(&["forwarded first", "forwarded second"]);
+    session.withdraw_reading();
+    // What had ended before anything more of it was asked for is told.
+    session.says([tells("end of first", end())]);
+    session.until(&["forwarded first", "forwarded second", "released end of first"]);
+    // It was permitted under the policies of then, at its place behind the other one.
+    session.says([
+        tells("row of second", Part::Body { rows: 1, bytes: 1 }),
+        tells("end of second", Part::End(Ending::Failed { code: *b"57014" })),
+    ]);
+    session.put_out(
+        &["forwarded first", "forwarded second", "released end of first"],
+        "no_longer_admitted",
+        &["operation.intent", "operation.intent", "operation.outcome", "operation.outcome"],
+    );
 }

@@ -37,6 +37,7 @@ fn draft(operation: u64) -> Draft {
         status: Status::Ok,
         subjects: None,
         transcript: None,
+        withdrawn: None,
     };
     Draft::new(1_795_000_000_000_000 + operation, &Body::OperationOutcome(outcome)).unwrap()
 }

@@ -362,6 +362,7 @@ impl Trail {
                     status: Status::Lost,
                     subjects: None,
                     transcript: None,
+                    withdrawn: None,
                 });
                 self.append_waiting(&Draft::new(at, &body)?)?;
             }

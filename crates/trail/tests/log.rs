@@ -24,6 +24,7 @@ fn outcome(session: &str, operation: u64) -> Body {
         status: Status::Ok,
         subjects: None,
         transcript: None,
+        withdrawn: None,
     })
 }
 

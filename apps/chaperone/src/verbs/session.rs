@@ -215,6 +215,9 @@ fn human(detail: &SessionDetail) -> String {
                 line.push_str(&format!("  {}", text(name)));
             }
         }
+        if entry.get("withdrawn").is_some_and(|withdrawn| !withdrawn.is_null()) {
+            line.push_str("  permission withdrawn");
+        }
         if !text("call").is_empty() {
             line.push_str(&format!("  call={}", text("call")));
         }

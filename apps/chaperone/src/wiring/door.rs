@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::wiring::analyst::Analysts;
 use crate::wiring::installation::{now_us, random};
 use crate::wiring::logins::DatabaseLogins;
+use crate::wiring::sweep::Held;
 
 struct Live {
     view: LiveSession,
@@ -41,8 +42,8 @@ pub(crate) struct Open {
     pub(crate) told: bool,
     /// When policy was last asked about it: versions of policy and standing, and the time in microseconds.
     asked: Mutex<((u64, u64), u64)>,
-    /// What it was last held to: how many sets of policies had come into force, and the version of its subject's standing.
-    held: Mutex<(u64, u64)>,
+    /// What it was last held to on record.
+    pub(crate) held: Held,
 }
 
 impl Open {
@@ -54,17 +55,6 @@ impl Open {
             *asked = (version, now);
         }
         due
-    }
-
-    /// What has changed since the session was last held to what counts: `policy` or `identity`. It is held to this from
-    /// here on.
-    pub(crate) fn hold(&self, loads: u64, standing: u64) -> Option<&'static str> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *held, (loads, standing));
-        if before.1 != standing {
-            return Some("identity");
-        }
-        (before.0 != loads).then_some("policy")
     }
 }
 
@@ -283,7 +273,7 @@ impl Door for Sessions {
             source: opened.source.to_string(),
             subject: LiveSession::subject_of(opened.facts.delegation()),
         };
-        let held = (opened.loads, opened.facts.version());
+        let held = Held::new(opened.loads, opened.facts.version());
         let open = Arc::new(Open {
             session: opened.session,
             facts: opened.facts,
@@ -292,7 +282,7 @@ impl Door for Sessions {
             told: opened.told,
             // Never: what changed while it was being opened is seen by the first sweep.
             asked: Mutex::new(((0, 0), 0)),
-            held: Mutex::new(held),
+            held,
         });
         self.live().insert(
             opened.session,

@@ -340,9 +340,10 @@ struct Reach {
     links: Option<Arc<Links>>,
 }
 
-/// What a target of SQL speaks, and one of declared commands.
+/// What a target of SQL speaks, one of declared commands, and a server of others.
 pub(crate) const POSTGRES: &str = "postgres";
 pub(crate) const COMMAND: &str = "command";
+pub(crate) const MCP: &str = "mcp";
 
 /// What each target speaks.
 fn spoken(config: &GatewayConfig) -> Vec<(TargetName, &'static str)> {
@@ -351,7 +352,7 @@ fn spoken(config: &GatewayConfig) -> Vec<(TargetName, &'static str)> {
         Protocol::Command => COMMAND,
     };
     let targets = config.targets.iter().map(|(name, target)| (name.clone(), word(target.protocol)));
-    targets.chain(config.servers.keys().map(|name| (name.clone(), "mcp"))).collect()
+    targets.chain(config.servers.keys().map(|name| (name.clone(), MCP))).collect()
 }
 
 /// What `config check` and the start both refuse.
@@ -524,9 +525,15 @@ async fn serve(path: &Path, text: &str, config: &GatewayConfig, parts: Parts) ->
         tokio::spawn(link::serve(links, listener, stopped.clone()));
     }
     let who = (identities.clone(), identity.clone());
-    let rereader = Rereader::new(path, text, who, sessions.clone(), recorder.clone())?;
+    let rereader = Rereader::new(path, text, who, recorder.clone(), kick.clone())?;
     tokio::spawn(policies::on_hangup(managed.keeper.clone(), rereader, stopped.clone()));
-    let sweeper = Sweeper { sessions: sessions.clone(), policies, revoked, recorder: recorder.clone() };
+    let sweeper = Sweeper {
+        sessions: sessions.clone(),
+        identity: identity.clone(),
+        policies,
+        revoked,
+        recorder: recorder.clone(),
+    };
     tokio::spawn(sweep::run(sweeper, kick, stopped.clone()));
     tokio::spawn(identities.run(stopped.clone()));
     let usage = tokio::spawn(usage.run(stopped.clone()));

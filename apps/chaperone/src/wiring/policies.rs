@@ -19,8 +19,8 @@ use chaperone_trail::{Body, Digest, PolicyLoaded, PolicyRefused};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
+use crate::config;
 use crate::config::gateway::{GatewayConfig, Protocol};
-use crate::config::{self};
 use crate::verbs::Failure;
 use crate::wiring::analyst::Analysts;
 use crate::wiring::classifications::{self, ClassificationFiles};
@@ -177,6 +177,7 @@ fn of_target(catalog: &Catalog) -> OfTarget {
     OfTarget {
         classified: catalog.classification().is_some(),
         relations: catalog.own().map(|name| (name.clone(), of(name))).collect(),
+        tools: None,
     }
 }
 
@@ -406,11 +407,12 @@ pub(crate) async fn on_hangup(
             }
             _ = stop.wait_for(|stop| *stop) => return,
         }
-        let clients = rereader.read().await;
-        match keeper.reload_with("signal", clients.clone()).await {
+        let registered = rereader.read().await;
+        let clients = registered.as_ref().map(|registered| registered.clients.clone());
+        match keeper.reload_with("signal", clients).await {
             Ok(_) => {
-                if let Some(clients) = clients {
-                    rereader.put(clients).await;
+                if let Some(registered) = registered {
+                    rereader.put(registered).await;
                 }
             }
             // It is in the log and on record already.

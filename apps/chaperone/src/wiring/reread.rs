@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use chaperone_access::{Refusal, RefusalCode};
 use chaperone_identity::{Clients, Identity};
 use chaperone_recording::Recorder;
-use chaperone_session::Told;
 use chaperone_trail::{Body, ConfigurationChanged, Digest};
 use tokio::sync::Mutex;
 use toml::{Table, Value};
@@ -17,9 +15,9 @@ use toml::{Table, Value};
 use crate::config;
 use crate::config::gateway::GatewayConfig;
 use crate::verbs::Failure;
-use crate::wiring::door::Sessions;
 use crate::wiring::gateway::check_listeners;
 use crate::wiring::identity::{self, Identities};
+use crate::wiring::sweep::Kick;
 
 /// The tables that can change while the gateway runs.
 const ISSUERS: &str = "issuers";
@@ -32,12 +30,27 @@ pub(crate) struct Rereader {
     path: PathBuf,
     identities: Arc<Identities>,
     identity: Arc<Identity>,
-    sessions: Arc<Sessions>,
     recorder: Arc<Recorder>,
-    /// The text that was read last. One reading at a time.
+    kick: Kick,
+    /// The text of what is in force of it. One reading at a time.
     last: Mutex<String>,
     /// What everything but issuers is as of the start.
     start: Table,
+}
+
+/// Clients that the file registers and that are not in force yet, with the very text that does.
+pub(crate) struct Registered {
+    pub(crate) clients: Arc<Clients>,
+    text: String,
+}
+
+/// What one reading came to.
+struct Read {
+    text: String,
+    /// Its issuers were others, and are in force now.
+    with_issuers: bool,
+    /// Those that it registers, where they are others than are in force.
+    clients: Option<Arc<Clients>>,
 }
 
 /// What has changed.
@@ -99,23 +112,23 @@ impl Rereader {
         path: &Path,
         text: &str,
         (identities, identity): (Arc<Identities>, Arc<Identity>),
-        sessions: Arc<Sessions>,
         recorder: Arc<Recorder>,
+        kick: Kick,
     ) -> Result<Self, Failure> {
         let (last, start) = (Mutex::new(text.to_owned()), parsed(text)?);
-        Ok(Self { path: path.to_owned(), identities, identity, sessions, recorder, last, start })
+        Ok(Self { path: path.to_owned(), identities, identity, recorder, kick, last, start })
     }
 
     /// Read the file and put its issuers in force: on record first, then all of them, or none. The clients that it registers,
     /// where they are others than now: they come into force with policies.
-    pub(crate) async fn read(&self) -> Option<Arc<Clients>> {
+    pub(crate) async fn read(&self) -> Option<Registered> {
         let mut last = self.last.lock().await;
         match self.apply(&last).await {
-            Ok((text, clients)) => {
-                if let Some(text) = text {
-                    *last = text;
+            Ok(Read { text, with_issuers, clients }) => {
+                if with_issuers {
+                    last.clone_from(&text);
                 }
-                clients
+                clients.map(|clients| Registered { clients, text })
             }
             Err(failure) => {
                 tracing::error!("gateway.toml cannot be used, so nothing of it changes: {failure}");
@@ -124,49 +137,35 @@ impl Rereader {
         }
     }
 
-    /// Clients that policies speak of now are those by whom identity knows recipients: on record, then in force. Open
-    /// sessions of clients that are others now end, since their records name who saw their rows before.
-    pub(crate) async fn put(&self, clients: Arc<Clients>) {
+    /// Clients that policies speak of now are those by whom identity knows recipients: on record, then in force. Sessions
+    /// of clients that are others now end by the next sweep, since their records name who saw their rows before; those too
+    /// that were being opened meanwhile.
+    pub(crate) async fn put(&self, Registered { clients, text }: Registered) {
         let learnt = Instant::now();
-        let before = self.identity.clients();
-        let text = config::read_text(&self.path).unwrap_or_default();
-        let body = Body::ConfigurationChanged(ConfigurationChanged {
-            by: "signal".to_owned(),
-            configuration: Digest::of(text.as_bytes()),
-            previous: None,
-        });
-        if let Err(error) = self.recorder.note(body).await {
+        let mut last = self.last.lock().await;
+        if let Err(error) = self.recorder.note(changed(&text, &last)).await {
             tracing::error!(%error, "the registered clients stay as they were");
             return;
         }
-        self.identity.change_clients(clients.clone());
-        let ended = self.sessions.end_where(|open| {
-            let name = open.facts.delegation().client.as_deref()?;
-            let refusal = || {
-                let what = format!("client `{name}` is registered otherwise now");
-                Refusal::new(RefusalCode::NotPermitted, what).hint("connect again")
-            };
-            (before.get(name) != clients.get(name)).then(|| Told { refusal: refusal(), learnt })
-        });
-        tracing::info!(sessions_ended = ended, "registered clients of gateway.toml are in force");
+        self.identity.change_clients(clients);
+        *last = text;
+        self.kick.now(learnt);
+        tracing::info!("registered clients of gateway.toml are in force");
     }
 
-    /// The new text, if its issuers are in force now, and clients that are not yet.
-    async fn apply(&self, last: &str) -> Result<(Option<String>, Option<Arc<Clients>>), Failure> {
+    async fn apply(&self, last: &str) -> Result<Read, Failure> {
         let text = config::read_text(&self.path)?;
         let mut config: GatewayConfig = config::parse(&self.path, &text)?;
         check_listeners(&config)?;
         let registered = config.registered().map_err(Failure::Usage)?;
         let clients = (registered != *self.identity.clients()).then(|| Arc::new(registered));
-        if text == last {
-            return Ok((None, clients));
-        }
         let changes = changes(&self.start, &parsed(last)?, &parsed(&text)?);
+        // Each time: whoever reads the log of this reading sees what it did not do.
         for key in &changes.waiting {
             tracing::warn!("`{key}` in gateway.toml has changed and waits for the next start");
         }
         if !changes.issuers {
-            return Ok((None, clients));
+            return Ok(Read { text, with_issuers: false, clients });
         }
         let attributes = |key: &String| key == ATTRIBUTES || key.starts_with("attributes.");
         if changes.waiting.iter().any(attributes) {
@@ -176,17 +175,21 @@ impl Rereader {
             ));
         }
         let issuers = identity::issuers(&self.path, &mut config)?;
-        let body = Body::ConfigurationChanged(ConfigurationChanged {
-            by: "signal".to_owned(),
-            configuration: Digest::of(text.as_bytes()),
-            previous: Some(Digest::of(last.as_bytes())),
-        });
-        self.recorder.note(body).await.map_err(Failure::failed)?;
+        self.recorder.note(changed(&text, last)).await.map_err(Failure::failed)?;
         let names = issuers.keys().cloned().collect::<Vec<_>>().join(", ");
         self.identities.change_issuers(issuers, &changes.same).await;
         tracing::info!(issuers = names, "issuers of gateway.toml are in force");
-        Ok((Some(text), clients))
+        Ok(Read { text, with_issuers: true, clients })
     }
+}
+
+/// The entry of a text of which something comes into force, in the place of the one before.
+fn changed(text: &str, before: &str) -> Body {
+    Body::ConfigurationChanged(ConfigurationChanged {
+        by: "signal".to_owned(),
+        configuration: Digest::of(text.as_bytes()),
+        previous: Some(Digest::of(before.as_bytes())),
+    })
 }
 
 #[cfg(test)]

@@ -153,8 +153,9 @@ pub(crate) struct Cut<S> {
 }
 
 impl<S> Cut<S> {
-    pub(crate) fn new(stream: S, displaced: Displaced) -> Self {
-        Self { stream, displaced: Some(displaced), ended: false }
+    /// Without `displaced` it is nobody's who could have to.
+    pub(crate) fn new(stream: S, displaced: impl Into<Option<Displaced>>) -> Self {
+        Self { stream, displaced: displaced.into(), ended: false }
     }
 
     fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {

@@ -1,12 +1,12 @@
 //! Ends open sessions whose ground is gone: a login that ended or was not checked again, a lock, a `connect` that policy
-//! no longer permits, a credential that was taken back, another login or other rows at the database. Every second, and at once when somebody says that
+//! no longer permits, a credential that was taken back, a client that is registered otherwise, another login or other rows at the database. Every second, and at once when somebody says that
 //! something has changed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chaperone_access::{Refusal, RefusalCode};
-use chaperone_identity::{Lapse, Revoked};
+use chaperone_identity::{Identity, Lapse, Revoked};
 use chaperone_policy::Policies;
 use chaperone_recording::Recorder;
 use chaperone_session::Told;
@@ -47,6 +47,7 @@ impl Kick {
 /// What a sweep looks at, and where it puts what it did on record.
 pub(crate) struct Sweeper {
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) identity: Arc<Identity>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) revoked: Arc<Revoked>,
     pub(crate) recorder: Arc<Recorder>,
@@ -65,11 +66,7 @@ pub(crate) async fn run(sweeper: Sweeper, kick: Kick, mut stop: watch::Receiver<
         let sweeping = sweeper.clone();
         // Asking policy about thousands of sessions takes a while, and others use this thread.
         match tokio::task::spawn_blocking(move || sweeping.sweep(learnt)).await {
-            Ok(followed) => {
-                if let Err(refusal) = sweeper.recorder.note_all(&followed).await {
-                    tracing::error!(%refusal, "what open sessions follow could not be recorded");
-                }
-            }
+            Ok(following) => sweeper.record(&following).await,
             Err(error) => tracing::error!(%error, "open sessions were not looked at"),
         }
     }
@@ -78,7 +75,7 @@ pub(crate) async fn run(sweeper: Sweeper, kick: Kick, mut stop: watch::Receiver<
 impl Sweeper {
     /// One sweep: what is cheap first, for every session, so that a lock does not wait for policy. The entries of those that
     /// stay open and follow what has changed.
-    fn sweep(&self, learnt: Instant) -> Vec<Body> {
+    fn sweep(&self, learnt: Instant) -> Vec<Following> {
         let now = now_us();
         let mut ended = self.sessions.end_where(|open| self.at_once(open, now, learnt));
         ended += self.sessions.end_where(|open| no_longer(open, &self.policies, now, learnt));
@@ -86,18 +83,24 @@ impl Sweeper {
             tracing::info!(sessions = ended, "open sessions were ended");
         }
         let (loads, set) = (self.policies.loads(), self.policies.now());
-        let follows = |open: &Arc<Open>| {
-            let changed = open.hold(loads, open.facts.standing().version())?;
+        let follows = |open: Arc<Open>| {
+            let changed = open.held.changed(loads, open.facts.standing().version(), learnt)?;
             // Whoever was put out has its end on record.
             self.policies.still_admits(&open.facts, now).ok()?;
-            Some(Body::SessionFollowed(SessionFollowed {
-                after_us: u64::try_from(learnt.elapsed().as_micros()).unwrap_or(u64::MAX),
-                changed: changed.to_owned(),
-                policy: Digest(set.digest()),
-                session: open.session.to_string(),
-            }))
+            Some(Following { open, changed, policy: set.digest() })
         };
-        self.sessions.open().iter().filter_map(follows).collect()
+        self.sessions.open().into_iter().filter_map(follows).collect()
+    }
+
+    /// Put what sessions follow on record. What cannot be is put there by a later sweep: until then it counts as changed.
+    async fn record(&self, following: &[Following]) {
+        let bodies: Vec<Body> = following.iter().flat_map(Following::bodies).collect();
+        match self.recorder.note_all(&bodies).await {
+            Ok(()) => following.iter().for_each(|one| one.open.held.hold(&one.changed)),
+            Err(refusal) => {
+                tracing::error!(%refusal, "what open sessions follow could not be recorded, and waits for the next sweep");
+            }
+        }
     }
 
     fn at_once(&self, open: &Open, now: u64, learnt: Instant) -> Option<Told> {
@@ -117,7 +120,9 @@ impl Sweeper {
             });
         }
         let facts = standing.facts();
-        let what = if sessions.login_of(&facts.subject, &facts.groups, target).as_ref() != Ok(&open.login) {
+        let what = if self.identity.binds_otherwise(open.facts.principal()) {
+            "your client is registered otherwise now"
+        } else if sessions.login_of(&facts.subject, &facts.groups, target).as_ref() != Ok(&open.login) {
             "your login at the target is another one now"
         } else if open.told && facts.attributes != open.facts.delegation().attributes {
             // The target shows him the rows of what it was told.
@@ -127,6 +132,73 @@ impl Sweeper {
         };
         let refusal = Refusal::new(RefusalCode::NotPermitted, what).hint("connect again");
         Some(Told { refusal, learnt })
+    }
+}
+
+/// What a session is held to, as far as it is on record.
+pub(crate) struct Held(Mutex<Holding>);
+
+struct Holding {
+    /// How many sets of policies had come into force.
+    loads: u64,
+    /// The version of its subject's standing.
+    standing: u64,
+    /// When the first change was learnt that is not on record.
+    learnt: Option<Instant>,
+}
+
+/// What has changed for a session since.
+struct Changed {
+    loads: u64,
+    standing: u64,
+    /// The words of the record.
+    causes: Vec<&'static str>,
+    learnt: Instant,
+}
+
+impl Held {
+    pub(crate) fn new(loads: u64, standing: u64) -> Self {
+        Self(Mutex::new(Holding { loads, standing, learnt: None }))
+    }
+
+    /// What has changed, learnt at this time at the latest: told again until it is held to.
+    fn changed(&self, loads: u64, standing: u64, learnt: Instant) -> Option<Changed> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let causes = [("policy", held.loads != loads), ("identity", held.standing != standing)];
+        let causes: Vec<_> = causes.into_iter().filter_map(|(cause, is)| is.then_some(cause)).collect();
+        if causes.is_empty() {
+            return None;
+        }
+        let learnt = *held.learnt.get_or_insert(learnt);
+        Some(Changed { loads, standing, causes, learnt })
+    }
+
+    /// It is on record.
+    fn hold(&self, changed: &Changed) {
+        let Changed { loads, standing, .. } = *changed;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Holding { loads, standing, learnt: None };
+    }
+}
+
+/// An open session that follows what has changed, under this set of policies.
+struct Following {
+    open: Arc<Open>,
+    changed: Changed,
+    policy: [u8; 32],
+}
+
+impl Following {
+    /// An entry for each cause.
+    fn bodies(&self) -> impl Iterator<Item = Body> {
+        let Changed { causes, learnt, .. } = &self.changed;
+        causes.iter().map(|cause| {
+            Body::SessionFollowed(SessionFollowed {
+                after_us: u64::try_from(learnt.elapsed().as_micros()).unwrap_or(u64::MAX),
+                changed: (*cause).to_owned(),
+                policy: Digest(self.policy),
+                session: self.open.session.to_string(),
+            })
+        })
     }
 }
 
@@ -152,4 +224,24 @@ fn no_longer(open: &Open, policies: &Policies, now: u64, learnt: Instant) -> Opt
     }
     let refusal = policies.still_admits(&open.facts, now).err()?;
     Some(Told { refusal, learnt })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_until_it_is_on_record_and_every_cause_of_it() {
+        let (held, learnt) = (Held::new(1, 0), Instant::now());
+        assert!(held.changed(1, 0, learnt).is_none());
+        let later = learnt + EVERY;
+        for asked in [learnt, later] {
+            let changed = held.changed(2, 3, asked).unwrap();
+            assert_eq!((changed.causes, changed.learnt), (vec!["policy", "identity"], learnt));
+        }
+        held.hold(&held.changed(2, 3, later).unwrap());
+        assert!(held.changed(2, 3, later).is_none());
+        let changed = held.changed(2, 4, later).unwrap();
+        assert_eq!((changed.causes, changed.learnt), (vec!["identity"], later));
+    }
 }

@@ -203,6 +203,39 @@ async fn a_credential_of_a_login_follows_it() {
     assert_eq!(reason(&identity, &made.user, &made.password, "ehr", NOW).await, FailureReason::Ended);
 }
 
+#[tokio::test]
+async fn whoever_was_proved_before_is_judged_by_the_clients_of_now() {
+    let (identity, _, id) = logged_in(Some("oauth-7"));
+    let prove = async |grant: Grant| {
+        let made = issue(&grant);
+        let claim = claim(&identity, &made.user, &made.password, "ehr");
+        identity.authenticate(claim, NOW * 1_000_000).await.unwrap().0
+    };
+    let login = || Grant { who: Who::Login(id), ..grant() };
+    let (through, alone) = (prove(login()).await, prove(grant()).await);
+    let registered = Clients::clone(&identity.clients());
+    let with = |recipient: &str, oauth: &[&str]| {
+        let helper = crate::Client {
+            recipient: Some(Recipient { agreement: None, name: recipient.into() }),
+            oauth_clients: oauth.iter().map(|id| (*id).to_owned()).collect(),
+            ..registered.get("helper").unwrap().clone()
+        };
+        Arc::new(Clients::new([("helper".to_owned(), helper)].into()))
+    };
+    identity.change_clients(Arc::new(registered.clone()));
+    assert!(!identity.binds_otherwise(&through) && !identity.binds_otherwise(&alone), "the same again");
+    identity.change_clients(with("new-ai", &["oauth-7"]));
+    assert!(identity.binds_otherwise(&through) && !identity.binds_otherwise(&alone), "another recipient");
+    let new = prove(login()).await;
+    assert!(!identity.binds_otherwise(&new));
+    identity.change_clients(with("new-ai", &["oauth-9"]));
+    assert!(identity.binds_otherwise(&new), "his login is not the client's any more");
+    let unregistered = prove(login()).await;
+    assert!(unregistered.delegation().client.is_none());
+    identity.change_clients(with("new-ai", &["oauth-7"]));
+    assert!(identity.binds_otherwise(&unregistered), "his login is the client's now");
+}
+
 /// A registered client with OAuth clients of its own is bound by a login through one of them, not by its name.
 #[tokio::test]
 async fn a_name_alone_makes_nobody_a_registered_client() {

@@ -445,10 +445,13 @@ fn claim(identity: &Identity) -> Claim {
     })
 }
 
-fn boundary(trail: &Trail, limits: &str) -> Boundary {
+fn set(policy: &str, limits: &str) -> PolicySet {
     let known = Known { targets: BTreeSet::from([ehr()]), relations: BTreeMap::new(), ..Known::default() };
-    let files = [("a.cedar".to_owned(), POLICY.to_owned()), (LIMITS_FILE.to_owned(), limits.to_owned())];
-    let (set, _) = PolicySet::load(&files, &known).unwrap();
+    let files = [("a.cedar".to_owned(), policy.to_owned()), (LIMITS_FILE.to_owned(), limits.to_owned())];
+    PolicySet::load(&files, &known).unwrap().0
+}
+
+fn boundary(trail: &Trail, limits: &str) -> Boundary {
     let (public, _private) = ReaderKey::generate();
     let recorder = Recorder::new(RecorderParts {
         trail: trail.clone(),
@@ -463,7 +466,7 @@ fn boundary(trail: &Trail, limits: &str) -> Boundary {
         .holding(Arc::new(Holders::default()), Arc::new(People::default()));
     Boundary {
         identity: Arc::new(identity),
-        policies: Arc::new(Policies::new(set)),
+        policies: Arc::new(Policies::new(set(POLICY, limits))),
         usages: Usages::default(),
         recorder: Arc::new(recorder),
         dialer: Arc::new(InProcess::new(agent, Arc::new(Nothing), AgentKey::generate().unwrap())),
@@ -479,6 +482,7 @@ pub(crate) struct Session {
     runtime: tokio::runtime::Runtime,
     ended: tokio::task::JoinHandle<Ended>,
     client: mpsc::UnboundedSender<VecDeque<Event<Toy>>>,
+    policies: Arc<Policies>,
     log: Arc<Log>,
 }
 
@@ -495,6 +499,7 @@ impl Session {
         (options.disk, options.linger_max) = (disk, Duration::from_secs(3600));
         let (trail, _) = Trail::open(options).unwrap();
         let boundary = boundary(&trail, limits);
+        let policies = boundary.policies.clone();
         let (client, events) = mpsc::unbounded_channel();
         let log = Arc::new(Log::default());
         let toy =
@@ -503,7 +508,7 @@ impl Session {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let link = LinkFacts { lease, ..LinkFacts::default() };
         let ended = runtime.spawn(async move { run(toy, &boundary, Source::Local, link, ()).await });
-        let this = Self { folder, trail, runtime, ended, client, log };
+        let this = Self { folder, trail, runtime, ended, client, policies, log };
         // The first thing to pass shows that it is open.
         this.says([Event::Step("first".to_owned())]);
         this.until(&["forwarded first"]);
@@ -514,6 +519,11 @@ impl Session {
     /// The client, or the target, says this.
     pub(crate) fn says<const N: usize>(&self, events: [Event<Toy>; N]) {
         assert!(self.client.send(events.into()).is_ok(), "the session has ended: {:?}", self.passed());
+    }
+
+    /// Nobody may read any more.
+    pub(crate) fn withdraw_reading(&self) {
+        self.policies.replace(set(&POLICY.replace("Action::\"read\", ", ""), ""));
     }
 
     /// What has passed so far.
@@ -579,12 +589,13 @@ impl Session {
         self.over("client_left", kinds);
     }
 
-    /// The session ends by itself, and nothing but the last words has passed.
-    pub(crate) fn put_out(self, reason: &str, kinds: &[&str]) {
+    /// The session ends by itself, and nothing but this and the last words has passed.
+    pub(crate) fn put_out(self, passed: &[&str], reason: &str, kinds: &[&str]) {
         let log = self.log.clone();
         self.over(reason, kinds);
         let lines = log.lines.lock().unwrap().clone();
-        assert!(matches!(lines.as_slice(), [only] if only.starts_with("farewell: ")), "{lines:?}");
+        let (last, before) = lines.split_last().unwrap();
+        assert!(last.starts_with("farewell: ") && before == passed, "{lines:?}");
     }
 
     /// The session ends by itself. What is then on record between its beginning and its end, which is of these kinds.

@@ -525,6 +525,8 @@ kinds! {
         subjects: Option<SubjectCount>,
         /// What a program printed since the last progress, sealed; absent where it is no program's.
         transcript: Option<ObjectRef>,
+        /// The decision that took its permission away while it ran, for which it was stopped; absent where none did.
+        withdrawn: Option<Decision>,
     }
     /// An operation was refused; it never ran.
     OperationRefused = "operation.refused" {

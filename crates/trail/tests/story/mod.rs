@@ -374,6 +374,7 @@ fn outcome(session: usize, operation: u64, call: Option<&str>, rows: u64, status
         signal: None,
         ended_by: None,
         transcript: None,
+        withdrawn: None,
         bytes: 10 * rows,
         call: call.map(str::to_owned),
         duration_us: 5,

@@ -26,7 +26,7 @@ impl Diff {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let ([old, new], setting) = self.place.pair([&self.old, &self.new])?;
         let world = setting.world(&[&old, &new]);
-        let difference = chaperone_policy::compare(&old, &new, &world, &setting.identities, now_us());
+        let difference = chaperone_policy::compare(&old, &new, &world, &setting.current, now_us());
         if self.json {
             say_json(&difference)?;
             return Ok(ExitCode::SUCCESS);

@@ -1,6 +1,6 @@
 //! What policies are asked about: the folder, what the configuration says exists, and the targets' catalogs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use crate::verbs::{Failure, STACK_BYTES, block_on, remark};
 use crate::wiring::api::identities::profile;
 use crate::wiring::ask::Ask;
 use crate::wiring::classifications::{self, ClassificationFiles};
+use crate::wiring::gateway::POSTGRES;
 use crate::wiring::installation::now_us;
 use crate::wiring::policies::{self, Folder, learn, lines, world};
 
@@ -54,6 +55,8 @@ pub(crate) struct Setting {
     classified: BTreeMap<TargetName, Arc<Classification>>,
     /// Those whom the gateway knows, with all their groups.
     pub(crate) identities: Vec<Profile>,
+    /// Those of them who are compared: with a login of the last day, and services.
+    pub(crate) current: Vec<Profile>,
 }
 
 /// What a gateway knows, as far as the caller may ask it.
@@ -95,19 +98,22 @@ impl Setting {
         }
         known.tags = classifications::tags(classified.values().map(|found| &**found));
         let kinds = &known.attributes;
-        let identities = identities.into_iter().map(|view| profile(view, kinds)).collect();
-        Ok(Self { known, config, catalogs, classified, identities })
+        let (current, before): (Vec<_>, Vec<_>) = identities.into_iter().partition(|view| view.current);
+        let profiles = |views: Vec<IdentityView>| views.into_iter().map(|view| profile(view, kinds));
+        let current: Vec<Profile> = profiles(current).collect();
+        let identities = current.iter().cloned().chain(profiles(before)).collect();
+        Ok(Self { known, config, catalogs, classified, identities, current })
     }
 
     /// Those whom expectations ask about as well.
     fn know(&mut self, expected: Vec<Profile>) {
-        for identity in &mut self.identities {
+        for identity in &mut self.current {
             // Compared with and without each client.
             identity.client = None;
         }
         for profile in expected {
-            if !self.identities.contains(&profile) {
-                self.identities.push(profile);
+            if !self.current.contains(&profile) {
+                self.current.push(profile);
             }
         }
     }
@@ -122,7 +128,12 @@ impl Setting {
         let targets = self.known.targets.iter();
         let targets = targets.map(|target| (target.clone(), self.catalogs.get(target).cloned()));
         let installation = self.known.installation.as_deref().unwrap_or_default();
-        let mut world = world(installation, targets).with_named(sets);
+        let mut world = world(installation, targets);
+        for target in self.known.commands.iter().chain(&self.known.servers) {
+            // What its agent declares is not asked for here: its tools are those that policies name.
+            world.targets.entry(target.clone()).or_default().tools = Some(BTreeSet::new());
+        }
+        let mut world = world.with_named(sets);
         for (target, classification) in &self.classified {
             let without = !self.catalogs.contains_key(target);
             let Some(known) = world.targets.get_mut(target).filter(|_| without) else { continue };
@@ -313,7 +324,7 @@ fn from_gateway(ask: impl Future<Output = Result<Ask, Failure>>) -> Heard {
         let ask = ask.await?;
         let targets: Vec<TargetView> = ask.list("/targets", usize::MAX).await?;
         let mut catalogs = Vec::new();
-        for target in targets {
+        for target in targets.into_iter().filter(|target| target.protocol == POSTGRES) {
             match ask.get::<CatalogView>(&format!("/targets/{}/catalog", target.name)).await {
                 Ok(view) => catalogs.push(view),
                 Err(why) => remark(&format!("note: the catalog of `{}` is not known: {why}", target.name)),
@@ -327,7 +338,7 @@ fn from_gateway(ask: impl Future<Output = Result<Ask, Failure>>) -> Heard {
     })
 }
 
-/// Everybody with a login of the last day, and every service, as they are now. Who may not ask for them is told so, and goes
+/// Everybody who ever logged in there, as last heard, and every service. Who may not ask for them is told so, and goes
 /// on without.
 async fn identities(ask: &Ask) -> Vec<IdentityView> {
     match ask.list::<IdentityView>("/identities", usize::MAX).await {

@@ -46,6 +46,8 @@ struct Answer {
     status: StatusCode,
     media_type: Option<HeaderValue>,
     secret: bool,
+    /// Given while it was made, so that nobody here knows whether what was asked for is done.
+    streamed: bool,
     body: Arc<Zeroizing<Vec<u8>>>,
 }
 
@@ -167,7 +169,7 @@ impl Answers {
 
     /// Keep an answer; without one the key is free again, since nothing was changed.
     fn end(&self, key: &Key, answer: Option<Answer>) {
-        let answered = answer.is_some();
+        let (answered, streamed) = (answer.is_some(), answer.as_ref().is_some_and(|answer| answer.streamed));
         {
             let mut kept = self.kept();
             match answer {
@@ -181,6 +183,8 @@ impl Answers {
         }
         let on_disk = match &self.files {
             Some(files) if !answered => files.remove(key),
+            // On disk it stays begun.
+            Some(_) if streamed => Ok(()),
             Some(_) => self.put(key, true),
             None => Ok(()),
         };
@@ -276,13 +280,24 @@ async fn keep(answered: Response) -> Result<(Response, Option<Answer>), Refused>
     if !answered.status().is_success() {
         return Ok((answered, None));
     }
-    if answered.body().size_hint().exact().is_none_or(|bytes| bytes > ANSWER_BYTES_MAX as u64) {
-        // What was asked for is done, so the key is not free again: only the answer cannot be given twice.
-        let detail = "this was carried out before; its answer was too large to keep";
-        let problem = Refused::new(ProblemKind::KeyInUse, detail).into_response();
-        let (parts, body) = problem.into_parts();
+    let refused = |detail| Refused::new(ProblemKind::KeyInUse, detail);
+    let size = answered.body().size_hint().exact();
+    // What was asked for is begun or done, so the key is not free again: only the answer cannot be given twice.
+    let instead = match size {
+        None => {
+            let detail = "this was begun before; its answer was given as it was made, and is not kept";
+            let hint = "look at the record whether it was done; if not, send it with a new key";
+            Some(refused(detail).hint(hint))
+        }
+        Some(bytes) if bytes > ANSWER_BYTES_MAX as u64 => {
+            Some(refused("this was carried out before; its answer was too large to keep"))
+        }
+        Some(_) => None,
+    };
+    if let Some(problem) = instead {
+        let (parts, body) = problem.into_response().into_parts();
         let bytes = axum::body::to_bytes(body, ANSWER_BYTES_MAX).await.map_err(failed)?;
-        return Ok((answered, Some(kept_of(&parts, &bytes))));
+        return Ok((answered, Some(Answer { streamed: size.is_none(), ..kept_of(&parts, &bytes) })));
     }
     let (parts, body) = answered.into_parts();
     let bytes = axum::body::to_bytes(body, ANSWER_BYTES_MAX).await.map_err(failed)?;
@@ -295,6 +310,7 @@ fn kept_of(parts: &Parts, bytes: &Bytes) -> Answer {
         status: parts.status,
         media_type: parts.headers.get(header::CONTENT_TYPE).cloned(),
         secret: parts.headers.get(header::CACHE_CONTROL).is_some(),
+        streamed: false,
         body: Arc::new(Zeroizing::new(bytes.to_vec())),
     }
 }
@@ -358,7 +374,7 @@ mod tests {
 
     fn answer(secret: bool) -> Answer {
         let body = Arc::new(Zeroizing::new(b"{}".to_vec()));
-        Answer { status: StatusCode::OK, media_type: None, secret, body }
+        Answer { status: StatusCode::OK, media_type: None, secret, streamed: false, body }
     }
 
     fn carries(answers: &Answers, key: &Key, request: u8, now: Instant) -> Option<bool> {
@@ -400,6 +416,34 @@ mod tests {
         assert_eq!(carries(&answers, &key("ana", "1"), 1, now), Some(true));
         drop(Under { answers: answers.clone(), key: Some(key("ana", "1")) });
         assert_eq!(carries(&answers, &key("ana", "1"), 2, now), Some(true));
+    }
+
+    #[tokio::test]
+    async fn what_is_answered_as_it_is_made_is_begun_and_no_more() {
+        struct Pieces;
+        impl HttpBody for Pieces {
+            type Data = Bytes;
+            type Error = std::convert::Infallible;
+            fn poll_frame(
+                self: std::pin::Pin<&mut Self>,
+                _cx: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+                std::task::Poll::Ready(None)
+            }
+        }
+        let (_, kept) = keep(Response::new(Body::new(Pieces))).await.unwrap();
+        let kept = kept.unwrap();
+        assert!(kept.streamed && kept.status == StatusCode::CONFLICT);
+        let said = String::from_utf8(kept.body.to_vec()).unwrap();
+        assert!(said.contains("this was begun before") && said.contains("new key"), "{said}");
+        let folder = tempfile::tempdir().unwrap();
+        let files = || RequestFiles::open(folder.path()).unwrap();
+        let (answers, mine) = (Answers::open(files(), 0).unwrap(), key("ana", "1"));
+        assert_eq!(carries(&answers, &mine, 1, Instant::now()), Some(true));
+        answers.put(&mine, false).unwrap();
+        answers.end(&mine, Some(kept));
+        assert_eq!(carries(&answers, &mine, 1, Instant::now()), Some(false));
+        assert!(!files().all().unwrap()[0].done, "after a restart it may have been done");
     }
 
     #[test]

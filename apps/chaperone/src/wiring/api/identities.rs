@@ -14,34 +14,48 @@ use super::services::text;
 use super::{Managed, Shared, whoami};
 use crate::wiring::attributes::{declared, plain};
 
-/// The facts of everybody with a login of the last day, as last heard, and of every service that is not revoked, by
-/// kind and name.
-fn facts(managed: &Managed) -> BTreeMap<(bool, String), Facts> {
-    let mut newest: BTreeMap<(bool, String), (u64, Facts)> = BTreeMap::new();
+/// Somebody, by whether it is a service and by name.
+type Key = (bool, String);
+
+fn key(subject: &Subject) -> Key {
+    (subject.kind == SubjectKind::Service, text(subject))
+}
+
+/// The facts of everybody with a login of the last day, as last heard, and of every service that is not revoked.
+fn current(managed: &Managed) -> BTreeMap<Key, Facts> {
+    let mut newest: BTreeMap<Key, (u64, Facts)> = BTreeMap::new();
     for login in managed.holders.logins.list(None, usize::MAX) {
-        let subject = &login.facts.subject;
-        let key = (subject.kind == SubjectKind::Service, text(subject));
+        let key = key(&login.facts.subject);
         let known = newest.get(&key).map(|(checked_at, _)| *checked_at);
         if known.is_none_or(|known| known < login.checked_at) {
             newest.insert(key, (login.checked_at, login.facts));
         }
     }
-    let mut found: BTreeMap<(bool, String), Facts> =
-        newest.into_iter().map(|(key, (_, facts))| (key, facts)).collect();
+    let mut found: BTreeMap<Key, Facts> = newest.into_iter().map(|(key, (_, facts))| (key, facts)).collect();
     let services = managed.holders.services.list(None, usize::MAX);
     for service in services.into_iter().filter(|service| service.revoked.is_none()) {
         let issuer = LOCAL_ISSUER.to_owned();
         let subject = Subject { issuer, kind: SubjectKind::Service, sub: service.name };
-        found.insert((true, text(&subject)), Facts::of(subject, service.groups));
+        found.insert(key(&subject), Facts::of(subject, service.groups));
     }
     found
 }
 
-fn view(managed: &Managed, subject: String, service: bool, facts: &Facts) -> IdentityView {
+/// The same of everybody who ever logged in here, and whether each is current.
+fn all(managed: &Managed) -> BTreeMap<Key, (Facts, bool)> {
+    let people = managed.identities.people().list(None, usize::MAX);
+    let met = people.into_iter().filter_map(|person| Some((key(&person.subject), (person.facts?, false))));
+    let mut found: BTreeMap<Key, (Facts, bool)> = met.collect();
+    found.extend(current(managed).into_iter().map(|(key, facts)| (key, (facts, true))));
+    found
+}
+
+fn view(managed: &Managed, (service, subject): Key, facts: &Facts, current: bool) -> IdentityView {
     let client = facts.oauth_client.as_deref().map(|id| managed.identity.client_named(id));
     IdentityView {
         subject,
         service,
+        current,
         groups: facts.groups.clone(),
         attributes: plain(&facts.attributes),
         assurance: whoami::assurance(facts),
@@ -64,28 +78,28 @@ pub(crate) fn profile(view: IdentityView, kinds: &BTreeMap<String, AttributeKind
     }
 }
 
-/// Everybody whom the gateway knows, without the clients of their logins: whoever compares tries each.
+/// Everybody who is current, without the clients of their logins: whoever compares tries each.
 pub(super) fn profiles(managed: &Managed) -> Vec<Profile> {
     let kinds = managed.keeper.attributes();
-    let one = |((service, subject), facts): ((bool, String), Facts)| {
-        let profile = profile(view(managed, subject, service, &facts), kinds);
+    let one = |(key, facts): (Key, Facts)| {
+        let profile = profile(view(managed, key, &facts, true), kinds);
         Profile { client: None, ..profile }
     };
-    facts(managed).into_iter().map(one).collect()
+    current(managed).into_iter().map(one).collect()
 }
 
-/// One of them.
+/// Somebody who ever logged in here, or a service.
 pub(super) fn one(managed: &Managed, subject: &str, service: bool) -> Option<Profile> {
     let key = (service, subject.to_owned());
-    let facts = facts(managed).remove(&key)?;
-    Some(profile(view(managed, key.1, service, &facts), managed.keeper.attributes()))
+    let (facts, current) = all(managed).remove(&key)?;
+    Some(profile(view(managed, key, &facts, current), managed.keeper.attributes()))
 }
 
-/// Everybody whom the gateway knows, as policies see them: people with a login of the last day, and services.
+/// Everybody whom the gateway knows, as policies see them: whoever logged in here, as last heard, and services.
 #[utoipa::path(get, path = "/identities", params(PageQuery), responses((status = 200, body = Page<IdentityView>)))]
 pub(super) async fn list(State(managed): Shared, Asked(asked): Asked<PageQuery>) -> Json<Page<IdentityView>> {
-    let views = facts(&managed).into_iter();
-    let views = views.map(|((service, subject), facts)| view(&managed, subject, service, &facts));
+    let views = all(&managed).into_iter();
+    let views = views.map(|(key, (facts, current))| view(&managed, key, &facts, current));
     Json(asked.page(views, |view| format!("{}:{}", u8::from(view.service), view.subject)))
 }
 

@@ -80,11 +80,12 @@ impl Places {
         }
     }
 
-    /// A place for one more, who is a stranger and may have to make room.
-    fn admit(&self, peer: IpAddr) -> Option<(Held, Newcomer, Displaced)> {
+    /// A place for one more, who is a stranger and may have to make room; in a place of this machine's own, nobody has to.
+    fn admit(&self, peer: IpAddr) -> Option<(Held, Newcomer, Option<Displaced>)> {
         let held = self.held(peer)?;
-        let (stranger, displaced) = self.strangers.admit(peer)?;
-        Some((held, Newcomer(Arc::new(Mutex::new(Some(stranger)))), displaced))
+        let admitted = if held.1.is_some() { Some(self.strangers.admit(peer)?) } else { None };
+        let (stranger, displaced) = admitted.unzip();
+        Some((held, Newcomer(Arc::new(Mutex::new(stranger))), displaced))
     }
 
     fn held(&self, peer: IpAddr) -> Option<Held> {
@@ -238,19 +239,26 @@ mod tests {
         assert!(flood.iter().all(Option::is_some));
         assert!(places.admit(far(9)).is_none(), "all places are taken while those who make room are leaving");
         let here = places.admit([127, 0, 0, 1].into());
-        let ((_, source), _, _) = here.unwrap();
-        assert!(source.is_none());
-        let stayed = |admitted: Option<(Held, Newcomer, Displaced)>| {
-            let (held, newcomer, mut displaced) = admitted.unwrap();
-            displaced.try_recv().is_err().then_some((held, newcomer))
+        let ((_, source), _, displaced) = here.unwrap();
+        assert!(source.is_none() && displaced.is_none(), "a place of this machine's own makes no room");
+        let is_displaced = |displaced: Option<Displaced>| displaced.unwrap().try_recv().is_ok();
+        let stayed = |admitted: Option<(Held, Newcomer, Option<Displaced>)>| {
+            let (held, newcomer, displaced) = admitted.unwrap();
+            (!is_displaced(displaced)).then_some((held, newcomer))
         };
         let left: Vec<_> = flood.into_iter().filter_map(stayed).collect();
-        assert_eq!(left.len(), STRANGERS_MAX - 1);
+        assert_eq!(left.len(), STRANGERS_MAX);
         left.iter().for_each(|(_, newcomer)| newcomer.proved());
         let more: Vec<_> = (10..).take(STRANGERS_MAX).map(|n| places.admit(far(n))).collect();
-        assert!(
-            more.into_iter().all(|one| one.unwrap().2.try_recv().is_err()),
-            "the known count as strangers"
-        );
+        assert!(more.into_iter().all(|one| !is_displaced(one.unwrap().2)), "the known count as strangers");
+    }
+
+    #[test]
+    fn strangers_of_this_machine_leave_its_own_places() {
+        let (places, here) = (Places::new(), IpAddr::from([127, 0, 0, 1]));
+        let all = CONNECTIONS_PER_SOURCE as usize + OWN_MAX;
+        let held: Vec<_> = (0..all).map_while(|_| places.admit(here)).collect();
+        assert_eq!(held.len(), all);
+        assert!(places.admit(here).is_none());
     }
 }

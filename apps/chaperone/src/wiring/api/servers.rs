@@ -9,12 +9,13 @@ use super::caller::Caller;
 use super::given::{Given, Named};
 use super::refused::Refused;
 use super::{Managed, Shared};
+use crate::wiring::gateway::MCP;
 use crate::wiring::manifests::{NotAccepted, OfServer};
 
 fn named(managed: &Managed, name: &str) -> Result<TargetName, Refused> {
     let server = TargetName::new(name).ok();
     let server =
-        server.filter(|name| managed.targets.iter().any(|(known, word)| known == name && *word == "mcp"));
+        server.filter(|name| managed.targets.iter().any(|(known, word)| known == name && *word == MCP));
     server.ok_or_else(|| Refused::not_found("there is no such server").hint("`chaperone targets` lists them"))
 }
 

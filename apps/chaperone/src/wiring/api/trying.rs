@@ -1,15 +1,15 @@
 //! Sets of policies that are asked: checked, tested, listed as a matrix, compared, explained. Nothing comes into force.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use chaperone_access::{Analysis, TargetName};
+use chaperone_access::{Analysis, Refusal, TargetName};
 use chaperone_api::{
     CheckView, DiffRequest, DiffView, ExplainRequest, ExplanationView, MatrixView, PolicySource, TestView,
 };
-use chaperone_policy::{Expectations, PolicySet, Said, TESTS_FILE, World};
+use chaperone_policy::{Expectations, OfTarget, PolicySet, Said, TESTS_FILE, World};
 use chaperone_scope::Catalog;
 use chaperone_wire::Analyst;
 use serde::Serialize;
@@ -20,6 +20,7 @@ use super::policies::unread;
 use super::refused::{Refused, failed};
 use super::{Managed, Shared, identities};
 use crate::wiring::attributes::declared;
+use crate::wiring::gateway::{COMMAND, POSTGRES};
 use crate::wiring::installation::now_us;
 use crate::wiring::policies::{FILES_MAX, checked, lines, world};
 
@@ -70,14 +71,59 @@ async fn set(managed: &Managed, source: &PolicySource) -> Result<Arc<PolicySet>,
 /// What exists at all targets, and those of which nobody can tell.
 async fn everything(managed: &Managed, sets: &[&PolicySet]) -> (World, Vec<String>) {
     let (mut found, mut unread) = (Vec::new(), Vec::new());
-    for (target, _) in &managed.targets {
+    let mut others = Vec::new();
+    for (target, speaks) in &managed.targets {
+        if *speaks != POSTGRES {
+            let tools = tools(managed, target, speaks).await;
+            if let Err(refusal) = &tools {
+                unread.push(format!("{target}: {refusal}"));
+            }
+            others.push((target.clone(), of_tools(tools.unwrap_or_default())));
+            continue;
+        }
         let catalog = managed.analysts.catalog(target).await;
         if let Err(refusal) = &catalog {
             unread.push(format!("{target}: {refusal}"));
         }
         found.push((target.clone(), catalog.ok()));
     }
-    (world(&managed.installation, found.into_iter()).with_named(sets), unread)
+    let mut world = world(&managed.installation, found.into_iter());
+    world.targets.extend(others);
+    (world.with_named(sets), unread)
+}
+
+/// The tools of a target that takes no statements: commands that its agent declares, or what was seen of a server's.
+async fn tools(managed: &Managed, target: &TargetName, speaks: &str) -> Result<BTreeSet<String>, Refusal> {
+    if speaks == COMMAND {
+        let declaration = managed.commands.declaration(target).await?;
+        return Ok(declaration.commands.keys().cloned().collect());
+    }
+    let known = managed.manifests.of(target)?.unwrap_or_default();
+    Ok(known.accepted.into_keys().chain(known.held.into_keys()).collect())
+}
+
+fn of_tools(tools: BTreeSet<String>) -> OfTarget {
+    OfTarget { tools: Some(tools), ..OfTarget::default() }
+}
+
+/// What is asked about in an explanation: the target, and a statement as a fresh session there has it.
+async fn asked_about(
+    managed: &Managed,
+    target: &TargetName,
+    sql: Option<&String>,
+) -> Result<(World, Option<Arc<Analysis>>), Refused> {
+    let speaks = managed.targets.iter().find(|(known, _)| known == target).map(|(_, speaks)| *speaks);
+    if let Some(speaks) = speaks.filter(|speaks| *speaks != POSTGRES) {
+        if sql.is_some() {
+            return Err(Refused::unusable(format!("`{target}` takes no statements"))
+                .hint("leave `sql` out; `tool` is a command or tool that is asked about"));
+        }
+        let tools = tools(managed, target, speaks).await.map_err(|refusal| unread(&refusal))?;
+        let targets = [(target.clone(), of_tools(tools))].into();
+        return Ok((World { installation: managed.installation.clone(), targets }, None));
+    }
+    let (catalog, analysis) = understood(managed, target, sql).await?;
+    Ok((world(&managed.installation, [(target.clone(), Some(catalog))].into_iter()), analysis))
 }
 
 fn json(value: &impl Serialize) -> Result<Value, Refused> {
@@ -116,7 +162,7 @@ pub(super) async fn test(
     let set = set(&managed, &source).await?;
     let (world, _) = everything(&managed, &[&set]).await;
     let mut analysts: BTreeMap<TargetName, Arc<dyn Analyst>> = BTreeMap::new();
-    for (target, _) in &managed.targets {
+    for (target, _) in managed.targets.iter().filter(|(_, speaks)| *speaks == POSTGRES) {
         if let Ok(analyst) = managed.analysts.of(target).await {
             analysts.insert(target.clone(), analyst);
         }
@@ -189,8 +235,9 @@ pub(super) async fn explain(
     State(managed): Shared,
     Given(request): Given<ExplainRequest>,
 ) -> Result<Json<ExplanationView>, Refused> {
-    let (catalog, analysis) = understood(&managed, &request.target, request.sql.as_ref()).await?;
+    let (world, analysis) = asked_about(&managed, &request.target, request.sql.as_ref()).await?;
     let set = set(&managed, &request.policies).await?;
+    let world = world.with_named(&[&set]);
     let known = identities::one(&managed, &request.who, request.service);
     let attributes = declared(&request.attributes, managed.keeper.attributes()).map_err(Refused::unusable)?;
     let ExplainRequest { who, service, groups, client, purpose, tool, acr, amr, authenticated_s, .. } =
@@ -200,7 +247,6 @@ pub(super) async fn explain(
     let delegation =
         profile.delegation(set.clients()).map_err(|error| Refused::unusable(error.to_string()))?;
     let target = request.target;
-    let world = world(&managed.installation, [(target.clone(), Some(catalog))].into_iter());
     // Counterfactuals over every group and relation take a while.
     let explained = tokio::task::spawn_blocking(move || {
         let statement = analysis.as_ref();

@@ -112,7 +112,7 @@ impl Commands {
     }
 
     /// What a target's agent declares.
-    async fn declaration(&self, target: &TargetName) -> Result<Arc<Declaration>, Refusal> {
+    pub(crate) async fn declaration(&self, target: &TargetName) -> Result<Arc<Declaration>, Refusal> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(target).cloned();
         if let Some((at, declaration)) = known
             && at.elapsed() < BELIEVED
