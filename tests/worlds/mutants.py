@@ -5,13 +5,15 @@ A condition that can be taken out unnoticed has no case. Each `if`, each operand
 and the like becomes a place that a variable of the environment turns to true or false: so everything is built once. The
 sources are put back at the end, also after an interrupt; run it in a tree without changes in crates/scope.
 
-  mutants.py CATALOG.json CORPUS.sql ... [--report FILE] [--only REGEX] [--again REPORT] [--minutes N]
+  mutants.py CATALOG.json CORPUS.sql ... [--report FILE] [--only REGEX] [--again REPORT] [--minutes N] [--jobs N]
 
 CATALOG.json is what `GET /targets/world_a/catalog` gives. The room's own tests are asked first; what they do not notice is left to the corpora.
 What nothing notices and need not be noticed stands in equivalent.toml, each with its reason: it is left out, and what stands there
-and is noticed, or is not there any more, is told. `--again` asks only for what another report lists.
+and is noticed, or is not there any more, is told. `--again` asks only for what another report lists; `--minutes` for as many as there is
+time for, from all files alike.
 """
 import argparse
+import concurrent.futures
 import hashlib
 import json
 import os
@@ -218,8 +220,8 @@ class Asked:
 
 
 def wanted(mutants, arguments):
-    """Which switches are turned to what, in the order of the files."""
-    again = None
+    """Which switches are turned to what: in the order of the files, or in one that is as good a sample wherever it ends."""
+    again, found = None, []
     if arguments.again:
         with open(arguments.again, encoding="utf-8") as file:
             again = {one["name"] for one in json.load(file)}
@@ -228,7 +230,10 @@ def wanted(mutants, arguments):
             continue
         for to in ("true", "false"):
             if again is None or named(mutant, to) in again:
-                yield number, mutant, to
+                found.append((number, mutant, to))
+    if arguments.minutes is not None:
+        found.sort(key=lambda one: hashlib.sha256(f"{one[0]}:{one[2]}".encode()).digest())
+    return found
 
 
 def main():
@@ -238,19 +243,27 @@ def main():
     arguments.add_argument("--report")
     arguments.add_argument("--only", help="regular expression on file:line")
     arguments.add_argument("--again", metavar="REPORT", help="only what another run's report lists")
-    arguments.add_argument("--minutes", type=float, default=float("inf"), help="stop asking after so long")
+    arguments.add_argument("--minutes", type=float, help="stop asking after so long")
+    arguments.add_argument("--jobs", type=int, default=1, help="how many are asked about at a time")
     arguments = arguments.parse_args()
     if run(["git", "status", "--porcelain", "crates/scope/src"]).stdout.strip():
         sys.exit("crates/scope has changes: commit them first")
     known, counts, unnoticed, stale = equivalent(), {"tests": 0, "cases": 0, "nothing": 0}, [], []
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         mutants, words, tests = instrumented_programs(folder)
-        programs, until = Asked(words, tests, arguments.catalog, arguments.corpora), time.monotonic() + 60 * arguments.minutes
-        for number, mutant, to in wanted(mutants, arguments):
-            if time.monotonic() > until:
-                print(f"stopped at {mutant['file']}:{mutant['line']}: the time is over")
-                break
-            name, by = named(mutant, to), programs.noticed(f"{number}:{to}")
+        programs = Asked(words, tests, arguments.catalog, arguments.corpora)
+        until = time.monotonic() + 60 * (arguments.minutes or float("inf"))
+
+        def asked(one):
+            number, mutant, to = one
+            return mutant, to, programs.noticed(f"{number}:{to}") if time.monotonic() < until else None
+
+        with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+            answers = list(pool.map(asked, wanted(mutants, arguments)))
+        for mutant, to, by in answers:
+            if by is None:
+                continue
+            name = named(mutant, to)
             counts[by] += 1
             if by == "nothing":
                 unnoticed.append({**mutant, "turned": to, "name": name, "reason": known.get(name)})
