@@ -169,9 +169,10 @@ fn texts_are_masked_alike() {
     let rows: Vec<String> =
         all.map(|text| format!("({})", literal(&text))).chain(["(null)".to_owned()]).collect();
     let tables = format!(
-        "create table clinic.texts (id serial, last text, first text, zip text, fixed text, gone text, pseudonym text, short varchar(11));
-         insert into clinic.texts (last, first, zip, fixed, gone, pseudonym, short)
-         select v, v, v, v, v, v, left(v, 11) from (values {}) given(v);
+        "create table clinic.texts (id serial, last text, first text, zip text, fixed text, gone text, pseudonym text, short varchar(11),
+         padded char(11), code char(10), bare bpchar);
+         insert into clinic.texts (last, first, zip, fixed, gone, pseudonym, short, padded, code, bare)
+         select v, v, v, v, v, v, left(v, 11), left(v, 11), left(v, 10), v from (values {}) given(v);
          grant all on clinic.texts to chaperone;",
         rows.join(", ")
     );
@@ -187,6 +188,9 @@ fixed = { tags = ["phi.email"], mask = { fixed = "it's \\ \"fixed\"" } }
 gone = { tags = ["phi.mrn"], mask = "null" }
 pseudonym = { tags = ["phi.other_id"], mask = "pseudonym" }
 short = { tags = ["phi.ssn"], mask = "last_four" }
+padded = { tags = ["phi.ssn"], mask = "last_four" }
+code = { tags = ["phi.geo"], mask = "zip3" }
+bare = { tags = ["phi.name"], mask = "first_letter" }
 "#,
     );
     let as_it_is = str::to_owned;
@@ -195,6 +199,10 @@ short = { tags = ["phi.ssn"], mask = "last_four" }
         ("last", MaskOperator::LastFour, TEXTS.len()),
         ("short", MaskOperator::LastFour, TEXTS.len()),
         ("first", MaskOperator::FirstLetter, TEXTS.len()),
+        // Blanks at the end are padding.
+        ("padded", MaskOperator::LastFour, TEXTS.len()),
+        ("code", MaskOperator::ZipThree, RESTRICTED.len() + 5),
+        ("bare", MaskOperator::FirstLetter, TEXTS.len()),
         ("zip", MaskOperator::ZipThree, RESTRICTED.len() + 5),
         ("fixed", fixed, TEXTS.len()),
         ("gone", MaskOperator::Null, 0),
@@ -257,6 +265,29 @@ double = { tags = ["financial.amount"], mask = { bucket = 10 } }
         let shown = same(&clinic, "clinic.numbers", column, &MaskOperator::Bucket(10), str::to_owned);
         assert!(shown >= 11, "{column}: {shown}");
     }
+}
+
+/// Where a column is shorter than what its mask shows, that is cut off: less is shown, never an error.
+#[test]
+fn characters_of_a_fixed_length_are_masked_and_compared_without_their_padding() {
+    let clinic = Clinic::start(
+        "create table clinic.wards (id integer, ward char(5), code char(6), hidden bpchar);
+         insert into clinic.wards values (1, 'ab', '123456', 'x'), (2, 'c', '12345', 'y'), (3, 'abc', '1', 'z'), (4, '', null, null);
+         grant all on clinic.wards to chaperone;",
+        r#"
+[relations."clinic.wards"]
+rows = "ward in ('ab ', 'c')"
+[relations."clinic.wards".columns]
+id = { clear = true }
+ward = { clear = true }
+code = { tags = ["phi.mrn"], mask = "last_four" }
+hidden = { tags = ["phi.name"] }
+"#,
+    );
+    let all = "select string_agg(concat_ws('/', id, ward || '|', length(ward), code, hidden), ' ' order by id) from clinic.wards";
+    assert_eq!(asked(&clinic, "select", all), "1/ab|/2/***345 2/c|/1/***234");
+    let cast = "select string_agg(id::bpchar, ',') from clinic.wards where ward = any ('{ab,abc}'::bpchar[])";
+    assert_eq!(asked(&clinic, "select", cast), "1");
 }
 
 /// What the caller gets for a statement, after settings of his own.

@@ -45,6 +45,19 @@ TABLES = {
     "more.bed": ({"id": "int", "ward": "text"}, {}),
 }
 
+
+def rows(origin):
+    """The rows of `a`, and of `b` where there is one, as texts. Whoever cuts a result off orders it by these: rows that are alike in
+    all that the caller sees of them may change places, and what is computed from them is alike, too. A key would not do,
+    where a relation has heirs or its columns other names."""
+    return "a::text, b::text" if re.search(r"\bAS b\b|\bb TABLESAMPLE\b", origin) else "a::text"
+
+
+def ordered(query, limit=""):
+    """A query in the order of its rows as they are seen."""
+    return f"SELECT * FROM ({query}) q ORDER BY q::text {limit}".strip()
+
+
 TEXTS = ["'5'", "'123-45-6789'", "'1%'", "'a'", "'t1'", "'I10'", "''", "'9'"]
 
 
@@ -198,12 +211,18 @@ class Maker:
             return f"SELECT a.id, {function} OVER ({window}) FROM {origin}{where} ORDER BY a.id, 2"
         if kind < 0.5:
             if self.chance(0.5):
-                return f"SELECT DISTINCT {self.anything(sources)} FROM {origin}{where} ORDER BY 1 LIMIT 5"
+                item = self.anything(sources)
+                if "*" in item:
+                    return ordered(f"SELECT DISTINCT {item} FROM {origin}{where}", "LIMIT 5")
+                return f"SELECT DISTINCT {item} FROM {origin}{where} ORDER BY 1 LIMIT 5"
             on = self.text(sources)
-            return f"SELECT DISTINCT ON ({on}) {self.anything(sources)} FROM {origin}{where} ORDER BY {on}, a.id LIMIT 5"
+            return f"SELECT DISTINCT ON ({on}) {self.anything(sources)} FROM {origin}{where} ORDER BY {on}, {rows(origin)} LIMIT 5"
         items = ", ".join(self.anything(sources) for _ in range(self.random.randint(1, 3)))
         order = self.pick("", " ORDER BY a.id", f" ORDER BY {self.text(sources)}, a.id", " ORDER BY 1")
         limit = self.pick("", " LIMIT 3", " LIMIT 5 OFFSET 1", f" LIMIT (SELECT ascii(max(ssn)) - 45 FROM {self.pick('patients', 'acct', 'more.people')})", " FETCH FIRST 2 ROWS WITH TIES" if order else "")
+        # With ties it gives all that are alike, whatever their order.
+        if limit and "TIES" not in limit:
+            order = f"{order}, {rows(origin)}" if order else f" ORDER BY {rows(origin)}"
         return f"SELECT {items} FROM {origin}{where}{order}{limit}"
 
     def query(self):
@@ -251,7 +270,7 @@ class Maker:
             conflict = self.pick("", "", " ON CONFLICT DO NOTHING", f" ON CONFLICT ({self.pick(*columns)}) DO NOTHING", f" ON CONFLICT (id) DO UPDATE SET {columns[1]} = {self.pick('EXCLUDED', 't')}.{self.pick(*columns)}", f" ON CONFLICT (id) DO UPDATE SET {columns[1]} = EXCLUDED.{columns[1]} WHERE {self.boolean([target])}")
             return f"INSERT INTO {name} AS t ({', '.join(columns)}) VALUES ({', '.join(values)}){conflict}{returning}"
         if kind < 0.9:
-            return f"INSERT INTO plain AS t (id, label) SELECT s.id, ({self.text([shape])})::text FROM {source} ORDER BY 1 LIMIT 3{self.pick('', ' RETURNING label', ' RETURNING *')}"
+            return f"INSERT INTO plain AS t (id, label) SELECT s.id, ({self.text([shape])})::text FROM {source} ORDER BY 1, s::text LIMIT 3{self.pick('', ' RETURNING label', ' RETURNING *')}"
         return f"MERGE INTO {name} AS t USING {source} ON t.id = s.id AND {self.boolean([target, shape])} WHEN MATCHED THEN {self.pick('DELETE', f'UPDATE SET {settable} = {value}', 'DO NOTHING')}"
 
     def statement(self):
@@ -264,15 +283,25 @@ class Maker:
             return f"{prefix}{query};"
         return prefix + self.pick(
             f"EXPLAIN (COSTS OFF) {query};", f"EXPLAIN {query};", f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) {query};", f"COPY ({query}) TO STDOUT;",
-            f"BEGIN; DECLARE c SCROLL CURSOR FOR {query}; FETCH 3 c; FETCH LAST c; COMMIT;", f"PREPARE q AS {query}; EXECUTE q;",
-            f"CREATE TEMP TABLE made AS {query}; SELECT count(*) FROM made; SELECT made FROM made LIMIT 1;",
+            f"BEGIN; DECLARE c SCROLL CURSOR FOR {ordered(query)}; FETCH 3 c; FETCH LAST c; COMMIT;", f"PREPARE q AS {query}; EXECUTE q;",
+            f"CREATE TEMP TABLE made AS {query}; SELECT count(*) FROM made; SELECT made FROM made ORDER BY made::text LIMIT 1;",
             f"BEGIN; CREATE TEMP TABLE patients(id int, ssn text); {query}; ROLLBACK; {query};",
-            f"SELECT count(*) FROM ({query}) q;", f"SELECT q FROM ({query}) q LIMIT 2;", f"SELECT EXISTS ({query});",
+            f"SELECT count(*) FROM ({query}) q;", f"SELECT q FROM ({query}) q ORDER BY q::text LIMIT 2;", f"SELECT EXISTS ({query});",
         )
 
 
 # What differs from session to session, or from one moment to the next, tells nothing.
 CHANCE = re.compile(r"(?i)\b(random\w*|gen_random_uuid|setseed|clock_timestamp|timeofday|(?:statement|transaction)_timestamp|now|localtime\w*|current_time\w*|pg_backend_pid|pg_postmaster_start_time|pg_conf_load_time|txid_\w+|pg_current_\w+|pg_my_temp_schema|pg_stat_activity)\b")
+
+
+# What decides which rows a statement gives that takes only some: from the order to the limit.
+CUT = re.compile(r"(?is)(?:\border by\b(?P<order>[^;()]*?))?\b(?:limit|fetch)\b[^;)]*")
+
+
+def is_ordered(sql):
+    """Whether it is ordered wherever it takes some of the rows, and by what stays the same when a column is put before others."""
+    orders = [cut["order"] for cut in CUT.finditer(sql)]
+    return all(order and not re.search(r"(?:^|,)\s*\d", order) for order in orders)
 
 
 def ordinary():
@@ -281,7 +310,7 @@ def ordinary():
         with open(os.path.join(HERE, name), encoding="utf-8") as file:
             for chunk in re.split(r"(?m)^-- @t ", file.read())[1:]:
                 sql = chunk.split("\n", 1)[1].strip()
-                if "\\." not in sql and not CHANCE.search(sql) and len(sql) < 4000:
+                if "\\." not in sql and not CHANCE.search(sql) and len(sql) < 4000 and is_ordered(sql):
                     found.append(sql)
     return found
 
@@ -290,6 +319,14 @@ VISIBLE_TO_HIDDEN = [("diagnosis", "ssn"), ("diagnosis", "name"), ("visits", "le
 
 
 def mutated(maker, sql):
+    """With pieces exchanged; where it takes some of the rows only, still in the order in which it did."""
+    cuts, changed = [cut.group() for cut in CUT.finditer(sql)], exchanged(maker, sql)
+    while [cut.group() for cut in CUT.finditer(changed)] != cuts:
+        changed = exchanged(maker, sql)
+    return changed
+
+
+def exchanged(maker, sql):
     for _ in range(maker.random.randint(1, 3)):
         way = maker.random.random()
         if way < 0.55:

@@ -5,20 +5,29 @@ A condition that can be taken out unnoticed has no case. Each `if`, each operand
 and the like becomes a place that a variable of the environment turns to true or false: so everything is built once. The
 sources are put back at the end, also after an interrupt; run it in a tree without changes in crates/scope.
 
-  mutants.py CATALOG.json CORPUS.sql ... [--report FILE] [--only REGEX]
+  mutants.py CATALOG.json CORPUS.sql ... [--report FILE] [--only REGEX] [--again REPORT] [--minutes N] [--jobs N]
 
 CATALOG.json is what `GET /targets/world_a/catalog` gives. The room's own tests are asked first; what they do not notice is left to the corpora.
+What nothing notices and need not be noticed stands in equivalent.toml, each with its reason: it is left out, and what stands there
+and is noticed, or is not there any more, is told. `--again` asks only for what another report lists; `--minutes` for as many as there is
+time for, from all files alike.
 """
 import argparse
+import concurrent.futures
 import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
+import time
+import tomllib
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
 SOURCES = os.path.join(ROOT, "crates/scope/src")
+EQUIVALENT = os.path.join(ROOT, "tests/worlds/equivalent.toml")
 # All that decides: what only waits, asks or lists has no conditions of this kind.
 LEFT_OUT = {"lib.rs", "pool.rs", "classification/propose.rs", "classification/propose/words.rs"}
 
@@ -124,7 +133,9 @@ def instrumented(text, name, mutants):
         if before >= 0 and text.find(";", before) > start:
             continue
         number = len(mutants)
-        mutants.append({"file": name, "line": line, "condition": re.sub(r"\s+", " ", text[start:stop])})
+        names = re.findall(r"\bfn (\w+)", text[:start])
+        condition = re.sub(r"\s+", " ", text[start:stop])
+        mutants.append({"file": name, "line": line, "function": names[-1] if names else "", "condition": condition})
         out += [text[at:start], f"crate::mutant({number}, {text[start:stop]})"]
         at = stop
     return "".join(out) + text[at:]
@@ -145,15 +156,21 @@ def built():
     return made["words"], made["tests"]
 
 
-def main():
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("catalog")
-    arguments.add_argument("corpora", nargs="+")
-    arguments.add_argument("--report")
-    arguments.add_argument("--only", help="regular expression on file:line")
-    arguments = arguments.parse_args()
-    if run(["git", "status", "--porcelain", "crates/scope/src"]).stdout.strip():
-        sys.exit("crates/scope has changes: commit them first")
+def named(mutant, to):
+    """What a change is called in reports and in equivalent.toml: lines move, these words do so only with the rule."""
+    return f"{mutant['file']} {mutant['function']}: {mutant['condition']} -> {to}"
+
+
+def equivalent():
+    """Name of a change -> why nothing has to notice it."""
+    if not os.path.exists(EQUIVALENT):
+        return {}
+    with open(EQUIVALENT, "rb") as file:
+        return {change: group["reason"] for group in tomllib.load(file).values() for change in group["changes"]}
+
+
+def instrumented_programs(folder):
+    """Build with all switches, put the sources back, and keep the programs where no later build replaces them."""
     kept, mutants = {}, []
     try:
         for name in [*sources(), "lib.rs"]:
@@ -163,45 +180,110 @@ def main():
             text = kept[path] + SWITCH if name == "lib.rs" else instrumented(kept[path], name, mutants)
             with open(path, "w", encoding="utf-8") as file:
                 file.write(text)
-        words, tests = built()
+        programs = [shutil.copy(program, os.path.join(folder, name)) for program, name in zip(built(), ("words", "tests"))]
     finally:
         for path, text in kept.items():
             with open(path, "w", encoding="utf-8") as file:
                 file.write(text)
+    return mutants, *programs
 
-    def said(turned):
+
+class Asked:
+    """Whether the room's tests, or what is sent for the corpora's cases, change with a condition."""
+
+    def __init__(self, words, tests, catalog, corpora):
+        self.words, self.tests = [words, catalog, *corpora], [tests, "--quiet"]
+        self.plain = self.said(None)
+        if self.by_tests(""):
+            sys.exit("the room's tests fail where nothing is turned")
+
+    def said(self, turned):
         environment = {**os.environ, **({"MUTANT": turned} if turned else {})}
         try:
-            result = subprocess.run([words, arguments.catalog, *arguments.corpora], capture_output=True, env=environment, timeout=120)
+            result = subprocess.run(self.words, capture_output=True, env=environment, timeout=120)
         except subprocess.TimeoutExpired:
             return "timeout"
         return hashlib.sha256(result.stdout + bytes([result.returncode & 255])).hexdigest()
 
-    def told_by_tests(turned):
+    def by_tests(self, turned):
         alone = {"capture_output": True, "cwd": os.path.join(ROOT, "crates/scope"), "env": {**os.environ, "MUTANT": turned}}
         try:
-            return subprocess.run([tests, "--quiet"], timeout=120, **alone).returncode != 0
+            return subprocess.run(self.tests, timeout=120, **alone).returncode != 0
         except subprocess.TimeoutExpired:
             return True
 
-    plain, noticed, by_tests, unnoticed = said(None), 0, 0, []
+    def noticed(self, turned):
+        # The room's own tests take less time.
+        if self.by_tests(turned):
+            return "tests"
+        return "cases" if self.said(turned) != self.plain else "nothing"
+
+
+def wanted(mutants, arguments):
+    """Which switches are turned to what: in the order of the files, or in one that is as good a sample wherever it ends."""
+    again, found = None, []
+    if arguments.again:
+        with open(arguments.again, encoding="utf-8") as file:
+            again = {one["name"] for one in json.load(file)}
     for number, mutant in enumerate(mutants):
         if arguments.only and not re.search(arguments.only, f"{mutant['file']}:{mutant['line']}"):
             continue
         for to in ("true", "false"):
-            # The room's own tests take less time.
-            if told_by_tests(f"{number}:{to}"):
-                by_tests += 1
-            elif said(f"{number}:{to}") != plain:
-                noticed += 1
-            else:
-                unnoticed.append({**mutant, "turned": to})
-    print(f"{by_tests} noticed by the room's tests, {noticed} by cases only, {len(unnoticed)} by nothing")
-    for one in unnoticed:
-        print(f"{one['file']}:{one['line']} always {one['turned']}: {one['condition'][:150]}")
+            if again is None or named(mutant, to) in again:
+                found.append((number, mutant, to))
+    if arguments.minutes is not None:
+        found.sort(key=lambda one: hashlib.sha256(f"{one[0]}:{one[2]}".encode()).digest())
+    return found
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("catalog")
+    arguments.add_argument("corpora", nargs="+")
+    arguments.add_argument("--report")
+    arguments.add_argument("--only", help="regular expression on file:line")
+    arguments.add_argument("--again", metavar="REPORT", help="only what another run's report lists")
+    arguments.add_argument("--minutes", type=float, help="stop asking after so long")
+    arguments.add_argument("--jobs", type=int, default=1, help="how many are asked about at a time")
+    arguments = arguments.parse_args()
+    if run(["git", "status", "--porcelain", "crates/scope/src"]).stdout.strip():
+        sys.exit("crates/scope has changes: commit them first")
+    known, counts, unnoticed, stale = equivalent(), {"tests": 0, "cases": 0, "nothing": 0}, [], []
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        mutants, words, tests = instrumented_programs(folder)
+        programs = Asked(words, tests, arguments.catalog, arguments.corpora)
+        until = time.monotonic() + 60 * (arguments.minutes or float("inf"))
+
+        def asked(one):
+            number, mutant, to = one
+            return mutant, to, programs.noticed(f"{number}:{to}") if time.monotonic() < until else None
+
+        with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+            answers = list(pool.map(asked, wanted(mutants, arguments)))
+        for mutant, to, by in answers:
+            if by is None:
+                continue
+            name = named(mutant, to)
+            counts[by] += 1
+            if by == "nothing":
+                unnoticed.append({**mutant, "turned": to, "name": name, "reason": known.get(name)})
+            elif name in known:
+                stale.append(name)
+    every = {named(mutant, to) for mutant in mutants for to in ("true", "false")}
+    open_ones = [one for one in unnoticed if not one["reason"]]
+    print(
+        f"{sum(counts.values())} of {2 * len(mutants)} changes: {counts['tests']} noticed by the room's tests, {counts['cases']} by cases only, "
+        f"{counts['nothing']} by nothing, of which {len(open_ones)} have no reason"
+    )
+    for one in open_ones:
+        print(f"{one['file']}:{one['line']} {one['function']}, always {one['turned']}: {one['condition'][:150]}")
+    # Two conditions of a function may read the same: what is noticed of one says nothing of the other.
+    for name in sorted(set(stale) - {one["name"] for one in unnoticed} | (known.keys() - every)):
+        print(f"equivalent.toml names what is noticed, or is not there: {name}")
     if arguments.report:
         with open(arguments.report, "w", encoding="utf-8") as file:
             json.dump(unnoticed, file, indent=1)
+    sys.exit(1 if open_ones else 0)
 
 
 if __name__ == "__main__":

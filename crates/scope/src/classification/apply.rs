@@ -294,6 +294,11 @@ impl<'a> Applying<'a> {
                 .insert(format!("the mask of {of} is not for values of type {}; it has none", column.typ));
             return None;
         }
+        if mask == MaskOperator::Pseudonym {
+            self.misfits.insert(format!(
+                "the mask of {of} shows NULL in SQL, because the target has no key for pseudonyms; give it another one"
+            ));
+        }
         Some(mask)
     }
 }

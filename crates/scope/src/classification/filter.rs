@@ -241,8 +241,20 @@ impl Reading<'_> {
             return Err(Wrong::new(at, format!("type `{}` cannot be in a row filter", name.join(".")))
                 .hint(format!("there are {}", TYPES.join(", "))));
         }
-        let before = self.found.columns.len();
+        let (before, callers) = (self.found.columns.len(), self.callers.len());
         self.expressions(fields, &["arg"])?;
+        // A cast cuts off or rounds what does not fit, without an error: the caller would be somebody else.
+        let fits = typ
+            .and_then(|typ| typ.get("typmods"))
+            .and_then(Value::as_array)
+            .is_some_and(|fits| !fits.is_empty());
+        if fits && self.callers.len() > callers {
+            return Err(Wrong::new(
+                at,
+                "an attribute cannot be cast to a type with a length in a row filter",
+            )
+            .hint("leave the length out: `caller.ward::text`, `caller.level::numeric`"));
+        }
         if self.found.columns.len() > before || mentions_column(fields) {
             return Err(Wrong::new(at, "a column cannot be cast in a row filter")
                 .hint("cast the other side: `caller.clinics::integer[]`"));
@@ -370,6 +382,7 @@ mod tests {
             "clinic_id = any(caller.clinics::integer[])",
             "a in (1, 2, 3) or b is null",
             "a between 1 and caller.level",
+            "ward = 'ab'::char(5) and code = caller.level::bpchar",
             "lower(status) like 'o%'",
             "started_on > current_date - interval '30 days'",
             "coalesce(a, b) is not distinct from 'x'::text",
@@ -418,6 +431,9 @@ mod tests {
             ("d > '01 08 1999'", 4, "settings"),
             ("d > '08/Jan/01'", 4, "settings"),
             ("d > 'Jan 08 01'", 4, "settings"),
+            ("a = any(caller.clinics::varchar(3)[])", 22, "with a length"),
+            ("a = caller.level::text::char", 22, "with a length"),
+            ("a = caller.level::numeric(3, 0)", 16, "with a length"),
             ("d > now() - interval '-1day 2hours'", 21, "settings"),
             ("d > 'today'", 4, "settings"),
             ("d > ' Now '::timestamp", 4, "settings"),

@@ -2,7 +2,7 @@
 //! decides what runs.
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AExprKind, FuncCall, Node, TypeName, WindowDef};
+use pg_query::protobuf::{AExprKind, CoercionForm, FuncCall, Node, TypeCast, TypeName, WindowDef};
 
 use super::{Outcome, Rewriter, node, our_expression, refused, string, sval};
 use crate::{functions, system};
@@ -168,6 +168,9 @@ impl Rewriter<'_> {
                 if let Some(name) = &mut it.type_name {
                     self.type_name(name)?;
                 }
+                if is_blank_padded(it) {
+                    node.node = Some(padded(it.arg.take()));
+                }
             }
             Some(NodeEnum::XmlSerialize(it)) => {
                 if let Some(name) = &mut it.type_name {
@@ -177,8 +180,11 @@ impl Rewriter<'_> {
             Some(NodeEnum::CollateClause(it)) => complete_collation(&mut it.collname),
             Some(_) | None => {}
         }
-        let called = called(node);
+        let (called, cast) = (called(node), cast(node)?);
         children(node, &mut |inner| self.expression(inner))?;
+        if let (Some(name), Some(NodeEnum::ResTarget(item))) = (cast, &mut node.node) {
+            item.name = name;
+        }
         // What stands in the place of a call keeps its name in the result.
         if let (Some(name), Some(NodeEnum::ResTarget(item))) = (called, &mut node.node)
             && !matches!(item.val.as_ref().and_then(|value| value.node.as_ref()), Some(NodeEnum::FuncCall(_)))
@@ -255,6 +261,11 @@ impl Rewriter<'_> {
         let [plain] = names.as_slice() else { return Ok(()) };
         if self.catalog.builtin_types.contains(*plain) {
             name.names.insert(0, string(CATALOG));
+            // An array of it is written as what would be read as an array of single characters.
+            if is_bare(name) && !name.array_bounds.is_empty() {
+                name.names = vec![string(CATALOG), string(&format!("_{PADDED}"))];
+                name.array_bounds.clear();
+            }
             return Ok(());
         }
         let enums = self.catalog.enums.get(*plain).into_iter().flatten();
@@ -268,6 +279,60 @@ impl Rewriter<'_> {
             }
             None => refused(format!("type `{plain}`, which is not in your search path"), "name its schema"),
         }
+    }
+}
+
+/// The type of `character` with no length. What is written for a cast to it would be read as `character(1)`.
+const PADDED: &str = "bpchar";
+
+/// Whether it is that type, or an array of it.
+fn is_bare(name: &TypeName) -> bool {
+    name.typmods.is_empty() && name.names.last().and_then(sval) == Some(PADDED)
+}
+
+fn is_blank_padded(cast: &TypeCast) -> bool {
+    cast.type_name.as_ref().is_some_and(|name| is_bare(name) && name.array_bounds.is_empty())
+}
+
+/// A cast as the call that PostgreSQL takes for the same cast.
+fn padded(value: Option<Box<Node>>) -> NodeEnum {
+    NodeEnum::FuncCall(Box::new(FuncCall {
+        funcname: vec![string(CATALOG), string(PADDED)],
+        args: value.map(|value| *value).into_iter().collect(),
+        funcformat: CoercionForm::CoerceExplicitCall as i32,
+        ..FuncCall::default()
+    }))
+}
+
+/// The name of a result without a name of its own that is a cast which is written in another way.
+fn cast(node: &Node) -> Outcome<Option<String>> {
+    let Some(NodeEnum::ResTarget(item)) = &node.node else { return Ok(None) };
+    let Some(NodeEnum::TypeCast(outer)) = item.val.as_ref().and_then(|value| value.node.as_ref()) else {
+        return Ok(None);
+    };
+    let (mut inner, mut other) = (outer, false);
+    let innermost = loop {
+        other |= inner.type_name.as_ref().is_some_and(is_bare);
+        match inner.arg.as_ref().and_then(|value| value.node.as_ref()) {
+            Some(NodeEnum::TypeCast(cast)) => inner = cast,
+            innermost => break innermost,
+        }
+    };
+    if !other || !item.name.is_empty() {
+        return Ok(None);
+    }
+    // As PostgreSQL names results: by the column or function, and by the type where there is neither.
+    let name = match innermost {
+        Some(NodeEnum::ColumnRef(column)) => column.fields.last().and_then(sval),
+        Some(NodeEnum::FuncCall(call)) => call.funcname.last().and_then(sval),
+        Some(NodeEnum::AConst(_) | NodeEnum::ParamRef(_) | NodeEnum::AExpr(_)) => {
+            outer.type_name.as_ref().and_then(|name| name.names.last()).and_then(sval)
+        }
+        Some(_) | None => None,
+    };
+    match name {
+        Some(name) => Ok(Some(name.to_owned())),
+        None => refused("a cast to `bpchar` without a name", "name the result with AS, or cast to `text`"),
     }
 }
 

@@ -26,6 +26,8 @@ enum Values {
 fn values(base: &str) -> Values {
     let name = base.split('(').next().unwrap_or_default().trim();
     match name {
+        // No classification has a mask for these; as values of the element they would be read as what they are not.
+        _ if base.ends_with("[]") => Values::Other,
         "text" | "character varying" | "character" | "bpchar" | "name" => Values::Text,
         "date" => Values::Date,
         "timestamp without time zone" | "timestamp with time zone" => Values::Time,

@@ -24,6 +24,8 @@ fn catalog() -> Catalog {
     ];
     let left = ["pg_catalog", "left", "true", "false", "false", ""];
     results[8].push(left.iter().map(|cell| Some((*cell).to_owned())).collect());
+    let padded = ["pg_catalog", "bpchar", "b", ""];
+    results[10].push(padded.iter().map(|cell| Some((*cell).to_owned())).collect());
     let classification = Classification::load("t.toml", CLASSIFIED, &[].into()).unwrap();
     Catalog::build(1, &results, Some(&Arc::new(classification))).unwrap()
 }
@@ -81,6 +83,34 @@ fn a_relation_seen_in_part_is_replaced_where_it_is_read() {
     ] {
         assert_eq!(sent(sql).unwrap(), expected, "{sql}");
     }
+}
+
+/// `char` without a length is `char(1)`, and that is how the writer writes `bpchar`.
+#[test]
+fn characters_without_a_length_keep_theirs() {
+    const PATIENTS: &str =
+        "(SELECT t.id AS id, NULL::pg_catalog.text AS ssn FROM public.patients t) patients";
+    for (sql, expected) in [
+        ("select id::bpchar from patients", format!("SELECT pg_catalog.bpchar(id) AS id FROM {PATIENTS}")),
+        (
+            "select length(id)::bpchar::text from patients",
+            format!(
+                "SELECT pg_catalog.bpchar(pg_catalog.length(id))::pg_catalog.text AS length FROM {PATIENTS}"
+            ),
+        ),
+        (
+            "select '{a}'::bpchar[], cast('a ' as bpchar), bpchar 'b '::text",
+            "SELECT '{a}'::pg_catalog._bpchar AS bpchar, pg_catalog.bpchar('a ') AS bpchar, \
+             pg_catalog.bpchar('b ')::pg_catalog.text AS text"
+                .to_owned(),
+        ),
+        ("select 'ab'::char(5), 'ab'::char", "SELECT 'ab'::char(5), 'ab'::char(1)".to_owned()),
+        ("select (select 'a')::bpchar as x", "SELECT pg_catalog.bpchar((SELECT 'a')) AS x".to_owned()),
+    ] {
+        assert_eq!(sent(sql).unwrap(), expected, "{sql}");
+    }
+    // What PostgreSQL would call it is not known here.
+    assert!(sent("select (select 'a')::bpchar").is_err());
 }
 
 #[test]
@@ -503,10 +533,20 @@ fn a_check_says_nothing_of_where_rows_of_a_partitioned_table_are() {
         let path = [Arc::from("public")];
         rewrite(&format!("select id from {name}"), Place { catalog, path: &path, temporary: &[] }, &scope)
     };
+    let seen = |columns: &[&str]| columns.iter().map(ToString::to_string).collect();
     for name in ["visits", "visits_2026"] {
         assert!(read(&build("kind", "id"), name).is_ok(), "{name}");
         assert!(read(&build("id", "kind"), name).is_err(), "{name}");
+        // Nor does a floor tell then in which partition a row is.
+        let of = |catalog: Catalog, columns| {
+            catalog.system_columns(&RelationName::new("public", name), &seen(columns)).to_vec()
+        };
+        assert_eq!(of(build("id", "id"), &["id"]), ["tableoid"], "{name}");
+        assert!(of(build("id", "kind"), &["id"]).is_empty(), "{name}");
+        assert!(of(build("kind", "id"), &["id"]).is_empty(), "{name}");
+        assert_eq!(of(build("id", "kind"), &["id", "kind"]).len(), 6, "{name}");
     }
+    assert!(build("kind", "id").system_columns(&RelationName::new("public", "peek"), &seen(&[])).is_empty());
 }
 
 /// PostgreSQL tries the cheaper condition first, and its statistics know rows that the view leaves out.

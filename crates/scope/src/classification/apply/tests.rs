@@ -125,6 +125,10 @@ fn a_mask_is_for_its_types() {
     assert_eq!(column(&catalog, "people", "seen"), "phi.date other");
     assert_eq!(column(&catalog, "people", "three"), "phi.geo");
     assert_eq!(catalog.misfits().len(), 2, "{:?}", catalog.misfits());
+    let catalog =
+        under("[relations.\"app.people\".columns]\ncode = { tags = [\"phi.mrn\"], mask = \"pseudonym\" }\n");
+    assert_eq!(column(&catalog, "people", "code"), "phi.mrn other");
+    assert!(catalog.misfits()[0].contains("shows NULL in SQL"), "{:?}", catalog.misfits());
 }
 
 fn filter(catalog: &Catalog, relation: &str) -> Option<String> {
