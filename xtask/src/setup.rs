@@ -176,7 +176,7 @@ fn python_drivers() -> Result<(), Failure> {
 fn mcp_clients() -> Result<(), Failure> {
     let (pins, home) = (run::root().join("tests/mcp"), run::target_dir().join("mcp"));
     python_packages(&pins, &home.join("python"))?;
-    node_packages(&pins, &home.join("node"))
+    node_packages(&pins, &home.join("node"), &[])
 }
 
 /// What plays transcripts that were exported.
@@ -186,7 +186,10 @@ fn players() -> Result<(), Failure> {
 
 /// Other people's MCP servers, which an agent hosts.
 fn mcp_servers() -> Result<(), Failure> {
-    node_packages(&run::root().join("tests/servers"), &run::target_dir().join("servers/node"))
+    let (pins, home) = (run::root().join("tests/servers"), run::target_dir().join("servers"));
+    python_packages(&pins, &home.join("python"))?;
+    // What is optional there are the drivers of six other databases.
+    node_packages(&pins, &home.join("node"), &["--omit=optional"])
 }
 
 /// What the requirements of `pins` say, into an environment in `home`.
@@ -207,16 +210,16 @@ fn python_packages(pins: &Path, home: &Path) -> Result<(), Failure> {
 
 /// node-postgres, as its lock file says, under the target folder.
 fn node_drivers() -> Result<(), Failure> {
-    node_packages(&run::root().join("tests/drivers"), &run::target_dir().join("drivers/node"))
+    node_packages(&run::root().join("tests/drivers"), &run::target_dir().join("drivers/node"), &[])
 }
 
 /// The OpenID provider that the tests log in with.
 fn issuer() -> Result<(), Failure> {
-    node_packages(&run::root().join("tests/oidc"), &run::target_dir().join("oidc"))
+    node_packages(&run::root().join("tests/oidc"), &run::target_dir().join("oidc"), &[])
 }
 
 /// What the lock file of `pins` says, into `home`.
-fn node_packages(pins: &Path, home: &Path) -> Result<(), Failure> {
+fn node_packages(pins: &Path, home: &Path, more: &[&str]) -> Result<(), Failure> {
     installed_once(&pins.join("package-lock.json"), home, |_, home| {
         for file in ["package.json", "package-lock.json"] {
             let from = pins.join(file);
@@ -225,7 +228,7 @@ fn node_packages(pins: &Path, home: &Path) -> Result<(), Failure> {
         }
         let mut command =
             run::command(&["npm", "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]);
-        command.current_dir(home);
+        command.args(more).current_dir(home);
         run::show(command)
     })
 }

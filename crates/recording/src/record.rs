@@ -695,7 +695,7 @@ impl Record {
             status,
             subjects,
             transcript,
-            withdrawn: running.withdrawn.take(),
+            withdrawn: running.withdrawn.clone(),
         });
         let draft =
             Draft::new(self.recorder.now(), &body).map_err(|error| Unrecorded(TrailError::from(error)))?;

@@ -131,6 +131,11 @@ pub(crate) async fn serve(
                 continue;
             }
         };
+        // Without it the end of an answer that is written in two pieces waits for the first to be acknowledged.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "a connection to the management API is gone already");
+            continue;
+        }
         let Some((held, newcomer, displaced)) = places.admit(peer.ip()) else { continue };
         let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
         connections.spawn(async move {

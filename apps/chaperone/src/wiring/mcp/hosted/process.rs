@@ -15,6 +15,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
 
 use super::Known;
 use super::talk::{Answered, Broken, Talk};
@@ -50,6 +51,8 @@ pub(super) struct Process {
     pub(super) tools: Vec<Tool>,
     /// Its answer to `initialize`.
     pub(super) information: Box<RawValue>,
+    /// What it logs in with: user and password, and the words that stand for them where it tells them.
+    told: [(&'static str, Zeroizing<String>); 2],
     expires_s: u64,
     run: ServerRun,
     _entrance: Entrance,
@@ -136,7 +139,10 @@ impl Process {
         })?;
         let tools = Vec::new();
         let _place = place;
-        let mut this = Self { talk, lease, tools, information, expires_s, run, _entrance: entrance, _place };
+        let told = [("{user}", Zeroizing::new(user)), ("{password}", password)];
+        let information = untold(information, &told);
+        let mut this =
+            Self { talk, lease, tools, information, told, expires_s, run, _entrance: entrance, _place };
         this.list(server, &mcp.managed.manifests).await?;
         Ok(this)
     }
@@ -209,11 +215,12 @@ impl Process {
                 if known || tools.len() >= TOOLS_MAX {
                     return Err(unlisted("too many of them, or one twice"));
                 }
-                let value: serde_json::Value = serde_json::from_str(tool.manifest.get())
-                    .map_err(|error| unlisted(&error.to_string()))?;
+                let manifest = untold(tool.manifest.to_owned(), &self.told);
+                let value: serde_json::Value =
+                    serde_json::from_str(manifest.get()).map_err(|error| unlisted(&error.to_string()))?;
                 let canonical = serde_json_canonicalizer::to_vec(&value).map_err(|error| fault(&error))?;
                 let digest = digest(&SHA256, &canonical).as_ref().try_into().unwrap_or_default();
-                tools.push(Tool { name: tool.name, manifest: tool.manifest.to_owned(), digest });
+                tools.push(Tool { name: tool.name, manifest, digest });
             }
             cursor = next;
             if cursor.is_none() {
@@ -226,6 +233,18 @@ impl Process {
         }
         Err(unlisted("its list does not end"))
     }
+}
+
+/// What a server says of itself, without what it logs in with: some tell whom they are connected as. The words are another
+/// run's in the next one, whose tools would not be the accepted ones, and nobody else's in any case.
+fn untold(said: Box<RawValue>, told: &[(&'static str, Zeroizing<String>)]) -> Box<RawValue> {
+    if !told.iter().any(|(_, value)| said.get().contains(value.as_str())) {
+        return said;
+    }
+    let text =
+        told.iter().fold(said.get().to_owned(), |text, (word, value)| text.replace(value.as_str(), word));
+    // Neither side of it needs an escape in JSON, so a text stays one.
+    RawValue::from_string(text).unwrap_or(said)
 }
 
 /// Agree on a revision. The inner error is the server's own no.
