@@ -178,7 +178,7 @@ impl Conversation {
         match seen {
             BackendView::DataRow(_) | BackendView::CopyData(_) => self.answer_run(raw, 1),
             // A view of the floor is not what the client asked for.
-            BackendView::RowDescription(shape) if self.floored => {
+            BackendView::RowDescription(shape) if self.granted().is_some_and(|granted| granted.floored) => {
                 self.shape(encode::without_origins(&raw), (shape_of(&shape), message.clone()))
             }
             BackendView::RowDescription(shape) => self.shape(raw, (shape_of(&shape), message.clone())),
