@@ -97,11 +97,14 @@ def run(case):
         # Bound, answered, and left like that.
         line.send(parse(ROWS) + bind() + describe() + FLUSH)
         return until(b"T") + until(b"E")
+    if case == "terminated":
+        line.send(parse("select pg_terminate_backend(pg_backend_pid())") + bind() + execute() + SYNC)
+        return until(b"E")
     if case == "after":
         return all_of(query("select 'goes on'"))
     raise SystemExit(f"no case {case}")
 
 
 print(json.dumps({case: run(case) for case in CASES}))
-if "held" not in CASES:
+if not {"held", "terminated"} & set(CASES):
     line.send(frame(b"X"))

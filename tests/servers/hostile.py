@@ -2,14 +2,45 @@
 
 import json
 import os
+import struct
 import subprocess
 import sys
+import time
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "drivers"))
 
 TOOLS = [
     "echo", "forbidden", "environment", "other_id", "text_id", "result_and_error", "batch", "nested", "not_utf8",
     "too_long", "endless", "leaves", "not_json", "two_answers", "samples", "sleeps", "remembers", "fails", "errs", "asks",
-    "changes", "number", "recalls",
+    "changes", "number", "recalls", "binds", "executes", "goes_on",
 ]
+STATEMENT = "select given_name from clinic.patients where patient_id = 1"
+
+
+class Begun:
+    """A statement that was bound, and perhaps executed."""
+
+    def __init__(self):
+        import wire
+
+        self.wire, self.heard = wire, None
+        self.line = wire.Line(os.environ["DSN"], timeout=30)
+        nameless = wire.text("")
+        parse = wire.frame(b"P", nameless + wire.text(STATEMENT) + struct.pack("!H", 0))
+        bind = wire.frame(b"B", nameless + nameless + struct.pack("!HHH", 0, 0, 0))
+        self.line.send(parse + bind + wire.frame(b"H"))
+        while self.line.receive()[0] != b"2":
+            pass
+
+    def execute(self):
+        self.line.send(self.wire.frame(b"E", self.wire.text("") + struct.pack("!I", 0)) + self.wire.frame(b"S"))
+        self.heard = []
+        while not self.heard or self.heard[-1][0] != "Z":
+            kind, body = self.line.receive()
+            self.heard.append([kind.decode(), body.decode("latin-1")])
+
+
+begun = None
 
 
 def put(text):
@@ -27,6 +58,7 @@ def result(text):
 
 
 def call(number, name, arguments):
+    global begun
     fine = result(json.dumps(arguments))
     if name == "environment":
         say(id=number, result=result(json.dumps(dict(os.environ))))
@@ -74,6 +106,18 @@ def call(number, name, arguments):
         say(method="notifications/tools/list_changed")
     elif name == "number":
         say(id=number, result=result(str(os.getpid())))
+    elif name == "binds":
+        begun = Begun()
+        say(id=number, result=fine)
+        if arguments.get("between"):
+            time.sleep(1)
+            begun.execute()
+    elif name in ("executes", "goes_on"):
+        if name == "goes_on":
+            begun = Begun()
+        if begun.heard is None:
+            begun.execute()
+        say(id=number, result=result(json.dumps(begun.heard)))
     elif name == "sleeps":
         code = "import time; time.sleep(600)  # chaperone-hostile-child"
         subprocess.run([sys.executable, "-c", code], check=False)

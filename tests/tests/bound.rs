@@ -134,6 +134,13 @@ fn what_a_bind_begins_is_on_record_however_it_goes_on() {
     assert_eq!(told.len(), 1, "{told:#?}");
     assert_eq!((&told[0]["bytes"], &told[0]["sqlstate"]), (&json!(length), &json!(code)));
     assert!(told[0]["statement"].is_object(), "{}", told[0]);
+
+    // The last words of a target that goes are those with which the operation failed.
+    let last = it.through("ana", &["terminated"]);
+    assert_eq!(error(&last["terminated"]).1, "57P01", "{last:#}");
+    let outcomes = it.entries("operation.outcome");
+    let outcome = outcomes.last().unwrap();
+    assert_eq!((&outcome["status"], &outcome["sqlstate"]), (&json!("failed"), &json!("57P01")), "{outcome}");
     it.boundary.cli(&["trail", "verify"]).unwrap();
 }
 

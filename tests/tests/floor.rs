@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, private_folder, root};
+use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, capture, private_folder, root};
 use serde_json::Value;
 
 const CLERK: Caller = Caller { subject: "ben", groups: &["billing"], client: None };
@@ -134,6 +134,7 @@ fn a_floor_is_planned_applied_and_verified_and_holds_without_the_gateway() {
                  diagnosis, vitals, note from clinic.encounters where encounter_id = 1";
     assert_eq!(ask(&nurse, added), "");
 
+    what_a_statement_says_of_its_columns_is_its_own(&url);
     what_is_altered_is_found(&boundary, &cluster, &view);
     // What somebody changes by hand is found, exactly.
     cluster
@@ -166,6 +167,33 @@ fn a_floor_is_planned_applied_and_verified_and_holds_without_the_gateway() {
     let json: Value = serde_json::from_str(&said(&again)).unwrap();
     let left = json["differences"].as_array().unwrap();
     assert!(left.len() == 7 && left.iter().all(|one| one["what"].to_string().contains("public")), "{json}");
+}
+
+/// Rows that come through a view of the floor are of no table, and others are, whatever the session has read before.
+fn what_a_statement_says_of_its_columns_is_its_own(url: &str) {
+    let plain = "select claim_id from clinic.claims where claim_id = 3";
+    let floored = "select family_name from clinic.patients where patient_id = 17";
+    let declares = format!("declare c cursor for {floored}");
+    let statements = [
+        (plain, Some(true)),
+        (floored, Some(false)),
+        (plain, Some(true)),
+        ("begin", None),
+        (&declares, None),
+        ("fetch c", Some(false)),
+        ("portal:fetch c", Some(false)),
+        ("commit", None),
+        (&format!("portal:{floored}"), Some(false)),
+        (&format!("portal:{plain}"), Some(true)),
+        (&format!("prepare p as {floored}"), None),
+        ("execute p", Some(false)),
+        (plain, Some(true)),
+    ];
+    let script = root().join("tests/drivers/origins.py");
+    let mut command = Command::new("python3");
+    command.arg(script).arg(url).args(statements.iter().map(|(statement, _)| statement));
+    let had: Vec<Option<bool>> = serde_json::from_str(&capture(&mut command).unwrap()).unwrap();
+    assert_eq!(had, statements.map(|(_, wanted)| wanted));
 }
 
 /// The view through which clerks read patients.

@@ -350,6 +350,44 @@ fn what_a_server_may_depends_on_who_calls_and_ends_with_the_call() {
     assert!(ended());
 }
 
+/// A server has its statements bound in one call and reads their rows in the next one, or between calls.
+#[test]
+fn what_was_begun_in_one_call_is_not_read_in_another() {
+    let place = Place::new(AgentPlace::InProcess, &hostile("environment = { DSN = \"{url}\" }"), "");
+    let said = |tool: &str, arguments: Value| -> Value {
+        let answer = place.tool("ana", tool, &arguments);
+        serde_json::from_str(text(&answer["result"]["content"][0], "text")).unwrap()
+    };
+    let kinds = |said: &Value| -> String {
+        said.as_array().unwrap().iter().map(|message| message[0].as_str().unwrap()).collect()
+    };
+    let within = said("goes_on", json!({}));
+    assert_eq!(kinds(&within), "DCZ", "{within}");
+    for between in [false, true] {
+        said("binds", json!({ "between": between }));
+        if between {
+            std::thread::sleep(Duration::from_secs(2));
+        }
+        let heard = said("executes", json!({}));
+        assert_eq!(kinds(&heard), "EZ", "{heard}");
+        assert!(heard.to_string().contains("was not begun in the tool call"), "{heard}");
+    }
+    let calls: BTreeMap<String, String> = place
+        .of_kind("toolcall.started")
+        .iter()
+        .map(|entry| (text(entry, "call").to_owned(), text(entry, "tool").to_owned()))
+        .collect();
+    let whose = |entry: &Value| calls.get(text(entry, "call")).cloned();
+    let refused: Vec<_> = place.of_kind("operation.refused").iter().map(whose).collect();
+    assert_eq!(refused, [Some("executes".to_owned()), None]);
+    // They were begun, and gave nothing.
+    let began: Vec<_> = place.of_kind("operation.intent").iter().map(whose).collect();
+    assert_eq!(began, ["goes_on", "binds", "binds"].map(|tool| Some(tool.to_owned())));
+    let rows: Vec<_> = place.of_kind("operation.outcome").iter().map(|entry| entry["rows"].clone()).collect();
+    assert_eq!(rows, [1, 0, 0]);
+    place.boundary.cli(&["trail", "verify"]).unwrap();
+}
+
 #[test]
 fn a_server_that_misbehaves_harms_its_own_call_only() {
     let place = Place::new(AgentPlace::InProcess, &hostile(""), "");

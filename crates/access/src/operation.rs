@@ -479,6 +479,14 @@ pub struct Words {
     pub scope: Option<Arc<Scope>>,
 }
 
+impl Words {
+    /// Whether something is read in them through a view of the floor, which the client did not ask for.
+    #[must_use]
+    pub fn read_the_floor(&self) -> bool {
+        self.text.as_ref().is_some_and(|text| text.contains(crate::FLOOR_SCHEMA))
+    }
+}
+
 /// What was decided before, under a name that something later goes on with.
 #[derive(Debug, Clone)]
 pub enum Earlier {
@@ -498,6 +506,18 @@ pub enum Earlier {
     },
     /// Something that nobody here saw made, in a session that has had everything.
     Unseen,
+}
+
+impl Earlier {
+    /// Whether it was made in words that read a view of the floor.
+    #[must_use]
+    pub fn reads_the_floor(&self) -> bool {
+        match self {
+            Self::Prepared { words, .. } | Self::Filled { words, .. } => words.read_the_floor(),
+            // Whoever has everything sends his own words.
+            Self::Unseen => false,
+        }
+    }
 }
 
 #[cfg(test)]

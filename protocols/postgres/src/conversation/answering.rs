@@ -178,7 +178,7 @@ impl Conversation {
         match seen {
             BackendView::DataRow(_) | BackendView::CopyData(_) => self.answer_run(raw, 1),
             // A view of the floor is not what the client asked for.
-            BackendView::RowDescription(shape) if self.floored => {
+            BackendView::RowDescription(shape) if self.granted().is_some_and(|granted| granted.floored) => {
                 self.shape(encode::without_origins(&raw), (shape_of(&shape), message.clone()))
             }
             BackendView::RowDescription(shape) => self.shape(raw, (shape_of(&shape), message.clone())),
@@ -364,14 +364,15 @@ impl Conversation {
             // A deferred constraint, for one: PostgreSQL commits a pipeline at its Sync.
             Some(Expect::Sync) if !fatal => self.say(raw, Part::Undone { code }),
             Some(Expect::Sync) | None => self.tell(raw, Some(code)),
+            // It goes with its last words; where something was running, that failed with them.
             Some(
                 Expect::Refused { .. }
                 | Expect::Parse { .. }
-                | Expect::Bind { .. }
-                | Expect::Describe { .. }
+                | Expect::Bind { runs: 0, .. }
+                | Expect::Describe { runs: 0, .. }
                 | Expect::Close { .. }
                 | Expect::Lapse { .. }
-                | Expect::Execute { .. },
+                | Expect::Execute { run: None },
             ) if fatal => self.tell(raw, Some(code)),
             Some(Expect::Refused { simple, report, .. }) => {
                 let (simple, report) = (*simple, report.clone());

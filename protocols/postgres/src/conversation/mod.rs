@@ -95,8 +95,6 @@ pub struct Conversation {
     shape: Option<(Shape, Message<BackendTag>)>,
     /// Something of whoever does not see everything may still be reported on.
     restricted: bool,
-    /// Something of the session's was read through a view of the floor.
-    floored: bool,
     /// No transaction is open, as far as the target has said.
     idle: bool,
     /// Notices that nobody was told.
@@ -157,7 +155,6 @@ impl Conversation {
             looks: None,
             shape: None,
             restricted: true,
-            floored: false,
             idle: true,
             untold: 0,
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use chaperone_access::{Analysis, Words};
+use chaperone_access::{Analysis, Earlier, Words};
 
 use super::answering::unsettling;
 use super::names::{Lies, Portal, Statement};
@@ -33,9 +33,12 @@ fn built_in(types: &[u8]) -> Vec<u8> {
 impl Conversation {
     /// Take a permitted request up.
     pub(super) fn take_up(&mut self, request: Request, words: Words) -> Outgoing {
-        let Request { kind, analysis, asked, parameters: _, earlier: _ } = request;
+        let Request { kind, analysis, asked, parameters: _, earlier } = request;
         self.sees(&words);
-        let granted = Granted { asked, analysis: analysis.clone(), words };
+        let floored = words.read_the_floor()
+            || earlier.iter().any(Earlier::reads_the_floor)
+            || self.portal_of(&kind).is_some_and(|portal| portal.granted.floored);
+        let granted = Granted { asked, analysis: analysis.clone(), words, floored };
         let step = match kind {
             Kind::Query { raw } => {
                 self.runs(&analysis, &granted.words);
@@ -94,6 +97,19 @@ impl Conversation {
             Kind::Unread { .. } => Step::bare(Bytes::new()),
         };
         Outgoing(step)
+    }
+
+    /// The portal whose rows are asked for.
+    fn portal_of(&self, kind: &Kind) -> Option<&Portal> {
+        match kind {
+            Kind::Execute { portal, .. } => self.book.portal(portal),
+            Kind::Query { .. }
+            | Kind::Parse { .. }
+            | Kind::Bind(_)
+            | Kind::BindHead { .. }
+            | Kind::Describe { .. }
+            | Kind::Unread { .. } => None,
+        }
     }
 
     /// A portal is made: what it runs begins here, since the target plans it with its values.

@@ -18,6 +18,8 @@ pub(super) struct Granted {
     pub(super) asked: Arc<str>,
     pub(super) analysis: Arc<Analysis>,
     pub(super) words: Words,
+    /// Whether rows of it come through a view of the floor.
+    pub(super) floored: bool,
 }
 
 /// What the target will answer to something that is sent to it. Where it was permitted, how; else it is metadata.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chaperone_access::{FLOOR_SCHEMA, FreeText, Member, Scope, SessionEffect, Words};
+use chaperone_access::{FreeText, Member, Scope, SessionEffect, Words};
 
 use super::Conversation;
 use super::pieces::{Expect, Granted};
@@ -28,11 +28,10 @@ impl Conversation {
     pub(super) fn sees(&mut self, words: &Words) {
         let over = self.idle && self.expected.is_empty();
         self.restricted = words.scope.is_some() || (self.restricted && !over);
-        self.floored |= words.text.as_ref().is_some_and(|text| text.contains(FLOOR_SCHEMA));
     }
 
     /// How the operation was permitted that the target is answering.
-    fn granted(&self) -> Option<&Granted> {
+    pub(super) fn granted(&self) -> Option<&Granted> {
         match self.expected.front() {
             Some(Expect::Query { granted, .. } | Expect::Describe { granted, .. }) => granted.as_ref(),
             Some(Expect::Parse { granted, .. } | Expect::Bind { granted, .. }) => Some(granted),
