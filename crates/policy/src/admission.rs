@@ -344,12 +344,12 @@ impl Policies {
         analysis: &Arc<Analysis>,
         then: Option<&Arc<Scope>>,
         now_us: u64,
-    ) -> Result<(), Denied> {
+    ) -> Result<(), Box<Denied>> {
         let mut memory = self.current(admission, now_us);
         let Memory { set, delegation, who, place, answers, .. } = &mut *memory;
         let refuse = |refusal: Refusal, policies: Arc<[Arc<str>]>| {
             let decided = Decided { policies, set_digest: set.digest(), unrestricted: false };
-            Denied { refusal, member: 0, decided }
+            Box::new(Denied { refusal, member: 0, decided })
         };
         if let Err(lapse) = admission.facts.standing().check(now_us / 1_000_000) {
             return Err(refuse(lapsed(&lapse), Arc::from([])));

@@ -323,14 +323,11 @@ pub(crate) fn still(
     analysis: &Arc<Analysis>,
     answers: &mut Answers,
     then: Option<&Scope>,
-) -> Result<(), Denied> {
+) -> Result<(), Box<Denied>> {
     let denied = |refusal: Refusal, member: usize, policies: Vec<Arc<str>>| {
         let set_digest = case.asked.set.digest();
-        Denied {
-            refusal,
-            member,
-            decided: Decided { policies: policies.into(), set_digest, unrestricted: false },
-        }
+        let decided = Decided { policies: policies.into(), set_digest, unrestricted: false };
+        Box::new(Denied { refusal, member, decided })
     };
     if let Some(command) = &analysis.invokes {
         let by = |decided: &Decided| decided.policies.to_vec();
@@ -339,8 +336,8 @@ pub(crate) fn still(
                 let less = permit.scope().zip(then).is_some_and(|(now, then)| !now.shows_all_of(then));
                 if less { Err(denied(shows_less(), 0, by(permit.decided()))) } else { Ok(()) }
             }
-            Decision::Hold(question) => Err(question.denied()),
-            Decision::Refuse(denied) => Err(denied),
+            Decision::Hold(question) => Err(Box::new(question.denied())),
+            Decision::Refuse(denied) => Err(Box::new(denied)),
         };
     }
     let (unrestricted, mut policies, mut lasting) = answers.unrestricted(case, analysis.classified);

@@ -690,7 +690,10 @@ pub(crate) fn uncommented(text: &str) -> String {
 #[cfg(test)]
 pub(crate) fn reference() -> String {
     let mut out = String::from(
-        "# Configuration\n\nGenerated from the code. Unknown keys are errors; `chaperone config check` names file, line and column.\n",
+        "# Configuration\n\nGenerated from the code. Unknown keys are errors; `chaperone config check` names file, line and column.\n\n\
+         On SIGHUP a gateway reads `[issuers]` and `[clients]` of its file again, with the policy folder and the classifications. \
+         Every other table that has changed, `[targets]` and `[attributes]` among them, waits for the next start: the log names each \
+         such key as a warning, at every SIGHUP until then.\n",
     );
     for (file, keys) in [("gateway.toml", GATEWAY), ("agent.toml", AGENT)] {
         out.push_str(&format!(

@@ -527,13 +527,7 @@ async fn serve(path: &Path, text: &str, config: &GatewayConfig, parts: Parts) ->
     let who = (identities.clone(), identity.clone());
     let rereader = Rereader::new(path, text, who, recorder.clone(), kick.clone())?;
     tokio::spawn(policies::on_hangup(managed.keeper.clone(), rereader, stopped.clone()));
-    let sweeper = Sweeper {
-        sessions: sessions.clone(),
-        identity: identity.clone(),
-        policies,
-        revoked,
-        recorder: recorder.clone(),
-    };
+    let sweeper = Sweeper::new(&sessions, &identity, policies, revoked, &recorder);
     tokio::spawn(sweep::run(sweeper, kick, stopped.clone()));
     tokio::spawn(identities.run(stopped.clone()));
     let usage = tokio::spawn(usage.run(stopped.clone()));

@@ -46,11 +46,11 @@ impl Kick {
 
 /// What a sweep looks at, and where it puts what it did on record.
 pub(crate) struct Sweeper {
-    pub(crate) sessions: Arc<Sessions>,
-    pub(crate) identity: Arc<Identity>,
-    pub(crate) policies: Arc<Policies>,
-    pub(crate) revoked: Arc<Revoked>,
-    pub(crate) recorder: Arc<Recorder>,
+    sessions: Arc<Sessions>,
+    identity: Arc<Identity>,
+    policies: Arc<Policies>,
+    revoked: Arc<Revoked>,
+    recorder: Arc<Recorder>,
 }
 
 /// Sweep until told to stop.
@@ -73,6 +73,17 @@ pub(crate) async fn run(sweeper: Sweeper, kick: Kick, mut stop: watch::Receiver<
 }
 
 impl Sweeper {
+    pub(crate) fn new(
+        sessions: &Arc<Sessions>,
+        identity: &Arc<Identity>,
+        policies: Arc<Policies>,
+        revoked: Arc<Revoked>,
+        recorder: &Arc<Recorder>,
+    ) -> Self {
+        let (sessions, identity, recorder) = (sessions.clone(), identity.clone(), recorder.clone());
+        Self { sessions, identity, policies, revoked, recorder }
+    }
+
     /// One sweep: what is cheap first, for every session, so that a lock does not wait for policy. The entries of those that
     /// stay open and follow what has changed.
     fn sweep(&self, learnt: Instant) -> Vec<Following> {
