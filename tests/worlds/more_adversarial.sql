@@ -1045,3 +1045,13 @@ with x as materialized (select * from orders) select count(*) from x where 1 / (
 select id, tenant from more.events group by id, tenant, amount having 100 / min(amount) > 0 order by 1;
 -- @t flo05 floor infer
 create temp view seen as select * from public.orders where 1 / (amount - 7) >= 0; select count(*) from seen;
+-- @t ora35 constraint mask
+BEGIN; INSERT INTO acct (id, admitted, visits) VALUES (1, '2020-01-01', 1) ON CONFLICT (id) DO UPDATE SET ssn = '123-45-6789'; ROLLBACK;
+-- @t pro31 copy mask
+COPY acct TO STDOUT;
+-- @t pro32 copy mask
+COPY pg_stat_user_tables TO STDOUT;
+-- @t phy14 tableoid mask
+SELECT *, tableoid::regclass FROM staff ORDER BY id;
+-- @t phy15 tableoid mask
+SELECT s.*, s.tableoid::regclass FROM (SELECT * FROM staff) s ORDER BY id;

@@ -139,9 +139,6 @@ struct FloorView {
     granted: BTreeSet<Arc<str>>,
 }
 
-/// Columns that every table has.
-pub(crate) const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
-
 /// The snapshot.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
@@ -235,24 +232,6 @@ impl Catalog {
     /// The columns of a relation, in order.
     pub fn columns(&self, name: &RelationName) -> impl Iterator<Item = &Arc<str>> {
         self.relations.get(name).into_iter().flat_map(|known| &known.columns).map(|column| &column.name)
-    }
-
-    /// The system columns that tell nothing but of columns that are seen by value: all of them where all columns are.
-    #[must_use]
-    pub fn system_columns(&self, name: &RelationName, seen: &BTreeSet<String>) -> &'static [&'static str] {
-        let Some(relation) = self.relations.get(name).filter(|known| matches!(known.kind, b'r' | b'p'))
-        else {
-            return &[];
-        };
-        // In which partition or heir a row is follows from what these hold.
-        let mut deciding = relation.checks.iter().flatten().chain(&relation.partition_key);
-        if relation.columns.iter().all(|column| seen.contains(&*column.name)) {
-            &SYSTEM_COLUMNS
-        } else if deciding.all(|column| seen.contains(&**column)) {
-            &["tableoid"]
-        } else {
-            &[]
-        }
     }
 
     /// The columns of a relation with their types as SQL, in order.

@@ -533,20 +533,10 @@ fn a_check_says_nothing_of_where_rows_of_a_partitioned_table_are() {
         let path = [Arc::from("public")];
         rewrite(&format!("select id from {name}"), Place { catalog, path: &path, temporary: &[] }, &scope)
     };
-    let seen = |columns: &[&str]| columns.iter().map(ToString::to_string).collect();
     for name in ["visits", "visits_2026"] {
         assert!(read(&build("kind", "id"), name).is_ok(), "{name}");
         assert!(read(&build("id", "kind"), name).is_err(), "{name}");
-        // Nor does a floor tell then in which partition a row is.
-        let of = |catalog: Catalog, columns| {
-            catalog.system_columns(&RelationName::new("public", name), &seen(columns)).to_vec()
-        };
-        assert_eq!(of(build("id", "id"), &["id"]), ["tableoid"], "{name}");
-        assert!(of(build("id", "kind"), &["id"]).is_empty(), "{name}");
-        assert!(of(build("kind", "id"), &["id"]).is_empty(), "{name}");
-        assert_eq!(of(build("id", "kind"), &["id", "kind"]).len(), 6, "{name}");
     }
-    assert!(build("kind", "id").system_columns(&RelationName::new("public", "peek"), &seen(&[])).is_empty());
 }
 
 /// PostgreSQL tries the cheaper condition first, and its statistics know rows that the view leaves out.

@@ -13,9 +13,11 @@ use pg_query::protobuf::{
 use super::expression::item;
 use super::relation::{Named, facts, split_by_hidden};
 use super::{Outcome, Rewriter, hidden, mask, node, our_expression, refused, string, sval, unfaithful};
-use crate::catalog::{ForeignKey, Relation, SYSTEM_COLUMNS};
+use crate::catalog::{ForeignKey, Relation};
 use crate::walk::{TEMPORARY, quoted};
 
+/// Columns that every table has.
+const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 /// Other names of the target's row, in ON CONFLICT and in RETURNING.
 const ROWS: [&str; 3] = ["excluded", "old", "new"];
 

@@ -34,7 +34,7 @@ with who as (select oid, rolsuper, rolcreaterole, rolcreatedb, rolreplication, r
 place as (select c.oid, c.relname, n.nspname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
            where c.relkind in ('r','v','m','f','p') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'),
 cells as (select p.oid, a.attnum, a.attname, pg_catalog.has_column_privilege('public', p.oid, a.attnum, 'SELECT') as public
-            from place p cross join who join pg_catalog.pg_attribute a on a.attrelid = p.oid and not a.attisdropped
+            from place p cross join who join pg_catalog.pg_attribute a on a.attrelid = p.oid and a.attnum > 0 and not a.attisdropped
            where pg_catalog.has_column_privilege(who.oid, p.oid, a.attnum, 'SELECT')),
 held as (select p.oid, p.nspname, p.relname,
                 (select coalesce(json_agg(attname::text order by attnum), '[]') from cells where cells.oid = p.oid) as cols,

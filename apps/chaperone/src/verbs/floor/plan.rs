@@ -111,9 +111,6 @@ impl Granted {
                 }
                 if needs.filtered {
                     select.extend(catalog.filter_columns(name).map(ToString::to_string));
-                } else if !select.is_empty() {
-                    let system = catalog.system_columns(name, &select);
-                    select.extend(system.iter().map(ToString::to_string));
                 }
             }
         }
