@@ -212,6 +212,26 @@ impl Boundary {
         status.zip(json).ok_or_else(|| Failure::new(format!("not an answer of the API: {answer}")))
     }
 
+    /// One message to a target's or server's tools, with somebody's token: the answer's JSON.
+    ///
+    /// # Errors
+    /// Nothing answers, or with anything but 200 and JSON.
+    pub fn mcp(&self, at: &str, token: &str, body: &Value) -> Result<Value> {
+        let body = body.to_string();
+        let request = format!(
+            "POST /mcp/{at} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\naccept: application/json, text/event-stream\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n{body}",
+            self.api_port,
+            body.len()
+        );
+        let answer = exchange(self.api_port, &request)
+            .map_err(|error| Failure::new(format!("`/mcp/{at}` does not answer: {error}")))?;
+        let json = answer.starts_with("HTTP/1.1 200 ").then(|| answer.split_once("\r\n\r\n")).flatten();
+        json.and_then(|(_, body)| serde_json::from_str(body).ok())
+            .ok_or_else(|| Failure::new(format!("not an answer of `/mcp/{at}`: {answer}")))
+    }
+
     /// Where agents dial in.
     #[must_use]
     pub fn agents_port(&self) -> u16 {

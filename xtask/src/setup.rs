@@ -47,8 +47,18 @@ const BUILD: &[Need] = &[
     },
 ];
 
+/// What other people's MCP servers run on.
+const NODE: Need = Need {
+    what: "Node.js and npm",
+    packages: &["nodejs", "npm"],
+    is_there: || on_path("node") && on_path("npm"),
+};
+
+const CURL: Need = Need { what: "curl", packages: &["curl"], is_there: || on_path("curl") };
+
 const TEST: &[Need] = &[
-    Need { what: "curl", packages: &["curl"], is_there: || on_path("curl") },
+    NODE,
+    CURL,
     Need { what: "openssl", packages: &["openssl"], is_there: || on_path("openssl") },
     Need { what: "Go", packages: &["golang-go"], is_there: || on_path("go") },
     Need {
@@ -63,25 +73,20 @@ const TEST: &[Need] = &[
         is_there: || Path::new("/usr/share/java/postgresql.jar").exists(),
     },
     Need {
-        what: "Node.js and npm",
-        packages: &["nodejs", "npm"],
-        is_there: || on_path("node") && on_path("npm"),
-    },
-    Need {
         what: "a Secret Service and a session bus",
         packages: &["gnome-keyring", "dbus-daemon"],
         is_there: || on_path("gnome-keyring-daemon") && on_path("dbus-run-session"),
     },
 ];
 
-const WORLDS: &[Need] = &[
-    Need {
-        what: "Python with venv",
-        packages: &["python3", "python3-venv"],
-        is_there: || run::succeeds(&["python3", "-c", "import venv, ensurepip"]),
-    },
-    Need { what: "SQLsmith", packages: &["sqlsmith"], is_there: || on_path("sqlsmith") },
-];
+const PYTHON: Need = Need {
+    what: "Python with venv",
+    packages: &["python3", "python3-venv"],
+    is_there: || run::succeeds(&["python3", "-c", "import venv, ensurepip"]),
+};
+
+const WORLDS: &[Need] =
+    &[PYTHON, Need { what: "SQLsmith", packages: &["sqlsmith"], is_there: || on_path("sqlsmith") }];
 
 const BENCHMARK: &[Need] = &[
     Need { what: "haproxy", packages: &["haproxy"], is_there: || on_path("haproxy") },
@@ -94,12 +99,15 @@ const BENCHMARK: &[Need] = &[
 /// Something is missing and could not be installed: exit code 2, with the line to run.
 pub(crate) fn setup(purpose: For) -> Result<(), Failure> {
     let needs: Vec<&Need> = match purpose {
-        For::Demonstration => BUILD.iter().collect(),
+        For::Demonstration => BUILD.iter().chain([&NODE, &CURL]).collect(),
         For::Testing => BUILD.iter().chain(TEST).chain(WORLDS).collect(),
         For::Worlds => BUILD.iter().chain(WORLDS).collect(),
         For::Benchmark => BUILD.iter().chain(BENCHMARK).collect(),
     };
     packages(&needs)?;
+    if matches!(purpose, For::Demonstration | For::Testing) {
+        demonstrated();
+    }
     if matches!(purpose, For::Testing | For::Worlds) {
         python_drivers()?;
     }
@@ -190,6 +198,16 @@ fn mcp_servers() -> Result<(), Failure> {
     python_packages(&pins, &home.join("python"))?;
     // What is optional there are the drivers of six other databases.
     node_packages(&pins, &home.join("node"), &["--omit=optional"])
+}
+
+/// The server of others that the demonstration puts behind its gateway, and the OpenID provider that vouches for whoever
+/// uses it. It goes without where npm's registry is out of reach.
+fn demonstrated() {
+    let pins = run::root().join("demo/server");
+    let installed = issuer().and_then(|()| node_packages(&pins, &run::target_dir().join("demo/node"), &[]));
+    if let Err(error) = installed {
+        eprintln!("note: no MCP server of others for the demonstration: {error}");
+    }
 }
 
 /// What the requirements of `pins` say, into an environment in `home`.

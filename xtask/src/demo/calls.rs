@@ -2,6 +2,8 @@
 
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use super::shown;
 use super::{CAST, CLERKS, Stage};
 use crate::failure::Failure;
@@ -91,6 +93,10 @@ pub(crate) fn make(stage: &Stage, quiet: bool) -> Result<(), Failure> {
         }
     }
     past_the_gateway(stage, quiet)?;
+    match &stage.assistant {
+        Some(assistant) => assistant.call(stage, quiet)?,
+        None => eprintln!("note: without npm's packages the AI client's calls of tools are left out"),
+    }
     let sessions = stage.boundary.cli_json(&["sessions"])?;
     let sessions = sessions.as_array().ok_or_else(|| Failure::new("`chaperone sessions` printed no list"))?;
     if sessions.len() < CALLS.len() {
@@ -100,8 +106,12 @@ pub(crate) fn make(stage: &Stage, quiet: bool) -> Result<(), Failure> {
             sessions.len()
         )));
     }
-    // The privacy officer's look at what the AI client tried.
-    let of_the_client = sessions.iter().find(|session| session.to_string().contains("claude"));
+    // The privacy officer's look at what the clerk's AI client tried.
+    let is_his = |session: &&Value| {
+        let text = session.to_string();
+        text.contains("claude") && text.contains("\"dev")
+    };
+    let of_the_client = sessions.iter().find(is_his);
     let id = of_the_client.and_then(|session| session.get("session")?.as_str());
     let id = id.ok_or_else(|| Failure::new("no session of the AI client is on record"))?;
     let key = stage.boundary.reader_key();

@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: the whole product on one machine, with a clinic that does not exist.
 
+mod assistant;
 mod calls;
 mod shown;
 
@@ -14,6 +15,7 @@ use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use self::assistant::Assistant;
 use crate::failure::Failure;
 use crate::run;
 use crate::setup::{self, For};
@@ -95,6 +97,8 @@ struct Stage {
     /// Caller's name -> connection string.
     callers: Vec<(&'static str, String)>,
     floor: Floor,
+    /// Not there where npm's packages for it are not.
+    assistant: Option<Assistant>,
 }
 
 /// Set up, build, start, show, and stay up until interrupted (or not, with `--once`).
@@ -142,6 +146,7 @@ impl Stage {
         let logins = [under("nurses", NURSES, "dev/nurses"), under("billing", CLERKS, "dev/billing")];
         let floor = Floor::new(home, logins.into())?;
         floor.declare(TARGET, &mut layout);
+        let assistant = Assistant::new(home, &mut layout)?;
         let boundary = Boundary::start(&home.join("chaperone"), &cluster, layout)?;
         eprintln!("putting a floor under nurses and clerks: roles, grants and views at the database ...");
         floor.apply(&boundary, TARGET, &cluster)?;
@@ -149,7 +154,7 @@ impl Stage {
         for (name, _, caller) in CAST {
             callers.push((*name, boundary.credential(caller)?));
         }
-        Ok(Self { boundary, cluster, callers, floor })
+        Ok(Self { boundary, cluster, callers, floor, assistant })
     }
 
     fn url(&self, caller: &str) -> &str {
@@ -172,7 +177,13 @@ impl Stage {
     fn as_json(&self) -> Result<String, Failure> {
         let callers: serde_json::Map<String, _> =
             self.callers.iter().map(|(name, url)| ((*name).to_owned(), json!(url))).collect();
+        let [mcp, mcp_server] =
+            assistant::urls(&self.boundary).map(|url| self.assistant.as_ref().map(|_| url));
+        let token = self.assistant.as_ref().map(|assistant| assistant.token(&self.boundary)).transpose()?;
         let object = json!({
+            "mcp": mcp,
+            "mcp_server": mcp_server,
+            "mcp_token": token,
             "api": self.boundary.api_url(),
             "postgres": { "host": "127.0.0.1", "port": self.boundary.postgres_port() },
             "callers": callers,

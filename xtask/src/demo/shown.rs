@@ -20,6 +20,14 @@ pub(crate) fn call(who: &str, statement: &str, said: &str) {
     }
 }
 
+/// From a call of a tool to the fields that it showed.
+pub(crate) fn tree(tree: &str) {
+    println!("  from the call to the fields (`chaperone toolcall show`):");
+    for line in tree.trim_end().lines() {
+        println!("    {line}");
+    }
+}
+
 /// What is on record.
 pub(crate) fn recorded(sessions: &str, id: &str, read: &str, verified: &str) {
     println!("\n--- what was recorded (`chaperone sessions`)\n{}", sessions.trim_end());
@@ -48,5 +56,14 @@ pub(crate) fn what_to_try(stage: &Stage, home: &Path) {
         program.display(),
         stage.boundary.reader_key().display()
     );
+    if let Some(token) = stage.assistant.as_ref().and_then(|assistant| assistant.token(&stage.boundary).ok())
+    {
+        println!(
+            "\nand with an MCP client (Streamable HTTP), for five minutes with `Authorization: Bearer {token}`:"
+        );
+        for url in super::assistant::urls(&stage.boundary) {
+            println!("  {url}");
+        }
+    }
     println!("\nmanagement API: {}   state: {}", stage.boundary.api_url(), home.display());
 }
