@@ -107,7 +107,13 @@ pub(crate) fn unrecorded(folder: &Path) -> Result<Vec<(Body, PathBuf)>, Failure>
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(Failure::io("cannot read the mark of a new key")(error)),
             };
-            let body = KeyRotated { key: name, previous, purpose: key.word().to_owned() };
+            let body = KeyRotated {
+                key: name,
+                previous,
+                previous_public: None,
+                public: None,
+                purpose: key.word().to_owned(),
+            };
             found.push((Body::KeyRotated(body), marker));
         }
     }
