@@ -99,9 +99,23 @@ impl Signer {
     #[must_use]
     pub fn sign(&self, checkpoint: &Checkpoint) -> String {
         let body = checkpoint.body();
+        let line = self.line(&body);
+        format!("{body}\n{line}")
+    }
+
+    /// The note with the signatures of both, this one's first: whoever trusts either of them opens it.
+    #[must_use]
+    pub fn sign_with(&self, other: &Self, checkpoint: &Checkpoint) -> String {
+        let body = checkpoint.body();
+        let (first, second) = (self.line(&body), other.line(&body));
+        format!("{body}\n{first}{second}")
+    }
+
+    /// One signature's line.
+    fn line(&self, body: &str) -> String {
         let mut signature = key_hash(&self.name, self.pair.public_key().as_ref()).to_vec();
         signature.extend_from_slice(self.pair.sign(body.as_bytes()).as_ref());
-        format!("{body}\n\u{2014} {} {}\n", self.name, STANDARD.encode(signature))
+        format!("\u{2014} {} {}\n", self.name, STANDARD.encode(signature))
     }
 }
 
@@ -133,18 +147,25 @@ pub fn parse_checkpoint(bytes: &[u8]) -> Result<(Checkpoint, &str), CheckpointEr
     Ok((Checkpoint { origin: origin.to_owned(), size, root }, signatures))
 }
 
-/// Read a checkpoint and check its signature against a verifier key.
-///
-/// # Errors
-/// See [`CheckpointError`].
-pub fn open_checkpoint(bytes: &[u8], verifier_key: &str) -> Result<Checkpoint, CheckpointError> {
-    let (name, rest) = verifier_key.split_once('+').ok_or(CheckpointError::Key)?;
+/// A verifier key's name and public key.
+pub(crate) fn parse_verifier_key(text: &str) -> Result<(&str, Vec<u8>), CheckpointError> {
+    let (name, rest) = text.split_once('+').ok_or(CheckpointError::Key)?;
     let (hash, key) = rest.split_once('+').ok_or(CheckpointError::Key)?;
     let key = STANDARD.decode(key).map_err(|_| CheckpointError::Key)?;
     let Some((&ED25519_TYPE, public)) = key.split_first() else { return Err(CheckpointError::Key) };
     if hex::encode(key_hash(name, public)) != hash {
         return Err(CheckpointError::Key);
     }
+    Ok((name, public.to_vec()))
+}
+
+/// Read a checkpoint and check its signature against a verifier key.
+///
+/// # Errors
+/// See [`CheckpointError`].
+pub fn open_checkpoint(bytes: &[u8], verifier_key: &str) -> Result<Checkpoint, CheckpointError> {
+    let (name, public) = parse_verifier_key(verifier_key)?;
+    let public = public.as_slice();
     let (checkpoint, signatures) = parse_checkpoint(bytes)?;
     if checkpoint.origin != name {
         return Err(CheckpointError::Origin(checkpoint.origin));

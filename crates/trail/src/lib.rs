@@ -18,8 +18,8 @@ pub use entry::*;
 pub use follow::Follower;
 pub use recover::Recovered;
 pub use trail::{
-    APPEND_BYTES_MAX, Options, QUEUE_BYTES_MAX, RESERVE_BYTES, SYNC_BOUNDS_US, Seq, Snapshot, Trail,
-    TrailError, TrailState,
+    APPEND_BYTES_MAX, LogKey, LogKeys, Options, QUEUE_BYTES_MAX, RESERVE_BYTES, SYNC_BOUNDS_US, Seq,
+    Snapshot, Trail, TrailError, TrailState,
 };
 pub use tree::{
     Frontier, Hash, TILE_WIDTH, bundle_path, leaf_hash, node_hash, number_path, tile_path, tile_root,

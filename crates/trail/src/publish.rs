@@ -17,6 +17,8 @@ use crate::tree::{Frontier, Hash, TILE_WIDTH, bundle_path, leaf_hash, tile_path,
 pub(crate) struct Publisher {
     folder: PathBuf,
     signer: Arc<Signer>,
+    /// The key that takes the place of the signer's, while it does.
+    successor: Option<Arc<Signer>>,
     frontier: Frontier,
     /// The last, incomplete tile of each level.
     levels: Vec<Vec<Hash>>,
@@ -27,6 +29,14 @@ pub(crate) struct Publisher {
     offset: u64,
     signed: Option<u64>,
     disk: Arc<dyn Disk>,
+}
+
+/// The folder of the last checkpoints under keys that others took the place of, each by its key's epoch.
+pub(crate) const HANDOVERS: &str = "handovers";
+
+/// Where the last checkpoint under the key of an epoch is kept.
+pub(crate) fn handover_path(epoch: u8) -> String {
+    format!("{HANDOVERS}/{epoch}")
 }
 
 fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> TrailError {
@@ -45,6 +55,7 @@ impl Publisher {
         let mut publisher = Self {
             folder: folder.to_owned(),
             signer,
+            successor: None,
             frontier: Frontier::default(),
             levels: Vec::new(),
             bundle: Vec::new(),
@@ -95,10 +106,43 @@ impl Publisher {
             }
         }
         // The checkpoint is last: whoever reads it finds everything that it speaks of.
-        let checkpoint =
-            Checkpoint { origin: self.signer.name().to_owned(), size, root: self.frontier.root() };
-        self.write("checkpoint", self.signer.sign(&checkpoint).as_bytes())?;
+        self.write("checkpoint", self.note().as_bytes())?;
         self.signed = Some(size);
+        Ok(())
+    }
+
+    /// The checkpoint of what was read, signed.
+    fn note(&self) -> String {
+        let (size, root) = (self.frontier.size(), self.frontier.root());
+        let checkpoint = Checkpoint { origin: self.signer.name().to_owned(), size, root };
+        match &self.successor {
+            Some(successor) => self.signer.sign_with(successor, &checkpoint),
+            None => self.signer.sign(&checkpoint),
+        }
+    }
+
+    /// Sign the last checkpoint under the key in force, with the next one's signature beside it; keep it, and go on with
+    /// the next key. Everything up to `durable`, the announcement of the next key with it, is under that checkpoint.
+    pub(crate) fn hand_over(
+        &mut self,
+        epoch: u8,
+        next: &Arc<Signer>,
+        durable: u64,
+    ) -> Result<(), TrailError> {
+        self.successor = Some(next.clone());
+        // Also where nothing was added since the last one: that one has the old signature only.
+        self.signed = None;
+        self.publish(durable)?;
+        // A crash here leaves a checkpoint of both keys that is not kept yet: the old key is in force, and the next start
+        // signs another of both.
+        self.write(&handover_path(epoch), self.note().as_bytes())?;
+        // Its name has to outlive the old key's file.
+        for folder in [self.folder.join(HANDOVERS), self.folder.clone()] {
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("sync the trail's folder"))?;
+        }
+        // From here on the old key signs nothing.
+        self.successor = None;
+        self.signer = next.clone();
         Ok(())
     }
 
@@ -198,7 +242,8 @@ impl Publisher {
         {
             return Ok(());
         }
-        let is_checkpoint = path.file_name().is_some_and(|name| name == "checkpoint");
+        let is_checkpoint = path.file_name().is_some_and(|name| name == "checkpoint")
+            || parent == self.folder.join(HANDOVERS);
         let (write, rename) = match is_checkpoint {
             true => (Step::CheckpointWrite, Step::CheckpointRename),
             false => (Step::TileWrite, Step::TileRename),

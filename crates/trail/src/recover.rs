@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::disk::Disk;
-use crate::entry::{Body, Course, Entry, parse_entry};
+use crate::entry::{Body, Course, Entry, KeyRotated, parse_entry};
 use crate::segment::{self, Segment};
 use crate::trail::TrailError;
+
+/// What a log key is for, as its entries say.
+pub(crate) const LOG_PURPOSE: &str = "log";
 
 /// What was found at the start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub struct Recovered {
     pub open: BTreeMap<String, BTreeSet<u64>>,
     /// Tool calls without an end.
     pub calls: BTreeSet<String>,
+    /// Log keys that took the place of others, each with its entry's number.
+    pub log_keys: Vec<(u64, KeyRotated)>,
     /// When the last entry was made, in microseconds since the Unix epoch.
     pub last_at: u64,
 }
@@ -37,6 +42,11 @@ impl Recovered {
     fn take(&mut self, entry: &Entry) {
         self.last_at = entry.at;
         self.unclean = !matches!(entry.body, Body::GatewayStopped(_));
+        if let Body::KeyRotated(body) = &entry.body
+            && body.purpose == LOG_PURPOSE
+        {
+            self.log_keys.push((entry.seq, body.clone()));
+        }
         match entry.body.course() {
             Some(Course::SessionOpened(body)) => {
                 self.open.entry(body.session.clone()).or_default();

@@ -2,6 +2,7 @@
 //! way. Whoever holds the lock on the tail of the log writes: usually somebody who waits for an entry of his own and
 //! finds nobody writing, which costs no thread a wake-up; else the writer's thread, which also makes room.
 
+mod succession;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -18,11 +19,12 @@ use thiserror::Error;
 use crate::disk::{Disk, SystemDisk};
 use crate::entry::{
     Body, CAUSE_KILLED, CallOutcome, Draft, Entry, EntryError, Gap, GatewayRecovered, GatewayStopped,
-    OperationOutcome, REASON_LOST, SessionClosed, Status, ToolcallEnded, parse_entry,
+    KeyRotated, OperationOutcome, REASON_LOST, SessionClosed, Status, ToolcallEnded, parse_entry,
 };
 use crate::follow::Follower;
 use crate::recover::{Recovered, Tail, recover, scan};
 use crate::segment;
+pub use succession::{LogKey, LogKeys};
 use writer::{Preparing, keep_writing, lead, reopen};
 
 /// The number of an entry: the index of its leaf, dense from 0.
@@ -86,6 +88,12 @@ pub enum TrailError {
         /// Why not.
         error: Arc<io::Error>,
     },
+    /// Whoever verifies would take what follows for another log.
+    #[error(
+        "the trail's last checkpoint was signed by none of the log keys that are here (hint: put back the log key and \
+         the `name` that it was written with)"
+    )]
+    Unsigned,
     /// Another process has it open.
     #[error("the trail is open in another process (hint: one gateway a trail)")]
     Locked,
@@ -236,6 +244,8 @@ struct Shared {
     sync_last_us: AtomicU64,
     waiters: Mutex<BTreeMap<u64, Vec<Waker>>>,
     counts: Mutex<Snapshot>,
+    /// Log keys that took the place of others, each with its entry's number. Touched at the start only.
+    succeeded: Mutex<Vec<(u64, KeyRotated)>>,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Held for as long as this process owns the log.
     _lock: File,
@@ -318,6 +328,7 @@ impl Trail {
             writing: Mutex::new(Writing { tail, buffer: vec![0; segment::HEADER], preparing: None }),
             waiters: Mutex::new(BTreeMap::new()),
             counts: Mutex::new(Snapshot::default()),
+            succeeded: Mutex::new(found.log_keys.clone()),
             writer: Mutex::new(None),
             _lock: lock,
         });
@@ -551,16 +562,14 @@ impl Trail {
     }
 
     /// Publish tiles and a signed checkpoint of everything durable, now and then at most every second, until the trail is
-    /// closed; a last time then.
+    /// closed; a last time then. Of several keys the last one signs, once each has taken over from the one before it.
     ///
     /// # Errors
-    /// The log is not the one that was signed before, or the disk refuses.
-    pub fn publish(&self, signer: crate::Signer) -> Result<std::thread::JoinHandle<()>, TrailError> {
+    /// The log is not the one that was signed before, none of the keys signed it, or the disk refuses. A key that has not
+    /// taken over yet does so when this is called again.
+    pub fn publish(&self, keys: impl Into<LogKeys>) -> Result<std::thread::JoinHandle<()>, TrailError> {
+        let mut publisher = self.succeed(&keys.into())?;
         let shared = self.shared.clone();
-        let durable = shared.durable.load(Ordering::Acquire);
-        let signer = Arc::new(signer);
-        let mut publisher =
-            crate::publish::Publisher::open(&shared.folder, signer, durable, shared.disk.clone())?;
         std::thread::Builder::new()
             .name("publisher".to_owned())
             .spawn(move || {

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod follow;
+mod keys;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -11,10 +12,11 @@ use std::{fs, io};
 
 use serde::Serialize;
 
-use crate::checkpoint::open_checkpoint;
+use crate::checkpoint::parse_checkpoint;
 use crate::tree::{Frontier, Hash, TILE_WIDTH, bundle_path, leaf_hash, tile_path, tile_root};
 use crate::{parse_entry, segment};
 use follow::Followed;
+use keys::Keys;
 
 /// How long a batch that is half there may take to be whole.
 const BATCH_PATIENCE: Duration = Duration::from_millis(400);
@@ -50,6 +52,8 @@ pub struct Report {
     pub uncounted: u64,
     /// Sealed objects whose hash was checked.
     pub objects: u64,
+    /// Log keys that took the place of others, each under a checkpoint that both signed.
+    pub successions: u64,
     /// Entries behind the checkpoint, which nobody has signed yet.
     pub unsigned: u64,
     /// Findings beyond those listed.
@@ -74,23 +78,28 @@ impl Report {
     }
 }
 
-/// Verify the log in a folder against its verifier key; `progress` hears how many entries are done.
+/// Verify the log in a folder against verifier keys, one a line: one that the log has or had is enough, since those that
+/// followed it are announced under it. `progress` hears how many entries are done.
 #[must_use]
-pub fn verify(folder: &Path, verifier_key: &str, mut progress: impl FnMut(u64)) -> Report {
+pub fn verify(folder: &Path, verifier_keys: &str, mut progress: impl FnMut(u64)) -> Report {
     let mut report = Report::default();
-    let checkpoint = match fs::read(folder.join("checkpoint")) {
-        Ok(bytes) => match open_checkpoint(&bytes, verifier_key) {
-            Ok(checkpoint) => checkpoint,
-            Err(error) => {
-                report.find(None, error.to_string());
-                return report;
-            }
-        },
+    let bytes = match fs::read(folder.join("checkpoint")) {
+        Ok(bytes) => bytes,
         Err(error) => {
             report.find(None, format!("the checkpoint cannot be read: {error}"));
             return report;
         }
     };
+    // Who signed it is judged at the end: the entries say which keys there were.
+    let opened = parse_checkpoint(&bytes).and_then(|(found, _)| Ok((found, Keys::new(verifier_keys)?)));
+    let (checkpoint, mut keys) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            report.find(None, error.to_string());
+            return report;
+        }
+    };
+    keys.read_handovers(folder, &mut report);
     report.origin.clone_from(&checkpoint.origin);
     report.size = checkpoint.size;
     report.root = hex::encode(checkpoint.root);
@@ -116,13 +125,18 @@ pub fn verify(folder: &Path, verifier_key: &str, mut progress: impl FnMut(u64)) 
             levels.push(hash, folder, &mut report);
             hashes.push(hash);
             match parse_entry(bytes) {
-                Ok(entry) => followed.take(&mut report, seq, &entry),
+                Ok(entry) => {
+                    keys.take(seq, &entry);
+                    followed.take(&mut report, seq, &entry);
+                }
                 Err(error) => report.find(Some(seq), error.to_string()),
             }
+            keys.reach(&frontier);
         }
         progress(frontier.size());
     }
     levels.finish(folder, &mut report);
+    keys.finish(&bytes, &mut report);
     if frontier.root() != checkpoint.root {
         report.find(None, "the entries do not give the root that was signed");
     }

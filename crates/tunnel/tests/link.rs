@@ -139,8 +139,12 @@ struct Gateway {
 }
 
 async fn gateway() -> Gateway {
-    let (roster, seen) = (Arc::new(InMemory::default()), Arc::new(Seen::default()));
     let authority = AgentAuthority::new(&AgentKey::generate().unwrap()).unwrap();
+    gateway_of(authority, Arc::default()).await
+}
+
+async fn gateway_of(authority: AgentAuthority, roster: Arc<InMemory>) -> Gateway {
+    let seen = Arc::new(Seen::default());
     let links = Links::new(authority, roster, seen.clone()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -338,6 +342,7 @@ async fn certificates_of_others_and_none_do_not_link() {
     let identity = Issued {
         certificate: stranger.identity.certificate.clone(),
         authority: ward.identity.authority.clone(),
+        handovers: Vec::new(),
     };
     let (_stop, stopped) = watch::channel(false);
     let tried = link(&ours.at(), &identity, &stranger.serving, stopped.clone()).await;
@@ -563,4 +568,48 @@ async fn a_wish_to_lock_waits_for_its_record_and_a_stolen_key_does_not() {
     assert!(matches!(theft, Err(LinkError::Refused(_))), "{theft:?}");
     gateway.until_linked(false).await;
     assert!(locked().is_some());
+}
+
+/// An authority takes the place of another: what the old one signed links until the overlap is over, renewals come from the
+/// new one, and only the old one's key makes an agent trust another.
+#[tokio::test]
+async fn agents_go_over_to_the_next_authority() {
+    let roster = Arc::new(InMemory::default());
+    let keys: [AgentKey; 3] = std::array::from_fn(|_| AgentKey::generate().unwrap());
+    let again = |key: &AgentKey| AgentKey::from_pkcs8(key.pkcs8()).unwrap();
+    let [old, new, other] = &keys;
+    let now_s = || std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let before = gateway_of(AgentAuthority::new(old).unwrap(), roster.clone()).await;
+    let mut ward = before.ward().await;
+    let idle = before.agent("idle").await;
+    let stale = before.token(Duration::from_secs(60)).await;
+
+    // Another authority is nobody to an agent, also where it says that it follows.
+    let stranger = gateway_of(AgentAuthority::after(other, &[]).unwrap(), roster.clone()).await;
+    assert!(ward.link(&stranger).1.await.unwrap().is_err());
+
+    let overlap = AgentAuthority::after(new, &[(again(old), now_s() + 3)]).unwrap();
+    let fingerprint = overlap.fingerprint();
+    let during = gateway_of(overlap, roster.clone()).await;
+    assert!(!ward.identity.is_of(&fingerprint));
+    let (_stop, _linked) = ward.link(&during);
+    during.until_linked(true).await;
+    assert_eq!(*ward.serving.authority().borrow(), Some(fingerprint), "it learns whom the gateway has now");
+    let request = signing_request(&ward.key).unwrap();
+    let renewed = renew(&during.at(), &ward.key, &ward.identity, request).await.unwrap();
+    assert!(renewed.is_of(&fingerprint) && renewed.handovers.is_empty());
+    assert_eq!(roster.agent(&"ward".parse().unwrap()).unwrap().unwrap().generation, 2, "counted on");
+    ward.identity = renewed;
+    let key = AgentKey::generate().unwrap();
+    let request = signing_request(&key).unwrap();
+    let refused = enrol(&during.at(), &stale, &"ward".parse().unwrap(), request).await;
+    assert!(refused.is_err(), "a token of before names the authority of before");
+
+    // The same process, when the time is over.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(idle.link(&during).1.await.unwrap().is_err(), "it has not renewed");
+    let after = gateway_of(AgentAuthority::new(new).unwrap(), roster.clone()).await;
+    assert!(idle.link(&after).1.await.unwrap().is_err());
+    let (_stop, _linked) = ward.link(&after);
+    after.until_linked(true).await;
 }

@@ -99,8 +99,7 @@ enum Verb {
     /// Make the key pair of somebody who may read recorded statements
     #[command(subcommand)]
     Reader(reader::Reader),
-    /// The gateway's own keys
-    #[command(subcommand)]
+    /// List the gateway's own keys, or rotate one
     Keys(keys::Keys),
     /// Check, explain, test and compare policies
     #[command(subcommand)]

@@ -8,7 +8,7 @@ use clap::Subcommand;
 
 use super::{Failure, clock, heard, remark, say, say_json};
 use crate::config::{self, beside, gateway::GatewayConfig};
-use crate::wiring::installation::log_signer;
+use crate::wiring::installation::log_keys;
 
 /// How often a trail that is followed is looked at.
 const GLANCE: std::time::Duration = std::time::Duration::from_millis(200);
@@ -21,7 +21,8 @@ pub(crate) enum Trail {
     Verify(Verify),
     /// Print the last entries
     Tail(Tail),
-    /// Print the verifier key of this gateway's log; give it to whoever verifies, by another way than the trail
+    /// Print the verifier key of this gateway's log; give it to whoever verifies, by another way than the trail. One that
+    /// was given before the log key was rotated stays good
     Key(Where),
 }
 
@@ -42,9 +43,9 @@ pub(crate) struct Verify {
     /// The trail's folder, where there is no configuration
     #[arg(long, value_name = "DIR", requires = "key")]
     trail: Option<PathBuf>,
-    /// The log's verifier key, as `chaperone trail key` prints it
+    /// A verifier key of the log, as `chaperone trail key` prints it: the newest or one before it, or several
     #[arg(long, value_name = "KEY")]
-    key: Option<String>,
+    key: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -70,7 +71,9 @@ impl Where {
 
     fn verifier_key(&self) -> Result<String, Failure> {
         let config: GatewayConfig = config::load(&self.config)?;
-        Ok(log_signer(&beside(&self.config, &config.keys), &config.name)?.verifier_key())
+        // One that waits for the gateway's next start has signed nothing yet.
+        let keys = log_keys(&beside(&self.config, &config.keys), &config.name)?;
+        Ok(keys.iter().next().unwrap_or(keys.last()).verifier_key())
     }
 }
 
@@ -94,9 +97,9 @@ impl Trail {
 
 impl Verify {
     fn run(self) -> Result<ExitCode, Failure> {
-        let key = match self.key {
-            Some(key) => key,
-            None => self.place.verifier_key()?,
+        let key = match self.key.as_slice() {
+            [] => self.place.verifier_key()?,
+            given => given.join("\n"),
         };
         let folder = match self.trail {
             Some(folder) => folder,
@@ -115,6 +118,10 @@ impl Verify {
             for finding in &report.findings {
                 let entry = finding.entry.map(|entry| format!("entry {entry}: ")).unwrap_or_default();
                 say(&format!("WRONG  {entry}{}", finding.what))?;
+            }
+            if report.successions > 0 {
+                let times = report.successions;
+                say(&format!("the log key was rotated {times} times, each time under the one before"))?;
             }
             say(&format!(
                 "{} entries of {} under the signed checkpoint (root {}), {} more not signed yet\n\

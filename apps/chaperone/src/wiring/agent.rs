@@ -137,18 +137,24 @@ impl Agent {
 
     /// Renew after two thirds of the certificate's life, for ever. What cannot be done now is tried again: the gateway
     /// answers the same request alike. Returns only where the certificate is none.
+    /// Also as soon as the gateway turns out to have another authority: certificates of the one before end with it.
     async fn keep_renewed(&self) -> Failure {
+        let mut authority = self.serving.authority();
         loop {
             let identity = self.identity.read().await.clone();
+            let is_behind = authority.borrow_and_update().is_some_and(|newest| !identity.is_of(&newest));
             let due_s = match validity(&identity.certificate) {
                 Ok((begins, ends)) => begins + (ends - begins) * 2 / 3,
                 Err(error) => return Failure::failed(error),
             };
             let now_s = i64::try_from(now_us() / 1_000_000).unwrap_or(i64::MAX);
-            if now_s < due_s {
+            if now_s < due_s && !is_behind {
                 // In steps, so that a machine that slept renews soon after it woke.
                 let left = Duration::from_secs(u64::try_from(due_s - now_s).unwrap_or(0));
-                tokio::time::sleep(left.min(RENEWAL_RETRY)).await;
+                tokio::select! {
+                    () = tokio::time::sleep(left.min(RENEWAL_RETRY)) => {}
+                    _ = authority.changed() => {}
+                }
                 continue;
             }
             match self.renew(&identity).await {

@@ -17,7 +17,7 @@ use chaperone_store::{
     RosterFiles,
 };
 use chaperone_trail::{
-    Body, ClockStepped, Digest, GatewayHeartbeat, GatewayStarted, KeyCreated, Options, Signer, Trail,
+    Body, ClockStepped, Digest, GatewayHeartbeat, GatewayStarted, KeyCreated, LogKeys, Options, Trail,
 };
 use chaperone_tunnel::link::{AgentAuthority, Links};
 use chaperone_tunnel::{AgentKey, Dialer, InProcess, Several};
@@ -38,7 +38,7 @@ use crate::wiring::commands::Commands;
 use crate::wiring::door::Sessions;
 use crate::wiring::epochs;
 use crate::wiring::identity::{self, Identities, Issuers};
-use crate::wiring::installation::{Keys, now_us, readers};
+use crate::wiring::installation::{Keys, forget_log_keys, now_us, readers};
 use crate::wiring::link::{self, OnRecord};
 use crate::wiring::listener::Listener;
 use crate::wiring::locks::LockKeeper;
@@ -70,7 +70,7 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
     let readers = readers(&config.recording.readers)?;
     let keys = Keys::open(&beside(path, &config.keys), &config.name)?;
     let data = beside(path, &config.data);
-    let (trail, publisher) = open_trail(&data, keys.log_signer)?;
+    let (trail, publisher) = open_trail(&data, &beside(path, &config.keys), keys.log)?;
     let table = KeyFiles::open(&data.join("keytable")).map_err(Failure::io("cannot open the key table"))?;
     let counters = Arc::new(Counters::default());
     let recorder = Arc::new(Recorder::new(RecorderParts {
@@ -140,15 +140,19 @@ fn classifications(path: &Path, config: &GatewayConfig) -> Result<Classification
     ClassificationFiles::new(path, config).load().map_err(|lines| Failure::Usage(lines.join("\n")))
 }
 
-/// The trail, recovered, and the thread that publishes it. The verifier key is put beside it for convenience; whoever
-/// verifies should have it from somewhere else.
-fn open_trail(data: &Path, signer: Signer) -> Result<(Trail, JoinHandle<()>), Failure> {
+/// The trail, recovered, and the thread that publishes it under the newest log key. The verifier keys that it had, oldest
+/// first, are put beside it for convenience; whoever verifies should have one from somewhere else.
+fn open_trail(data: &Path, keys: &Path, log: LogKeys) -> Result<(Trail, JoinHandle<()>), Failure> {
     let folder = data.join("trail");
     let (trail, recovered) = Trail::open(Options::new(&folder)).map_err(Failure::failed)?;
-    let key = signer.verifier_key();
-    let publisher = trail.publish(signer).map_err(Failure::failed)?;
-    std::fs::write(folder.join("log.vkey"), format!("{key}\n"))
-        .map_err(Failure::io("cannot write the verifier key"))?;
+    let (newest, key) = (log.last().epoch(), log.last().verifier_key());
+    let publisher = trail.publish(log).map_err(Failure::failed)?;
+    let mut verifiers = trail.former_verifier_keys();
+    verifiers.push(key);
+    std::fs::write(folder.join("log.vkey"), format!("{}\n", verifiers.join("\n")))
+        .map_err(Failure::io("cannot write the verifier keys"))?;
+    // Last of all: until here a start that ends goes on with the old key.
+    forget_log_keys(keys, newest)?;
     if !recovered.open.is_empty() {
         let sessions = recovered.open.len();
         tracing::warn!(sessions, "the last run did not end well; its open sessions were closed as lost");
@@ -440,7 +444,7 @@ struct LocalAgent {
 fn links(
     config: &GatewayConfig,
     data: &Path,
-    key: AgentKey,
+    (key, former): (AgentKey, Vec<(AgentKey, u64)>),
     observer: Arc<OnRecord>,
 ) -> Result<Option<Arc<Links>>, Failure> {
     if config.agents.is_none() {
@@ -448,7 +452,7 @@ fn links(
     }
     let roster =
         RosterFiles::open(&data.join("agents")).map_err(Failure::io("cannot open the roster of agents"))?;
-    let authority = AgentAuthority::new(&key).map_err(Failure::failed)?;
+    let authority = AgentAuthority::after(&key, &former).map_err(Failure::failed)?;
     Links::new(authority, Arc::new(roster), observer).map(Some).map_err(Failure::failed)
 }
 

@@ -10,19 +10,15 @@ use chaperone_identity::{RootKey, RootKeys};
 use chaperone_recording::commit::CommitmentKey;
 use chaperone_recording::keyfile;
 use chaperone_recording::keys::{KeyId, Reader, ReaderPrivate, ReaderPublic, WrappedKey};
-use chaperone_trail::Signer;
+use chaperone_trail::{LogKey, LogKeys};
 use chaperone_tunnel::AgentKey;
 use serde::{Deserialize, Serialize};
 
 use crate::verbs::Failure;
-use crate::wiring::epochs::Epochal;
+use crate::wiring::epochs::{Epochal, agent_key, authorities, forget, log_signer};
 
 /// The administrator's token for the API.
 pub(crate) const ADMIN_TOKEN_FILE: &str = "admin.token";
-const CREDENTIAL_KEY_FILE: &str = "credential.key";
-const COMMITMENT_KEY_FILE: &str = "commitment.key";
-const LOG_KEY_FILE: &str = "log.key";
-const AGENT_AUTHORITY_KEY_FILE: &str = "agent-authority.key";
 const LOCAL_AGENT_KEY_FILE: &str = "local-agent.key";
 
 /// Microseconds since the Unix epoch.
@@ -44,10 +40,11 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
 pub(crate) struct Keys {
     pub(crate) credentials: RootKeys,
     pub(crate) commitment: CommitmentKey,
-    pub(crate) log_signer: Signer,
+    pub(crate) log: LogKeys,
     pub(crate) local_agent: AgentKey,
-    /// Signs agents' certificates.
-    pub(crate) agent_authority: AgentKey,
+    /// Signs agents' certificates; with those before it, and until when theirs are accepted, in seconds since the Unix
+    /// epoch.
+    pub(crate) agent_authority: (AgentKey, Vec<(AgentKey, u64)>),
     pub(crate) admin_token: String,
     /// Names of those that did not exist before.
     pub(crate) made: Vec<&'static str>,
@@ -79,18 +76,18 @@ impl Keys {
         std::fs::create_dir_all(folder)
             .map_err(Failure::io(format!("cannot make `{}`", folder.display())))?;
         let mut made = Vec::new();
-        let fresh = || Ok(random::<32>().to_vec());
-        for (key, name) in
-            [(Epochal::Credential, CREDENTIAL_KEY_FILE), (Epochal::Commitment, COMMITMENT_KEY_FILE)]
-        {
+        for (key, name) in [
+            (Epochal::Credential, "credential.key"),
+            (Epochal::Commitment, "commitment.key"),
+            (Epochal::Log, "log.key"),
+            (Epochal::Agents, "agent-authority.key"),
+        ] {
             if key.of(folder)?.is_empty() {
-                load_or_make(folder, name, &mut made, fresh)?;
+                load_or_make(folder, name, &mut made, || key.fresh().map(|bytes| bytes.to_vec()))?;
             }
         }
-        let log = load_or_make(folder, LOG_KEY_FILE, &mut made, fresh)?;
         let p256 = || Ok(AgentKey::generate().map_err(Failure::failed)?.pkcs8().to_vec());
-        let agent = load_or_make(folder, LOCAL_AGENT_KEY_FILE, &mut made, p256)?;
-        let authority = load_or_make(folder, AGENT_AUTHORITY_KEY_FILE, &mut made, p256)?;
+        load_or_make(folder, LOCAL_AGENT_KEY_FILE, &mut made, p256)?;
         let token = load_or_make(folder, ADMIN_TOKEN_FILE, &mut made, || {
             Ok(format!("cpa1.{}", URL_SAFE_NO_PAD.encode(random::<32>())).into_bytes())
         })?;
@@ -98,22 +95,17 @@ impl Keys {
         Ok(Self {
             credentials: credential_keys(folder)?,
             commitment: CommitmentKey::new(u32::from(epoch), &commitment),
-            log_signer: signer(&log, installation)?,
-            local_agent: AgentKey::from_pkcs8(&agent).map_err(Failure::failed)?,
-            agent_authority: AgentKey::from_pkcs8(&authority).map_err(Failure::failed)?,
+            log: log_keys(folder, installation)?,
+            local_agent: agent_key(&folder.join(LOCAL_AGENT_KEY_FILE))?,
+            agent_authority: authorities(folder)?,
             admin_token: String::from_utf8_lossy(&token).trim().to_owned(),
             made,
         })
     }
 }
 
-fn signer(seed: &[u8], installation: &str) -> Result<Signer, Failure> {
-    Signer::new(&format!("chaperone/{installation}"), &thirty_two(seed, LOG_KEY_FILE)?)
-        .map_err(Failure::failed)
-}
-
 /// The 32 bytes of a key file.
-fn secret(path: &Path) -> Result<[u8; 32], Failure> {
+pub(crate) fn secret(path: &Path) -> Result<[u8; 32], Failure> {
     let bytes = keyfile::load(path).map_err(Failure::failed)?;
     thirty_two(&bytes, &path.display().to_string())
 }
@@ -128,9 +120,32 @@ fn newest(folder: &Path, key: Epochal) -> Result<(u8, [u8; 32]), Failure> {
     Ok((epoch, secret(&path)?))
 }
 
-/// The log's signer, for the verb that prints its verifier key.
-pub(crate) fn log_signer(folder: &Path, installation: &str) -> Result<Signer, Failure> {
-    signer(&keyfile::load(&folder.join(LOG_KEY_FILE)).map_err(Failure::failed)?, installation)
+/// What an installation's log is called.
+pub(crate) fn log_name(installation: &str) -> String {
+    format!("chaperone/{installation}")
+}
+
+/// The keys of the log: the one that signs it, and one that waits to.
+pub(crate) fn log_keys(folder: &Path, installation: &str) -> Result<LogKeys, Failure> {
+    let mut keys = Vec::new();
+    for (epoch, path) in Epochal::Log.of(folder)? {
+        let id = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        keys.push(LogKey::new(epoch, id, log_signer(&path, &log_name(installation))?));
+    }
+    let mut keys = keys.into_iter();
+    let first = keys.next().ok_or_else(|| none(Epochal::Log))?;
+    Ok(LogKeys::new(first, keys.collect()))
+}
+
+/// Remove the log keys that another one has taken the place of: what they signed is verified without them, and whoever got
+/// hold of one could sign another history with it.
+pub(crate) fn forget_log_keys(folder: &Path, newest: u8) -> Result<(), Failure> {
+    for (epoch, path) in Epochal::Log.of(folder)? {
+        if epoch < newest {
+            forget(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// The keys that credentials are made with, for the verb that makes them.

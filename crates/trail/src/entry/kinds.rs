@@ -129,12 +129,16 @@ kinds! {
         /// What for.
         purpose: String,
     }
-    /// A key took the place of another. Nothing writes it yet.
+    /// A key took the place of another.
     KeyRotated = "key.rotated" {
         /// The new one's id.
         key: String,
         /// The old one's id.
         previous: String,
+        /// The old one's public part: of a log key its verifier key, of an authority the SHA-256 of its public key.
+        previous_public: Option<String>,
+        /// The new one's public part, likewise.
+        public: Option<String>,
         /// What for.
         purpose: String,
     }

@@ -23,7 +23,7 @@ use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::authority::fingerprint;
+use super::authority::{fingerprint, hands_over};
 use super::stream::carry;
 use super::token::EnrolmentToken;
 use super::words::{
@@ -49,6 +49,8 @@ pub struct Serving {
     /// The same of hosted servers and their connections, by numbers of their own.
     hosted: Arc<Mutex<HashMap<u64, AbortHandle>>>,
     hosted_next: Arc<AtomicU64>,
+    /// Fingerprint of the authority that the gateway named when the last link came up.
+    authority: watch::Sender<Option<[u8; 32]>>,
 }
 
 type Carriers = Arc<Mutex<HashMap<(SessionId, u64), AbortHandle>>>;
@@ -73,7 +75,14 @@ impl Serving {
             carriers: Carriers::default(),
             hosted: Arc::default(),
             hosted_next: Arc::default(),
+            authority: watch::Sender::new(None),
         }
+    }
+
+    /// The authority that the gateway has, once there is a link: [`Issued::is_of`] says whether an identity is behind it.
+    #[must_use]
+    pub fn authority(&self) -> watch::Receiver<Option<[u8; 32]>> {
+        self.authority.subscribe()
     }
 
     fn hosted(&self) -> MutexGuard<'_, HashMap<u64, AbortHandle>> {
@@ -113,7 +122,16 @@ pub async fn enrol(
     if fingerprint(&issued.authority)? != *token.fingerprint() {
         return Err(LinkError::Broken("the gateway sent another authority's certificate".into()));
     }
-    Ok(issued)
+    // For those who trust another one.
+    Ok(Issued { handovers: Vec::new(), ..issued })
+}
+
+impl Issued {
+    /// Whether it trusts the authority of that fingerprint.
+    #[must_use]
+    pub fn is_of(&self, authority: &[u8; 32]) -> bool {
+        fingerprint(&self.authority).is_ok_and(|found| found == *authority)
+    }
 }
 
 /// Ask for the next certificate with the present one. The same request may be repeated until its answer arrives.
@@ -127,9 +145,20 @@ pub async fn renew(
     request: Vec<u8>,
 ) -> Result<Issued, LinkError> {
     let config = mutual(key, identity, ENROL_PROTOCOL)?;
-    let issued = exchange(gateway, config, "/renew", &RenewWords { request }).await?;
-    // The authority is the one that signed the gateway's certificate just now; it is not changed from afar.
-    Ok(Issued { authority: identity.authority.clone(), ..issued })
+    let Issued { certificate, authority, handovers } =
+        exchange(gateway, config, "/renew", &RenewWords { request }).await?;
+    if fingerprint(&authority)? == fingerprint(&identity.authority)? {
+        return Ok(Issued { certificate, authority: identity.authority.clone(), handovers: Vec::new() });
+    }
+    // Whoever has but the key of a gateway's certificate of a day does not change what is trusted for longer.
+    for handover in &handovers {
+        if hands_over(&identity.authority, handover, &authority)? {
+            return Ok(Issued { certificate, authority, handovers: Vec::new() });
+        }
+    }
+    Err(LinkError::Broken(
+        "the gateway names another authority, for which the one before did not sign".into(),
+    ))
 }
 
 fn unusable(error: impl std::fmt::Display) -> LinkError {
@@ -222,6 +251,9 @@ pub async fn link(
     mut stop: watch::Receiver<bool>,
 ) -> Result<LinkEnd, LinkError> {
     let stream = connect(gateway, mutual(&serving.key, identity, LINK_PROTOCOL)?).await?;
+    let authority = stream.get_ref().1.peer_certificates().and_then(|chain| chain.get(1));
+    let authority = authority.and_then(|certificate| fingerprint(certificate).ok());
+    serving.authority.send_if_modified(|before| std::mem::replace(before, authority) != authority);
     let greeted = Arc::new(Mutex::new(false));
     let service = {
         let (serving, stop, greeted) = (serving.clone(), stop.clone(), greeted.clone());

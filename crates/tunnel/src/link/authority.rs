@@ -15,14 +15,16 @@ use rcgen::{
 };
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ResolvesServerCert, ServerConfig, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::words::Issued;
 use super::{ENROL_PROTOCOL, LINK_PROTOCOL, LinkError, SERVER_NAME};
-use crate::key::AgentKey;
+use crate::key::{self, AgentKey};
 use crate::limits;
 
 /// A clock that is this far behind still accepts a fresh certificate.
@@ -35,6 +37,20 @@ pub struct AgentAuthority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
     fingerprint: [u8; 32],
+    /// Those whose place it took.
+    former: Vec<Former>,
+    /// Accepts certificates that this authority signed.
+    own: Arc<dyn ClientCertVerifier>,
+}
+
+/// An authority whose certificates are still accepted.
+struct Former {
+    certificate: CertificateDer<'static>,
+    /// This authority's key, signed by that one: whoever trusts that one comes to trust this one by it.
+    handover: CertificateDer<'static>,
+    /// In seconds since the Unix epoch.
+    until_s: u64,
+    accepts: Arc<dyn ClientCertVerifier>,
 }
 
 /// Who a verified certificate says its holder is.
@@ -73,20 +89,90 @@ fn params(life: Duration) -> CertificateParams {
     params
 }
 
+fn authority_params(life: Duration) -> CertificateParams {
+    let mut params = params(life);
+    params.distinguished_name.push(DnType::CommonName, "chaperone agents");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+    params
+}
+
+/// An authority's certificate, and what signs with its key.
+fn self_signed(
+    key: &AgentKey,
+) -> Result<(CertificateDer<'static>, Issuer<'static, KeyPair>, [u8; 32]), LinkError> {
+    let pair = key_pair(key)?;
+    let params = authority_params(Duration::from_secs(10 * 365 * 24 * 3600));
+    let certificate = params.self_signed(&pair).map_err(broken)?.der().clone();
+    let fingerprint = sha256(&pair.subject_public_key_info());
+    Ok((certificate, Issuer::new(params, pair), fingerprint))
+}
+
+/// Accepts what those authorities signed.
+fn verifier<'a>(
+    certificates: impl IntoIterator<Item = &'a CertificateDer<'static>>,
+) -> Result<Arc<dyn ClientCertVerifier>, LinkError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots.add(certificate.clone()).map_err(broken)?;
+    }
+    WebPkiClientVerifier::builder(Arc::new(roots)).allow_unauthenticated().build().map_err(broken)
+}
+
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 impl AgentAuthority {
     /// From the authority's key. The certificate is made anew each time: verifiers compare its name and key only.
     ///
     /// # Errors
     /// The key cannot be used.
     pub fn new(key: &AgentKey) -> Result<Self, LinkError> {
+        let (certificate, issuer, fingerprint) = self_signed(key)?;
+        let own = verifier([&certificate])?;
+        Ok(Self { issuer, certificate, fingerprint, former: Vec::new(), own })
+    }
+
+    /// From the authority's key and those before it, each with the time until which certificates that it signed are
+    /// accepted, in seconds since the Unix epoch. Agents that trust one of them are handed over to the new one.
+    ///
+    /// # Errors
+    /// A key cannot be used.
+    pub fn after(key: &AgentKey, former: &[(AgentKey, u64)]) -> Result<Self, LinkError> {
+        let mut this = Self::new(key)?;
         let pair = key_pair(key)?;
-        let mut params = params(Duration::from_secs(10 * 365 * 24 * 3600));
-        params.distinguished_name.push(DnType::CommonName, "chaperone agents");
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        let certificate = params.self_signed(&pair).map_err(broken)?.der().clone();
-        let fingerprint = sha256(&pair.subject_public_key_info());
-        Ok(Self { issuer: Issuer::new(params, pair), certificate, fingerprint })
+        for (before, until_s) in former {
+            let (certificate, issuer, _) = self_signed(before)?;
+            let left = Duration::from_secs(until_s.saturating_sub(now_s()));
+            let handover = authority_params(left).signed_by(&pair, &issuer).map_err(broken)?.der().clone();
+            let accepts = verifier([&certificate])?;
+            this.former.push(Former { certificate, handover, until_s: *until_s, accepts });
+        }
+        Ok(this)
+    }
+
+    fn former(&self) -> impl Iterator<Item = &Former> {
+        let now_s = now_s();
+        self.former.iter().filter(move |former| former.until_s > now_s)
+    }
+
+    /// What an agent is given with its certificate.
+    pub(crate) fn issued(&self, certificate: Vec<u8>) -> Issued {
+        let handovers = self.former().map(|former| former.handover.to_vec()).collect();
+        Issued { certificate, authority: self.certificate.to_vec(), handovers }
+    }
+
+    /// Read an agent's certificate that TLS has verified. TLS was set up when more of the authorities before this one may
+    /// have been accepted, so that is asked again.
+    pub(crate) fn presented(&self, certificate: &[u8]) -> Result<Presented, LinkError> {
+        let (der, now) = (CertificateDer::from(certificate), UnixTime::now());
+        let accepts =
+            |verifier: &Arc<dyn ClientCertVerifier>| verifier.verify_client_cert(&der, &[], now).is_ok();
+        if accepts(&self.own) || self.former().any(|former| accepts(&former.accepts)) {
+            return presented(certificate);
+        }
+        Err(broken("its authority was replaced, and is accepted no longer"))
     }
 
     /// SHA-256 of the authority's SubjectPublicKeyInfo: what an enrolment token pins.
@@ -126,10 +212,8 @@ impl AgentAuthority {
     /// TLS for the agents' listener: 1.3 only; a client certificate of this authority, or none, which is good for
     /// enrolment alone.
     pub(crate) fn server(self: &Arc<Self>) -> Result<ServerConfig, LinkError> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).map_err(broken)?;
-        let verifier =
-            WebPkiClientVerifier::builder(Arc::new(roots)).allow_unauthenticated().build().map_err(broken)?;
+        let former = self.former().map(|former| &former.certificate);
+        let verifier = verifier(std::iter::once(&self.certificate).chain(former))?;
         let resolver = OwnCertificate { authority: Arc::clone(self), current: Mutex::new(None) };
         let mut config = ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
             .with_client_cert_verifier(verifier)
@@ -151,7 +235,10 @@ impl AgentAuthority {
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(pair.serialize_der()));
         let key = any_supported_type(&key).map_err(broken)?;
         // The authority's certificate is sent along: an agent that enrols has nothing but its fingerprint.
-        Ok(CertifiedKey::new(vec![certificate.der().clone(), self.certificate.clone()], key))
+        let mut chain = vec![certificate.der().clone(), self.certificate.clone()];
+        // An agent that trusts one of those before has to find its way from there.
+        chain.extend(self.former().map(|former| former.handover.clone()));
+        Ok(CertifiedKey::new(chain, key))
     }
 }
 
@@ -217,6 +304,15 @@ pub(crate) fn presented(certificate: &[u8]) -> Result<Presented, LinkError> {
 pub(super) fn fingerprint(certificate: &[u8]) -> Result<[u8; 32], LinkError> {
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(broken)?;
     Ok(sha256(parsed.public_key().raw))
+}
+
+/// Whether `handover` is the authority's key, signed by the authority that is trusted; all of them certificates, DER.
+pub(super) fn hands_over(trusted: &[u8], handover: &[u8], authority: &[u8]) -> Result<bool, LinkError> {
+    let (_, trusted) = X509Certificate::from_der(trusted).map_err(broken)?;
+    let (_, parsed) = X509Certificate::from_der(handover).map_err(broken)?;
+    let by = &trusted.public_key().subject_public_key.data;
+    let signed = key::verify(by, parsed.tbs_certificate.as_ref(), &parsed.signature_value.data);
+    Ok(signed && parsed.validity().is_valid() && fingerprint(handover)? == fingerprint(authority)?)
 }
 
 /// A signing request for an agent's key (PKCS #10, DER).

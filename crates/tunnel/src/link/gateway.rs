@@ -360,7 +360,8 @@ impl Links {
             .map_err(|_elapsed| LinkError::TimedOut("the handshake"))?
             .map_err(LinkError::io("the handshake"))?;
         let (_, connection) = stream.get_ref();
-        let certificate = connection.peer_certificates().and_then(<[_]>::first).map(|der| presented(der));
+        let shown = connection.peer_certificates().and_then(<[_]>::first);
+        let certificate = shown.map(|der| self.authority.presented(der));
         let certificate = certificate.transpose()?;
         if connection.alpn_protocol() != Some(LINK_PROTOCOL) {
             return self.words(stream, certificate).await;
@@ -469,7 +470,7 @@ impl Links {
             link.cut.notify_one();
         }
         kept?;
-        Ok(Issued { certificate, authority: self.authority.certificate().to_vec() })
+        Ok(self.authority.issued(certificate))
     }
 
     async fn renew(&self, words: RenewWords, shown: &Presented) -> Result<Issued, LinkError> {
@@ -505,7 +506,7 @@ impl Links {
                 return Err(LinkError::Broken(format!("agent `{}` is locked", record.agent)));
             }
         };
-        Ok(Issued { certificate, authority: self.authority.certificate().to_vec() })
+        Ok(self.authority.issued(certificate))
     }
 
     /// Whether the identity may link now.

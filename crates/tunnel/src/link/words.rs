@@ -47,6 +47,9 @@ pub struct Issued {
     pub certificate: Vec<u8>,
     /// The authority's.
     pub authority: Vec<u8>,
+    /// The authority's key, signed by each of the authorities whose place it took and that some agent may trust still.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handovers: Vec<Vec<u8>>,
 }
 
 /// `POST /hello`: what the gateway asks first; the answer.
