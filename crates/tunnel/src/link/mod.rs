@@ -7,6 +7,7 @@ mod agent;
 mod asking;
 mod authority;
 mod gateway;
+mod observed;
 mod roster;
 mod stream;
 mod token;
@@ -14,7 +15,8 @@ mod words;
 
 pub use agent::{LinkEnd, Serving, enrol, link, renew};
 pub use authority::{AgentAuthority, signing_request, validity};
-pub use gateway::{AgentEvent, LinkTls, Links, Observer};
+pub use gateway::Links;
+pub use observed::{AgentEvent, LinkTls, Observer};
 pub use roster::{AgentRecord, Renewal, Roster, TokenRecord};
 pub use token::EnrolmentToken;
 pub use words::Issued;
