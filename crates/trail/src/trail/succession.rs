@@ -85,7 +85,7 @@ impl Trail {
     pub(super) fn succeed(&self, keys: &LogKeys) -> Result<Publisher, TrailError> {
         let shared = &self.shared;
         let durable = || shared.durable.load(Ordering::Acquire);
-        let mut keys = self.from_the_one_in_force(keys)?.into_iter();
+        let mut keys = self.those_since_the_one_in_force(keys)?.into_iter();
         let mut old = keys.next().ok_or(TrailError::Unsigned)?;
         let mut publisher =
             Publisher::open(&shared.folder, old.signer.clone(), durable(), shared.disk.clone())?;
@@ -100,7 +100,7 @@ impl Trail {
     }
 
     /// The keys from the one that signs now.
-    fn from_the_one_in_force<'a>(&self, keys: &'a LogKeys) -> Result<Vec<&'a LogKey>, TrailError> {
+    fn those_since_the_one_in_force<'a>(&self, keys: &'a LogKeys) -> Result<Vec<&'a LogKey>, TrailError> {
         let mut rest: Vec<&LogKey> = keys.iter().collect();
         match std::fs::read(self.shared.folder.join("checkpoint")) {
             // One that is none at all is damage, which opening it says.
