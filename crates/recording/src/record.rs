@@ -2,13 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use chaperone_access::{
-    Analysis, CallId, Delegation, Effect, Member, NameRule, Refusal, RefusalCode, Scope, SessionId,
-    TargetName, Touch, Words,
+    Analysis, Delegation, Effect, Member, NameRule, Refusal, RefusalCode, SessionId, TargetName, Touch, Words,
 };
 use chaperone_policy::{Decided, Denied, Permit};
 use chaperone_trail::{
@@ -23,6 +22,7 @@ use crate::end::{End, Hit, Traffic};
 use crate::gate::{Receipt, Watermark};
 use crate::lease::Lease;
 use crate::recorder::Recorder;
+use crate::running::{Permitted, Running, UnderWay};
 use crate::seal::{ObjectKind, SealedFrame, SessionSealer};
 use crate::subjects::Counting;
 use crate::transcript::Transcript;
@@ -56,86 +56,6 @@ impl Unrecorded {
 impl From<TrailError> for Unrecorded {
     fn from(error: TrailError) -> Self {
         Self(error)
-    }
-}
-
-/// What an operation under way was permitted as.
-#[derive(Debug, Clone)]
-pub struct Permitted {
-    /// What was asked for.
-    pub analysis: Arc<Analysis>,
-    /// What its caller saw of it; `None` where his own words were sent.
-    pub seen: Option<Arc<Scope>>,
-    /// Versions of what that was decided by.
-    pub under: (u64, u64),
-}
-
-/// An operation whose intent is written and whose outcome is not.
-struct Running {
-    number: u64,
-    /// Whose it is: the call that was under way when it was asked for.
-    call: Option<CallId>,
-    permitted: Permitted,
-    /// What took its permission away since.
-    withdrawn: Option<Decision>,
-    may_write: bool,
-    intent: Seq,
-    started: Instant,
-    rows: u64,
-    bytes: u64,
-    /// Bytes that no entry speaks of yet.
-    uncovered: u64,
-    progresses: u32,
-    counting: Counting,
-    /// What came of looking through free text, where there was some.
-    looked_through: Option<LookedThrough>,
-    /// What a program printed that no entry holds yet; `None` where it is no program.
-    transcript: Option<Transcript>,
-    _under_way: UnderWay,
-}
-
-impl Running {
-    fn new(
-        number: u64,
-        member: &Member,
-        (call, intent): (Option<CallId>, Seq),
-        permitted: Permitted,
-        transcript: Option<Transcript>,
-        under_way: UnderWay,
-    ) -> Self {
-        Self {
-            number,
-            call,
-            permitted,
-            withdrawn: None,
-            may_write: member.effect == Effect::MayWrite,
-            intent,
-            started: Instant::now(),
-            rows: 0,
-            bytes: 0,
-            uncovered: 0,
-            progresses: 0,
-            counting: Counting::of(&member.subjects),
-            looked_through: None,
-            transcript,
-            _under_way: under_way,
-        }
-    }
-}
-
-/// A place among all operations that run now, of every session; given back when dropped.
-pub(crate) struct UnderWay(Arc<AtomicUsize>);
-
-impl UnderWay {
-    fn enter(all: &Arc<AtomicUsize>) -> Self {
-        all.fetch_add(1, Ordering::Relaxed);
-        Self(all.clone())
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
