@@ -306,13 +306,18 @@ pub(super) fn fingerprint(certificate: &[u8]) -> Result<[u8; 32], LinkError> {
     Ok(sha256(parsed.public_key().raw))
 }
 
-/// Whether `handover` is the authority's key, signed by the authority that is trusted; all of them certificates, DER.
+/// Whether `handover` is the authority's key, signed by the authority that is trusted; all of them certificates, DER. It
+/// has to be that of an authority: the trusted one signs those of gateways and agents too, and none of these may follow it.
 pub(super) fn hands_over(trusted: &[u8], handover: &[u8], authority: &[u8]) -> Result<bool, LinkError> {
     let (_, trusted) = X509Certificate::from_der(trusted).map_err(broken)?;
     let (_, parsed) = X509Certificate::from_der(handover).map_err(broken)?;
     let by = &trusted.public_key().subject_public_key.data;
     let signed = key::verify(by, parsed.tbs_certificate.as_ref(), &parsed.signature_value.data);
-    Ok(signed && parsed.validity().is_valid() && fingerprint(handover)? == fingerprint(authority)?)
+    let is_authority = parsed.tbs_certificate.is_ca();
+    Ok(signed
+        && is_authority
+        && parsed.validity().is_valid()
+        && fingerprint(handover)? == fingerprint(authority)?)
 }
 
 /// A signing request for an agent's key (PKCS #10, DER).
@@ -332,4 +337,28 @@ pub fn signing_request(key: &AgentKey) -> Result<Vec<u8>, LinkError> {
 pub fn validity(certificate: &[u8]) -> Result<(i64, i64), LinkError> {
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(broken)?;
     Ok((parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_authority_follows_an_authority() {
+        let [old, new, other] = std::array::from_fn(|_| AgentKey::generate().unwrap());
+        let trusted = AgentAuthority::new(&old).unwrap();
+        let stranger = AgentAuthority::new(&other).unwrap();
+        let follower = AgentAuthority::after(&new, &[(old, now_s() + 60)]).unwrap();
+        let handover = &follower.former[0].handover;
+        let follows = |handover: &[u8], authority: &[u8]| {
+            hands_over(&trusted.certificate, handover, authority).unwrap()
+        };
+        assert!(follows(handover, &follower.certificate));
+        assert!(!follows(handover, &stranger.certificate));
+        assert!(!follows(&follower.certificate, &follower.certificate), "it signed itself");
+        // The trusted one did sign this key, as a gateway's: whoever has got hold of it is no authority.
+        let gateways = trusted.own().unwrap();
+        let [leaf, ..] = gateways.cert.as_slice() else { panic!("a chain") };
+        assert!(!follows(leaf, leaf));
+    }
 }
