@@ -129,7 +129,9 @@ impl Setting {
         let targets = targets.map(|target| (target.clone(), self.catalogs.get(target).cloned()));
         let installation = self.known.installation.as_deref().unwrap_or_default();
         let mut world = world(installation, targets);
-        for target in self.known.commands.iter().chain(&self.known.servers) {
+        // Where no configuration says of which kind a target is, it is taken for one of statements.
+        let others = self.known.commands.iter().chain(&self.known.servers).filter(|_| self.config.is_some());
+        for target in others {
             // What its agent declares is not asked for here: its tools are those that policies name.
             world.targets.entry(target.clone()).or_default().tools = Some(BTreeSet::new());
         }
