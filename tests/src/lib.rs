@@ -21,7 +21,7 @@ pub use floor::{Floor, UnderFloor};
 pub use folder::{free_port, private_folder, secret};
 pub use issuer::Issuer;
 pub use person::{LoggingIn, Person};
-pub use process::{Identity, Running, capture, is_root};
+pub use process::{Identity, Running, as_itself, capture, is_root};
 pub use talk::Talk;
 
 use std::path::{Path, PathBuf};

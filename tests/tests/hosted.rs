@@ -16,8 +16,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use chaperone_tests::{
-    AgentPlace, Boundary, Cluster, Fsync, Issuer, Layout, capture, free_port, is_root, private_folder, root,
-    target_dir,
+    AgentPlace, Boundary, Cluster, Fsync, Issuer, Layout, as_itself, capture, free_port, private_folder,
+    root, target_dir,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -61,7 +61,7 @@ fn server_postgres() -> String {
     let script = home.join("dist/index.js");
     format!(
         "{}command = {}\ntree = {}\n",
-        somebody(),
+        as_itself(),
         json!([program("node"), script, "{url}"]),
         json!(target_dir().join("servers/node/node_modules"))
     )
@@ -70,12 +70,7 @@ fn server_postgres() -> String {
 /// A server of our own making that does as it is told, also what no server may.
 fn hostile(more: &str) -> String {
     let script = root().join("tests/servers/hostile.py");
-    format!("{}command = {}\n{more}", somebody(), json!(["/usr/bin/python3", script]))
-}
-
-/// As whom servers run where the tests are root.
-fn somebody() -> &'static str {
-    if is_root() { "uid = 65534\ngid = 65534\n" } else { "" }
+    format!("{}command = {}\n{more}", as_itself(), json!(["/usr/bin/python3", script]))
 }
 
 impl Place {

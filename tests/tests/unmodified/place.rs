@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use chaperone_tests::{
-    AgentPlace, Boundary, Cluster, Fsync, Issuer, Layout, free_port, private_folder, root, target_dir,
+    AgentPlace, Boundary, Cluster, Fsync, Issuer, Layout, as_itself, free_port, private_folder, root,
+    target_dir,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -48,12 +49,13 @@ fn declared() -> String {
     let hub = node.join("@bytebase/dbhub/dist/index.js");
     let shell = node.join("mcp-server-commands/build/index.js");
     let (old, new) = (program("node"), newer_node());
+    let whom = as_itself();
     format!(
-        "[servers.{POSTGRES}]\ncommand = {}\ntree = {}\n\
-         [servers.{HUB}]\ncommand = {}\n\
-         [servers.{ALCHEMY}]\ncommand = {}\n\
+        "[servers.{POSTGRES}]\n{whom}command = {}\ntree = {}\n\
+         [servers.{HUB}]\n{whom}command = {}\n\
+         [servers.{ALCHEMY}]\n{whom}command = {}\n\
          environment = {{ DB_URL = \"postgresql+psycopg://{{user}}:{{password}}@{{host}}:{{port}}/{{database}}?sslmode=disable\" }}\n\
-         [servers.{SHELL}]\ncommand = {}\n",
+         [servers.{SHELL}]\n{whom}command = {}\n",
         json!([old, postgres, "{url}"]),
         json!(node.join("@modelcontextprotocol/server-postgres")),
         json!([new, hub, "--transport", "stdio", "--dsn", "{url}"]),

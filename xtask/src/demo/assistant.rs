@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use chaperone_tests::{Boundary, Issuer, Layout, TARGET, free_port};
+use chaperone_tests::{Boundary, Issuer, Layout, TARGET, as_itself, free_port};
 use serde_json::{Value, json};
 
 use super::{Stage, shown};
@@ -86,7 +86,8 @@ impl Assistant {
         ));
         let tree = run::target_dir().join("demo/node/node_modules");
         layout.more_of_agent.push_str(&format!(
-            "\n[servers.{SERVER}]\ncommand = {}\ntree = {}\n",
+            "\n[servers.{SERVER}]\n{}command = {}\ntree = {}\n",
+            as_itself(),
             json!([node, script, "{url}"]),
             json!(tree)
         ));
