@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+#[path = "common/faulty.rs"]
+mod faulty;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
@@ -16,22 +19,7 @@ use chaperone_trail::{
     Body, Digest, Disk, Draft, Entry, Fate, GatewayHeartbeat, Options, Signer, Step, Trail, TrailError,
     scan_folder, verify,
 };
-
-/// Lets one step fail, once, after it has been carried out `skip` times.
-#[derive(Debug)]
-struct Faulty {
-    step: Step,
-    fate: Fate,
-    skip: usize,
-    seen: AtomicUsize,
-}
-
-impl Disk for Faulty {
-    fn fate(&self, step: Step) -> Fate {
-        let hit = step == self.step && self.seen.fetch_add(1, Ordering::SeqCst) == self.skip;
-        if hit { self.fate } else { Fate::Done }
-    }
-}
+use faulty::Faulty;
 
 fn signer() -> Signer {
     Signer::new("chaperone/test", &[7; 32]).unwrap()

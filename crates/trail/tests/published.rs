@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "common/foreign.rs"]
+mod foreign;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use chaperone_trail::{Body, Draft, GatewayHeartbeat, Options, Signer, Trail, verify};
+use foreign::checker;
 
 const SEED: [u8; 32] = [7; 32];
 
@@ -40,23 +44,6 @@ fn make(folder: &Path) -> String {
     signer().verifier_key()
 }
 
-fn build_checker(folder: &Path) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/foreign/go/main.go");
-    let program = folder.join("foreign-check");
-    let built = Command::new("go")
-        .args(["build", "-o"])
-        .arg(&program)
-        .arg(source)
-        .env("GO111MODULE", "off")
-        .env("GOPATH", "/usr/share/gocode")
-        .env("GOCACHE", folder.join("cache"))
-        .env("GOFLAGS", "")
-        .output()
-        .expect("apt-get install golang-go golang-golang-x-mod-dev");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    program
-}
-
 fn foreign(program: &Path, folder: &Path, key: &str) -> bool {
     let output = Command::new(program).arg(folder).arg(key).output().unwrap();
     if output.status.success() {
@@ -79,7 +66,7 @@ fn a_flipped_bit_anywhere_is_found_by_us_and_by_go() {
     let folder = tempfile::tempdir().unwrap();
     let trail = folder.path().join("trail");
     let key = make(&trail);
-    let checker = build_checker(folder.path());
+    let checker = checker(folder.path());
     let report = verify(&trail, &key, |_| {});
     assert!(report.is_clean(), "{:?}", report.findings);
     assert_eq!((report.size, report.unsigned), (702, 0));

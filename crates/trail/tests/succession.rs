@@ -3,9 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+#[path = "common/faulty.rs"]
+mod faulty;
+#[path = "common/foreign.rs"]
+mod foreign;
+
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +19,8 @@ use chaperone_trail::{
     Body, Disk, Draft, Fate, GatewayHeartbeat, KeyRotated, LogKey, LogKeys, Options, Report, Signer, Step,
     SystemDisk, Trail, TrailError, open_checkpoint, scan_folder, verify,
 };
+use faulty::Faulty;
+use foreign::checker;
 
 fn signer(epoch: u8) -> Signer {
     Signer::new("chaperone/test", &[epoch; 32]).unwrap()
@@ -128,23 +135,6 @@ fn go_follows_the_chain_and_refuses_a_key_outside_of_it() {
     assert!(foreign(&vkey(1)));
 }
 
-fn checker(folder: &Path) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/foreign/go/main.go");
-    let program = folder.join("foreign-check");
-    let built = Command::new("go")
-        .args(["build", "-o"])
-        .arg(&program)
-        .arg(source)
-        .env("GO111MODULE", "off")
-        .env("GOPATH", "/usr/share/gocode")
-        .env("GOCACHE", folder.join("cache"))
-        .env("GOFLAGS", "")
-        .output()
-        .expect("apt-get install golang-go golang-golang-x-mod-dev");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    program
-}
-
 #[test]
 fn a_key_that_was_not_announced_under_the_old_one_is_refused() {
     let home = tempfile::tempdir().unwrap();
@@ -199,22 +189,6 @@ fn a_key_that_was_not_announced_under_the_old_one_is_refused() {
     let now = open_checkpoint(&bytes, &vkey(2)).unwrap();
     broken("the old key signs on", "checkpoint", Some(signer(1).sign(&now).into_bytes()));
     broken("another key signs on", "checkpoint", Some(signer(3).sign(&now).into_bytes()));
-}
-
-/// Lets one step fail, once, after it has been carried out `skip` times.
-#[derive(Debug)]
-struct Faulty {
-    step: Step,
-    fate: Fate,
-    skip: usize,
-    seen: AtomicUsize,
-}
-
-impl Disk for Faulty {
-    fn fate(&self, step: Step) -> Fate {
-        let hit = step == self.step && self.seen.fetch_add(1, Ordering::SeqCst) == self.skip;
-        if hit { self.fate } else { Fate::Done }
-    }
 }
 
 /// Every step of a start in which keys take over is cut off, not done or done; the log verifies as it lies there, and the
