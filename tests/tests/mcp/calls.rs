@@ -1,6 +1,6 @@
 //! A call from its beginning to its end, also where that is nobody's plan.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
@@ -135,21 +135,27 @@ fn a_result_is_gone_on_with_once_and_by_nobody_else() {
     live(0);
 }
 
-#[test]
-fn whoever_hangs_up_takes_his_call_with_him() {
-    let place = Place::new("");
+/// A client whose call does not end by itself, once its statement runs.
+fn slow_call(place: &Place) -> Child {
     let token = bearer(&place.token(json!({})));
     let slow = call("select count(*) from clinic.patients a, clinic.patients b, clinic.patients c");
     let mut curl = Command::new("curl");
     curl.args(["-sS", "-H", "content-type: application/json", "-H", &token]).stderr(Stdio::null());
     curl.args(["-H", "accept: application/json, text/event-stream", "-d", &slow]).arg(place.url());
-    let mut waiting = curl.stdout(Stdio::null()).spawn().unwrap();
+    let waiting = curl.stdout(Stdio::null()).spawn().unwrap();
     for _ in 0..100 {
         if !place.entries("operation.intent").is_empty() {
-            break;
+            return waiting;
         }
         std::thread::sleep(Duration::from_millis(100));
     }
+    panic!("its statement does not run");
+}
+
+#[test]
+fn whoever_hangs_up_takes_his_call_with_him() {
+    let place = Place::new("");
+    let mut waiting = slow_call(&place);
     waiting.kill().unwrap();
     waiting.wait().unwrap();
     for _ in 0..50 {
@@ -169,18 +175,7 @@ fn whoever_hangs_up_takes_his_call_with_him() {
 #[test]
 fn a_gateway_that_dies_owes_the_end_of_a_call_and_pays_it() {
     let mut place = Place::new("");
-    let token = bearer(&place.token(json!({})));
-    let slow = call("select count(*) from clinic.patients a, clinic.patients b, clinic.patients c");
-    let mut curl = Command::new("curl");
-    curl.args(["-sS", "-H", "content-type: application/json", "-H", &token]).stderr(Stdio::null());
-    curl.args(["-H", "accept: application/json, text/event-stream", "-d", &slow]).arg(place.url());
-    let mut waiting = curl.stdout(Stdio::null()).spawn().unwrap();
-    for _ in 0..50 {
-        if !place.entries("operation.intent").is_empty() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    let mut waiting = slow_call(&place);
     place.boundary.gateway().kill().unwrap();
     waiting.wait().unwrap();
     place.boundary.restart_gateway().unwrap();
