@@ -1,6 +1,6 @@
 //! Ends open sessions whose ground is gone: a login that ended or was not checked again, a lock, a `connect` that policy
-//! no longer permits, a credential that was taken back, a client that is registered otherwise, another login or other rows at the database. Every second, and at once when somebody says that
-//! something has changed.
+//! no longer permits, a credential that was taken back, a client that is registered otherwise, another login or other rows
+//! at the database. Every second, and at once when somebody says that something has changed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
