@@ -143,13 +143,12 @@ fn slow_call(place: &Place) -> Child {
     curl.args(["-sS", "-H", "content-type: application/json", "-H", &token]).stderr(Stdio::null());
     curl.args(["-H", "accept: application/json, text/event-stream", "-d", &slow]).arg(place.url());
     let waiting = curl.stdout(Stdio::null()).spawn().unwrap();
-    for _ in 0..100 {
-        if !place.entries("operation.intent").is_empty() {
-            return waiting;
-        }
+    let runs = (0..100).any(|_| {
         std::thread::sleep(Duration::from_millis(100));
-    }
-    panic!("its statement does not run");
+        !place.entries("operation.intent").is_empty()
+    });
+    assert!(runs, "its statement does not run");
+    waiting
 }
 
 #[test]
