@@ -324,6 +324,28 @@ impl Boundary {
             .map_err(|error| Failure::new(format!("`{}` printed no JSON: {error}", words.join(" "))))
     }
 
+    /// Every entry of its trail, in order.
+    ///
+    /// # Errors
+    /// The verb's, or it printed no JSON.
+    pub fn entries(&self) -> Result<Vec<Value>> {
+        let text = self.cli(&["trail", "tail", "--json", "--lines", "1000000"])?;
+        let read = |line| serde_json::from_str(line);
+        text.lines()
+            .map(read)
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|error| Failure::new(format!("`trail tail` printed no JSON: {error}")))
+    }
+
+    /// Those of one kind.
+    ///
+    /// # Errors
+    /// As [`Boundary::entries`].
+    pub fn entries_of(&self, kind: &str) -> Result<Vec<Value>> {
+        let is = |entry: &Value| entry.get("kind").and_then(Value::as_str) == Some(kind);
+        Ok(self.entries()?.into_iter().filter(is).collect())
+    }
+
     /// A connection string of an hour for a caller, as the administrator of a development installation makes it.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::folder::free_port;
 use crate::process::{Identity, Running, capture};
@@ -70,6 +70,16 @@ impl Issuer {
         let answer = capture(&mut curl)?;
         serde_json::from_str(&answer)
             .map_err(|error| Failure::new(format!("the issuer answered no JSON: {error}: {answer}")))
+    }
+
+    /// A token with these claims, beside what every token of this issuer's has.
+    ///
+    /// # Errors
+    /// The issuer's own.
+    pub fn token(&self, claims: &Value) -> Result<String> {
+        let made = self.control("forge", &json!({"claims": claims}))?;
+        let token = made.get("token").and_then(Value::as_str).map(str::to_owned);
+        token.ok_or_else(|| Failure::new(format!("no token in `{made}`")))
     }
 
     /// Log in at `url` as a browser would, with the person's own name as password; where it ended.

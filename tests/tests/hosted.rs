@@ -105,8 +105,7 @@ impl Place {
         let groups = if sub == "dora" { json!(["engineers"]) } else { json!(["nurses"]) };
         let claims =
             json!({"aud": resource, "client_id": "assistant", "scope": "", "sub": sub, "groups": groups});
-        let made = self.issuer.control("forge", &json!({"claims": claims})).unwrap();
-        made["token"].as_str().unwrap().to_owned()
+        self.issuer.token(&claims).unwrap()
     }
 
     /// Begin the PyPI client with these calls.
@@ -146,12 +145,11 @@ impl Place {
     }
 
     fn entries(&self) -> Vec<Value> {
-        let text = self.boundary.cli(&["trail", "tail", "--json", "--lines", "1000000"]).unwrap();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        self.boundary.entries().unwrap()
     }
 
     fn of_kind(&self, kind: &str) -> Vec<Value> {
-        self.entries().into_iter().filter(|entry| entry["kind"] == kind).collect()
+        self.boundary.entries_of(kind).unwrap()
     }
 
     fn log(&self) -> String {

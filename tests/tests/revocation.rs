@@ -43,9 +43,7 @@ impl Installation {
     }
 
     fn entries(&self, kind: &str) -> Vec<Value> {
-        let text = self.boundary.cli(&["trail", "tail", "--json", "--lines", "100000"]).unwrap();
-        let entries = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        entries.filter(|entry| entry["kind"] == kind).collect()
+        self.boundary.entries_of(kind).unwrap()
     }
 
     /// The first entry of a kind that is wanted, once it is there.

@@ -47,9 +47,7 @@ impl Installation {
     }
 
     fn rotated(&self) -> Vec<Value> {
-        let text = self.boundary.cli(&["trail", "tail", "--json", "--lines", "100000"]).unwrap();
-        let entries = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        entries.filter(|entry| entry["kind"] == "key.rotated").collect()
+        self.boundary.entries_of("key.rotated").unwrap()
     }
 
     /// Its keys, as `id: state`.

@@ -130,9 +130,7 @@ impl Place {
     }
 
     pub(crate) fn entries(&self, kind: &str) -> Vec<Value> {
-        let text = self.boundary.cli(&["trail", "tail", "--json", "--lines", "100000"]).unwrap();
-        let entries = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        entries.filter(|entry| entry["kind"] == kind).collect()
+        self.boundary.entries_of(kind).unwrap()
     }
 }
 

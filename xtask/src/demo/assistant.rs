@@ -101,9 +101,7 @@ impl Assistant {
             "aud": format!("{}/mcp", boundary.api_url()), "client_id": OAUTH_CLIENT, "scope": "",
             "sub": PERSON, "groups": ["billing"],
         });
-        let made = self.issuer.control("forge", &json!({"claims": claims}))?;
-        let token = made.get("token").and_then(Value::as_str).map(str::to_owned);
-        token.ok_or_else(|| Failure::new(format!("no token in `{made}`")))
+        Ok(self.issuer.token(&claims)?)
     }
 
     /// Make its calls, and show what each led to.
@@ -144,12 +142,9 @@ fn ask(boundary: &Boundary, token: &str, at: &str, sql: &str) -> Result<String, 
 
 /// The newest call at a target or server as the record has it, checked to be the person's through his client and to name fields.
 fn tree(boundary: &Boundary, at: &str) -> Result<String, Failure> {
-    let entries = boundary.cli(&["trail", "tail", "--json", "--lines", "1000"])?;
-    let started = entries.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut calls = started.filter(|entry| {
-        let is = |name: &str, value: &str| entry.get(name).and_then(Value::as_str) == Some(value);
-        is("kind", "toolcall.started") && is("target", at)
-    });
+    let started = boundary.entries_of("toolcall.started")?;
+    let is_there = |entry: &&Value| entry.get("target").and_then(Value::as_str) == Some(at);
+    let mut calls = started.iter().rev().filter(is_there);
     let call = calls.next().and_then(|entry| entry.get("call")?.as_str().map(str::to_owned));
     let call = call.ok_or_else(|| Failure::new(format!("no call at `{at}` is on record")))?;
     let tree = boundary.cli(&["toolcall", "show", &call])?;
