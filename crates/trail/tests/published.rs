@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "common/foreign.rs"]
 mod foreign;
 
 use std::path::{Path, PathBuf};

@@ -3,9 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
-#[path = "common/faulty.rs"]
 mod faulty;
-#[path = "common/foreign.rs"]
 mod foreign;
 
 use std::fs;
