@@ -39,6 +39,11 @@ pub(crate) fn push_record(body: &mut Vec<u8>, class: u8, fill: impl FnOnce(&mut 
     }
 }
 
+/// Bytes that a batch of so many, with its header, takes in a segment.
+pub(crate) fn batch_bytes(bytes: usize) -> u64 {
+    bytes.next_multiple_of(BLOCK) as u64
+}
+
 /// Fill a buffer up to whole blocks, and in the header at its front, whose [`HEADER`] bytes were left free.
 pub(crate) fn finish_batch(buffer: &mut Vec<u8>, first: u64, count: u32) {
     buffer.resize(buffer.len().next_multiple_of(BLOCK), 0);

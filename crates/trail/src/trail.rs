@@ -25,7 +25,7 @@ use crate::follow::Follower;
 use crate::recover::{Recovered, Tail, recover, scan};
 use crate::segment;
 pub use succession::{LogKey, LogKeys};
-use writer::{Preparing, keep_writing, lead, reopen};
+use writer::{Preparing, keep_writing, lead, make_room, reopen};
 
 /// The number of an entry: the index of its leaf, dense from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,8 +35,9 @@ pub struct Seq(pub u64);
 pub const QUEUE_BYTES_MAX: usize = 8 << 20;
 /// Most bytes of one append with its sealed frames.
 pub const APPEND_BYTES_MAX: usize = 4 << 20;
-/// Room in the last segment that only closing entries may use once no further segment can be made.
-pub const RESERVE_BYTES: u64 = 12 << 20;
+/// Room in the last segment that only closing entries may use. An append that would need it waits for a further segment,
+/// so that whatever was taken fits, however much of it waits for the writer.
+pub const RESERVE_BYTES: u64 = 8 << 20;
 /// How often a checkpoint is signed at most.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// How often a new segment is tried while the disk is full.
@@ -49,8 +50,8 @@ const LEAD_US_MAX: u64 = 5_000;
 /// Why the trail did not do what was asked.
 #[derive(Debug, Clone, Error)]
 pub enum TrailError {
-    /// Too much waits for the disk.
-    #[error("the trail is busy: {QUEUE_BYTES_MAX} bytes wait for the disk (hint: try again)")]
+    /// [`QUEUE_BYTES_MAX`] wait for the disk, or all that the last segment has room for.
+    #[error("the trail is busy: too much waits for the disk (hint: try again)")]
     Busy,
     /// Only closing entries are taken until there is room.
     #[error("no room for a further segment of the trail (hint: free space on the trail's disk)")]
@@ -181,6 +182,8 @@ pub const SYNC_BOUNDS_US: [u64; 8] = [100, 200, 500, 1_000, 2_000, 5_000, 20_000
 struct Queue {
     buffer: Vec<u8>,
     count: u32,
+    /// Where in the last segment the buffer will stand, behind the batch that is being written.
+    begins: u64,
     next: u64,
     /// When the writer's thread takes what is there, if nobody has by then.
     due: Option<Instant>,
@@ -281,6 +284,22 @@ impl Queue {
         }
     }
 
+    /// Whether so many more bytes fit into the last segment, behind all that was taken before.
+    fn fits(&self, bytes: usize, closes: bool) -> bool {
+        let end = self.begins + segment::batch_bytes(self.buffer.len() + bytes);
+        end + if closes { 0 } else { RESERVE_BYTES } <= segment::SEGMENT_BYTES
+    }
+
+    /// Hold back what the last segment has no room for, until there is a further one.
+    fn hold_back(&mut self, draft: &Draft) -> TrailError {
+        self.room_wanted = true;
+        if self.state == TrailState::Open {
+            return TrailError::Busy;
+        }
+        *self.refused.entry(draft.kind().as_str()).or_default() += 1;
+        TrailError::Full
+    }
+
     fn push(&mut self, draft: &Draft, sealed: &[&[u8]]) -> Seq {
         for frame in sealed {
             segment::push_record(&mut self.buffer, segment::FRAME, |body| body.extend_from_slice(frame));
@@ -310,6 +329,7 @@ impl Trail {
             queue: Mutex::new(Queue {
                 buffer: vec![0; segment::HEADER],
                 count: 0,
+                begins: tail.offset,
                 next: tail.next,
                 due: None,
                 fresh: false,
@@ -332,6 +352,8 @@ impl Trail {
             writer: Mutex::new(None),
             _lock: lock,
         });
+        // The last run may have left nothing but the reserve.
+        make_room(&shared, &mut hold(&shared.writing));
         let theirs = shared.clone();
         let writer = std::thread::Builder::new()
             .name("trail".to_owned())
@@ -436,6 +458,10 @@ impl Trail {
         queue.admit(&draft)?;
         if queue.buffer.len() + bytes > QUEUE_BYTES_MAX {
             return Err(TrailError::Busy);
+        }
+        if !queue.fits(bytes, draft.kind().closes()) {
+            self.shared.work.notify_one();
+            return Err(queue.hold_back(&draft));
         }
         let seq = queue.push(&draft, sealed);
         queue.fresh = true;

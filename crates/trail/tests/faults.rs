@@ -251,3 +251,75 @@ fn a_full_disk_leaves_room_for_closing_entries() {
     assert_eq!(kinds[gap - 1], "session.closed", "{kinds:?}");
     assert_eq!(kinds[gap + 1], "policy.loaded", "{kinds:?}");
 }
+
+/// Whoever never waits for the disk does not use up the room of closing entries either: what was taken always fits, and a
+/// closing entry that has no room left is refused without an end of the log.
+#[test]
+fn whoever_never_waits_leaves_room_for_closing_entries() {
+    #[derive(Debug)]
+    struct Full(AtomicUsize);
+    impl Disk for Full {
+        fn fate(&self, step: Step) -> Fate {
+            let full = step == Step::SegmentFill && self.0.load(Ordering::SeqCst) == 1;
+            if full { Fate::Lost(ErrorKind::StorageFull) } else { Fate::Done }
+        }
+    }
+    let home = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Full(AtomicUsize::new(0)));
+    let mut options = Options::new(home.path());
+    options.disk = disk.clone();
+    let (trail, _) = Trail::open(options.clone()).unwrap();
+    disk.0.store(1, Ordering::SeqCst);
+    let frame = vec![0x5a; 3 << 20];
+    let loaded = || {
+        let body = chaperone_trail::PolicyLoaded { by: None, count: 1, policy: Digest([1; 32]) };
+        Draft::new(1, &Body::PolicyLoaded(body)).unwrap()
+    };
+    // Takes until something else than a queue that is full for the moment is said.
+    let fill = |draft: &dyn Fn() -> Draft| {
+        let mut taken = Vec::new();
+        loop {
+            match trail.append(draft(), &[&frame]) {
+                Ok(seq) => taken.push(seq),
+                Err(TrailError::Busy) => std::thread::sleep(Duration::from_micros(100)),
+                Err(error) => break (taken, error),
+            }
+            assert!(taken.len() < 16, "the segment never became full");
+        }
+    };
+    let (taken, refused) = fill(&loaded);
+    assert!(matches!(refused, TrailError::Full), "{refused}");
+    let (closed, refused) = fill(&|| beat(1));
+    assert!(matches!(refused, TrailError::Full), "{refused}");
+    assert!(closed.len() >= 2, "{} of 3 MiB in a reserve of 8 MiB", closed.len());
+    for seq in taken.into_iter().chain(closed) {
+        settled(&trail, seq).unwrap();
+    }
+    // A restart finds nothing but a used up segment, and no room for another: it says so, and goes on once there is.
+    drop(trail.close("test"));
+    drop(trail);
+    let (trail, _) = Trail::open(options).unwrap();
+    assert!(matches!(trail.append(loaded(), &[]), Err(TrailError::Full)));
+    disk.0.store(0, Ordering::SeqCst);
+    let began = Instant::now();
+    let again = loop {
+        match trail.append(loaded(), &[]) {
+            Ok(seq) => break seq,
+            Err(TrailError::Full) => std::thread::sleep(Duration::from_millis(50)),
+            Err(other) => panic!("{other}"),
+        }
+        assert!(began.elapsed().as_secs() < 10, "room was never found again");
+    };
+    settled(&trail, again).unwrap();
+    let mut gaps = Vec::new();
+    trail
+        .scan(|entry| {
+            if let Body::Gap(gap) = entry.body {
+                gaps.push(gap);
+            }
+            Ok(())
+        })
+        .unwrap();
+    let refused = gaps.iter().flat_map(|gap| &gap.refused);
+    assert!(refused.clone().any(|refused| refused.kind == "policy.loaded"), "{gaps:?}");
+}

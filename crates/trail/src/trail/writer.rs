@@ -19,7 +19,7 @@ pub(super) fn keep_writing(shared: &Arc<Shared>) {
     loop {
         look(shared);
         let mut writing = hold(&shared.writing);
-        // The reserve may be used up, perhaps by the run before this one: there may be room by now.
+        // The last segment may be used up: there may be room for another by now.
         make_room(shared, &mut writing);
         let written = commit(shared, &mut writing);
         make_room(shared, &mut writing);
@@ -88,14 +88,14 @@ pub(super) fn lead(shared: &Shared) {
     let lacking = match writing.tail.room() {
         Room::Ample => false,
         Room::Half => writing.preparing.is_none(),
-        Room::Reserve => true,
+        Room::Scarce => true,
     };
     if lacking {
         hold(&shared.queue).room_wanted = true;
         shared.work.notify_one();
     }
-    // Only the writer's thread writes into the reserve, after it has tried to go over to another segment.
-    if writing.tail.room() == Room::Reserve {
+    // From here on only the writer's thread writes, after it has tried to go over to another segment.
+    if writing.tail.room() == Room::Scarce {
         return;
     }
     let written = commit(shared, &mut writing);
@@ -115,6 +115,7 @@ fn commit(shared: &Shared, writing: &mut Writing) -> Result<(), ()> {
             return Ok(());
         }
         std::mem::swap(&mut queue.buffer, buffer);
+        queue.begins += segment::batch_bytes(buffer.len());
         queue.due = None;
         std::mem::take(&mut queue.count)
     };
@@ -132,7 +133,7 @@ fn write_batch(shared: &Shared, tail: &mut Tail, buffer: &[u8], count: u32) -> i
     if tail.offset + buffer.len() as u64 > segment::SEGMENT_BYTES {
         return Err(io::Error::new(
             io::ErrorKind::StorageFull,
-            "the room kept for closing entries is used up",
+            "more was taken than the segment has room for",
         ));
     }
     // A crash from here to the end of the sync leaves part of a batch, which nobody was told of: recovery cuts it off
@@ -157,21 +158,25 @@ fn write_batch(shared: &Shared, tail: &mut Tail, buffer: &[u8], count: u32) -> i
     Ok(())
 }
 
+/// What the largest append takes in a segment.
+const LARGEST: u64 = (super::APPEND_BYTES_MAX + segment::HEADER + segment::BLOCK) as u64;
+
 /// What is left of the last segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Room {
     Ample,
     /// The next one should be made.
     Half,
-    /// Nothing but [`RESERVE_BYTES`], or less.
-    Reserve,
+    /// Not enough for the largest append beside [`RESERVE_BYTES`]: time to go over to the next one.
+    Scarce,
 }
 
 impl Tail {
     fn room(&self) -> Room {
-        if self.offset + RESERVE_BYTES > segment::SEGMENT_BYTES {
-            Room::Reserve
-        } else if self.offset > segment::SEGMENT_BYTES / 2 {
+        let free = segment::SEGMENT_BYTES.saturating_sub(self.offset + RESERVE_BYTES);
+        if free < LARGEST {
+            Room::Scarce
+        } else if free < segment::SEGMENT_BYTES / 2 {
             Room::Half
         } else {
             Room::Ample
@@ -182,8 +187,8 @@ impl Tail {
 /// The next segment, being made on a thread of its own: filling 32 MiB takes longer than anybody should wait.
 pub(super) type Preparing = std::thread::JoinHandle<io::Result<segment::Segment>>;
 
-/// Go over to the next segment while the last still has the reserve; stop admission when that cannot be done.
-fn make_room(shared: &Arc<Shared>, writing: &mut Writing) {
+/// Go over to the next segment while the last still has room beside the reserve; stop admission when that cannot be done.
+pub(super) fn make_room(shared: &Arc<Shared>, writing: &mut Writing) {
     let Writing { tail, preparing, .. } = writing;
     let room = tail.room();
     if preparing.is_none() && room != Room::Ample {
@@ -192,7 +197,7 @@ fn make_room(shared: &Arc<Shared>, writing: &mut Writing) {
         // Without a thread it is made below, when it is needed.
         *preparing = thread.spawn(move || segment::prepare(&theirs.folder, &*theirs.disk)).ok();
     }
-    if room != Room::Reserve {
+    if room != Room::Scarce {
         return;
     }
     let prepared = match preparing.take().map(std::thread::JoinHandle::join) {
@@ -207,6 +212,7 @@ fn make_room(shared: &Arc<Shared>, writing: &mut Writing) {
         Ok(segment) => {
             tail.segment = segment;
             tail.offset = 0;
+            hold(&shared.queue).begins = 0;
             reopen(shared, Finder::Writer);
         }
         Err(_) => fill_up(shared, Finder::Writer),
@@ -220,12 +226,16 @@ pub(super) fn reopen(shared: &Shared, finder: Finder) {
     if queue.state != TrailState::Full || queue.full.writer || queue.full.publisher {
         return;
     }
-    let refused = std::mem::take(&mut queue.refused);
-    let refused = refused.into_iter().map(|(kind, count)| Refused { count, kind: kind.to_owned() }).collect();
+    let refused = queue.refused.iter();
+    let refused = refused.map(|(kind, count)| Refused { count: *count, kind: (*kind).to_owned() }).collect();
     let at = now();
     let gap = Gap { cause: "no room on the disk".to_owned(), from: queue.full_since, refused, until: at };
-    if let Ok(draft) = Draft::new(at, &Body::Gap(gap)) {
+    // Where closing entries have used up the last segment, the next one takes it.
+    if let Ok(draft) = Draft::new(at, &Body::Gap(gap))
+        && queue.fits(draft.size_max() + segment::RECORD_HEADER, true)
+    {
         queue.push(&draft, &[]);
+        queue.refused.clear();
         queue.due = Some(Instant::now());
         queue.state = TrailState::Open;
         shared.work.notify_one();
