@@ -20,14 +20,16 @@ pub(crate) fn command(words: &[&str]) -> Command {
     command
 }
 
-/// Show the command, run it with this terminal, and wait.
+/// Show the command, run it with this terminal, and wait. What it prints is progress, never this program's answer (which may be
+/// JSON), so that it goes to the standard error.
 ///
 /// # Errors
 /// It cannot be started, or ends with anything but 0.
 pub(crate) fn show(mut command: Command) -> Result<(), Failure> {
     let line = line_of(&command);
     eprintln!("$ {line}");
-    let status = command.status().map_err(|error| Failure::new(format!("cannot run `{line}`: {error}")))?;
+    let status = command.stdout(std::io::stderr()).status();
+    let status = status.map_err(|error| Failure::new(format!("cannot run `{line}`: {error}")))?;
     if status.success() { Ok(()) } else { Err(Failure::new(format!("`{line}` ended with {status}"))) }
 }
 
