@@ -276,7 +276,7 @@ impl Policies {
         facts: &AdmissionFacts,
         now_us: u64,
     ) -> (Place, Arc<[Arc<str>]>) {
-        let asked = Asked { set, delegation, who, now_us, opened_us: facts.opened_us };
+        let asked = Asked::new(set, delegation, who, now_us, facts.opened_us);
         let answer = asked.ask(&asked.connect(facts.target()));
         let policies: Arc<[Arc<str>]> = answer.policies.into();
         let refusal = if answer.allowed {
@@ -322,8 +322,7 @@ impl Policies {
         {
             return known.decision();
         }
-        let case =
-            case(admission, Asked { set, delegation, who, now_us, opened_us: admission.facts.opened_us });
+        let case = case(admission, Asked::new(set, delegation, who, now_us, admission.facts.opened_us));
         let (fresh, lasting) = decide::decide(&case, analysis, answers);
         let decision = fresh.decision();
         if lasting {
@@ -357,8 +356,7 @@ impl Policies {
         if let Some((refusal, policies)) = &place.refused {
             return Err(refuse(no_longer(refusal, admission.target()), policies.clone()));
         }
-        let case =
-            case(admission, Asked { set, delegation, who, now_us, opened_us: admission.facts.opened_us });
+        let case = case(admission, Asked::new(set, delegation, who, now_us, admission.facts.opened_us));
         decide::still(&case, analysis, answers, then.map(AsRef::as_ref))
     }
 
@@ -378,8 +376,7 @@ impl Policies {
         if kept.peek(&(Arc::as_ptr(analysis) as usize)).is_some_and(|known| known.fits(analysis)) {
             return None;
         }
-        let case =
-            case(admission, Asked { set, delegation, who, now_us, opened_us: admission.facts.opened_us });
+        let case = case(admission, Asked::new(set, delegation, who, now_us, admission.facts.opened_us));
         decide::unwritten(&case, analysis, answers)
     }
 

@@ -1,5 +1,6 @@
 //! One question to Cedar: who, which action, on what, in which circumstances.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -185,6 +186,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) now_us: u64,
     /// When the session was opened, against which the age of its authentication is taken.
     pub(crate) opened_us: u64,
+    /// The circumstances of most of what is asked: nothing approved, in the session's own tool.
+    usual: OnceCell<Option<Context>>,
 }
 
 /// What is asked.
@@ -201,6 +204,16 @@ pub(crate) struct Query {
 }
 
 impl<'a> Asked<'a> {
+    pub(crate) fn new(
+        set: &'a PolicySet,
+        delegation: &'a Delegation,
+        who: &'a Who,
+        now_us: u64,
+        opened_us: u64,
+    ) -> Self {
+        Self { set, delegation, who, now_us, opened_us, usual: OnceCell::new() }
+    }
+
     /// The rules whose head fits.
     pub(crate) fn fitting<'b>(&'b self, query: &'b Query) -> impl Iterator<Item = &'a Rule> + use<'a, 'b> {
         let set = self.set;
@@ -213,6 +226,13 @@ impl<'a> Asked<'a> {
 
 impl Asked<'_> {
     fn context(&self, query: &Query) -> Option<Context> {
+        if query.approved || query.tool.is_some() {
+            return self.circumstances(query);
+        }
+        self.usual.get_or_init(|| self.circumstances(query)).clone()
+    }
+
+    fn circumstances(&self, query: &Query) -> Option<Context> {
         let time = RestrictedExpression::new_datetime(rfc3339(self.now_us / 1000));
         let said = self.delegation;
         let registered = said.client.as_deref().is_some_and(|name| self.set.clients.get(name).is_some());

@@ -93,8 +93,8 @@ pub fn compare(
                 class.member(client.as_deref(), &new.clients),
             );
             let (before, after) = (old.who(&was), new.who(&is));
-            let before = Asked { set: old, delegation: &was, who: &before, now_us, opened_us: now_us };
-            let after = Asked { set: new, delegation: &is, who: &after, now_us, opened_us: now_us };
+            let before = Asked::new(old, &was, &before, now_us, now_us);
+            let after = Asked::new(new, &is, &after, now_us, now_us);
             for (at, thing) in things.iter().enumerate() {
                 let (one, (other, answer)) = (thing.ask(&before).0, thing.ask(&after));
                 if client.is_none() {

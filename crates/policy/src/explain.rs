@@ -222,7 +222,7 @@ impl Asker<'_> {
 
     fn at<T>(&self, delegation: &Delegation, now_us: u64, ask: impl FnOnce(&Asked<'_>) -> T) -> T {
         let who = self.set.who(delegation);
-        ask(&Asked { set: self.set, delegation, who: &who, now_us, opened_us: now_us })
+        ask(&Asked::new(self.set, delegation, &who, now_us, now_us))
     }
 
     /// The groups of the caller's issuer that policies name and the caller is not in.
@@ -355,7 +355,7 @@ impl Asker<'_> {
     fn decision(&self, delegation: &Delegation, target: &TargetName, analysis: &Arc<Analysis>) -> Decision {
         let who = self.set.who(delegation);
         let now_us = self.now_us;
-        let asked = Asked { set: self.set, delegation, who: &who, now_us, opened_us: now_us };
+        let asked = Asked::new(self.set, delegation, &who, now_us, now_us);
         let case = Case { asked, target, restriction: &Restriction::default(), confined: false, under: None };
         decide::decide(&case, analysis, &mut Answers::default()).0.decision()
     }
@@ -435,8 +435,8 @@ impl Asker<'_> {
     }
 
     fn unrestricted(&self, asked: &Asked<'_>, target: &TargetName, world: &World) -> bool {
-        let Asked { set, delegation, who, now_us, opened_us } = *asked;
-        let asked = Asked { set, delegation, who, now_us, opened_us };
+        let Asked { set, delegation, who, now_us, opened_us, .. } = *asked;
+        let asked = Asked::new(set, delegation, who, now_us, opened_us);
         let case = Case { asked, target, restriction: &Restriction::default(), confined: false, under: None };
         decide::unrestricted(&case, world.is_classified(target)).0
     }

@@ -98,7 +98,7 @@ pub fn floor(
     let mut floor = Floor::default();
     for (label, delegation) in callers {
         let who = set.who(delegation);
-        let asked = Asked { set, delegation, who: &who, now_us, opened_us: now_us };
+        let asked = Asked::new(set, delegation, &who, now_us, now_us);
         let connect = may(&asked, &Thing::Connect(target));
         if !connect {
             continue;
@@ -140,8 +140,8 @@ pub fn floor(
 }
 
 fn has_everything(asked: &Asked<'_>, target: &TargetName, world: &World) -> bool {
-    let Asked { set, delegation, who, now_us, opened_us } = *asked;
-    let asked = Asked { set, delegation, who, now_us, opened_us };
+    let Asked { set, delegation, who, now_us, opened_us, .. } = *asked;
+    let asked = Asked::new(set, delegation, who, now_us, opened_us);
     let case = Case { asked, target, restriction: &Restriction::default(), confined: false, under: None };
     decide::unrestricted(&case, world.is_classified(target)).0
 }

@@ -108,7 +108,7 @@ impl Policies {
     ) -> Result<Allowance, Arc<Decided>> {
         let set = self.now();
         let who = set.who(delegation);
-        let asked = Asked { set: &set, delegation, who: &who, now_us, opened_us: now_us };
+        let asked = Asked::new(&set, delegation, &who, now_us, now_us);
         let answer = asked.ask(&asked.manage(action, installation));
         let decided = Arc::new(Decided {
             policies: answer.policies.into(),
@@ -125,7 +125,7 @@ impl Policies {
     pub fn shows(&self, delegation: &Delegation, target: &TargetName, now_us: u64) -> bool {
         let set = self.now();
         let who = set.who(delegation);
-        let asked = Asked { set: &set, delegation, who: &who, now_us, opened_us: now_us };
+        let asked = Asked::new(&set, delegation, &who, now_us, now_us);
         asked.ask(&asked.connect(target)).allowed && self.lock_against(delegation, target).is_none()
     }
 
@@ -142,7 +142,7 @@ impl Policies {
     ) -> Result<(), Refusal> {
         let set = self.now();
         let who = set.who(delegation);
-        let asked = Asked { set: &set, delegation, who: &who, now_us, opened_us: now_us };
+        let asked = Asked::new(&set, delegation, &who, now_us, now_us);
         if !asked.ask(&asked.connect(target)).allowed {
             return Err(nowhere(target));
         }
@@ -169,7 +169,7 @@ impl Policies {
     ) -> BTreeSet<&'static str> {
         let set = self.now();
         let who = set.who(delegation);
-        let asked = Asked { set: &set, delegation, who: &who, now_us, opened_us: now_us };
+        let asked = Asked::new(&set, delegation, &who, now_us, now_us);
         asked.stays_in(server, tool, drop)
     }
 

@@ -59,7 +59,7 @@ fn write(out: &mut String, indent: &str, lines: &Lines) {
 
 fn lines(set: &PolicySet, who: &Delegation, world: &World, now_us: u64) -> Lines {
     let inside = set.who(who);
-    let asked = Asked { set, delegation: who, who: &inside, now_us, opened_us: now_us };
+    let asked = Asked::new(set, who, &inside, now_us, now_us);
     let mut lines = Lines::new();
     let mut place = 0;
     let mut line = |about: String, words: Option<Vec<String>>| {

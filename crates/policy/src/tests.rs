@@ -60,7 +60,7 @@ fn world() -> World {
 fn connects(set: &PolicySet, profile: &Profile) -> bool {
     let delegation = profile.delegation(&set.clients).unwrap();
     let who = set.who(&delegation);
-    let asked = Asked { set, delegation: &delegation, who: &who, now_us: NOW, opened_us: NOW };
+    let asked = Asked::new(set, &delegation, &who, NOW, NOW);
     Thing::Connect(&ehr()).ask(&asked).0 == Ruling::Allow
 }
 
@@ -660,7 +660,7 @@ when { context has tool && context.tool == "query" };
     let reads = |tool: Option<&str>| {
         let delegation = chain(&nurse(tool));
         let who = set.who(&delegation);
-        let asked = Asked { set: &set, delegation: &delegation, who: &who, now_us: NOW, opened_us: NOW };
+        let asked = Asked::new(&set, &delegation, &who, NOW, NOW);
         let relation = RelationName::new("public", "secret");
         Thing::Verb(chaperone_access::Verb::Read, &ehr(), Some((&relation, &[]))).ask(&asked).0
             == Ruling::Allow

@@ -87,7 +87,7 @@ proptest! {
         let text: String = texts.into_iter().filter(|text| load(text).is_ok()).collect();
         let set = load(&text).unwrap().0;
         let who = set.who(&delegation);
-        let asked = Asked { set: &set, delegation: &delegation, who: &who, now_us: NOW, opened_us: NOW };
+        let asked = Asked::new(&set, &delegation, &who, NOW, NOW);
         let mut whole = cedar_policy::PolicySet::new();
         for rule in &set.rules {
             whole.add(rule.policy.clone()).unwrap();

@@ -26,7 +26,7 @@ fn runs(command: &str, forbidden: Option<Refusal>) -> Arc<Analysis> {
 fn decided(who: &Delegation, analysis: &Arc<Analysis>, now_us: u64) -> (Decision, bool) {
     let set = load(TEXT).unwrap();
     let (inside, ehr, restriction) = (set.who(who), TargetName::new("ehr").unwrap(), Restriction::default());
-    let asked = Asked { set: &set, delegation: who, who: &inside, now_us, opened_us: now_us };
+    let asked = Asked::new(&set, who, &inside, now_us, now_us);
     let case = Case { asked, target: &ehr, restriction: &restriction, confined: false, under: None };
     let (kept, lasting) = decide(&case, analysis, &mut Answers::default());
     (kept.decision(), lasting)

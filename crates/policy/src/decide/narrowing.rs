@@ -52,7 +52,8 @@ fn outcome(
     asked_for: &Arc<Analysis>,
 ) -> Option<Option<Arc<Scope>>> {
     let (who, target) = (delegation("ana", &["nurses"], None), TargetName::new("ehr").unwrap());
-    let asked = Asked { set, delegation: &who, who: &set.who(&who), now_us: NOW, opened_us: NOW };
+    let inside = set.who(&who);
+    let asked = Asked::new(set, &who, &inside, NOW, NOW);
     let case = Case { asked, target: &target, restriction, confined: false, under: None };
     match decide(&case, asked_for, &mut Answers::default()).0.decision() {
         Decision::Allow(permit) => Some(permit.scope().cloned()),

@@ -31,7 +31,8 @@ pub(crate) fn delegation(sub: &str, groups: &[&str], client: Option<&str>) -> De
 }
 
 fn read(set: &PolicySet, who: &Delegation, relation: &str, approved: bool, now_us: u64) -> Answer {
-    let asked = Asked { set, delegation: who, who: &set.who(who), now_us, opened_us: now_us };
+    let inside = set.who(who);
+    let asked = Asked::new(set, who, &inside, now_us, now_us);
     let ehr = TargetName::new("ehr").unwrap();
     let (schema, name) = relation.split_once('.').unwrap();
     asked.ask(&asked.verb(Verb::Read, &ehr, Some((&RelationName::new(schema, name), &[])), approved))
@@ -178,7 +179,7 @@ fn an_answer_is_kept_unless_it_depends_on_the_time() {
         let mut answers = Answers::default();
         let mut at = |hour: u64| {
             let now_us = hour * 3_600_000_000;
-            let asked = Asked { set: &set, delegation: &who, who: &inside, now_us, opened_us: now_us };
+            let asked = Asked::new(&set, &who, &inside, now_us, now_us);
             answers.of(&asked, &ehr, about()).allowed
         };
         let (early, late) = (at(2), at(10));
@@ -194,7 +195,7 @@ fn has_everything(text: &str) -> (bool, bool) {
     let inside = set.who(&who);
     let restriction = Restriction::default();
     let of = |classified| {
-        let asked = Asked { set: &set, delegation: &who, who: &inside, now_us: NOW, opened_us: NOW };
+        let asked = Asked::new(&set, &who, &inside, NOW, NOW);
         unrestricted(
             &Case { asked, target: &ehr, restriction: &restriction, confined: false, under: None },
             classified,
@@ -253,7 +254,7 @@ fn what_a_classification_should_speak_of_and_does_not_is_not_seen() {
     );
     let (set, who) = (set.unwrap(), delegation("ana", &["nurses"], None));
     let (inside, ehr) = (set.who(&who), TargetName::new("ehr").unwrap());
-    let asked = Asked { set: &set, delegation: &who, who: &inside, now_us: NOW, opened_us: NOW };
+    let asked = Asked::new(&set, &who, &inside, NOW, NOW);
     let restriction = Restriction::default();
     let case = Case { asked, target: &ehr, restriction: &restriction, confined: false, under: None };
     let facts = Arc::new(crate::sight::tests::patients(true));
@@ -294,7 +295,7 @@ fn what_a_classification_should_speak_of_and_does_not_is_not_seen() {
 fn described(text: &str) -> (Vec<String>, bool) {
     let (set, who) = (load(text).unwrap(), delegation("ana", &["nurses"], None));
     let (inside, ehr) = (set.who(&who), TargetName::new("ehr").unwrap());
-    let asked = Asked { set: &set, delegation: &who, who: &inside, now_us: NOW, opened_us: NOW };
+    let asked = Asked::new(&set, &who, &inside, NOW, NOW);
     let restriction = Restriction::default();
     let case = Case { asked, target: &ehr, restriction: &restriction, confined: false, under: None };
     let own = |(name, within): &(&str, Vec<RelationName>)| OwnRelation {

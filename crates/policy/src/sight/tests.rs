@@ -48,7 +48,8 @@ pub(crate) fn load(text: &str) -> Result<PolicySet, Vec<crate::Diagnostic>> {
 fn sees(text: &str, facts: &RelationFacts, client: Option<&str>) -> (String, bool) {
     let set = load(text).unwrap_or_else(|errors| panic!("{errors:?}"));
     let who = delegation("ana", &["nurses"], client);
-    let asked = Asked { set: &set, delegation: &who, who: &set.who(&who), now_us: NOW, opened_us: NOW };
+    let inside = set.who(&who);
+    let asked = Asked::new(&set, &who, &inside, NOW, NOW);
     let (ehr, relation) = (TargetName::new("ehr").unwrap(), RelationName::new("public", "patients"));
     let mut known = ByTags::default();
     // Another relation of the same tags first: what is known of it must not change what is seen here.
@@ -201,7 +202,8 @@ fn what_would_be_revealed_if_a_text_had_its_tag_stays_there() {
     let stays = |text: &str| {
         let (set, facts) = (load(text).unwrap(), patients(false));
         let who = delegation("ana", &["nurses"], None);
-        let asked = Asked { set: &set, delegation: &who, who: &set.who(&who), now_us: NOW, opened_us: NOW };
+        let inside = set.who(&who);
+        let asked = Asked::new(&set, &who, &inside, NOW, NOW);
         let (ehr, relation) = (TargetName::new("ehr").unwrap(), RelationName::new("public", "patients"));
         see(&asked, &ehr, (&relation, &[]), &facts, &mut ByTags::default()).stays
     };
