@@ -27,7 +27,7 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 /// Enough for tests of thousands of sessions; costs nothing until used.
 const CONNECTIONS: u32 = 2200;
 /// Changes when templates are made differently than before.
-const TEMPLATE_VERSION: u32 = 1;
+const TEMPLATE_VERSION: u32 = 3;
 /// Where a bare cluster's first script begins.
 const FIRST_DATABASE: &str = "postgres";
 
@@ -317,6 +317,9 @@ fn make_template(home: &Path, content: Content) -> Result<()> {
         "--encoding",
         "UTF8",
         "--no-sync",
+        // The template is copied for each cluster, and most of it would be room for the log.
+        "--wal-segsize",
+        "1",
     ]);
     capture(initdb.arg("--pgdata").arg(&data).arg("--pwfile").arg(&password_file))?;
     fs::remove_file(&password_file).map_err(Failure::at("remove", &password_file))?;
@@ -333,5 +336,7 @@ fn make_template(home: &Path, content: Content) -> Result<()> {
         psql(&url(SUPERUSER, &superuser, port, DATABASE), "vacuum freeze")?;
     }
     server.stop()?;
+    let mut shrunk = Identity::Postgres.command(&postgres_programs()?.join("pg_resetwal"), "KILL");
+    capture(shrunk.arg("--pgdata").arg(&data))?;
     Ok(())
 }
