@@ -1,5 +1,5 @@
 //! Both eras of the protocol on both faces of a gateway: clients and servers that begin with a handshake, and those that do
-//! without.
+//! without; and what `@modelcontextprotocol/conformance` says of it.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,5 +9,6 @@
     reason = "a test's own set-up may fail it"
 )]
 
+mod conformance;
 mod pairs;
 mod place;
