@@ -142,7 +142,10 @@ for line in sys.stdin:
     if method == "initialize":
         information = {"name": "hostile", "version": "1"}
         say(id=number, result={"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": information})
-    elif method == "tools/list" and lists:
-        say(id=number, result={"tools": [listed(name) for name in TOOLS]})
+    elif method == "tools/list":
+        if lists:
+            say(id=number, result={"tools": [listed(name) for name in TOOLS]})
     elif method == "tools/call":
         call(number, message["params"]["name"], message["params"].get("arguments", {}))
+    elif number is not None and not os.environ.get("SILENT"):
+        say(id=number, error={"code": -32601, "message": "no such method"})

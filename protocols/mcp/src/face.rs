@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Collected, Full};
 use rmcp::ServerHandler;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation,
@@ -19,10 +19,13 @@ use rmcp::model::{
 use rmcp::service::{RequestContext, RoleServer};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::offer::offer;
+use crate::relay;
 use crate::revision::unspoken;
+use crate::stateless::judged;
 
 /// Revisions that are spoken, oldest first.
 const REVISIONS: [ProtocolVersion; 3] =
@@ -223,11 +226,12 @@ pub async fn answer<T: Tools>(
     request: Request<Full<Bytes>>,
     tools: T,
 ) -> Response<BoxBody<Bytes, Infallible>> {
-    let spoken = REVISIONS.each_ref().map(ProtocolVersion::as_str);
-    let unspoken = unspoken(request.headers(), &spoken).map(|error| not_taken(&error));
-    if let Some(refused) = unspoken.or_else(|| twice(request.headers())) {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = body.collect().await.map(Collected::to_bytes);
+    if let Some(refused) = disagrees(&parts.headers, &body).or_else(|| twice(&parts.headers)) {
         return refused;
     }
+    let request = Request::from_parts(parts, Full::new(body));
     // Who may call is judged before: here is nobody who is not known.
     let config = StreamableHttpServerConfig::default()
         .disable_allowed_hosts()
@@ -247,11 +251,22 @@ pub async fn answer<T: Tools>(
 /// guess.
 fn twice(headers: &HeaderMap) -> Option<Response<BoxBody<Bytes, Infallible>>> {
     let name = BESIDE.into_iter().find(|name| headers.get_all(name).iter().count() > 1)?;
-    Some(not_taken(&json!({"code": -32600, "message": format!("`{name}` stands once")})))
+    Some(not_taken(None, &json!({"code": -32600, "message": format!("`{name}` stands once")})))
 }
 
-fn not_taken(error: &Value) -> Response<BoxBody<Bytes, Infallible>> {
-    let whole = json!({"jsonrpc": "2.0", "id": null, "error": error});
+/// The refusal of a request whose headers and body say two things, as at a server of others. What cannot be read as a request
+/// is refused by whoever reads it next.
+fn disagrees(headers: &HeaderMap, body: &[u8]) -> Option<Response<BoxBody<Bytes, Infallible>>> {
+    let spoken = REVISIONS.each_ref().map(ProtocolVersion::as_str);
+    let said = relay::said(body).ok();
+    match said.as_ref().and_then(|said| Some((said.id?, said))) {
+        Some((id, said)) => judged(headers, said, &spoken).err().map(|error| not_taken(Some(id), &error)),
+        None => unspoken(headers, &spoken).map(|error| not_taken(None, &error)),
+    }
+}
+
+fn not_taken(id: Option<&RawValue>, error: &Value) -> Response<BoxBody<Bytes, Infallible>> {
+    let whole = json!({"jsonrpc": "2.0", "id": id, "error": error});
     let mut response = Response::new(Full::new(Bytes::from(whole.to_string())).boxed());
     *response.status_mut() = StatusCode::BAD_REQUEST;
     let json = header::HeaderValue::from_static("application/json");

@@ -8,6 +8,7 @@ mod offer;
 pub mod peek;
 pub mod relay;
 pub mod revision;
+pub mod stateless;
 pub mod texts;
 
 pub use face::{Answer, Asked, OwnTool, Tools, answer};

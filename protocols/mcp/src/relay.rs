@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
@@ -45,7 +46,7 @@ fn malformed(error: impl fmt::Display) -> RelayError {
 }
 
 /// An object's members as they stand, each name once.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -86,15 +87,30 @@ impl<'a> Members<'a> {
     /// Few enough to compare each with all: of a message there are five.
     const MAX: usize = 256;
 
-    fn of(text: &'a str) -> Result<Self, RelayError> {
+    pub(crate) fn of(text: &'a str) -> Result<Self, RelayError> {
         serde_json::from_str(text).map_err(malformed)
     }
 
-    fn get(&self, wanted: &str) -> Option<&'a RawValue> {
+    /// The object again, without some of its members and with others behind the rest; values stay as they stand.
+    pub(crate) fn written(&self, without: &[&str], more: &[(&str, &str)]) -> String {
+        let kept = self.0.iter().filter(|(name, _)| !without.contains(&name.as_ref()));
+        let kept = kept.map(|(name, value)| (name.as_ref(), value.get()));
+        let mut text = String::from("{");
+        for (name, value) in kept.chain(more.iter().copied()) {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            text.push_str(&format!("{}:{value}", Value::from(name)));
+        }
+        text.push('}');
+        text
+    }
+
+    pub(crate) fn get(&self, wanted: &str) -> Option<&'a RawValue> {
         self.0.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value)
     }
 
-    fn text(&self, wanted: &str) -> Result<Option<String>, RelayError> {
+    pub(crate) fn text(&self, wanted: &str) -> Result<Option<String>, RelayError> {
         self.get(wanted).map(|raw| serde_json::from_str(raw.get())).transpose().map_err(malformed)
     }
 }

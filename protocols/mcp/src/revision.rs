@@ -21,7 +21,10 @@ pub fn unspoken(headers: &HeaderMap, spoken: &[&str]) -> Option<Value> {
         return None;
     }
     let message = format!("`MCP-Protocol-Version` is one of {}", spoken.join(", "));
-    Some(json!({"code": UNSPOKEN, "message": message, "data": {"supported": spoken}}))
+    let named: Vec<_> =
+        headers.get_all(VERSION).iter().map(|one| String::from_utf8_lossy(one.as_bytes())).collect();
+    let data = json!({"supported": spoken, "requested": named.join(", ")});
+    Some(json!({"code": UNSPOKEN, "message": message, "data": data}))
 }
 
 #[cfg(test)]
@@ -45,6 +48,7 @@ mod tests {
                 (&error["code"], &error["data"]["supported"][0]),
                 (&json!(-32022), &json!("2025-11-25"))
             );
+            assert_eq!(error["data"]["requested"], named.join(", "));
         }
     }
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use chaperone_access::TargetName;
 use chaperone_api::Problem;
+use chaperone_mcp::relay::TOOLS_MAX;
 use chaperone_mcp::revision::VERSION;
+use chaperone_mcp::stateless::{self, Repeated, encoded, repeats, written};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -32,7 +34,7 @@ const REQUESTS_MAX: usize = 16;
 /// How long an answer may take: longer than any call at the gateway.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// From this revision on a request names itself in its headers, which have to agree with it.
-const NAMED_SINCE: &str = "2026-07-28";
+const NAMED_SINCE: &str = stateless::REVISION;
 
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
@@ -56,6 +58,7 @@ struct Message<'a> {
 #[serde(rename_all = "camelCase")]
 struct Params {
     name: Option<Value>,
+    arguments: Option<Value>,
     uri: Option<Value>,
     request_id: Option<Value>,
     #[serde(rename = "_meta")]
@@ -82,6 +85,8 @@ pub(crate) struct Bridge {
     headers: http::HeaderMap,
     /// The revision that was agreed on.
     version: Mutex<Option<String>>,
+    /// Arguments that headers repeat, by the tools that were listed and have some.
+    repeats: Mutex<HashMap<String, Vec<Repeated>>>,
     /// What is under way, by the text of its id.
     under_way: Mutex<HashMap<String, AbortHandle>>,
     places: Arc<Semaphore>,
@@ -184,6 +189,7 @@ impl Bridge {
             gateway,
             headers,
             version: Mutex::default(),
+            repeats: Mutex::default(),
             under_way: Mutex::default(),
             places: Arc::new(Semaphore::new(REQUESTS_MAX)),
         })
@@ -289,10 +295,33 @@ impl Bridge {
             put(METHOD, method);
             let name = params.name.as_ref().or(params.uri.as_ref()).and_then(Value::as_str);
             if let Some(name) = name {
-                put(NAME, name);
+                put(NAME, &encoded(name));
+                let repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
+                let repeats = repeats.get(name).filter(|_| method == "tools/call");
+                for (header, text) in repeats
+                    .map(|repeats| written(repeats, params.arguments.as_ref().unwrap_or(&Value::Null)))
+                    .unwrap_or_default()
+                {
+                    put(header, &text);
+                }
             }
         }
         headers
+    }
+
+    /// The client knows nothing of headers: which arguments they repeat stands in the list of tools.
+    fn heard_tools(&self, answer: &Value) {
+        let tools = answer.pointer("/result/tools").and_then(Value::as_array);
+        let mut known = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
+        for tool in tools.into_iter().flatten() {
+            let Some(name) = tool.get("name").and_then(Value::as_str) else { continue };
+            let repeats = repeats(tool);
+            if repeats.is_empty() {
+                known.remove(name);
+            } else if known.len() < TOOLS_MAX {
+                known.insert(name.to_owned(), repeats);
+            }
+        }
     }
 
     /// Send a message; what its sender gets, where it gets anything.
@@ -322,6 +351,9 @@ impl Bridge {
             {
                 *self.version.lock().unwrap_or_else(PoisonError::into_inner) =
                     version.as_str().map(str::to_owned);
+            }
+            if method == "tools/list" {
+                answer.iter().for_each(|answer| self.heard_tools(answer));
             }
             // A line of its own: JSON has no line breaks but between tokens.
             return Some(text.replace(['\n', '\r'], " "));
@@ -395,6 +427,7 @@ mod tests {
             token: Zeroizing::new("token".to_owned()),
             headers: http::HeaderMap::new(),
             version: Mutex::default(),
+            repeats: Mutex::default(),
             under_way: Mutex::default(),
             places: Arc::new(Semaphore::new(REQUESTS_MAX)),
         }

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use axum::response::Response;
 use chaperone_access::{CallId, Delegation, Refusal, RefusalCode};
 use chaperone_mcp::Answer;
-use chaperone_mcp::relay::{self, Said};
+use chaperone_mcp::relay::{self, RelayError, Said};
+use chaperone_mcp::stateless::{self, Era};
 use chaperone_recording::{CallEnd, CallOpening, Lease};
 use chaperone_trail::CallOutcome;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::looked::{Looked, look};
 use super::pool::Taken;
@@ -22,6 +24,9 @@ use crate::wiring::mcp::query::CALL;
 use crate::wiring::mcp::seen::fault;
 use crate::wiring::mcp::tools::told;
 
+/// Members of a call that answer what a server has asked for.
+const OF_REQUESTS: [&str; 2] = ["requestState", "inputResponses"];
+
 /// What a call came to: `result` or `error`, and its JSON.
 struct Done {
     what: &'static str,
@@ -30,12 +35,13 @@ struct Done {
     code: Option<RefusalCode>,
     /// Whether these are the server's own words.
     of_server: bool,
+    status: StatusCode,
 }
 
 impl Done {
     fn ours(answer: &Answer, outcome: CallOutcome, code: RefusalCode) -> Self {
         let raw = answer.to_value().to_string();
-        Self { what: "result", raw, outcome, code: Some(code), of_server: false }
+        Self { what: "result", raw, outcome, code: Some(code), of_server: false, status: StatusCode::OK }
     }
 
     /// A refusal as the result of a call: a model can act on it.
@@ -54,13 +60,16 @@ impl Done {
         Self::ours(&answer, CallOutcome::Unknown, refusal.code)
     }
 
-    fn of_server(
-        what: &'static str,
-        raw: &RawValue,
-        outcome: CallOutcome,
-        code: Option<RefusalCode>,
-    ) -> Self {
-        Self { what, raw: raw.get().to_owned(), outcome, code, of_server: true }
+    fn of_server(what: &'static str, raw: &str, outcome: CallOutcome, code: Option<RefusalCode>) -> Self {
+        Self { what, raw: raw.to_owned(), outcome, code, of_server: true, status: StatusCode::OK }
+    }
+
+    /// Headers and body of a call say two things.
+    fn mismatch(why: &str) -> Self {
+        let raw = json!({"code": stateless::HEADER_MISMATCH, "message": why}).to_string();
+        let (outcome, code) = (CallOutcome::Refused, Some(RefusalCode::ProtocolViolation));
+        let status = StatusCode::BAD_REQUEST;
+        Self { what: "error", raw, outcome, code, of_server: false, status }
     }
 }
 
@@ -77,14 +86,22 @@ impl Asked<'_> {
             Ok(called) => called,
             Err(wrong) => return error(id, INVALID_PARAMS, &wrong.to_string()),
         };
+        // What a server gets as the answer to a request of its own would be anybody's word: none was handed out.
+        let answers = |name: &&&str| !matches!(relay::member(params, name), Ok(None));
+        if let Some(name) = OF_REQUESTS.iter().find(answers) {
+            let why = format!("`{name}` answers nothing: the gateway hands out no requests of servers");
+            return error(id, INVALID_PARAMS, &why);
+        }
         let calls = self.mcp.managed.commands.calls();
         let came = match calls.enter(&self.shower.bearer.standing.facts().subject) {
             Ok(_place) => self.carried(&tool, params, arguments).await,
             Err(busy) => Err(busy),
         };
         // Where there is no place, or no record of its beginning, nothing was begun.
-        let done = came.unwrap_or_else(|refusal| Done::refused(&refusal));
-        answer(id.get(), done.what, &done.raw)
+        let done = self.for_client(came.unwrap_or_else(|refusal| Done::refused(&refusal)));
+        let mut response = answer(id.get(), done.what, &done.raw);
+        *response.status_mut() = done.status;
+        response
     }
 
     async fn carried(
@@ -108,12 +125,15 @@ impl Asked<'_> {
             target: &self.server.name,
             tool,
             arguments: &arguments,
-            application: None,
+            application: stateless::application(params),
             client: self.shower.bearer.oauth_client.clone(),
         };
         let call = self.mcp.managed.recorder.begin_call(opening, lease.clone()).await?;
         let (done, taken) = match taken {
-            Ok(taken) => self.asked(taken, params, &lease).await,
+            Ok(taken) => match self.agree(&taken, tool, params) {
+                Ok(()) => self.asked(taken, params, &lease).await,
+                Err(why) => (Done::mismatch(&why), Some(taken)),
+            },
             Err(refusal) => (Done::refused(&refusal), None),
         };
         let (done, masked, found) = match self.looked_through(done, &delegation, tool).await {
@@ -179,6 +199,18 @@ impl Asked<'_> {
         .hint("`tools/list` names them"))
     }
 
+    /// Whether a client's headers repeat what stands in its arguments, where the tool's description says so.
+    fn agree(&self, taken: &Taken, tool: &str, params: &RawValue) -> Result<(), String> {
+        let known = taken.process.tools.iter().find(|known| known.name == tool);
+        match (self.era, known) {
+            (Era::Stateless, Some(known)) => {
+                let arguments = relay::member(params, "arguments").map_err(|error| error.to_string())?;
+                stateless::agree(&known.repeats, self.headers, arguments)
+            }
+            (Era::Handshake, _) | (Era::Stateless, None) => Ok(()),
+        }
+    }
+
     /// Let the server answer. A run whose answer did not come in time is not used again.
     async fn asked(&self, mut taken: Taken, params: &RawValue, lease: &Lease) -> (Done, Option<Taken>) {
         // Unless it comes to an answer: whoever leaves takes the run with him.
@@ -197,25 +229,71 @@ impl Asked<'_> {
             }
         };
         taken.process.over("ended");
-        let done = match answered {
-            Answered::Error(raw) => Done::of_server("error", &raw, CallOutcome::Failed, None),
-            Answered::Result(raw) => match relay::is_error(&raw) {
-                Ok(failed) => {
-                    let code = failed.then(|| lease.refused()).flatten();
-                    let outcome = match (failed, code) {
-                        (false, _) => CallOutcome::Ok,
-                        (true, Some(_)) => CallOutcome::Refused,
-                        (true, None) => CallOutcome::Failed,
-                    };
-                    Done::of_server("result", &raw, outcome, code)
+        match self.understood(answered, taken.process.era, params, lease) {
+            Ok(done) => (done, Some(taken)),
+            Err(error) => {
+                let refusal = super::process::broken(self.server, &error.into());
+                (Done::unanswered(&refusal, lease), None)
+            }
+        }
+    }
+
+    /// What a server's answer comes to.
+    fn understood(
+        &self,
+        answered: Answered,
+        of_server: Era,
+        params: &RawValue,
+        lease: &Lease,
+    ) -> Result<Done, RelayError> {
+        let raw = match answered {
+            Answered::Error(raw) if stateless::code(&raw) == Some(stateless::MISSING_CAPABILITY.into()) => {
+                // To a server no client of ours can do anything. One that cannot hears so from the server.
+                if self.era == Era::Handshake || stateless::can(params, &raw) {
+                    return Ok(Done::unanswered(&self.asks(), lease));
                 }
-                Err(error) => {
-                    let refusal = super::process::broken(self.server, &error.into());
-                    return (Done::unanswered(&refusal, lease), None);
-                }
-            },
+                let done = Done::of_server("error", raw.get(), CallOutcome::Failed, None);
+                return Ok(Done { status: StatusCode::BAD_REQUEST, ..done });
+            }
+            Answered::Error(raw) => {
+                return Ok(Done::of_server("error", raw.get(), CallOutcome::Failed, None));
+            }
+            Answered::Result(raw) => raw,
         };
-        (done, Some(taken))
+        if !stateless::is_complete(&raw)? {
+            return Ok(Done::unanswered(&self.asks(), lease));
+        }
+        let failed = relay::is_error(&raw)?;
+        let code = failed.then(|| lease.refused()).flatten();
+        let outcome = match (failed, code) {
+            (false, _) => CallOutcome::Ok,
+            (true, Some(_)) => CallOutcome::Refused,
+            (true, None) => CallOutcome::Failed,
+        };
+        let raw = stateless::result(self.era, of_server, &raw)?;
+        Ok(Done::of_server("result", &raw, outcome, code))
+    }
+
+    /// A server wants something before it ends a call.
+    fn asks(&self) -> Refusal {
+        let what = format!(
+            "server `{}` asks for more before it ends the call: a person's or a model's words, files, or another call",
+            self.server.name
+        );
+        let hint = "the gateway carries no requests of servers (elicitation, sampling, roots, tasks): \
+                    give what it needs as arguments, where the tool takes them";
+        Refusal::new(RefusalCode::Unsupported, what).hint(hint)
+    }
+
+    /// A result of our own as this client reads results.
+    fn for_client(&self, done: Done) -> Done {
+        if done.of_server || done.what != "result" {
+            return done;
+        }
+        let raw = RawValue::from_string(done.raw.clone()).ok();
+        let made =
+            raw.and_then(|raw| Some(stateless::result(self.era, Era::Handshake, &raw).ok()?.into_owned()));
+        Done { raw: made.unwrap_or(done.raw), ..done }
     }
 }
 

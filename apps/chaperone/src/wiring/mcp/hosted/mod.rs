@@ -2,12 +2,14 @@
 //! caller's alone, and each call of a tool is judged, recorded and carried one at a time. The server is not changed; of
 //! its answers only what detectors find in them is.
 
+mod begin;
 mod call;
 mod looked;
 mod pool;
 mod process;
 mod talk;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +20,12 @@ use axum::response::{IntoResponse, Response};
 use chaperone_access::{Delegation, Refusal, RefusalCode, SQL_TOOLS, TargetName};
 use chaperone_mcp::relay::{self, Said};
 use chaperone_mcp::revision::unspoken;
+use chaperone_mcp::stateless::{self, Era};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+use self::begin::Eras;
 use self::pool::{Key, Pool, Taken};
 use self::process::{Process, Tool};
 use super::tools::{NotThere, chain};
@@ -31,7 +35,9 @@ use crate::verbs::Failure;
 use crate::wiring::installation::now_us;
 
 /// Revisions that clients may speak here, newest first.
-const REVISIONS: [&str; 2] = ["2025-11-25", "2025-06-18"];
+const REVISIONS: [&str; 3] = [stateless::REVISION, OLDER[0], OLDER[1]];
+/// Those that begin with `initialize`.
+const OLDER: [&str; 2] = ["2025-11-25", "2025-06-18"];
 /// Codes of JSON-RPC 2.0, section 5.1.
 const INVALID_REQUEST: i32 = -32600;
 const NO_METHOD: i32 = -32601;
@@ -53,6 +59,7 @@ pub(super) struct Known {
     pub(super) places: Arc<Semaphore>,
     /// What detectors look for in its answers: as in the target's own free text.
     pub(super) detectors: Arc<chaperone_masking::Config>,
+    eras: Eras,
 }
 
 /// All of them, and their runs.
@@ -88,7 +95,8 @@ impl Hosted {
             let (target, idle) = (server.target.clone(), Duration::from_secs(server.idle_s));
             let text = config.targets.get(&target).map(|target| target.free_text.config());
             let detectors = Arc::new(text.unwrap_or_default());
-            (name.clone(), Arc::new(Known { name: name.clone(), target, idle, places, detectors }))
+            let known = Known { name: name.clone(), target, idle, places, detectors, eras: Eras::default() };
+            (name.clone(), Arc::new(known))
         });
         let servers = Arc::new(known.collect());
         Self { pool: Pool::new(&servers), servers }
@@ -109,6 +117,9 @@ struct Asked<'a> {
     mcp: &'a Arc<Mcp>,
     shower: &'a Shower,
     server: &'a Arc<Known>,
+    /// How the client speaks.
+    era: Era,
+    headers: &'a HeaderMap,
     /// The caller's chain with the server in the place of a tool: a run's own.
     delegation: Delegation,
 }
@@ -121,25 +132,28 @@ pub(super) async fn serve(
     headers: &HeaderMap,
     body: &Bytes,
 ) -> Result<Response, Early> {
-    if let Some(error) = unspoken(headers, &REVISIONS) {
-        return Ok(not_taken(&error));
-    }
     let said = match relay::said(body) {
         Ok(said) => said,
         Err(error) => {
-            return Ok(not_taken(&json!({"code": INVALID_REQUEST, "message": error.to_string()})));
+            let wrong = json!({"code": INVALID_REQUEST, "message": error.to_string()});
+            return Ok(not_taken(None, &wrong));
         }
     };
     let (Some(id), Some(method)) = (said.id, said.method.as_deref()) else {
         // Notifications are the gateway's own business with the run, and a client has nothing to answer.
-        return Ok(StatusCode::ACCEPTED.into_response());
+        let wrong = unspoken(headers, &REVISIONS).map(|error| not_taken(None, &error));
+        return Ok(wrong.unwrap_or_else(|| StatusCode::ACCEPTED.into_response()));
+    };
+    let era = match stateless::judged(headers, &said, &REVISIONS) {
+        Ok(era) => era,
+        Err(wrong) => return Ok(not_taken(Some(id), &wrong)),
     };
     let delegation = match chain(mcp, shower, server.name.as_str(), shower.purpose.clone()) {
         Ok(delegation) => delegation,
         Err(NotThere::Unknown) => return Err(super::unknown()),
         Err(NotThere::OtherClient) => return Err(super::other_client()),
     };
-    let asked = Asked { mcp, shower, server, delegation };
+    let asked = Asked { mcp, shower, server, era, headers, delegation };
     // Whoever may not be there is not told that there is such a place; nothing is launched for him either.
     match asked.may("") {
         Ok(()) => {}
@@ -147,12 +161,13 @@ pub(super) async fn serve(
         Err(refusal) if refusal.code == RefusalCode::NotPermitted => {}
         Err(refusal) => return Ok(refused(id, &refusal)),
     }
-    Ok(match method {
-        "initialize" => asked.initialize(id, &said).await,
-        "ping" => answer(id.get(), "result", "{}"),
-        "tools/list" => asked.list(id).await,
-        "tools/call" => asked.call(id, &said).await,
-        _ => error(id, NO_METHOD, "the gateway carries the tools of a server, and nothing else of it"),
+    Ok(match (method, era) {
+        ("initialize", Era::Handshake) => asked.initialize(id, &said).await,
+        ("server/discover", Era::Stateless) => asked.discover(id).await,
+        ("ping", Era::Handshake) => answer(id.get(), "result", "{}"),
+        ("tools/list", _) => asked.list(id).await,
+        ("tools/call", _) => asked.call(id, &said).await,
+        (_, era) => no_method(id, era),
     })
 }
 
@@ -164,10 +179,20 @@ fn answer(id: &str, what: &str, raw: &str) -> Response {
     response
 }
 
-/// The answer to what is no request that can be answered by its id.
-fn not_taken(error: &Value) -> Response {
-    let mut response = answer("null", "error", &error.to_string());
+/// The answer to what is not taken as a request; where its id could not be read, to none.
+fn not_taken(id: Option<&RawValue>, error: &Value) -> Response {
+    let mut response = answer(id.map_or("null", RawValue::get), "error", &error.to_string());
     *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
+}
+
+/// The newest revision says it by the status too, so that no intermediary takes it for an answer.
+fn no_method(id: &RawValue, era: Era) -> Response {
+    let mut response =
+        error(id, NO_METHOD, "the gateway carries the tools of a server, and nothing else of it");
+    if era == Era::Stateless {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
     response
 }
 
@@ -233,18 +258,33 @@ impl Asked<'_> {
         let Some(wanted) = wanted else {
             return error(id, INVALID_PARAMS, "`protocolVersion` is missing");
         };
-        let revision = REVISIONS.into_iter().find(|known| *known == wanted).unwrap_or(REVISIONS[0]);
+        let revision = OLDER.into_iter().find(|known| *known == wanted).unwrap_or(OLDER[0]);
         let taken = match self.taken().await {
             Ok(taken) => taken,
             Err(refusal) => return refused(id, &refusal),
         };
         let mut result = format!(r#"{{"protocolVersion":"{revision}","capabilities":{{"tools":{{}}}}"#);
-        for name in ["serverInfo", "instructions"] {
-            if let Ok(Some(raw)) = relay::member(&taken.process.information, name) {
-                result.push_str(&format!(r#","{name}":{}"#, raw.get()));
-            }
+        let nameless = json!({"name": self.server.name, "version": ""}).to_string();
+        let information = stateless::server_information(&taken.process.information);
+        let information = information.map_or(nameless.as_str(), RawValue::get);
+        result.push_str(&format!(r#","serverInfo":{information}"#));
+        if let Ok(Some(raw)) = relay::member(&taken.process.information, "instructions") {
+            result.push_str(&format!(r#","instructions":{}"#, raw.get()));
         }
         result.push('}');
+        taken.give_back();
+        answer(id.get(), "result", &result)
+    }
+
+    /// The same for a client that does without a handshake.
+    async fn discover(&self, id: &RawValue) -> Response {
+        let taken = match self.taken().await {
+            Ok(taken) => taken,
+            Err(refusal) => return refused(id, &refusal),
+        };
+        let said = &taken.process.information;
+        let instructions = relay::member(said, "instructions").ok().flatten();
+        let result = stateless::discovered(&REVISIONS, stateless::server_information(said), instructions);
         taken.give_back();
         answer(id.get(), "result", &result)
     }
@@ -257,8 +297,10 @@ impl Asked<'_> {
         };
         let tools = taken.process.tools.iter();
         let shown = tools.filter(|tool| self.is_accepted(tool) && self.may(&tool.name).is_ok());
-        let shown: Vec<&str> = shown.map(|tool| tool.manifest.get()).collect();
-        let result = format!(r#"{{"tools":[{}]}}"#, shown.join(","));
+        let of_server = taken.process.era;
+        let shown: Vec<Cow<'_, str>> =
+            shown.map(|tool| stateless::manifest(self.era, of_server, &tool.manifest)).collect();
+        let result = stateless::listed(self.era, &shown);
         taken.give_back();
         answer(id.get(), "result", &result)
     }

@@ -7,6 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use chaperone_access::{Delegation, ProcessId, Refusal, RefusalCode};
 use chaperone_identity::{Caveat, CredentialId, Grant, narrow};
 use chaperone_mcp::relay::{self, TOOLS_MAX};
+use chaperone_mcp::stateless::{Era, Repeated, repeats, towards};
 use chaperone_postgres::opening::{First, accept};
 use chaperone_recording::{Lease, LinkFacts, ServerOpening, ServerRun};
 use chaperone_trail::Digest;
@@ -18,6 +19,7 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use super::Known;
+use super::begin::{Begun, begin};
 use super::talk::{Answered, Broken, Talk};
 use crate::wiring::installation::{now_us, random};
 use crate::wiring::manifests::Manifests;
@@ -33,8 +35,6 @@ const LEFT_S: u64 = CALL.as_secs() + 5;
 const LIST: Duration = Duration::from_secs(10);
 /// Connections of one run at a time; more wait at the agent.
 const CONNECTIONS_MAX: usize = 8;
-/// Revisions of the protocol that a server may speak.
-const REVISIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 
 /// A tool as a run describes it.
 pub(super) struct Tool {
@@ -42,14 +42,17 @@ pub(super) struct Tool {
     pub(super) manifest: Box<RawValue>,
     /// SHA-256 of the manifest's canonical form (RFC 8785).
     pub(super) digest: [u8; 32],
+    /// Arguments that clients of the newest revision repeat in headers.
+    pub(super) repeats: Vec<Repeated>,
 }
 
 /// A run.
 pub(super) struct Process {
     talk: Talk,
+    pub(super) era: Era,
     pub(super) lease: Lease,
     pub(super) tools: Vec<Tool>,
-    /// Its answer to `initialize`.
+    /// Its answer to `initialize` or `server/discover`.
     pub(super) information: Box<RawValue>,
     /// What it logs in with: user and password, and the words that stand for them where it tells them.
     told: [(&'static str, Zeroizing<String>); 2],
@@ -133,8 +136,10 @@ impl Process {
         let accept = Accept { agent, server: server.name.clone(), process };
         let entrance = entrance(mcp.clone(), shower, accept, made.id, lease.clone());
         let mut talk = Talk::new(stream);
-        let begun = begin(&mut talk).await.map_err(|error| broken(server, &error))?;
-        let information = begun.map_err(|why| {
+        let begun = begin(&mut talk, server.eras.is_older(&command)).await;
+        server.eras.note(command, begun.as_ref().ok().and_then(|begun| Some(begun.as_ref().ok()?.era)));
+        let begun = begun.map_err(|error| broken(server, &error))?;
+        let Begun { era, information } = begun.map_err(|why| {
             Refusal::new(RefusalCode::TargetUnavailable, format!("server `{}`: {why}", server.name))
         })?;
         let tools = Vec::new();
@@ -142,7 +147,7 @@ impl Process {
         let told = [("{user}", Zeroizing::new(user)), ("{password}", password)];
         let information = untold(information, &told);
         let mut this =
-            Self { talk, lease, tools, information, told, expires_s, run, _entrance: entrance, _place };
+            Self { talk, era, lease, tools, information, told, expires_s, run, _entrance: entrance, _place };
         this.list(server, &mcp.managed.manifests).await?;
         Ok(this)
     }
@@ -184,7 +189,10 @@ impl Process {
 
     /// Ask it.
     pub(super) async fn ask(&mut self, method: &str, params: Option<&RawValue>) -> Result<Answered, Broken> {
-        let answered = self.talk.ask(method, params).await;
+        let answered = match towards(self.era, params) {
+            Ok(params) => self.talk.ask(method, &params).await,
+            Err(error) => Err(error.into()),
+        };
         if answered.is_err() {
             self.over("broken");
         }
@@ -220,7 +228,7 @@ impl Process {
                     serde_json::from_str(manifest.get()).map_err(|error| unlisted(&error.to_string()))?;
                 let canonical = serde_json_canonicalizer::to_vec(&value).map_err(|error| fault(&error))?;
                 let digest = digest(&SHA256, &canonical).as_ref().try_into().unwrap_or_default();
-                tools.push(Tool { name: tool.name, manifest, digest });
+                tools.push(Tool { name: tool.name, manifest, digest, repeats: repeats(&value) });
             }
             cursor = next;
             if cursor.is_none() {
@@ -245,27 +253,6 @@ fn untold(said: Box<RawValue>, told: &[(&'static str, Zeroizing<String>)]) -> Bo
         told.iter().fold(said.get().to_owned(), |text, (word, value)| text.replace(value.as_str(), word));
     // Neither side of it needs an escape in JSON, so a text stays one.
     RawValue::from_string(text).unwrap_or(said)
-}
-
-/// Agree on a revision. The inner error is the server's own no.
-async fn begin(talk: &mut Talk) -> Result<Result<Box<RawValue>, String>, Broken> {
-    let params = json!({
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "chaperone", "version": env!("CARGO_PKG_VERSION")},
-    });
-    let params = serde_json::value::to_raw_value(&params).map_err(|_| Broken::Gone)?;
-    let result = match talk.ask("initialize", Some(&params)).await? {
-        Answered::Result(result) => result,
-        Answered::Error(_) => return Ok(Err("it does not begin".to_owned())),
-    };
-    let revision = relay::member(&result, "protocolVersion")?;
-    let revision: Option<String> = revision.and_then(|raw| serde_json::from_str(raw.get()).ok());
-    if !revision.is_some_and(|revision| REVISIONS.contains(&revision.as_str())) {
-        return Ok(Err(format!("it speaks none of the revisions {}", REVISIONS.join(", "))));
-    }
-    talk.tell("notifications/initialized");
-    Ok(Ok(result))
 }
 
 /// Take what a run connects, one connection after the other: each is a client of the boundary like any other, with the

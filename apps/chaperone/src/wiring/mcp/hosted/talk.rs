@@ -51,6 +51,8 @@ pub(super) struct Talk {
     seen: usize,
     output: BytesMut,
     next: u64,
+    /// Requests whose answer, should it come, nobody waits for.
+    unawaited: Vec<u64>,
     asides: (usize, usize),
     changed: bool,
 }
@@ -65,7 +67,8 @@ impl Talk {
     pub(super) fn new(stream: Box<dyn Stream>) -> Self {
         let (reads, writes) = tokio::io::split(stream);
         let (input, output) = (BytesMut::new(), BytesMut::new());
-        Self { reads, writes, input, seen: 0, output, next: 1, asides: (0, 0), changed: false }
+        let (unawaited, asides) = (Vec::new(), (0, 0));
+        Self { reads, writes, input, seen: 0, output, next: 1, unawaited, asides, changed: false }
     }
 
     /// Whether it has said since that its tools are others now.
@@ -88,12 +91,38 @@ impl Talk {
     }
 
     /// Ask, and wait for the answer. Whoever gives up waiting has to give the run up too.
-    pub(super) async fn ask(&mut self, method: &str, params: Option<&RawValue>) -> Result<Answered, Broken> {
+    pub(super) async fn ask(&mut self, method: &str, params: &str) -> Result<Answered, Broken> {
+        let id = self.put_request(method, params);
+        self.answer(id).await
+    }
+
+    /// Ask, and wait no longer than that; `None` where no answer came, and one that comes later is passed over.
+    pub(super) async fn ask_within(
+        &mut self,
+        patience: Duration,
+        method: &str,
+        params: &str,
+    ) -> Result<Option<Answered>, Broken> {
+        let id = self.put_request(method, params);
+        match tokio::time::timeout(patience, self.answer(id)).await {
+            Ok(answered) => answered.map(Some),
+            Err(_elapsed) => {
+                self.unawaited.push(id);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Ask for what has its answer when it is over, or never: what comes of it meanwhile are asides.
+    pub(super) fn subscribe(&mut self, method: &str, params: &str) {
+        let id = self.put_request(method, params);
+        self.unawaited.push(id);
+    }
+
+    fn put_request(&mut self, method: &str, params: &str) -> u64 {
         let id = self.next;
         self.next += 1;
-        self.asides = (0, 0);
         let number = id.to_string();
-        let params = params.map_or("{}", RawValue::get);
         let head = [
             r#"{"jsonrpc":"2.0","id":"#,
             number.as_str(),
@@ -104,6 +133,11 @@ impl Talk {
             "}",
         ];
         self.put(&head);
+        id
+    }
+
+    async fn answer(&mut self, id: u64) -> Result<Answered, Broken> {
+        self.asides = (0, 0);
         loop {
             match self.turn().await? {
                 Line::Answer(answered, came) if answered == id => return Ok(came),
@@ -173,6 +207,10 @@ impl Talk {
             return self.aside(1);
         }
         match heard(line)? {
+            Heard::Answer { id, .. } if self.unawaited.contains(&id) => {
+                self.unawaited.retain(|known| *known != id);
+                self.aside(line.len())
+            }
             Heard::Answer { id, came: Came::Result(result) } => {
                 Ok(Line::Answer(id, Answered::Result(result.to_owned())))
             }
@@ -242,8 +280,7 @@ mod tests {
         let (ours, theirs) = tokio::io::duplex(1024);
         let other = tokio::spawn(run(theirs, lines));
         let mut talk = Talk::new(Box::new(ours));
-        let params: &RawValue = serde_json::from_str("{\n \"x\": 1}").unwrap();
-        let came = talk.ask("tools/call", Some(params)).await;
+        let came = talk.ask("tools/call", "{\n \"x\": 1}").await;
         drop(talk);
         (came, other.await.unwrap())
     }
@@ -290,11 +327,43 @@ mod tests {
         let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned();
         let other = tokio::spawn(run(theirs, vec![answer.clone(), answer]));
         let mut talk = Talk::new(Box::new(ours));
-        assert!(talk.ask("tools/list", None).await.is_ok());
+        assert!(talk.ask("tools/list", "{}").await.is_ok());
         // It may not have come yet; it has once the other end has written all of it.
         while talk.is_sound().await.is_ok() {
             tokio::task::yield_now().await;
         }
+        drop(talk);
+        other.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_waits_for_any_more_is_passed_over_once() {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        let answers = [1, 2].map(|id| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"n":{id}}}}}"#));
+        let other = tokio::spawn(async move {
+            let (reads, mut writes) = tokio::io::split(theirs);
+            let mut heard = BufReader::new(reads).lines();
+            for _ in 0..2 {
+                heard.next_line().await.unwrap().unwrap();
+            }
+            for answer in answers.iter().chain([&answers[0]]) {
+                writes.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
+            }
+            while let Ok(Some(_)) = heard.next_line().await {}
+        });
+        let mut talk = Talk::new(Box::new(ours));
+        let none = talk.ask_within(Duration::ZERO, "server/discover", "{}").await.unwrap();
+        assert!(none.is_none());
+        let Ok(Answered::Result(second)) = talk.ask("initialize", "{}").await else { panic!("no result") };
+        assert_eq!(second.get(), r#"{"n":2}"#);
+        // A second answer to it is one to nothing.
+        let broken = loop {
+            match talk.is_sound().await {
+                Ok(()) => tokio::task::yield_now().await,
+                Err(broken) => break broken,
+            }
+        };
+        assert!(matches!(broken, Broken::Unasked));
         drop(talk);
         other.await.unwrap();
     }

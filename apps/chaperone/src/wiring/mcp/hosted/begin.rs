@@ -1,0 +1,101 @@
+//! How a run of a server and the gateway come to speak one revision of the protocol.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use chaperone_mcp::relay;
+use chaperone_mcp::stateless::{Era, speaks, towards};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::talk::{Answered, Broken, Talk};
+
+/// Older revisions that a server may speak.
+const OLDER: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+/// How long a server may take to say whether it knows the newer one: some older ones say nothing to what they do not know.
+const PROBE: Duration = Duration::from_secs(8);
+
+/// How the last run of a server spoke, by the digest of what was launched: others are not asked again first.
+#[derive(Default)]
+pub(super) struct Eras(Mutex<Option<[u8; 32]>>);
+
+impl Eras {
+    /// Whether what is launched by that command is known to speak older revisions.
+    pub(super) fn is_older(&self, command: &[u8; 32]) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(command)
+    }
+
+    /// What came of a run. One that broke off is asked in the older way next time: it may be what it could not bear.
+    pub(super) fn note(&self, command: [u8; 32], era: Option<Era>) {
+        let older = match era {
+            Some(Era::Stateless) => None,
+            Some(Era::Handshake) | None => Some(command),
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = older;
+    }
+}
+
+/// What a run has said of itself.
+pub(super) struct Begun {
+    pub(super) era: Era,
+    /// Its answer to `initialize` or `server/discover`.
+    pub(super) information: Box<RawValue>,
+}
+
+/// Agree on a revision: the newest where the server knows it, and otherwise an older one. The inner error is the server's
+/// own no.
+pub(super) async fn begin(talk: &mut Talk, is_older: bool) -> Result<Result<Begun, &'static str>, Broken> {
+    let first = if is_older { initialize(talk).await? } else { discover(talk).await? };
+    match first {
+        Some(begun) => Ok(Ok(begun)),
+        None => {
+            let second = if is_older { discover(talk).await? } else { initialize(talk).await? };
+            Ok(second.ok_or("it begins in none of the revisions 2024-11-05 to 2026-07-28"))
+        }
+    }
+}
+
+async fn discover(talk: &mut Talk) -> Result<Option<Begun>, Broken> {
+    let params = towards(Era::Stateless, None)?;
+    let information = match talk.ask_within(PROBE, "server/discover", &params).await? {
+        Some(Answered::Result(information)) if speaks(&information) => information,
+        Some(Answered::Result(_) | Answered::Error(_)) | None => return Ok(None),
+    };
+    // It does not say by itself that its tools are others.
+    let listen = json!({"notifications": {"toolsListChanged": true}});
+    let listen = serde_json::value::to_raw_value(&listen).map_err(|_| Broken::Gone)?;
+    if tells_of_tools(&information)? {
+        talk.subscribe("subscriptions/listen", &towards(Era::Stateless, Some(&listen))?);
+    }
+    Ok(Some(Begun { era: Era::Stateless, information }))
+}
+
+fn tells_of_tools(information: &RawValue) -> Result<bool, Broken> {
+    let mut within = Some(information);
+    for name in ["capabilities", "tools", "listChanged"] {
+        within = match within.filter(|raw| raw.get().starts_with('{')) {
+            Some(raw) => relay::member(raw, name)?,
+            None => None,
+        };
+    }
+    Ok(within.is_some_and(|raw| raw.get() == "true"))
+}
+
+async fn initialize(talk: &mut Talk) -> Result<Option<Begun>, Broken> {
+    let params = json!({
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "chaperone", "version": env!("CARGO_PKG_VERSION")},
+    });
+    let information = match talk.ask("initialize", &params.to_string()).await? {
+        Answered::Result(information) => information,
+        Answered::Error(_) => return Ok(None),
+    };
+    let revision = relay::member(&information, "protocolVersion")?;
+    let revision: Option<String> = revision.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    if !revision.is_some_and(|revision| OLDER.contains(&revision.as_str())) {
+        return Ok(None);
+    }
+    talk.tell("notifications/initialized");
+    Ok(Some(Begun { era: Era::Handshake, information }))
+}
