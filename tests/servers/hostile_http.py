@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PORT, LOG, *DESCRIPTION = sys.argv[1:]
 TOOLS = [
-    "echo", "pretty", "tells", "asks", "expires", "other_id", "text_id", "result_and_error", "batch", "nested", "not_utf8", "not_json",
+    "echo", "pretty", "tells", "asks", "expires", "slow", "other_id", "text_id", "result_and_error", "batch", "nested", "not_utf8", "not_json",
     "too_long", "too_long_event", "too_long_line", "endless", "endless_comments", "two_answers", "redirects", "see_other",
     "accepted", "no_kind", "html", "breaks_off", "breaks_off_stream", "ends_stream", "hangs_up", "silent", "forgets", "own_error",
     "status_400", "status_401", "status_403", "status_429", "status_500", "status_503",
@@ -104,6 +104,9 @@ class Handler(BaseHTTPRequestHandler):
         elif name == "asks":
             self.stream(message(id="mine", method="sampling/createMessage", params={"messages": [], "maxTokens": 1}))
             self.event(message(id=number, result=result(json.dumps(answers.get(timeout=20)))))
+        elif name == "slow":
+            time.sleep(5)
+            self.whole(200, fine)
         elif name == "expires":
             gone.add(self.headers["mcp-session-id"])
             self.whole(200, fine)

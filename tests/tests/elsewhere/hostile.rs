@@ -192,8 +192,8 @@ fn a_server_elsewhere_has_as_many_sessions_as_it_may_and_no_more() {
     assert_eq!(echo["result"]["isError"], Value::Null, "{echo}");
     // One that carries a call does not.
     std::thread::scope(|scope| {
-        let silent = scope.spawn(|| place.tool("ana", HOSTILE, "silent", &json!({})));
-        let asked = || server.heard().iter().any(|request| request["body"]["params"]["name"] == "silent");
+        let slow = scope.spawn(|| place.tool("ana", HOSTILE, "slow", &json!({})));
+        let asked = || server.heard().iter().any(|request| request["body"]["params"]["name"] == "slow");
         for _ in 0..100 {
             if asked() {
                 break;
@@ -203,6 +203,6 @@ fn a_server_elsewhere_has_as_many_sessions_as_it_may_and_no_more() {
         assert!(asked());
         let busy = place.tool("nora", HOSTILE, "echo", &json!({}));
         assert!(busy.to_string().contains("code: busy"), "{busy}");
-        drop(silent.join().unwrap());
+        assert_eq!(slow.join().unwrap()["result"]["isError"], Value::Null);
     });
 }

@@ -27,7 +27,7 @@ pub(crate) struct Declared {
 pub(crate) struct Place {
     pub(crate) issuer: Issuer,
     pub(crate) boundary: Boundary,
-    pub(crate) home: TempDir,
+    _home: TempDir,
     _cluster: Cluster,
 }
 
@@ -132,7 +132,7 @@ impl Place {
             issuer.url()
         );
         let boundary = Boundary::start(&home.path().join("chaperone"), &cluster, layout).unwrap();
-        Self { issuer, boundary, home, _cluster: cluster }
+        Self { issuer, boundary, _home: home, _cluster: cluster }
     }
 
     pub(crate) fn url(&self, server: &str) -> String {

@@ -55,15 +55,15 @@ pub(super) struct Headed {
     until: Instant,
 }
 
-/// The innermost reason, since what stands around it only repeats the address; and whether TLS gave it.
+/// The innermost reason, since what stands around it only repeats the address; and whether TLS gave it. What an IO error
+/// holds is not its source.
 fn reason(error: &reqwest::Error) -> (String, bool) {
-    let (mut error, mut is_tls): (&(dyn std::error::Error + 'static), bool) = (error, false);
+    let mut error: &(dyn std::error::Error + 'static) = error;
     loop {
-        let io = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        is_tls |= error.is::<rustls::Error>() || io.is_some_and(|inner| inner.is::<rustls::Error>());
-        match error.source() {
-            Some(inner) => error = inner,
-            None => return (error.to_string(), is_tls),
+        let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        match held.map(|held| -> &(dyn std::error::Error + 'static) { held }).or_else(|| error.source()) {
+            Some(inner) if !error.is::<rustls::Error>() => error = inner,
+            Some(_) | None => return (error.to_string(), error.is::<rustls::Error>()),
         }
     }
 }
