@@ -30,6 +30,8 @@ pub enum RefusalCode {
     NotPermitted,
     /// Policy would allow it with an approval.
     ApprovalRequired,
+    /// It holds identifiers, and nobody can say on whose behalf they were read.
+    NotAttributable,
     /// A construct that Chaperone cannot vouch for under a restricted scope.
     NotUnderstood,
     /// A protocol feature that the boundary does not carry.
@@ -91,6 +93,7 @@ impl RefusalCode {
             Self::Throttled => "throttled",
             Self::NotPermitted => "not_permitted",
             Self::ApprovalRequired => "approval_required",
+            Self::NotAttributable => "not_attributable",
             Self::NotUnderstood => "not_understood",
             Self::Unsupported => "unsupported",
             Self::SyntaxError => "syntax_error",
@@ -134,6 +137,7 @@ impl RefusalCode {
             | Self::SessionFull => Blame::Client,
             Self::NotPermitted
             | Self::ApprovalRequired
+            | Self::NotAttributable
             | Self::NotUnderstood
             | Self::UndefinedRelation
             | Self::UndefinedTarget
@@ -209,6 +213,7 @@ mod tests {
             RefusalCode::Throttled,
             RefusalCode::NotPermitted,
             RefusalCode::ApprovalRequired,
+            RefusalCode::NotAttributable,
             RefusalCode::NotUnderstood,
             RefusalCode::Unsupported,
             RefusalCode::SyntaxError,

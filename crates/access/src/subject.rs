@@ -35,6 +35,8 @@ pub enum Attribution {
     Leased,
     /// A client of the subject's own: everything on the session is the subject's.
     Session,
+    /// The call is the subject's; what is done for it is done elsewhere, under nobody knows whose name.
+    Unattributable,
 }
 
 /// What a declared attribute of a subject may hold.

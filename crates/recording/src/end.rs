@@ -129,6 +129,7 @@ fn told(code: RefusalCode) -> &'static str {
         RefusalCode::Ended
         | RefusalCode::Throttled
         | RefusalCode::ApprovalRequired
+        | RefusalCode::NotAttributable
         | RefusalCode::NotUnderstood
         | RefusalCode::Unsupported
         | RefusalCode::SyntaxError

@@ -44,6 +44,11 @@ impl Lease {
         self.look().refused
     }
 
+    /// The call goes to where no operation of it is seen: from now on nobody can say that it changed nothing.
+    pub fn goes_elsewhere(&self) {
+        self.look().may_have_written = true;
+    }
+
     /// Whether an operation of the call was permitted that may change something: from then on nobody can say that it did
     /// not, unless the target has said so.
     #[must_use]

@@ -1,4 +1,4 @@
-//! The run of a hosted server on record, from before its first call to its end.
+//! The run of a hosted server on record, or a session with one elsewhere, from before its first call to its end.
 
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ pub struct ServerOpening<'a> {
     pub apart: bool,
     /// Whose it is, through what.
     pub delegation: &'a Delegation,
-    /// The one credential that its connections show.
-    pub credential: CredentialId,
+    /// The one credential that its connections show; none for a server elsewhere.
+    pub credential: Option<CredentialId>,
     /// The target that this opens.
-    pub target: &'a TargetName,
+    pub target: Option<&'a TargetName>,
 }
 
 /// A run on record. Its end is written when this is dropped.
@@ -46,11 +46,11 @@ impl Recorder {
             agent: opening.agent.to_string(),
             apart: opening.apart,
             command: opening.command,
-            credential: opening.credential.to_string(),
+            credential: opening.credential.map(|id| id.to_string()),
             delegation: opening.delegation.clone(),
             process: opening.process.to_string(),
             server: opening.server.to_string(),
-            target: opening.target.to_string(),
+            target: opening.target.map(ToString::to_string),
         });
         // From here on its end is owed, also where nobody waits for this any more; and not before.
         let appended = self.append(&body).map_err(|error| error.refusal())?;

@@ -212,8 +212,8 @@ fn a_run_that_could_not_be_recorded_did_not_end() {
         command: Digest([0; 32]),
         apart: true,
         delegation: &delegation(),
-        credential: CredentialId([1; 8]),
-        target: &ehr(),
+        credential: Some(CredentialId([1; 8])),
+        target: Some(&ehr()),
     }));
     assert!(began.is_err());
     let kinds = place.kinds();

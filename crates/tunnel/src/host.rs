@@ -1,8 +1,11 @@
-//! Servers of others that an agent runs beside its targets: which run is asked for, and what comes of it.
+//! Servers of others that an agent runs beside its targets, or reaches elsewhere: which run is asked for, and what comes of it.
 //!
 //! A stream of a run is the program's own input and output, and the run ends with it. What the program connects to is the
 //! agent's own listener: each such connection waits there until the gateway takes it, on the link that stands already. So
 //! there is one way between the two, and whose connection it is, is known before its first byte.
+//!
+//! A server elsewhere has a stream of the same kind, without connections: the agent makes of what is said on it the requests
+//! that such a server takes.
 
 use chaperone_access::{AgentName, ProcessId, TargetName};
 use serde::{Deserialize, Serialize};
@@ -18,6 +21,8 @@ pub enum Host {
     Launch(Launch),
     /// Hand over the next connection that a run makes to the agent's listener.
     Accept(Accept),
+    /// Begin with a server that is elsewhere.
+    Reach(Reach),
 }
 
 impl Host {
@@ -27,6 +32,7 @@ impl Host {
         match self {
             Self::Launch(launch) => &launch.server,
             Self::Accept(accept) => &accept.server,
+            Self::Reach(reach) => &reach.server,
         }
     }
 }
@@ -49,6 +55,17 @@ pub struct Launch {
 pub struct Accept {
     /// Which agent runs it.
     pub agent: AgentName,
+    /// Which server.
+    pub server: TargetName,
+    /// Which run of it.
+    pub process: ProcessId,
+}
+
+/// A session with a server elsewhere. Where that is stands in `agent.toml` only, and nothing of a caller's goes there but
+/// what is said on the stream.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reach {
     /// Which server.
     pub server: TargetName,
     /// Which run of it.
@@ -132,7 +149,8 @@ impl From<Access> for AccessWords {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HostFacts {
-    /// SHA-256 over what is launched, as the agent found it at its start, in lower-case hexadecimal.
+    /// SHA-256 over what is launched, as the agent found it at its start, or over where a server elsewhere is, in lower-case
+    /// hexadecimal.
     pub command: String,
     /// Whether it is kept apart from every network but the agent's listener.
     pub apart: bool,

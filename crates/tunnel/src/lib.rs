@@ -18,7 +18,7 @@ pub use dial::{
     InvalidDial, LoginFacts, LoginName, Opened, PARAMETER_NAMES, Parameters, RoleName, Stream, StreamHandle,
     Targets,
 };
-pub use host::{Accept, Access, Host, HostFacts, HostOpened, Hosted, Launch};
+pub use host::{Accept, Access, Host, HostFacts, HostOpened, Hosted, Launch, Reach};
 pub use in_process::InProcess;
 pub use key::{AgentKey, KeyError, verify};
 pub use several::Several;

@@ -82,9 +82,11 @@ impl Served {
             self.targets.host(request.clone()).await
         };
         match &request {
-            Host::Launch(_) => tokio::time::timeout(limits::DIAL, begun).await.unwrap_or_else(|_elapsed| {
-                Err(Refusal::new(RefusalCode::TargetUnavailable, "the server did not start in time"))
-            }),
+            Host::Launch(_) | Host::Reach(_) => {
+                tokio::time::timeout(limits::DIAL, begun).await.unwrap_or_else(|_elapsed| {
+                    Err(Refusal::new(RefusalCode::TargetUnavailable, "the server did not start in time"))
+                })
+            }
             Host::Accept(_) => begun.await,
         }
     }

@@ -7,6 +7,7 @@ pub mod guard;
 mod offer;
 pub mod peek;
 pub mod relay;
+pub mod remote;
 pub mod revision;
 pub mod stateless;
 pub mod texts;

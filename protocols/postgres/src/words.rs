@@ -24,7 +24,7 @@ pub fn sqlstate(code: RefusalCode) -> &'static str {
         | RefusalCode::Locked
         | RefusalCode::LoginEnded
         | RefusalCode::CredentialRevoked => "28000",
-        RefusalCode::NotPermitted | RefusalCode::ApprovalRequired => "42501",
+        RefusalCode::NotPermitted | RefusalCode::ApprovalRequired | RefusalCode::NotAttributable => "42501",
         RefusalCode::NotUnderstood | RefusalCode::Unsupported => "0A000",
         RefusalCode::SyntaxError => "42601",
         RefusalCode::UndefinedRelation => "42P01",

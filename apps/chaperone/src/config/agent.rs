@@ -25,6 +25,8 @@ pub(crate) struct AgentConfig {
     pub(crate) commands: BTreeMap<TargetName, CommandTarget>,
     /// MCP servers of others that this agent runs.
     pub(crate) servers: BTreeMap<TargetName, HostedServer>,
+    /// Those that it reaches elsewhere.
+    pub(crate) elsewhere: BTreeMap<TargetName, ServerElsewhere>,
 }
 
 /// The same as it is written.
@@ -37,20 +39,27 @@ struct Written {
     state: PathBuf,
     targets: BTreeMap<TargetName, OfKind>,
     #[serde(default)]
-    servers: BTreeMap<TargetName, HostedServer>,
+    servers: BTreeMap<TargetName, OfWay>,
 }
 
 impl From<Written> for AgentConfig {
     fn from(written: Written) -> Self {
-        let Written { name: agent, gateway, state, targets: of_kinds, servers } = written;
+        let Written { name: agent, gateway, state, targets: of_kinds, servers: of_ways } = written;
         let (mut targets, mut commands) = (BTreeMap::new(), BTreeMap::new());
+        let (mut servers, mut elsewhere) = (BTreeMap::new(), BTreeMap::new());
         for (name, target) in of_kinds {
             match target {
                 OfKind::Sql(target) => drop(targets.insert(name, *target)),
                 OfKind::Command(target) => drop(commands.insert(name, target)),
             }
         }
-        Self { name: agent, gateway, state, targets, commands, servers }
+        for (name, server) in of_ways {
+            match server {
+                OfWay::Run(server) => drop(servers.insert(name, server)),
+                OfWay::Reach(server) => drop(elsewhere.insert(name, server)),
+            }
+        }
+        Self { name: agent, gateway, state, targets, commands, servers, elsewhere }
     }
 }
 
@@ -71,6 +80,37 @@ impl<'de> Deserialize<'de> for OfKind {
             Some(_) => Err(D::Error::custom("`kind` is `sql` or `command`")),
         }
     }
+}
+
+/// A server by the way to it: one with a `url` is elsewhere.
+enum OfWay {
+    Run(HostedServer),
+    Reach(ServerElsewhere),
+}
+
+impl<'de> Deserialize<'de> for OfWay {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let table = toml::Table::deserialize(deserializer)?;
+        if table.contains_key("url") {
+            return table.try_into().map(Self::Reach).map_err(D::Error::custom);
+        }
+        table.try_into().map(Self::Run).map_err(D::Error::custom)
+    }
+}
+
+/// One MCP server that this agent reaches over HTTP.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServerElsewhere {
+    /// Its endpoint.
+    pub(crate) url: String,
+    /// The authorities that vouch for it, in the place of this machine's.
+    pub(crate) ca: Option<PathBuf>,
+    /// What the agent shows there; never anything of a caller's.
+    pub(crate) token: Option<SecretSource>,
+    #[serde(default = "processes_max")]
+    pub(crate) sessions_max: usize,
 }
 
 /// One MCP server that is run with its input and output as the way to it. `{url}`, `{host}`, `{port}`, `{user}`,

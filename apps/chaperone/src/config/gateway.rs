@@ -44,22 +44,37 @@ pub(crate) struct GatewayConfig {
     pub(crate) agents: Option<Agents>,
     /// Without it the gateway is no MCP server.
     pub(crate) mcp: Option<Mcp>,
-    /// MCP servers of others, which agents run.
+    /// MCP servers of others, which agents run or reach.
     #[serde(default)]
     pub(crate) servers: BTreeMap<TargetName, HostedServer>,
 }
 
-/// A server that an agent runs for one caller at a time.
+/// A server that an agent runs, or reaches, for one caller at a time.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HostedServer {
-    /// The target that its runs may reach, under their caller's identity.
-    pub(crate) target: TargetName,
+    /// The target that its runs may reach, under their caller's identity; none of a server elsewhere.
+    pub(crate) target: Option<TargetName>,
     /// How long a run waits for another call.
     #[serde(default = "idle_s")]
     pub(crate) idle_s: u64,
     #[serde(default = "processes_max")]
     pub(crate) processes_max: usize,
+    /// What becomes of identifiers that are found in what is said with a server elsewhere.
+    pub(crate) findings: Option<Findings>,
+    /// What detectors look for there; for a server with a target it is the target's.
+    pub(crate) free_text: Option<FreeTextSection>,
+}
+
+/// What becomes of identifiers where nobody can say on whose behalf they were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Findings {
+    /// They go neither there nor back.
+    #[default]
+    Refuse,
+    /// In answers they are replaced, as in those of every other server.
+    Mask,
 }
 
 /// The gateway as an MCP server, on the API's listener.

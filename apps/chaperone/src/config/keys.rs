@@ -358,7 +358,7 @@ const GATEWAY: &[Key] = &[
         "target",
         "\"ehr\"",
         "required in the table",
-        "An MCP server of others at `/mcp/ehr-tools`, which an agent runs for each caller anew: the target that its connection string leads to, under that caller's identity. What is run stands on the agent only.",
+        "An MCP server of others at `/mcp/ehr-tools`, which an agent runs for each caller anew: the target that its connection string leads to, under that caller's identity. What is run stands on the agent only. A server that an agent reaches elsewhere has none.",
     ),
     optional(
         "servers.ehr-tools",
@@ -373,6 +373,27 @@ const GATEWAY: &[Key] = &[
         "32",
         "32",
         "Runs at a time. For one more the longest idle one is ended; where none is idle, the call is refused as busy.",
+    ),
+    optional(
+        "servers.notes",
+        "findings",
+        "\"mask\"",
+        "refuse",
+        "For a server elsewhere, which has no `target` and whose connections are its own, so that nobody can say on whose behalf it reads. `refuse`: what detectors find goes neither to it, in arguments, nor to the caller, whatever policies reveal. `mask`: arguments go as they are, and answers are treated as those of every other server.",
+    ),
+    optional(
+        "servers.notes.free_text",
+        "leave",
+        "[\"phi.date\"]",
+        "[]",
+        "Kinds of identifiers that are not looked for there.",
+    ),
+    optional(
+        "servers.notes.free_text",
+        "record_numbers",
+        "['MH-?\\d{6,8}']",
+        "[]",
+        "How medical record numbers are written there. A server with a `target` has that target's `free_text`.",
     ),
 ];
 
@@ -644,6 +665,28 @@ const AGENT: &[Key] = &[
     ),
     optional("servers.ehr-tools", "gid", "2001", "the agent's", "The group, likewise."),
     optional("servers.ehr-tools", "processes_max", "32", "32", "Runs at a time."),
+    optional(
+        "servers.notes",
+        "url",
+        "\"https://notes.example/mcp\"",
+        "required in the table",
+        "An MCP server elsewhere: the address of its endpoint (Streamable HTTP), in the place of `command`. http is for loopback addresses only; redirects and proxies are not used.",
+    ),
+    optional(
+        "servers.notes",
+        "ca",
+        "\"notes-ca.crt\"",
+        "this machine's",
+        "Certificate authorities (PEM) that vouch for it, and no others.",
+    ),
+    optional(
+        "servers.notes",
+        "token",
+        "{ file = \"/etc/chaperone/notes.token\" }",
+        "none",
+        "What the agent shows there as its bearer token, from `env`, `file` or `command` as a target's `password`. Nothing that a client showed goes there.",
+    ),
+    optional("servers.notes", "sessions_max", "32", "32", "Sessions with it at a time."),
 ];
 
 /// Keys whose line in the starter file is not a comment although they have a default.

@@ -9,7 +9,7 @@ use clap::Subcommand;
 
 use super::{Failure, remark, say_json};
 use crate::config::agent::AgentConfig;
-use crate::config::gateway::GatewayConfig;
+use crate::config::gateway::{GatewayConfig, HostedServer};
 use crate::config::{self, beside};
 use crate::wiring::classifications::{self, ClassificationFiles, Classifications, inline, unclassified};
 use crate::wiring::gateway::{api_tls, check_listeners, listener_options};
@@ -93,6 +93,22 @@ fn check_agent(file: &Path) -> Result<(), Failure> {
     Declared::new(agent, file).map(drop)
 }
 
+/// What is wrong with where a server stands in the files of a gateway and of the agent inside of it.
+fn misplaced(
+    name: &TargetName,
+    server: &HostedServer,
+    agent: &AgentConfig,
+    is_alone: bool,
+) -> Option<String> {
+    let (runs, reaches) = (agent.servers.contains_key(name), agent.elsewhere.contains_key(name));
+    match &server.target {
+        // What has a `url` is elsewhere, with connections of its own; what has a `command` connects to a target.
+        Some(_) if reaches => Some(format!("server `{name}` has a `target`, and a `url`")),
+        None if runs => Some(format!("server `{name}` has no `target`, and a `command`")),
+        Some(_) | None => (is_alone && !runs && !reaches).then(|| format!("server `{name}` is not declared")),
+    }
+}
+
 /// The agent inside the gateway: the targets whose floor it tells whose session is whose. Targets that it does not declare
 /// need an agent that dials in.
 fn check_local(config: &GatewayConfig, file: &Path) -> Result<BTreeSet<TargetName>, Failure> {
@@ -105,10 +121,10 @@ fn check_local(config: &GatewayConfig, file: &Path) -> Result<BTreeSet<TargetNam
         })
         .map(|name| format!("target `{name}` is not declared in `{}`", file.display()))
         .collect();
-    let servers = config.servers.keys();
+    let servers = config.servers.iter();
     let missing: Vec<String> = servers
-        .filter(|name| config.agents.is_none() && !agent.servers.contains_key(name))
-        .map(|name| format!("server `{name}` is not declared in `{}`", file.display()))
+        .filter_map(|(name, server)| misplaced(name, server, &agent, config.agents.is_none()))
+        .map(|what| format!("{what} in `{}`", file.display()))
         .chain(missing)
         .collect();
     if !missing.is_empty() {

@@ -94,7 +94,13 @@ fn tree(view: &ToolcallView) -> String {
         of_operation(&mut out, operation);
     }
     if view.operations.is_empty() {
-        out.push("    └ no statement".to_owned());
+        let is_elsewhere = text(&view.delegation, "/attribution") == Some("unattributable");
+        let told = if is_elsewhere {
+            "no statement is known: what was done for it was done elsewhere, over connections of its own"
+        } else {
+            "no statement"
+        };
+        out.push(format!("    └ {told}"));
     }
     out.join("\n")
 }

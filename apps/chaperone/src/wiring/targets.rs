@@ -55,10 +55,10 @@ impl Declared {
         }
         let taken =
             |name: &&TargetName| places.contains_key(*name) || commands.names().any(|known| known == *name);
-        if let Some(twice) = config.servers.keys().find(taken) {
+        if let Some(twice) = config.servers.keys().chain(config.elsewhere.keys()).find(taken) {
             return Err(Failure::Usage(format!("`{twice}` is a target and a server: give them two names")));
         }
-        let servers = Servers::new(config.servers, path).map_err(Failure::Usage)?;
+        let servers = Servers::new(config.servers, config.elsewhere, path).map_err(Failure::Usage)?;
         Ok(Self { places, commands, servers })
     }
 

@@ -359,24 +359,24 @@ kinds! {
         /// Its id.
         session: String,
     }
-    /// A server of others was launched for somebody: nothing is asked of it before this is durable.
+    /// A server of others was launched, or is reached, for somebody: nothing is asked of it before this is durable.
     ServerStarted = "server.started" {
-        /// The agent that runs it.
+        /// The agent that runs or reaches it.
         agent: String,
         /// Whether it is kept apart from every network but the agent's listener, by the agent's word.
         apart: bool,
-        /// What it runs, by the agent's word: SHA-256 over the launch line and what that names.
+        /// What it is, by the agent's word: SHA-256 over the launch line and what that names, or over where it is reached.
         command: Digest,
-        /// The one credential that its connections show: their `session.opened` names it too.
-        credential: String,
+        /// The one credential that its connections show: their `session.opened` names it too. A server elsewhere has none.
+        credential: Option<String>,
         /// Whose it is, through what.
         delegation: Delegation,
         /// The run's id.
         process: String,
         /// The server.
         server: String,
-        /// The target that it may reach.
-        target: String,
+        /// The target that it may reach. A server elsewhere has none here: its connections are its own.
+        target: Option<String>,
     }
     /// A server's run is over. One that has no such entry ended with the gateway.
     ServerEnded = "server.ended" {
@@ -434,12 +434,12 @@ kinds! {
         code: Option<RefusalCode>,
         /// How long it took, in microseconds.
         duration_us: u64,
-        /// Identifiers that were replaced in a hosted server's answer, by tag. Absent where there were none.
+        /// Identifiers that were replaced in a server's answer, by tag. Absent where there were none.
         masked: Option<BTreeMap<String, u64>>,
         /// How.
         outcome: CallOutcome,
-        /// Identifiers that detectors found in a hosted server's answer to a call that read nothing of a target's: the server
-        /// has them from elsewhere. Absent where there are none.
+        /// Identifiers that detectors found in a server's answer to a call that read nothing of a target's: the server has
+        /// them from elsewhere. Absent where there are none.
         phi_without_statement: Option<u64>,
         /// Rows in the answer.
         rows: u64,

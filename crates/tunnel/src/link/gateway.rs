@@ -701,6 +701,7 @@ impl Dialer for Links {
                     return self.host_on(&link, request).await;
                 }
                 Host::Launch(launch) => launch.server.clone(),
+                Host::Reach(reach) => reach.server.clone(),
             };
             // A run that an agent has begun without an answer ends with its stream, which nobody has.
             let (hosted, _) = self

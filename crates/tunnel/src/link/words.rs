@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use zeroize::Zeroizing;
 
 use crate::dial::{ApplicationName, As, Caller, Dial, Parameters};
-use crate::host::{Accept, Host, Launch};
+use crate::host::{Accept, Host, Launch, Reach};
 use crate::limits;
 
 /// Carries a [`DialWords`] on a CONNECT request, JSON in base64url.
@@ -80,6 +80,7 @@ pub(super) struct DialWords {
 pub(super) enum HostWords {
     Launch(Launch),
     Accept(Accept),
+    Reach(Reach),
 }
 
 /// `POST /cancel`, `/tally`, `/acknowledge`.
@@ -157,6 +158,7 @@ impl HostWords {
         let words = match request {
             Host::Launch(launch) => Self::Launch(launch),
             Host::Accept(accept) => Self::Accept(accept),
+            Host::Reach(reach) => Self::Reach(reach),
         };
         let json = Zeroizing::new(serde_json::to_vec(&words).ok()?);
         let mut value = HeaderValue::from_str(&URL_SAFE_NO_PAD.encode(&*json)).ok()?;
@@ -170,6 +172,7 @@ impl HostWords {
         Some(match serde_json::from_slice(&bytes).ok()? {
             Self::Launch(launch) => Host::Launch(launch),
             Self::Accept(accept) => Host::Accept(accept),
+            Self::Reach(reach) => Host::Reach(reach),
         })
     }
 }

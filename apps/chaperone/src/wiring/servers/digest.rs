@@ -60,7 +60,7 @@ fn number(context: &mut Context, number: usize) {
     context.update(&(number as u64).to_be_bytes());
 }
 
-fn part(context: &mut Context, bytes: &[u8]) {
+pub(super) fn part(context: &mut Context, bytes: &[u8]) {
     number(context, bytes.len());
     context.update(bytes);
 }
@@ -69,7 +69,7 @@ fn unread(file: &Path) -> impl Fn(std::io::Error) -> String {
     move |error| format!("cannot read `{}`: {error}", file.display())
 }
 
-fn content(context: &mut Context, file: &Path) -> Result<(), String> {
+pub(super) fn content(context: &mut Context, file: &Path) -> Result<(), String> {
     let mut open = File::open(file).map_err(unread(file))?;
     // Of one length, whatever the file's: it may grow while it is read.
     let mut inner = Context::new(&SHA256);

@@ -4,6 +4,7 @@
 //! what it is told to connect to is a listener of the agent's, from where its bytes go to the gateway.
 
 mod digest;
+mod elsewhere;
 mod fill;
 mod run;
 
@@ -17,8 +18,9 @@ use chaperone_command::launch::RunAs;
 use chaperone_tunnel::{BoxFuture, Host, HostFacts, HostOpened, Launch};
 use tokio::sync::Semaphore;
 
+use self::elsewhere::Elsewhere;
 use self::run::Run;
-use crate::config::agent::HostedServer;
+use crate::config::agent::{HostedServer, ServerElsewhere};
 use crate::config::beside;
 use crate::wiring::commands::programs::{check_program, check_written};
 
@@ -67,23 +69,28 @@ impl All {
 pub(crate) struct Servers {
     known: BTreeMap<TargetName, Arc<Server>>,
     runs: Runs,
+    elsewhere: Elsewhere,
 }
 
 impl Servers {
     /// Check and take them. `path` is the configuration's file.
-    pub(crate) fn new(declared: BTreeMap<TargetName, HostedServer>, path: &Path) -> Result<Self, String> {
+    pub(crate) fn new(
+        declared: BTreeMap<TargetName, HostedServer>,
+        elsewhere: BTreeMap<TargetName, ServerElsewhere>,
+        path: &Path,
+    ) -> Result<Self, String> {
         let mut known = BTreeMap::new();
         for (name, server) in declared {
             let server =
                 Server::new(name.clone(), server, path).map_err(|why| format!("server `{name}`: {why}"))?;
             known.insert(name, Arc::new(server));
         }
-        Ok(Self { known, runs: Runs::default() })
+        Ok(Self { known, runs: Runs::default(), elsewhere: Elsewhere::new(elsewhere, path)? })
     }
 
     /// Their names.
     pub(crate) fn names(&self) -> impl Iterator<Item = TargetName> {
-        self.known.keys().cloned()
+        self.known.keys().cloned().chain(self.elsewhere.names())
     }
 
     /// Begin a run, or wait for the next connection of one.
@@ -98,6 +105,15 @@ impl Servers {
                     let stream = run.next_connection().await?;
                     Ok(HostOpened { stream, facts: HostFacts::default() })
                 }
+                Host::Reach(reach) if self.known.contains_key(&reach.server) => Err(Refusal::new(
+                    RefusalCode::UndefinedTarget,
+                    format!(
+                        "server `{}` is run by its agent, and gateway.toml does not say for which `target`",
+                        reach.server
+                    ),
+                )
+                .hint("tell whoever runs the gateway")),
+                Host::Reach(reach) => self.elsewhere.reach(&reach),
             }
         })
     }
@@ -106,6 +122,7 @@ impl Servers {
     pub(crate) fn stop(&self) {
         let mut all = runs(&self.runs);
         all.stopping = true;
+        self.elsewhere.stop();
         all.runs.values().for_each(|run| run.end());
     }
 
@@ -119,15 +136,22 @@ impl Servers {
         if tokio::time::timeout(LAST, gone).await.is_err() {
             tracing::warn!("some runs of servers did not end in time");
         }
+        self.elsewhere.ended().await;
+    }
+
+    fn not_run(&self, server: &TargetName) -> Refusal {
+        if self.elsewhere.knows(server) {
+            let what = format!("server `{server}` is elsewhere, and gateway.toml gives it a `target`");
+            return Refusal::new(RefusalCode::UndefinedTarget, what).hint("tell whoever runs the gateway");
+        }
+        Refusal::new(RefusalCode::UndefinedTarget, "this agent does not run that server")
     }
 
     async fn launch(&self, launch: Launch) -> Result<HostOpened, Refusal> {
         if runs(&self.runs).stopping {
             return Err(Refusal::new(RefusalCode::ShuttingDown, "the agent is stopping"));
         }
-        let server = self.known.get(&launch.server).cloned().ok_or_else(|| {
-            Refusal::new(RefusalCode::UndefinedTarget, "this agent does not run that server")
-        })?;
+        let server = self.known.get(&launch.server).cloned().ok_or_else(|| self.not_run(&launch.server))?;
         let place = server.places.clone().try_acquire_owned().map_err(|_| {
             Refusal::new(RefusalCode::Busy, format!("server `{}` runs as often as it may", server.name))
                 .hint("call again in a moment")

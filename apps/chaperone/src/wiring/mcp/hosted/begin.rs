@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chaperone_mcp::relay;
 use chaperone_mcp::stateless::{Era, speaks, towards};
+use chaperone_trail::Digest;
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -20,13 +21,26 @@ const PROBE: Duration = Duration::from_secs(8);
 pub(super) struct Eras(Mutex<Option<[u8; 32]>>);
 
 impl Eras {
+    /// Agree on a revision with a run of what has that digest: the newest where the server knows it, and otherwise an older
+    /// one. The inner error is the server's own no.
+    pub(super) async fn begin(
+        &self,
+        talk: &mut Talk,
+        Digest(command): Digest,
+        is_elsewhere: bool,
+    ) -> Result<Result<Begun, &'static str>, Broken> {
+        let begun = begin(talk, self.is_older(&command), !is_elsewhere).await;
+        self.note(command, begun.as_ref().ok().and_then(|begun| Some(begun.as_ref().ok()?.era)));
+        begun
+    }
+
     /// Whether what is launched by that command is known to speak older revisions.
-    pub(super) fn is_older(&self, command: &[u8; 32]) -> bool {
+    fn is_older(&self, command: &[u8; 32]) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(command)
     }
 
     /// What came of a run. One that broke off is asked in the older way next time: it may be what it could not bear.
-    pub(super) fn note(&self, command: [u8; 32], era: Option<Era>) {
+    fn note(&self, command: [u8; 32], era: Option<Era>) {
         let older = match era {
             Some(Era::Stateless) => None,
             Some(Era::Handshake) | None => Some(command),
@@ -42,29 +56,31 @@ pub(super) struct Begun {
     pub(super) information: Box<RawValue>,
 }
 
-/// Agree on a revision: the newest where the server knows it, and otherwise an older one. The inner error is the server's
-/// own no.
-pub(super) async fn begin(talk: &mut Talk, is_older: bool) -> Result<Result<Begun, &'static str>, Broken> {
-    let first = if is_older { initialize(talk).await? } else { discover(talk).await? };
+async fn begin(
+    talk: &mut Talk,
+    is_older: bool,
+    listens: bool,
+) -> Result<Result<Begun, &'static str>, Broken> {
+    let first = if is_older { initialize(talk).await? } else { discover(talk, listens).await? };
     match first {
         Some(begun) => Ok(Ok(begun)),
         None => {
-            let second = if is_older { discover(talk).await? } else { initialize(talk).await? };
+            let second = if is_older { discover(talk, listens).await? } else { initialize(talk).await? };
             Ok(second.ok_or("it begins in none of the revisions 2024-11-05 to 2026-07-28"))
         }
     }
 }
 
-async fn discover(talk: &mut Talk) -> Result<Option<Begun>, Broken> {
+async fn discover(talk: &mut Talk, listens: bool) -> Result<Option<Begun>, Broken> {
     let params = towards(Era::Stateless, None)?;
     let information = match talk.ask_within(PROBE, "server/discover", &params).await? {
         Some(Answered::Result(information)) if speaks(&information) => information,
         Some(Answered::Result(_) | Answered::Error(_)) | None => return Ok(None),
     };
-    // It does not say by itself that its tools are others.
+    // It does not say by itself that its tools are others; one elsewhere is asked for them again and again.
     let listen = json!({"notifications": {"toolsListChanged": true}});
     let listen = serde_json::value::to_raw_value(&listen).map_err(|_| Broken::Gone)?;
-    if tells_of_tools(&information)? {
+    if listens && tells_of_tools(&information)? {
         talk.subscribe("subscriptions/listen", &towards(Era::Stateless, Some(&listen))?);
     }
     Ok(Some(Begun { era: Era::Stateless, information }))

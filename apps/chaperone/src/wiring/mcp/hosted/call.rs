@@ -1,6 +1,6 @@
 //! One call of a server's tool, on record from its beginning to its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::http::StatusCode;
@@ -113,7 +113,11 @@ impl Asked<'_> {
         let arguments = canonical(arguments)?;
         let delegation = Delegation { tool: Some(Arc::from(tool)), ..self.delegation.clone() };
         // Nothing is launched for a call that may not be made; it is on record all the same.
-        let taken = match self.may(tool) {
+        let may = match self.may(tool) {
+            Ok(()) => self.may_leave(params).await,
+            Err(refusal) => Err(refusal),
+        };
+        let taken = match may {
             Ok(()) => self.taken().await.and_then(|taken| self.offered(taken, tool)),
             Err(refusal) => Err(refusal),
         };
@@ -166,14 +170,55 @@ impl Asked<'_> {
         if !done.of_server {
             return Ok((done, BTreeMap::new(), 0));
         }
-        let stays = self.mcp.managed.policies.stays_in(delegation, &self.server.name, tool, now_us());
+        let stays = if self.server.refuses_findings {
+            // Policy reveals what its subjects may see, and nobody can say for whom this was read.
+            BTreeSet::new()
+        } else {
+            self.mcp.managed.policies.stays_in(delegation, &self.server.name, tool, now_us())
+        };
+        let raw = RawValue::from_string(done.raw).map_err(|error| fault(&error))?;
+        let Looked { raw, found, masked } = self.look(raw, stays).await?;
+        if self.server.refuses_findings && found > 0 {
+            return Ok((Done::refused(&self.withheld(&masked)), BTreeMap::new(), found));
+        }
+        Ok((Done { raw, ..done }, masked, found))
+    }
+
+    async fn look(&self, raw: Box<RawValue>, stays: BTreeSet<&'static str>) -> Result<Looked, Refusal> {
         let detectors = self.server.detectors.clone();
-        let looking = tokio::task::spawn_blocking(move || {
-            let raw = RawValue::from_string(done.raw)?;
-            let Looked { raw, found, masked } = look(&raw, &detectors, &stays);
-            Ok::<_, serde_json::Error>((Done { raw, ..done }, masked, found))
-        });
-        looking.await.map_err(|error| fault(&error))?.map_err(|error| fault(&error))
+        let looking = tokio::task::spawn_blocking(move || look(&raw, &detectors, &stays));
+        looking.await.map_err(|error| fault(&error))
+    }
+
+    /// Whether what a call says may go to its server: identifiers go to none that is elsewhere.
+    async fn may_leave(&self, params: &RawValue) -> Result<(), Refusal> {
+        if !self.server.refuses_findings {
+            return Ok(());
+        }
+        let Looked { found, masked, .. } = self.look(params.to_owned(), BTreeSet::new()).await?;
+        if found == 0 {
+            return Ok(());
+        }
+        let what = format!(
+            "the arguments hold identifiers of people{}, and server `{}` is elsewhere: what becomes of them there is on no record",
+            tags(&masked),
+            self.server.name
+        );
+        Err(Refusal::new(RefusalCode::NotAttributable, what).hint("nothing was sent: ask without them"))
+    }
+
+    /// What is said in the place of an answer that would show whose data nobody can tell to whom.
+    fn withheld(&self, masked: &BTreeMap<String, u64>) -> Refusal {
+        let what = format!(
+            "server `{}` has answered, and its answer is withheld: it holds identifiers of people{}, read over connections \
+             of its own, so that nobody can say on whose behalf",
+            self.server.name,
+            tags(masked)
+        );
+        Refusal::new(RefusalCode::NotAttributable, what).hint(
+            "the call was carried out, so do not repeat it; ask whoever runs the gateway to host the server with its agent, which \
+             runs it for each caller, or to let it exchange its callers' tokens for credentials of theirs",
+        )
     }
 
     /// Whether the server has such a tool.
@@ -215,12 +260,21 @@ impl Asked<'_> {
     async fn asked(&self, mut taken: Taken, params: &RawValue, lease: &Lease) -> (Done, Option<Taken>) {
         // Unless it comes to an answer: whoever leaves takes the run with him.
         taken.process.over("abandoned");
+        if self.server.is_elsewhere() {
+            lease.goes_elsewhere();
+        }
         let asking = tokio::time::timeout(CALL, taken.process.ask("tools/call", Some(params)));
         let answered = match asking.await {
             Ok(Ok(answered)) => answered,
             Ok(Err(error)) => {
                 let refusal = super::process::broken(self.server, &error);
-                return (Done::unanswered(&refusal, lease), None);
+                // Nobody wonders what became of it where it was never taken.
+                let done = if error.is_undone() {
+                    Done::refused(&refusal)
+                } else {
+                    Done::unanswered(&refusal, lease)
+                };
+                return (done, None);
             }
             Err(_elapsed) => {
                 let why = format!("the call took longer than {} s", CALL.as_secs());
@@ -295,6 +349,12 @@ impl Asked<'_> {
             raw.and_then(|raw| Some(stateless::result(self.era, Era::Handshake, &raw).ok()?.into_owned()));
         Done { raw: made.unwrap_or(done.raw), ..done }
     }
+}
+
+/// Which kinds were found, as part of a sentence.
+fn tags(found: &BTreeMap<String, u64>) -> String {
+    let tags: Vec<&str> = found.keys().map(String::as_str).collect();
+    if tags.is_empty() { String::new() } else { format!(" ({})", tags.join(", ")) }
 }
 
 /// Arguments in the canonical form of their JSON (RFC 8785); without any they are an empty object.

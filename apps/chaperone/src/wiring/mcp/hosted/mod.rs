@@ -1,6 +1,9 @@
 //! Servers of others behind the gateway, at `/mcp/SERVER`: what a client says goes on to a run of the server that is the
 //! caller's alone, and each call of a tool is judged, recorded and carried one at a time. The server is not changed; of
 //! its answers only what detectors find in them is.
+//!
+//! A server elsewhere has a session in the place of a run. What it does for a call is done over connections of its own, so
+//! that nobody can say on whose behalf: what detectors find there is refused, unless the gateway's file says otherwise.
 
 mod begin;
 mod call;
@@ -17,7 +20,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use chaperone_access::{Delegation, Refusal, RefusalCode, SQL_TOOLS, TargetName};
+use chaperone_access::{Attribution, Delegation, Refusal, RefusalCode, SQL_TOOLS, TargetName};
 use chaperone_mcp::relay::{self, Said};
 use chaperone_mcp::revision::unspoken;
 use chaperone_mcp::stateless::{self, Era};
@@ -30,7 +33,7 @@ use self::pool::{Key, Pool, Taken};
 use self::process::{Process, Tool};
 use super::tools::{NotThere, chain};
 use super::{Early, Mcp, Shower};
-use crate::config::gateway::GatewayConfig;
+use crate::config::gateway::{Findings, FreeTextSection, GatewayConfig};
 use crate::verbs::Failure;
 use crate::wiring::installation::now_us;
 
@@ -52,12 +55,14 @@ const TURN: Duration = Duration::from_secs(60);
 /// One server, as the gateway knows it.
 pub(super) struct Known {
     pub(super) name: TargetName,
-    /// The target that its runs may reach.
-    pub(super) target: TargetName,
+    /// The target that its runs may reach; none of a server elsewhere.
+    pub(super) target: Option<TargetName>,
+    /// Whether what detectors find is refused, not replaced.
+    pub(super) refuses_findings: bool,
     /// How long a run waits for another call.
     pub(super) idle: Duration,
     pub(super) places: Arc<Semaphore>,
-    /// What detectors look for in its answers: as in the target's own free text.
+    /// What detectors look for in its answers: as in the target's own free text, where it has one.
     pub(super) detectors: Arc<chaperone_masking::Config>,
     eras: Eras,
 }
@@ -78,8 +83,14 @@ pub(crate) fn check(config: &GatewayConfig) -> Result<(), Failure> {
         if config.targets.contains_key(name) || SQL_TOOLS.contains(&name.as_str()) {
             return wrong("a target or a tool of the gateway's own has that name");
         }
-        if !config.targets.contains_key(&server.target) {
-            return wrong("its `target` is none of `[targets]`");
+        match &server.target {
+            Some(target) if !config.targets.contains_key(target) => {
+                return wrong("its `target` is none of `[targets]`");
+            }
+            Some(_) if server.findings.is_some() || server.free_text.is_some() => {
+                return wrong("`findings` and `free_text` are for a server elsewhere, which has no `target`");
+            }
+            Some(_) | None => {}
         }
         if server.processes_max == 0 || server.idle_s == 0 {
             return wrong("`processes_max` and `idle_s` are at least 1");
@@ -93,9 +104,13 @@ impl Hosted {
         let known = config.servers.iter().map(|(name, server)| {
             let places = Arc::new(Semaphore::new(server.processes_max));
             let (target, idle) = (server.target.clone(), Duration::from_secs(server.idle_s));
-            let text = config.targets.get(&target).map(|target| target.free_text.config());
-            let detectors = Arc::new(text.unwrap_or_default());
-            let known = Known { name: name.clone(), target, idle, places, detectors, eras: Eras::default() };
+            let of_target = target.as_ref().and_then(|target| config.targets.get(target));
+            let text = of_target.map(|target| &target.free_text).or(server.free_text.as_ref());
+            let detectors = Arc::new(text.map(FreeTextSection::config).unwrap_or_default());
+            let refuses_findings =
+                target.is_none() && server.findings.unwrap_or_default() == Findings::Refuse;
+            let (name, eras) = (name.clone(), Eras::default());
+            let known = Known { name: name.clone(), target, refuses_findings, idle, places, detectors, eras };
             (name.clone(), Arc::new(known))
         });
         let servers = Arc::new(known.collect());
@@ -109,6 +124,19 @@ impl Hosted {
     /// The gateway stops.
     pub(super) fn clear(&self) {
         self.pool.clear();
+    }
+}
+
+impl Known {
+    /// Whether what it does for a call is done where nobody sees it.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.target.is_none()
+    }
+
+    /// A caller's chain, as far as what the server does can be told to be his.
+    fn known_by(&self, chain: Delegation) -> Delegation {
+        let attribution = if self.is_elsewhere() { Attribution::Unattributable } else { chain.attribution };
+        Delegation { attribution, ..chain }
     }
 }
 
@@ -149,7 +177,7 @@ pub(super) async fn serve(
         Err(wrong) => return Ok(not_taken(Some(id), &wrong)),
     };
     let delegation = match chain(mcp, shower, server.name.as_str(), shower.purpose.clone()) {
-        Ok(delegation) => delegation,
+        Ok(delegation) => server.known_by(delegation),
         Err(NotThere::Unknown) => return Err(super::unknown()),
         Err(NotThere::OtherClient) => return Err(super::other_client()),
     };
@@ -241,13 +269,13 @@ impl Asked<'_> {
             idle = turn.another();
         }
         let place = pool.place(self.server)?;
-        let launched = Process::launch(self.mcp, self.shower, self.server, &self.delegation, place);
+        let begun = Process::begin(self.mcp, self.shower, self.server, &self.delegation, place);
         let slow = |_elapsed| {
             let why = format!("server `{}` did not begin within {} s", self.server.name, BEGIN.as_secs());
             Refusal::new(RefusalCode::TargetUnavailable, why)
                 .hint("call again; if it happens again, tell whoever answers for the server")
         };
-        let process = tokio::time::timeout(BEGIN, launched).await.map_err(slow)??;
+        let process = tokio::time::timeout(BEGIN, begun).await.map_err(slow)??;
         Ok(turn.with(process))
     }
 

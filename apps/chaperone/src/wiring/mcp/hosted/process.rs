@@ -1,17 +1,17 @@
 //! One run of a server for one caller: launched with a credential of its own, and reached by nobody else.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use chaperone_access::{Delegation, ProcessId, Refusal, RefusalCode};
+use chaperone_access::{Delegation, ProcessId, Refusal, RefusalCode, TargetName};
 use chaperone_identity::{Caveat, CredentialId, Grant, narrow};
 use chaperone_mcp::relay::{self, TOOLS_MAX};
 use chaperone_mcp::stateless::{Era, Repeated, repeats, towards};
 use chaperone_postgres::opening::{First, accept};
 use chaperone_recording::{Lease, LinkFacts, ServerOpening, ServerRun};
 use chaperone_trail::Digest;
-use chaperone_tunnel::{Accept, Access, Host, Hosted, Launch};
+use chaperone_tunnel::{Accept, Access, Host, HostFacts, Hosted, Launch, Reach};
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use super::Known;
-use super::begin::{Begun, begin};
+use super::begin::Begun;
 use super::talk::{Answered, Broken, Talk};
 use crate::wiring::installation::{now_us, random};
 use crate::wiring::manifests::Manifests;
@@ -33,6 +33,9 @@ const RUN_S: u64 = 3600;
 const LEFT_S: u64 = CALL.as_secs() + 5;
 /// How long a run that says that its tools are others may take to list them.
 const LIST: Duration = Duration::from_secs(10);
+/// After which a server elsewhere is asked for its tools again before a call: it says nothing of its own accord, neither that
+/// they are others nor that it has ended the session.
+const LISTED: Duration = Duration::from_secs(10);
 /// Connections of one run at a time; more wait at the agent.
 const CONNECTIONS_MAX: usize = 8;
 
@@ -52,13 +55,15 @@ pub(super) struct Process {
     pub(super) era: Era,
     pub(super) lease: Lease,
     pub(super) tools: Vec<Tool>,
+    /// When they were heard.
+    listed: Instant,
     /// Its answer to `initialize` or `server/discover`.
     pub(super) information: Box<RawValue>,
     /// What it logs in with: user and password, and the words that stand for them where it tells them.
-    told: [(&'static str, Zeroizing<String>); 2],
+    told: Vec<(&'static str, Zeroizing<String>)>,
     expires_s: u64,
     run: ServerRun,
-    _entrance: Entrance,
+    _entrance: Option<Entrance>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -86,26 +91,92 @@ fn leaves_time(now_s: u64, expires_s: u64, fresh_s: u64) -> bool {
 /// The refusal of whoever called, where a run is no good.
 pub(super) fn broken(server: &Known, error: &Broken) -> Refusal {
     tracing::warn!(server = %server.name, %error, "a run of a server was ended");
-    Refusal::new(RefusalCode::TargetLost, format!("server `{}`: {error}", server.name))
-        .hint("call again; if it happens again, tell whoever answers for the server")
+    let (code, hint) = match error {
+        Broken::Elsewhere(fault) if fault.is_undone() => (RefusalCode::TargetUnavailable, fault.hint()),
+        Broken::Elsewhere(fault) => (RefusalCode::TargetLost, fault.hint()),
+        Broken::Gone | Broken::Message(_) | Broken::Unasked | Broken::TooLong | Broken::TooMuch => {
+            (RefusalCode::TargetLost, "call again; if it happens again, tell whoever answers for the server")
+        }
+    };
+    Refusal::new(code, format!("server `{}`: {error}", server.name)).hint(hint)
+}
+
+/// What a run begins with, once it is on record.
+struct Opened {
+    talk: Talk,
+    /// What is run or reached.
+    command: Digest,
+    lease: Lease,
+    told: Vec<(&'static str, Zeroizing<String>)>,
+    run: ServerRun,
+    entrance: Option<Entrance>,
 }
 
 impl Process {
-    /// Launch a server for a caller, and hear what its tools are.
-    pub(super) async fn launch(
+    /// Launch a server for a caller, or reach it, and hear what its tools are.
+    pub(super) async fn begin(
         mcp: &Arc<Mcp>,
         shower: &Shower,
         server: &Known,
         delegation: &Delegation,
         place: OwnedSemaphorePermit,
     ) -> Result<Self, Refusal> {
+        let expires_s = end_of_a_run(shower);
+        let opened = match &server.target {
+            Some(target) => Self::launch(mcp, shower, server, target, delegation, expires_s).await?,
+            None => Self::reach(mcp, server, delegation).await?,
+        };
+        let Opened { mut talk, command, lease, told, run, entrance } = opened;
+        let begun = server.eras.begin(&mut talk, command, server.is_elsewhere()).await;
+        let begun = begun.map_err(|error| broken(server, &error))?;
+        let Begun { era, information } = begun.map_err(|why| {
+            Refusal::new(RefusalCode::TargetUnavailable, format!("server `{}`: {why}", server.name))
+        })?;
+        let information = untold(information, &told);
+        let (tools, _entrance, _place) = (Vec::new(), entrance, place);
+        let listed = Instant::now();
+        let mut this =
+            Self { talk, era, lease, tools, listed, information, told, expires_s, run, _entrance, _place };
+        this.list(server, &mcp.managed.manifests).await?;
+        Ok(this)
+    }
+
+    /// A session with a server elsewhere: it gets nothing to log in with, and nothing of the caller's.
+    async fn reach(mcp: &Arc<Mcp>, server: &Known, delegation: &Delegation) -> Result<Opened, Refusal> {
+        let process = ProcessId::from_parts(now_us() / 1000, random());
+        let reach = Host::Reach(Reach { server: server.name.clone(), process });
+        let hosted = mcp.managed.dialer.host(reach).await.map_err(|error| error.refusal())?;
+        let Hosted { stream, facts, agent } = hosted;
+        let command = command(&facts)?;
+        let opening = ServerOpening {
+            process,
+            server: &server.name,
+            agent: &agent,
+            command,
+            apart: facts.apart,
+            delegation,
+            credential: None,
+            target: None,
+        };
+        let run = mcp.managed.recorder.begin_server(opening).await?;
+        let talk = Talk::new(stream, true);
+        Ok(Opened { talk, command, lease: Lease::default(), told: Vec::new(), run, entrance: None })
+    }
+
+    async fn launch(
+        mcp: &Arc<Mcp>,
+        shower: &Shower,
+        server: &Known,
+        target: &TargetName,
+        delegation: &Delegation,
+        expires_s: u64,
+    ) -> Result<Opened, Refusal> {
         let process = ProcessId::from_parts(now_us() / 1000, random());
         let now = now_us() / 1_000_000;
-        let expires_s = end_of_a_run(shower);
         let grant = Grant {
             who: shower.bearer.who.clone(),
             client: delegation.client.as_deref().map(str::to_owned),
-            target: server.target.clone(),
+            target: target.clone(),
             purpose: delegation.purpose.as_deref().map(str::to_owned),
             not_before: now,
             not_after: expires_s,
@@ -113,43 +184,27 @@ impl Process {
         let made = mcp.managed.identity.issue(&grant).map_err(|error| fault(&error))?;
         let tool = Caveat::Tool(server.name.to_string());
         let (user, password) = narrow(&made.user, &made.password, &tool).map_err(|error| fault(&error))?;
-        let access = Access::new(&user, &password, server.target.clone()).map_err(|error| fault(&error))?;
+        let access = Access::new(&user, &password, target.clone()).map_err(|error| fault(&error))?;
         let launch = Launch { server: server.name.clone(), process, access };
         let hosted = mcp.managed.dialer.host(Host::Launch(launch)).await.map_err(|error| error.refusal())?;
         let Hosted { stream, facts, agent } = hosted;
-        let mut command = [0; 32];
-        if hex::decode_to_slice(&facts.command, &mut command).is_err() {
-            return Err(Refusal::new(RefusalCode::TargetUnavailable, "the agent does not say what it runs"));
-        }
+        let command = command(&facts)?;
         let opening = ServerOpening {
             process,
             server: &server.name,
             agent: &agent,
-            command: Digest(command),
+            command,
             apart: facts.apart,
             delegation,
-            credential: made.id,
-            target: &server.target,
+            credential: Some(made.id),
+            target: Some(target),
         };
         let run = mcp.managed.recorder.begin_server(opening).await?;
         let lease = Lease::default();
         let accept = Accept { agent, server: server.name.clone(), process };
-        let entrance = entrance(mcp.clone(), shower, accept, made.id, lease.clone());
-        let mut talk = Talk::new(stream);
-        let begun = begin(&mut talk, server.eras.is_older(&command)).await;
-        server.eras.note(command, begun.as_ref().ok().and_then(|begun| Some(begun.as_ref().ok()?.era)));
-        let begun = begun.map_err(|error| broken(server, &error))?;
-        let Begun { era, information } = begun.map_err(|why| {
-            Refusal::new(RefusalCode::TargetUnavailable, format!("server `{}`: {why}", server.name))
-        })?;
-        let tools = Vec::new();
-        let _place = place;
-        let told = [("{user}", Zeroizing::new(user)), ("{password}", password)];
-        let information = untold(information, &told);
-        let mut this =
-            Self { talk, era, lease, tools, information, told, expires_s, run, _entrance: entrance, _place };
-        this.list(server, &mcp.managed.manifests).await?;
-        Ok(this)
+        let entrance = Some(entrance(mcp.clone(), shower, accept, made.id, lease.clone()));
+        let told = vec![("{user}", Zeroizing::new(user)), ("{password}", password)];
+        Ok(Opened { talk: Talk::new(stream, false), command, lease, told, run, entrance })
     }
 
     /// Why it will have ended.
@@ -163,7 +218,7 @@ impl Process {
     }
 
     /// Whether it can carry one more call, where a new run would live until `fresh_s`; its tools are heard again where it
-    /// says that they are others.
+    /// says that they are others, or may not say so.
     pub(super) async fn is_good(&mut self, server: &Known, manifests: &Manifests, fresh_s: u64) -> bool {
         if !leaves_time(now_us() / 1_000_000, self.expires_s, fresh_s) {
             self.over("expired");
@@ -174,7 +229,8 @@ impl Process {
             tracing::warn!(server = %server.name, %error, "a run of a server was ended");
             return false;
         }
-        if !self.talk.take_changed() {
+        let is_old = server.is_elsewhere() && self.listed.elapsed() > LISTED;
+        if !self.talk.take_changed() && !is_old {
             return true;
         }
         match tokio::time::timeout(LIST, self.list(server, manifests)).await {
@@ -236,11 +292,20 @@ impl Process {
                     tools.iter().map(|tool| (tool.name.as_str(), tool.digest, tool.manifest.get())).collect();
                 manifests.heard(&server.name, &heard).await?;
                 self.tools = tools;
+                self.listed = Instant::now();
                 return Ok(());
             }
         }
         Err(unlisted("its list does not end"))
     }
+}
+
+/// What is run or reached, by its agent's word.
+fn command(facts: &HostFacts) -> Result<Digest, Refusal> {
+    let mut command = [0; 32];
+    hex::decode_to_slice(&facts.command, &mut command)
+        .map_err(|_| Refusal::new(RefusalCode::TargetUnavailable, "the agent does not say what it runs"))?;
+    Ok(Digest(command))
 }
 
 /// What a server says of itself, without what it logs in with: some tell whom they are connected as. The words are another

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use chaperone_mcp::relay::{Came, FRAME_BYTES_MAX, Heard, RelayError, heard};
+use chaperone_mcp::remote::Fault;
 use chaperone_tunnel::Stream;
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -34,6 +35,19 @@ pub(super) enum Broken {
     /// Messages without end.
     #[error("it sent too much that nobody asked for")]
     TooMuch,
+    /// What its agent says of a server elsewhere.
+    #[error(transparent)]
+    Elsewhere(#[from] Fault),
+}
+
+impl Broken {
+    /// Whether what was asked last was certainly not carried out.
+    pub(super) fn is_undone(&self) -> bool {
+        match self {
+            Self::Elsewhere(fault) => fault.is_undone(),
+            Self::Gone | Self::Message(_) | Self::Unasked | Self::TooLong | Self::TooMuch => false,
+        }
+    }
 }
 
 /// What a request came to, kept as it stood.
@@ -55,6 +69,8 @@ pub(super) struct Talk {
     unawaited: Vec<u64>,
     asides: (usize, usize),
     changed: bool,
+    /// Whether its agent reaches it elsewhere, and says in a line of its own why no more comes.
+    is_elsewhere: bool,
 }
 
 /// What came of one line.
@@ -64,11 +80,11 @@ enum Line {
 }
 
 impl Talk {
-    pub(super) fn new(stream: Box<dyn Stream>) -> Self {
+    pub(super) fn new(stream: Box<dyn Stream>, is_elsewhere: bool) -> Self {
         let (reads, writes) = tokio::io::split(stream);
         let (input, output) = (BytesMut::new(), BytesMut::new());
-        let (unawaited, asides) = (Vec::new(), (0, 0));
-        Self { reads, writes, input, seen: 0, output, next: 1, unawaited, asides, changed: false }
+        let (unawaited, asides, changed) = (Vec::new(), (0, 0), false);
+        Self { reads, writes, input, seen: 0, output, next: 1, unawaited, asides, changed, is_elsewhere }
     }
 
     /// Whether it has said since that its tools are others now.
@@ -206,6 +222,9 @@ impl Talk {
         if line.is_empty() {
             return self.aside(1);
         }
+        if let Some(fault) = Fault::of_line(line).filter(|_| self.is_elsewhere) {
+            return Err(fault.into());
+        }
         match heard(line)? {
             Heard::Answer { id, .. } if self.unawaited.contains(&id) => {
                 self.unawaited.retain(|known| *known != id);
@@ -279,7 +298,7 @@ mod tests {
     async fn asked(lines: Vec<String>) -> (Result<Answered, Broken>, Vec<String>) {
         let (ours, theirs) = tokio::io::duplex(1024);
         let other = tokio::spawn(run(theirs, lines));
-        let mut talk = Talk::new(Box::new(ours));
+        let mut talk = Talk::new(Box::new(ours), false);
         let came = talk.ask("tools/call", "{\n \"x\": 1}").await;
         drop(talk);
         (came, other.await.unwrap())
@@ -326,7 +345,7 @@ mod tests {
         let (ours, theirs) = tokio::io::duplex(1024);
         let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned();
         let other = tokio::spawn(run(theirs, vec![answer.clone(), answer]));
-        let mut talk = Talk::new(Box::new(ours));
+        let mut talk = Talk::new(Box::new(ours), false);
         assert!(talk.ask("tools/list", "{}").await.is_ok());
         // It may not have come yet; it has once the other end has written all of it.
         while talk.is_sound().await.is_ok() {
@@ -351,7 +370,7 @@ mod tests {
             }
             while let Ok(Some(_)) = heard.next_line().await {}
         });
-        let mut talk = Talk::new(Box::new(ours));
+        let mut talk = Talk::new(Box::new(ours), false);
         let none = talk.ask_within(Duration::ZERO, "server/discover", "{}").await.unwrap();
         assert!(none.is_none());
         let Ok(Answered::Result(second)) = talk.ask("initialize", "{}").await else { panic!("no result") };
