@@ -105,20 +105,44 @@ impl Number {
 
     fn parse(text: &[u8], at: usize) -> Self {
         let mut this = Self::default();
-        let mut start = at;
-        while let Some(slot) = this.groups.get_mut(this.count) {
+        this.follow(text, at);
+        this
+    }
+
+    /// Take rows from `start` on.
+    fn follow(&mut self, text: &[u8], mut start: usize) {
+        while let Some(slot) = self.groups.get_mut(self.count) {
             let end = run(text, start, |byte| byte.is_ascii_digit());
             // A window is shorter than that; what were longer would be no number.
             let (Ok(first), Ok(last)) = (u16::try_from(start), u16::try_from(end)) else { break };
             *slot = (first, last);
-            this.count += 1;
-            this.digits += end - start;
+            self.count += 1;
+            self.digits += end - start;
             match separated(text, end) {
-                Some(next) if this.digits < DIGITS_MAX => start = next,
+                Some(next) if self.digits < DIGITS_MAX => start = next,
                 _ => break,
             }
         }
-        this
+    }
+
+    /// The number that begins at the second row of this one, in a window that begins `by` bytes later; `None` where this
+    /// window did not show all of it. What [`Number::parse`] gives, without looking at every row again.
+    fn without_first(&self, text: &[u8], at: usize, by: usize) -> Option<Self> {
+        let by = u16::try_from(by).ok()?;
+        let mut this = Self { count: self.count.checked_sub(1)?, ..Self::default() };
+        for (slot, row) in this.groups.iter_mut().zip(self.groups.iter().skip(1)).take(this.count) {
+            *slot = (row.0.checked_sub(by)?, row.1.checked_sub(by)?);
+        }
+        this.digits = self.digits.checked_sub(self.group(0).len())?;
+        let last = this.group(this.count.checked_sub(1)?);
+        // A window ends somewhere, also in a row of digits.
+        if this.group(0).start != at || text.get(last.end).is_none_or(u8::is_ascii_digit) {
+            return None;
+        }
+        if let Some(next) = separated(text, last.end).filter(|_| this.digits < DIGITS_MAX) {
+            this.follow(text, next);
+        }
+        Some(this)
     }
 }
 
@@ -173,6 +197,18 @@ impl<'t> Place<'t> {
     pub(crate) fn new(text: &'t [u8], at: usize, config: &'t Config) -> Self {
         let is_number = text.get(at).is_some_and(u8::is_ascii_digit);
         let number = if is_number { Number::parse(text, at) } else { Number::default() };
+        Self { text, at, config, number, nearest: OnceCell::new() }
+    }
+
+    /// The same where a number begins, and one before it, in a window that began `by` bytes earlier, may have it as its rest.
+    pub(crate) fn after(
+        before: Option<(&Number, usize)>,
+        text: &'t [u8],
+        at: usize,
+        config: &'t Config,
+    ) -> Self {
+        let rest = before.and_then(|(before, by)| before.without_first(text, at, by));
+        let number = rest.unwrap_or_else(|| Number::parse(text, at));
         Self { text, at, config, number, nearest: OnceCell::new() }
     }
 

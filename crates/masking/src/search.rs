@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::detectors::{Trigger, is_url, strongest};
 use crate::fold::Folded;
 use crate::lexicon::{Lexicon, WORD_MAX};
-use crate::place::{AHEAD, BACK, Match, Place, is_alphanumeric, is_letter, run};
+use crate::place::{AHEAD, BACK, Match, Number, Place, is_alphanumeric, is_letter, run};
 use crate::{Certainty, Config, Entity, Finding};
 
 /// What is folded and searched at a time, in bytes.
@@ -39,6 +39,8 @@ pub(crate) struct Search {
     next: usize,
     /// A web address goes on here.
     is_in_url: bool,
+    /// The last number that was looked at, and the position where its window began.
+    number: Option<(usize, Number)>,
     /// By beginning, the longer first.
     claims: VecDeque<Claim>,
     settled: Vec<Settled>,
@@ -53,6 +55,7 @@ impl Search {
             incomplete: Vec::new(),
             next: 0,
             is_in_url: false,
+            number: None,
             claims: VecDeque::new(),
             settled: Vec::new(),
             found: 0,
@@ -135,7 +138,8 @@ impl Search {
             } else {
                 let plain = run_until(text, at, until);
                 if plain < until {
-                    begins(text, base, plain, config, &mut self.is_in_url, &mut self.claims)
+                    let (number, is_in_url) = (&mut self.number, &mut self.is_in_url);
+                    begins((text, base, plain), config, number, is_in_url, &mut self.claims)
                 } else {
                     plain
                 }
@@ -207,10 +211,9 @@ fn in_url(text: &[u8], base: usize, at: usize, is_in_url: &mut bool, claims: &mu
 
 /// Let the detectors look at the byte at `at`; where to go on.
 fn begins(
-    text: &[u8],
-    base: usize,
-    at: usize,
+    (text, base, at): (&[u8], usize, usize),
     config: &Config,
+    last: &mut Option<(usize, Number)>,
     is_in_url: &mut bool,
     claims: &mut VecDeque<Claim>,
 ) -> usize {
@@ -236,7 +239,17 @@ fn begins(
         return end;
     }
     let window_start = at.saturating_sub(BACK);
-    let place = Place::new(window.get(window_start..).unwrap_or_default(), at - window_start, config);
+    let (window, at_in_window) = (window.get(window_start..).unwrap_or_default(), at - window_start);
+    let place = if byte.is_ascii_digit() {
+        let before = last.as_ref().and_then(|(began, number)| {
+            Some((number, (base + window_start).checked_sub(*began)?))
+        });
+        let place = Place::after(before, window, at_in_window, config);
+        *last = Some((base + window_start, place.number));
+        place
+    } else {
+        Place::new(window, at_in_window, config)
+    };
     let found = triggers.iter().filter_map(|trigger| strongest(&place, *trigger));
     let best = found.reduce(|best, other| if strength(&other.1) > strength(&best.1) { other } else { best });
     let Some((entity, found)) = best else { return end };
