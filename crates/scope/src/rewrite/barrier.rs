@@ -409,3 +409,6 @@ pub(super) fn stands_alone(view: &str, catalog: &Catalog, scope: &Scope) -> bool
         Some(RelationScope::Whole) | None => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -528,3 +528,6 @@ fn with_sample(relation: NodeEnum, sample: Option<Node>) -> Outcome<NodeEnum> {
         None => Ok(relation),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,24 @@ fn catalog() -> Catalog {
     Catalog::build(1, &results, Some(&Arc::new(classification))).unwrap()
 }
 
+/// What is seen of relations: a letter for each column, `r`evealed, `m`asked or `h`idden, with a star rows outside of the
+/// filter too; or `whole`.
+pub(super) fn scope_of(seen: &[(&str, &str)]) -> Scope {
+    let part = |letters: &str| {
+        let showings = letters.trim_end_matches('*').chars().map(|letter| match letter {
+            'r' => Showing::Revealed,
+            'm' => Showing::Masked,
+            _ => Showing::Hidden,
+        });
+        RelationScope::Part { showings: showings.collect(), all_rows: letters.ends_with('*') }
+    };
+    let relations = seen.iter().map(|(name, letters)| {
+        let seen = if *letters == "whole" { RelationScope::Whole } else { part(letters) };
+        (RelationName::new("public", name), seen)
+    });
+    Scope { relations: relations.collect(), ..Scope::default() }
+}
+
 /// A caller to whom clear columns are revealed and nothing else, in the rows of the filter.
 fn scope(catalog: &Catalog) -> Scope {
     let part = |name: &str| {
@@ -313,7 +331,7 @@ fn a_look_hands_on_only_what_it_looked_at() {
     }
 }
 
-const FILTERED: &str = r#"
+pub(super) const FILTERED: &str = r#"
 [relations."public.patients"]
 rows = "id = any(caller.clinics::integer[]) or caller.level > 3"
 [relations."public.patients".columns]
@@ -322,7 +340,12 @@ ssn = { tags = ["phi.ssn"], mask = "first_letter" }
 "#;
 
 /// A target whose floor has these views, each readable by `clerk`.
-fn with_floor(rules: &str, views: &[BarrierView]) -> Catalog {
+pub(super) fn with_floor(rules: &str, views: &[BarrierView]) -> Catalog {
+    with_floor_over("text", rules, views)
+}
+
+/// The same where the column `ssn` is of that type.
+pub(super) fn with_floor_over(typ: &str, rules: &str, views: &[BarrierView]) -> Catalog {
     let kinds = [
         ("clinics", chaperone_access::AttributeKind::Texts),
         ("level", chaperone_access::AttributeKind::Long),
@@ -332,7 +355,7 @@ fn with_floor(rules: &str, views: &[BarrierView]) -> Catalog {
     let columns = |oid: &str, columns: &str| vec![Some(oid.to_owned()), Some(columns.to_owned())];
     let mut results = results();
     results[4] = vec![
-        columns("4", r#"[["id","integer",0,null,null],["ssn","text",0,null,null]]"#),
+        columns("4", &format!(r#"[["id","integer",0,null,null],["ssn","{typ}",0,null,null]]"#)),
         columns("5", r#"[["id","integer",0,null,null]]"#),
     ];
     for row in [
@@ -341,6 +364,8 @@ fn with_floor(rules: &str, views: &[BarrierView]) -> Catalog {
     ] {
         results[8].push(row.iter().map(|cell| Some((*cell).to_owned())).collect());
     }
+    let padded = ["pg_catalog", "bpchar", "b", ""];
+    results[10].push(padded.iter().map(|cell| Some((*cell).to_owned())).collect());
     let row = |view: &BarrierView| {
         [view.name.as_str(), &view.about, "[\"clerk\"]"].map(|cell| Some(cell.to_owned())).to_vec()
     };
@@ -348,18 +373,18 @@ fn with_floor(rules: &str, views: &[BarrierView]) -> Catalog {
     Catalog::build(1, &results, Some(&Arc::new(classification))).unwrap()
 }
 
-fn patients() -> RelationName {
+pub(super) fn patients() -> RelationName {
     RelationName::new("public", "patients")
 }
 
-fn view(rules: &str, showings: &[Showing], filtered: bool) -> BarrierView {
+pub(super) fn view(rules: &str, showings: &[Showing], filtered: bool) -> BarrierView {
     with_floor(rules, &[]).barrier(&patients(), showings, filtered).unwrap()
 }
 
-const MASKED: &[Showing] = &[Showing::Revealed, Showing::Masked];
+pub(super) const MASKED: &[Showing] = &[Showing::Revealed, Showing::Masked];
 
 /// A role, and what the floor was told of the caller.
-type Role<'a> = Option<(&'a str, Option<&'a chaperone_access::Attributes>)>;
+pub(super) type Role<'a> = Option<(&'a str, Option<&'a chaperone_access::Attributes>)>;
 
 /// A caller who sees that much of the patients.
 fn scope_under((showings, all_rows): (&[Showing], bool), under: Role<'_>) -> Scope {
@@ -374,13 +399,13 @@ fn scope_under((showings, all_rows): (&[Showing], bool), under: Role<'_>) -> Sco
     }
 }
 
-fn told() -> chaperone_access::Attributes {
+pub(super) fn told() -> chaperone_access::Attributes {
     let clinics = Attribute::Texts(["1".to_owned()].into());
     [("clinics".to_owned(), clinics), ("level".to_owned(), Attribute::Long(1))].into()
 }
 
 /// What is sent for him.
-fn sent_under(catalog: &Catalog, sees: (&[Showing], bool), under: Role<'_>, sql: &str) -> Outcome<String> {
+pub(super) fn sent_under(catalog: &Catalog, sees: (&[Showing], bool), under: Role<'_>, sql: &str) -> Outcome<String> {
     let path = [Arc::from("public")];
     let place = Place { catalog, path: &path, temporary: &[] };
     rewrite(sql, place, &scope_under(sees, under)).map(|text| text.to_string())

@@ -1,0 +1,103 @@
+use chaperone_access::{RefusalCode, Showing};
+
+use crate::rewrite::tests::{FILTERED, Role, patients, sent_under, told, view, with_floor, with_floor_over};
+
+const R: Showing = Showing::Revealed;
+const M: Showing = Showing::Masked;
+const H: Showing = Showing::Hidden;
+
+/// Where what is sent for `select id, ssn` reads the patients.
+fn read_from(rules: &str, made: ([Showing; 2], bool), sees: ([Showing; 2], bool), under: Role<'_>) -> String {
+    let made = view(rules, &made.0, made.1);
+    let catalog = with_floor(rules, std::slice::from_ref(&made));
+    let sql = "select id, ssn from patients";
+    match sent_under(&catalog, (&sees.0, sees.1), under, sql) {
+        Ok(sent) => sent.replace(&made.name, "VIEW").replace("SELECT id, ssn FROM ", ""),
+        Err(refusal) if refusal.code == RefusalCode::TargetUnavailable => "not told".to_owned(),
+        Err(refusal) => panic!("{refusal}"),
+    }
+}
+
+#[test]
+fn a_view_stands_for_as_much_as_it_shows_and_not_for_more() {
+    let rules = FILTERED.replace("rows = \"id = any(caller.clinics::integer[]) or caller.level > 3\"", "");
+    let less = |ssn: &str| format!("(SELECT t.id AS id, {ssn} AS ssn FROM chaperone_floor.VIEW t) patients");
+    const NOTHING: &str = "NULL::pg_catalog.text";
+    for (shows, sees, expected) in [
+        (R, R, None),
+        (R, H, Some(less(NOTHING))),
+        (M, M, None),
+        (M, H, Some(less(NOTHING))),
+        (H, H, None),
+    ] {
+        for all_rows in [true, false] {
+            let from = read_from(&rules, ([R, shows], false), ([R, sees], all_rows), Some(("clerk", None)));
+            let through = "chaperone_floor.VIEW patients".to_owned();
+            assert_eq!(from, expected.clone().unwrap_or(through), "{shows:?} {sees:?}");
+        }
+    }
+    let masked = read_from(&rules, ([R, R], false), ([R, M], true), Some(("clerk", None)));
+    assert!(masked.contains("CASE WHEN pg_catalog.length(t.ssn") && masked.contains("FROM chaperone_floor.VIEW t"));
+    for (shows, sees) in [(M, R), (H, R), (H, M)] {
+        let from = read_from(&rules, ([R, shows], false), ([R, sees], true), Some(("clerk", None)));
+        assert!(from.contains("FROM public.patients t"), "{shows:?} {sees:?}: {from}");
+    }
+}
+
+#[test]
+fn a_filter_stands_in_the_view_or_where_its_columns_are_shown() {
+    let not_told: Role<'_> = Some(("clerk", None));
+    let said = told();
+    let all_told: Role<'_> = Some(("clerk", Some(&said)));
+    let through = "chaperone_floor.VIEW patients";
+    let from = |made, sees, under| read_from(FILTERED, (made, true), (sees, false), under);
+    assert_eq!(from([R, H], [R, H], all_told), through);
+    assert_eq!(from([R, H], [R, H], not_told), "not told");
+    // Less than it shows, of the same rows.
+    let less = "(SELECT NULL::pg_catalog.int4 AS id, NULL::pg_catalog.text AS ssn FROM chaperone_floor.VIEW t) patients";
+    assert_eq!(from([R, H], [H, H], all_told), less);
+    assert_eq!(from([R, H], [H, H], not_told), "not told");
+    // All rows are not had through a view of some.
+    let all = read_from(FILTERED, ([R, H], true), ([R, H], true), all_told);
+    assert!(all.contains("FROM public.patients t"), "{all}");
+    // A view of all rows asks nothing of the caller.
+    let all = read_from(FILTERED, ([R, H], false), ([R, H], true), not_told);
+    assert_eq!(all, through);
+    let some = read_from(FILTERED, ([R, H], false), ([R, H], false), not_told);
+    assert!(some.contains("FROM chaperone_floor.VIEW t WHERE id OPERATOR(pg_catalog.=) ANY"), "{some}");
+    assert!(some.ends_with("OFFSET 0) patients") && some.contains("COALESCE(t.id, t.id)"), "{some}");
+    // The filter cannot be asked of a view that hides what it reads.
+    let some = read_from(FILTERED, ([H, R], false), ([H, R], false), not_told);
+    assert!(some.contains("FROM public.patients t WHERE"), "{some}");
+}
+
+#[test]
+fn what_is_returned_under_a_view_is_a_constant_mask_or_nothing() {
+    for (mask, expected) in
+        [("{ fixed = \"***\" }", "'***'::pg_catalog.text AS ssn"), ("\"first_letter\"", "NULL::pg_catalog.text AS ssn")]
+    {
+        let rules = FILTERED
+            .replace("rows = \"id = any(caller.clinics::integer[]) or caller.level > 3\"", "")
+            .replace("\"first_letter\"", mask);
+        let made = view(&rules, &[R, M], false);
+        let catalog = with_floor(&rules, std::slice::from_ref(&made));
+        let under = |role| sent_under(&catalog, (&[R, M], true), Some((role, None)), "delete from patients returning ssn");
+        assert!(under("clerk").unwrap().ends_with(expected), "{:?}", under("clerk"));
+        // Another role reads the table itself.
+        assert_eq!(under("other").unwrap().contains("CASE WHEN"), mask.contains("letter"));
+    }
+}
+
+/// `char` without a length is `char(1)`, and that is how the writer writes `bpchar`.
+#[test]
+fn a_view_keeps_what_is_beyond_the_first_character() {
+    let catalog = with_floor_over("bpchar", FILTERED, &[]);
+    for (showing, expected) in [
+        (H, "SELECT t.id AS id, pg_catalog.bpchar(NULL) AS ssn FROM public.patients t"),
+        (M, "END) AS ssn FROM public.patients t"),
+        (R, "SELECT t.id AS id, t.ssn AS ssn FROM public.patients t"),
+    ] {
+        let select = catalog.barrier(&patients(), &[R, showing], false).unwrap().select;
+        assert!(select.ends_with(expected) && !select.contains("::char"), "{select}");
+    }
+}
