@@ -361,11 +361,17 @@ pub(super) fn with_floor_over(typ: &str, rules: &str, views: &[BarrierView]) -> 
     for row in [
         ["pg_catalog", "left", "true", "false", "false", ""],
         ["pg_catalog", "count", "true", "true", "false", ""],
+        ["pg_catalog", "encode", "true", "false", "false", ""],
+        ["pg_catalog", "sha256", "true", "true", "false", ""],
+        ["pg_catalog", "convert_to", "true", "false", "false", ""],
+        ["pg_catalog", "getdatabaseencoding", "true", "false", "false", ""],
     ] {
         results[8].push(row.iter().map(|cell| Some((*cell).to_owned())).collect());
     }
-    let padded = ["pg_catalog", "bpchar", "b", ""];
-    results[10].push(padded.iter().map(|cell| Some((*cell).to_owned())).collect());
+    for name in ["bpchar", "bytea"] {
+        let row = ["pg_catalog", name, "b", ""];
+        results[10].push(row.iter().map(|cell| Some((*cell).to_owned())).collect());
+    }
     let row = |view: &BarrierView| {
         [view.name.as_str(), &view.about, "[\"clerk\"]"].map(|cell| Some(cell.to_owned())).to_vec()
     };

@@ -101,3 +101,34 @@ fn a_view_keeps_what_is_beyond_the_first_character() {
         assert!(select.ends_with(expected) && !select.contains("::char"), "{select}");
     }
 }
+
+#[test]
+fn a_pseudonym_is_made_in_a_view_and_its_key_stands_in_no_statement() {
+    let rules = FILTERED
+        .replace("rows = \"id = any(caller.clinics::integer[]) or caller.level > 3\"", "")
+        .replace("\"first_letter\"", "\"pseudonym\"");
+    let made = view(&rules, &[R, M], false);
+    let asks = |side| format!("(SELECT k.{side} FROM chaperone_floor.key k)::pg_catalog.bytea OPERATOR(pg_catalog.||)");
+    let tag: String = "phi.ssn".bytes().map(|byte| format!("{byte:02x}")).collect();
+    for part in [asks("outer_pad"), asks("inner_pad"), format!("x{tag}00'::pg_catalog.bytea")] {
+        assert!(made.select.contains(&part), "{part}: {}", made.select);
+    }
+    assert!(made.reads.iter().any(|column| &**column == "ssn"), "{made:?}");
+    let catalog = with_floor(&rules, std::slice::from_ref(&made));
+    let sent = |sees: [Showing; 2], under, sql| sent_under(&catalog, (&sees, true), under, sql).unwrap();
+    let through = sent([R, M], Some(("clerk", None)), "select ssn from patients");
+    assert_eq!(through, format!("SELECT ssn FROM chaperone_floor.{} patients", made.name));
+    for (sees, under, sql) in [
+        ([R, M], None, "select ssn from patients"),
+        ([R, M], Some(("other", None)), "select ssn from patients"),
+        ([R, M], Some(("clerk", None)), "delete from patients returning ssn"),
+        ([R, M], None, "delete from patients returning ssn"),
+    ] {
+        let sent = sent(sees, under, sql);
+        assert!(sent.contains("NULL::pg_catalog.text AS ssn") && !sent.contains("key"), "{sent}");
+    }
+    // Over a view that shows the value.
+    let catalog = with_floor(&rules, &[view(&rules, &[R, R], false)]);
+    let less = sent_under(&catalog, (&[R, M], true), Some(("clerk", None)), "select ssn from patients").unwrap();
+    assert!(less.contains("NULL::pg_catalog.text AS ssn") && less.contains("FROM chaperone_floor."), "{less}");
+}
