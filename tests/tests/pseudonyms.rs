@@ -45,7 +45,9 @@ fn ask(url: &str, statement: &str) -> String {
 
 /// The key that the two sides at the database were made of (RFC 2104).
 fn key(cluster: &Cluster) -> PseudonymKey {
-    let pads = cluster.sql("select encode(inner_pad, 'hex'), encode(outer_pad, 'hex') from chaperone_floor.key").unwrap();
+    let pads = cluster
+        .sql("select encode(inner_pad, 'hex'), encode(outer_pad, 'hex') from chaperone_floor.key")
+        .unwrap();
     let (inner, outer) = pads.trim().split_once('|').unwrap();
     let bytes = |side: &str| -> Vec<u8> {
         (0..64).map(|at| u8::from_str_radix(&side[2 * at..2 * at + 2], 16).unwrap()).collect()
@@ -97,10 +99,14 @@ fn equal_values_have_equal_pseudonyms_under_a_key_that_nobody_reads() {
     }
     let joined = "select count(*), count(distinct l.about) from clinic.letters l join clinic.people p on p.ssn = l.about";
     assert_eq!(ask(&url, joined), "3|2");
-    assert_eq!(ask(&url, "select count(*) from clinic.people where ssn = '123-45-6789' or ssn = record"), "0");
+    assert_eq!(
+        ask(&url, "select count(*) from clinic.people where ssn = '123-45-6789' or ssn = record"),
+        "0"
+    );
 
     // Neither through the gateway nor past it.
-    let past = format!("postgresql://clerks:{}@127.0.0.1:{}/clinic", floor.password().unwrap(), cluster.port());
+    let past =
+        format!("postgresql://clerks:{}@127.0.0.1:{}/clinic", floor.password().unwrap(), cluster.port());
     for (url, said) in [(&url, "does not exist"), (&past, "permission denied")] {
         let refused = ask(url, "select inner_pad from chaperone_floor.key");
         assert!(refused.contains(said), "{refused}");

@@ -241,9 +241,9 @@ fn begins(
     let window_start = at.saturating_sub(BACK);
     let (window, at_in_window) = (window.get(window_start..).unwrap_or_default(), at - window_start);
     let place = if byte.is_ascii_digit() {
-        let before = last.as_ref().and_then(|(began, number)| {
-            Some((number, (base + window_start).checked_sub(*began)?))
-        });
+        let before = last
+            .as_ref()
+            .and_then(|(began, number)| Some((number, (base + window_start).checked_sub(*began)?)));
         let place = Place::after(before, window, at_in_window, config);
         *last = Some((base + window_start, place.number));
         place

@@ -27,7 +27,11 @@ pub(super) fn find(place: &Place<'_>) -> Option<Match> {
     }
     // Plans other than Medicare have beneficiary numbers of their own form.
     let is_announced = place.has_close(Cue::Account) || place.has_close(Cue::Mbi);
-    (is_announced && place.is_whole(start, end)).then_some(Match { start, end, certainty: Certainty::Context })
+    (is_announced && place.is_whole(start, end)).then_some(Match {
+        start,
+        end,
+        certainty: Certainty::Context,
+    })
 }
 
 #[cfg(test)]

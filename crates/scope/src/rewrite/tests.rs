@@ -43,7 +43,7 @@ pub(super) fn scope_of(seen: &[(&str, &str)]) -> Scope {
     };
     let relations = seen.iter().map(|(name, letters)| {
         let seen = if *letters == "whole" { RelationScope::Whole } else { part(letters) };
-        (RelationName::new("public", name), seen)
+        (RelationName::new("public", *name), seen)
     });
     Scope { relations: relations.collect(), ..Scope::default() }
 }
@@ -411,7 +411,12 @@ pub(super) fn told() -> chaperone_access::Attributes {
 }
 
 /// What is sent for him.
-pub(super) fn sent_under(catalog: &Catalog, sees: (&[Showing], bool), under: Role<'_>, sql: &str) -> Outcome<String> {
+pub(super) fn sent_under(
+    catalog: &Catalog,
+    sees: (&[Showing], bool),
+    under: Role<'_>,
+    sql: &str,
+) -> Outcome<String> {
     let path = [Arc::from("public")];
     let place = Place { catalog, path: &path, temporary: &[] };
     rewrite(sql, place, &scope_under(sees, under)).map(|text| text.to_string())

@@ -23,13 +23,9 @@ fn a_view_stands_for_as_much_as_it_shows_and_not_for_more() {
     let rules = FILTERED.replace("rows = \"id = any(caller.clinics::integer[]) or caller.level > 3\"", "");
     let less = |ssn: &str| format!("(SELECT t.id AS id, {ssn} AS ssn FROM chaperone_floor.VIEW t) patients");
     const NOTHING: &str = "NULL::pg_catalog.text";
-    for (shows, sees, expected) in [
-        (R, R, None),
-        (R, H, Some(less(NOTHING))),
-        (M, M, None),
-        (M, H, Some(less(NOTHING))),
-        (H, H, None),
-    ] {
+    for (shows, sees, expected) in
+        [(R, R, None), (R, H, Some(less(NOTHING))), (M, M, None), (M, H, Some(less(NOTHING))), (H, H, None)]
+    {
         for all_rows in [true, false] {
             let from = read_from(&rules, ([R, shows], false), ([R, sees], all_rows), Some(("clerk", None)));
             let through = "chaperone_floor.VIEW patients".to_owned();
@@ -37,7 +33,10 @@ fn a_view_stands_for_as_much_as_it_shows_and_not_for_more() {
         }
     }
     let masked = read_from(&rules, ([R, R], false), ([R, M], true), Some(("clerk", None)));
-    assert!(masked.contains("CASE WHEN pg_catalog.length(t.ssn") && masked.contains("FROM chaperone_floor.VIEW t"));
+    assert!(
+        masked.contains("CASE WHEN pg_catalog.length(t.ssn")
+            && masked.contains("FROM chaperone_floor.VIEW t")
+    );
     for (shows, sees) in [(M, R), (H, R), (H, M)] {
         let from = read_from(&rules, ([R, shows], false), ([R, sees], true), Some(("clerk", None)));
         assert!(from.contains("FROM public.patients t"), "{shows:?} {sees:?}: {from}");
@@ -54,7 +53,7 @@ fn a_filter_stands_in_the_view_or_where_its_columns_are_shown() {
     assert_eq!(from([R, H], [R, H], all_told), through);
     assert_eq!(from([R, H], [R, H], not_told), "not told");
     // Less than it shows, of the same rows.
-    let less = "(SELECT NULL::pg_catalog.int4 AS id, NULL::pg_catalog.text AS ssn FROM chaperone_floor.VIEW t) patients";
+    let less = "(SELECT NULL::int AS id, NULL::pg_catalog.text AS ssn FROM chaperone_floor.VIEW t) patients";
     assert_eq!(from([R, H], [H, H], all_told), less);
     assert_eq!(from([R, H], [H, H], not_told), "not told");
     // All rows are not had through a view of some.
@@ -73,15 +72,18 @@ fn a_filter_stands_in_the_view_or_where_its_columns_are_shown() {
 
 #[test]
 fn what_is_returned_under_a_view_is_a_constant_mask_or_nothing() {
-    for (mask, expected) in
-        [("{ fixed = \"***\" }", "'***'::pg_catalog.text AS ssn"), ("\"first_letter\"", "NULL::pg_catalog.text AS ssn")]
-    {
+    for (mask, expected) in [
+        ("{ fixed = \"***\" }", "'***'::pg_catalog.text AS ssn"),
+        ("\"first_letter\"", "NULL::pg_catalog.text AS ssn"),
+    ] {
         let rules = FILTERED
             .replace("rows = \"id = any(caller.clinics::integer[]) or caller.level > 3\"", "")
             .replace("\"first_letter\"", mask);
         let made = view(&rules, &[R, M], false);
         let catalog = with_floor(&rules, std::slice::from_ref(&made));
-        let under = |role| sent_under(&catalog, (&[R, M], true), Some((role, None)), "delete from patients returning ssn");
+        let under = |role| {
+            sent_under(&catalog, (&[R, M], true), Some((role, None)), "delete from patients returning ssn")
+        };
         assert!(under("clerk").unwrap().ends_with(expected), "{:?}", under("clerk"));
         // Another role reads the table itself.
         assert_eq!(under("other").unwrap().contains("CASE WHEN"), mask.contains("letter"));
@@ -108,7 +110,9 @@ fn a_pseudonym_is_made_in_a_view_and_its_key_stands_in_no_statement() {
         .replace("rows = \"id = any(caller.clinics::integer[]) or caller.level > 3\"", "")
         .replace("\"first_letter\"", "\"pseudonym\"");
     let made = view(&rules, &[R, M], false);
-    let asks = |side| format!("(SELECT k.{side} FROM chaperone_floor.key k)::pg_catalog.bytea OPERATOR(pg_catalog.||)");
+    let asks = |side| {
+        format!("(SELECT k.{side} FROM chaperone_floor.key k)::pg_catalog.bytea OPERATOR(pg_catalog.||)")
+    };
     let tag: String = "phi.ssn".bytes().map(|byte| format!("{byte:02x}")).collect();
     for part in [asks("outer_pad"), asks("inner_pad"), format!("x{tag}00'::pg_catalog.bytea")] {
         assert!(made.select.contains(&part), "{part}: {}", made.select);
@@ -129,6 +133,10 @@ fn a_pseudonym_is_made_in_a_view_and_its_key_stands_in_no_statement() {
     }
     // Over a view that shows the value.
     let catalog = with_floor(&rules, &[view(&rules, &[R, R], false)]);
-    let less = sent_under(&catalog, (&[R, M], true), Some(("clerk", None)), "select ssn from patients").unwrap();
-    assert!(less.contains("NULL::pg_catalog.text AS ssn") && less.contains("FROM chaperone_floor."), "{less}");
+    let less =
+        sent_under(&catalog, (&[R, M], true), Some(("clerk", None)), "select ssn from patients").unwrap();
+    assert!(
+        less.contains("NULL::pg_catalog.text AS ssn") && less.contains("FROM chaperone_floor."),
+        "{less}"
+    );
 }
