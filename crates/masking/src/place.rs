@@ -18,7 +18,7 @@ pub(crate) const AHEAD: usize = 320;
 /// Farthest that a cue may stand before its number, in folded bytes.
 const CUE_BYTES_MAX: usize = 64;
 /// Rows of digits between a cue and its number: those of another number that it announces as well, `617-555-0123 or ..`.
-const CUE_ROWS_MAX: usize = 4;
+pub(crate) const CUE_ROWS_MAX: usize = 4;
 /// Words with a meaning of their own between a cue and its number.
 const CUE_WORDS_MAX: usize = 3;
 
@@ -53,6 +53,8 @@ impl Group {
     }
 }
 
+/// Characters between a number and a word that says what it is, and the word's first, at most.
+const WORD_AFTER_MAX: usize = 4;
 /// Rows of digits in a number, at most.
 const GROUPS_MAX: usize = 20;
 /// Digits after which a number is followed no further: the longest card number has 19.
@@ -105,44 +107,56 @@ impl Number {
 
     fn parse(text: &[u8], at: usize) -> Self {
         let mut this = Self::default();
-        this.follow(text, at);
-        this
-    }
-
-    /// Take rows from `start` on.
-    fn follow(&mut self, text: &[u8], mut start: usize) {
-        while let Some(slot) = self.groups.get_mut(self.count) {
+        let mut start = at;
+        while let Some(slot) = this.groups.get_mut(this.count) {
             let end = run(text, start, |byte| byte.is_ascii_digit());
             // A window is shorter than that; what were longer would be no number.
             let (Ok(first), Ok(last)) = (u16::try_from(start), u16::try_from(end)) else { break };
             *slot = (first, last);
-            self.count += 1;
-            self.digits += end - start;
+            this.count += 1;
+            this.digits += end - start;
             match separated(text, end) {
-                Some(next) if self.digits < DIGITS_MAX => start = next,
+                Some(next) if this.digits < DIGITS_MAX => start = next,
                 _ => break,
             }
         }
+        this
     }
+}
 
-    /// The number that begins at the second row of this one, in a window that begins `by` bytes later; `None` where this
-    /// window did not show all of it. What [`Number::parse`] gives, without looking at every row again.
-    fn without_first(&self, text: &[u8], at: usize, by: usize) -> Option<Self> {
-        let by = u16::try_from(by).ok()?;
-        let mut this = Self { count: self.count.checked_sub(1)?, ..Self::default() };
-        for (slot, row) in this.groups.iter_mut().zip(self.groups.iter().skip(1)).take(this.count) {
-            *slot = (row.0.checked_sub(by)?, row.1.checked_sub(by)?);
+/// Whether the row of digits from `at` to `end` begins nothing that has a form of its own, so that it can only be what a word
+/// beside it says: shapes alone are looked at, and what might be something counts as it.
+pub(crate) fn has_no_form(text: &[u8], at: usize, end: usize) -> bool {
+    // Days, ages and codes go on with letters.
+    let after = text.get(end..).unwrap_or_default();
+    if after.iter().take(WORD_AFTER_MAX).any(|byte| is_letter(*byte)) {
+        return false;
+    }
+    let length = end - at;
+    let before = at.checked_sub(1).and_then(|before| text.get(before));
+    // Numbers of countries, of providers, of cards.
+    if before == Some(&b'+') || matches!(length, 4 | 10 | 13..) {
+        return false;
+    }
+    let row = |end: usize| {
+        let start = separated(text, end)?;
+        let marks = text.get(end..start).unwrap_or_default().iter();
+        let is_marked = marks.clone().any(|byte| matches!(byte, b'/' | b'-' | b'.'));
+        let is_slash = marks.clone().any(|byte| *byte == b'/');
+        Some((run(text, start, |byte| byte.is_ascii_digit()), start, is_marked, is_slash))
+    };
+    let Some((second_end, second, is_marked, is_slash)) = row(end) else { return true };
+    let second_length = second_end - second;
+    if is_slash || length == 1 && second_length == 3 && text.get(at) == Some(&b'1') {
+        return false;
+    }
+    match row(second_end) {
+        None => true,
+        // Social security and telephone numbers; dates and addresses.
+        Some((third_end, third, is_marked_too, _)) => {
+            let is_grouped = length == 3 && matches!(second_length, 2 | 3) && third_end - third == 4;
+            !is_grouped && !(is_marked && is_marked_too)
         }
-        this.digits = self.digits.checked_sub(self.group(0).len())?;
-        let last = this.group(this.count.checked_sub(1)?);
-        // A window ends somewhere, also in a row of digits.
-        if this.group(0).start != at || text.get(last.end).is_none_or(u8::is_ascii_digit) {
-            return None;
-        }
-        if let Some(next) = separated(text, last.end).filter(|_| this.digits < DIGITS_MAX) {
-            this.follow(text, next);
-        }
-        Some(this)
     }
 }
 
@@ -197,18 +211,6 @@ impl<'t> Place<'t> {
     pub(crate) fn new(text: &'t [u8], at: usize, config: &'t Config) -> Self {
         let is_number = text.get(at).is_some_and(u8::is_ascii_digit);
         let number = if is_number { Number::parse(text, at) } else { Number::default() };
-        Self { text, at, config, number, nearest: OnceCell::new() }
-    }
-
-    /// The same where a number begins, and one before it, in a window that began `by` bytes earlier, may have it as its rest.
-    pub(crate) fn after(
-        before: Option<(&Number, usize)>,
-        text: &'t [u8],
-        at: usize,
-        config: &'t Config,
-    ) -> Self {
-        let rest = before.and_then(|(before, by)| before.without_first(text, at, by));
-        let number = rest.unwrap_or_else(|| Number::parse(text, at));
         Self { text, at, config, number, nearest: OnceCell::new() }
     }
 
