@@ -155,7 +155,7 @@ pub(crate) fn has_no_form(text: &[u8], at: usize, end: usize) -> bool {
         // Social security and telephone numbers; dates and addresses.
         Some((third_end, third, is_marked_too, _)) => {
             let is_grouped = length == 3 && matches!(second_length, 2 | 3) && third_end - third == 4;
-            !is_grouped && !(is_marked && is_marked_too)
+            !(is_grouped || is_marked && is_marked_too)
         }
     }
 }
