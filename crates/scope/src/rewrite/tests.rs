@@ -271,6 +271,15 @@ fn the_second_look_finds_what_was_left_standing() {
     assert!(with_ctes("select 1 from mine"));
     assert!(!with_ctes("insert into mine default values") && !with_ctes("select 1 from others"));
     assert!(!with_ctes("select 1 from patients"), "a table has the name");
+    // A sub-select of ours, and one that only looks like it.
+    let select = |column: &str| format!("select 1 from (select t.{column} from public.patients t) p");
+    let mut ours = Vec::new();
+    let known = tree::parse(&select("id")).ok().unwrap().tree;
+    known.each(&mut |fields| ours.extend(fields.get("subquery").cloned()));
+    let mut generated = Generated::default();
+    generated.add(patients(), ours.pop().unwrap());
+    let beside = |sql: &str| generated.holds(&tree::parse(sql).ok().unwrap().tree, &telling, &scope);
+    assert!(beside(&select("id")) && !beside(&select("ssn")) && !beside("select 1 from public.patients"));
     for left in [
         "select 1 from chaperone_floor.mine",
         "insert into chaperone_floor.mine default values",
@@ -296,7 +305,7 @@ fn a_look_hands_on_only_what_it_looked_at() {
     let scope = scope(&catalog);
     let telling = Telling::new(&catalog, None, false);
     let mut generated = Generated::default();
-    let known = tree::parse("select 1 where g.o < 7").ok().unwrap().tree;
+    let known = tree::parse("select 1 where g.o operator(pg_catalog.<) 7").ok().unwrap().tree;
     let mut conditions = Vec::new();
     known.each(&mut |fields| conditions.extend(fields.get("where_clause").cloned()));
     generated.condition("pg_get_viewdef", conditions.pop().unwrap());
@@ -304,27 +313,31 @@ fn a_look_hands_on_only_what_it_looked_at() {
         let sql = format!("select pg_catalog.pg_get_viewdef(({argument}))");
         generated.holds(&tree::parse(&sql).ok().unwrap().tree, &telling, &scope)
     };
-    assert!(holds("select g.o from (select 9 offset 0) as g(o) where g.o < 7"));
+    assert!(holds("select g.o from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7"));
+    // What is let through for one function is not for another.
+    let ruledef = "select pg_catalog.pg_get_ruledef((select g.o from (select 9 offset 0) as g(o) \
+                   where g.o operator(pg_catalog.<) 7))";
+    assert!(!generated.holds(&tree::parse(ruledef).ok().unwrap().tree, &telling, &scope));
     for other in [
-        "select 9 from (select 9 offset 0) as g(o) where g.o < 7",
-        "select g.p from (select 9 offset 0) as g(o) where g.o < 7",
-        "select o from (select 9 offset 0) as g(o) where g.o < 7",
-        "select g.o, 9 from (select 9 offset 0) as g(o) where g.o < 7",
-        "select g.o from (select 9 offset 0) as g(o), (select 9) as h(o) where g.o < 7",
-        "select g.o from (select 9) as g(o) where g.o < 7",
-        "select g.o from lateral (select 9 offset 0) as g(o) where g.o < 7",
-        "select g.o from (select 9, 8 offset 0) as g(o) where g.o < 7",
-        "select g.o from (select 9 offset 0) as h(o) where g.o < 7",
-        "select g.o from (select 9 offset 0) as g(o, p) where g.o < 7",
-        "select g.o from (select 9 from (select 1) as x offset 0) as g(o) where g.o < 7",
-        "select g.o from (select 9 offset 0) as g(o) where g.o < 7 union select 9",
-        "select g.o from (select 9 union select 8 offset 0) as g(o) where g.o < 7",
-        "select pg_catalog.max(g.o) from (select 9 offset 0) as g(o) where g.o < 7 group by g.o",
-        "with h as (select 9) select g.o from (select 9 offset 0) as g(o) where g.o < 7",
-        "select g.o from (select 9 offset 0) as g(o) where g.o < 8",
+        "select 9 from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select g.p from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select o from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select g.o, 9 from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select g.o from (select 9 offset 0) as g(o), (select 9) as h(o) where g.o operator(pg_catalog.<) 7",
+        "select g.o from (select 9) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select g.o from lateral (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select g.o from (select 9, 8 offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select g.o from (select 9 offset 0) as h(o) where g.o operator(pg_catalog.<) 7",
+        "select g.o from (select 9 offset 0) as g(o, p) where g.o operator(pg_catalog.<) 7",
+        "select g.o from (select 9 from (select 1) as x offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select g.o from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7 union select 9",
+        "select g.o from (select 9 union select 8 offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select pg_catalog.max(g.o) from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7 group by g.o",
+        "with h as (select 9) select g.o from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select g.o from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 8",
         "select g.o from (select 9 offset 0) as g(o)",
-        "exists (select g.o from (select 9 offset 0) as g(o) where g.o < 7)",
-        "array(select g.o from (select 9 offset 0) as g(o) where g.o < 7)",
+        "exists (select g.o from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7)",
+        "array(select g.o from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7)",
         "9",
     ] {
         assert!(!holds(other), "{other}");

@@ -1,5 +1,6 @@
 use chaperone_access::{RefusalCode, Showing};
 
+use crate::rewrite::BarrierView;
 use crate::rewrite::tests::{FILTERED, Role, patients, sent_under, told, view, with_floor, with_floor_over};
 
 const R: Showing = Showing::Revealed;
@@ -139,4 +140,31 @@ fn a_pseudonym_is_made_in_a_view_and_its_key_stands_in_no_statement() {
         less.contains("NULL::pg_catalog.text AS ssn") && less.contains("FROM chaperone_floor."),
         "{less}"
     );
+}
+
+#[test]
+fn the_owner_of_a_view_reads_what_it_shows_and_filters_by_and_no_more() {
+    let made = |rules: &str, showings: [Showing; 2], filtered| view(rules, &showings, filtered);
+    let reads = |made: &BarrierView| made.reads.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let fixed = FILTERED.replace("\"first_letter\"", "{ fixed = \"***\" }");
+    for (rules, showings, filtered, expected) in [
+        (FILTERED, [R, R], false, "id ssn"),
+        (FILTERED, [R, M], false, "id ssn"),
+        (FILTERED, [R, H], false, "id"),
+        (&fixed, [R, M], false, "id"),
+        (FILTERED, [H, R], false, "ssn"),
+        (FILTERED, [H, R], true, "id ssn"),
+    ] {
+        assert_eq!(reads(&made(rules, showings, filtered)), expected, "{showings:?} {filtered}");
+    }
+    // A filter that asks nothing of the caller stands whether or not the floor was told of him, beside other views.
+    let rules = FILTERED.replace("id = any(caller.clinics::integer[]) or caller.level > 3", "id = 7");
+    let views = [made(&rules, [R, R], true), made(&rules, [R, H], true)];
+    assert!(views.iter().all(|made| !made.asks) && made(FILTERED, [R, H], true).asks);
+    let catalog = with_floor(&rules, &views);
+    for (view, sees) in views.iter().zip([[R, R], [R, H]]) {
+        let sent =
+            sent_under(&catalog, (&sees, false), Some(("clerk", None)), "select id from patients").unwrap();
+        assert_eq!(sent, format!("SELECT id FROM chaperone_floor.{} patients", view.name));
+    }
 }
