@@ -32,13 +32,18 @@ pub enum MaskOperator {
 }
 
 impl MaskOperator {
-    /// Whether it reads the values that it stands for, and shows a part of each, where it stands in a statement or a view. A
-    /// pseudonym does too, but is not had at a target yet, so that NULL stands there.
+    /// Whether it reads the values that it stands for, so that at a target only a view can show what it makes of them to whom
+    /// the values are not granted.
     #[must_use]
     pub fn shows_a_part(&self) -> bool {
         match self {
-            Self::Null | Self::Fixed(_) | Self::Pseudonym => false,
-            Self::LastFour | Self::FirstLetter | Self::Year | Self::ZipThree | Self::Bucket(_) => true,
+            Self::Null | Self::Fixed(_) => false,
+            Self::LastFour
+            | Self::FirstLetter
+            | Self::Year
+            | Self::ZipThree
+            | Self::Pseudonym
+            | Self::Bucket(_) => true,
         }
     }
 }

@@ -18,7 +18,7 @@ pub(crate) const AHEAD: usize = 320;
 /// Farthest that a cue may stand before its number, in folded bytes.
 const CUE_BYTES_MAX: usize = 64;
 /// Rows of digits between a cue and its number: those of another number that it announces as well, `617-555-0123 or ..`.
-const CUE_ROWS_MAX: usize = 4;
+pub(crate) const CUE_ROWS_MAX: usize = 4;
 /// Words with a meaning of their own between a cue and its number.
 const CUE_WORDS_MAX: usize = 3;
 
@@ -53,6 +53,8 @@ impl Group {
     }
 }
 
+/// Characters between a number and a word that says what it is, and the word's first, at most.
+const WORD_AFTER_MAX: usize = 4;
 /// Rows of digits in a number, at most.
 const GROUPS_MAX: usize = 20;
 /// Digits after which a number is followed no further: the longest card number has 19.
@@ -119,6 +121,42 @@ impl Number {
             }
         }
         this
+    }
+}
+
+/// Whether the row of digits from `at` to `end` begins nothing that has a form of its own, so that it can only be what a word
+/// beside it says: shapes alone are looked at, and what might be something counts as it.
+pub(crate) fn has_no_form(text: &[u8], at: usize, end: usize) -> bool {
+    // Days, ages and codes go on with letters.
+    let after = text.get(end..).unwrap_or_default();
+    if after.iter().take(WORD_AFTER_MAX).any(|byte| is_letter(*byte)) {
+        return false;
+    }
+    let length = end - at;
+    let before = at.checked_sub(1).and_then(|before| text.get(before));
+    // Numbers of countries, of providers, of cards.
+    if before == Some(&b'+') || matches!(length, 4 | 10 | 13..) {
+        return false;
+    }
+    let row = |end: usize| {
+        let start = separated(text, end)?;
+        let marks = text.get(end..start).unwrap_or_default().iter();
+        let is_marked = marks.clone().any(|byte| matches!(byte, b'/' | b'-' | b'.'));
+        let is_slash = marks.clone().any(|byte| *byte == b'/');
+        Some((run(text, start, |byte| byte.is_ascii_digit()), start, is_marked, is_slash))
+    };
+    let Some((second_end, second, is_marked, is_slash)) = row(end) else { return true };
+    let second_length = second_end - second;
+    if is_slash || length == 1 && second_length == 3 && text.get(at) == Some(&b'1') {
+        return false;
+    }
+    match row(second_end) {
+        None => true,
+        // Social security and telephone numbers; dates and addresses.
+        Some((third_end, third, is_marked_too, _)) => {
+            let is_grouped = length == 3 && matches!(second_length, 2 | 3) && third_end - third == 4;
+            !(is_grouped || is_marked && is_marked_too)
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use crate::detectors::{Trigger, is_url, strongest};
 use crate::fold::Folded;
 use crate::lexicon::{Lexicon, WORD_MAX};
-use crate::place::{AHEAD, BACK, Match, Place, is_alphanumeric, is_letter, run};
-use crate::{Certainty, Config, Entity, Finding};
+use crate::place::{AHEAD, BACK, CUE_ROWS_MAX, Match, Place, has_no_form, is_alphanumeric, is_letter, run};
+use crate::{Certainty, Config, Entity, Finding, Pattern};
 
 /// What is folded and searched at a time, in bytes.
 pub(crate) const PIECE: usize = 64 * 1024;
@@ -39,6 +39,8 @@ pub(crate) struct Search {
     next: usize,
     /// A web address goes on here.
     is_in_url: bool,
+    /// Rows of digits since the last letter, or the last that was found.
+    rows: usize,
     /// By beginning, the longer first.
     claims: VecDeque<Claim>,
     settled: Vec<Settled>,
@@ -53,6 +55,7 @@ impl Search {
             incomplete: Vec::new(),
             next: 0,
             is_in_url: false,
+            rows: 0,
             claims: VecDeque::new(),
             settled: Vec::new(),
             found: 0,
@@ -131,11 +134,13 @@ impl Search {
             let at = self.next - base;
             let until = limit - base;
             let reached = if self.is_in_url {
+                self.rows = 0;
                 in_url(text, base, at, &mut self.is_in_url, &mut self.claims)
             } else {
                 let plain = run_until(text, at, until);
                 if plain < until {
-                    begins(text, base, plain, config, &mut self.is_in_url, &mut self.claims)
+                    let (rows, is_in_url) = (&mut self.rows, &mut self.is_in_url);
+                    begins((text, base, plain), config, rows, is_in_url, &mut self.claims)
                 } else {
                     plain
                 }
@@ -207,10 +212,9 @@ fn in_url(text: &[u8], base: usize, at: usize, is_in_url: &mut bool, claims: &mu
 
 /// Let the detectors look at the byte at `at`; where to go on.
 fn begins(
-    text: &[u8],
-    base: usize,
-    at: usize,
+    (text, base, at): (&[u8], usize, usize),
     config: &Config,
+    rows: &mut usize,
     is_in_url: &mut bool,
     claims: &mut VecDeque<Claim>,
 ) -> usize {
@@ -222,10 +226,12 @@ fn begins(
         let end = run(window, at, |byte| byte.is_ascii_digit());
         match before {
             _ if before.is_ascii_digit() => (&[], end),
+            _ if is_one_of_many(window, (at, end), rows, config) => (&[], end),
             _ => (&[Trigger::Digits, Trigger::Code], end),
         }
     } else if is_letter(byte) {
         let end = run(window, at, is_letter);
+        *rows = 0;
         (word_triggers(window, at, end, before, config), end)
     } else if byte == b'@' {
         (&[Trigger::At], at + 1)
@@ -240,11 +246,20 @@ fn begins(
     let found = triggers.iter().filter_map(|trigger| strongest(&place, *trigger));
     let best = found.reduce(|best, other| if strength(&other.1) > strength(&best.1) { other } else { best });
     let Some((entity, found)) = best else { return end };
+    *rows = 0;
     let (start, found_end) = (base + window_start + found.start, base + window_start + found.end);
     insert(claims, Claim { start, end: found_end, entity, certainty: found.certainty, continues: false });
     let reached = (window_start + found.end).max(end);
     *is_in_url = entity == Entity::Url && window_start + found.end == at + AHEAD;
     reached
+}
+
+/// Whether the next row of digits is of those that no detector claims: out of the reach of any word before it, and of no form
+/// of its own. Tables and vital signs are full of them.
+fn is_one_of_many(text: &[u8], (at, end): (usize, usize), rows: &mut usize, config: &Config) -> bool {
+    *rows += 1;
+    let is_mrn = |pattern: &Pattern| pattern.longest(text.iter().skip(at).copied()).is_some();
+    *rows > CUE_ROWS_MAX + 1 && has_no_form(text, at, end) && !config.mrn.iter().any(is_mrn)
 }
 
 fn strength(found: &Match) -> (Certainty, usize) {
@@ -285,4 +300,69 @@ fn insert(claims: &mut VecDeque<Claim>, claim: Claim) {
     let key = |claim: &Claim| (claim.start, usize::MAX - claim.end);
     let index = claims.partition_point(|other| key(other) <= key(&claim));
     claims.insert(index, claim);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Rows of digits that are passed over in a text, each with whether a detector would have claimed something there.
+    fn passed_over(text: &str) -> Vec<(&str, bool)> {
+        let config = Config { mrn: vec![Pattern::parse(r"7\d{2}-9\d").unwrap()], ..Config::default() };
+        let (bytes, mut rows, mut at, mut passed) = (text.as_bytes(), 0, 0, Vec::new());
+        while at < bytes.len() {
+            let end = run(bytes, at, |byte| byte.is_ascii_digit());
+            if end == at {
+                rows = if is_letter(bytes[at]) { 0 } else { rows };
+                at += 1;
+                continue;
+            }
+            if is_one_of_many(&bytes[..bytes.len().min(at + AHEAD)], (at, end), &mut rows, &config) {
+                let start = at.saturating_sub(BACK);
+                let place = Place::new(&bytes[start..bytes.len().min(at + AHEAD)], at - start, &config);
+                let mut triggers = [Trigger::Digits, Trigger::Code].into_iter();
+                passed.push((&text[at..end], triggers.any(|trigger| strongest(&place, trigger).is_some())));
+            }
+            at = end;
+        }
+        passed
+    }
+
+    #[test]
+    fn numbers_of_no_form_are_passed_over_out_of_a_words_reach() {
+        let rows: Vec<&str> = passed_over("SSN 1 2 3 4 5 6 77 8.8 9").iter().map(|(row, _)| *row).collect();
+        assert_eq!(rows, ["6", "77", "8", "8", "9"]);
+        for kept in [
+            "123-45-6789",
+            "617 555 0123",
+            "1990-01-02",
+            "3/4",
+            "1234567893",
+            "94 yo",
+            "192.0.2.17",
+            "712-91",
+        ] {
+            let text = format!("1 2 3 4 5 {kept}");
+            let first = &kept[..kept.find(|c: char| !c.is_ascii_digit()).unwrap_or(kept.len())];
+            assert!(passed_over(&text).iter().all(|(row, _)| *row != first), "{kept}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+        #[test]
+        fn nobody_claims_what_is_passed_over(parts in prop::collection::vec(prop_oneof![
+            6 => "[0-9]{1,4}",
+            1 => "[0-9]{5,19}",
+            6 => "[ ./-]",
+            1 => "[ ./()+_,:$%\n-]{1,4}",
+            1 => "(yo|y/o| May |nd of May|x|T|, MA |SSN | year old|a)",
+        ], 20..90)) {
+            for (row, is_claimed) in passed_over(&parts.concat()) {
+                prop_assert!(!is_claimed, "{row}");
+            }
+        }
+    }
 }

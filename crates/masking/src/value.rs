@@ -73,7 +73,8 @@ pub struct Means<'a> {
 ///   year's first of January.
 /// - `ZipThree`: of five digits, or nine with or without a dash or space between.
 /// - `Bucket`: of a decimal number of at most 38 digits, without an exponent, rounded towards zero.
-/// - `Pseudonym`: NULL in SQL, where the key would stand in the statement.
+/// - `Pseudonym`: in SQL a view of the floor makes it, of the value in the database's encoding; elsewhere NULL, because the key
+///   would stand in the statement.
 #[must_use]
 pub fn mask(value: &str, operator: &MaskOperator, means: &Means<'_>) -> Option<String> {
     match operator {

@@ -22,10 +22,16 @@ pub(super) fn find(place: &Place<'_>) -> Option<Match> {
         end = row.end;
         digits += row.len();
     }
+    if !DIGITS.contains(&digits) {
+        return None;
+    }
     // Plans other than Medicare have beneficiary numbers of their own form.
     let is_announced = place.has_close(Cue::Account) || place.has_close(Cue::Mbi);
-    let is_number = DIGITS.contains(&digits) && is_announced && place.is_whole(start, end);
-    is_number.then_some(Match { start, end, certainty: Certainty::Context })
+    (is_announced && place.is_whole(start, end)).then_some(Match {
+        start,
+        end,
+        certainty: Certainty::Context,
+    })
 }
 
 #[cfg(test)]

@@ -12,8 +12,11 @@ const WORDS: [&str; 8] = ["yo", "yom", "yof", "y/o", "y.o", "yr old", "years old
 /// `94-year-old`, `91 yo`, `age 93`.
 pub(super) fn find(place: &Place<'_>) -> Option<Match> {
     let (start, row) = (place.at, place.number.group(0));
-    let age = place.digits(row.start, row.end).take(4).fold(0, |age, digit| age * 10 + u32::from(digit));
-    if !AGES.contains(&age) || row.len() > 3 {
+    if !(2..=3).contains(&row.len()) {
+        return None;
+    }
+    let age = place.digits(row.start, row.end).fold(0, |age, digit| age * 10 + u32::from(digit));
+    if !AGES.contains(&age) {
         return None;
     }
     if is_age(place, row.end)

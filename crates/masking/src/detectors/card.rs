@@ -12,6 +12,11 @@ pub(super) fn find(place: &Place<'_>) -> Option<Match> {
     if place.number.digits() < 13 || !matches!(place.byte(place.at), b'2'..=b'6') {
         return None;
     }
+    let first = place.digits(place.at, place.len()).take(6);
+    let prefix = first.fold(0, |prefix, digit| prefix * 10 + u32::from(digit));
+    if !LENGTHS.iter().any(|length| is_issued(prefix, *length) && place.number.rows_of(*length).is_some()) {
+        return None;
+    }
     let is_announced = place.has(Cue::Card);
     if place.has_close(Cue::Thing) {
         return None;
@@ -19,12 +24,10 @@ pub(super) fn find(place: &Place<'_>) -> Option<Match> {
     LENGTHS.iter().find_map(|length| {
         let rows = place.number.rows_of(*length)?;
         let (start, end) = (place.at, place.number.group(rows - 1).end);
-        let digits = place.digits(start, end);
-        let prefix = digits.clone().take(6).fold(0, |prefix, digit| prefix * 10 + u32::from(digit));
         let is_card = is_issued(prefix, *length)
             && (is_announced && (0..rows - 1).all(|index| matches!(place.separator(index), b' ' | b'-'))
                 || is_printed(place, rows))
-            && luhn(digits)
+            && luhn(place.digits(start, end))
             && place.is_whole(start, end);
         let certainty = if is_announced { Certainty::Context } else { Certainty::Checksum };
         is_card.then_some(Match { start, end, certainty })

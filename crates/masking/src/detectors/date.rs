@@ -26,12 +26,15 @@ pub(super) fn find(place: &Place<'_>) -> Option<Match> {
 
 /// Year, month and day.
 fn three(place: &Place<'_>) -> Option<usize> {
-    let lengths = [0, 1, 2].map(|index| place.number.group(index).len());
-    let values = [0, 1, 2].map(|index| value(place, index));
     let separator = place.separator(0);
     if separator != place.separator(1) || !matches!(separator, b'/' | b'-' | b'.' | b' ') {
         return None;
     }
+    let lengths = [0, 1, 2].map(|index| place.number.group(index).len());
+    if !matches!(lengths, [4, 1..=2, 1..=2] | [1..=2, 1..=2, 2 | 4]) {
+        return None;
+    }
+    let values = [0, 1, 2].map(|index| value(place, index));
     let is_date = match (lengths, values) {
         ([4, 1..=2, 1..=2], [year, month, day]) => is_day(month, day) && YEARS.contains(&year),
         ([1..=2, 1..=2, 4], [first, second, year]) => is_either(first, second) && YEARS.contains(&year),
@@ -47,6 +50,13 @@ fn three(place: &Place<'_>) -> Option<usize> {
 /// Month and year; and where a word announces it, month and day, or all in one row.
 fn fewer(place: &Place<'_>) -> Option<usize> {
     let lengths = [0, 1].map(|index| place.number.group(index).len());
+    let is_like_one = match lengths {
+        [1..=2, 1..=2 | 4] => matches!(place.separator(0), b'/' | b'-'),
+        [first, _] => first == 8,
+    };
+    if !is_like_one {
+        return None;
+    }
     let values = [0, 1].map(|index| value(place, index));
     match (lengths, values) {
         ([1..=2, 4], [month, year])

@@ -10,6 +10,9 @@ const LENGTH_MAX: usize = 45;
 /// `192.0.2.17`.
 pub(super) fn find_version_4(place: &Place<'_>) -> Option<Match> {
     let number = &place.number;
+    if place.byte(number.group(0).end) != b'.' {
+        return None;
+    }
     let is_form = (0..4).all(|index| {
         let row = number.group(index);
         let value =

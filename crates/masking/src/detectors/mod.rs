@@ -1,4 +1,4 @@
-//! The registry: every detector once, in the order in which equally sure ones of equal length win.
+//! The registry: every detector once, by what it looks at, in the order in which equally sure ones of equal length win.
 
 mod account;
 mod age;
@@ -41,44 +41,58 @@ pub(crate) enum Trigger {
 /// One detector. It claims part of the window around a place, or nothing.
 pub(crate) struct Detector {
     pub(crate) entity: Entity,
-    pub(crate) trigger: Trigger,
     pub(crate) find: fn(&Place<'_>) -> Option<Match>,
 }
 
-const fn detector(entity: Entity, trigger: Trigger, find: fn(&Place<'_>) -> Option<Match>) -> Detector {
-    Detector { entity, trigger, find }
+const fn detector(entity: Entity, find: fn(&Place<'_>) -> Option<Match>) -> Detector {
+    Detector { entity, find }
 }
 
-/// Every detector.
-pub(crate) const DETECTORS: [Detector; 22] = [
-    detector(Entity::Ssn, Trigger::Digits, ssn::find),
-    detector(Entity::Mrn, Trigger::Code, mrn::find),
-    detector(Entity::Npi, Trigger::Digits, npi::find),
-    detector(Entity::Dea, Trigger::Code, dea::find),
-    detector(Entity::Mbi, Trigger::Code, mbi::find),
-    detector(Entity::Phone, Trigger::Digits, phone::find),
-    detector(Entity::Email, Trigger::At, email::find),
-    detector(Entity::Date, Trigger::Digits, date::find),
-    detector(Entity::Date, Trigger::Digits, named_date::find_day_first),
-    detector(Entity::Date, Trigger::Word, named_date::find_month_first),
-    detector(Entity::Age, Trigger::Digits, age::find),
-    detector(Entity::Age, Trigger::Word, age::find_in_words),
-    detector(Entity::Zip, Trigger::Digits, zip::find),
-    detector(Entity::Card, Trigger::Digits, card::find),
-    detector(Entity::Account, Trigger::Code, account::find),
-    detector(Entity::Vin, Trigger::Code, vin::find),
-    detector(Entity::Ip, Trigger::Digits, ip::find_version_4),
-    detector(Entity::Ip, Trigger::Colon, ip::find_version_6),
-    detector(Entity::Url, Trigger::Colon, url::find),
-    detector(Entity::Url, Trigger::Word, url::find_www),
-    detector(Entity::Name, Trigger::Word, name::find_after),
-    detector(Entity::Name, Trigger::Word, name::find_before),
+const OF_DIGITS: &[Detector] = &[
+    detector(Entity::Ssn, ssn::find),
+    detector(Entity::Npi, npi::find),
+    detector(Entity::Phone, phone::find),
+    detector(Entity::Date, date::find),
+    detector(Entity::Date, named_date::find_day_first),
+    detector(Entity::Age, age::find),
+    detector(Entity::Zip, zip::find),
+    detector(Entity::Card, card::find),
+    detector(Entity::Ip, ip::find_version_4),
 ];
+const OF_CODES: &[Detector] = &[
+    detector(Entity::Mrn, mrn::find),
+    detector(Entity::Dea, dea::find),
+    detector(Entity::Mbi, mbi::find),
+    detector(Entity::Account, account::find),
+    detector(Entity::Vin, vin::find),
+];
+const OF_WORDS: &[Detector] = &[
+    detector(Entity::Date, named_date::find_month_first),
+    detector(Entity::Age, age::find_in_words),
+    detector(Entity::Url, url::find_www),
+    detector(Entity::Name, name::find_after),
+    detector(Entity::Name, name::find_before),
+];
+const OF_AT: &[Detector] = &[detector(Entity::Email, email::find)];
+const OF_COLON: &[Detector] = &[detector(Entity::Ip, ip::find_version_6), detector(Entity::Url, url::find)];
+
+impl Trigger {
+    /// The detectors that look at such a place, each once.
+    const fn detectors(self) -> &'static [Detector] {
+        match self {
+            Self::Digits => OF_DIGITS,
+            Self::Code => OF_CODES,
+            Self::Word => OF_WORDS,
+            Self::At => OF_AT,
+            Self::Colon => OF_COLON,
+        }
+    }
+}
 
 /// The strongest claim at a place, the longest of those.
 pub(crate) fn strongest(place: &Place<'_>, trigger: Trigger) -> Option<(Entity, Match)> {
     let mut best: Option<(Entity, Match)> = None;
-    for detector in DETECTORS.iter().filter(|detector| detector.trigger == trigger) {
+    for detector in trigger.detectors() {
         if place.config.leave.contains(&detector.entity) {
             continue;
         }
@@ -95,6 +109,7 @@ pub(crate) fn strongest(place: &Place<'_>, trigger: Trigger) -> Option<(Entity, 
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::Trigger;
     use crate::{Config, scan};
 
     /// The spans between brackets are found as this, and nothing else of its kind.
@@ -129,7 +144,9 @@ pub(crate) mod tests {
     #[test]
     fn every_kind_has_a_detector() {
         for entity in crate::Entity::ALL {
-            assert!(super::DETECTORS.iter().any(|detector| detector.entity == entity), "{entity:?}");
+            let triggers = [Trigger::Digits, Trigger::Code, Trigger::Word, Trigger::At, Trigger::Colon];
+            let mut all = triggers.into_iter().flat_map(Trigger::detectors);
+            assert!(all.any(|detector| detector.entity == entity), "{entity:?}");
         }
     }
 }

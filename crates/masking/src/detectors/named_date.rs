@@ -31,8 +31,13 @@ pub(super) fn find_month_first(place: &Place<'_>) -> Option<Match> {
 /// `2 January 1990`, `2nd of May`, `02-Jan-90`.
 pub(super) fn find_day_first(place: &Place<'_>) -> Option<Match> {
     let (start, first) = (place.at, place.number.group(0));
+    // A word follows, or the end of an ordinal.
+    let next = skip(place, first.end, b" -./");
+    if first.len() > 2 || !is_letter(place.byte(next)) {
+        return None;
+    }
     let (day, _) = number(place, start)?;
-    if first.len() > 2 || !DAYS.contains(&day) {
+    if !DAYS.contains(&day) {
         return None;
     }
     let mut word = skip(place, ordinal(place, first.end), b" -./");

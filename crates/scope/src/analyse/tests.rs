@@ -353,3 +353,138 @@ fn the_clients_own_name_is_kept_apart_from_the_sessions() {
     };
     assert_eq!(&**name, "mine");
 }
+
+#[test]
+fn verbs_are_those_of_what_is_done_to_each_relation() {
+    for (sql, expected) in [
+        ("insert into patients (id) values (1)", ["public.patients insert Named"].as_slice()),
+        ("insert into patients (id) values (1) returning id", &["public.patients read+insert Named"]),
+        (
+            "insert into patients (id) values (1) on conflict do nothing",
+            &["public.patients read+insert+update Named"],
+        ),
+        (
+            "delete from patients using secret",
+            &["public.patients read+delete Named", "public.secret read Named"],
+        ),
+        (
+            "merge into patients p using secret s on true when matched then delete",
+            &["public.patients read+insert+update+delete Named", "public.secret read Named"],
+        ),
+        ("truncate patients", &["public.patients delete Named"]),
+        ("copy patients to stdout", &["public.patients read Named"]),
+        ("copy (select 1 from patients) to stdout", &["public.patients read Named"]),
+        ("lock table patients in access share mode", &["public.patients read Named"]),
+        (
+            "select 1 from pg_class, patients for update",
+            &["pg_catalog.pg_class read Listed", "public.patients read+update Named"],
+        ),
+        ("create temporary table mine as select * from patients", &["public.patients read Named"]),
+        ("create temporary table mine (a int); select 1 from mine", &["pg_temp.mine read Temporary"]),
+        (
+            "create temporary table patients (a int); select 1 from patients, public.patients",
+            &["pg_temp.patients read Temporary", "public.patients read Named"],
+        ),
+        ("select 1 from pg_temp.mine", &["pg_temp.mine read Unknown"]),
+        ("select 1 from nowhere", &["nowhere read Unknown"]),
+        ("alter table patients add column a int", &["public.patients read+define Named"]),
+        // Which one is meant is not asked.
+        ("with patients as (select 1) select 1 from patients", &["public.patients read Named"]),
+        ("with mine as (select 1) select 1 from mine", &[]),
+        ("set search_path = other; select 1 from patients", &["patients read Unknown"]),
+        ("with mine as (select 1) select 1 from other.mine", &["other.mine read Unknown"]),
+    ] {
+        assert_eq!(touched(sql), expected, "{sql}");
+    }
+}
+
+#[test]
+fn what_a_write_reaches_is_as_much_as_its_target() {
+    // A partition's own triggers run, and a view or a catalog is no table.
+    let mut rows = results();
+    rows[3]
+        .iter_mut()
+        .filter(|row| row[1].as_deref() == Some("visits_2026"))
+        .for_each(|row| row[3] = Some("true".into()));
+    let catalog = Arc::new(Catalog::build(1, &rows, None).unwrap());
+    let look = |sql: &str| {
+        let path: Arc<[Arc<str>]> = Arc::from([Arc::from("public")]);
+        analyse(&Arc::from(sql), &path, &Arc::from([]), &catalog).confined.get(&Scope::default())
+    };
+    for sql in [
+        "insert into visits (id) values (1)",
+        "delete from visits_2026",
+        "select 1 from visits for update",
+        "insert into peek (id) values (1)",
+        "delete from pg_class",
+        "insert into audited (id) values (1)",
+        "select 1 from calling",
+    ] {
+        assert!(look(sql).is_err() || sql.contains("for update"), "{sql}: {:?}", look(sql));
+    }
+    for sql in [
+        "select 1 from visits",
+        "insert into patients (id) values (1)",
+        "select 1 from audited",
+        "select 1 from peek",
+    ] {
+        assert!(look(sql).is_ok(), "{sql}: {:?}", look(sql));
+    }
+}
+
+#[test]
+fn what_is_not_listed_is_refused_wherever_it_stands() {
+    for sql in [
+        "select 1 from elsewhere.public.patients",
+        "explain (serialize) select 1",
+        "explain (generic_plan) select 1",
+        "lock table patients in row share mode",
+        "create temporary table mine (like patients)",
+        "create temporary table mine (a int references patients)",
+        "create temporary table mine (a int, exclude using gist (a with =))",
+        "create table mine as select 1",
+        "create table pg_temp.mine as select 1",
+        "create temporary table public.mine (a int)",
+        "create temporary view mine as select 1",
+        "create materialized view mine as select 1",
+        "drop table mine",
+        "drop view pg_temp.mine",
+        "create temporary table mine (a int); drop table mine, patients",
+        "create temporary table mine (a int); drop view mine",
+        "set client_encoding = 'latin1'",
+        "set client_encoding = default",
+        "set search_path = 'pg_catalog', public",
+        "select set_config('work_mem', upper('x'), false)",
+        "select set_config(upper('x'), '1', false)",
+        "select set_config('search_path', 'x', false)",
+        "select upper(x::int4[]) from patients, leak(1) x",
+        "select 1 order by 1 using operator(public.<)",
+        "select 1 = any (select 1) and 1 operator(public.=) any (select 1)",
+        "select 1::patients.id%type",
+        "select 1::nothing.text",
+        "select 1::other.kind",
+        "select extract(year from x) from patients where json_exists(x, '$')",
+        "select 1 from json_table('[]', '$[*]' columns (a int path '$')) as t",
+    ] {
+        assert!(look(sql).confined.get(&Scope::default()).is_err(), "{sql}");
+    }
+    for sql in [
+        "explain (verbose, costs, format json, timing, summary, buffers, wal, settings, memory, analyze) select 1",
+        "lock table patients in access share mode",
+        "create temporary table mine (a int4 not null default 1 check (a > 0), unique (a), primary key (a))",
+        "create temporary table mine (a int4); drop table mine",
+        "create temporary table mine (a int4); drop table if exists pg_temp.mine",
+        "set client_encoding = 'UTF8'",
+        "set client_encoding = 'utf-8'",
+        "select set_config('work_mem', '1MB', false)",
+        "select current_setting('server_version')",
+        "select current_setting($1)",
+        "select 1 order by 1 using <",
+        "select 1::public.kind, 'a'::pg_catalog.text, 1::int4",
+        "deallocate all",
+        "discard all",
+    ] {
+        let sent = look(sql).confined.get(&Scope::default());
+        assert!(sent.is_ok(), "{sql}: {sent:?}");
+    }
+}

@@ -296,7 +296,8 @@ impl<'a> Applying<'a> {
         }
         if mask == MaskOperator::Pseudonym {
             self.misfits.insert(format!(
-                "the mask of {of} shows NULL in SQL, because the target has no key for pseudonyms; give it another one"
+                "the mask of {of} is a pseudonym, which only a view of the floor can make: wherever none stands for `{name}` it is \
+                 NULL (hint: `chaperone floor`)"
             ));
         }
         Some(mask)

@@ -12,7 +12,7 @@ use pg_query::protobuf::{AExprKind, BoolExpr, BoolExprType, Node};
 use serde::{Deserialize, Serialize};
 
 use super::expression::each_reference;
-use super::relation::{INSIDE, facts, shown};
+use super::relation::{INSIDE, facts, shown_in_view};
 use super::{
     Outcome, Place, Rewriter, mask, node, our_expression, parse, sval, times, unfaithful, write_out,
 };
@@ -25,6 +25,8 @@ use crate::walk::quoted;
 pub const FLOOR_CALLER: &str = "caller";
 /// The table in it of what is said of every session's caller.
 pub const FLOOR_CALLERS: &str = "callers";
+/// The table in it of the key that pseudonyms are made under: one row, which only the owner of the views reads.
+pub const FLOOR_KEY: &str = "key";
 /// Characters of a relation's name that begin its views' names.
 const NAMED_MAX: usize = 40;
 /// Hexadecimal digits of the digest that ends them.
@@ -164,7 +166,7 @@ impl<'a> Words<'a> {
                 ));
             }
         };
-        let columns = shown(relation, facts(name, relation)?, showings, INSIDE)?;
+        let columns = shown_in_view(relation, facts(name, relation)?, showings, INSIDE)?;
         let types: Vec<&str> = relation.columns.iter().map(|column| &*column.typ).collect();
         let plain =
             format!("SELECT {columns} FROM {}.{} AS {INSIDE}", quoted(&name.schema), quoted(&name.name));
@@ -200,6 +202,7 @@ impl<'a> Words<'a> {
             return Err(unfaithful());
         };
         rewriter.expressions(&mut select.target_list)?;
+        select.target_list.iter_mut().try_for_each(ask_for_key)?;
         if let Some(rows) = self.rows {
             let relation = catalog.relations.get(self.name).ok_or_else(unfaithful)?;
             select.where_clause = Some(Box::new(rewriter.asked(relation, rows)?));
@@ -342,6 +345,19 @@ impl<'a> Rewriter<'a> {
     }
 }
 
+/// Put what the floor keeps in the places that masks leave for the key of pseudonyms.
+fn ask_for_key(item: &mut Node) -> Outcome {
+    each_reference(item, &mut |reference| {
+        let Some(NodeEnum::ParamRef(parameter)) = &reference.node else { return Ok(false) };
+        let side = match parameter.number {
+            1 => "outer_pad",
+            _ => "inner_pad",
+        };
+        *reference = our_expression(&format!("(SELECT k.{side} FROM {FLOOR_SCHEMA}.{FLOOR_KEY} AS k)"))?;
+        Ok(true)
+    })
+}
+
 /// Whether a condition lets nothing through where there is no answer: one of the conditions that all have to hold compares
 /// with the answer itself, and every comparison that a filter can have says nothing of NULL.
 fn needs_answer(condition: &Node, number: usize) -> bool {
@@ -409,3 +425,6 @@ pub(super) fn stands_alone(view: &str, catalog: &Catalog, scope: &Scope) -> bool
         Some(RelationScope::Whole) | None => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

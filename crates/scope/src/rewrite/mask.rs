@@ -1,7 +1,7 @@
 //! What stands in the place of a column that is not revealed, as SQL. None of these can fail, and a constant reads
 //! nothing.
 
-use chaperone_access::{Column, MaskOperator, Showing};
+use chaperone_access::{Class, Column, MaskOperator, Showing};
 
 use super::times::{in_utc, is_zoned, today};
 use crate::catalog::TableColumn;
@@ -11,6 +11,9 @@ use crate::walk::quoted;
 /// guidance on 45 CFR 164.514(b)(2)(i)(B).
 const ZIPS_RESTRICTED: &str =
     "'036','059','063','102','203','556','692','790','821','823','830','831','878','879','884','890','893'";
+
+/// Hexadecimal digits of a pseudonym.
+const PSEUDONYM_DIGITS: usize = 32;
 
 /// What kind of values a type has, as far as masks go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +62,34 @@ pub(super) fn expression(
             .and_then(|operator| masked(operator, &value, &column.base))
             .map_or_else(|| nothing(column), |masked| format!("({masked})::{}", column.base)),
     }
+}
+
+/// The expression for a column in a view of the floor, which can ask for the key of pseudonyms: `$1` and `$2` stand for its two
+/// sides.
+pub(super) fn in_view(column: &TableColumn, class: &Column, showing: Showing, from: &str) -> String {
+    match (showing, &class.mask, values(&column.base)) {
+        (Showing::Masked, Some(MaskOperator::Pseudonym), Values::Text) => {
+            let value = format!("{}.{}", quoted(from), quoted(&column.name));
+            let tag = match &class.class {
+                Class::Tagged(tags) => tags.first().map_or("", |tag| &**tag),
+                Class::Clear | Class::Unclassified => "",
+            };
+            format!("({})::{}", pseudonym(tag, &value), column.base)
+        }
+        (Showing::Revealed | Showing::Hidden | Showing::Masked, _, _) => {
+            expression(column, Some(class), showing, from)
+        }
+    }
+}
+
+/// HMAC-SHA-256 (RFC 2104) over a tag, a zero byte and a value, its first sixteen bytes in hexadecimal: what the function of a
+/// value makes under the same key. In the database's own encoding, because no other one is sure to have every character.
+fn pseudonym(tag: &str, value: &str) -> String {
+    let tag = tag.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let bytes = format!("convert_to({value}::text, getdatabaseencoding())");
+    format!(
+        "left(encode(sha256($1::bytea || sha256($2::bytea || '\\x{tag}00'::bytea || {bytes})), 'hex'), {PSEUDONYM_DIGITS})"
+    )
 }
 
 /// A value that is shown as it is, as an expression: of a column by itself the planner looks up which values it has in
@@ -115,7 +146,7 @@ fn masked(operator: &MaskOperator, value: &str, base: &str) -> Option<String> {
             | MaskOperator::Year
             | MaskOperator::ZipThree
             | MaskOperator::Bucket(_)
-            // Its key would stand in the statement, where an EXPLAIN shows it.
+            // Its key would stand in the statement, where an EXPLAIN shows it: only a view of the floor has it.
             | MaskOperator::Pseudonym,
             _,
         ) => None,

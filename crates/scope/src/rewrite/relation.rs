@@ -455,6 +455,16 @@ fn veiled(relation: &Relation, facts: &RelationFacts, showings: &[Showing], from
     })
 }
 
+/// The same in a view of the floor.
+pub(super) fn shown_in_view(
+    relation: &Relation,
+    facts: &RelationFacts,
+    showings: &[Showing],
+    from: &str,
+) -> Outcome<String> {
+    list(relation, facts, showings, |column, class, showing| mask::in_view(column, class, showing, from))
+}
+
 fn list(
     relation: &Relation,
     facts: &RelationFacts,
@@ -528,3 +538,6 @@ fn with_sample(relation: NodeEnum, sample: Option<Node>) -> Outcome<NodeEnum> {
         None => Ok(relation),
     }
 }
+
+#[cfg(test)]
+mod tests;

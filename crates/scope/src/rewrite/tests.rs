@@ -30,6 +30,24 @@ fn catalog() -> Catalog {
     Catalog::build(1, &results, Some(&Arc::new(classification))).unwrap()
 }
 
+/// What is seen of relations: a letter for each column, `r`evealed, `m`asked or `h`idden, with a star rows outside of the
+/// filter too; or `whole`.
+pub(super) fn scope_of(seen: &[(&str, &str)]) -> Scope {
+    let part = |letters: &str| {
+        let showings = letters.trim_end_matches('*').chars().map(|letter| match letter {
+            'r' => Showing::Revealed,
+            'm' => Showing::Masked,
+            _ => Showing::Hidden,
+        });
+        RelationScope::Part { showings: showings.collect(), all_rows: letters.ends_with('*') }
+    };
+    let relations = seen.iter().map(|(name, letters)| {
+        let seen = if *letters == "whole" { RelationScope::Whole } else { part(letters) };
+        (RelationName::new("public", *name), seen)
+    });
+    Scope { relations: relations.collect(), ..Scope::default() }
+}
+
 /// A caller to whom clear columns are revealed and nothing else, in the rows of the filter.
 fn scope(catalog: &Catalog) -> Scope {
     let part = |name: &str| {
@@ -253,6 +271,15 @@ fn the_second_look_finds_what_was_left_standing() {
     assert!(with_ctes("select 1 from mine"));
     assert!(!with_ctes("insert into mine default values") && !with_ctes("select 1 from others"));
     assert!(!with_ctes("select 1 from patients"), "a table has the name");
+    // A sub-select of ours, and one that only looks like it.
+    let select = |column: &str| format!("select 1 from (select t.{column} from public.patients t) p");
+    let mut ours = Vec::new();
+    let known = tree::parse(&select("id")).ok().unwrap().tree;
+    known.each(&mut |fields| ours.extend(fields.get("subquery").cloned()));
+    let mut generated = Generated::default();
+    generated.add(patients(), ours.pop().unwrap());
+    let beside = |sql: &str| generated.holds(&tree::parse(sql).ok().unwrap().tree, &telling, &scope);
+    assert!(beside(&select("id")) && !beside(&select("ssn")) && !beside("select 1 from public.patients"));
     for left in [
         "select 1 from chaperone_floor.mine",
         "insert into chaperone_floor.mine default values",
@@ -278,7 +305,7 @@ fn a_look_hands_on_only_what_it_looked_at() {
     let scope = scope(&catalog);
     let telling = Telling::new(&catalog, None, false);
     let mut generated = Generated::default();
-    let known = tree::parse("select 1 where g.o < 7").ok().unwrap().tree;
+    let known = tree::parse("select 1 where g.o operator(pg_catalog.<) 7").ok().unwrap().tree;
     let mut conditions = Vec::new();
     known.each(&mut |fields| conditions.extend(fields.get("where_clause").cloned()));
     generated.condition("pg_get_viewdef", conditions.pop().unwrap());
@@ -286,34 +313,38 @@ fn a_look_hands_on_only_what_it_looked_at() {
         let sql = format!("select pg_catalog.pg_get_viewdef(({argument}))");
         generated.holds(&tree::parse(&sql).ok().unwrap().tree, &telling, &scope)
     };
-    assert!(holds("select g.o from (select 9 offset 0) as g(o) where g.o < 7"));
+    assert!(holds("select g.o from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7"));
+    // What is let through for one function is not for another.
+    let ruledef = "select pg_catalog.pg_get_ruledef((select g.o from (select 9 offset 0) as g(o) \
+                   where g.o operator(pg_catalog.<) 7))";
+    assert!(!generated.holds(&tree::parse(ruledef).ok().unwrap().tree, &telling, &scope));
     for other in [
-        "select 9 from (select 9 offset 0) as g(o) where g.o < 7",
-        "select g.p from (select 9 offset 0) as g(o) where g.o < 7",
-        "select o from (select 9 offset 0) as g(o) where g.o < 7",
-        "select g.o, 9 from (select 9 offset 0) as g(o) where g.o < 7",
-        "select g.o from (select 9 offset 0) as g(o), (select 9) as h(o) where g.o < 7",
-        "select g.o from (select 9) as g(o) where g.o < 7",
-        "select g.o from lateral (select 9 offset 0) as g(o) where g.o < 7",
-        "select g.o from (select 9, 8 offset 0) as g(o) where g.o < 7",
-        "select g.o from (select 9 offset 0) as h(o) where g.o < 7",
-        "select g.o from (select 9 offset 0) as g(o, p) where g.o < 7",
-        "select g.o from (select 9 from (select 1) as x offset 0) as g(o) where g.o < 7",
-        "select g.o from (select 9 offset 0) as g(o) where g.o < 7 union select 9",
-        "select g.o from (select 9 union select 8 offset 0) as g(o) where g.o < 7",
-        "select pg_catalog.max(g.o) from (select 9 offset 0) as g(o) where g.o < 7 group by g.o",
-        "with h as (select 9) select g.o from (select 9 offset 0) as g(o) where g.o < 7",
-        "select g.o from (select 9 offset 0) as g(o) where g.o < 8",
+        "select 9 from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select g.p from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select o from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select g.o, 9 from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select g.o from (select 9 offset 0) as g(o), (select 9) as h(o) where g.o operator(pg_catalog.<) 7",
+        "select g.o from (select 9) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select g.o from lateral (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select g.o from (select 9, 8 offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select g.o from (select 9 offset 0) as h(o) where g.o operator(pg_catalog.<) 7",
+        "select g.o from (select 9 offset 0) as g(o, p) where g.o operator(pg_catalog.<) 7",
+        "select g.o from (select 9 from (select 1) as x offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select g.o from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7 union select 9",
+        "select g.o from (select 9 union select 8 offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select pg_catalog.max(g.o) from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7 group by g.o",
+        "with h as (select 9) select g.o from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
+        "select g.o from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 8",
         "select g.o from (select 9 offset 0) as g(o)",
-        "exists (select g.o from (select 9 offset 0) as g(o) where g.o < 7)",
-        "array(select g.o from (select 9 offset 0) as g(o) where g.o < 7)",
+        "exists (select g.o from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7)",
+        "array(select g.o from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7)",
         "9",
     ] {
         assert!(!holds(other), "{other}");
     }
 }
 
-const FILTERED: &str = r#"
+pub(super) const FILTERED: &str = r#"
 [relations."public.patients"]
 rows = "id = any(caller.clinics::integer[]) or caller.level > 3"
 [relations."public.patients".columns]
@@ -322,7 +353,12 @@ ssn = { tags = ["phi.ssn"], mask = "first_letter" }
 "#;
 
 /// A target whose floor has these views, each readable by `clerk`.
-fn with_floor(rules: &str, views: &[BarrierView]) -> Catalog {
+pub(super) fn with_floor(rules: &str, views: &[BarrierView]) -> Catalog {
+    with_floor_over("text", rules, views)
+}
+
+/// The same where the column `ssn` is of that type.
+pub(super) fn with_floor_over(typ: &str, rules: &str, views: &[BarrierView]) -> Catalog {
     let kinds = [
         ("clinics", chaperone_access::AttributeKind::Texts),
         ("level", chaperone_access::AttributeKind::Long),
@@ -332,14 +368,22 @@ fn with_floor(rules: &str, views: &[BarrierView]) -> Catalog {
     let columns = |oid: &str, columns: &str| vec![Some(oid.to_owned()), Some(columns.to_owned())];
     let mut results = results();
     results[4] = vec![
-        columns("4", r#"[["id","integer",0,null,null],["ssn","text",0,null,null]]"#),
+        columns("4", &format!(r#"[["id","integer",0,null,null],["ssn","{typ}",0,null,null]]"#)),
         columns("5", r#"[["id","integer",0,null,null]]"#),
     ];
     for row in [
         ["pg_catalog", "left", "true", "false", "false", ""],
         ["pg_catalog", "count", "true", "true", "false", ""],
+        ["pg_catalog", "encode", "true", "false", "false", ""],
+        ["pg_catalog", "sha256", "true", "true", "false", ""],
+        ["pg_catalog", "convert_to", "true", "false", "false", ""],
+        ["pg_catalog", "getdatabaseencoding", "true", "false", "false", ""],
     ] {
         results[8].push(row.iter().map(|cell| Some((*cell).to_owned())).collect());
+    }
+    for name in ["bpchar", "bytea"] {
+        let row = ["pg_catalog", name, "b", ""];
+        results[10].push(row.iter().map(|cell| Some((*cell).to_owned())).collect());
     }
     let row = |view: &BarrierView| {
         [view.name.as_str(), &view.about, "[\"clerk\"]"].map(|cell| Some(cell.to_owned())).to_vec()
@@ -348,18 +392,18 @@ fn with_floor(rules: &str, views: &[BarrierView]) -> Catalog {
     Catalog::build(1, &results, Some(&Arc::new(classification))).unwrap()
 }
 
-fn patients() -> RelationName {
+pub(super) fn patients() -> RelationName {
     RelationName::new("public", "patients")
 }
 
-fn view(rules: &str, showings: &[Showing], filtered: bool) -> BarrierView {
+pub(super) fn view(rules: &str, showings: &[Showing], filtered: bool) -> BarrierView {
     with_floor(rules, &[]).barrier(&patients(), showings, filtered).unwrap()
 }
 
-const MASKED: &[Showing] = &[Showing::Revealed, Showing::Masked];
+pub(super) const MASKED: &[Showing] = &[Showing::Revealed, Showing::Masked];
 
 /// A role, and what the floor was told of the caller.
-type Role<'a> = Option<(&'a str, Option<&'a chaperone_access::Attributes>)>;
+pub(super) type Role<'a> = Option<(&'a str, Option<&'a chaperone_access::Attributes>)>;
 
 /// A caller who sees that much of the patients.
 fn scope_under((showings, all_rows): (&[Showing], bool), under: Role<'_>) -> Scope {
@@ -374,13 +418,18 @@ fn scope_under((showings, all_rows): (&[Showing], bool), under: Role<'_>) -> Sco
     }
 }
 
-fn told() -> chaperone_access::Attributes {
+pub(super) fn told() -> chaperone_access::Attributes {
     let clinics = Attribute::Texts(["1".to_owned()].into());
     [("clinics".to_owned(), clinics), ("level".to_owned(), Attribute::Long(1))].into()
 }
 
 /// What is sent for him.
-fn sent_under(catalog: &Catalog, sees: (&[Showing], bool), under: Role<'_>, sql: &str) -> Outcome<String> {
+pub(super) fn sent_under(
+    catalog: &Catalog,
+    sees: (&[Showing], bool),
+    under: Role<'_>,
+    sql: &str,
+) -> Outcome<String> {
     let path = [Arc::from("public")];
     let place = Place { catalog, path: &path, temporary: &[] };
     rewrite(sql, place, &scope_under(sees, under)).map(|text| text.to_string())

@@ -555,3 +555,6 @@ fn all(target: &Target<'_>, out: &mut Vec<Node>) {
 pub(super) fn column_list(names: &[String]) -> String {
     names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 select w.who, w.what from (
   select %OWNER% as who, 'relation ' || c.oid::regclass::text as what from inside c
-   where c.relkind <> 'i' and not (c.relname = %CALLERS% and c.relkind = 'r') and not (c.relname = %CALLER% and c.relkind = 'v')
+   where c.relkind <> 'i' and not (c.relname in (%CALLERS%, %KEYS%) and c.relkind = 'r') and not (c.relname = %CALLER% and c.relkind = 'v')
      and not (c.relkind = 'v' and (c.relname in (%NAMES%)
        or (pg_get_userbyid(c.relowner) = %OWNER% and c.reloptions = array['security_barrier=true'])))
   union all

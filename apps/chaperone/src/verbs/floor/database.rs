@@ -27,18 +27,19 @@ const PARAMETERS: &[(&str, &str)] = &[
 ];
 
 /// What a role can do, as JSON: of each relation what privileges it has in effect, with what everybody has and what it
-/// inherits. `%ROLE%` is its name as a text.
+/// inherits. The columns that every table has are among its columns. `%ROLE%` is its name as a text.
 const RIGHTS: &str = r"
 with who as (select oid, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls
                from pg_catalog.pg_roles where rolname = %ROLE%),
 place as (select c.oid, c.relname, n.nspname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
            where c.relkind in ('r','v','m','f','p') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'),
 cells as (select p.oid, a.attnum, a.attname, pg_catalog.has_column_privilege('public', p.oid, a.attnum, 'SELECT') as public
-            from place p cross join who join pg_catalog.pg_attribute a on a.attrelid = p.oid and a.attnum > 0 and not a.attisdropped
+            from place p cross join who join pg_catalog.pg_attribute a on a.attrelid = p.oid and not a.attisdropped
            where pg_catalog.has_column_privilege(who.oid, p.oid, a.attnum, 'SELECT')),
 held as (select p.oid, p.nspname, p.relname,
                 (select coalesce(json_agg(attname::text order by attnum), '[]') from cells where cells.oid = p.oid) as cols,
                 (select coalesce(json_agg(attname::text order by attnum), '[]') from cells where cells.oid = p.oid and cells.public) as public,
+                pg_catalog.has_table_privilege(who.oid, p.oid, 'SELECT') as whole,
                 pg_catalog.has_any_column_privilege(who.oid, p.oid, 'INSERT') as ins,
                 pg_catalog.has_any_column_privilege(who.oid, p.oid, 'UPDATE') as upd,
                 pg_catalog.has_table_privilege(who.oid, p.oid, 'DELETE, TRUNCATE') as del
@@ -54,7 +55,7 @@ select json_build_object(
       where p.prosecdef and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
       and pg_catalog.has_function_privilege(who.oid, p.oid, 'EXECUTE') and pg_catalog.has_schema_privilege(who.oid, n.oid, 'USAGE')),
   'relations', (select coalesce(json_agg(json_build_object('schema', nspname, 'name', relname, 'select', cols, 'public', public,
-      'insert', ins, 'update', upd, 'delete', del)), '[]') from held
+      'whole', whole, 'insert', ins, 'update', upd, 'delete', del)), '[]') from held
       where ins or upd or del or json_array_length(cols) > 0))
 from who;
 ";

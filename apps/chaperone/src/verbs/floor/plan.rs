@@ -21,6 +21,16 @@ use crate::wiring::logins::DatabaseLogins;
 /// How the agent's default login is called, which has no name.
 const DEFAULT: &str = "default";
 
+/// The column that names a row's own table: that, whoever reads of it knows.
+const TABLEOID: &str = "tableoid";
+/// What else a table has beside its own columns: where a row lies, and by whom it was made. Told where all of it is seen.
+const OF_ROWS: [&str; 5] = ["cmax", "cmin", "ctid", "xmax", "xmin"];
+
+/// Whether a column is one that every table has.
+pub(super) fn is_system(column: &str) -> bool {
+    column == TABLEOID || OF_ROWS.contains(&column)
+}
+
 /// The floor of one target.
 pub(super) struct Plan {
     pub(super) target: TargetName,
@@ -112,6 +122,7 @@ impl Granted {
                 if needs.filtered {
                     select.extend(catalog.filter_columns(name).map(ToString::to_string));
                 }
+                select.extend(system_columns(catalog, name, needs, &select).map(str::to_owned));
             }
         }
         let sequence = catalog.is_sequence(name);
@@ -232,6 +243,19 @@ impl Plan {
         out.push_str("\ncommit;\n");
         out
     }
+}
+
+/// Which of the columns that every table has go with those that are granted of a relation itself.
+fn system_columns(
+    catalog: &Catalog,
+    name: &RelationName,
+    needs: &Needs,
+    select: &BTreeSet<String>,
+) -> impl Iterator<Item = &'static str> + use<> {
+    let has = !select.is_empty() && catalog.kind(name) == "table" && !catalog.is_sequence(name);
+    let hides = needs.filtered || !catalog.columns(name).all(|column| select.contains(&**column));
+    let of_rows = OF_ROWS.into_iter().filter(move |_| has && !hides);
+    has.then_some(TABLEOID).into_iter().chain(of_rows)
 }
 
 /// Callers, each with how people read it.

@@ -1,12 +1,12 @@
 //! What of the planned views stands at the database: who owns what, who may look, and whether each view still says what
 //! was planned. The database itself compares: the planned words are made a view that lasts as long as the question.
 
-use chaperone_scope::{FLOOR_CALLER, FLOOR_CALLERS, FLOOR_SCHEMA};
+use chaperone_scope::{FLOOR_CALLER, FLOOR_CALLERS, FLOOR_KEY, FLOOR_SCHEMA};
 use serde::Deserialize;
 
 use super::plan::{Plan, full, literal, quoted};
 use super::verify::{Difference, Kind};
-use super::views::{CALLER, CALLERS_COLUMNS, OWNER, View};
+use super::views::{CALLER, CALLERS_COLUMNS, KEY_COLUMNS, OWNER, View};
 
 /// What was found.
 #[derive(Debug, Default, Deserialize)]
@@ -20,6 +20,8 @@ pub(super) struct Standing {
     /// What others have of the schema itself, `role: privilege`, in order.
     schema_granted: Vec<String>,
     callers: Option<Table>,
+    /// The table of the key of pseudonyms.
+    key: Option<KeyTable>,
     /// `None` where there is none.
     caller: Option<Same>,
     /// What others have of what is in the schema but views of relations, `relation: role: privilege`, in order.
@@ -48,6 +50,15 @@ struct Table {
     columns: Vec<String>,
     /// Its primary key.
     key: Option<String>,
+    /// Whether it is gone with a crash.
+    unlogged: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct KeyTable {
+    owner: String,
+    /// As those of the table of callers.
+    columns: Vec<String>,
     /// Whether it is gone with a crash.
     unlogged: bool,
 }
@@ -81,17 +92,23 @@ select json_build_object(
       where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
       'key', (select pg_get_constraintdef(k.oid) from pg_constraint k where k.conrelid = c.oid and k.contype = 'p'),
       'unlogged', c.relpersistence = 'u') from inside c where c.relname = %CALLERS% and c.relkind = 'r'),
+  'key', (select json_build_object('owner', pg_get_userbyid(c.relowner), 'columns', (select coalesce(json_agg(a.attname || ' '
+      || format_type(a.atttypid, a.atttypmod) || case when a.attnotnull then ' not null' else '' end
+      || case when a.atthasdef or a.attidentity <> '' then ' default' else '' end order by a.attnum), '[]') from pg_attribute a
+      where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
+      'unlogged', c.relpersistence <> 'p')
+      from inside c where c.relname = %KEYS% and c.relkind = 'r'),
   'caller', (select json_build_object('owner', pg_get_userbyid(c.relowner), 'query', pg_get_viewdef(c.oid)
       = pg_get_viewdef('pg_temp.planned_caller'::regclass), 'barrier', c.reloptions is null, 'about', true)
       from inside c where c.relname = %CALLER% and c.relkind = 'v'),
   'granted', (select coalesce(json_agg(who order by who collate %C%), '[]') from (select c.relname || ': ' || coalesce(r.rolname::text, 'public')
       || ': ' || lower(a.privilege_type) || case when a.is_grantable then %OPTION% else '' end as who
       from inside c, aclexplode(c.relacl) a left join roles r on r.oid = a.grantee where a.grantee <> c.relowner
-      and (c.relname in (%CALLERS%, %CALLER%) or a.grantee = 0 or a.is_grantable or a.privilege_type <> 'SELECT')
+      and (c.relname in (%CALLERS%, %CALLER%, %KEYS%) or a.grantee = 0 or a.is_grantable or a.privilege_type <> 'SELECT')
       union all select c.relname || '.' || t.attname || ': ' || coalesce(r.rolname::text, 'public') || ': ' || lower(a.privilege_type)
       || case when a.is_grantable then %OPTION% else '' end
       from inside c join pg_attribute t on t.attrelid = c.oid, aclexplode(t.attacl) a left join roles r on r.oid = a.grantee
-      where a.grantee <> c.relowner and (c.relname in (%CALLERS%, %CALLER%) or a.grantee = 0 or a.is_grantable
+      where a.grantee <> c.relowner and (c.relname in (%CALLERS%, %CALLER%, %KEYS%) or a.grantee = 0 or a.is_grantable
       or a.privilege_type not in ('SELECT', 'UPDATE'))) g),
   'views', (select coalesce(json_agg(case when c.oid is not null then json_build_object('owner', pg_get_userbyid(c.relowner),
       'query', pg_get_viewdef(c.oid) = pg_get_viewdef(w.planned::regclass), 'barrier', coalesce(c.reloptions = array['security_barrier=true'], false),
@@ -101,7 +118,7 @@ select json_build_object(
       from (values %READS%) w (place, name, shown) join roles o on o.rolname = %OWNER% join pg_class c on c.oid = w.place::regclass
       where not has_column_privilege(o.oid, c.oid, w.name, 'SELECT') or not has_schema_privilege(o.oid, c.relnamespace, 'USAGE')
       union all select %SCHEMA% || '.' || c.relname from inside c join roles o on o.rolname = %OWNER%
-      where c.relname in (%CALLERS%, %CALLER%) and not has_table_privilege(o.oid, c.oid, 'SELECT')) g),
+      where c.relname in (%CALLERS%, %CALLER%, %KEYS%) and not has_table_privilege(o.oid, c.oid, 'SELECT')) g),
   'teller', (select coalesce(json_agg(word) filter (where is_set), '[]') from roles o, lateral (values ('attribute superuser', o.rolsuper),
       ('attribute createrole', o.rolcreaterole), ('attribute createdb', o.rolcreatedb), ('attribute replication', o.rolreplication),
       ('attribute bypassrls', o.rolbypassrls), ('membership in another role', exists (select from pg_auth_members m where m.member = o.oid)))
@@ -134,11 +151,12 @@ pub(super) fn question(plan: &Plan) -> String {
     // What the planned words read may not be there: then nothing that is there says the same as they do.
     let mut out = format!(
         "begin;\nset local search_path to pg_catalog;\n\
-         select count(*) = 2 as whole from pg_class c join pg_namespace n on n.oid = c.relnamespace \
-         where n.nspname = {} and c.relname in ({}, {}) \\gset\n\\if :whole\ncreate temp view planned_caller as {CALLER};\n",
+         select count(*) = 3 as whole from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+         where n.nspname = {} and c.relname in ({}, {}, {}) \\gset\n\\if :whole\ncreate temp view planned_caller as {CALLER};\n",
         literal(FLOOR_SCHEMA),
         literal(FLOOR_CALLERS),
-        literal(FLOOR_CALLER)
+        literal(FLOOR_CALLER),
+        literal(FLOOR_KEY)
     );
     let mut without = "\\else\ncreate temp view planned_caller as select;\n".to_owned();
     let (mut views, mut reads) = (Vec::new(), Vec::new());
@@ -165,6 +183,7 @@ pub(super) fn question(plan: &Plan) -> String {
         ("%SCHEMA%", literal(FLOOR_SCHEMA)),
         ("%CALLERS%", literal(FLOOR_CALLERS)),
         ("%CALLER%", literal(FLOOR_CALLER)),
+        ("%KEYS%", literal(FLOOR_KEY)),
         ("%TELLER%", literal(plan.teller.as_deref().unwrap_or_default())),
         ("%C%", quoted("C")),
         ("%NAMES%", list(&mut plan.views.keys().map(String::as_str))),
@@ -195,6 +214,7 @@ impl Standing {
         self.owner(&mut differ);
         self.schema(plan, &mut differ);
         self.table(plan, &mut differ);
+        self.key(&mut differ);
         self.views(plan, &mut differ);
         if let Some(teller) = &plan.teller {
             match &self.teller {
@@ -288,6 +308,25 @@ impl Standing {
         };
         wanted.iter().filter(|one| !self.granted.contains(one)).for_each(|one| said(one, Kind::Missing));
         self.granted.iter().filter(|one| !wanted.contains(one)).for_each(|one| said(one, Kind::TooMuch));
+    }
+
+    fn key(&self, differ: &mut impl FnMut(&str, Kind, String)) {
+        let name = format!("{FLOOR_SCHEMA}.{FLOOR_KEY}");
+        let columns: Vec<String> =
+            KEY_COLUMNS.iter().map(|(name, typ)| format!("{name} {typ} not null")).collect();
+        match &self.key {
+            None => differ(OWNER, Kind::Missing, format!("the table {name}")),
+            Some(table) if table.owner != OWNER => {
+                differ(OWNER, Kind::Altered, format!("the table {name} belongs to `{}`", table.owner));
+            }
+            Some(table) if table.columns != columns => {
+                differ(OWNER, Kind::Altered, format!("the columns of {name}"));
+            }
+            Some(table) if table.unlogged => {
+                differ(OWNER, Kind::Altered, format!("the table {name} is gone with a crash"));
+            }
+            Some(_) => {}
+        }
     }
 
     fn views(&self, plan: &Plan, differ: &mut impl FnMut(&str, Kind, String)) {

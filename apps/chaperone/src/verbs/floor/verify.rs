@@ -6,7 +6,7 @@ use std::fmt;
 use chaperone_scope::FLOOR_SCHEMA;
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Granted, LoginPlan, Plan};
+use super::plan::{Granted, LoginPlan, Plan, is_system};
 
 /// What a role can do at the database, whoever gave it that: to itself, to everybody, to a role that it inherits from.
 #[derive(Debug, Default, Deserialize)]
@@ -32,6 +32,8 @@ pub(super) struct Right {
     pub(super) select: Vec<String>,
     /// Those of them that everybody can read.
     pub(super) public: Vec<String>,
+    /// It was given the relation, and not columns of it: then it has those that every table has, too.
+    pub(super) whole: bool,
     pub(super) insert: bool,
     pub(super) update: bool,
     pub(super) delete: bool,
@@ -138,7 +140,8 @@ fn of_relation(name: &str, planned: &Granted, right: &Right, differ: &mut impl F
     for column in planned.select.iter().filter(|column| !has.contains(column.as_str())) {
         differ(Kind::Missing, format!("select on {name}.{column}"));
     }
-    for column in right.select.iter().filter(|column| !planned.select.contains(*column)) {
+    let beside = right.select.iter().filter(|column| !planned.select.contains(*column));
+    for column in beside.filter(|column| !(right.whole && is_system(column))) {
         let public = if right.public.contains(column) { " (granted to public)" } else { "" };
         differ(Kind::TooMuch, format!("select on {name}.{column}{public}"));
     }

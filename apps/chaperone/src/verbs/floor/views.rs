@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chaperone_access::{Refusal, RelationName, Showing};
 use chaperone_policy::Needs;
-use chaperone_scope::{BarrierView, Catalog, FLOOR_CALLER, FLOOR_CALLERS, FLOOR_SCHEMA};
+use chaperone_scope::{BarrierView, Catalog, FLOOR_CALLER, FLOOR_CALLERS, FLOOR_KEY, FLOOR_SCHEMA};
 use serde::Serialize;
 
 use super::plan::{LoginPlan, Plan, block, comment, full, literal, quoted};
@@ -16,6 +16,9 @@ pub(super) const OWNER: &str = "chaperone_floor";
 /// The columns of the table of callers with their types.
 pub(super) const CALLERS_COLUMNS: [(&str, &str); 4] =
     [("pid", "integer"), ("started_us", "bigint"), ("name", "text"), ("texts", "text[]")];
+
+/// The columns of the table of the key with their types.
+pub(super) const KEY_COLUMNS: [(&str, &str); 2] = [("inner_pad", "bytea"), ("outer_pad", "bytea")];
 
 /// What is said of the caller of the session that asks: by its backend's process and start, which no session can choose.
 /// The start as the agent reads it at login. A sub-select, because a join takes longer to plan than a row by key to read.
@@ -170,10 +173,8 @@ pub(super) fn sql(plan: &Plan, out: &mut String) {
          create schema if not exists {FLOOR_SCHEMA};\nalter schema {FLOOR_SCHEMA} owner to {OWNER};\n\
          revoke all on schema {FLOOR_SCHEMA} from public;\n"
     ));
-    let columns: Vec<String> = CALLERS_COLUMNS
-        .iter()
-        .map(|(name, typ)| format!("{name} pg_catalog.{} not null", word(typ)))
-        .collect();
+    key(out);
+    let columns = columns(&CALLERS_COLUMNS);
     let table = format!("{FLOOR_SCHEMA}.{FLOOR_CALLERS}");
     out.push_str(&comment("Gone with a crash, as the sessions that it speaks of are."));
     out.push_str(&format!(
@@ -183,7 +184,7 @@ pub(super) fn sql(plan: &Plan, out: &mut String) {
          alter view {FLOOR_SCHEMA}.{FLOOR_CALLER} owner to {OWNER};\n\
          revoke all on {FLOOR_SCHEMA}.{FLOOR_CALLER} from public;\n\
          grant all on {table}, {FLOOR_SCHEMA}.{FLOOR_CALLER} to {OWNER};\n",
-        columns.join(", ")
+        columns
     ));
     if let Some(teller) = &plan.teller {
         let user = quoted(teller);
@@ -197,6 +198,35 @@ pub(super) fn sql(plan: &Plan, out: &mut String) {
     }
     plan.views.values().for_each(|view| view.sql(out));
     out.push_str(&block(&rows_of_others(plan)));
+}
+
+/// The columns of a table of ours, as they are made.
+fn columns(columns: &[(&str, &str)]) -> String {
+    let each = columns.iter().map(|(name, typ)| format!("{name} pg_catalog.{} not null", word(typ)));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// The key of pseudonyms, made where it stays: neither gateway nor agent ever has it. Of its 32 bytes come the two sides of an
+/// HMAC (RFC 2104), so that no view has to make them of each row.
+fn key(out: &mut String) {
+    let table = format!("{FLOOR_SCHEMA}.{FLOOR_KEY}");
+    out.push_str(&comment("The key of pseudonyms. Deleted, it is made anew, and so are all pseudonyms."));
+    out.push_str(&format!(
+        "create table if not exists {table} ({});\nalter table {table} owner to {OWNER};\n\
+         revoke all on {table} from public;\ngrant all on {table} to {OWNER};\n",
+        columns(&KEY_COLUMNS)
+    ));
+    let random = ["pg_catalog.uuid_send(pg_catalog.gen_random_uuid())"; 4].join(" operator(pg_catalog.||) ");
+    out.push_str(&block(&format!(
+        "declare secret pg_catalog.bytea; byte pg_catalog.int4; inner_side pg_catalog.bytea; outer_side pg_catalog.bytea; begin\n  \
+         if exists (select from {table}) then\n    return;\n  end if;\n  \
+         secret := pg_catalog.sha256({random}) operator(pg_catalog.||) pg_catalog.decode(pg_catalog.repeat('00', 32), 'hex');\n  \
+         inner_side := secret;\n  outer_side := secret;\n  for place in 0..63 loop\n    \
+         byte := pg_catalog.get_byte(secret, place);\n    \
+         inner_side := pg_catalog.set_byte(inner_side, place, byte operator(pg_catalog.#) 54);\n    \
+         outer_side := pg_catalog.set_byte(outer_side, place, byte operator(pg_catalog.#) 92);\n  end loop;\n  \
+         insert into {table} (inner_pad, outer_pad) values (inner_side, outer_side);\nend"
+    )));
 }
 
 /// How the grammar calls a type without its array, qualified by `pg_catalog`.
