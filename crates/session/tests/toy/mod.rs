@@ -241,6 +241,9 @@ impl Conversation for Toy {
     fn step_size(step: &String) -> usize {
         step.len()
     }
+    fn is_data(_step: &String) -> bool {
+        false
+    }
     fn waits_for_client(&self) -> bool {
         false
     }
