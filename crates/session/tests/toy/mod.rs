@@ -354,6 +354,7 @@ impl Targets for Nothing {
             server_version: "15".into(),
             tls: None,
             told: false,
+            apart: None,
         };
         let canceller = Box::new(Self);
         let opened =
