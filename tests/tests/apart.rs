@@ -67,21 +67,21 @@ fn agent_toml(home: &Path, more: &str) -> String {
         std::fs::write(folder.join(name), text).unwrap();
         std::fs::set_permissions(folder.join(name), PermissionsExt::from_mode(0o755)).unwrap();
     }
-    let script = root().join("tests/servers/hostile.py");
+    let (script, mark) = (root().join("tests/servers/hostile.py"), mark(home));
     let mut text = format!(
         "[servers.{SERVER}]\n{}read = {}\ncommand = {}\nenvironment = {{ DSN = \"{{url}}\" }}\n{more}",
         as_itself(),
         json!([root().join("tests/drivers")]),
-        json!(["/usr/bin/python3", script, mark(home)])
+        json!(["/usr/bin/python3", script, mark])
     );
     for (target, network) in [("ops", ""), ("open", "network = true\n")] {
         text += &format!(
-            "[targets.{target}]\nkind = \"command\"\n{user}{network}{more}environment = {}\n\
+            "[targets.{target}]\nkind = \"command\"\n{user}{network}{more}\
+             environment = {{ MARK = \"{mark}\", PATH = \"/usr/bin:/bin\" }}\n\
              [targets.{target}.commands.reaches]\ndescription = \"Connect\"\nprogram = \"/usr/bin/python3\"\n\
              arguments = {}\nparameters.port = {{ type = \"integer\", minimum = 1, maximum = 65535 }}\n\
              [targets.{target}.commands.sees]\ndescription = \"Count\"\nprogram = {}\n\
              [targets.{target}.commands.leaves]\ndescription = \"Leave something\"\nprogram = {}\n",
-            format!("{{ MARK = \"{}\", PATH = \"/usr/bin:/bin\" }}", mark(home)),
             json!([folder.join("reaches.py"), "{port}"]),
             json!(folder.join("sees")),
             json!(folder.join("leaves"))
