@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import struct
 import subprocess
 import sys
@@ -12,7 +13,8 @@ sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "
 TOOLS = [
     "echo", "forbidden", "environment", "other_id", "text_id", "result_and_error", "batch", "nested", "not_utf8",
     "too_long", "endless", "leaves", "not_json", "two_answers", "samples", "sleeps", "remembers", "fails", "errs", "asks",
-    "changes", "number", "recalls", "binds", "executes", "goes_on",
+    "changes", "number", "recalls", "binds", "executes", "goes_on", "looks", "leaves_a_child",
+    "copies", "copies_on",
 ]
 STATEMENT = "select given_name from clinic.patients where patient_id = 1"
 
@@ -40,7 +42,60 @@ class Begun:
             self.heard.append([kind.decode(), body.decode("latin-1")])
 
 
+class Copying:
+    """A COPY whose rows are not sent yet."""
+
+    def __init__(self):
+        import wire
+
+        self.wire, self.line = wire, wire.Line(os.environ["DSN"], timeout=30)
+        self.said(b"Q", "create temporary table taken (n integer)", b"Z")
+        self.said(b"Q", "copy taken from stdin", b"G")
+
+    def said(self, kind, text, until):
+        self.line.send(self.wire.frame(kind, self.wire.text(text)))
+        return self.heard(until)
+
+    def heard(self, until):
+        kinds = ""
+        while not kinds.endswith(until.decode()):
+            try:
+                kinds += self.line.receive()[0].decode()
+            except SystemExit:
+                return kinds + " gone"
+        return kinds
+
+    def rows(self):
+        self.line.send(self.wire.frame(b"d", b"1\n2\n") + self.wire.frame(b"c"))
+        return self.heard(b"Z")
+
+
 begun = None
+copying = None
+
+
+def tried(what, *arguments):
+    try:
+        what(*arguments)
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+
+
+def looks(ports, paths, asks):
+    """What can be reached, read and written from here, and what runs beside this."""
+    reached = {port: tried(socket.create_connection, ("127.0.0.1", port), 5) for port in ports}
+    read = {path: tried(os.stat, path) for path in paths}
+    written = {path: tried(open, os.path.join(path, "written"), "w") for path in paths + [os.environ["HOME"], "/tmp"]}
+    running = []
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        with open(f"/proc/{number}/cmdline", encoding="utf-8") as line:
+            running.append(line.read().replace("\0", " ").strip())
+    with open("/proc/self/status", encoding="utf-8") as status:
+        given = [line.split() for line in status]
+    given = {line[0]: line[1:] for line in given if line[0] in ("Uid:", "Groups:", "CapEff:", "CapPrm:", "CapBnd:", "NoNewPrivs:")}
+    answers = [subprocess.run(["psql", "-X", "-d", dsn, "-c", "select 1"], check=False, capture_output=True, text=True).stderr for dsn in asks]
+    return {"reached": reached, "read": read, "written": written, "running": running, "given": given, "answers": answers}
 
 
 def put(text):
@@ -58,7 +113,7 @@ def result(text):
 
 
 def call(number, name, arguments):
-    global begun
+    global begun, copying
     fine = result(json.dumps(arguments))
     if name == "environment":
         say(id=number, result=result(json.dumps(dict(os.environ))))
@@ -118,6 +173,18 @@ def call(number, name, arguments):
         if begun.heard is None:
             begun.execute()
         say(id=number, result=result(json.dumps(begun.heard)))
+    elif name in ("copies", "copies_on"):
+        if name == "copies":
+            copying = Copying()
+        ends = name == "copies_on" or arguments.get("ends")
+        say(id=number, result=result(json.dumps(copying.rows() if ends else "")))
+    elif name == "looks":
+        say(id=number, result=result(json.dumps(looks(arguments["ports"], arguments["paths"], arguments["asks"]))))
+    elif name == "leaves_a_child":
+        # One that has left the process group, and hears of nobody's end.
+        code = "import time; time.sleep(600)"
+        subprocess.Popen([sys.executable, "-c", code, *sys.argv[1:]], start_new_session=True)
+        say(id=number, result=fine)
     elif name == "sleeps":
         code = "import time; time.sleep(600)  # chaperone-hostile-child"
         subprocess.run([sys.executable, "-c", code], check=False)

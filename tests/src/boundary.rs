@@ -69,6 +69,8 @@ pub struct Layout {
     pub more_of_agent: String,
     /// The servers that an agent of its own is enrolled for, beside its targets.
     pub servers: Vec<String>,
+    /// The `PATH` of an agent of its own; ours unless given.
+    pub agent_path: Option<PathBuf>,
 }
 
 impl Layout {
@@ -78,7 +80,7 @@ impl Layout {
         let program = std::env::var_os("CHAPERONE_PROGRAM")
             .map_or_else(|| crate::target_dir().join("debug/chaperone"), PathBuf::from);
         let (postgres_port, api_port) = (None, None);
-        let (policy, classification) = (None, None);
+        let (policy, classification, agent_path) = (None, None, None);
         let (more, more_of_agent, more_targets) = (String::new(), String::new(), Vec::new());
         let (tls, servers) = (false, Vec::new());
         Self {
@@ -93,6 +95,7 @@ impl Layout {
             more_targets,
             more_of_agent,
             servers,
+            agent_path,
         }
     }
 }
@@ -291,6 +294,9 @@ impl Boundary {
         let is_enrolled = self.home.join("agent-state").exists();
         let mut command = Identity::Ours.command(&self.layout.program, "TERM");
         command.arg("agent").arg("--config").arg(self.home.join("agent.toml"));
+        if let Some(path) = &self.layout.agent_path {
+            command.env("PATH", path);
+        }
         if !is_enrolled {
             let mut words = vec!["agent", "token", "create", AGENT];
             for target in self.targets.iter().chain(&self.layout.servers) {

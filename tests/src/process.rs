@@ -32,11 +32,11 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// As whom `agent.toml` says that hosted servers run, where their agent is root: as root, since what they are made of may
-/// lie where nobody else may look, such as in root's home. No example to follow.
+/// As whom `agent.toml` says that hosted servers run: as their agent does, also where that is root, since what they are made of
+/// may lie where nobody else may look, such as in root's home. No example to follow.
 #[must_use]
 pub fn as_itself() -> &'static str {
-    if is_root() { "uid = 0\ngid = 0\n" } else { "" }
+    if is_root() { "same_user = true\nuid = 0\ngid = 0\n" } else { "same_user = true\n" }
 }
 
 impl Identity {

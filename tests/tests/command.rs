@@ -44,7 +44,7 @@ const PROGRAMS: &[(&str, &str)] = &[
         "printf 'SSN 123-'; sleep 0.4; printf '45-6789, call (617) 555-0123\\n'; echo 'ssn 234-56-7890' >&2",
     ),
     ("children", "sleep 300 & echo $! > \"$OUT/child\"; echo $$ > \"$OUT/leader\"; echo ready; wait"),
-    ("stubborn", "trap '' TERM; echo $$ > \"$OUT/stubborn\"; echo began; while :; do sleep 0.05; done"),
+    ("stubborn", "trap '' TERM; echo began; while :; do sleep 0.05; done"),
     ("flood", "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done"),
     (
         "long",
@@ -141,10 +141,32 @@ impl Place {
         self.boundary.entries_of(kind).unwrap()
     }
 
-    /// The number that a program wrote into a file.
+    /// Everything that its commands started, by its number out here and the one that it knows itself by.
+    fn running(&self) -> Vec<(u32, u32)> {
+        let mark = format!("OUT={}/out", self.home.path().display());
+        let numbers = std::fs::read_dir("/proc").unwrap();
+        let numbers = numbers.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
+        let known = |number: u32| {
+            let of = |part: &str| {
+                let bytes = std::fs::read(format!("/proc/{number}/{part}")).unwrap_or_default();
+                String::from_utf8_lossy(&bytes).into_owned()
+            };
+            if !of("environ").contains(&mark) {
+                return None;
+            }
+            let status = of("status");
+            let own = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+            Some((number, own.split_whitespace().last()?.parse().ok()?))
+        };
+        numbers.filter_map(known).collect()
+    }
+
+    /// The number, out here, of a program that wrote its own into a file.
     fn number(&self, name: &str) -> u32 {
         let file = self.home.path().join("out").join(name);
-        until(|| std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok()))
+        let own: u32 =
+            until(|| std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok()));
+        until(|| self.running().into_iter().find_map(|(number, known)| (known == own).then_some(number)))
     }
 
     /// A request of the API's with ana's token, and its whole answer.
@@ -393,7 +415,7 @@ fn a_program_is_ended_by_its_limits() {
     let ran = place.run(&["stubborn"]);
     assert_eq!((ran.status.code(), &*out(&ran)), (Some(124), "began\n"));
     assert!(err(&ran).contains("time_limit") && begun.elapsed() < PATIENCE);
-    assert!(!lives(place.number("stubborn")), "it does not heed SIGTERM, and is gone all the same");
+    assert_eq!(place.running(), [], "it does not heed SIGTERM, and is gone all the same");
     let ran = place.run(&["flood"]);
     assert_eq!((ran.status.code(), out(&ran).len()), (Some(1), 10_000));
     assert!(err(&ran).contains("output_limit"), "{}", err(&ran));

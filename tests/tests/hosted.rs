@@ -69,8 +69,13 @@ fn server_postgres() -> String {
 
 /// A server of our own making that does as it is told, also what no server may.
 fn hostile(more: &str) -> String {
-    let script = root().join("tests/servers/hostile.py");
-    format!("{}command = {}\n{more}", as_itself(), json!(["/usr/bin/python3", script]))
+    let (script, more_of_it) = (root().join("tests/servers/hostile.py"), root().join("tests/drivers"));
+    format!(
+        "{}read = {}\ncommand = {}\n{more}",
+        as_itself(),
+        json!([more_of_it]),
+        json!(["/usr/bin/python3", script])
+    )
 }
 
 impl Place {
@@ -279,11 +284,12 @@ fn every_statement_of_two_peoples_calls_is_its_subjects_and_its_calls() {
     place.boundary.cli(&["trail", "verify"]).unwrap();
 }
 
-/// Where a credential of a run's is found, it opens nothing: not the listener for everybody, and not another's run.
+/// Where a credential of a run's is found, it opens nothing: not the listener for everybody, and not another's run. Without
+/// walls, so that there is something to try it at.
 #[test]
 fn what_a_server_may_depends_on_who_calls_and_ends_with_the_call() {
-    let place =
-        Place::new(AgentPlace::InProcess, &hostile("environment = { DSN = \"{url}\" }"), "idle_s = 5");
+    let server = hostile("isolation = \"none\"\nenvironment = { DSN = \"{url}\" }");
+    let place = Place::new(AgentPlace::InProcess, &server, "idle_s = 5");
     let tools = place.raw("ana", r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#).1;
     let tools: Value = serde_json::from_str(&tools).unwrap();
     let tools = tools["result"]["tools"].as_array().unwrap();
@@ -378,6 +384,37 @@ fn what_was_begun_in_one_call_is_not_read_in_another() {
     assert_eq!(began, ["goes_on", "binds", "binds"].map(|tool| Some(tool.to_owned())));
     let rows: Vec<_> = place.of_kind("operation.outcome").iter().map(|entry| entry["rows"].clone()).collect();
     assert_eq!(rows, [1, 0, 0]);
+    place.boundary.cli(&["trail", "verify"]).unwrap();
+}
+
+/// The target waits for rows: what is sent to it between calls, or in another one, would be nobody's.
+#[test]
+fn rows_for_a_copy_of_one_call_are_not_sent_in_another() {
+    let place = Place::new(AgentPlace::InProcess, &hostile("environment = { DSN = \"{url}\" }"), "");
+    let said = |tool: &str, arguments: Value| -> String {
+        let answer = place.tool("ana", tool, &arguments);
+        serde_json::from_str(text(&answer["result"]["content"][0], "text")).unwrap()
+    };
+    assert_eq!(said("copies", json!({"ends": true})), "CZ");
+    assert_eq!(said("copies", json!({})), "");
+    let heard = said("copies_on", json!({}));
+    assert!(heard.ends_with(" gone") && !heard.contains('C'), "{heard}");
+    let copies: Vec<Value> =
+        place.of_kind("operation.intent").into_iter().filter(|entry| entry["tag"] == "COPY").collect();
+    let ends: Vec<Value> = place
+        .of_kind("operation.outcome")
+        .into_iter()
+        .filter(|entry| {
+            copies
+                .iter()
+                .any(|copy| copy["session"] == entry["session"] && copy["operation"] == entry["operation"])
+        })
+        .collect();
+    assert_eq!((copies.len(), ends.len()), (2, 2), "{ends:?}");
+    assert_eq!(ends[0]["status"], "ok", "{ends:?}");
+    assert_ne!(ends[1]["status"], "ok", "{ends:?}");
+    let closed = place.of_kind("session.closed");
+    assert!(closed.iter().any(|entry| entry["reason"] == "refused_halfway"), "{closed:?}");
     place.boundary.cli(&["trail", "verify"]).unwrap();
 }
 
@@ -487,6 +524,7 @@ fn a_tool_that_is_described_otherwise_is_held_until_it_is_accepted() {
     let file = folder.path().join("description");
     std::fs::write(&file, "returns its arguments").unwrap();
     let server = hostile(&format!("environment = {{ DESCRIPTION = {} }}", json!(file)));
+    let server = server.replacen("read = [", &format!("read = [{},", json!(folder.path())), 1);
     let place = Place::new(AgentPlace::InProcess, &server, "idle_s = 1");
     let listed = || place.raw("ana", r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#).1;
     assert!(listed().contains("returns its arguments"));
@@ -613,8 +651,8 @@ fn lives(pid: &str) -> bool {
 }
 
 #[test]
-fn a_run_does_not_outlive_its_agent() {
-    let mut place = Place::new(AgentPlace::Separate, &hostile(""), "");
+fn a_run_does_not_outlive_its_agent_where_nothing_else_ends_it() {
+    let mut place = Place::new(AgentPlace::Separate, &hostile("isolation = \"none\"\n"), "");
     for is_killed in [true, false] {
         let number = place.tool("ana", "number", &json!({}));
         let run = text(&number["result"]["content"][0], "text").to_owned();

@@ -14,7 +14,7 @@ pub(crate) enum For {
     Demonstration,
     /// Every test: other people's drivers and verifiers too.
     Testing,
-    /// The figures: the proxies we are compared with.
+    /// The figures: the proxies we are compared with, and who vouches for those who call tools.
     Benchmark,
     /// Two databases that must not be told apart: a driver, and a generator of statements.
     Worlds,
@@ -54,10 +54,15 @@ const NODE: Need = Need {
     is_there: || on_path("node") && on_path("npm"),
 };
 
+/// What keeps hosted servers and commands apart from everything else.
+const BUBBLEWRAP: Need =
+    Need { what: "bubblewrap", packages: &["bubblewrap"], is_there: || on_path("bwrap") };
+
 const CURL: Need = Need { what: "curl", packages: &["curl"], is_there: || on_path("curl") };
 
 const TEST: &[Need] = &[
     NODE,
+    BUBBLEWRAP,
     CURL,
     Need { what: "openssl", packages: &["openssl"], is_there: || on_path("openssl") },
     Need { what: "Go", packages: &["golang-go"], is_there: || on_path("go") },
@@ -89,6 +94,10 @@ const WORLDS: &[Need] =
     &[PYTHON, Need { what: "SQLsmith", packages: &["sqlsmith"], is_there: || on_path("sqlsmith") }];
 
 const BENCHMARK: &[Need] = &[
+    PYTHON,
+    NODE,
+    BUBBLEWRAP,
+    CURL,
     Need { what: "haproxy", packages: &["haproxy"], is_there: || on_path("haproxy") },
     Need { what: "pgbouncer", packages: &["pgbouncer"], is_there: || on_path("pgbouncer") },
 ];
@@ -99,7 +108,7 @@ const BENCHMARK: &[Need] = &[
 /// Something is missing and could not be installed: exit code 2, with the line to run.
 pub(crate) fn setup(purpose: For) -> Result<(), Failure> {
     let needs: Vec<&Need> = match purpose {
-        For::Demonstration => BUILD.iter().chain([&NODE, &CURL]).collect(),
+        For::Demonstration => BUILD.iter().chain([&NODE, &BUBBLEWRAP, &CURL]).collect(),
         For::Testing => BUILD.iter().chain(TEST).chain(WORLDS).collect(),
         For::Worlds => BUILD.iter().chain(WORLDS).collect(),
         For::Benchmark => BUILD.iter().chain(BENCHMARK).collect(),
@@ -110,6 +119,9 @@ pub(crate) fn setup(purpose: For) -> Result<(), Failure> {
     }
     if matches!(purpose, For::Testing | For::Worlds) {
         python_drivers()?;
+    }
+    if purpose == For::Benchmark {
+        issuer()?;
     }
     if purpose == For::Testing {
         nextest()?;

@@ -419,6 +419,7 @@ impl Record {
             .note(Body::SessionJoined(SessionJoined {
                 agent,
                 backend: Backend {
+                    apart: facts.apart,
                     application: self.application_name(),
                     login: facts.login.clone(),
                     pid: u64::from(facts.backend_pid),

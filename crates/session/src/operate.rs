@@ -183,6 +183,10 @@ fn ask<C: Conversation>(
     let Room { boundary, admission, .. } = room;
     bounds.active();
     match event {
+        // It has begun at the target, which waits for the rest: nothing else can be said in its place.
+        Event::Step(step) if C::is_data(&step) && !record.goes_on() => {
+            return Err(Stop::Halfway(elsewhere()));
+        }
         Event::Step(step) => {
             let size = C::step_size(&step);
             ends.out.pass(Out::Step(step), size);
@@ -261,7 +265,7 @@ fn elsewhere() -> Refusal {
         RefusalCode::NotPermitted,
         "what it goes on with was not begun in the tool call that is under way",
     )
-    .hint("bind and execute within one call")
+    .hint("begin and end it within one call")
 }
 
 /// The refusal of what a hosted server asks of its own accord.

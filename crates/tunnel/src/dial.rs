@@ -339,6 +339,9 @@ pub struct LoginFacts {
     /// Whether the target's floor was told whose session it is.
     #[serde(default)]
     pub told: bool,
+    /// Whether a declared command runs in namespaces of its own; `None` for a target that runs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apart: Option<bool>,
 }
 
 /// What [`Targets::open`] gives.

@@ -48,6 +48,7 @@ impl Targets for Echo {
                 server_version: "15".into(),
                 tls: None,
                 told: false,
+                apart: None,
             };
             Ok(Opened { stream: Box::new(near), greeting: Bytes::from_static(b"hello"), facts, canceller })
         })

@@ -61,6 +61,7 @@ impl Targets for Echo {
             server_version: "15".into(),
             tls: None,
             told: false,
+            apart: None,
         };
         let canceller = Box::new(Cancelled(Arc::clone(&self.0)));
         Box::pin(async move {

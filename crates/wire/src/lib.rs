@@ -255,6 +255,9 @@ pub trait Conversation: Send {
     /// Bytes of a step, to bound how many wait.
     fn step_size(step: &Self::Step) -> usize;
 
+    /// Whether a step is data for the operations that began last, which have not ended.
+    fn is_data(step: &Self::Step) -> bool;
+
     /// Whether what has begun goes on only when the client says more: the target has nothing to do meanwhile.
     fn waits_for_client(&self) -> bool;
 

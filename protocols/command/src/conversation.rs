@@ -502,6 +502,10 @@ impl chaperone_wire::Conversation for Conversation {
         step.0.message.len()
     }
 
+    fn is_data(_step: &Step) -> bool {
+        false
+    }
+
     fn waits_for_client(&self) -> bool {
         false
     }

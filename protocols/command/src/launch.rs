@@ -5,12 +5,15 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
-use std::net::Shutdown;
+use std::net::{Ipv4Addr, Shutdown, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 
 use rustix::process::{Gid, Resource, Rlimit, Signal, Uid};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use crate::walls;
 
 /// As whom a program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +22,26 @@ pub struct RunAs {
     pub uid: u32,
     /// Group id; there are no further groups.
     pub gid: u32,
+}
+
+/// What a program ends with, whatever it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndsWith {
+    /// The agent's process, by its number.
+    Process(i32),
+    /// The namespaces that it is in.
+    Walls {
+        /// At which port of the loopback address there it finds its agent; `None` where it does not.
+        listener: Option<u16>,
+    },
+}
+
+impl EndsWith {
+    /// This process.
+    #[must_use]
+    pub fn this() -> Self {
+        Self::Process(i32::try_from(std::process::id()).unwrap_or_default())
+    }
 }
 
 /// What a program is started with.
@@ -35,27 +58,47 @@ pub struct Launch {
     pub processor_s_max: Option<u64>,
     /// Whether it is talked to: standard input then stays what the agent writes to. Else it is empty.
     pub is_talked_to: bool,
-    /// The agent's process: the program ends with it.
-    pub parent: i32,
+    /// What ends it.
+    pub ends_with: EndsWith,
     /// The program and its arguments.
     pub words: Vec<OsString>,
 }
 
 /// Become the program. Returns only where that fails; what went wrong was then said on standard input, a socket whose other end
 /// the agent reads, and which ends where it does not fail: by itself, or, for a program that is talked to, on our part at the
-/// last moment before it begins.
+/// last moment before it begins. Behind walls it is said on a line of our own making, which the agent was handed.
 pub fn launch(launch: &Launch) -> std::io::Error {
     // The agent keeps the other end of this copy, which no program inherits.
-    let said = match rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3) {
-        Ok(said) => UnixStream::from(said),
+    let line = match rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3) {
+        Ok(line) => UnixStream::from(line),
         Err(error) => return error.into(),
+    };
+    let said = match launch.ends_with {
+        EndsWith::Process(_) => line,
+        EndsWith::Walls { listener } => match inside(&line, listener) {
+            Ok(said) => said,
+            Err(error) => {
+                tell(&line, &error);
+                return error;
+            }
+        },
     };
     let error = match become_program(launch, &said) {
         Ok(error) | Err(error) => error,
     };
-    // Nobody is left to be told where the agent is gone.
-    drop((&said).write_all(error.to_string().as_bytes()));
+    tell(&said, &error);
     error
+}
+
+fn tell(mut said: &UnixStream, error: &std::io::Error) {
+    // Nobody is left to be told where the agent is gone. What built walls keeps a copy: without the second the line does not end.
+    drop(said.write_all(error.to_string().as_bytes()));
+    drop(said.shutdown(Shutdown::Write));
+}
+
+fn inside(line: &UnixStream, listener: Option<u16>) -> std::io::Result<UnixStream> {
+    let listener = listener.map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port))).transpose()?;
+    walls::say_here(line, listener.as_ref())
 }
 
 fn become_program(launch: &Launch, said: &UnixStream) -> Result<std::io::Error, std::io::Error> {
@@ -79,24 +122,41 @@ fn become_program(launch: &Launch, said: &UnixStream) -> Result<std::io::Error, 
         }
     }
     rustix::thread::set_no_new_privs(true)?;
-    // Only now: the kernel forgets it when the user changes.
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    let parent = rustix::process::getppid().map(rustix::process::Pid::as_raw_nonzero);
-    if parent.map(std::num::NonZero::get) != Some(launch.parent) {
-        return Err(std::io::Error::other("the agent is gone"));
+    match launch.ends_with {
+        EndsWith::Process(agent) => end_with(agent)?,
+        // What the walls let us keep to become somebody else. Nothing gives it back.
+        EndsWith::Walls { listener: _ } => {
+            let none = CapabilitySet::empty();
+            let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+            rustix::thread::set_capabilities(None, sets)?;
+        }
     }
     let mut words = launch.words.iter();
     let program = words.next().ok_or_else(|| std::io::Error::other("no program"))?;
     let mut command = std::process::Command::new(program);
     command.args(words);
+    if matches!(launch.ends_with, EndsWith::Walls { .. }) {
+        // What built them says where it was.
+        command.env_remove("PWD");
+    }
     // Last: from here on this process, which is larger than most programs, can hardly take any more.
     limit(Resource::As, launch.memory_bytes_max)?;
-    if launch.is_talked_to {
+    if launch.is_talked_to && matches!(launch.ends_with, EndsWith::Process(_)) {
         // Of the socket itself, so of the program's input too: nobody writes to that. A program that cannot be begun now is told of
         // by its exit code alone.
         said.shutdown(Shutdown::Write)?;
     }
     Ok(command.exec())
+}
+
+fn end_with(agent: i32) -> std::io::Result<()> {
+    // Only now: the kernel forgets it when the user changes.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    let parent = rustix::process::getppid().map(rustix::process::Pid::as_raw_nonzero);
+    match parent.map(std::num::NonZero::get) == Some(agent) {
+        true => Ok(()),
+        false => Err(std::io::Error::other("the agent is gone")),
+    }
 }
 
 fn limit(resource: Resource, most: Option<u64>) -> std::io::Result<()> {

@@ -3,7 +3,7 @@
 //!
 //! Knows nothing of policy, trail or store. [`declare`] is what both ends know of a command, [`codec`] what is said between
 //! them, [`opening`] and [`conversation`] the gateway's side, [`guest`] a client inside the gateway, [`template`],
-//! [`serve`], [`process`] and [`launch`] the agent's side.
+//! [`serve`], [`process`], [`walls`] and [`launch`] the agent's side.
 
 pub mod codec;
 pub mod conversation;
@@ -15,3 +15,4 @@ pub mod process;
 pub mod serve;
 pub mod template;
 mod value;
+pub mod walls;

@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use crate::codec::{self, CHUNK_BYTES_MAX, Ended, Frame, Run, Tag};
 use crate::declare::{Declaration, Undeclared};
-use crate::launch::{Launch, RunAs};
-use crate::process::{self, Group, Started};
+use crate::launch::{EndsWith, Launch, RunAs};
+use crate::process::{self, Group, Started, Through};
 use crate::template::{ARGUMENTS_MAX, Template};
 
 /// Programs of one agent at a time.
@@ -50,8 +50,8 @@ pub struct Surroundings {
     pub folder: PathBuf,
     /// All of their environment.
     pub environment: BTreeMap<String, String>,
-    /// The executable that launches them, for tests; `None` is this one.
-    pub launcher: Option<PathBuf>,
+    /// By what they are launched.
+    pub through: Through,
 }
 
 /// What ends commands from outside.
@@ -137,7 +137,10 @@ impl Commands {
             memory_bytes_max: Some(secret.memory_bytes_max),
             processor_s_max: Some((u64::from(command.time_s_max) + 1).saturating_mul(processors())),
             is_talked_to: false,
-            parent: i32::try_from(std::process::id()).unwrap_or_default(),
+            ends_with: match self.surroundings.through {
+                Through::Walls(_) => EndsWith::Walls { listener: None },
+                Through::Own | Through::Other(_) => EndsWith::this(),
+            },
             words,
         };
         let time = Duration::from_secs(u64::from(command.time_s_max));
@@ -146,8 +149,7 @@ impl Commands {
 
     async fn started(&self, run: &Run) -> Result<(Started, Limits), Refusal> {
         let (launch, limits) = self.judged(run)?;
-        let program = self.surroundings.launcher.clone();
-        process::start(program, launch, self.surroundings.environment.clone())
+        process::start(self.surroundings.through.clone(), launch, self.surroundings.environment.clone())
             .await
             .map(|started| (started, limits))
             .map_err(|why| {
@@ -295,7 +297,7 @@ async fn carry(
     reader: &mut (impl AsyncRead + Unpin),
     writer: &mut (impl AsyncWrite + Unpin),
 ) -> Option<Exit> {
-    let Started { group, input: _, out, err, mut ended } = started;
+    let Started { group, input: _, listener: _, out, err, mut ended } = started;
     let receiver = |fd: std::os::fd::OwnedFd| pipe::Receiver::from_owned_fd(fd);
     let (Ok(mut out), Ok(mut err)) = (receiver(out.into()), receiver(err.into())) else { return None };
     let mut carrying = std::pin::pin!(printed((&mut out, &mut err), limits.output_bytes, writer));

@@ -41,7 +41,7 @@ pub(crate) fn newer_node() -> PathBuf {
     target_dir().join(format!("mcp/node/node_modules/node-linux-{machine}/bin/node"))
 }
 
-/// Each as its own documentation says it is launched.
+/// Each as its own documentation says it is launched. What the shell does is looked for on this machine: it has no walls.
 fn declared() -> String {
     let node = target_dir().join("servers/node/node_modules");
     let python = target_dir().join("servers/python/bin");
@@ -55,7 +55,7 @@ fn declared() -> String {
          [servers.{HUB}]\n{whom}command = {}\n\
          [servers.{ALCHEMY}]\n{whom}command = {}\n\
          environment = {{ DB_URL = \"postgresql+psycopg://{{user}}:{{password}}@{{host}}:{{port}}/{{database}}?sslmode=disable\" }}\n\
-         [servers.{SHELL}]\n{whom}command = {}\n",
+         [servers.{SHELL}]\nisolation = \"none\"\n{whom}command = {}\n",
         json!([old, postgres, "{url}"]),
         json!(node.join("@modelcontextprotocol/server-postgres")),
         json!([new, hub, "--transport", "stdio", "--dsn", "{url}"]),

@@ -5,6 +5,7 @@ mod endpoints;
 mod measure;
 mod scoped;
 mod table;
+mod tools;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -25,8 +26,9 @@ const ROOMS: &[(&str, &str)] = &[
     ("policy", "crates/policy"),
     ("masking", "crates/masking"),
 ];
-/// What is measured through running gateways: every way to the database, then callers who see a part of it, then a large catalog.
-const GATEWAYS: &[&str] = &["pgbench", "bulk", "idle", "scope", "catalog"];
+/// What is measured through running gateways: every way to the database, then callers who see a part of it, then a large catalog,
+/// then tool calls.
+const GATEWAYS: &[&str] = &["pgbench", "bulk", "idle", "scope", "catalog", "tools"];
 
 /// How much is measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +95,9 @@ fn gateways(effort: &Effort, home: &Path, figures: &mut Map<String, Value>) -> R
     }
     if effort.measures("catalog") {
         keep("catalog", catalog::measure(effort, home)?);
+    }
+    if effort.measures("tools") {
+        keep("tools", tools::measure(effort, home)?);
     }
     Ok(())
 }

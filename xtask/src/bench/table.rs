@@ -34,8 +34,14 @@ type Print = fn(&Value);
 /// Print everything that was measured.
 pub(crate) fn print(figures: &Value) {
     println!("\nmachine: {}", figures.get("machine").unwrap_or(&Value::Null));
-    let parts: [(&str, Print); 5] =
-        [("pgbench", ways), ("bulk", bulk), ("idle", idle), ("scoped", scoped), ("catalog", catalog)];
+    let parts: [(&str, Print); 6] = [
+        ("pgbench", ways),
+        ("bulk", bulk),
+        ("idle", idle),
+        ("scoped", scoped),
+        ("catalog", catalog),
+        ("tools", tools),
+    ];
     for (part, print) in parts {
         if figures.get(part).is_some() {
             print(figures);
@@ -146,6 +152,50 @@ fn catalog(figures: &Value) {
     println!(
         "their gateway has {more:.0} MiB more than one that knows no tables, with what making them leaves behind"
     );
+}
+
+/// What a tool call costs, and how it holds for many.
+fn tools(figures: &Value) {
+    println!("\na tool's call through a gateway, warm, beside the same server directly:");
+    for row in rows(figures, "/tools/echo") {
+        let (added, most) = (number(row, "/added_us_median"), number(row, "/most_us"));
+        println!(
+            "{:<18} adds {added:>6.0} us at p50 to {:.0} us; to reach: <= {most:.0}   {}",
+            text(row, "endpoint"),
+            number(row, "/direct_us_median"),
+            verdict(added <= most)
+        );
+    }
+    println!(
+        "the gateway's own `query`, beside a session of the same caller's through the same gateway that stays open:"
+    );
+    for row in rows(figures, "/tools/query") {
+        let (added, most) = (number(row, "/added_to_session_us_median"), number(row, "/most_us"));
+        println!(
+            "{:<18} adds {added:>6.0} us at p50 to {:.0} us; to reach: <= {most:.0}   {}; a psql that is started for it takes {:.0} us",
+            text(row, "endpoint"),
+            number(row, "/session_us_median"),
+            verdict(added <= most),
+            number(row, "/psql_started_us_median"),
+        );
+    }
+    let crowd = |field: &str| number(figures, &format!("/tools/crowd/{field}"));
+    let (calls, attributed) = (crowd("calls"), crowd("attributed"));
+    println!(
+        "{:.0} subjects x {:.0} calls in flight: {attributed:.0} of {calls:.0} calls are on record with their statements, and nobody \
+         else's; to reach: all   {}",
+        crowd("subjects"),
+        crowd("at_a_time"),
+        verdict(attributed.total_cmp(&calls).is_eq())
+    );
+    println!(
+        "their gateway has {:.0} KiB before, {:.0} KiB at its highest; a call takes {:.0} us at p50",
+        crowd("gateway_kib_before"),
+        crowd("gateway_kib_highest"),
+        crowd("call_us_median")
+    );
+    let is_busy = figures.pointer("/tools/crowd/one_more_is_refused_busy").and_then(Value::as_bool);
+    println!("one more than there are runs is refused as busy   {}", verdict(is_busy.unwrap_or(false)));
 }
 
 /// A bound of a figure.

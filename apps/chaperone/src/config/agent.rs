@@ -19,6 +19,8 @@ pub(crate) struct AgentConfig {
     /// `host:port`; only for an agent with a process of its own.
     pub(crate) gateway: Option<String>,
     pub(crate) state: PathBuf,
+    /// What holds for servers and commands that do not say otherwise.
+    pub(crate) isolation: Isolation,
     /// Those that speak SQL.
     pub(crate) targets: BTreeMap<TargetName, Target>,
     /// Those of declared commands.
@@ -37,6 +39,8 @@ struct Written {
     gateway: Option<String>,
     #[serde(default = "state")]
     state: PathBuf,
+    #[serde(default)]
+    isolation: Isolation,
     targets: BTreeMap<TargetName, OfKind>,
     #[serde(default)]
     servers: BTreeMap<TargetName, OfWay>,
@@ -44,7 +48,7 @@ struct Written {
 
 impl From<Written> for AgentConfig {
     fn from(written: Written) -> Self {
-        let Written { name: agent, gateway, state, targets: of_kinds, servers: of_ways } = written;
+        let Written { name: agent, gateway, state, isolation, targets: of_kinds, servers: of_ways } = written;
         let (mut targets, mut commands) = (BTreeMap::new(), BTreeMap::new());
         let (mut servers, mut elsewhere) = (BTreeMap::new(), BTreeMap::new());
         for (name, target) in of_kinds {
@@ -59,8 +63,21 @@ impl From<Written> for AgentConfig {
                 OfWay::Reach(server) => drop(elsewhere.insert(name, server)),
             }
         }
-        Self { name: agent, gateway, state, targets, commands, servers, elsewhere }
+        Self { name: agent, gateway, state, isolation, targets, commands, servers, elsewhere }
     }
+}
+
+/// Whether what an agent starts has namespaces of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Isolation {
+    /// Where this machine has them. Where it has none the start says so, and the record of each run.
+    #[default]
+    WherePossible,
+    /// Or it is not started.
+    Required,
+    /// Never.
+    None,
 }
 
 /// A target by its `kind`, which may be left out for one that speaks SQL.
@@ -131,6 +148,16 @@ pub(crate) struct HostedServer {
     /// As which user and group it runs.
     pub(crate) uid: Option<u32>,
     pub(crate) gid: Option<u32>,
+    /// How many users there are from `uid` on: each run has one of its own.
+    #[serde(default = "uids")]
+    pub(crate) uids: u32,
+    /// Whether runs may be of the agent's own user, and of one user all together.
+    #[serde(default)]
+    pub(crate) same_user: bool,
+    pub(crate) isolation: Option<Isolation>,
+    /// What else its runs see behind their walls.
+    #[serde(default)]
+    pub(crate) read: Vec<PathBuf>,
     #[serde(default = "processes_max")]
     pub(crate) processes_max: usize,
 }
@@ -187,6 +214,9 @@ pub(crate) enum TlsMode {
 
 fn state() -> PathBuf {
     PathBuf::from("agent-state")
+}
+fn uids() -> u32 {
+    1
 }
 fn processes_max() -> usize {
     32

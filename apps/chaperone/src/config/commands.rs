@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use chaperone_command::declare::{self, Parameter};
 use serde::Deserialize;
 
+use super::agent::Isolation;
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CommandTarget {
@@ -16,6 +18,10 @@ pub(crate) struct CommandTarget {
     pub(crate) folder: PathBuf,
     #[serde(default)]
     pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) isolation: Option<Isolation>,
+    /// Whether its commands have the machine's network.
+    #[serde(default)]
+    pub(crate) network: bool,
     pub(crate) commands: BTreeMap<String, Command>,
 }
 

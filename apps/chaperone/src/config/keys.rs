@@ -413,6 +413,13 @@ const AGENT: &[Key] = &[
         "\"agent-state\"",
         "Folder of its key and certificate (mode 0600), made when it is enrolled.",
     ),
+    optional(
+        "",
+        "isolation",
+        "\"required\"",
+        "\"where-possible\"",
+        "Whether hosted servers and declared commands run in [namespaces of their own](../how-to/isolation.md), by bubblewrap: `where-possible`, which says at the start and in the record where it is not; `required`, without which the agent does not start; `none`.",
+    ),
     required("targets.ehr", "protocol", "\"postgres\"", "A target that this agent serves: what it speaks."),
     required(
         "targets.ehr",
@@ -508,6 +515,20 @@ const AGENT: &[Key] = &[
         "{ LANG = \"C.UTF-8\" }",
         "{}",
         "All of their environment: nothing of the agent's own is passed on.",
+    ),
+    optional(
+        "targets.ops",
+        "isolation",
+        "\"required\"",
+        "the agent's",
+        "Whether its commands run in namespaces of their own, where they see the files that their user may, but no other processes, and no network.",
+    ),
+    optional(
+        "targets.ops",
+        "network",
+        "true",
+        "false",
+        "Whether its commands have the machine's network, behind their walls as well.",
     ),
     optional(
         "targets.ops.commands.report",
@@ -647,7 +668,7 @@ const AGENT: &[Key] = &[
         "directory",
         "\"/opt/mcp\"",
         "the run's own folder",
-        "Where its runs begin.",
+        "Where its runs begin. Behind walls they cannot change it.",
     ),
     optional(
         "servers.ehr-tools",
@@ -664,6 +685,34 @@ const AGENT: &[Key] = &[
         "The user, by number, as whom its runs go. Only an agent that is root can run them as somebody else, and it has to say as whom, with `gid`.",
     ),
     optional("servers.ehr-tools", "gid", "2001", "the agent's", "The group, likewise."),
+    optional(
+        "servers.ehr-tools",
+        "uids",
+        "32",
+        "1",
+        "How many users there are for it, from `uid` on: each run has one of its own while it lasts. Fewer than `processes_max` are refused, since runs of different callers would share one.",
+    ),
+    optional(
+        "servers.ehr-tools",
+        "same_user",
+        "false",
+        "false",
+        "Take its runs being of the agent's own user, or sharing one, which is refused otherwise. For demonstrations.",
+    ),
+    optional(
+        "servers.ehr-tools",
+        "isolation",
+        "\"required\"",
+        "the agent's",
+        "Whether its runs are in namespaces of their own, where the agent's listener is the only place that they can reach.",
+    ),
+    optional(
+        "servers.ehr-tools",
+        "read",
+        "[\"/opt/mcp/settings\"]",
+        "[]",
+        "What its runs see of the machine, and cannot change, beside the system's programs (`/usr` and the like), `tree`, `directory`, and the files that `command` names with what those were installed with (`node_modules`, a Python environment).",
+    ),
     optional("servers.ehr-tools", "processes_max", "32", "32", "Runs at a time."),
     optional(
         "servers.notes",

@@ -32,3 +32,4 @@ pub(crate) mod sweep;
 pub(crate) mod targets;
 pub(crate) mod tls;
 pub(crate) mod usage;
+mod walls;

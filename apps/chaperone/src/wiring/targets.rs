@@ -21,6 +21,7 @@ use crate::verbs::Failure;
 use crate::wiring::callers::{CallerRows, Callers};
 use crate::wiring::commands::programs::Programs;
 use crate::wiring::servers::Servers;
+use crate::wiring::walls::Platform;
 
 pub(super) struct Place {
     pub(super) target: Target,
@@ -38,7 +39,8 @@ pub(crate) struct Declared {
 impl Declared {
     /// Check and take a configuration. `path` is its file.
     pub(crate) fn new(config: AgentConfig, path: &Path) -> Result<Self, Failure> {
-        let commands = Programs::new(config.commands, path)?;
+        let platform = Platform::new(config.isolation);
+        let commands = Programs::new(config.commands, path, &platform)?;
         let mut places = BTreeMap::new();
         for (name, target) in config.targets {
             match target.protocol {
@@ -58,7 +60,8 @@ impl Declared {
         if let Some(twice) = config.servers.keys().chain(config.elsewhere.keys()).find(taken) {
             return Err(Failure::Usage(format!("`{twice}` is a target and a server: give them two names")));
         }
-        let servers = Servers::new(config.servers, config.elsewhere, path).map_err(Failure::Usage)?;
+        let servers =
+            Servers::new(config.servers, config.elsewhere, path, &platform).map_err(Failure::Usage)?;
         Ok(Self { places, commands, servers })
     }
 
@@ -265,6 +268,7 @@ impl Targets for Declared {
                 server_version: logged_in.server_version,
                 tls: place.tls.as_ref().map(|_| "verified".to_owned()),
                 told: told.is_some(),
+                apart: None,
             };
             let (pid, key) = (logged_in.pid, logged_in.cancel_key);
             let canceller = Box::new(Cancel { place, pid, key, _told: told });

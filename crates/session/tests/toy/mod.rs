@@ -241,6 +241,9 @@ impl Conversation for Toy {
     fn step_size(step: &String) -> usize {
         step.len()
     }
+    fn is_data(_step: &String) -> bool {
+        false
+    }
     fn waits_for_client(&self) -> bool {
         false
     }
@@ -351,6 +354,7 @@ impl Targets for Nothing {
             server_version: "15".into(),
             tls: None,
             told: false,
+            apart: None,
         };
         let canceller = Box::new(Self);
         let opened =

@@ -326,7 +326,7 @@ kinds! {
     SessionJoined = "session.joined" {
         /// Through which agent.
         agent: String,
-        /// The database's own process.
+        /// The database's own process; where commands are run, the agent's, and whether they are kept `apart`.
         backend: Backend,
         /// Its id.
         session: String,

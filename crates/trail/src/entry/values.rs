@@ -206,6 +206,10 @@ pub struct Tls {
 /// The database's own process for the session: the proof of the join to the database's own log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backend {
+    /// Whether what a declared command runs is kept apart from other processes, and from the network unless it is declared
+    /// to have it, by the agent's word; absent at a target that runs no commands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub apart: Option<bool>,
     /// What the session calls itself at the target.
     pub application: String,
     /// The database role that it logged in as.

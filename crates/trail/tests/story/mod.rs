@@ -329,6 +329,7 @@ fn opened(session: usize) -> Body {
 
 fn joined(session: usize) -> Body {
     let backend = Backend {
+        apart: None,
         application: "cp".to_owned(),
         login: "app".to_owned(),
         pid: 7,

@@ -52,7 +52,7 @@ impl Agent {
                 ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
             ]
             .into(),
-            launcher: Some(script(folder.path(), "launcher", LAUNCHER)),
+            through: Through::Other(script(folder.path(), "launcher", LAUNCHER)),
         };
         let running = Arc::new(Semaphore::new(1));
         let commands =
@@ -220,8 +220,12 @@ fn a_parameter_that_no_argument_mentions_is_a_mistake() {
     let made = |arguments: Vec<Template>, wait: Option<Secret>| {
         let mut secrets = BTreeMap::from([("say".to_owned(), secret(arguments))]);
         secrets.extend(wait.map(|wait| ("wait".to_owned(), wait)));
-        let surroundings =
-            Surroundings { run_as: None, folder: "/".into(), environment: BTreeMap::new(), launcher: None };
+        let surroundings = Surroundings {
+            run_as: None,
+            folder: "/".into(),
+            environment: BTreeMap::new(),
+            through: Through::Own,
+        };
         let running = Arc::new(Semaphore::new(1));
         Commands::new("ops".parse().unwrap(), declaration.clone(), secrets, surroundings, running)
             .err()

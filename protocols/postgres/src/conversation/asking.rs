@@ -146,10 +146,11 @@ impl Conversation {
             Frame::Whole(message) => self.hear_whole(message),
             Frame::Head { tag: FrontendTag::Bind, length, bytes } => self.begin_large_bind(length, bytes),
             Frame::Head { bytes, .. } if self.skipping => Ok(drop_piece(&bytes)),
-            Frame::Head { bytes, .. } => Ok(Some(Event::Step(Step::bare(bytes)))),
+            // What comes in pieces is a Bind or data of a COPY.
+            Frame::Head { bytes, .. } => Ok(Some(Event::Step(Step::data(bytes)))),
             Frame::Chunk { bytes, .. } if self.skipping => Ok(drop_piece(&bytes)),
             Frame::Chunk { bytes, .. } if self.large_bind.is_some() => self.continue_large_bind(bytes),
-            Frame::Chunk { bytes, .. } => Ok(Some(Event::Step(Step::bare(bytes)))),
+            Frame::Chunk { bytes, .. } => Ok(Some(Event::Step(Step::data(bytes)))),
             Frame::Oversized { tag, length } => self.oversized(tag, length),
         }
     }
@@ -220,9 +221,10 @@ impl Conversation {
                 self.book.reading += 1;
                 Ok(Some(Event::Step(Step::new(raw, Expect::Sync))))
             }
-            FrontendView::Flush | FrontendView::CopyData(_) => Ok(Some(Event::Step(Step::bare(raw)))),
+            FrontendView::Flush => Ok(Some(Event::Step(Step::bare(raw)))),
+            FrontendView::CopyData(_) => Ok(Some(Event::Step(Step::data(raw)))),
             FrontendView::CopyDone | FrontendView::CopyFail(_) => {
-                Ok(Some(Event::Step(Step { ends_copy: true, ..Step::bare(raw) })))
+                Ok(Some(Event::Step(Step { ends_copy: true, ..Step::data(raw) })))
             }
             FrontendView::FunctionCall { .. } => {
                 let refusal =

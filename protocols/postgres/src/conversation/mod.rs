@@ -408,6 +408,10 @@ impl chaperone_wire::Conversation for Conversation {
         step.bytes.len()
     }
 
+    fn is_data(step: &Step) -> bool {
+        step.is_data
+    }
+
     fn waits_for_client(&self) -> bool {
         self.bound.is_some() && self.expected.is_empty()
     }

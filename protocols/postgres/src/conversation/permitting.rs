@@ -66,6 +66,7 @@ impl Conversation {
                     bytes: prepared.bytes.freeze(),
                     before: prepared.before,
                     expect: None,
+                    is_data: false,
                     ends_copy: false,
                 }
             }
@@ -188,7 +189,13 @@ impl Prepared {
             return Step::new(raw, expect);
         }
         self.bytes.extend_from_slice(&raw);
-        Step { bytes: self.bytes.freeze(), before: self.before, expect: Some(expect), ends_copy: false }
+        Step {
+            bytes: self.bytes.freeze(),
+            before: self.before,
+            expect: Some(expect),
+            is_data: false,
+            ends_copy: false,
+        }
     }
 }
 

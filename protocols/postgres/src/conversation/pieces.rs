@@ -61,17 +61,24 @@ pub struct Step {
     /// Answers to what we say ourselves in the same bytes, before the client's own message.
     pub(super) before: Vec<Expect>,
     pub(super) expect: Option<Expect>,
-    /// It ends the client's part of a COPY.
+    /// It is of the client's part of a COPY.
+    pub(super) is_data: bool,
+    /// It ends that.
     pub(super) ends_copy: bool,
 }
 
 impl Step {
     pub(super) fn new(bytes: Bytes, expect: Expect) -> Self {
-        Self { bytes, before: Vec::new(), expect: Some(expect), ends_copy: false }
+        Self { bytes, before: Vec::new(), expect: Some(expect), is_data: false, ends_copy: false }
     }
 
     pub(super) fn bare(bytes: Bytes) -> Self {
-        Self { bytes, before: Vec::new(), expect: None, ends_copy: false }
+        Self { bytes, before: Vec::new(), expect: None, is_data: false, ends_copy: false }
+    }
+
+    /// A piece of the client's part of a COPY.
+    pub(super) fn data(bytes: Bytes) -> Self {
+        Self { is_data: true, ..Self::bare(bytes) }
     }
 }
 

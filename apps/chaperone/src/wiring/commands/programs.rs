@@ -8,14 +8,17 @@ use bytes::Bytes;
 use chaperone_access::{Refusal, TargetName};
 use chaperone_command::declare::Declaration;
 use chaperone_command::launch::RunAs;
+use chaperone_command::process::Through;
 use chaperone_command::serve::{Commands, Ends, RUNNING_MAX, Secret, Surroundings};
 use chaperone_command::template::Template;
+use chaperone_command::walls::{Shape, Walls};
 use chaperone_tunnel::{BoxFuture, Canceller, Dial, LoginFacts, Opened, Stream};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::config::beside;
 use crate::config::commands::{Command, CommandTarget};
 use crate::verbs::Failure;
+use crate::wiring::walls::Platform;
 
 /// Bytes that may be under way between a program and the link.
 const PIPE_BYTES: usize = 64 * 1024;
@@ -34,15 +37,21 @@ struct Place {
     commands: Commands,
     /// As whom they run, for the record.
     user: String,
+    /// Whether they have namespaces of their own, for the record.
+    apart: bool,
 }
 
 impl Programs {
     /// Check and take them. `file` is where they stand.
-    pub(crate) fn new(targets: BTreeMap<TargetName, CommandTarget>, file: &Path) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        targets: BTreeMap<TargetName, CommandTarget>,
+        file: &Path,
+        platform: &Platform,
+    ) -> Result<Self, Failure> {
         let running = Arc::new(Semaphore::new(RUNNING_MAX));
         let mut places = BTreeMap::new();
         for (name, target) in targets {
-            let place = place(&name, &target, file, &running)
+            let place = place(&name, &target, file, &running, platform)
                 .map_err(|why| Failure::Usage(format!("target `{name}`: {why}")))?;
             places.insert(name, Arc::new(place));
         }
@@ -74,6 +83,7 @@ impl Programs {
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             tls: None,
             told: false,
+            apart: Some(place.apart),
         };
         tokio::spawn(async move { place.commands.serve(theirs, ends).await });
         let stream = Box::new(ours) as Box<dyn Stream>;
@@ -95,6 +105,7 @@ fn place(
     target: &CommandTarget,
     file: &Path,
     running: &Arc<Semaphore>,
+    platform: &Platform,
 ) -> Result<Place, String> {
     let (run_as, user) = run_as(target.user.as_deref())?;
     let folder = beside(file, &target.folder);
@@ -116,10 +127,13 @@ fn place(
         secrets.insert(called.clone(), secret);
     }
     let environment = target.environment.clone();
-    let surroundings = Surroundings { run_as, folder, environment, launcher: None };
+    let walls = platform.walls(target.isolation, "target", name.as_str())?;
+    let (apart, shape) = (walls.is_some(), Shape::Open { network: target.network });
+    let through = walls.map_or(Through::Own, |bubblewrap| Through::Walls(Walls { bubblewrap, shape }));
+    let surroundings = Surroundings { run_as, folder, environment, through };
     let commands = Commands::new(name.clone(), declaration, secrets, surroundings, running.clone())
         .map_err(|error| error.to_string())?;
-    Ok(Place { commands, user })
+    Ok(Place { commands, user, apart })
 }
 
 fn secret(command: &Command) -> Result<Secret, String> {
@@ -198,11 +212,13 @@ fn listed(users: &str, name: &str) -> Option<RunAs> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::agent::Isolation;
 
     fn target(text: &str) -> Result<Programs, Failure> {
         let user = if rustix::process::geteuid().is_root() { "user = \"65534:65534\"\n" } else { "" };
         let target: CommandTarget = toml::from_str(&format!("{user}{text}")).map_err(Failure::failed)?;
-        Programs::new(BTreeMap::from([("ops".parse().unwrap(), target)]), Path::new("/agent.toml"))
+        let platform = Platform::new(Isolation::None);
+        Programs::new(BTreeMap::from([("ops".parse().unwrap(), target)]), Path::new("/agent.toml"), &platform)
     }
 
     const FINE: &str = "[commands.list]\ndescription = \"List\"\nprogram = \"/bin/ls\"\narguments = [\"-n\", \"--\", \"{path}\"]\n\

@@ -6,23 +6,25 @@
 mod digest;
 mod elsewhere;
 mod fill;
+mod places;
 mod run;
+mod seen;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chaperone_access::{ProcessId, Refusal, RefusalCode, TargetName};
-use chaperone_command::launch::RunAs;
-use chaperone_tunnel::{BoxFuture, Host, HostFacts, HostOpened, Launch};
-use tokio::sync::Semaphore;
-
 use self::elsewhere::Elsewhere;
+use self::places::Places;
 use self::run::Run;
 use crate::config::agent::{HostedServer, ServerElsewhere};
 use crate::config::beside;
 use crate::wiring::commands::programs::{check_program, check_written};
+use crate::wiring::walls::Platform;
+use chaperone_access::{ProcessId, Refusal, RefusalCode, TargetName};
+use chaperone_command::walls::Bubblewrap;
+use chaperone_tunnel::{BoxFuture, Host, HostFacts, HostOpened, Launch};
 
 /// Programs that fetch what they run at the moment they run it: nobody could say what was run.
 const FETCHERS: [&str; 8] = ["npx", "pnpx", "bunx", "uvx", "pipx", "npm", "yarn", "uv"];
@@ -38,10 +40,17 @@ struct Server {
     environment: BTreeMap<String, String>,
     files: BTreeMap<String, String>,
     directory: Option<PathBuf>,
-    /// As whom; `None` is whoever the agent is.
-    run_as: Option<RunAs>,
     digest: String,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
+    /// `None` where its runs have no namespaces of their own.
+    walls: Option<Behind>,
+}
+
+/// The walls that each run of a server has.
+struct Behind {
+    bubblewrap: Arc<Bubblewrap>,
+    /// What a run sees beside the system and its own folder.
+    read: Vec<PathBuf>,
 }
 
 /// The runs that there are. Owner: each run's keeper takes its own out.
@@ -78,11 +87,12 @@ impl Servers {
         declared: BTreeMap<TargetName, HostedServer>,
         elsewhere: BTreeMap<TargetName, ServerElsewhere>,
         path: &Path,
+        platform: &Platform,
     ) -> Result<Self, String> {
         let mut known = BTreeMap::new();
         for (name, server) in declared {
-            let server =
-                Server::new(name.clone(), server, path).map_err(|why| format!("server `{name}`: {why}"))?;
+            let server = Server::new(name.clone(), server, path, platform)
+                .map_err(|why| format!("server `{name}`: {why}"))?;
             known.insert(name, Arc::new(server));
         }
         Ok(Self { known, runs: Runs::default(), elsewhere: Elsewhere::new(elsewhere, path)? })
@@ -152,11 +162,11 @@ impl Servers {
             return Err(Refusal::new(RefusalCode::ShuttingDown, "the agent is stopping"));
         }
         let server = self.known.get(&launch.server).cloned().ok_or_else(|| self.not_run(&launch.server))?;
-        let place = server.places.clone().try_acquire_owned().map_err(|_| {
+        let place = server.places.take().ok_or_else(|| {
             Refusal::new(RefusalCode::Busy, format!("server `{}` runs as often as it may", server.name))
                 .hint("call again in a moment")
         })?;
-        let facts = HostFacts { command: server.digest.clone(), apart: false };
+        let facts = HostFacts { command: server.digest.clone(), apart: server.walls.is_some() };
         let stream = run::begin(&server, &launch, place, &self.runs).await.map_err(|error| {
             tracing::error!(server = %server.name, %error, "a server cannot be started");
             Refusal::new(RefusalCode::TargetUnavailable, "the agent cannot start the server")
@@ -175,8 +185,10 @@ fn ended() -> Refusal {
 }
 
 impl Server {
-    fn new(name: TargetName, server: HostedServer, path: &Path) -> Result<Self, String> {
-        let HostedServer { command, environment, files, directory, tree, uid, gid, processes_max } = server;
+    fn new(name: TargetName, server: HostedServer, path: &Path, platform: &Platform) -> Result<Self, String> {
+        let places = Places::new(&server)?;
+        let isolation = server.isolation;
+        let HostedServer { command, environment, files, directory, tree, read, .. } = server;
         let program = command.first().ok_or("`command` is empty")?;
         if command.len() + environment.len() + files.len() > PARTS_MAX {
             return Err(format!("more than {PARTS_MAX} arguments, variables and files"));
@@ -187,7 +199,6 @@ impl Server {
         for named in command.iter().map(Path::new).filter(|named| named.is_absolute() && named.is_file()) {
             check_written(named)?;
         }
-        let run_as = run_as(uid, gid)?;
         let called = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         if FETCHERS.contains(&called) {
             return Err(format!(
@@ -204,37 +215,20 @@ impl Server {
         if let Some(bad) = files.keys().find(|name| !plain(name)) {
             return Err(format!("`{bad}` is no plain name of a file"));
         }
-        if processes_max == 0 {
-            return Err("`processes_max` is at least 1".to_owned());
-        }
         let tree = tree.map(|tree| beside(path, &tree));
         let digest = digest::of(&command, &environment, &files, tree.as_deref())?;
         let directory = directory.map(|directory| beside(path, &directory));
         if let Some(missing) = directory.as_ref().filter(|directory| !directory.is_dir()) {
             return Err(format!("`{}` is no folder", missing.display()));
         }
-        let places = Arc::new(Semaphore::new(processes_max));
-        Ok(Self { name, command, environment, files, directory, run_as, digest, places })
-    }
-}
-
-/// As whom a server runs. An agent that is not root can run it as itself only; one that is has to be told as whom.
-fn run_as(uid: Option<u32>, gid: Option<u32>) -> Result<Option<RunAs>, String> {
-    let (own, group) = (rustix::process::geteuid(), rustix::process::getegid());
-    match (uid, gid) {
-        (Some(uid), Some(gid)) if own.is_root() => Ok(Some(RunAs { uid, gid })),
-        (Some(uid), gid) if uid == own.as_raw() && gid.is_none_or(|gid| gid == group.as_raw()) => Ok(None),
-        (None, None) if !own.is_root() => Ok(None),
-        (Some(_), None) if own.is_root() => Err("`uid` without `gid`: it would keep the group of root".to_owned()),
-        (None, _) if own.is_root() => Err(
-            "the agent is root, so `uid` and `gid` say as whom the server runs (hint: a user that owns nothing)"
-                .to_owned(),
-        ),
-        (_, _) => Err(
-            "`uid`, `gid`: only an agent that is root can run a server as somebody else (hint: start it as root, or leave \
-             both out to run the server as the agent itself)"
-                .to_owned(),
-        ),
+        let read: Vec<PathBuf> = read.iter().map(|more| beside(path, more)).collect();
+        if let Some(missing) = read.iter().find(|more| !more.exists()) {
+            return Err(format!("`read`: `{}` is not there", missing.display()));
+        }
+        let read = seen::seen(&command, read.into_iter().chain(tree).chain(directory.clone()));
+        let walls = platform.walls(isolation, "server", name.as_str())?;
+        let walls = walls.map(|bubblewrap| Behind { bubblewrap, read });
+        Ok(Self { name, command, environment, files, directory, digest, places, walls })
     }
 }
 
@@ -243,15 +237,17 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::config::agent::Isolation;
 
     fn checked(text: &str) -> Result<(), String> {
         let user = if rustix::process::geteuid().is_root() { "uid = 65534\ngid = 65534\n" } else { "" };
-        declared(&format!("{user}{text}"))
+        declared(&format!("same_user = true\n{user}{text}"))
     }
 
     fn declared(text: &str) -> Result<(), String> {
         let declared: HostedServer = toml::from_str(text).map_err(|error| error.to_string())?;
-        Server::new("tools".parse().unwrap(), declared, Path::new("/agent.toml")).map(drop)
+        let platform = Platform::new(Isolation::None);
+        Server::new("tools".parse().unwrap(), declared, Path::new("/agent.toml"), &platform).map(drop)
     }
 
     #[test]
@@ -281,27 +277,11 @@ mod tests {
             ),
             ("command = [\"/bin/cat\"]\nprocesses_max = 0".to_owned(), "at least 1"),
             ("command = [\"/bin/cat\"]\ndirectory = \"/no/such\"".to_owned(), "is no folder"),
+            ("command = [\"/bin/cat\"]\nread = [\"/no/such\"]".to_owned(), "is not there"),
             ("command = [\"/bin/cat\"]\nshell = true".to_owned(), "unknown field"),
         ] {
             let error = checked(&bad).unwrap_err();
             assert!(error.contains(told), "{bad}: {error}");
-        }
-    }
-
-    #[test]
-    fn root_says_as_whom_a_server_runs() {
-        let cat = "command = [\"/bin/cat\"]\n";
-        let as_whom = |more: &str| declared(&format!("{cat}{more}"));
-        let own = rustix::process::geteuid();
-        if own.is_root() {
-            assert!(as_whom("").unwrap_err().contains("the agent is root"));
-            assert!(as_whom("gid = 65534").unwrap_err().contains("the agent is root"));
-            assert!(as_whom("uid = 65534").unwrap_err().contains("without `gid`"));
-            assert_eq!(as_whom("uid = 65534\ngid = 65534"), Ok(()));
-        } else {
-            assert_eq!(as_whom(""), Ok(()));
-            assert_eq!(as_whom(&format!("uid = {}", own.as_raw())), Ok(()));
-            assert!(as_whom("uid = 0\ngid = 0").unwrap_err().contains("only an agent that is root"));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -11,20 +11,24 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use chaperone_access::{ProcessId, Refusal, TargetName};
-use chaperone_command::launch::{Launch as Program, RunAs};
-use chaperone_command::process::{self, Group, Started};
+use chaperone_command::launch::{EndsWith, Launch as Program, RunAs};
+use chaperone_command::process::{self, Group, Started, Through};
+use chaperone_command::walls::{Shape, Walls};
 use chaperone_tunnel::{Launch, Stream};
 use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::unix::pipe;
 use tokio::net::{TcpListener, UnixStream};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, oneshot, watch};
+use tokio::sync::{Mutex, oneshot, watch};
 
 use super::fill::Fill;
-use super::{Runs, Server, ended, runs};
+use super::places::Place;
+use super::{Behind, Runs, Server, ended, runs};
 
 /// Bytes of what a run writes to its standard error that reach the agent's log.
 const STDERR_BYTES_MAX: usize = 64 * 1024;
+/// Where a run behind walls finds its agent: the address is in its own network, so every run has the same.
+const INSIDE: u16 = 5432;
 /// The PATH of a run.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
@@ -85,8 +89,8 @@ impl Folder {
 }
 
 /// Let the server's own user have it.
-fn give(path: &Path, server: &Server) -> std::io::Result<()> {
-    match server.run_as {
+fn give(path: &Path, run_as: Option<RunAs>) -> std::io::Result<()> {
+    match run_as {
         Some(RunAs { uid, gid }) => std::os::unix::fs::chown(path, Some(uid), Some(gid)),
         None => Ok(()),
     }
@@ -100,30 +104,70 @@ impl Drop for Folder {
     }
 }
 
+/// Where a run's connections come in.
+enum Way {
+    /// A port of the machine's loopback address.
+    Listener(TcpListener),
+    /// What the launcher hands over from behind the walls.
+    Inside,
+}
+
+impl Way {
+    fn at(&self) -> std::io::Result<SocketAddr> {
+        match self {
+            Self::Listener(listener) => listener.local_addr(),
+            Self::Inside => Ok((Ipv4Addr::LOCALHOST, INSIDE).into()),
+        }
+    }
+
+    fn listener(self, handed: Option<std::net::TcpListener>) -> std::io::Result<TcpListener> {
+        match (self, handed) {
+            (Self::Listener(listener), _) => Ok(listener),
+            (Self::Inside, Some(handed)) => {
+                handed.set_nonblocking(true)?;
+                TcpListener::from_std(handed)
+            }
+            (Self::Inside, None) => Err(std::io::Error::other("a run without its listener")),
+        }
+    }
+}
+
 /// Begin a run. It ends when its stream is dropped, and with it whatever it has started.
 pub(super) async fn begin(
     server: &Arc<Server>,
     launch: &Launch,
-    place: OwnedSemaphorePermit,
+    place: Place,
     all: &Runs,
 ) -> std::io::Result<Box<dyn Stream>> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let folder = Folder::make(launch.process)?;
-    let fill = Fill::new(&launch.access, listener.local_addr()?, &folder.0);
+    let way = match server.walls {
+        Some(_) => Way::Inside,
+        None => Way::Listener(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?),
+    };
+    let (folder, run_as) = (Folder::make(launch.process)?, place.run_as());
+    let fill = Fill::new(&launch.access, way.at()?, &folder.0);
+    let mut files = Vec::new();
     for (name, text) in &server.files {
         let path = folder.write(name, &fill.put(text))?;
-        give(&path, server)?;
+        give(&path, run_as)?;
+        files.push(path);
     }
-    give(&folder.0, server)?;
-    let (program, environment) = program(server, &fill, &folder.0);
-    let started = process::start(None, program, environment).await.map_err(std::io::Error::other)?;
-    let Started { group, input, out, err, ended } = started;
+    give(&folder.0, run_as)?;
+    let through = match &server.walls {
+        None => Through::Own,
+        Some(Behind { bubblewrap, read }) => {
+            let shape = Shape::Closed { home: folder.0.clone(), files, read: read.clone() };
+            Through::Walls(Walls { bubblewrap: bubblewrap.clone(), shape })
+        }
+    };
+    let (program, environment) = program(server, run_as, &fill, &folder.0);
+    let started = process::start(through, program, environment).await.map_err(std::io::Error::other)?;
+    let Started { group, input, listener, out, err, ended } = started;
     let ends = input.ok_or_else(|| std::io::Error::other("a run without its input")).and_then(|input| {
         input.set_nonblocking(true)?;
         let pipe = |end: OwnedFd| pipe::Receiver::from_owned_fd(end);
-        Ok((UnixStream::from_std(input)?, pipe(out.into())?, pipe(err.into())?))
+        Ok((UnixStream::from_std(input)?, pipe(out.into())?, pipe(err.into())?, way.listener(listener)?))
     });
-    let (stdin, stdout, stderr) = ends.inspect_err(|_| group.signal(Signal::KILL))?;
+    let (stdin, stdout, stderr, listener) = ends.inspect_err(|_| group.signal(Signal::KILL))?;
     let (said_over, over) = watch::channel(false);
     let (stop, stopped) = oneshot::channel();
     let run = Run { server: server.name.clone(), listener: Mutex::new(listener), over, group: group.clone() };
@@ -138,7 +182,12 @@ pub(super) async fn begin(
 }
 
 /// What is run, and its environment: nothing of the agent's own, where secrets are found.
-fn program(server: &Server, fill: &Fill, folder: &Path) -> (Program, BTreeMap<String, String>) {
+fn program(
+    server: &Server,
+    run_as: Option<RunAs>,
+    fill: &Fill,
+    folder: &Path,
+) -> (Program, BTreeMap<String, String>) {
     let mut words = server.command.iter();
     let first = words.next().map(OsString::from);
     let words = first.into_iter().chain(words.map(|word| OsString::from(&*fill.put(word)))).collect();
@@ -152,13 +201,16 @@ fn program(server: &Server, fill: &Fill, folder: &Path) -> (Program, BTreeMap<St
     environment
         .extend(server.environment.iter().map(|(name, value)| (name.clone(), (*fill.put(value)).clone())));
     let program = Program {
-        run_as: server.run_as,
+        run_as,
         folder: server.directory.as_deref().unwrap_or(folder).to_owned(),
         // Runtimes of servers take address space that they never use, and live for as long as their caller calls.
         memory_bytes_max: None,
         processor_s_max: None,
         is_talked_to: true,
-        parent: i32::try_from(std::process::id()).unwrap_or_default(),
+        ends_with: match server.walls {
+            Some(_) => EndsWith::Walls { listener: Some(INSIDE) },
+            None => EndsWith::this(),
+        },
         words,
     };
     (program, environment)
@@ -171,7 +223,7 @@ struct Kept {
     all: Runs,
     said_over: watch::Sender<bool>,
     _folder: Folder,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Drop for Kept {
