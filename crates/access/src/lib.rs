@@ -20,7 +20,7 @@ pub use column::{
 pub use ids::{AgentName, CallId, InvalidName, OperationId, ProcessId, SessionId, TargetName};
 pub use operation::{
     Analysis, Confined, Earlier, Effect, Member, NameRule, RelationName, ResultColumn, Rewrite,
-    SessionEffect, Touch, TransactionStep, Verb, Verbs, WORDS_KEPT_BYTES_MAX, Words,
+    SessionEffect, Since, Touch, TransactionStep, Verb, Verbs, WORDS_KEPT_BYTES_MAX, Words,
 };
 pub use refusal::{Blame, Refusal, RefusalCode};
 pub use subject::{
