@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, Talk, private_folder, root};
 
@@ -80,6 +80,16 @@ fn open_sessions_follow_another_classification_and_a_bad_one_changes_nothing() {
     it.change(hidden, "ssn = { clear = true }").unwrap();
     let clear = format!("{name}|{ssn}|***|t");
     session.until(FOLLOWED, ASK, |said| said.as_ref().is_ok_and(|said| *said == clear)).unwrap();
+    // The record says how soon, as of other policies.
+    let begun = Instant::now();
+    let followed = loop {
+        if let Some(followed) = it.boundary.entries_of("session.followed").unwrap().pop() {
+            break followed;
+        }
+        assert!(begun.elapsed() < FOLLOWED, "the session follows on no record");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(followed["after_us"].as_u64().unwrap() < 5_000_000, "{followed}");
 
     // A file with a fault is refused with its place, and nothing has changed.
     let refused = it.change("ssn = { clear = true }", "ssn = { tags = [\"phi.snn\"] }").unwrap_err();

@@ -90,7 +90,7 @@ impl Place {
         layout.policy = Some(home.path().join("policy"));
         layout.classification = Some(root().join("demo/classification/clinic.toml"));
         layout.more = format!(
-            "[mcp]\n[servers.{SERVER}]\ntarget = \"clinic\"\n{of_gateway}\n\
+            "[mcp]\n[servers.{SERVER}]\ntarget = \"clinic\"\nowner = \"it\"\n{of_gateway}\n\
              [issuers.org]\nurl = \"{}\"\nclient_id = \"chaperone-cli\"\n\
              mcp_audiences = [\"http://127.0.0.1:{api_port}/mcp\"]\n",
             issuer.url()

@@ -95,7 +95,8 @@ fn services_and_people_are_managed_by_words() {
     let it = installation(|_| {});
     let words = ["service", "create", "etl", "--owner", "org/olga", "--ttl", "90d"];
     let nobody = refusal(&it, &words);
-    assert!(nobody.contains("cannot own a service") && nobody.contains("hint: "), "{nobody}");
+    assert!(nobody.contains("no person of that name has logged in here and is enabled"), "{nobody}");
+    assert!(nobody.contains("hint: ") && nobody.contains("runs `chaperone login` once"), "{nobody}");
     let too_long = refusal(&it, &["service", "create", "etl", "--owner", "org/olga", "--ttl", "400d"]);
     assert!(too_long.contains("366d"), "{too_long}");
     let nameless = refusal(&it, &["people", "disable", "olga", "--reason", "left"]);

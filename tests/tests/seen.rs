@@ -266,6 +266,80 @@ fn what_runs_is_stopped_when_it_would_show_less() {
     });
 }
 
+/// Another classification counts for what runs: also for what waits for its client, and not for what shows no less.
+#[test]
+fn what_runs_is_stopped_when_its_columns_are_classified_otherwise() {
+    let clinic = Clinic::start(&names());
+    let running = |statement: &str| {
+        let (url, goes_on) = (clinic.url(), "select 'goes on'");
+        let mut psql = Command::new("psql");
+        psql.args(["-XAtq", "-v", "VERBOSITY=verbose", "-d", &url, "-c", statement, "-c", goes_on]);
+        psql.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let until_they_run = |count: &str| {
+        let runs = "select count(*) from pg_stat_activity where state = 'active' and query ilike 'copy %' \
+             and backend_type = 'client backend'";
+        let begun = Instant::now();
+        while clinic.cluster.sql(runs).unwrap().trim() != count {
+            assert!(begun.elapsed() < Duration::from_secs(20), "they do not run");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let until_stopped = |count: usize| {
+        let learnt = Instant::now();
+        loop {
+            let outcomes = clinic.boundary.entries_of("operation.outcome").unwrap();
+            if outcomes.iter().filter(|entry| entry.get("withdrawn").is_some()).count() == count {
+                return;
+            }
+            assert!(learnt.elapsed() < Duration::from_secs(5), "{outcomes:?}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    let said = |child: Child| {
+        let output = child.wait_with_output().unwrap();
+        let (said, told) = (String::from_utf8(output.stdout), String::from_utf8(output.stderr));
+        (said.unwrap(), told.unwrap())
+    };
+    // Minutes of work whose rows come at its end, a copy that waits for lines, and one to a table that stays as it is.
+    let long = |column: &str| {
+        format!(
+            "copy (select a.{column}, count(*) from clinic.patients a, clinic.claims b, clinic.claims c group by 1) \
+             to stdout"
+        )
+    };
+    let to = running(&long("family_name"));
+    let mut from = running("copy clinic.patients (patient_id, family_name) from stdin");
+    let mut other = running("copy clinic.clinics (clinic_id, name) from stdin");
+    until_they_run("3");
+    // The name is nobody's to see any more who sees names only.
+    clinic.classify("family_name = { tags = [\"phi.name\"]", "family_name = { tags = [\"phi.other_id\"]");
+    until_stopped(2);
+    let (printed, told) = said(to);
+    assert!(told.contains("42501: stopped while it ran: you may see less now"), "{told}");
+    assert!(printed.ends_with("goes on\n"), "{printed}");
+    // A copy that waits is not stopped by its database: its session ends, of which psql hears with its next line.
+    drop(from.stdin.as_mut().unwrap().write_all(b"1\tA\n"));
+    let (_, told) = said(from);
+    assert!(told.contains("stopped while it ran: you may see less now"), "{told}");
+    assert!(other.try_wait().unwrap().is_none(), "what is seen of its relation is the same");
+    drop(other.stdin.take());
+    assert_eq!(said(other), ("goes on\n".to_owned(), String::new()));
+
+    // Masked before and after, and by another mask.
+    let masked = running(&long("ssn"));
+    until_they_run("1");
+    clinic.classify(
+        "ssn = { tags = [\"phi.ssn\"], mask = \"last_four\" }",
+        "ssn = { tags = [\"phi.ssn\"], mask = { fixed = \"-\" } }",
+    );
+    until_stopped(3);
+    let (printed, told) = said(masked);
+    assert!(told.contains("what it reads is to be shown otherwise now"), "{told}");
+    assert!(printed.ends_with("goes on\n"), "{printed}");
+    clinic.boundary.cli(&["trail", "verify"]).unwrap();
+}
+
 #[test]
 fn cursors_and_temporary_tables_stay_what_they_were_filled_with() {
     let clinic = Clinic::start(&names());
@@ -307,6 +381,41 @@ fn cursors_and_temporary_tables_stay_what_they_were_filled_with() {
     let said = psql.ask("execute one").unwrap();
     assert!(said.contains("26000"), "prepared in other words: {said}");
     assert_eq!(psql.ask("deallocate one").unwrap(), "");
+}
+
+/// What a session made before goes on showing what its caller might see then: not after another classification says less.
+#[test]
+fn what_was_made_before_another_classification_shows_no_more_than_it() {
+    let clinic = Clinic::start(&names());
+    let url = clinic.url();
+    let mut command = Command::new("psql");
+    command.args(["-XAtq", "-v", "VERBOSITY=verbose", "-d", &url]);
+    let mut psql = chaperone_tests::Talk::start(&command).unwrap();
+    let name = clinic.cluster.sql("select family_name from clinic.patients where patient_id = 1").unwrap();
+    let of_one = "select family_name from clinic.patients where patient_id = 1";
+    for made in [
+        format!("prepare one as {of_one}"),
+        format!("declare c cursor with hold for {of_one}"),
+        format!("create temporary table kept as {of_one}"),
+    ] {
+        assert_eq!(psql.ask(&made).unwrap(), "", "{made}");
+    }
+    let all = ["execute one", "fetch 1 from c", "select * from kept"];
+    // What says no less changes nothing: neither for what was made, nor for what it shows.
+    clinic.classify("billed_on = { clear = true }", "billed_on = { tags = [\"phi.date\"] }");
+    clinic.classify("mrn = { tags = [\"phi.mrn\"], mask = \"last_four\" }", "mrn = { clear = true }");
+    for asked in all {
+        assert_eq!(psql.ask(asked).unwrap(), name.trim(), "{asked}");
+    }
+    psql.ask("move absolute 0 in c").unwrap();
+    clinic.classify("family_name = { tags = [\"phi.name\"]", "family_name = { tags = [\"phi.other_id\"]");
+    for asked in all {
+        let said = psql.ask(asked).unwrap();
+        assert!(said.contains("26000") && !said.contains(name.trim()), "{asked}: {said}");
+    }
+    let masked = psql.ask(of_one).unwrap();
+    assert!(masked != name.trim() && masked.starts_with(&name[..1]), "{masked}");
+    clinic.boundary.cli(&["trail", "verify"]).unwrap();
 }
 
 #[test]

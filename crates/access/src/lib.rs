@@ -20,11 +20,11 @@ pub use column::{
 pub use ids::{AgentName, CallId, InvalidName, OperationId, ProcessId, SessionId, TargetName};
 pub use operation::{
     Analysis, Confined, Earlier, Effect, Member, NameRule, RelationName, ResultColumn, Rewrite,
-    SessionEffect, Touch, TransactionStep, Verb, Verbs, WORDS_KEPT_BYTES_MAX, Words,
+    SessionEffect, Since, Touch, TransactionStep, Verb, Verbs, WORDS_KEPT_BYTES_MAX, Words,
 };
 pub use refusal::{Blame, Refusal, RefusalCode};
 pub use subject::{
     Assurance, Attribute, AttributeKind, Attributes, Attribution, Delegation, PURPOSE_BYTES_MAX, Recipient,
-    Subject, SubjectKind, is_purpose,
+    Server, Subject, SubjectKind, is_purpose,
 };
 pub use tools::{DESCRIBE_SCHEMA, EXPLAIN_ACCESS, QUERY, SQL_TOOLS, no_command};

@@ -1,6 +1,6 @@
 //! What is asked: statements as Chaperone understood them, before anybody decided anything.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -468,6 +468,25 @@ pub struct Analysis {
     /// The declared command that it runs, where it is no statement: whoever may `invoke` it may run it, and nobody else,
     /// whatever verbs he has.
     pub invokes: Option<Arc<str>>,
+}
+
+/// A string of statements that runs, and what it is under the classification in force now. What it was understood as stays.
+#[derive(Debug, Clone)]
+pub struct Since {
+    /// As it was when it was permitted.
+    pub then: Arc<Analysis>,
+    /// The same with what is known now of the relations that it touches.
+    pub now: Arc<Analysis>,
+    /// Those of them whose rows are picked by another filter now.
+    pub filtered: BTreeSet<RelationName>,
+}
+
+impl Since {
+    /// Nothing has changed.
+    #[must_use]
+    pub fn unchanged(analysis: &Arc<Analysis>) -> Self {
+        Self { then: analysis.clone(), now: analysis.clone(), filtered: BTreeSet::new() }
+    }
 }
 
 /// The words in which something permitted is sent, and what its caller sees through them.

@@ -114,7 +114,7 @@ impl Assurance {
     pub const AT_UNKNOWN: u64 = 0;
 }
 
-/// Who sees the rows that a registered client reads: the model provider behind an AI client.
+/// Who sees the rows that a registered client or server reads: the model provider behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Recipient {
     /// Reference of the agreement under which it may.
@@ -124,7 +124,17 @@ pub struct Recipient {
     pub name: String,
 }
 
-/// The chain from the subject to the session: subject, client, and what they were vouched for with.
+/// A server of others, where a call is of its tools, or a session is its run's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Server {
+    /// Its name, as configured.
+    pub name: Arc<str>,
+    /// Who sees what it reads besides whoever sees what the client reads, where it is registered with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<Recipient>,
+}
+
+/// The chain from the subject to the session: subject, client, server, and what they were vouched for with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Delegation {
     /// How the subject authenticated, where an issuer said so.
@@ -146,6 +156,9 @@ pub struct Delegation {
     /// Who sees what the client reads, where the client is registered with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<Recipient>,
+    /// The server that acts for the client, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Server>,
     /// Who is behind it.
     pub subject: Subject,
     /// The tool that was called, where it is a call's.
@@ -165,6 +178,7 @@ impl Delegation {
             groups,
             purpose: None,
             recipient: None,
+            server: None,
             subject,
             tool: None,
         }

@@ -121,6 +121,8 @@ pub struct ExplainRequest {
     pub client: Option<String>,
     /// The purpose that its credential would have.
     pub purpose: Option<String>,
+    /// The server of others whose run would ask.
+    pub server: Option<String>,
     /// The tool whose call it would be.
     pub tool: Option<String>,
     /// Attributes that it would have, each in the place of the one that is known.

@@ -10,6 +10,15 @@ pub struct ServerView {
     /// Its name.
     #[schema(value_type = String)]
     pub server: TargetName,
+    /// Who answers for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Who sees the rows that it reads, besides whoever sees what its client reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<String>,
+    /// Reference of the agreement under which that one may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<String>,
     /// Its tools, by name.
     pub tools: Vec<ServerToolView>,
 }

@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use aws_lc_rs::{constant_time, digest, hmac, pbkdf2};
-use chaperone_access::{Claim, Delegation, Refusal, RefusalCode, ScramClaim, Source, Subject};
+use chaperone_access::{Claim, Delegation, Refusal, RefusalCode, ScramClaim, Server, Source, Subject};
 use lru::LruCache;
 use tokio::sync::Semaphore;
 
@@ -134,6 +134,9 @@ impl Revocations for NoRevocations {
         false
     }
 }
+
+/// The tool whose calls a session is for, and the server whose run it is.
+type Carried<'a> = (Option<&'a Arc<str>>, Option<Server>);
 
 #[derive(Clone)]
 struct Verifier {
@@ -312,7 +315,8 @@ impl Identity {
     }
 
     /// The same for a session that carries calls of a tool, by the word of whoever dispatches them and never of the
-    /// client: what a credential was narrowed to that tool for. With `only`, no other credential is any good.
+    /// client: what a credential was narrowed to that tool for. With `only`, it is a run of the server of that name, and no
+    /// other credential is any good.
     ///
     /// # Errors
     /// As [`Self::authenticate`].
@@ -329,7 +333,10 @@ impl Identity {
         let credential = parsed.as_ref().map(|parsed| parsed.id);
         let verified = match only {
             Some(only) if credential.is_some_and(|shown| shown != only) => Err(FailureReason::OtherProcess),
-            Some(_) | None => self.verify(claim, parsed, tool, now_us / 1_000_000).await,
+            Some(_) | None => {
+                let server = tool.filter(|_| only.is_some()).map(|name| self.server(name));
+                self.verify(claim, parsed, (tool, server), now_us / 1_000_000).await
+            }
         };
         verified.map_err(|reason| self.failed(reason, user, target, credential, source))
     }
@@ -354,7 +361,7 @@ impl Identity {
         &self,
         claim: ScramClaim,
         parsed: Option<Parsed>,
-        tool: Option<&Arc<str>>,
+        carried: Carried<'_>,
         now_s: u64,
     ) -> Result<(Principal, [u8; 32]), FailureReason> {
         // Whoever has succeeded before costs no work, and does not wait because strangers share his address.
@@ -377,7 +384,7 @@ impl Identity {
             return Err(FailureReason::UnknownKey);
         }
         let signature = signature.ok_or(FailureReason::WrongProof)?;
-        let principal = self.believe(parsed, &claim.target, tool, now_s)?;
+        let principal = self.believe(parsed, &claim.target, carried, now_s)?;
         Ok((principal, signature))
     }
 
@@ -427,7 +434,7 @@ impl Identity {
         &self,
         parsed: Parsed,
         asked: &str,
-        tool: Option<&Arc<str>>,
+        (tool, server): Carried<'_>,
         now_s: u64,
     ) -> Result<Principal, FailureReason> {
         let Parsed { id, grant, mut caveats, .. } = parsed;
@@ -467,8 +474,8 @@ impl Identity {
             Lapse::Disabled => FailureReason::Disabled,
         })?;
         let by_us = matches!(grant.who, Who::Named { .. });
-        let bound =
-            Bound { tool: tool.cloned(), ..self.bound(grant.client, grant.purpose, &standing, by_us)? };
+        let bound = self.bound(grant.client, grant.purpose, &standing, by_us)?;
+        let bound = Bound { tool: tool.cloned(), server, ..bound };
         let facts = CredentialFacts { id, who: grant.who, target: grant.target, not_after, restriction };
         Ok(Principal::new(standing, bound, facts))
     }
@@ -514,6 +521,14 @@ impl Identity {
         Ok(chain(&standing.facts(), &bound))
     }
 
+    /// A server of others as it stands in the chain of its calls and of its runs' sessions.
+    #[must_use]
+    pub fn server(&self, name: &Arc<str>) -> Server {
+        let clients = self.clients();
+        let recipient = clients.server(name).and_then(|registered| registered.recipient.clone());
+        Server { name: name.clone(), recipient }
+    }
+
     /// The name under which an OAuth client is registered; its own where it is not.
     #[must_use]
     pub fn client_named(&self, oauth_client: &str) -> String {
@@ -542,16 +557,20 @@ impl Identity {
         };
         let recipient = client.as_deref().and_then(|name| clients.get(name)?.recipient.clone());
         let (client, purpose) = (client.map(Arc::from), purpose.map(Arc::from));
-        Ok(Bound { client, purpose, recipient, clients, tool: None })
+        Ok(Bound { client, purpose, recipient, server: None, clients, tool: None })
     }
 
-    /// Whether somebody who was proved before would be somebody else's hand now: the client that acts is registered
-    /// otherwise than when he was proved, or another one acts. Costs nothing while the same clients are registered.
+    /// Whether somebody who was proved before would be somebody else's hand now: the client or server that acts is
+    /// registered otherwise than when he was proved, or another one acts. Costs nothing while the same ones are registered.
     #[must_use]
     pub fn binds_otherwise(&self, principal: &Principal) -> bool {
         let (was, clients) = (principal.bound(), self.clients());
         if Arc::ptr_eq(&was.clients, &clients) {
             return false;
+        }
+        let server = was.server.as_ref().map(|server| &*server.name);
+        if server.and_then(|name| was.clients.server(name)) != server.and_then(|name| clients.server(name)) {
+            return true;
         }
         let named = was.client.as_deref();
         if named.and_then(|name| was.clients.get(name)) != named.and_then(|name| clients.get(name)) {

@@ -24,7 +24,7 @@ mod token;
 pub use authenticate::{Failure, FailureReason, Identity, NoRevocations, Revocations};
 pub use caveat::{Caveat, Restriction};
 pub use claims::told_again;
-pub use clients::{Client, Clients};
+pub use clients::{Client, Clients, RegisteredServer};
 pub use credential::{
     CREDENTIAL_S_MAX, Credential, CredentialId, Grant, InvalidCredentialId, IssueError, NarrowError,
     USER_BYTES_MAX, Who, narrow, parse_user,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chaperone_access::{Attribution, Delegation, Recipient, TargetName};
+use chaperone_access::{Attribution, Delegation, Recipient, Server, TargetName};
 
 use crate::caveat::Restriction;
 use crate::clients::Clients;
@@ -33,6 +33,8 @@ pub(crate) struct Bound {
     pub(crate) client: Option<Arc<str>>,
     pub(crate) purpose: Option<Arc<str>>,
     pub(crate) recipient: Option<Recipient>,
+    /// The server whose run the session is.
+    pub(crate) server: Option<Server>,
     /// The registered clients by whom it was bound.
     pub(crate) clients: Arc<Clients>,
     /// The tool for whose calls the session is.
@@ -63,6 +65,7 @@ pub(crate) fn chain(facts: &Facts, bound: &Bound) -> Delegation {
         groups: facts.groups.clone(),
         purpose: bound.purpose.clone(),
         recipient: bound.recipient.clone(),
+        server: bound.server.clone(),
         subject: facts.subject.clone(),
         tool: bound.tool.clone(),
     }

@@ -103,8 +103,12 @@ pub enum ServiceError {
     /// There is none of that name, or it is revoked.
     #[error("there is no service `{0}`")]
     Unknown(String),
-    /// The owner has never logged in, is no person or is disabled.
-    #[error("`{0}` cannot own a service (hint: a person who has logged in here and is enabled)")]
+    /// The owner has never logged in, is no person or is disabled. Which of these is nobody's who may not list people.
+    #[error(
+        "`{0}` cannot own a service: no person of that name has logged in here and is enabled (hint: `chaperone people list` \
+         shows who is; whoever is missing there runs `chaperone login` once, whoever is disabled needs \
+         `chaperone people enable`)"
+    )]
     Owner(String),
     /// The expiry is over a limit.
     #[error("a key lives 1 second to 366 days, and a rotated one at most 7 days more")]

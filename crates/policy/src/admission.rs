@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use chaperone_access::{Analysis, Delegation, Refusal, RefusalCode, Scope, TargetName, Under};
+use chaperone_access::{Analysis, Delegation, Refusal, RefusalCode, Scope, Since, TargetName, Under};
 use chaperone_identity::{CredentialFacts, Lapse, Principal, Standing};
 use lru::LruCache;
 
@@ -332,15 +332,15 @@ impl Policies {
     }
 
     /// Whether what was permitted may go on: it is permitted still, and shows no less than what its caller saw when it was
-    /// sent (`then`; `None` for his own words). What it was understood as is not looked at again. `now_us` is in
-    /// microseconds since the Unix epoch.
+    /// sent (`then`; `None` for his own words), in the same way. What it was understood as is not looked at again; what its
+    /// relations are classified as is. `now_us` is in microseconds since the Unix epoch.
     ///
     /// # Errors
     /// Why not.
     pub fn still_permits(
         &self,
         admission: &Admission,
-        analysis: &Arc<Analysis>,
+        since: &Since,
         then: Option<&Arc<Scope>>,
         now_us: u64,
     ) -> Result<(), Box<Denied>> {
@@ -357,7 +357,7 @@ impl Policies {
             return Err(refuse(no_longer(refusal, admission.target()), policies.clone()));
         }
         let case = case(admission, Asked::new(set, delegation, who, now_us, admission.facts.opened_us));
-        decide::still(&case, analysis, answers, then.map(AsRef::as_ref))
+        decide::still(&case, since, answers, then.map(AsRef::as_ref))
     }
 
     /// What is better written out on a thread with a deep stack before [`Policies::decide`] is asked: it would wait for

@@ -246,11 +246,15 @@ impl Asked<'_> {
             ("authenticated_s".to_owned(), RestrictedExpression::new_long(self.authenticated_s())),
         ];
         let recipient = said.recipient.as_ref();
+        let beyond = said.server.as_ref().and_then(|server| server.recipient.as_ref());
         let texts = [
             ("client", said.client.as_deref()),
             ("purpose", said.purpose.as_deref()),
             ("recipient", recipient.map(|recipient| recipient.name.as_str())),
             ("agreement", recipient.and_then(|recipient| recipient.agreement.as_deref())),
+            ("server", said.server.as_ref().map(|server| &*server.name)),
+            ("server_recipient", beyond.map(|recipient| recipient.name.as_str())),
+            ("server_agreement", beyond.and_then(|recipient| recipient.agreement.as_deref())),
             ("tool", query.tool.as_deref().or(said.tool.as_deref())),
             ("acr", said.assurance.as_ref().and_then(|assurance| assurance.acr.as_deref())),
         ];

@@ -10,7 +10,7 @@ use chaperone_identity::Clients;
 use crate::ask::rfc3339;
 use crate::explain::WouldChange;
 use crate::load::Rule;
-use crate::profile::through;
+use crate::profile::{through, through_server};
 use crate::slice::Literal;
 
 /// Most circumstances that are tried for one question.
@@ -27,6 +27,7 @@ const STEP_US: u64 = 30 * 60 * 1_000_000;
 enum Other {
     Purpose(String),
     Client(String),
+    Server(String),
     Class(String),
     Method(String),
     Fresh,
@@ -46,6 +47,7 @@ impl Other {
                 let purpose = who.purpose.clone();
                 through(who, Some(name.as_str()), purpose.as_deref(), clients)
             }
+            Self::Server(name) => through_server(who, name, clients),
             Self::Class(acr) => {
                 let assurance = Some(Assurance { acr: Some(acr.clone()), ..assured(&who) });
                 Delegation { assurance, ..who }
@@ -75,6 +77,7 @@ impl Other {
         match self {
             Self::Purpose(code) => WouldChange::Purpose(code.clone()),
             Self::Client(name) => WouldChange::Client(name.clone()),
+            Self::Server(name) => WouldChange::Server(name.clone()),
             Self::Class(acr) => WouldChange::AuthenticationClass(acr.clone()),
             Self::Method(method) => WouldChange::AuthenticationMethod(method.clone()),
             Self::Fresh => WouldChange::FreshAuthentication,
@@ -139,6 +142,7 @@ fn others(rules: &[&Rule], who: &Delegation, clients: &Clients) -> Vec<Other> {
             match (variable.as_str(), attribute.as_str(), literal) {
                 ("context", "purpose", Literal::Text(text)) => add(Other::Purpose(text.clone())),
                 ("context", "client", Literal::Text(text)) => add(Other::Client(text.clone())),
+                ("context", "server", Literal::Text(text)) => add(Other::Server(text.clone())),
                 ("context", "acr", Literal::Text(text)) => add(Other::Class(text.clone())),
                 ("context", "amr", Literal::Member(text)) => add(Other::Method(text.clone())),
                 ("principal", name, literal) => {
@@ -155,6 +159,9 @@ fn others(rules: &[&Rule], who: &Delegation, clients: &Clients) -> Vec<Other> {
                 // Who may act, or where rows may go: any registered client can be the one.
                 ("context", "registered" | "recipient" | "agreement") => {
                     clients.iter().for_each(|(name, _)| add(Other::Client(name.clone())));
+                }
+                ("context", "server_recipient" | "server_agreement") => {
+                    clients.servers().for_each(|(name, _)| add(Other::Server(name.clone())));
                 }
                 ("principal", name) => {
                     // A flag is read as it is, and compared with nothing.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cedar_policy::EntityUid;
 use chaperone_access::{
     Analysis, ColumnUse, FreeText, NameRule, OwnRelation, Refusal, RefusalCode, RelationFacts, RelationName,
-    RelationScope, Scope, TargetName, Touch, Under, Verb, Verbs, WORDS_KEPT_BYTES_MAX, no_command,
+    RelationScope, Scope, Since, TargetName, Touch, Under, Verb, Verbs, WORDS_KEPT_BYTES_MAX, no_command,
 };
 use chaperone_identity::Restriction;
 
@@ -14,6 +14,7 @@ use crate::ask::{Answer, Asked};
 use crate::describe::{Describes, describe};
 use crate::permit::{Decided, Decision, Denied, Permit, Question, Unwritten};
 use crate::sight::{self, ByTags, SEE_ALL_ROWS, Sight};
+use crate::since::shown_otherwise;
 use crate::slice;
 
 /// Answers that one session keeps; beyond that it begins anew.
@@ -317,10 +318,11 @@ fn granted(
     Ok(Granted { scope: scope(case, analysis, answers, policies, lasting), held })
 }
 
-/// Whether what was permitted is permitted still, and shows no less than `then` did, `None` for the caller's own words.
+/// Whether what was permitted is permitted still, and shows no less than `then` did, `None` for the caller's own words, nor
+/// anything otherwise.
 pub(crate) fn still(
     case: &Case<'_>,
-    analysis: &Arc<Analysis>,
+    since: &Since,
     answers: &mut Answers,
     then: Option<&Scope>,
 ) -> Result<(), Box<Denied>> {
@@ -329,6 +331,7 @@ pub(crate) fn still(
         let decided = Decided { policies: policies.into(), set_digest, unrestricted: false };
         Box::new(Denied { refusal, member, decided })
     };
+    let analysis = &since.now;
     if let Some(command) = &analysis.invokes {
         let by = |decided: &Decided| decided.policies.to_vec();
         return match invoked(case, analysis, command).0.decision() {
@@ -359,12 +362,24 @@ pub(crate) fn still(
                 || analysis.confined.get(&scope).is_err()
         }
     };
-    if less { Err(denied(shows_less(), 0, policies)) } else { Ok(()) }
+    if less {
+        return Err(denied(shows_less(), 0, policies));
+    }
+    if shown_otherwise(since, &scope) {
+        return Err(denied(shows_otherwise(), 0, policies));
+    }
+    Ok(())
 }
 
 /// The refusal of what runs and shows what its caller may not see any more.
 fn shows_less() -> Refusal {
     Refusal::new(RefusalCode::NotPermitted, "you may see less now of what it reads")
+        .hint("run it again: it shows what you may see now")
+}
+
+/// The same where masks, row filters or what is looked through are others now.
+fn shows_otherwise() -> Refusal {
+    Refusal::new(RefusalCode::NotPermitted, "what it reads is to be shown otherwise now")
         .hint("run it again: it shows what you may see now")
 }
 

@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use chaperone_access::TargetName;
 use serde::Serialize;
 
 use crate::ask::Asked;
 use crate::limits::Limits;
 use crate::load::PolicySet;
 use crate::matrix::classes;
-use crate::profile::{Class, Profile};
-use crate::world::{Ruling, World};
+use crate::profile::{Class, Hand, Profile};
+use crate::world::{Ruling, Thing, World};
 
 /// One thing that two sets rule differently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -20,6 +21,9 @@ pub struct Change {
     /// Through which client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
+    /// Through which server of others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
     /// What is done.
     pub action: String,
     /// To what.
@@ -80,53 +84,29 @@ pub fn compare(
     now_us: u64,
 ) -> Difference {
     let mut difference = Difference::default();
-    let (mut classes, clients) = classes([old, new]);
+    let (mut classes, hands) = classes([old, new]);
     classes.extend(known.iter().map(Class::known));
     let things = world.things(&[old, new]);
     for class in &classes {
-        // What changes without a client is not told again for each of them.
-        let mut told: BTreeMap<usize, (Ruling, Ruling)> = BTreeMap::new();
+        let comparing = Comparing { old, new, class, things: &things, now_us };
+        // What changes for a plainer hand is not told again.
+        let mut told: BTreeMap<&Hand, BTreeMap<usize, (Ruling, Ruling)>> = BTreeMap::new();
         let mut limited: BTreeMap<&str, (Limits, Limits)> = BTreeMap::new();
-        for client in &clients {
-            let (was, is) = (
-                class.member(client.as_deref(), &old.clients),
-                class.member(client.as_deref(), &new.clients),
-            );
-            let (before, after) = (old.who(&was), new.who(&is));
-            let before = Asked::new(old, &was, &before, now_us, now_us);
-            let after = Asked::new(new, &is, &after, now_us, now_us);
-            for (at, thing) in things.iter().enumerate() {
-                let (one, (other, answer)) = (thing.ask(&before).0, thing.ask(&after));
-                if client.is_none() {
-                    told.insert(at, (one, other));
-                } else if told.get(&at) == Some(&(one, other)) {
-                    continue;
-                }
-                if one == other {
-                    continue;
-                }
-                let change = Change {
-                    who: class.label.clone(),
-                    client: client.clone(),
-                    action: thing.action().to_owned(),
-                    on: thing.on(),
-                    before: one,
-                    after: other,
-                    policies: answer.policies.iter().map(ToString::to_string).collect(),
-                };
-                let list = if other > one { &mut difference.gains } else { &mut difference.losses };
-                list.push(change);
-            }
-            for target in world.targets.keys() {
-                let limits = (old.limits(&was, target), new.limits(&is, target));
-                if client.is_none() {
+        for hand in &hands {
+            let rulings = comparing.rulings(hand, &told, &mut difference);
+            told.insert(hand, rulings);
+            // Limits know no servers.
+            for target in world.targets.keys().filter(|_| hand.server.is_none()) {
+                let of = |set: &PolicySet| set.limits(&class.member(hand, &set.clients), target);
+                let limits = (of(old), of(new));
+                if hand.client.is_none() {
                     limited.insert(target.as_str(), limits);
                 } else if limited.get(target.as_str()) == Some(&limits) {
                     continue;
                 }
                 difference.limits.extend(limit_changes(
                     &class.label,
-                    client.as_deref(),
+                    hand.client.as_deref(),
                     target.as_str(),
                     limits,
                 ));
@@ -134,6 +114,65 @@ pub fn compare(
         }
     }
     difference
+}
+
+/// Two sets that are asked about one class.
+struct Comparing<'a> {
+    old: &'a PolicySet,
+    new: &'a PolicySet,
+    class: &'a Class,
+    things: &'a [Thing<'a>],
+    now_us: u64,
+}
+
+impl Comparing<'_> {
+    /// What both say of the class through something, and what differs that `told` has not for a plainer hand.
+    fn rulings(
+        &self,
+        hand: &Hand,
+        told: &BTreeMap<&Hand, BTreeMap<usize, (Ruling, Ruling)>>,
+        difference: &mut Difference,
+    ) -> BTreeMap<usize, (Ruling, Ruling)> {
+        let Self { old, new, class, things, now_us } = *self;
+        let (was, is) = (class.member(hand, &old.clients), class.member(hand, &new.clients));
+        let (before, after) = (old.who(&was), new.who(&is));
+        let before = Asked::new(old, &was, &before, now_us, now_us);
+        let after = Asked::new(new, &is, &after, now_us, now_us);
+        let plainer = hand.plainer();
+        let mut rulings = BTreeMap::new();
+        for (at, thing) in things.iter().enumerate().filter(|(_, thing)| self.reaches(hand, thing)) {
+            let (one, (other, answer)) = (thing.ask(&before).0, thing.ask(&after));
+            rulings.insert(at, (one, other));
+            let known = plainer
+                .iter()
+                .any(|hand| told.get(hand).and_then(|told| told.get(&at)) == Some(&(one, other)));
+            if known || one == other {
+                continue;
+            }
+            let change = Change {
+                who: class.label.clone(),
+                client: hand.client.clone(),
+                server: hand.server.clone(),
+                action: thing.action().to_owned(),
+                on: thing.on(),
+                before: one,
+                after: other,
+                policies: answer.policies.iter().map(ToString::to_string).collect(),
+            };
+            let list = if other > one { &mut difference.gains } else { &mut difference.losses };
+            list.push(change);
+        }
+        rulings
+    }
+
+    /// Nobody manages an installation through a server, nor is at one through another.
+    fn reaches(&self, hand: &Hand, thing: &Thing<'_>) -> bool {
+        let is_server = |set: &PolicySet, target: &str| set.clients.server(target).is_some();
+        let elsewhere = |target: &TargetName| {
+            !is_server(self.old, target.as_str()) && !is_server(self.new, target.as_str())
+        };
+        hand.server.is_none() || thing.target().is_some_and(elsewhere)
+    }
 }
 
 fn limit_changes(

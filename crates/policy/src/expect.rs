@@ -38,6 +38,8 @@ struct Written {
     groups: BTreeSet<String>,
     client: Option<String>,
     purpose: Option<String>,
+    /// Whose run it is.
+    server: Option<String>,
     /// Whose call it is.
     tool: Option<String>,
     #[serde(default)]
@@ -276,14 +278,14 @@ impl Expectations {
         self.0.is_empty()
     }
 
-    /// Those who ask in them, each once, without clients, purposes and tools. `now_us` is in microseconds since the Unix
+    /// Those who ask in them, each once, without clients, purposes, servers and tools. `now_us` is in microseconds since the Unix
     /// epoch.
     #[must_use]
     pub fn profiles(&self, now_us: u64) -> Vec<Profile> {
         let mut found: Vec<Profile> = Vec::new();
         for expectation in &self.0 {
             let profile = expectation.profile(now_us);
-            let alone = Profile { client: None, purpose: None, tool: None, ..profile };
+            let alone = Profile { client: None, purpose: None, server: None, tool: None, ..profile };
             if !found.contains(&alone) {
                 found.push(alone);
             }
@@ -313,6 +315,7 @@ impl Written {
             groups: self.groups.clone(),
             client: self.client.clone(),
             purpose: self.purpose.clone(),
+            server: self.server.clone(),
             tool: self.tool.clone(),
             attributes: self.attributes.iter().map(|(name, value)| (name.clone(), value.into())).collect(),
             assurance: None,

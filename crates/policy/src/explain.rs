@@ -15,6 +15,7 @@ use crate::decide::{self, Answers, Case};
 use crate::limits::Limits;
 use crate::load::{PolicySet, Rule};
 use crate::permit::{Decided, Decision};
+use crate::profile;
 use crate::sight::{self, Sight};
 use crate::view::{self, SeenColumn, SeenRows, UsedColumn, View};
 use crate::world::{OfRelation, OfTarget, Ruling, Thing, World};
@@ -32,8 +33,12 @@ pub enum WouldChange {
     Group(String),
     /// Acting without a client.
     NoClient,
+    /// Acting without a server of others.
+    NoServer,
     /// Acting through this client.
     Client(String),
+    /// Acting through this server of others.
+    Server(String),
     /// A credential for this purpose.
     Purpose(String),
     /// An authentication of this class (`acr`).
@@ -62,7 +67,9 @@ impl std::fmt::Display for WouldChange {
             Self::Approval => f.write_str("an approval"),
             Self::Group(group) => write!(f, "membership in `{group}`"),
             Self::NoClient => f.write_str("acting without a client"),
+            Self::NoServer => f.write_str("acting without a server"),
             Self::Client(name) => write!(f, "acting through client `{name}`"),
+            Self::Server(name) => write!(f, "acting through server `{name}`"),
             Self::Purpose(code) => write!(f, "the purpose `{code}`"),
             Self::AuthenticationClass(acr) => write!(f, "an authentication of class `{acr}`"),
             Self::AuthenticationMethod(method) => write!(f, "an authentication by `{method}`"),
@@ -270,6 +277,13 @@ impl Asker<'_> {
             let alone = Delegation { client: None, recipient: None, ..self.delegation.clone() };
             if self.with(&alone, |asked| thing.ask(asked).0) == Ruling::Allow {
                 changes.push(WouldChange::NoClient);
+            }
+        }
+        if self.delegation.server.is_some() {
+            // At a server itself there is no other way.
+            let alone = Delegation { server: None, tool: None, ..self.delegation.clone() };
+            if self.with(&alone, |asked| thing.ask(asked).0) == Ruling::Allow {
+                changes.push(WouldChange::NoServer);
             }
         }
         changes.extend(self.as_is(|asked| {
@@ -506,6 +520,8 @@ pub fn explain(
     statement: Option<&Arc<Analysis>>,
     now_us: u64,
 ) -> Explanation {
+    let there = profile::at(delegation, target.as_str(), &set.clients);
+    let delegation = there.as_ref().unwrap_or(delegation);
     let asker = Asker { set, delegation, now_us };
     let groups = set.names().groups;
     let Access { unrestricted, mut relations, hidden } = asker.access(target, world);

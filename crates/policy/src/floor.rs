@@ -57,19 +57,19 @@ pub struct Floor {
     pub relations: BTreeMap<RelationName, Needs>,
 }
 
-/// Everybody whom a set can tell apart, alone and through each client: those in one group, those whom policies name, alone
+/// Everybody whom a set can tell apart, alone and through each client and server: those in one group, those whom policies name, alone
 /// and in each of `groups` (`issuer/group`), those who are `known`, and anybody.
 #[must_use]
 pub fn callers(set: &PolicySet, groups: &BTreeSet<String>, known: &[Profile]) -> Vec<(String, Delegation)> {
-    let (mut classes, clients) = matrix::classes([set, set]);
+    let (mut classes, hands) = matrix::classes([set, set]);
     classes.extend(groups.iter().map(|group| profile::Class::group(group)));
     classes.extend(known.iter().map(profile::Class::known));
     classes.sort_by(|one, other| one.label.cmp(&other.label));
     classes.dedup();
     let mut found = Vec::new();
     for class in &classes {
-        for client in &clients {
-            let alone = class.member(client.as_deref(), &set.clients);
+        for hand in &hands {
+            let alone = class.member(hand, &set.clients);
             let of_issuer = groups.iter().filter_map(|group| group.split_once('/'));
             let joined = of_issuer.filter(|(issuer, _)| {
                 let Subject { issuer: own, sub, .. } = &alone.subject;

@@ -18,6 +18,7 @@ mod matrix;
 mod permit;
 mod profile;
 mod sight;
+mod since;
 mod slice;
 mod starter;
 mod view;

@@ -17,7 +17,7 @@ use crate::ask::{Kinds, On, named_column};
 use crate::limits::{LIMITS_FILE, LimitRules, Limits};
 use crate::sight::Sight;
 use crate::slice::{
-    ByPrincipal, Compares, Scope, action_fits, clients_of, compares, form, is_open, principal_fits, reads,
+    ByPrincipal, Compares, Scope, action_fits, compares, form, is_open, named_of, principal_fits, reads,
     reads_resource, reads_time, target_of,
 };
 use crate::world::Names;
@@ -47,7 +47,7 @@ const MISSES: &str = "`resource ==` a target or relation is not about its column
 const MISSES_HINT: &str = "say `resource in`";
 
 /// What the schema's `Circumstances` have.
-const CIRCUMSTANCES: [&str; 11] = [
+const CIRCUMSTANCES: [&str; 14] = [
     "acr",
     "agreement",
     "amr",
@@ -57,6 +57,9 @@ const CIRCUMSTANCES: [&str; 11] = [
     "purpose",
     "recipient",
     "registered",
+    "server",
+    "server_agreement",
+    "server_recipient",
     "time",
     "tool",
 ];
@@ -127,6 +130,11 @@ impl Known {
         }
         // A tool that is misspelt cannot be told either.
         Self { servers: targets.clone(), targets, ..Self::default() }
+    }
+
+    /// Whether there is a server of that name; where no configuration says which there are, there may be.
+    fn has_server(&self, name: &str) -> bool {
+        self.installation.is_none() || self.servers.iter().any(|server| server.as_str() == name)
     }
 }
 
@@ -376,6 +384,18 @@ impl PolicySet {
                     Effect::Permit => warnings.push(found),
                 }
             }
+            for server in
+                named_of(&rule.compares, "server").into_iter().filter(|name| !known.has_server(name))
+            {
+                let Some(file) = self.files.get(rule.file) else { continue };
+                let message = format!("`{server}` is no server of others");
+                let hint = Some(format!("`[servers.{server}]` of gateway.toml would be one"));
+                let found = diagnostic(file, rule.offset, message, hint);
+                match rule.policy.effect() {
+                    Effect::Forbid => errors.push(found),
+                    Effect::Permit => warnings.push(found),
+                }
+            }
         }
         if let Some(file) = self.files.iter().find(|file| file.0 == LIMITS_FILE) {
             let (more, odd) = self.limits.check(file, known);
@@ -437,7 +457,8 @@ impl PolicySet {
         let mut names = Names::default();
         for rule in &self.rules {
             literals(&rule.policy).iter().for_each(|uid| name_into(&mut names, uid));
-            names.clients.extend(clients_of(&rule.compares));
+            names.clients.extend(named_of(&rule.compares, "client"));
+            names.servers.extend(named_of(&rule.compares, "server"));
         }
         let limited = self.limits.named();
         names.groups.extend(limited.groups.into_iter().map(str::to_owned));

@@ -8,7 +8,7 @@ use chaperone_access::{Delegation, RelationFacts, TargetName, Verb};
 use crate::ask::{Asked, On};
 use crate::load::PolicySet;
 use crate::manage::ManagementAction;
-use crate::profile::Class;
+use crate::profile::{Class, Hand};
 use crate::sight::{self, Sight};
 use crate::world::{OfRelation, Ruling, Thing, World};
 
@@ -18,7 +18,8 @@ pub(crate) const UNREGISTERED: &str = "(an unregistered client)";
 const HEAD: &str = "\
 # Who may do what, by class: everybody in one group, each subject that a policy names, and anybody.
 # `verb?` needs an approval; `(verb)` depends on more than the class: purpose, time, authentication or attributes.
-# A block `via CLIENT` shows the lines that differ when that client acts for the subject.
+# A block `via CLIENT` shows the lines that differ when that client acts for the subject, a block `through SERVER` those that
+# differ for what a run of that server asks.
 # `columns` says by tag what is seen of the relations that the class may use; what is not listed is hidden.
 ";
 
@@ -28,26 +29,36 @@ type Lines = BTreeMap<(usize, String), String>;
 /// The matrix of a set. `now_us` is in microseconds since the Unix epoch: what depends on the time is marked.
 #[must_use]
 pub fn matrix(set: &PolicySet, world: &World, now_us: u64) -> String {
-    let names = set.names();
-    let mut clients: Vec<&str> = names_of(set).chain(names.clients.iter().map(String::as_str)).collect();
-    clients.push(UNREGISTERED);
-    clients.sort_unstable();
-    clients.dedup();
+    let (classes, hands) = classes([set, set]);
     let mut out = HEAD.to_owned();
-    for class in names.classes() {
+    for class in classes {
         out.push_str(&format!("\n{}\n", class.label));
-        let plain = lines(set, &class.member(None, &set.clients), world, now_us);
-        write(&mut out, "  ", &plain);
-        for client in &clients {
-            let mut through = lines(set, &class.member(Some(client), &set.clients), world, now_us);
-            through.retain(|about, words| plain.get(about) != Some(words));
-            if !through.is_empty() {
-                out.push_str(&format!("  via {client}\n"));
-                write(&mut out, "    ", &through);
+        let mut known: BTreeMap<&Hand, Lines> = BTreeMap::new();
+        for hand in &hands {
+            let all = lines(set, &class.member(hand, &set.clients), world, now_us);
+            let plainer = hand.plainer();
+            let told = |line: &(&(usize, String), &String)| {
+                !plainer
+                    .iter()
+                    .any(|hand| known.get(hand).and_then(|lines| lines.get(line.0)) == Some(line.1))
+            };
+            let other: Lines =
+                all.iter().filter(told).map(|(about, words)| (about.clone(), words.clone())).collect();
+            let indent = if *hand == Hand::default() { "  " } else { "    " };
+            if *hand != Hand::default() && !other.is_empty() {
+                out.push_str(&format!(" {}\n", label(hand)));
             }
+            write(&mut out, indent, &other);
+            known.insert(hand, all);
         }
     }
     out
+}
+
+/// ` via CLIENT through SERVER`, as far as somebody acts through them.
+fn label(Hand { client, server }: &Hand) -> String {
+    let client = client.iter().map(|client| format!(" via {client}"));
+    client.chain(server.iter().map(|server| format!(" through {server}"))).collect()
 }
 
 fn write(out: &mut String, indent: &str, lines: &Lines) {
@@ -68,7 +79,11 @@ fn lines(set: &PolicySet, who: &Delegation, world: &World, now_us: u64) -> Lines
             lines.insert((place, about), if words.is_empty() { "-".to_owned() } else { words.join(" ") });
         }
     };
-    for (target, known) in &world.targets {
+    // Nobody manages an installation through a server, nor is at one through another.
+    let alone = who.server.is_none();
+    let targets =
+        world.targets.iter().filter(|(target, _)| alone || set.clients.server(target.as_str()).is_none());
+    for (target, known) in targets {
         let connect = word(&asked, &Thing::Connect(target)).into_iter().collect();
         line(format!("{target}: connect"), Some(connect));
         let tools = known.tools().into_iter().filter_map(|tool| {
@@ -102,7 +117,7 @@ fn lines(set: &PolicySet, who: &Delegation, world: &World, now_us: u64) -> Lines
         .into_iter()
         .filter_map(|action| word(&asked, &Thing::Manage(action, &world.installation)))
         .collect();
-    line("management".to_owned(), Some(managed));
+    line("management".to_owned(), alone.then_some(managed));
     lines
 }
 
@@ -168,15 +183,19 @@ fn names_of(set: &PolicySet) -> impl Iterator<Item = &str> {
     set.clients.iter().map(|(name, _)| name.as_str())
 }
 
-/// The classes of two sets and the clients that can act for them, for whoever compares two sets.
-pub(crate) fn classes(sets: [&PolicySet; 2]) -> (Vec<Class>, Vec<Option<String>>) {
+/// The classes of two sets and through what they can act, for whoever asks about all of them.
+pub(crate) fn classes(sets: [&PolicySet; 2]) -> (Vec<Class>, Vec<Hand>) {
     let [old, new] = sets;
     let names = old.names().and(new.names());
-    let mut clients: Vec<Option<String>> = vec![None];
-    let registered = names_of(old).chain(names_of(new)).map(str::to_owned);
-    clients
-        .extend(registered.chain(names.clients.iter().cloned()).chain([UNREGISTERED.to_owned()]).map(Some));
-    clients.sort();
-    clients.dedup();
-    (names.classes(), clients)
+    let registered = sets.into_iter().flat_map(names_of).map(str::to_owned);
+    let clients: BTreeSet<String> =
+        registered.chain(names.clients.iter().cloned()).chain([UNREGISTERED.to_owned()]).collect();
+    let registered = sets.into_iter().flat_map(|set| set.clients.servers().map(|(name, _)| name.clone()));
+    let servers: BTreeSet<String> = registered.chain(names.servers.iter().cloned()).collect();
+    let clients: Vec<Option<String>> = std::iter::once(None).chain(clients.into_iter().map(Some)).collect();
+    let servers: Vec<Option<String>> = std::iter::once(None).chain(servers.into_iter().map(Some)).collect();
+    let of_client = |client: Option<String>| {
+        servers.iter().map(move |server| Hand { client: client.clone(), server: server.clone() })
+    };
+    (names.classes(), clients.into_iter().flat_map(of_client).collect())
 }

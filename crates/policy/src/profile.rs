@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chaperone_access::{Assurance, Attributes, Delegation, Recipient, Subject, SubjectKind};
+use chaperone_access::{Assurance, Attributes, Delegation, Recipient, Server, Subject, SubjectKind};
 use chaperone_identity::Clients;
 
 /// The issuer and name that stand for anybody in a class of people.
@@ -22,6 +22,8 @@ pub struct Profile {
     pub client: Option<String>,
     /// HL7 PurposeOfUse code.
     pub purpose: Option<String>,
+    /// The server of others whose run it would be.
+    pub server: Option<String>,
     /// The tool that is called.
     pub tool: Option<String>,
     /// Attributes as the issuer would vouch for them.
@@ -48,7 +50,9 @@ impl Profile {
             client: self.client.as_deref().map(Arc::from),
             purpose: self.purpose.as_deref().map(Arc::from),
             recipient: self.client.as_deref().and_then(|name| recipient(name, clients)),
-            tool: self.tool.as_deref().map(Arc::from),
+            server: self.server.as_deref().map(|name| server(name, clients)),
+            // What a run asks for is asked for under its server's name.
+            tool: self.tool.as_deref().or(self.server.as_deref()).map(Arc::from),
             ..Delegation::of(subject, self.groups.iter().map(|group| short(issuer, group)).collect())
         })
     }
@@ -67,6 +71,8 @@ pub struct Said {
     pub client: Option<String>,
     /// HL7 PurposeOfUse code.
     pub purpose: Option<String>,
+    /// The server of others whose run it would be.
+    pub server: Option<String>,
     /// The tool that is called.
     pub tool: Option<String>,
     /// Attributes, each in the place of the one that is known.
@@ -104,6 +110,7 @@ impl Said {
             groups: self.groups.unwrap_or(known.groups),
             client: self.client.or(known.client),
             purpose: self.purpose,
+            server: self.server,
             tool: self.tool,
             attributes,
             assurance,
@@ -127,6 +134,17 @@ pub fn through(
     }
 }
 
+/// The chain of the same subject where a run of that server asks for it.
+pub(crate) fn through_server(delegation: Delegation, name: &str, clients: &Clients) -> Delegation {
+    Delegation { server: Some(server(name, clients)), tool: Some(Arc::from(name)), ..delegation }
+}
+
+/// The same chain at a target: where that is a server of others, it is that server who acts there.
+pub(crate) fn at(delegation: &Delegation, target: &str, clients: &Clients) -> Option<Delegation> {
+    clients.server(target)?;
+    Some(Delegation { server: Some(server(target, clients)), ..delegation.clone() })
+}
+
 /// A text that names no subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotASubject(String);
@@ -139,7 +157,26 @@ impl std::fmt::Display for NotASubject {
 
 impl std::error::Error for NotASubject {}
 
-/// A class of callers that policies can tell apart: one subject, one group, or anybody; each without a client or with one.
+/// Through what somebody may act: a client, a server of others, both, or neither.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Hand {
+    pub(crate) client: Option<String>,
+    pub(crate) server: Option<String>,
+}
+
+impl Hand {
+    /// Those that are this one without a client, or without a server. In the order of hands they come before it.
+    pub(crate) fn plainer(&self) -> Vec<Self> {
+        let (client, server) = (self.client.clone(), self.server.clone());
+        match (&self.client, &self.server) {
+            (None, None) => Vec::new(),
+            (Some(_), None) | (None, Some(_)) => vec![Self::default()],
+            (Some(_), Some(_)) => vec![Self { client: None, server }, Self { client, server: None }],
+        }
+    }
+}
+
+/// A class of callers that policies can tell apart: one subject, one group, or anybody; each through whatever acts for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Class {
     /// How it is printed.
@@ -210,15 +247,17 @@ impl Class {
         }
     }
 
-    /// One of the class, through a client or not.
-    pub(crate) fn member(&self, client: Option<&str>, clients: &Clients) -> Delegation {
+    /// One of the class, through something or not.
+    pub(crate) fn member(&self, hand: &Hand, clients: &Clients) -> Delegation {
         let subject =
             Subject { issuer: self.issuer.clone(), kind: kind(self.service), sub: self.sub.clone() };
         Delegation {
             assurance: self.assurance.clone(),
             attributes: self.attributes.clone(),
-            client: client.map(Arc::from),
-            recipient: client.and_then(|name| recipient(name, clients)),
+            client: hand.client.as_deref().map(Arc::from),
+            recipient: hand.client.as_deref().and_then(|name| recipient(name, clients)),
+            server: hand.server.as_deref().map(|name| server(name, clients)),
+            tool: hand.server.as_deref().map(Arc::from),
             ..Delegation::of(subject, self.groups.clone())
         }
     }
@@ -237,4 +276,10 @@ fn kind(service: bool) -> SubjectKind {
 /// Who sees what a client reads, as identity says it too.
 fn recipient(client: &str, clients: &Clients) -> Option<Recipient> {
     clients.get(client)?.recipient.clone()
+}
+
+/// A server as it stands in chains, as identity says it too.
+fn server(name: &str, clients: &Clients) -> Server {
+    let recipient = clients.server(name).and_then(|registered| registered.recipient.clone());
+    Server { name: Arc::from(name), recipient }
 }

@@ -199,10 +199,10 @@ pub(crate) fn compares(form: Option<&serde_json::Value>) -> Compares {
     found
 }
 
-/// The texts of those that are compared with `context.client`.
-pub(crate) fn clients_of(compares: &Compares) -> BTreeSet<String> {
+/// The texts of those that are compared with a text of the circumstances, such as `context.client`.
+pub(crate) fn named_of(compares: &Compares, what: &str) -> BTreeSet<String> {
     let texts = compares.iter().filter_map(|(variable, attribute, literal)| match literal {
-        Literal::Text(text) if variable == "context" && attribute == "client" => Some(text.clone()),
+        Literal::Text(text) if variable == "context" && attribute == what => Some(text.clone()),
         Literal::Text(_) | Literal::Bool(_) | Literal::Long(_) | Literal::Member(_) => None,
     });
     texts.collect()

@@ -9,7 +9,7 @@ use chaperone_access::{RelationFacts, RelationName, SQL_TOOLS, TargetName, Verb}
 use crate::ask::{Answer, Asked, On, Query, column_name};
 use crate::load::{PolicySet, Rule};
 use crate::manage::ManagementAction;
-use crate::profile::Class;
+use crate::profile::{self, Class};
 use crate::sight::{self, Alike, SEE_ALL_ROWS, Sight};
 
 /// Targets and what is in them.
@@ -153,8 +153,25 @@ impl Thing<'_> {
         rules
     }
 
+    /// Where it is; nowhere for what concerns the installation.
+    pub(crate) fn target(&self) -> Option<&TargetName> {
+        match self {
+            Self::Connect(target)
+            | Self::Tool(target, _)
+            | Self::Verb(_, target, _)
+            | Self::Columns(_, target, ..)
+            | Self::Everything(target)
+            | Self::AllRows(target, _) => Some(target),
+            Self::Manage(..) => None,
+        }
+    }
+
     /// Ask, of the rules that `counts` lets through.
     pub(crate) fn answer(&self, asked: &Asked<'_>, counts: impl Fn(&Rule) -> bool) -> Answer {
+        let Asked { set, delegation, who, now_us, opened_us } = *asked;
+        let there = self.target().and_then(|target| profile::at(delegation, target.as_str(), &set.clients));
+        let delegation = there.as_ref().unwrap_or(delegation);
+        let asked = &Asked::new(set, delegation, who, now_us, opened_us);
         let one = |query: Query| asked.answer(&query, &counts);
         match self {
             Self::Columns(sight, target, on, alike) => asked.sight(*sight, target, *on, alike, &counts),
@@ -282,6 +299,8 @@ pub struct Names {
     pub services: BTreeSet<String>,
     /// Clients that a condition compares with.
     pub clients: BTreeSet<String>,
+    /// Servers of others that a condition compares with.
+    pub servers: BTreeSet<String>,
     /// Tools of a target, by target.
     pub tools: BTreeSet<(TargetName, String)>,
     /// Relations, and those whose columns are named.
@@ -306,6 +325,7 @@ impl Names {
         self.people.extend(other.people);
         self.services.extend(other.services);
         self.clients.extend(other.clients);
+        self.servers.extend(other.servers);
         self.tools.extend(other.tools);
         self.relations.extend(other.relations);
         self.tags.extend(other.tags);

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use chaperone_access::{
     Analysis, ChannelBinding, Claim, Confined, Effect, Member, NameRule, Refusal, RefusalCode, RelationName,
-    Rewrite, Scope, ScramClaim, SessionEffect, Source, SubjectKind, TargetName, Touch, Verb, Verbs,
+    Rewrite, Scope, ScramClaim, SessionEffect, Since, Source, SubjectKind, TargetName, Touch, Verb, Verbs,
 };
 use chaperone_identity::{
     Caveat, Facts, Grant, Holders, Identity, NoRevocations, People, Principal, RootKey, RootKeys, Who, narrow,
@@ -321,7 +321,8 @@ async fn what_runs_goes_on_while_it_is_permitted_and_shows_no_less() {
         Decision::Hold(_) | Decision::Refuse(_) => None,
     };
     let still = |analysis: &Arc<Analysis>, then: &Option<Arc<Scope>>| {
-        let still = open.policies.still_permits(&open.admission, analysis, then.as_ref(), NOW_US);
+        let since = Since::unchanged(analysis);
+        let still = open.policies.still_permits(&open.admission, &since, then.as_ref(), NOW_US);
         still.map_err(|denied| denied.refusal.code)
     };
     let restricted = sent();
@@ -364,6 +365,41 @@ async fn what_runs_goes_on_while_it_is_permitted_and_shows_no_less() {
         analysis.members[0].touches[0].facts = Some(Arc::new(facts));
     });
     assert_eq!(still(&classified, &own), gone);
+    // Another mask, another filter, and what is to be looked through now: each is shown otherwise to whoever sees a part.
+    let masks = NURSES.replace("\"read\"", "\"read\", Action::\"useMasked\"");
+    open.policies.replace(load(&masks, ""));
+    let by = |mask, scan, filtered| {
+        let mut analysis = Analysis::clone(&classified);
+        let facts = analysis.members[0].touches[0].facts.as_mut().unwrap();
+        let facts = Arc::make_mut(facts);
+        (facts.columns[0].mask, facts.columns[0].scan, facts.filtered) = (mask, scan, filtered);
+        Arc::new(analysis)
+    };
+    let (four, year) =
+        (Some(chaperone_access::MaskOperator::LastFour), Some(chaperone_access::MaskOperator::Year));
+    let goes_on = |then: &Arc<Analysis>, now: &Arc<Analysis>, filtered: bool| {
+        let seen = match open.policies.decide(&open.admission, then, NOW_US) {
+            Decision::Allow(permit) => permit.scope().cloned(),
+            Decision::Hold(_) | Decision::Refuse(_) => None,
+        };
+        assert!(seen.is_some());
+        let relation = now.members[0].touches[0].relation.clone();
+        let filtered = filtered.then_some(relation).into_iter().collect();
+        let since = Since { then: then.clone(), now: now.clone(), filtered };
+        let still = open.policies.still_permits(&open.admission, &since, seen.as_ref(), NOW_US);
+        still.map_err(|denied| denied.refusal.message)
+    };
+    let otherwise = Err("what it reads is to be shown otherwise now".to_owned());
+    let masked = by(four.clone(), false, false);
+    assert_eq!(goes_on(&masked, &masked, false), Ok(()));
+    assert_eq!(goes_on(&masked, &by(year, false, false), false), otherwise);
+    let picked = by(four, false, true);
+    assert_eq!(
+        (goes_on(&picked, &picked, false), goes_on(&picked, &picked, true)),
+        (Ok(()), otherwise.clone())
+    );
+    open.policies.replace(load(&masks.replace("useMasked", "reveal"), ""));
+    assert_eq!(goes_on(&masked, &by(None, true, false), false), otherwise);
     for fewer in [NURSES.replace("\"read\"", "\"insert\""), NURSES.replace("Action::\"connect\", ", "")] {
         open.policies.replace(load(&fewer, ""));
         assert_eq!((still(&open.analysis, &restricted), still(&open.analysis, &own)), (gone, gone));

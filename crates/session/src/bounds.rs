@@ -12,9 +12,11 @@ use chaperone_access::{Refusal, RefusalCode};
 use chaperone_policy::{Admission, Limits};
 use chaperone_recording::{Hit, Record, Unrecorded};
 use chaperone_tunnel::StreamHandle;
+use chaperone_wire::Analyst;
 use tokio::time::Sleep;
 
 use crate::boundary::{Boundary, Told};
+use crate::operate::Room;
 use crate::usage::{Place, Usage};
 
 /// How late a change of the limits may reach a session that does nothing, and one of permissions what runs and says nothing.
@@ -50,6 +52,7 @@ impl Cut {
 pub(crate) struct Bounds<'a> {
     boundary: &'a Boundary,
     admission: &'a Admission,
+    analyst: &'a dyn Analyst,
     handle: StreamHandle,
     place: Place,
     /// As of the last statement or the last look, so that a row costs no question.
@@ -82,8 +85,7 @@ pub(crate) struct Over {
 
 impl<'a> Bounds<'a> {
     pub(crate) fn new(
-        boundary: &'a Boundary,
-        admission: &'a Admission,
+        Room { boundary, admission, analyst }: Room<'a>,
         handle: StreamHandle,
         place: Place,
     ) -> Self {
@@ -91,6 +93,7 @@ impl<'a> Bounds<'a> {
         Self {
             boundary,
             admission,
+            analyst,
             handle,
             place,
             limits: boundary.policies.limits(admission, boundary.recorder.now()),
@@ -135,8 +138,8 @@ impl<'a> Bounds<'a> {
     fn judge(&mut self, record: &mut Record) {
         let Some(permitted) = record.permitted().filter(|_| self.cut.is_none()) else { return };
         let (policies, under) = (&self.boundary.policies, self.versions());
-        let (analysis, seen) = (&permitted.analysis, permitted.seen.as_ref());
-        match policies.still_permits(self.admission, analysis, seen, self.boundary.recorder.now()) {
+        let (since, seen) = (self.analyst.since(&permitted.analysis), permitted.seen.as_ref());
+        match policies.still_permits(self.admission, &since, seen, self.boundary.recorder.now()) {
             Ok(()) => record.confirm(under),
             Err(denied) => {
                 record.withdraw(&denied);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use chaperone_access::{Earlier, Refusal, RefusalCode};
+use chaperone_access::{Analysis, Earlier, Refusal, RefusalCode, Scope};
 use chaperone_policy::{Admission, Decision, Denied, Permit, Unwritten};
 use chaperone_recording::{End, Gate, Intended, Record};
 use chaperone_wire::{Analyst, Conversation, Ending, Event, ExitBy, Part, Reply, Request};
@@ -201,7 +201,7 @@ fn ask<C: Conversation>(
             let under = bounds.versions();
             match boundary.policies.decide(admission, request.analysis(), boundary.recorder.now()) {
                 Decision::Allow(permit) => {
-                    if !still(boundary, admission, &request, &permit) {
+                    if !still(room, &request, &permit) {
                         return refuse(ends, record, request, &permit.outdated());
                     }
                     if let Err((refusal, hit)) = bounds.run(request.analysis().members.len()) {
@@ -236,14 +236,15 @@ fn ask<C: Conversation>(
 /// Something permitted that is no operation of its own; `limit` is what keeps it back all the same.
 fn pass_on<C: Conversation>(
     ends: &mut Ends<C>,
-    Room { boundary, admission, .. }: Room<'_>,
+    room: Room<'_>,
     record: &mut Record,
     request: C::Request,
     limit: Option<Refusal>,
 ) -> Result<(), Stop> {
+    let Room { boundary, admission, .. } = room;
     match boundary.policies.decide(admission, request.analysis(), boundary.recorder.now()) {
         Decision::Allow(permit) => {
-            if !still(boundary, admission, &request, &permit) {
+            if !still(room, &request, &permit) {
                 return refuse(ends, record, request, &permit.outdated());
             }
             if let Some(limit) = limit {
@@ -278,23 +279,34 @@ fn outside() -> Refusal {
 }
 
 /// Whether everything that a request goes on with would be sent the same way now: what a cursor or portal was filled with
-/// under another scope is not shown under this one.
-fn still<R: Request>(boundary: &Boundary, admission: &Admission, request: &R, permit: &Permit) -> bool {
-    request.earlier().iter().all(|earlier| {
-        let (analysis, words, filled) = match earlier {
-            Earlier::Prepared { analysis, words } => (analysis, words, false),
-            Earlier::Filled { analysis, words } => (analysis, words, true),
-            Earlier::Unseen => return permit.scope().is_none(),
-        };
-        let same = |now: &Permit| now.says(words) && (!filled || now.sees(words));
-        if Arc::ptr_eq(analysis, request.analysis()) {
-            return same(permit);
-        }
-        match boundary.policies.decide(admission, analysis, boundary.recorder.now()) {
-            Decision::Allow(now) => same(&now),
-            Decision::Hold(_) | Decision::Refuse(_) => false,
-        }
-    })
+/// under another scope is not shown under this one, and what was understood under another classification only where it shows
+/// no less.
+fn still<R: Request>(room: Room<'_>, request: &R, permit: &Permit) -> bool {
+    let Room { boundary, admission, .. } = room;
+    follows(room, request.analysis(), permit.scope())
+        && request.earlier().iter().all(|earlier| {
+            let (analysis, words, filled) = match earlier {
+                Earlier::Prepared { analysis, words } => (analysis, words, false),
+                Earlier::Filled { analysis, words } => (analysis, words, true),
+                Earlier::Unseen => return permit.scope().is_none(),
+            };
+            let same = |now: &Permit| now.says(words) && (!filled || now.sees(words));
+            if Arc::ptr_eq(analysis, request.analysis()) {
+                return same(permit) && follows(room, analysis, words.scope.as_ref());
+            }
+            match boundary.policies.decide(admission, analysis, boundary.recorder.now()) {
+                Decision::Allow(now) => same(&now) && follows(room, analysis, words.scope.as_ref()),
+                Decision::Hold(_) | Decision::Refuse(_) => false,
+            }
+        })
+}
+
+/// Whether what was understood before, and shows `seen`, may be shown under the classification in force.
+fn follows(room: Room<'_>, analysis: &Arc<Analysis>, seen: Option<&Arc<Scope>>) -> bool {
+    let since = room.analyst.since(analysis);
+    let Room { boundary, admission, .. } = room;
+    Arc::ptr_eq(&since.then, &since.now)
+        || boundary.policies.still_permits(admission, &since, seen, boundary.recorder.now()).is_ok()
 }
 
 /// Record a refusal, and let the target fail in the request's place.

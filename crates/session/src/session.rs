@@ -163,12 +163,10 @@ async fn carry<K: Known>(
     };
     let stream = Box::new(Meter::new(dialled.stream, way.counts));
     let end = TargetEnd { stream, greeting: dialled.greeting, target };
-    let bounds = Bounds::new(boundary, admission, dialled.handle, way.place);
+    let room = Room { boundary, admission, analyst: &*analyst };
+    let bounds = Bounds::new(room, dialled.handle, way.place);
     match way.known.join(way.proof, end, company).await {
-        Ok(conversation) => {
-            let room = Room { boundary, admission, analyst: &*analyst };
-            operate(conversation, room, record, bounds, notify.stop).await
-        }
+        Ok(conversation) => operate(conversation, room, record, bounds, notify.stop).await,
         Err(fault) => End::from_fault(&fault),
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use chaperone_access::{Analysis, Claim, Earlier, Refusal, TargetName, Words};
+use chaperone_access::{Analysis, Claim, Earlier, Refusal, Since, TargetName, Words};
 use thiserror::Error;
 
 pub mod limits;
@@ -121,6 +121,10 @@ pub trait Analyst: Send + Sync {
     /// Whether an analysis was made against the catalog and classification in force. Asked for whatever was analysed
     /// before it is run, so it may cost a lock and no more.
     fn is_current(&self, analysis: &Analysis) -> bool;
+
+    /// What an analysis of something that runs is under the classification in force. Asked again and again while it runs, so
+    /// it costs little where nothing has changed.
+    fn since(&self, analysis: &Arc<Analysis>) -> Since;
 
     /// Where a fresh session of the target's role looks for names.
     fn fresh_names(&self) -> Names;

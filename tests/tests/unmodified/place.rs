@@ -100,7 +100,8 @@ impl Place {
         layout.classification = Some(root().join("demo/classification/clinic.toml"));
         layout.more = "[mcp]\n".to_owned();
         for server in SERVERS {
-            layout.more += &format!("[servers.{server}]\ntarget = \"clinic\"\n{of_gateway}\n");
+            layout.more +=
+                &format!("[servers.{server}]\ntarget = \"clinic\"\nowner = \"it\"\n{of_gateway}\n");
         }
         layout.more += &format!(
             "[issuers.org]\nurl = \"{}\"\nclient_id = \"chaperone-cli\"\n\

@@ -79,7 +79,8 @@ impl Assistant {
         layout.policy = Some(policies(home)?);
         layout.more.push_str(&format!(
             "[mcp]\n\n[clients.{CLIENT}]\nowner = \"it@clinic.example\"\nrecipient = \"Model Provider Inc\"\n\
-             oauth_clients = [\"{OAUTH_CLIENT}\"]\n\n[servers.{SERVER}]\ntarget = \"{TARGET}\"\n\n\
+             oauth_clients = [\"{OAUTH_CLIENT}\"]\n\n[servers.{SERVER}]\ntarget = \"{TARGET}\"\n\
+             owner = \"it@clinic.example\"\n\n\
              [issuers.org]\nurl = \"{}\"\nclient_id = \"chaperone-cli\"\n\
              mcp_audiences = [\"http://127.0.0.1:{api_port}/mcp\"]\n\n",
             issuer.url()

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chaperone_access::{AttributeKind, Recipient, TargetName};
-use chaperone_identity::{Client, Clients};
+use chaperone_identity::{Client, Clients, RegisteredServer};
 use chaperone_masking::{Entity, Pattern};
 use chaperone_tunnel::LoginName;
 use serde::Deserialize;
@@ -55,6 +55,9 @@ pub(crate) struct GatewayConfig {
 pub(crate) struct HostedServer {
     /// The target that its runs may reach, under their caller's identity; none of a server elsewhere.
     pub(crate) target: Option<TargetName>,
+    pub(crate) owner: String,
+    pub(crate) recipient: Option<String>,
+    pub(crate) agreement: Option<String>,
     /// How long a run waits for another call.
     #[serde(default = "idle_s")]
     pub(crate) idle_s: u64,
@@ -104,7 +107,7 @@ pub(crate) struct RegisteredClient {
 }
 
 impl GatewayConfig {
-    /// The registered clients, as identity and policy know them.
+    /// The registered clients and the servers that they reach, as identity and policy know them.
     ///
     /// # Errors
     /// An agreement without the recipient that it is with, or an OAuth client that two of them claim.
@@ -112,17 +115,8 @@ impl GatewayConfig {
         let mut claimed: BTreeMap<&str, &str> = BTreeMap::new();
         let mut clients = BTreeMap::new();
         for (name, client) in &self.clients {
-            let recipient = match (&client.recipient, &client.agreement) {
-                (None, None) => None,
-                (Some(name), agreement) => {
-                    Some(Recipient { agreement: agreement.clone(), name: name.clone() })
-                }
-                (None, Some(agreement)) => {
-                    return Err(format!(
-                        "`clients.{name}` has the agreement `{agreement}` with nobody (hint: set its `recipient`)"
-                    ));
-                }
-            };
+            let recipient =
+                recipient(&format!("clients.{name}"), client.recipient.as_ref(), client.agreement.as_ref())?;
             for id in &client.oauth_clients {
                 if let Some(other) = claimed.insert(id, name) {
                     return Err(format!(
@@ -133,7 +127,28 @@ impl GatewayConfig {
             let (owner, oauth_clients) = (client.owner.clone(), client.oauth_clients.clone());
             clients.insert(name.clone(), Client { owner, recipient, oauth_clients });
         }
-        Ok(Clients::new(clients))
+        let mut servers = BTreeMap::new();
+        for (name, server) in &self.servers {
+            let recipient =
+                recipient(&format!("servers.{name}"), server.recipient.as_ref(), server.agreement.as_ref())?;
+            servers.insert(name.to_string(), RegisteredServer { owner: server.owner.clone(), recipient });
+        }
+        Ok(Clients::new(clients).reaching(servers))
+    }
+}
+
+/// Who sees what one of them reads, and under which agreement.
+fn recipient(
+    whose: &str,
+    name: Option<&String>,
+    agreement: Option<&String>,
+) -> Result<Option<Recipient>, String> {
+    match (name, agreement) {
+        (None, None) => Ok(None),
+        (Some(name), agreement) => Ok(Some(Recipient { agreement: agreement.cloned(), name: name.clone() })),
+        (None, Some(agreement)) => {
+            Err(format!("`{whose}` has the agreement `{agreement}` with nobody (hint: set its `recipient`)"))
+        }
     }
 }
 
@@ -360,9 +375,25 @@ mod tests {
     }
 
     #[test]
+    fn a_server_is_registered_as_a_client_is() {
+        let found =
+            clients("[servers.a]\ntarget = \"ehr\"\nowner = \"it\"\nrecipient = \"Tool Inc\"\n").unwrap();
+        let server = found.server("a").unwrap();
+        let recipient = Recipient { agreement: None, name: "Tool Inc".into() };
+        assert_eq!((server.owner.as_str(), &server.recipient), ("it", &Some(recipient)));
+        assert!(found.get("a").is_none() && found.server("b").is_none());
+        let starter = crate::config::keys::gateway_starter();
+        let without = format!("{starter}\n[servers.a]\ntarget = \"ehr\"\n");
+        let wrong = toml::from_str::<GatewayConfig>(&without).unwrap_err().to_string();
+        assert!(wrong.contains("missing field `owner`"), "{wrong}");
+    }
+
+    #[test]
     fn an_agreement_needs_a_recipient_and_an_oauth_client_is_one_clients() {
         let text = "[clients.a]\nowner = \"it\"\nagreement = \"baa-7\"\n";
         assert!(clients(text).unwrap_err().to_string().contains("`recipient`"));
+        let text = "[servers.a]\ntarget = \"ehr\"\nowner = \"it\"\nagreement = \"baa-7\"\n";
+        assert!(clients(text).unwrap_err().to_string().contains("`servers.a` has the agreement `baa-7`"));
         let text = "[clients.a]\nowner = \"it\"\noauth_clients = [\"x\"]\n[clients.b]\nowner = \"it\"\noauth_clients = [\"x\"]\n";
         assert!(clients(text).unwrap_err().to_string().contains("both claim"));
     }

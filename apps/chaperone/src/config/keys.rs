@@ -275,7 +275,7 @@ const GATEWAY: &[Key] = &[
         "owner",
         "\"it@example.org\"",
         "none",
-        "Registers software that acts for subjects (an AI client, an MCP server): who answers for it. Every registered client has one.",
+        "Registers software that acts for subjects (an AI client): who answers for it. Every registered client has one.",
     ),
     optional(
         "clients.claude",
@@ -359,6 +359,27 @@ const GATEWAY: &[Key] = &[
         "\"ehr\"",
         "required in the table",
         "An MCP server of others at `/mcp/ehr-tools`, which an agent runs for each caller anew: the target that its connection string leads to, under that caller's identity. What is run stands on the agent only. A server that an agent reaches elsewhere has none.",
+    ),
+    optional(
+        "servers.ehr-tools",
+        "owner",
+        "\"it@example.org\"",
+        "required in the table",
+        "Who answers for it.",
+    ),
+    optional(
+        "servers.ehr-tools",
+        "recipient",
+        "\"Tool Provider Inc\"",
+        "none",
+        "Who sees the rows that it reads, besides whoever sees what its client reads: a model that it asks itself, say. Policies can ask for one; every record names it.",
+    ),
+    optional(
+        "servers.ehr-tools",
+        "agreement",
+        "\"BAA-2026-05\"",
+        "none",
+        "The agreement under which that recipient may see them, by reference.",
     ),
     optional(
         "servers.ehr-tools",
@@ -783,7 +804,8 @@ pub(crate) fn uncommented(text: &str) -> String {
 pub(crate) fn reference() -> String {
     let mut out = String::from(
         "# Configuration\n\nGenerated from the code. Unknown keys are errors; `chaperone config check` names file, line and column.\n\n\
-         On SIGHUP a gateway reads `[issuers]` and `[clients]` of its file again, with the policy folder and the classifications. \
+         On SIGHUP a gateway reads `[issuers]`, `[clients]`, and `owner`, `recipient` and `agreement` of `[servers]` again, with the policy folder and the \
+         classifications. \
          Every other table that has changed, `[targets]` and `[attributes]` among them, waits for the next start: the log names each \
          such key as a warning, at every SIGHUP until then.\n",
     );

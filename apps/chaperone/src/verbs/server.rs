@@ -58,6 +58,13 @@ fn show(name: &TargetName, reach: &Reach) -> Result<(), Failure> {
     if reach.json {
         return say_json(&view);
     }
+    if let Some(owner) = &view.owner {
+        let under =
+            view.agreement.as_ref().map(|agreement| format!(" under {agreement}")).unwrap_or_default();
+        let to =
+            view.recipient.as_ref().map(|name| format!(", rows go to {name}{under}")).unwrap_or_default();
+        say(&format!("{owner} answers for {name}{to}\n"))?;
+    }
     let rows = view.tools.iter().map(|tool| {
         let word = |digest: &Option<String>| digest.clone().unwrap_or_else(|| "-".to_owned());
         vec![tool.tool.clone(), word(&tool.accepted), word(&tool.held)]

@@ -52,6 +52,13 @@ fn words(value: &Value, name: &str) -> String {
     list.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
 }
 
+/// Who sees what was read, where a chain says so.
+fn recipient(delegation: &Value, at: &str) -> Option<String> {
+    let name = text(delegation, &format!("{at}/name"))?;
+    let under = text(delegation, &format!("{at}/agreement")).map(|agreement| format!(" ({agreement})"));
+    Some(format!("rows go to {name}{}", under.unwrap_or_default()))
+}
+
 /// A duration for people, in milliseconds.
 fn took(micros: u64) -> String {
     format!("{}.{:03} ms", micros / 1000, micros % 1000)
@@ -65,8 +72,10 @@ fn tree(view: &ToolcallView) -> String {
     chain.extend(view.application.as_ref().map(|name| format!("calls itself `{name}`")));
     chain.push(format!("from {}", view.source));
     chain.extend(text(&view.delegation, "/purpose").map(|purpose| format!("for {purpose}")));
+    chain.extend(recipient(&view.delegation, "/recipient"));
     out.push(format!("└ client  {}", chain.join(", ")));
     out.push(format!("  └ call  {}  {}/{}", view.call, view.target, view.tool));
+    out.extend(recipient(&view.delegation, "/server/recipient").map(|to| format!("    │ server {to}")));
     out.push(format!("    │ arguments {}", view.arguments));
     let end = match &view.end {
         None => "under way".to_owned(),

@@ -4,16 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use chaperone_access::{
     Analysis, Confined, Effect, FreeText, Member, NameRule, Refusal, RefusalCode, SessionEffect, SessionId,
-    Subjects, TargetName, Verb, Verbs,
+    Since, Subjects, TargetName, Verb, Verbs,
 };
 use chaperone_masking::{Config, scan_bytes};
 use chaperone_recording::Recorder;
-use chaperone_scope::{AT_ONCE_BYTES_MAX, Analyser, Catalog, QUERIES, Shape, alike};
+use chaperone_scope::{AT_ONCE_BYTES_MAX, Analyser, Catalog, QUERIES, Shape, alike, since};
 use chaperone_tunnel::{ApplicationName, As, Dial, Dialer, Parameters};
 use chaperone_wire::futures::BoxFuture;
 use chaperone_wire::{Analyst, Detectors, Looking, Names, Stream};
@@ -62,6 +62,8 @@ struct AtTarget {
 
 struct State {
     catalog: Option<Arc<Catalog>>,
+    /// Snapshots that were in force before, as long as a statement that was understood against one may run.
+    former: Vec<Weak<Catalog>>,
     /// Counts snapshots: each target read and each classification of one is another.
     version: u64,
     classified: Option<Arc<Classified>>,
@@ -91,7 +93,13 @@ impl State {
         self.kept.clear();
         self.shapes.clear();
         self.version = catalog.version;
-        self.catalog = Some(catalog);
+        self.former.retain(|former| former.strong_count() > 0);
+        self.former.extend(self.catalog.replace(catalog).as_ref().map(Arc::downgrade));
+    }
+
+    /// The snapshot of that version, where somebody has it still.
+    fn former(&self, version: u64) -> Option<Arc<Catalog>> {
+        self.former.iter().filter_map(Weak::upgrade).find(|catalog| catalog.version == version)
     }
 }
 
@@ -146,6 +154,7 @@ impl Analysts {
             .map(|Understood { name, refresh, classified, free_text, has_catalog }| {
                 let state = Mutex::new(State {
                     catalog: None,
+                    former: Vec::new(),
                     version: 0,
                     classified,
                     read_at: None,
@@ -592,6 +601,18 @@ impl Analyst for Session {
         let state = hold(&self.0.state);
         state.is_fresh(self.0.refresh)
             && state.catalog.as_ref().is_some_and(|catalog| catalog.version == analysis.catalog_version)
+    }
+
+    fn since(&self, analysis: &Arc<Analysis>) -> Since {
+        let (now, before) = {
+            let state = hold(&self.0.state);
+            let Some(now) = state.catalog.clone().filter(|now| now.version != analysis.catalog_version)
+            else {
+                return Since::unchanged(analysis);
+            };
+            (now, state.former(analysis.catalog_version))
+        };
+        since(analysis, before.as_deref(), &now)
     }
 
     fn fresh_names(&self) -> Names {

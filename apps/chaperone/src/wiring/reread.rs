@@ -1,5 +1,5 @@
-//! gateway.toml, read again on SIGHUP: issuers come into force, registered clients with the policies that speak of them, and of
-//! whatever else has changed it is said that it waits for the next start.
+//! gateway.toml, read again on SIGHUP: issuers come into force, registered clients and what servers are registered with come with
+//! the policies that speak of them, and of whatever else has changed it is said that it waits for the next start.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,9 @@ use crate::wiring::sweep::Kick;
 /// The tables that can change while the gateway runs.
 const ISSUERS: &str = "issuers";
 const CLIENTS: &str = "clients";
+const SERVERS: &str = "servers";
+/// What of a server comes into force with the clients; the rest of it waits for the next start.
+const REGISTRATION: [&str; 3] = ["agreement", "owner", "recipient"];
 /// What issuers' tables speak of, and policies were loaded with.
 const ATTRIBUTES: &str = "attributes";
 
@@ -72,6 +75,15 @@ fn table<'t>(of: &'t Table, name: &str) -> Option<&'t Table> {
     of.get(name).and_then(Value::as_table)
 }
 
+/// A file without what servers are registered with.
+fn unregistered(mut file: Table) -> Table {
+    let servers = file.get_mut(SERVERS).and_then(Value::as_table_mut);
+    for server in servers.into_iter().flatten().filter_map(|(_, server)| server.as_table_mut()) {
+        server.retain(|key, _| !REGISTRATION.contains(&key));
+    }
+    file
+}
+
 /// Keys of two tables that differ, one level down where both are tables.
 fn differing(one: &Table, other: &Table) -> Vec<String> {
     let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
@@ -96,7 +108,7 @@ fn changes(start: &Table, last: &Table, now: &Table) -> Changes {
     let same = known
         .filter(|(alias, section)| after.is_some_and(|after| after.get(alias.as_str()) == Some(*section)));
     let same: BTreeSet<String> = same.map(|(alias, _)| alias.clone()).collect();
-    let waiting = differing(start, now);
+    let waiting = differing(&unregistered(start.clone()), &unregistered(now.clone()));
     let of = |key: &String, table: &str| key == table || key.starts_with(&format!("{table}."));
     let may_change = |key: &String| of(key, ISSUERS) || of(key, CLIENTS);
     Changes {
@@ -216,6 +228,16 @@ mod tests {
         assert_eq!(gone, Changes { issuers: true, same: set(&[]), waiting: Vec::new() });
         let registered = format!("{start}[clients.a]\nowner = \"it\"\n");
         assert_eq!(compared(start, &registered).waiting.len(), 0);
-        assert_eq!(compared(start, &format!("{start}[agents]\nlisten = \"c\"\n")).waiting, ["agents"]);
+        let served = |server: &str| format!("{start}[servers.a]\n{server}");
+        let compared = |start: &str, now: &str| {
+            changes(&parsed(start).unwrap(), &parsed(start).unwrap(), &parsed(now).unwrap()).waiting
+        };
+        let before = served("target = \"t\"\nowner = \"it\"\n");
+        assert!(
+            compared(&before, &served("target = \"t\"\nowner = \"other\"\nrecipient = \"r\"\n")).is_empty()
+        );
+        assert_eq!(compared(&before, &served("target = \"u\"\nowner = \"it\"\n")), ["servers.a"]);
+        assert_eq!(compared(start, &before), ["servers"]);
+        assert_eq!(compared(start, &format!("{start}[agents]\nlisten = \"c\"\n")), ["agents"]);
     }
 }

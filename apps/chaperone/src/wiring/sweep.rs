@@ -132,7 +132,7 @@ impl Sweeper {
         }
         let facts = standing.facts();
         let what = if self.identity.binds_otherwise(open.facts.principal()) {
-            "your client is registered otherwise now"
+            "what acts for you is registered otherwise now"
         } else if sessions.login_of(&facts.subject, &facts.groups, target).as_ref() != Ok(&open.login) {
             "your login at the target is another one now"
         } else if open.told && facts.attributes != open.facts.delegation().attributes {

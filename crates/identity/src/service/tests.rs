@@ -42,7 +42,16 @@ fn check(services: &Arc<Services>, key: &str, now_s: u64) -> Result<(), TokenRef
 #[test]
 fn a_key_has_an_owner_and_an_end_and_is_kept_hashed() {
     let (disk, people, services) = set();
-    assert!(matches!(create(&services, "etl", "eva", DAY), Err(ServiceError::Owner(_))));
+    let told = |owner: &str| create(&services, "etl", owner, DAY).err().unwrap().to_string();
+    assert!(
+        told("eva").contains("`acme/eva`") && told("eva").contains("runs `chaperone login` once"),
+        "{}",
+        told("eva")
+    );
+    // Whether somebody is unknown or disabled is told to whoever may list people, and not here.
+    people.keep(people.weigh_disable(&person("bea"), "left", "ops", NOW).unwrap()).unwrap();
+    people.meet(&person("bea"), None, NOW).unwrap();
+    assert_eq!(told("bea"), told("eva").replace("eva", "bea"));
     assert!(matches!(create(&services, "etl", "ana", KEY_S_MAX + 1), Err(ServiceError::Life)));
     assert!(matches!(create(&services, "etl", "ana", 0), Err(ServiceError::Life)));
     for name in ["", "Etl", "1etl", "a/b", "administrator", &"x".repeat(64)] {

@@ -14,8 +14,8 @@ use aws_lc_rs::{digest, hmac, pbkdf2};
 use bytes::Bytes;
 use chaperone_access::{
     AgentName, Analysis, ChannelBinding, Claim, Confined, Delegation, Earlier, Effect, FreeText, Member,
-    NameRule, Refusal, RefusalCode, RelationName, ScramClaim, SessionEffect, SessionId, Source, SubjectKind,
-    Subjects, TargetName, Touch, Verb, Verbs, Words,
+    NameRule, Refusal, RefusalCode, RelationName, ScramClaim, SessionEffect, SessionId, Since, Source,
+    SubjectKind, Subjects, TargetName, Touch, Verb, Verbs, Words,
 };
 use chaperone_identity::{Grant, Holders, Identity, NoRevocations, People, RootKey, RootKeys, Who};
 use chaperone_policy::{Known, LIMITS_FILE, Policies, PolicySet};
@@ -281,6 +281,9 @@ impl Analyst for Understands {
     }
     fn is_current(&self, _analysis: &Analysis) -> bool {
         true
+    }
+    fn since(&self, analysis: &Arc<Analysis>) -> Since {
+        Since::unchanged(analysis)
     }
     fn fresh_names(&self) -> Names {
         Names::default()

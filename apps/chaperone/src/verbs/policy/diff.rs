@@ -46,12 +46,14 @@ impl Diff {
     }
 }
 
-fn who(class: &str, client: Option<&String>) -> String {
-    client.map_or_else(|| class.to_owned(), |client| format!("{class} via {client}"))
+fn who(class: &str, client: Option<&String>, server: Option<&String>) -> String {
+    let client = client.map(|client| format!(" via {client}")).unwrap_or_default();
+    let server = server.map(|server| format!(" through {server}")).unwrap_or_default();
+    format!("{class}{client}{server}")
 }
 
 fn told(word: &str, change: &Change) -> String {
-    let who = who(&change.who, change.client.as_ref());
+    let who = who(&change.who, change.client.as_ref(), change.server.as_ref());
     let (action, on) = (&change.action, &change.on);
     let by = if change.policies.is_empty() { "no policy".to_owned() } else { change.policies.join(", ") };
     format!("{who} {word} {action} on {on}: {} -> {} by {by}", change.before.as_str(), change.after.as_str())
@@ -61,7 +63,7 @@ fn limited(change: &LimitChange) -> String {
     let value = |value: Option<u64>| value.map_or_else(|| "none".to_owned(), |value| value.to_string());
     format!(
         "{} at {}: limit {} {} -> {}",
-        who(&change.who, change.client.as_ref()),
+        who(&change.who, change.client.as_ref(), None),
         change.target,
         change.limit,
         value(change.before),

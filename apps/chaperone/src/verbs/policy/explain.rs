@@ -31,6 +31,9 @@ pub(crate) struct Explain {
     /// HL7 PurposeOfUse code of its credential
     #[arg(long, value_name = "CODE")]
     purpose: Option<String>,
+    /// The server of others whose run asks
+    #[arg(long, value_name = "NAME")]
+    server: Option<String>,
     /// The tool whose call it is
     #[arg(long, value_name = "NAME")]
     tool: Option<String>,
@@ -100,6 +103,7 @@ impl Explain {
             groups: (!self.groups.is_empty()).then(|| self.groups.iter().cloned().collect()),
             client: self.client.clone(),
             purpose: self.purpose.clone(),
+            server: self.server.clone(),
             tool: self.tool.clone(),
             attributes: attributes?,
             acr: self.acr.clone(),
@@ -163,6 +167,12 @@ fn told(explained: &Explanation) -> String {
     if let Some(recipient) = &who.recipient {
         head.push_str(&format!(" (rows go to {})", recipient.name));
     }
+    if let Some(server) = &who.server {
+        head.push_str(&format!(", by a run of {}", server.name));
+        if let Some(recipient) = &server.recipient {
+            head.push_str(&format!(" (rows go to {} too)", recipient.name));
+        }
+    }
     out.push(format!("{head}, at {}, under policy {}", explained.target, explained.policy));
     finding(&mut out, "", &explained.connect);
     let limits = explained.limits.each();
@@ -173,7 +183,10 @@ fn told(explained: &Explanation) -> String {
     if !explained.classified {
         out.push("the target has no classification: whoever may read a relation sees all of it".to_owned());
     }
-    let tools = explained.tools.iter().filter(|found| found.ruling != Ruling::Refuse);
+    // Refused is most of what there is, but for the tool that is asked about.
+    let asked = who.tool.as_ref().map(|tool| format!("{}/{tool}", explained.target));
+    let told = |found: &&Finding| found.ruling != Ruling::Refuse || asked.as_ref() == Some(&found.on);
+    let tools = explained.tools.iter().filter(told);
     tools.for_each(|found| finding(&mut out, "", found));
     let whole = explained.whole.iter().filter(|found| found.ruling != Ruling::Refuse);
     whole.for_each(|found| finding(&mut out, "", found));

@@ -19,7 +19,10 @@ fn named(managed: &Managed, name: &str) -> Result<TargetName, Refused> {
     server.ok_or_else(|| Refused::not_found("there is no such server").hint("`chaperone targets` lists them"))
 }
 
-fn view(server: TargetName, known: OfServer) -> ServerView {
+fn view(managed: &Managed, server: TargetName, known: OfServer) -> ServerView {
+    let set = managed.policies.now();
+    let registered = set.clients().server(server.as_str());
+    let recipient = registered.and_then(|registered| registered.recipient.clone());
     let OfServer { accepted, held } = known;
     let mut names: Vec<&String> = accepted.keys().chain(held.keys()).collect();
     names.sort();
@@ -30,7 +33,13 @@ fn view(server: TargetName, known: OfServer) -> ServerView {
         held: held.get(name).map(|held| hex::encode(held.digest)),
         manifest: held.get(name).map(|held| held.manifest.clone()),
     });
-    ServerView { tools: tools.collect(), server }
+    ServerView {
+        owner: registered.map(|registered| registered.owner.clone()),
+        recipient: recipient.as_ref().map(|recipient| recipient.name.clone()),
+        agreement: recipient.and_then(|recipient| recipient.agreement),
+        tools: tools.collect(),
+        server,
+    }
 }
 
 /// The tools of a server: what was accepted, and what waits since somebody's run described them otherwise.
@@ -40,7 +49,7 @@ fn view(server: TargetName, known: OfServer) -> ServerView {
 pub(super) async fn show(State(managed): Shared, Named(name): Named) -> Result<Json<ServerView>, Refused> {
     let server = named(&managed, &name)?;
     let known = managed.manifests.of(&server)?.unwrap_or_default();
-    Ok(Json(view(server, known)))
+    Ok(Json(view(&managed, server, known)))
 }
 
 /// Accept a tool's manifest that waits.
@@ -56,7 +65,7 @@ pub(super) async fn accept(
 ) -> Result<Json<ServerView>, Refused> {
     let server = named(&managed, &name)?;
     match managed.manifests.accept(&server, &request.tool, &request.digest, &caller.name()).await {
-        Ok(known) => Ok(Json(view(server, known))),
+        Ok(known) => Ok(Json(view(&managed, server, known))),
         Err(NotAccepted::Unknown) => Err(Refused::conflict("no such manifest waits to be accepted")
             .hint("`chaperone server show NAME` says what waits; it may have changed again")),
         Err(NotAccepted::Refused(refusal)) => Err(refusal.into()),

@@ -240,13 +240,13 @@ pub(super) async fn explain(
     let world = world.with_named(&[&set]);
     let known = identities::one(&managed, &request.who, request.service);
     let attributes = declared(&request.attributes, managed.keeper.attributes()).map_err(Refused::unusable)?;
-    let ExplainRequest { who, service, groups, client, purpose, tool, acr, amr, authenticated_s, .. } =
-        request;
-    let said = Said { who, service, groups, client, purpose, tool, attributes, acr, amr, authenticated_s };
+    let ExplainRequest { who, service, groups, client, purpose, server, tool, .. } = request;
+    let ExplainRequest { acr, amr, authenticated_s, target, .. } = request;
+    let said =
+        Said { who, service, groups, client, purpose, server, tool, attributes, acr, amr, authenticated_s };
     let profile = said.profile(known.as_ref(), now_us() / 1_000_000);
     let delegation =
         profile.delegation(set.clients()).map_err(|error| Refused::unusable(error.to_string()))?;
-    let target = request.target;
     // Counterfactuals over every group and relation take a while.
     let explained = tokio::task::spawn_blocking(move || {
         let statement = analysis.as_ref();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chaperone_access::{
-    Analysis, Confined, Effect, FreeText, Member, Refusal, RefusalCode, SessionEffect, Subjects, Verbs,
+    Analysis, Confined, Effect, FreeText, Member, Refusal, RefusalCode, SessionEffect, Since, Subjects, Verbs,
 };
 use chaperone_masking::{Config, Entity, Released, Scanner};
 use chaperone_wire::futures::BoxFuture;
@@ -91,6 +91,10 @@ impl Analyst for OfCommands {
 
     fn is_current(&self, _: &Analysis) -> bool {
         true
+    }
+
+    fn since(&self, analysis: &Arc<Analysis>) -> Since {
+        Since::unchanged(analysis)
     }
 
     fn fresh_names(&self) -> Names {

@@ -347,15 +347,17 @@ fn change(change: &WouldChange) -> Option<String> {
     match change {
         WouldChange::Approval
         | WouldChange::NoClient
+        | WouldChange::NoServer
         | WouldChange::AuthenticationClass(_)
         | WouldChange::AuthenticationMethod(_)
         | WouldChange::FreshAuthentication
         | WouldChange::Time(_)
         | WouldChange::Permit(_) => Some(change.to_string()),
-        // Which groups, clients and attributes there are and which policies forbid it is the administrators'; and a purpose is
+        // Which groups, clients, servers and attributes there are and which policies forbid it is the administrators'; and a purpose is
         // claimed, so that whoever is told which one opens a door would claim it.
         WouldChange::Group(_)
         | WouldChange::Client(_)
+        | WouldChange::Server(_)
         | WouldChange::Purpose(_)
         | WouldChange::Attribute(_)
         | WouldChange::Together(_)

@@ -181,6 +181,8 @@ pub(super) async fn serve(
         Err(NotThere::Unknown) => return Err(super::unknown()),
         Err(NotThere::OtherClient) => return Err(super::other_client()),
     };
+    let acting = mcp.managed.identity.server(&Arc::from(server.name.as_str()));
+    let delegation = Delegation { server: Some(acting), ..delegation };
     let asked = Asked { mcp, shower, server, era, headers, delegation };
     // Whoever may not be there is not told that there is such a place; nothing is launched for him either.
     match asked.may("") {
@@ -257,6 +259,7 @@ impl Asked<'_> {
             client: self.delegation.client.as_deref().map(str::to_owned),
             purpose: self.delegation.purpose.as_deref().map(str::to_owned),
             server: self.server.name.clone(),
+            recipient: self.delegation.server.as_ref().and_then(|server| server.recipient.clone()),
         };
         let pool = &self.mcp.hosted.pool;
         let mut turn = pool.turn(&key, TURN).await?;

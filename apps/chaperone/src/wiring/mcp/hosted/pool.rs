@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chaperone_access::{Refusal, RefusalCode, TargetName};
+use chaperone_access::{Recipient, Refusal, RefusalCode, TargetName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Known;
@@ -22,6 +22,8 @@ pub(super) struct Key {
     pub(super) client: Option<String>,
     pub(super) purpose: Option<String>,
     pub(super) server: TargetName,
+    /// Who sees what it reads: a run is no other recipient's than was recorded when it began.
+    pub(super) recipient: Option<Recipient>,
 }
 
 /// The runs of one key.
@@ -186,6 +188,7 @@ mod tests {
             client: None,
             purpose: None,
             server: "tools".parse().unwrap(),
+            recipient: None,
         };
         let patience = Duration::from_millis(50);
         let mut turns = Vec::new();

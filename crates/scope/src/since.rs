@@ -1,0 +1,70 @@
+//! What becomes of a statement that was understood where its target is classified otherwise since.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chaperone_access::{Analysis, NameRule, RelationName, Since};
+
+use crate::catalog::Catalog;
+
+/// A statement with what is known now of the relations that it touches; as it was, where that is the same. `before` is the
+/// snapshot that it was understood against, where somebody has it still: without it, a row filter that stands counts as another
+/// one.
+#[must_use]
+pub fn since(analysis: &Arc<Analysis>, before: Option<&Catalog>, now: &Catalog) -> Since {
+    let filter = |catalog: &Catalog, name: &RelationName| {
+        catalog.relations.get(name).and_then(|relation| relation.filter.clone())
+    };
+    let (mut known, mut filtered) = (Analysis::clone(analysis), BTreeSet::new());
+    known.classified = now.classification().is_some();
+    let mut changed = known.classified != analysis.classified;
+    let touches = known.members.iter_mut().flat_map(|member| &mut member.touches);
+    for touch in touches.filter(|touch| touch.rule == NameRule::Named) {
+        let stands = filter(now, &touch.relation);
+        if stands.is_some() && before.is_none_or(|before| filter(before, &touch.relation) != stands) {
+            filtered.insert(touch.relation.clone());
+        }
+        let facts = now.facts(&touch.relation);
+        if touch.facts.as_ref() != facts {
+            touch.facts = facts.cloned();
+            changed = true;
+        }
+    }
+    if !changed && filtered.is_empty() {
+        return Since::unchanged(analysis);
+    }
+    Since { then: analysis.clone(), now: Arc::new(known), filtered }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::tests::{classification, odd};
+
+    #[test]
+    fn what_a_statement_touches_is_known_as_it_is_classified_now() {
+        let rules = "[relations.\"app.visits\"]\nrows = \"id > 3\"\n[relations.\"app.visits\".columns]\nid = { clear = true }\n";
+        let before = Arc::new(odd(Some(&classification(rules))));
+        let text = Arc::from("select id from app.visits");
+        let analysis = Arc::new(crate::analyse(&text, &before.path(), &Arc::from([]), &before));
+        let told = |rules: &str, known: bool| {
+            let now = before.classified(2, Some(&classification(rules)));
+            since(&analysis, known.then_some(&*before), &now)
+        };
+        let unchanged = |since: &Since| Arc::ptr_eq(&since.then, &since.now) && since.filtered.is_empty();
+        let others = "[relations.\"app.orders\"]\nclear = true\n";
+        assert!(unchanged(&told(&format!("{rules}{others}"), true)), "another relation's");
+        let visits = RelationName::new("app", "visits");
+        let column = told(&rules.replace("clear = true", "tags = [\"phi.mrn\"]"), true);
+        let facts = |analysis: &Analysis| analysis.members[0].touches[0].facts.clone().unwrap();
+        assert_ne!(facts(&column.then), facts(&column.now));
+        assert!(column.filtered.is_empty() && analysis.members[0].touches[0].relation == visits);
+        let rows = told(&rules.replace("id > 3", "id > 4"), true);
+        assert_eq!((rows.filtered.len(), facts(&rows.then)), (1, facts(&rows.now)));
+        assert_eq!(told(rules, false).filtered, [visits].into(), "nobody knows which filter it was");
+        let gone = since(&analysis, Some(&before), &before.classified(2, None));
+        assert!(
+            analysis.classified && !gone.now.classified && gone.now.members[0].touches[0].facts.is_none()
+        );
+    }
+}
