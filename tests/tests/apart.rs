@@ -102,7 +102,7 @@ impl Place {
         std::fs::write(home.path().join("policy/apart.cedar"), POLICY).unwrap();
         layout.policy = Some(home.path().join("policy"));
         layout.more = format!(
-            "[mcp]\n[servers.{SERVER}]\ntarget = \"clinic\"\n\
+            "[mcp]\n[servers.{SERVER}]\ntarget = \"clinic\"\nowner = \"it\"\n\
              [targets.ops]\nprotocol = \"command\"\n[targets.open]\nprotocol = \"command\"\n\
              [issuers.org]\nurl = \"{}\"\nclient_id = \"chaperone-cli\"\n\
              mcp_audiences = [\"http://127.0.0.1:{api_port}/mcp\"]\n",

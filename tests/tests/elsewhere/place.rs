@@ -122,7 +122,7 @@ impl Place {
         layout.classification = Some(root().join("demo/classification/clinic.toml"));
         layout.more = "[mcp]\n".to_owned();
         for Declared { name, of_gateway, of_agent } in servers {
-            layout.more += &format!("[servers.{name}]\n{of_gateway}\n");
+            layout.more += &format!("[servers.{name}]\nowner = \"it\"\n{of_gateway}\n");
             layout.more_of_agent += &format!("[servers.{name}]\n{of_agent}\n");
             layout.servers.push((*name).to_owned());
         }

@@ -94,7 +94,7 @@ impl Place {
         layout.classification = Some(root().join("demo/classification/clinic.toml"));
         layout.more = format!("[mcp]\norigins = {}\n", json!(origins));
         for server in SERVERS {
-            layout.more += &format!("[servers.{server}]\ntarget = \"clinic\"\n");
+            layout.more += &format!("[servers.{server}]\ntarget = \"clinic\"\nowner = \"it\"\n");
         }
         layout.more += &format!(
             "[issuers.org]\nurl = \"{}\"\nclient_id = \"chaperone-cli\"\n\

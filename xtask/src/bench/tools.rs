@@ -75,7 +75,7 @@ impl Place {
         layout.policy = Some(policies(home)?);
         layout.classification = Some(run::root().join("demo/classification/clinic.toml"));
         layout.more = format!(
-            "[mcp]\n\n[servers.{SERVER}]\ntarget = \"{TARGET}\"\nprocesses_max = {processes}\n\n\
+            "[mcp]\n\n[servers.{SERVER}]\ntarget = \"{TARGET}\"\nowner = \"bench\"\nprocesses_max = {processes}\n\n\
              [issuers.org]\nurl = \"{}\"\nclient_id = \"chaperone-cli\"\n\
              mcp_audiences = [\"http://127.0.0.1:{api_port}/mcp\"]\n",
             issuer.url()
