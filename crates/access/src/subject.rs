@@ -31,6 +31,9 @@ pub struct Subject {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Attribution {
+    /// A server that acts for the subject had the subject's own token exchanged for the credential: everything on the
+    /// session is the subject's, through that server.
+    Exchanged,
     /// One call at a time was dispatched to it: everything between its dispatch and its answer is that call's.
     Leased,
     /// A client of the subject's own: everything on the session is the subject's.
@@ -122,7 +125,20 @@ pub struct Recipient {
     pub name: String,
 }
 
-/// The chain from the subject to the session: subject, client, and what they were vouched for with.
+/// What stands for the issuer where a registered server is judged by itself: `server/NAME` in policies and locks.
+pub const SERVER_ISSUER: &str = "server";
+
+/// A server of others, that acts for the subject.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Server {
+    /// Its name, as configured.
+    pub name: Arc<str>,
+    /// Who sees what it reads besides whoever sees what the client reads, where it is registered with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<Recipient>,
+}
+
+/// The chain from the subject to the session: subject, client, server, and what they were vouched for with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Delegation {
     /// How the subject authenticated, where an issuer said so.
@@ -144,6 +160,9 @@ pub struct Delegation {
     /// Who sees what the client reads, where the client is registered with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<Recipient>,
+    /// The server that acts for the client, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Server>,
     /// Who is behind it.
     pub subject: Subject,
     /// The tool that was called, where it is a call's.
@@ -163,9 +182,27 @@ impl Delegation {
             groups,
             purpose: None,
             recipient: None,
+            server: None,
             subject,
             tool: None,
         }
+    }
+
+    /// The server that had the subject's token exchanged, as a caller of its own in the same circumstances: what it may not,
+    /// it may not for anybody.
+    #[must_use]
+    pub fn exchanger(&self) -> Option<Self> {
+        let server = self.server.as_ref().filter(|_| self.attribution == Attribution::Exchanged)?;
+        let (issuer, kind) = (SERVER_ISSUER.to_owned(), SubjectKind::Service);
+        let subject = Subject { issuer, kind, sub: server.name.to_string() };
+        let alone = Self::of(subject, BTreeSet::new());
+        Some(Self {
+            attributes: alone.attributes,
+            assurance: alone.assurance,
+            groups: alone.groups,
+            subject: alone.subject,
+            ..self.clone()
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use aws_lc_rs::{constant_time, digest, hmac, pbkdf2};
-use chaperone_access::{Claim, Delegation, Refusal, RefusalCode, ScramClaim, Source, Subject};
+use chaperone_access::{Claim, Delegation, Refusal, RefusalCode, ScramClaim, Server, Source, Subject};
 use lru::LruCache;
 use tokio::sync::Semaphore;
 
@@ -57,6 +57,8 @@ pub enum FailureReason {
     Named,
     /// The login was made by another registered client than the credential names.
     OtherClient,
+    /// Exchanged by a server that is not registered for that any more.
+    OtherServer,
     /// Only for calls of a tool, and this is none.
     OtherTool,
     /// Another credential than the one that the run of a server was given.
@@ -88,6 +90,7 @@ impl FailureReason {
             Self::Named => "named",
             Self::OtherClient => "other_client",
             Self::OtherProcess => "other_process",
+            Self::OtherServer => "other_server",
             Self::OtherTool => "other_tool",
             Self::UnknownCaveat => "unknown_caveat",
             Self::Throttled => "throttled",
@@ -466,9 +469,8 @@ impl Identity {
             Lapse::Overdue => FailureReason::Overdue,
             Lapse::Disabled => FailureReason::Disabled,
         })?;
-        let by_us = matches!(grant.who, Who::Named { .. });
-        let bound =
-            Bound { tool: tool.cloned(), ..self.bound(grant.client, grant.purpose, &standing, by_us)? };
+        let bound = self.bound_by(&grant, &standing)?;
+        let bound = Bound { tool: tool.cloned(), ..bound };
         let facts = CredentialFacts { id, who: grant.who, target: grant.target, not_after, restriction };
         Ok(Principal::new(standing, bound, facts))
     }
@@ -482,7 +484,7 @@ impl Identity {
                 let facts = Facts::of(subject, groups.clone());
                 Ok(Arc::new(Standing::new(facts, not_after, None, self.people.clone())))
             }
-            Who::Login(id) => {
+            Who::Login(id) | Who::Exchanged { login: id, .. } => {
                 self.holders.logins.get(*id).map(|(_, standing)| standing).ok_or(FailureReason::UnknownHolder)
             }
             Who::ServiceKey(id) => {
@@ -514,6 +516,29 @@ impl Identity {
         Ok(chain(&standing.facts(), &bound))
     }
 
+    /// The chain that a session with such a credential would have, for whoever decides whether to make one. It proves
+    /// nothing.
+    ///
+    /// # Errors
+    /// The holder logged in through another client than is named, or the server is not registered.
+    pub fn chain_of(&self, grant: &Grant, standing: &Standing) -> Result<Delegation, FailureReason> {
+        Ok(chain(&standing.facts(), &self.bound_by(grant, standing)?))
+    }
+
+    /// What a grant binds its holder to.
+    fn bound_by(&self, grant: &Grant, standing: &Standing) -> Result<Bound, FailureReason> {
+        let by_us = matches!(grant.who, Who::Named { .. });
+        let bound = self.bound(grant.client.clone(), grant.purpose.clone(), standing, by_us)?;
+        let server = match &grant.who {
+            Who::Exchanged { server, .. } => {
+                let found = bound.clients.exchanging(server).ok_or(FailureReason::OtherServer)?;
+                Some(Server { name: Arc::from(server.as_str()), recipient: found.recipient.clone() })
+            }
+            Who::Named { .. } | Who::Login(_) | Who::ServiceKey(_) => None,
+        };
+        Ok(Bound { server, ..bound })
+    }
+
     /// The name under which an OAuth client is registered; its own where it is not.
     #[must_use]
     pub fn client_named(&self, oauth_client: &str) -> String {
@@ -542,7 +567,7 @@ impl Identity {
         };
         let recipient = client.as_deref().and_then(|name| clients.get(name)?.recipient.clone());
         let (client, purpose) = (client.map(Arc::from), purpose.map(Arc::from));
-        Ok(Bound { client, purpose, recipient, clients, tool: None })
+        Ok(Bound { client, purpose, recipient, server: None, clients, tool: None })
     }
 
     /// Whether somebody who was proved before would be somebody else's hand now: the client that acts is registered
@@ -552,6 +577,10 @@ impl Identity {
         let (was, clients) = (principal.bound(), self.clients());
         if Arc::ptr_eq(&was.clients, &clients) {
             return false;
+        }
+        let exchanging = was.server.as_ref().map(|server| &*server.name);
+        if exchanging.is_some_and(|name| was.clients.exchanging(name) != clients.exchanging(name)) {
+            return true;
         }
         let named = was.client.as_deref();
         if named.and_then(|name| was.clients.get(name)) != named.and_then(|name| clients.get(name)) {

@@ -141,11 +141,21 @@ pub(crate) struct Who {
     entity: Option<Entity>,
     /// Places of rules in the set, ascending.
     pub(crate) mine: Vec<usize>,
+    /// The server that acts for it, which is judged by itself: what either may not, they may not together.
+    server: Option<Box<(Delegation, Who)>>,
 }
 
 impl PolicySet {
-    /// The principal behind a delegation.
+    /// Who is behind a delegation: its subject, and the server that acts for that one.
     pub(crate) fn who(&self, delegation: &Delegation) -> Who {
+        let alone = |of: Delegation| {
+            let who = self.principal(&of);
+            Box::new((of, who))
+        };
+        Who { server: delegation.exchanger().map(alone), ..self.principal(delegation) }
+    }
+
+    fn principal(&self, delegation: &Delegation) -> Who {
         let subject = &delegation.subject;
         let kind = match subject.kind {
             SubjectKind::Person => &self.kinds.person,
@@ -158,7 +168,7 @@ impl PolicySet {
         let attributes: HashMap<String, RestrictedExpression> =
             delegation.attributes.iter().map(|(name, value)| (name.clone(), expression(value))).collect();
         let entity = Entity::new(me.clone(), attributes, groups).ok();
-        Who { me, entity, mine }
+        Who { me, entity, mine, server: None }
     }
 }
 
@@ -178,6 +188,7 @@ fn texts_of<'a>(texts: impl Iterator<Item = &'a String>) -> RestrictedExpression
 }
 
 /// Somebody who asks, under one set.
+#[derive(Clone, Copy)]
 pub(crate) struct Asked<'a> {
     pub(crate) set: &'a PolicySet,
     pub(crate) delegation: &'a Delegation,
@@ -201,6 +212,31 @@ pub(crate) struct Query {
 }
 
 impl<'a> Asked<'a> {
+    /// The question of the server that acts for whoever asks.
+    fn server(&self) -> Option<Self> {
+        let (delegation, who) = &**self.who.server.as_ref()?;
+        Some(Self { delegation, who, ..*self })
+    }
+
+    /// The answer about whoever asks, and where a server acts for him, about that one too: both have to be allowed.
+    pub(crate) fn both(&self, ask: impl Fn(&Self) -> Answer) -> Answer {
+        let mut answer = ask(self);
+        if answer.allowed
+            && let Some(server) = self.server()
+        {
+            answer.also(ask(&server));
+        }
+        answer
+    }
+
+    /// Every rule whose scope can match whoever asks, or the server that acts for him.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &'a Rule> + use<'a> {
+        let set = self.set;
+        let of_server = self.who.server.as_ref().map(|server| server.1.mine.as_slice());
+        let all = self.who.mine.iter().chain(of_server.unwrap_or_default());
+        all.filter_map(move |at| set.rules.get(*at))
+    }
+
     /// The rules whose head fits.
     pub(crate) fn fitting<'b>(&'b self, query: &'b Query) -> impl Iterator<Item = &'a Rule> + use<'a, 'b> {
         let set = self.set;
@@ -226,11 +262,15 @@ impl Asked<'_> {
             ("authenticated_s".to_owned(), RestrictedExpression::new_long(self.authenticated_s())),
         ];
         let recipient = said.recipient.as_ref();
+        let beyond = said.server.as_ref().and_then(|server| server.recipient.as_ref());
         let texts = [
             ("client", said.client.as_deref()),
             ("purpose", said.purpose.as_deref()),
             ("recipient", recipient.map(|recipient| recipient.name.as_str())),
             ("agreement", recipient.and_then(|recipient| recipient.agreement.as_deref())),
+            ("server", said.server.as_ref().map(|server| &*server.name)),
+            ("server_recipient", beyond.map(|recipient| recipient.name.as_str())),
+            ("server_agreement", beyond.and_then(|recipient| recipient.agreement.as_deref())),
             ("tool", query.tool.as_deref().or(said.tool.as_deref())),
             ("acr", said.assurance.as_ref().and_then(|assurance| assurance.acr.as_deref())),
         ];
@@ -344,6 +384,11 @@ impl Asked<'_> {
 
     /// Ask Cedar, of the rules that `counts` lets through. Anything that goes wrong on our side is a refusal.
     pub(crate) fn answer(&self, query: &Query, counts: impl Fn(&Rule) -> bool) -> Answer {
+        self.both(|one| one.alone(query, &counts))
+    }
+
+    /// The same without the server that acts for whoever asks.
+    pub(crate) fn alone(&self, query: &Query, counts: impl Fn(&Rule) -> bool) -> Answer {
         let fitting: Vec<&Rule> = self.fitting(query).filter(|rule| counts(rule)).collect();
         if fitting.is_empty() {
             return Answer { allowed: false, policies: Vec::new(), lasting: true };

@@ -47,7 +47,7 @@ const MISSES: &str = "`resource ==` a target or relation is not about its column
 const MISSES_HINT: &str = "say `resource in`";
 
 /// What the schema's `Circumstances` have.
-const CIRCUMSTANCES: [&str; 11] = [
+const CIRCUMSTANCES: [&str; 14] = [
     "acr",
     "agreement",
     "amr",
@@ -57,6 +57,9 @@ const CIRCUMSTANCES: [&str; 11] = [
     "purpose",
     "recipient",
     "registered",
+    "server",
+    "server_agreement",
+    "server_recipient",
     "time",
     "tool",
 ];

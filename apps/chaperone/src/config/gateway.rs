@@ -10,6 +10,7 @@ use chaperone_masking::{Entity, Pattern};
 use chaperone_tunnel::LoginName;
 use serde::Deserialize;
 
+use super::exchange::ExchangeSection;
 use super::issuers::IssuerSection;
 
 /// The whole file.
@@ -44,6 +45,8 @@ pub(crate) struct GatewayConfig {
     pub(crate) agents: Option<Agents>,
     /// Without it the gateway is no MCP server.
     pub(crate) mcp: Option<Mcp>,
+    /// Without it no tokens are exchanged.
+    pub(crate) exchange: Option<ExchangeSection>,
     /// MCP servers of others, which agents run.
     #[serde(default)]
     pub(crate) servers: BTreeMap<TargetName, HostedServer>,
@@ -118,7 +121,7 @@ impl GatewayConfig {
             let (owner, oauth_clients) = (client.owner.clone(), client.oauth_clients.clone());
             clients.insert(name.clone(), Client { owner, recipient, oauth_clients });
         }
-        Ok(Clients::new(clients))
+        Ok(Clients::new(clients).with_exchanging(self.exchanging()?))
     }
 }
 

@@ -22,6 +22,8 @@ use crate::wiring::sweep::Kick;
 /// The tables that can change while the gateway runs.
 const ISSUERS: &str = "issuers";
 const CLIENTS: &str = "clients";
+/// Servers that have tokens exchanged. Where that is done waits for the next start.
+const EXCHANGING: &str = "exchange.servers";
 /// What issuers' tables speak of, and policies were loaded with.
 const ATTRIBUTES: &str = "attributes";
 
@@ -98,7 +100,7 @@ fn changes(start: &Table, last: &Table, now: &Table) -> Changes {
     let same: BTreeSet<String> = same.map(|(alias, _)| alias.clone()).collect();
     let waiting = differing(start, now);
     let of = |key: &String, table: &str| key == table || key.starts_with(&format!("{table}."));
-    let may_change = |key: &String| of(key, ISSUERS) || of(key, CLIENTS);
+    let may_change = |key: &String| of(key, ISSUERS) || of(key, CLIENTS) || key == EXCHANGING;
     Changes {
         issuers: before != after,
         same,
@@ -158,6 +160,7 @@ impl Rereader {
         let mut config: GatewayConfig = config::parse(&self.path, &text)?;
         check_listeners(&config)?;
         let registered = config.registered().map_err(Failure::Usage)?;
+        config.check_exchanging().map_err(Failure::Usage)?;
         let clients = (registered != *self.identity.clients()).then(|| Arc::new(registered));
         let changes = changes(&self.start, &parsed(last)?, &parsed(&text)?);
         // Each time: whoever reads the log of this reading sees what it did not do.
@@ -216,6 +219,12 @@ mod tests {
         assert_eq!(gone, Changes { issuers: true, same: set(&[]), waiting: Vec::new() });
         let registered = format!("{start}[clients.a]\nowner = \"it\"\n");
         assert_eq!(compared(start, &registered).waiting.len(), 0);
+        let exchanging = format!("{start}[exchange.servers.a]\nowner = \"it\"\n");
+        assert_eq!(compared(start, &exchanging).waiting, ["exchange"]);
+        let open = format!("{start}[exchange]\n");
+        let changed =
+            |now: &str| changes(&parsed(&open).unwrap(), &parsed(&open).unwrap(), &parsed(now).unwrap());
+        assert_eq!(changed(&exchanging).waiting.len(), 0);
         assert_eq!(compared(start, &format!("{start}[agents]\nlisten = \"c\"\n")).waiting, ["agents"]);
     }
 }
