@@ -292,20 +292,8 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
         .map(|setting| Arc::new(Exchanges { setting, managed: managed.clone() }));
     let listener = Arc::new(Listener { boundary, sessions: sessions.clone(), options, counters });
     let reach = Reach { sessions, dialer, links };
-    let identity = (identity, identities);
-    Ok(Assembled {
-        listener,
-        managed,
-        mcp,
-        exchange,
-        recorder,
-        identity,
-        policies,
-        revoked,
-        kick,
-        reach,
-        usage,
-    })
+    let (faces, identity) = ((mcp, exchange), (identity, identities));
+    Ok(Assembled { listener, managed, faces, recorder, identity, policies, revoked, kick, reach, usage })
 }
 
 /// How a target's operations are understood.
@@ -342,10 +330,8 @@ fn entrance(config: &GatewayConfig) -> Entrance {
 struct Assembled {
     listener: Arc<Listener>,
     managed: Arc<Managed>,
-    /// `None` where the gateway is no MCP server.
-    mcp: Option<Arc<Mcp>>,
-    /// `None` where it exchanges no tokens.
-    exchange: Option<Arc<Exchanges>>,
+    /// `None` where the gateway is no MCP server, and where it exchanges no tokens.
+    faces: (Option<Arc<Mcp>>, Option<Arc<Exchanges>>),
     recorder: Arc<Recorder>,
     identity: (Arc<Identity>, Arc<Identities>),
     policies: Arc<Policies>,
@@ -529,8 +515,9 @@ async fn record_rotations(recorder: &Recorder, keys: &Path) -> Result<(), Failur
 
 async fn serve(path: &Path, text: &str, config: &GatewayConfig, parts: Parts) -> Result<(), Failure> {
     let assembled = assemble(path, config, parts)?;
-    let Assembled { listener, managed, mcp, exchange, recorder, identity, policies, .. } = assembled;
+    let Assembled { listener, managed, faces, recorder, identity, policies, .. } = assembled;
     let Assembled { revoked, kick, reach, usage, .. } = assembled;
+    let (mcp, exchange) = faces;
     let Reach { sessions, dialer, links } = reach;
     let (identity, identities) = identity;
     identities.begin().await;
