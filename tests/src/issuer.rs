@@ -40,7 +40,7 @@ impl Issuer {
         fs::create_dir_all(home).map_err(Failure::at("make", home))?;
         // Node looks for packages beside the program that asks for them, and nowhere else.
         symlink(&installed, home.join("node_modules")).map_err(Failure::at("link", home))?;
-        for file in ["issuer.js", "visit.js", "package.json"] {
+        for file in ["issuer.js", "visit.js", "exchange.js", "package.json"] {
             let from = crate::root().join("tests/oidc").join(file);
             fs::copy(&from, home.join(file)).map_err(Failure::at("copy", &from))?;
         }
@@ -98,6 +98,20 @@ impl Issuer {
         let ended = self.browse(&[url, person, person, "--stop-before", prefix])?;
         let stopped = ended.get("stopped").and_then(Value::as_str).map(str::to_owned);
         stopped.ok_or_else(|| Failure::new(format!("the browser ended elsewhere: {ended}")))
+    }
+
+    /// What a server of somebody else does that acts for its callers: see `tests/oidc/exchange.js`.
+    ///
+    /// # Errors
+    /// Its own, and those of what it speaks with where they are not OAuth's.
+    pub fn server(&self, what: &str, said: &Value) -> Result<Value> {
+        let file = self.home.join(format!("{what}.json"));
+        crate::folder::write(&file, &said.to_string())?;
+        let mut node = Command::new("sh");
+        node.args(["-c", "exec node \"$0\" \"$1\" < \"$2\""]);
+        let answer = capture(node.arg(self.home.join("exchange.js")).arg(what).arg(&file))?;
+        serde_json::from_str(&answer)
+            .map_err(|error| Failure::new(format!("the server printed no JSON: {error}: {answer}")))
     }
 
     fn browse(&self, words: &[&str]) -> Result<Value> {

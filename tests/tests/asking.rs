@@ -221,7 +221,14 @@ fn lists_come_page_by_page() {
     let field = |path: &str, name: &str| -> Vec<String> {
         place.paged(path).iter().map(|item| item[name].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(field("/identities", "subject"), ["org/ana", "org/ben"]);
+    for name in ["etl", "old", "zoo"] {
+        let words = ["service", "create", name, "--owner", "org/ana", "--group", "loaders", "--ttl", "1h"];
+        place.boundary.cli(&words).unwrap();
+    }
+    place.boundary.cli(&["service", "revoke", "old", "--reason", "a drill"]).unwrap();
+    assert_eq!(field("/identities", "subject"), ["local/etl", "local/zoo", "org/ana", "org/ben"]);
+    let (status, wrong) = place.boundary.api("GET", "/identities?after=x", &Value::Null).unwrap();
+    assert_eq!((status, &wrong["title"]), (400, &json!("the request cannot be understood")), "{wrong}");
     assert_eq!(field("/people", "subject"), ["org/ana", "org/ben"]);
     assert_eq!(field("/locks", "name"), ["dev/eve", "dev/oscar"]);
     assert_eq!((field("/logins", "login").len(), field("/issuers", "name")), (2, vec!["org".to_owned()]));

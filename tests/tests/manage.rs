@@ -310,3 +310,33 @@ fn a_service_uses_the_verbs_of_people_with_its_key() {
     it.boundary.cli(&["service", "revoke", "etl", "--reason", "replaced"]).unwrap();
     assert!(ask(&local, CLINICS).unwrap_err().contains("the service key does not hold"));
 }
+
+#[test]
+fn a_long_recording_is_read_in_parts() {
+    let it = installation(|_| {});
+    let engineer = Caller { subject: "dora", groups: &["engineers"], client: None };
+    let url = it.boundary.credential(&engineer).unwrap();
+    let mut session = Talk::start(Command::new("psql").args(["-XAtq", "-d", &url])).unwrap();
+    let noise = || {
+        // As little of it as possible can be compressed.
+        let text = capture(Command::new("sh").args(["-c", "head -c 600000 /dev/urandom | base64 -w0"]));
+        text.unwrap().trim().to_owned()
+    };
+    let texts: Vec<String> = (0..18).map(|_| noise()).collect();
+    for text in &texts {
+        assert_eq!(session.ask(&format!("select length('{text}')")).unwrap(), text.len().to_string());
+    }
+    let live = it.boundary.cli_json(&["sessions", "--live"]).unwrap();
+    let id = live[0]["session"].as_str().unwrap();
+    let key = it.boundary.reader_key();
+    let detail =
+        it.boundary.cli_json(&["session", "show", id, "--reader-key", key.to_str().unwrap()]).unwrap();
+    let shown = detail["entries"].as_array().unwrap().iter();
+    let shown: Vec<&str> = shown.filter_map(|entry| entry["statement"]["text"].as_str()).collect();
+    assert_eq!(shown.iter().filter(|said| said.starts_with("select length(")).count(), texts.len());
+    for text in &texts {
+        assert!(shown.iter().any(|said| said.contains(text.as_str())), "one is missing");
+    }
+    let read = it.boundary.entries_of("recording.read").unwrap();
+    assert!(read.len() > 1, "one answer held everything");
+}

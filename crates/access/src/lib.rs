@@ -25,6 +25,6 @@ pub use operation::{
 pub use refusal::{Blame, Refusal, RefusalCode};
 pub use subject::{
     Assurance, Attribute, AttributeKind, Attributes, Attribution, Delegation, PURPOSE_BYTES_MAX, Recipient,
-    Server, Subject, SubjectKind, is_purpose,
+    SERVER_ISSUER, Server, Subject, SubjectKind, is_purpose,
 };
 pub use tools::{DESCRIBE_SCHEMA, EXPLAIN_ACCESS, QUERY, SQL_TOOLS, no_command};

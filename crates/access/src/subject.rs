@@ -31,6 +31,9 @@ pub struct Subject {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Attribution {
+    /// A server that acts for the subject had the subject's own token exchanged for the credential: everything on the
+    /// session is the subject's, through that server.
+    Exchanged,
     /// One call at a time was dispatched to it: everything between its dispatch and its answer is that call's.
     Leased,
     /// A client of the subject's own: everything on the session is the subject's.
@@ -124,7 +127,10 @@ pub struct Recipient {
     pub name: String,
 }
 
-/// A server of others, where a call is of its tools, or a session is its run's.
+/// What stands for the issuer where a registered server is judged by itself: `server/NAME` in policies and locks.
+pub const SERVER_ISSUER: &str = "server";
+
+/// A server of others, that acts for the subject: a call is of its tools, a session is its run's, or it had a token exchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Server {
     /// Its name, as configured.
@@ -182,6 +188,23 @@ impl Delegation {
             subject,
             tool: None,
         }
+    }
+
+    /// The server that had the subject's token exchanged, as a caller of its own in the same circumstances: what it may not,
+    /// it may not for anybody.
+    #[must_use]
+    pub fn exchanger(&self) -> Option<Self> {
+        let server = self.server.as_ref().filter(|_| self.attribution == Attribution::Exchanged)?;
+        let (issuer, kind) = (SERVER_ISSUER.to_owned(), SubjectKind::Service);
+        let subject = Subject { issuer, kind, sub: server.name.to_string() };
+        let alone = Self::of(subject, BTreeSet::new());
+        Some(Self {
+            attributes: alone.attributes,
+            assurance: alone.assurance,
+            groups: alone.groups,
+            subject: alone.subject,
+            ..self.clone()
+        })
     }
 }
 

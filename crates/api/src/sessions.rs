@@ -1,6 +1,6 @@
 //! Sessions, open and closed.
 
-use chaperone_access::{Delegation, SessionId, TargetName};
+use chaperone_access::{Attribution, Delegation, SessionId, TargetName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -72,10 +72,18 @@ pub struct LiveSession {
 }
 
 impl LiveSession {
-    /// The words for a delegation: issuer and subject, and the client that acts for it.
+    /// The words for a delegation: issuer and subject, the client that acts for it, and the server that had its token
+    /// exchanged.
     #[must_use]
     pub fn subject_of(delegation: &Delegation) -> String {
-        let subject = format!("{}/{}", delegation.subject.issuer, delegation.subject.sub);
-        delegation.client.as_ref().map_or(subject.clone(), |client| format!("{subject} via {client}"))
+        let mut words = format!("{}/{}", delegation.subject.issuer, delegation.subject.sub);
+        if let Some(client) = &delegation.client {
+            words.push_str(&format!(" via {client}"));
+        }
+        let exchanged = delegation.attribution == Attribution::Exchanged;
+        if let Some(server) = delegation.server.as_ref().filter(|_| exchanged) {
+            words.push_str(&format!(" through {} (exchanged)", server.name));
+        }
+        words
     }
 }

@@ -28,17 +28,33 @@ pub struct ToolcallView {
     pub application: Option<String>,
     /// Where it came from.
     pub source: String,
-    /// Commitment to its arguments, in hexadecimal.
+    /// Commitment to its arguments, in hexadecimal; of an exchange, to the digest that its server told. Empty where it told
+    /// none.
     pub arguments: String,
     /// When it began, in microseconds since the Unix epoch.
     pub started_at: u64,
     /// How it ended; absent while it is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<ToolcallEnd>,
+    /// Where a server elsewhere had its caller's token exchanged for it: nobody here sees its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchanged: Option<ToolcallExchange>,
     /// What it caused, in order.
     pub operations: Vec<ToolcallOperation>,
     /// Index of its first entry in the trail.
     pub first_entry: u64,
+}
+
+/// What a server elsewhere got for a call.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ToolcallExchange {
+    /// The credential: what was asked with it is the call's.
+    pub credential: String,
+    /// The server's own id of the call: a claim, as the tool and the arguments are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<String>,
+    /// When the credential is void, in seconds since the Unix epoch.
+    pub not_after: u64,
 }
 
 /// How a call ended.

@@ -57,6 +57,8 @@ pub enum FailureReason {
     Named,
     /// The login was made by another registered client than the credential names.
     OtherClient,
+    /// Exchanged by a server that is not registered for that any more.
+    OtherServer,
     /// Only for calls of a tool, and this is none.
     OtherTool,
     /// Another credential than the one that the run of a server was given.
@@ -88,6 +90,7 @@ impl FailureReason {
             Self::Named => "named",
             Self::OtherClient => "other_client",
             Self::OtherProcess => "other_process",
+            Self::OtherServer => "other_server",
             Self::OtherTool => "other_tool",
             Self::UnknownCaveat => "unknown_caveat",
             Self::Throttled => "throttled",
@@ -473,9 +476,8 @@ impl Identity {
             Lapse::Overdue => FailureReason::Overdue,
             Lapse::Disabled => FailureReason::Disabled,
         })?;
-        let by_us = matches!(grant.who, Who::Named { .. });
-        let bound = self.bound(grant.client, grant.purpose, &standing, by_us)?;
-        let bound = Bound { tool: tool.cloned(), server, ..bound };
+        let bound = self.bound_by(&grant, &standing)?;
+        let bound = Bound { tool: tool.cloned(), server: server.or_else(|| bound.server.clone()), ..bound };
         let facts = CredentialFacts { id, who: grant.who, target: grant.target, not_after, restriction };
         Ok(Principal::new(standing, bound, facts))
     }
@@ -489,7 +491,7 @@ impl Identity {
                 let facts = Facts::of(subject, groups.clone());
                 Ok(Arc::new(Standing::new(facts, not_after, None, self.people.clone())))
             }
-            Who::Login(id) => {
+            Who::Login(id) | Who::Exchanged { login: id, .. } => {
                 self.holders.logins.get(*id).map(|(_, standing)| standing).ok_or(FailureReason::UnknownHolder)
             }
             Who::ServiceKey(id) => {
@@ -527,6 +529,29 @@ impl Identity {
         let clients = self.clients();
         let recipient = clients.server(name).and_then(|registered| registered.recipient.clone());
         Server { name: name.clone(), recipient }
+    }
+
+    /// The chain that a session with such a credential would have, for whoever decides whether to make one. It proves
+    /// nothing.
+    ///
+    /// # Errors
+    /// The holder logged in through another client than is named, or the server is not registered.
+    pub fn chain_of(&self, grant: &Grant, standing: &Standing) -> Result<Delegation, FailureReason> {
+        Ok(chain(&standing.facts(), &self.bound_by(grant, standing)?))
+    }
+
+    /// What a grant binds its holder to.
+    fn bound_by(&self, grant: &Grant, standing: &Standing) -> Result<Bound, FailureReason> {
+        let by_us = matches!(grant.who, Who::Named { .. });
+        let bound = self.bound(grant.client.clone(), grant.purpose.clone(), standing, by_us)?;
+        let server = match &grant.who {
+            Who::Exchanged { server, .. } => {
+                let found = bound.clients.exchanging(server).ok_or(FailureReason::OtherServer)?;
+                Some(Server { name: Arc::from(server.as_str()), recipient: found.recipient.clone() })
+            }
+            Who::Named { .. } | Who::Login(_) | Who::ServiceKey(_) => None,
+        };
+        Ok(Bound { server, ..bound })
     }
 
     /// The name under which an OAuth client is registered; its own where it is not.
@@ -569,7 +594,11 @@ impl Identity {
             return false;
         }
         let server = was.server.as_ref().map(|server| &*server.name);
-        if server.and_then(|name| was.clients.server(name)) != server.and_then(|name| clients.server(name)) {
+        let is_other = |name: &str| {
+            was.clients.server(name) != clients.server(name)
+                || was.clients.exchanging(name) != clients.exchanging(name)
+        };
+        if server.is_some_and(is_other) {
             return true;
         }
         let named = was.client.as_deref();

@@ -12,7 +12,7 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chaperone_access::{PURPOSE_BYTES_MAX, SubjectKind, TargetName, is_purpose};
+use chaperone_access::{CallId, PURPOSE_BYTES_MAX, SubjectKind, TargetName, is_purpose};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -100,6 +100,15 @@ pub enum Who {
     Login(LoginId),
     /// The service that has this key.
     ServiceKey(ServiceKeyId),
+    /// Whoever made this login, through a registered server that had his token exchanged for it.
+    Exchanged {
+        /// The login.
+        login: LoginId,
+        /// The server's registered name.
+        server: String,
+        /// The one call of a tool that it is for, where the server asked for one.
+        call: Option<CallId>,
+    },
 }
 
 /// What a credential grants: somebody is somebody, at one target, for a time.
@@ -254,6 +263,13 @@ fn encode_who(who: &Who) -> Result<[String; 4], IssueError> {
     match who {
         Who::Login(id) => Ok(held("l", id)),
         Who::ServiceKey(id) => Ok(held("k", id)),
+        Who::Exchanged { login, server, call } => {
+            if !plain(server) {
+                return Err(IssueError::Text("server"));
+            }
+            let call = call.map(|call| call.to_string()).unwrap_or_default();
+            Ok([server.clone(), "x".to_owned(), login.to_string(), call])
+        }
         Who::Named { issuer, kind, sub, groups } => {
             for (fine, what) in [
                 (plain(issuer), "issuer"),
@@ -281,10 +297,17 @@ fn decode_who(issuer: &str, letter: &str, sub: &str, groups: &str) -> Option<Who
         "l" | "k" if !issuer.is_empty() || !groups.is_empty() => return None,
         "l" => return sub.parse().ok().map(Who::Login),
         "k" => return sub.parse().ok().map(Who::ServiceKey),
+        "x" => return decode_exchanged(issuer, sub, groups),
         _ => return None,
     };
     let groups = groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect();
     Some(Who::Named { issuer: issuer.to_owned(), kind, sub: sub.to_owned(), groups })
+}
+
+fn decode_exchanged(server: &str, login: &str, call: &str) -> Option<Who> {
+    let call = if call.is_empty() { None } else { Some(call.parse().ok()?) };
+    plain(server).then_some(())?;
+    Some(Who::Exchanged { login: login.parse().ok()?, server: server.to_owned(), call })
 }
 
 fn encode(grant: &Grant, epoch: u8, id: CredentialId) -> Result<String, IssueError> {

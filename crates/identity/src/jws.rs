@@ -1,11 +1,13 @@
 //! A signed token taken apart (RFC 7515, compact serialization) and its signature verified.
 
+use std::collections::BTreeSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::issuer::{Issuer, SignatureAlgorithm};
+use crate::issuer::SignatureAlgorithm;
 use crate::jwks::KeySet;
 use crate::token::TokenError;
 
@@ -37,8 +39,12 @@ fn decoded(part: &str) -> Result<Vec<u8>, TokenError> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed)
 }
 
-/// Verify the signature, and nothing else. The algorithm has to be one that the issuer may use, and the key of its kind.
-pub(crate) fn signed(token: &str, issuer: &Issuer, keys: &KeySet) -> Result<Signed, TokenError> {
+/// Verify the signature, and nothing else. The algorithm has to be one that its signer may use, and the key of its kind.
+pub(crate) fn signed(
+    token: &str,
+    algorithms: &BTreeSet<SignatureAlgorithm>,
+    keys: &KeySet,
+) -> Result<Signed, TokenError> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(TokenError::TooLarge);
     }
@@ -57,7 +63,7 @@ pub(crate) fn signed(token: &str, issuer: &Issuer, keys: &KeySet) -> Result<Sign
         return Err(TokenError::Critical);
     }
     let algorithm = SignatureAlgorithm::parse(&header.alg)
-        .filter(|algorithm| issuer.algorithms.contains(algorithm))
+        .filter(|algorithm| algorithms.contains(algorithm))
         .ok_or(TokenError::Algorithm)?;
     let key = keys.find(header.kid.as_deref(), algorithm).ok_or(TokenError::UnknownKey)?;
     let signature = decoded(signature)?;

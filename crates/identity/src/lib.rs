@@ -1,5 +1,6 @@
 //! Who is it. The only room in which a [`Principal`] is made.
 
+mod assertion;
 mod authenticate;
 mod caveat;
 mod claims;
@@ -21,10 +22,11 @@ mod service;
 mod standing;
 mod token;
 
+pub use assertion::{ASSERTION_S_MAX, Assertion, Assertions, verify_assertion};
 pub use authenticate::{Failure, FailureReason, Identity, NoRevocations, Revocations};
 pub use caveat::{Caveat, Restriction};
 pub use claims::told_again;
-pub use clients::{Client, Clients, RegisteredServer};
+pub use clients::{Client, Clients, Exchange, RegisteredServer};
 pub use credential::{
     CREDENTIAL_S_MAX, Credential, CredentialId, Grant, InvalidCredentialId, IssueError, NarrowError,
     USER_BYTES_MAX, Who, narrow, parse_user,

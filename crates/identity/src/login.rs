@@ -476,6 +476,21 @@ impl Logins {
         logins.filter(|login| wanted(login)).cloned().collect()
     }
 
+    /// What was last heard of each of these subjects that has a login, ended or not.
+    #[must_use]
+    pub fn last_heard(&self, of: &BTreeSet<&Subject>) -> BTreeMap<Subject, Facts> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let mut newest: BTreeMap<&Subject, &Login> = BTreeMap::new();
+        for login in table.values().map(|kept| &kept.login).filter(|login| of.contains(&login.facts.subject))
+        {
+            let known = newest.entry(&login.facts.subject).or_insert(login);
+            if known.checked_at < login.checked_at {
+                *known = login;
+            }
+        }
+        newest.into_iter().map(|(subject, login)| (subject.clone(), login.facts.clone())).collect()
+    }
+
     /// Those that a back-channel logout is about: of the issuer, with its session where `sid` is given, of the subject
     /// where `sub` is (OpenID Connect Back-Channel Logout 1.0, section 2.7).
     #[must_use]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chaperone_access::{Attribution, Delegation, Recipient, Server, TargetName};
+use chaperone_access::{Attribution, CallId, Delegation, Recipient, Server, TargetName};
 
 use crate::caveat::Restriction;
 use crate::clients::Clients;
@@ -33,7 +33,7 @@ pub(crate) struct Bound {
     pub(crate) client: Option<Arc<str>>,
     pub(crate) purpose: Option<Arc<str>>,
     pub(crate) recipient: Option<Recipient>,
-    /// The server whose run the session is.
+    /// The server whose run the session is, or that had the subject's token exchanged.
     pub(crate) server: Option<Server>,
     /// The registered clients by whom it was bound.
     pub(crate) clients: Arc<Clients>,
@@ -60,7 +60,7 @@ pub(crate) fn chain(facts: &Facts, bound: &Bound) -> Delegation {
     Delegation {
         assurance: facts.assurance.clone(),
         attributes: facts.attributes.clone(),
-        attribution: if bound.tool.is_some() { Attribution::Leased } else { Attribution::Session },
+        attribution: attribution(bound),
         client: bound.client.clone(),
         groups: facts.groups.clone(),
         purpose: bound.purpose.clone(),
@@ -68,6 +68,25 @@ pub(crate) fn chain(facts: &Facts, bound: &Bound) -> Delegation {
         server: bound.server.clone(),
         subject: facts.subject.clone(),
         tool: bound.tool.clone(),
+    }
+}
+
+impl CredentialFacts {
+    /// The one call of a tool that it was exchanged for.
+    #[must_use]
+    pub fn call(&self) -> Option<CallId> {
+        match &self.who {
+            Who::Exchanged { call, .. } => *call,
+            Who::Named { .. } | Who::Login(_) | Who::ServiceKey(_) => None,
+        }
+    }
+}
+
+fn attribution(bound: &Bound) -> Attribution {
+    match (&bound.tool, &bound.server) {
+        (Some(_), _) => Attribution::Leased,
+        (None, Some(_)) => Attribution::Exchanged,
+        (None, None) => Attribution::Session,
     }
 }
 

@@ -8,7 +8,9 @@ use chaperone_access::{Assurance, Subject, SubjectKind};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use crate::assertion::ASSERTION_S_MAX;
 use crate::claims::{self, number, text, text_set};
+use crate::clients::Exchange;
 use crate::issuer::{Issuer, SKEW_S, Vouches, fits};
 use crate::jwks::KeySet;
 use crate::jws::{Signed, signed};
@@ -90,6 +92,21 @@ pub enum TokenError {
         "the token does not name the client that it was made for (hint: `claims.client` of the issuer names the claim that tells it)"
     )]
     NoClient,
+    /// A token of the server that shows it, which acts for somebody else or for nobody.
+    #[error("the token's subject is the server itself")]
+    Own,
+    /// A token for an exchange that names others who act, or that only its holder may use.
+    #[error("the token has `{0}`, which this exchange does not honour")]
+    Bound(&'static str),
+    /// An assertion that lives too long.
+    #[error("the assertion is good for more than {ASSERTION_S_MAX} seconds")]
+    Lasting,
+    /// More assertions of one server than are remembered.
+    #[error("too many assertions of this server are in use (hint: it can ask for longer-lived credentials)")]
+    Crowded,
+    /// An assertion that was shown before.
+    #[error("the assertion was used before")]
+    Replayed,
     /// No service of a workload issuer has a subject like this.
     #[error("no service is configured for the subject `{0}` (hint: `workloads` of the issuer)")]
     NoService(String),
@@ -118,6 +135,11 @@ impl TokenError {
             Self::Assurance => "assurance",
             Self::AuthenticationAge => "authentication_age",
             Self::NoClient => "no_client",
+            Self::Own => "own",
+            Self::Bound(_) => "bound",
+            Self::Lasting => "lasting",
+            Self::Crowded => "crowded",
+            Self::Replayed => "replayed",
             Self::NoService(_) => "no_service",
         }
     }
@@ -221,6 +243,8 @@ pub enum Shown<'a> {
     Access,
     /// The same alone, at an endpoint of the tools: made for them and for nobody else.
     Resource,
+    /// The same alone, shown by a server that it was made for and that acts for its subject.
+    Exchanged(&'a Exchange),
 }
 
 /// Verify a token. Keys come in, facts go out; `now_s` is in seconds since the Unix epoch. `fresh` is whether a login is
@@ -237,13 +261,16 @@ pub fn verify(
     fresh: bool,
     now_s: u64,
 ) -> Result<Verified, TokenError> {
-    let Signed { kind, claims } = signed(token, issuer, keys)?;
+    let Signed { kind, claims } = signed(token, &issuer.algorithms, keys)?;
     if text(&claims, "iss")? != Some(issuer.identifier.as_str()) {
         return Err(TokenError::Issuer);
     }
     check_kind(issuer, kind.as_deref(), &claims, shown)?;
     let oauth_client = audience(issuer, &claims, shown)?;
     let (issued_at, expires_at) = times(&claims, now_s)?;
+    if let Shown::Exchanged(exchange) = shown {
+        exchange.may_act(&claims, oauth_client.as_deref())?;
+    }
     if let Shown::Id { nonce: Some(nonce) } = shown
         && text(&claims, "nonce")? != Some(nonce)
     {
@@ -251,7 +278,9 @@ pub fn verify(
     }
     let (subject, groups, sub) = subject(issuer, &claims)?;
     let assurance = match (&issuer.vouches, shown) {
-        (Vouches::People, Shown::Id { .. } | Shown::Resource) => assurance(issuer, &claims, fresh, now_s)?,
+        (Vouches::People, Shown::Id { .. } | Shown::Resource | Shown::Exchanged(_)) => {
+            assurance(issuer, &claims, fresh, now_s)?
+        }
         // It need not say how its subject authenticated (RFC 9068, section 2.2.1); what it says has to be enough.
         (Vouches::People, Shown::Access) => assurance(issuer, &claims, false, now_s)?,
         (Vouches::Workloads(_), _) => (None, false),
@@ -279,7 +308,7 @@ fn check_kind(
 ) -> Result<(), TokenError> {
     let fine = match (&issuer.vouches, shown, kind) {
         (_, Shown::Id { .. }, None | Some("jwt")) => true,
-        (_, Shown::Access | Shown::Resource, None | Some("jwt" | "at+jwt")) => true,
+        (_, Shown::Access | Shown::Resource | Shown::Exchanged(_), None | Some("jwt" | "at+jwt")) => true,
         (_, _, Some(_)) => false,
     };
     if fine && !claims.contains_key("events") { Ok(()) } else { Err(TokenError::Kind) }
@@ -313,12 +342,14 @@ fn audience(
             }
             Ok(Some(azp.unwrap_or(ours).to_owned()))
         }
-        Shown::Access | Shown::Resource => {
-            let wanted = match shown {
-                Shown::Resource => &issuer.resource_audiences,
-                Shown::Access | Shown::Id { .. } => &issuer.access_audiences,
+        Shown::Access | Shown::Resource | Shown::Exchanged(_) => {
+            let ours = match shown {
+                Shown::Exchanged(exchange) => meant.contains(&exchange.resource),
+                Shown::Resource => meant.iter().any(|aud| issuer.resource_audiences.contains(aud)),
+                Shown::Access | Shown::Id { .. } => {
+                    meant.iter().any(|aud| issuer.access_audiences.contains(aud))
+                }
             };
-            let ours = meant.iter().any(|aud| wanted.contains(aud));
             // An ID token is for the client; an access token must not be one.
             if !ours || meant.iter().any(|aud| issuer.audiences.contains(aud)) {
                 return Err(TokenError::Audience);
@@ -328,7 +359,9 @@ fn audience(
                 None => text(claims, "client_id")?.or(azp),
             };
             match (shown, &issuer.vouches, client) {
-                (Shown::Resource, Vouches::People, None | Some("")) => Err(TokenError::NoClient),
+                (Shown::Resource | Shown::Exchanged(_), Vouches::People, None | Some("")) => {
+                    Err(TokenError::NoClient)
+                }
                 (_, _, client) => Ok(client.map(str::to_owned)),
             }
         }
@@ -363,7 +396,7 @@ pub fn claimed_issuer(token: &str) -> Option<String> {
 }
 
 /// `iat` and `exp`, both within the skew.
-fn times(claims: &Map<String, Value>, now_s: u64) -> Result<(u64, u64), TokenError> {
+pub(crate) fn times(claims: &Map<String, Value>, now_s: u64) -> Result<(u64, u64), TokenError> {
     let needed = |name: &str| number(claims, name)?.ok_or_else(|| TokenError::Claim(name.to_owned()));
     let (issued_at, expires_at) = (needed("iat")?, needed("exp")?);
     let soonest = now_s.saturating_add(SKEW_S);
@@ -456,7 +489,7 @@ pub fn verify_logout(
     token: &str,
     now_s: u64,
 ) -> Result<LoggedOut, TokenError> {
-    let Signed { kind, claims } = signed(token, issuer, keys)?;
+    let Signed { kind, claims } = signed(token, &issuer.algorithms, keys)?;
     if !matches!(kind.as_deref(), None | Some("jwt" | "logout+jwt")) || claims.contains_key("nonce") {
         return Err(TokenError::Kind);
     }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use chaperone_access::{Analysis, Delegation, Refusal, RefusalCode, Scope, Since, TargetName, Under};
+use chaperone_access::{
+    Analysis, Delegation, Refusal, RefusalCode, SERVER_ISSUER, Scope, Since, TargetName, Under,
+};
 use chaperone_identity::{CredentialFacts, Lapse, Principal, Standing};
 use lru::LruCache;
 
@@ -146,7 +148,12 @@ fn lapsed(lapse: &Lapse) -> Refusal {
 
 pub(crate) fn locked_out(lock: &Lock) -> Refusal {
     let what = match &lock.on {
-        LockOn::Subject(_) => "you are locked out".to_owned(),
+        LockOn::Subject(name) => {
+            match name.strip_prefix(SERVER_ISSUER).and_then(|name| name.strip_prefix('/')) {
+                Some(server) => format!("server `{server}` is locked"),
+                None => "you are locked out".to_owned(),
+            }
+        }
         LockOn::Target(target) => format!("target `{target}` is locked"),
         LockOn::Client(client) => format!("client `{client}` is locked"),
     };
@@ -261,7 +268,9 @@ impl Policies {
         let (place, policies) = self.place(&set, &delegation, &who, facts, now_us);
         let narrowed =
             Limits { rows_per_statement: facts.credential().restriction.rows_max(), ..Limits::NONE };
-        let limits = set.limits(&delegation, facts.target()).and(narrowed);
+        let of_server = delegation.exchanger().map(|server| set.limits(&server, facts.target()));
+        let limits = set.limits(&delegation, facts.target()).and(of_server.unwrap_or(Limits::NONE));
+        let limits = limits.and(narrowed);
         let kept = LruCache::new(NonZeroUsize::new(KEPT_MAX).unwrap_or(NonZeroUsize::MIN));
         let answers = Answers::default();
         (Memory { version, standing, set, delegation, who, place, limits, kept, answers }, policies)

@@ -142,11 +142,21 @@ pub(crate) struct Who {
     entity: Option<Entity>,
     /// Places of rules in the set, ascending.
     pub(crate) mine: Vec<usize>,
+    /// The server that acts for it, which is judged by itself: what either may not, they may not together.
+    server: Option<Box<(Delegation, Who)>>,
 }
 
 impl PolicySet {
-    /// The principal behind a delegation.
+    /// Who is behind a delegation: its subject, and the server that acts for that one.
     pub(crate) fn who(&self, delegation: &Delegation) -> Who {
+        let alone = |of: Delegation| {
+            let who = self.principal(&of);
+            Box::new((of, who))
+        };
+        Who { server: delegation.exchanger().map(alone), ..self.principal(delegation) }
+    }
+
+    fn principal(&self, delegation: &Delegation) -> Who {
         let subject = &delegation.subject;
         let kind = match subject.kind {
             SubjectKind::Person => &self.kinds.person,
@@ -159,7 +169,7 @@ impl PolicySet {
         let attributes: HashMap<String, RestrictedExpression> =
             delegation.attributes.iter().map(|(name, value)| (name.clone(), expression(value))).collect();
         let entity = Entity::new(me.clone(), attributes, groups).ok();
-        Who { me, entity, mine }
+        Who { me, entity, mine, server: None }
     }
 }
 
@@ -212,6 +222,31 @@ impl<'a> Asked<'a> {
         opened_us: u64,
     ) -> Self {
         Self { set, delegation, who, now_us, opened_us, usual: OnceCell::new() }
+    }
+
+    /// The question of the server that acts for whoever asks.
+    fn server(&self) -> Option<Self> {
+        let (delegation, who) = &**self.who.server.as_ref()?;
+        Some(Self::new(self.set, delegation, who, self.now_us, self.opened_us))
+    }
+
+    /// The answer about whoever asks, and where a server acts for him, about that one too: both have to be allowed.
+    pub(crate) fn both(&self, ask: impl Fn(&Self) -> Answer) -> Answer {
+        let mut answer = ask(self);
+        if answer.allowed
+            && let Some(server) = self.server()
+        {
+            answer.also(ask(&server));
+        }
+        answer
+    }
+
+    /// Every rule whose scope can match whoever asks, or the server that acts for him.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &'a Rule> + use<'a> {
+        let set = self.set;
+        let of_server = self.who.server.as_ref().map(|server| server.1.mine.as_slice());
+        let all = self.who.mine.iter().chain(of_server.unwrap_or_default());
+        all.filter_map(move |at| set.rules.get(*at))
     }
 
     /// The rules whose head fits.
@@ -368,6 +403,11 @@ impl Asked<'_> {
 
     /// Ask Cedar, of the rules that `counts` lets through. Anything that goes wrong on our side is a refusal.
     pub(crate) fn answer(&self, query: &Query, counts: impl Fn(&Rule) -> bool) -> Answer {
+        self.both(|one| one.alone(query, &counts))
+    }
+
+    /// The same without the server that acts for whoever asks.
+    pub(crate) fn alone(&self, query: &Query, counts: impl Fn(&Rule) -> bool) -> Answer {
         let fitting: Vec<&Rule> = self.fitting(query).filter(|rule| counts(rule)).collect();
         if fitting.is_empty() {
             return Answer { allowed: false, policies: Vec::new(), lasting: true };

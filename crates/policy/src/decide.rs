@@ -207,7 +207,7 @@ pub(crate) fn everywhere(case: &Case<'_>, action: &str) -> Answer {
     let asked = &case.asked;
     let kinds = &asked.set.kinds;
     let uid: EntityUid = kinds.action(action);
-    let may_be_forbidden = asked.who.mine.iter().filter_map(|at| asked.set.rules.get(*at)).any(|rule| {
+    let may_be_forbidden = asked.rules().any(|rule| {
         slice::might_forbid_in(&rule.scope, case.target.as_str())
             && slice::action_fits(&rule.scope, &uid, None)
     });

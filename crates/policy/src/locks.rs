@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use chaperone_access::{Delegation, TargetName};
+use chaperone_access::{Delegation, SERVER_ISSUER, TargetName};
 use serde::{Deserialize, Serialize};
 
 /// Most locks at a time.
@@ -137,7 +137,8 @@ impl Locks {
         self.by_place.get(place).and_then(|ids| self.by_id.get(ids.first()?))
     }
 
-    /// The lock that closes a target to somebody, if one does: his own, his client's or the target's.
+    /// The lock that closes a target to somebody, if one does: his own, that of his client or of the server that acts for him, or
+    /// the target's.
     #[must_use]
     pub fn against(&self, delegation: &Delegation, target: &TargetName) -> Option<&Lock> {
         if self.by_place.is_empty() {
@@ -146,8 +147,13 @@ impl Locks {
         let subject = &delegation.subject;
         let client =
             || delegation.client.as_ref().and_then(|name| self.on(&LockOn::Client(name.to_string())));
+        let server = || {
+            let server = delegation.exchanger()?.subject.sub;
+            self.on(&LockOn::Subject(format!("{SERVER_ISSUER}/{server}")))
+        };
         self.on(&LockOn::Subject(format!("{}/{}", subject.issuer, subject.sub)))
             .or_else(client)
+            .or_else(server)
             .or_else(|| self.on(&LockOn::Target(target.clone())))
     }
 }
@@ -178,6 +184,17 @@ mod tests {
                 .map(|(who, target)| locks.against(who, target).is_some());
             assert_eq!(closed, expected, "{on:?}");
         }
+    }
+
+    #[test]
+    fn a_lock_on_a_server_closes_what_is_done_through_it() {
+        let ehr = TargetName::new("ehr").unwrap();
+        let ana = delegation("ana", &[], None);
+        let mut locks = Locks::default();
+        locks.place(lock("a", LockOn::Subject("server/notes".into()))).unwrap();
+        let through = |server| crate::decide::tests::exchanged(ana.clone(), server);
+        assert!(locks.against(&through("notes"), &ehr).is_some());
+        assert!(locks.against(&through("other"), &ehr).is_none() && locks.against(&ana, &ehr).is_none());
     }
 
     #[test]

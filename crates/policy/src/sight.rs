@@ -302,8 +302,20 @@ impl Asked<'_> {
         queries
     }
 
-    /// Ask whether that much of some columns is seen, of the rules that `counts` lets through.
+    /// Ask whether that much of some columns is seen, of the rules that `counts` lets through. Through a server it is the
+    /// less of what its caller sees and what it sees itself.
     pub(crate) fn sight(
+        &self,
+        sight: Sight,
+        target: &TargetName,
+        on: On<'_>,
+        alike: &Alike,
+        counts: impl Fn(&Rule) -> bool,
+    ) -> Answer {
+        self.both(|one| one.sight_alone(sight, target, on, alike, &counts))
+    }
+
+    fn sight_alone(
         &self,
         sight: Sight,
         target: &TargetName,
@@ -316,10 +328,10 @@ impl Asked<'_> {
         let mut all = Answer { allowed: true, policies: Vec::new(), lasting: true };
         for tag in &*alike.tags {
             let tag = std::slice::from_ref(tag);
-            let mut answer = self.answer(&query(sight, tag), &counts);
+            let mut answer = self.alone(&query(sight, tag), &counts);
             // What is revealed needs no mask.
             if !answer.allowed && sight == Sight::UseMasked {
-                let revealed = self.answer(&query(Sight::Reveal, tag), &counts);
+                let revealed = self.alone(&query(Sight::Reveal, tag), &counts);
                 let lasting = answer.lasting && revealed.lasting;
                 answer = if revealed.allowed { revealed } else { answer };
                 answer.lasting = lasting;

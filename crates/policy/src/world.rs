@@ -168,7 +168,7 @@ impl Thing<'_> {
 
     /// Ask, of the rules that `counts` lets through.
     pub(crate) fn answer(&self, asked: &Asked<'_>, counts: impl Fn(&Rule) -> bool) -> Answer {
-        let Asked { set, delegation, who, now_us, opened_us } = *asked;
+        let Asked { set, delegation, who, now_us, opened_us, .. } = *asked;
         let there = self.target().and_then(|target| profile::at(delegation, target.as_str(), &set.clients));
         let delegation = there.as_ref().unwrap_or(delegation);
         let asked = &Asked::new(set, delegation, who, now_us, opened_us);

@@ -308,6 +308,9 @@ impl Recorder {
             source: source.to_string(),
         }))
         .map_err(|error| error.refusal())?;
+        if let Some(call) = denial.credential.call() {
+            lease.begin(call);
+        }
         let refused = {
             // Held until it stands in the log: the call cannot end before what is written as its own.
             let mut current = lease.look();
@@ -363,6 +366,10 @@ impl Recorder {
             .map_err(|_| Refusal::new(RefusalCode::RecordUnavailable, "the record cannot be sealed"))?;
         let delegation = admission.delegation().clone();
         let credential = admission.credential().id.to_string();
+        // The call that a server elsewhere had the credential exchanged for: all that is asked with it is that call's.
+        if let Some(call) = admission.credential().call() {
+            link.lease.begin(call);
+        }
         self.append(&Body::AuthenticationSucceeded(AuthenticationSucceeded {
             channel_binding: bound(binding),
             credential: credential.clone(),

@@ -203,6 +203,49 @@ fn tool_calls_are_followed() {
 }
 
 #[test]
+fn a_call_of_a_server_elsewhere_begins_with_its_exchange_and_has_no_end() {
+    let exchanged = |story: &mut Story| {
+        let at = story.last("toolcall.ended", 0);
+        story.steps.remove(at);
+        let at = story.last("toolcall.started", 0);
+        let Body::ToolcallStarted(started) = story.steps[at].body.clone() else { panic!("another entry") };
+        story.steps[at].body = Body::CredentialExchanged(CredentialExchanged {
+            arguments: Some(started.arguments),
+            call: Some(started.call),
+            credential: "credential-1".to_owned(),
+            delegation: started.delegation,
+            named: None,
+            not_after: 1,
+            only: None,
+            rows: None,
+            source: started.source,
+            target: started.target,
+            tool: Some(started.tool),
+            verbs: None,
+        });
+        at
+    };
+    let whole = wrong(|story| {
+        exchanged(story);
+    });
+    assert_eq!(whole, Vec::<String>::new());
+    finds("a tool call that has begun already", |story| {
+        let at = exchanged(story);
+        let again = story.steps[at].body.clone();
+        story.insert(at + 1, again);
+    });
+    let found = wrong(|story| {
+        let at = exchanged(story);
+        story.steps.remove(at);
+    });
+    assert!(
+        found.iter().all(|what| what.contains("in a tool call") || what.contains("of a tool call")),
+        "{found:?}"
+    );
+    assert!(found.len() > 2, "{found:?}");
+}
+
+#[test]
 fn what_agents_signed_is_looked_at() {
     finds("a tally is signed with a key that was not enrolled", |story| {
         story.closed(1, |body| body.agent.as_mut().unwrap().key = "another".to_owned());

@@ -37,8 +37,9 @@ pub const FAILED: Duration = Duration::from_secs(30);
 pub const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// From a connection's first byte to the end of its handshake, and one exchange of words after it.
 pub const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Connections that have not shown a certificate of an agent yet, at a time.
-pub const STRANGERS: usize = 64;
+/// Connections that have not shown a certificate of an agent yet, at a time: one more is not served. Whoever listens lets older ones
+/// make room before there are as many.
+pub const STRANGERS: usize = 128;
 /// Any message on the link, and each part of a stream's prologue.
 pub const WORDS_BYTES: usize = 64 * 1024;
 /// Characters of another side's words that are shown on.

@@ -10,6 +10,7 @@ use chaperone_masking::{Entity, Pattern};
 use chaperone_tunnel::LoginName;
 use serde::Deserialize;
 
+use super::exchange::ExchangeSection;
 use super::issuers::IssuerSection;
 
 /// The whole file.
@@ -44,6 +45,8 @@ pub(crate) struct GatewayConfig {
     pub(crate) agents: Option<Agents>,
     /// Without it the gateway is no MCP server.
     pub(crate) mcp: Option<Mcp>,
+    /// Without it no tokens are exchanged.
+    pub(crate) exchange: Option<ExchangeSection>,
     /// MCP servers of others, which agents run or reach.
     #[serde(default)]
     pub(crate) servers: BTreeMap<TargetName, HostedServer>,
@@ -133,7 +136,7 @@ impl GatewayConfig {
                 recipient(&format!("servers.{name}"), server.recipient.as_ref(), server.agreement.as_ref())?;
             servers.insert(name.to_string(), RegisteredServer { owner: server.owner.clone(), recipient });
         }
-        Ok(Clients::new(clients).reaching(servers))
+        Ok(Clients::new(clients).reaching(servers).with_exchanging(self.exchanging()?))
     }
 }
 

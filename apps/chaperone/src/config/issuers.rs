@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use chaperone_access::{AttributeKind, TargetName};
+use chaperone_access::{AttributeKind, SERVER_ISSUER, TargetName};
 use chaperone_identity::{ClaimNames, Issuer, LOCAL_ISSUER, SignatureAlgorithm, Terms, Vouches, Workload};
 use chaperone_vault::SecretSource;
 use serde::Deserialize;
@@ -129,8 +129,10 @@ impl IssuerSection {
         attributes: &BTreeMap<String, AttributeKind>,
     ) -> Result<Issuer, String> {
         let wrong = |what: &str| Err(format!("`issuers.{alias}`: {what}"));
-        if !is_word(alias) || alias == LOCAL_ISSUER {
-            return wrong("its name is a-z, 0-9, `-` and `_`, beginning with a letter, and not `local`");
+        if !is_word(alias) || [LOCAL_ISSUER, SERVER_ISSUER].contains(&alias) {
+            return wrong(
+                "its name is a-z, 0-9, `-` and `_`, beginning with a letter, and neither `local` nor `server`",
+            );
         }
         let mut audiences = self.audiences.clone();
         audiences.extend(self.client_id.clone());
@@ -264,7 +266,7 @@ mod tests {
             assert!(toml::from_str::<IssuerSection>(&format!("{url}{unknown}")).is_err(), "{unknown}");
         }
         let section: IssuerSection = toml::from_str(&format!("{url}client_id = \"cli\"")).unwrap();
-        for alias in ["local", "Org", "a/b", ""] {
+        for alias in ["local", "server", "Org", "a/b", ""] {
             assert!(section.issuer(alias, &BTreeMap::new()).is_err(), "{alias}");
         }
         for name in ["groups", "Clinics", ""] {

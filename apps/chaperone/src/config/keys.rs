@@ -298,6 +298,62 @@ const GATEWAY: &[Key] = &[
         "[]",
         "OAuth client ids at issuers whose tokens are this client's: whoever logs in with one acts through it, and nobody else can say that he does.",
     ),
+    optional(
+        "exchange",
+        "address",
+        "\"https://gateway.example:6480/oauth\"",
+        "http://127.0.0.1:PORT/oauth where the API listens on a loopback address, else required in the table",
+        "Exchanges tokens (RFC 8693) at `/oauth/token` on the API's listener: the address by which servers of others reach it as an authorization server. Without the table no tokens are exchanged.",
+    ),
+    optional(
+        "exchange.servers.radiology",
+        "owner",
+        "\"it@example.org\"",
+        "required in the table",
+        "Registers a server of others that shows its callers' access tokens and gets credentials for them: who answers for it. Its name is the client id in its assertions, and `Service::\"server/NAME\"` in policies, which have to permit what it does for anybody.",
+    ),
+    optional(
+        "exchange.servers.radiology",
+        "recipient",
+        "\"Tool Inc\"",
+        "none",
+        "Who sees the rows that it reads, besides whoever sees what the client reads.",
+    ),
+    optional(
+        "exchange.servers.radiology",
+        "agreement",
+        "\"BAA-2026-07\"",
+        "none",
+        "The agreement under which that recipient may see them, by reference.",
+    ),
+    optional(
+        "exchange.servers.radiology",
+        "resource",
+        "\"https://radiology.example/mcp\"",
+        "required in the table",
+        "Its own resource: `aud` of the tokens that it may show, exactly.",
+    ),
+    optional(
+        "exchange.servers.radiology",
+        "issuers",
+        "[\"org\"]",
+        "required in the table",
+        "Those of `[issuers]` whose tokens it may show.",
+    ),
+    optional(
+        "exchange.servers.radiology",
+        "oauth_clients",
+        "[\"radiology-mcp\"]",
+        "[]",
+        "Its own OAuth client ids at those issuers: tokens of which it is the subject itself are refused, and `may_act` may name one.",
+    ),
+    optional(
+        "exchange.servers.radiology",
+        "jwks",
+        "'{\"keys\": []}'",
+        "required in the table",
+        "Its public keys, as a JWK set (RFC 7517): with one of them it signs its assertions (`private_key_jwt`).",
+    ),
     required(
         "targets.ehr",
         "protocol",
@@ -804,7 +860,7 @@ pub(crate) fn uncommented(text: &str) -> String {
 pub(crate) fn reference() -> String {
     let mut out = String::from(
         "# Configuration\n\nGenerated from the code. Unknown keys are errors; `chaperone config check` names file, line and column.\n\n\
-         On SIGHUP a gateway reads `[issuers]`, `[clients]`, and `owner`, `recipient` and `agreement` of `[servers]` again, with the policy folder and the \
+         On SIGHUP a gateway reads `[issuers]`, `[clients]`, `[exchange.servers]`, and `owner`, `recipient` and `agreement` of `[servers]` again, with the policy folder and the \
          classifications. \
          Every other table that has changed, `[targets]` and `[attributes]` among them, waits for the next start: the log names each \
          such key as a warning, at every SIGHUP until then.\n",

@@ -3,6 +3,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod commands;
+pub(crate) mod exchange;
 pub(crate) mod gateway;
 pub(crate) mod issuers;
 pub(crate) mod keys;

@@ -12,6 +12,7 @@ use crate::config::agent::AgentConfig;
 use crate::config::gateway::{GatewayConfig, HostedServer};
 use crate::config::{self, beside};
 use crate::wiring::classifications::{self, ClassificationFiles, Classifications, inline, unclassified};
+use crate::wiring::exchange;
 use crate::wiring::gateway::{api_tls, check_listeners, listener_options};
 use crate::wiring::identity::issuers;
 use crate::wiring::installation::readers;
@@ -54,6 +55,8 @@ impl Config {
         note(check_listeners(&config));
         note(Setting::new(&config).map(drop));
         note(hosted::check(&config));
+        note(exchange::Setting::new(&config).map(drop));
+        note(config.check_exchanging().map_err(Failure::Usage));
         note(listener_options(&path, &config).map(drop));
         note(api_tls(&path, &config).map(drop));
         note(readers(&config.recording.readers).map(drop));

@@ -9,11 +9,11 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chaperone_access::SessionId;
-use chaperone_api::{ReadGrant, ReadRequest, SessionDetail};
+use chaperone_api::{ReadGrant, SessionDetail};
 use serde_json::{Value, json};
 
 use super::reach::Reach;
-use super::session::whole;
+use super::session::{granted, whole};
 use super::{Failure, block_on, remark};
 use crate::wiring::installation::{Opener, reader_key};
 
@@ -81,9 +81,7 @@ impl Replay {
         let ask = block_on(self.reach.ask())?;
         let detail = block_on(whole(&ask, self.session))?;
         let key = reader_key(&self.reader_key)?;
-        let request = ReadRequest { reader: key.public_text() };
-        let path = format!("/sessions/{}/read", self.session);
-        let grant: ReadGrant = block_on(ask.post(&path, &request))?;
+        let grant = block_on(granted(&ask, self.session, key.public_text()))?;
         let opener = Opener::new(&key, self.session, &grant.wrapped_key)?;
         let transcript = read(&detail, &grant, &opener)?;
         match (&self.export, self.at_once) {

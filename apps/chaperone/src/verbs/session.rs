@@ -92,15 +92,27 @@ pub(super) async fn whole(ask: &Ask, session: SessionId) -> Result<SessionDetail
     Ok(detail)
 }
 
+/// What is needed to open everything that is sealed of a session, in as many answers as it takes.
+pub(super) async fn granted(ask: &Ask, session: SessionId, reader: String) -> Result<ReadGrant, Failure> {
+    let path = format!("/sessions/{session}/read");
+    let mut request = ReadRequest { reader, after: None };
+    let mut grant: ReadGrant = ask.post(&path, &request).await?;
+    while let Some(next) = grant.next.take() {
+        request.after = Some(next);
+        let more: ReadGrant = ask.post(&path, &request).await?;
+        grant.objects.extend(more.objects);
+        grant.next = more.next;
+    }
+    Ok(grant)
+}
+
 impl Show {
     fn run(self) -> Result<ExitCode, Failure> {
         let ask = block_on(self.reach.ask())?;
         let mut detail = block_on(whole(&ask, self.session))?;
         if let Some(file) = &self.reader_key {
             let key = reader_key(file)?;
-            let request = ReadRequest { reader: key.public_text() };
-            let path = format!("/sessions/{}/read", self.session);
-            let grant: ReadGrant = block_on(ask.post(&path, &request))?;
+            let grant = block_on(granted(&ask, self.session, key.public_text()))?;
             let opener = Opener::new(&key, self.session, &grant.wrapped_key)?;
             for entry in &mut detail.entries {
                 open(entry, &grant, &opener)?;

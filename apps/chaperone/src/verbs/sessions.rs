@@ -66,10 +66,14 @@ impl Sessions {
     }
 }
 
-/// Subject and client of a recorded delegation.
+/// Subject and client of a recorded delegation, and the server that had the subject's token exchanged.
 pub(crate) fn who(delegation: &serde_json::Value) -> String {
     let text = |pointer: &str| delegation.pointer(pointer).and_then(serde_json::Value::as_str);
     let subject =
         format!("{}/{}", text("/subject/issuer").unwrap_or("?"), text("/subject/sub").unwrap_or("?"));
-    text("/client").map_or(subject.clone(), |client| format!("{subject} via {client}"))
+    let mut words = text("/client").map_or(subject.clone(), |client| format!("{subject} via {client}"));
+    if text("/attribution") == Some("exchanged") {
+        words.push_str(&format!(" through {} (exchanged)", text("/server/name").unwrap_or("?")));
+    }
+    words
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use chaperone_access::CallId;
-use chaperone_api::{ToolcallOperation, ToolcallView};
+use chaperone_api::{ToolcallExchange, ToolcallOperation, ToolcallView};
 use chaperone_trail::Counting;
 use clap::Subcommand;
 use serde_json::Value;
@@ -76,10 +76,12 @@ fn tree(view: &ToolcallView) -> String {
     out.push(format!("└ client  {}", chain.join(", ")));
     out.push(format!("  └ call  {}  {}/{}", view.call, view.target, view.tool));
     out.extend(recipient(&view.delegation, "/server/recipient").map(|to| format!("    │ server {to}")));
-    out.push(format!("    │ arguments {}", view.arguments));
-    let end = match &view.end {
-        None => "under way".to_owned(),
-        Some(end) => {
+    let arguments = if view.arguments.is_empty() { "not told" } else { &view.arguments };
+    out.push(format!("    │ arguments {arguments}"));
+    let end = match (&view.end, &view.exchanged) {
+        (None, None) => "under way".to_owned(),
+        (None, Some(exchanged)) => elsewhere(exchanged),
+        (Some(end), _) => {
             let code = end.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
             format!(
                 "{}{code}: {} rows, {} bytes in {}",
@@ -112,6 +114,13 @@ fn tree(view: &ToolcallView) -> String {
         out.push(format!("    └ {told}"));
     }
     out.join("\n")
+}
+
+/// A call that a server elsewhere carries out: what is known of it here.
+fn elsewhere(exchanged: &ToolcallExchange) -> String {
+    let named = exchanged.named.as_ref().map(|named| format!(", there `{named}`")).unwrap_or_default();
+    let until = clock(exchanged.not_after.saturating_mul(1_000_000));
+    format!("carried out elsewhere{named}: credential {} until {until}", exchanged.credential)
 }
 
 fn of_operation(out: &mut Vec<String>, operation: &ToolcallOperation) {

@@ -37,6 +37,7 @@ use crate::wiring::clock::{self, Clock, Stepped};
 use crate::wiring::commands::Commands;
 use crate::wiring::door::Sessions;
 use crate::wiring::epochs;
+use crate::wiring::exchange::{self, Exchanges};
 use crate::wiring::identity::{self, Identities, Issuers};
 use crate::wiring::installation::{Keys, forget_log_keys, now_us, readers};
 use crate::wiring::link::{self, OnRecord};
@@ -64,6 +65,7 @@ pub(crate) async fn run(path: &Path) -> Result<(), Failure> {
     let mut config: GatewayConfig = config::load(path)?;
     check_listeners(&config)?;
     hosted::check(&config)?;
+    config.check_exchanging().map_err(Failure::Usage)?;
     let issuers = identity::issuers(path, &mut config)?;
     let classifications = classifications(path, &config)?;
     let policies = policies(path, &config, &classifications)?;
@@ -286,10 +288,12 @@ fn assemble(path: &Path, config: &GatewayConfig, parts: Parts) -> Result<Assembl
     let options = listener_options(path, config)?;
     let mcp =
         Setting::new(config)?.map(|setting| Mcp::new(setting, managed.clone(), boundary.clone(), config));
+    let exchange = exchange::Setting::new(config)?
+        .map(|setting| Arc::new(Exchanges { setting, managed: managed.clone() }));
     let listener = Arc::new(Listener { boundary, sessions: sessions.clone(), options, counters });
     let reach = Reach { sessions, dialer, links };
-    let identity = (identity, identities);
-    Ok(Assembled { listener, managed, mcp, recorder, identity, policies, revoked, kick, reach, usage })
+    let (faces, identity) = ((mcp, exchange), (identity, identities));
+    Ok(Assembled { listener, managed, faces, recorder, identity, policies, revoked, kick, reach, usage })
 }
 
 /// How a target's operations are understood.
@@ -326,8 +330,8 @@ fn entrance(config: &GatewayConfig) -> Entrance {
 struct Assembled {
     listener: Arc<Listener>,
     managed: Arc<Managed>,
-    /// `None` where the gateway is no MCP server.
-    mcp: Option<Arc<Mcp>>,
+    /// `None` where the gateway is no MCP server, and where it exchanges no tokens.
+    faces: (Option<Arc<Mcp>>, Option<Arc<Exchanges>>),
     recorder: Arc<Recorder>,
     identity: (Arc<Identity>, Arc<Identities>),
     policies: Arc<Policies>,
@@ -511,8 +515,9 @@ async fn record_rotations(recorder: &Recorder, keys: &Path) -> Result<(), Failur
 
 async fn serve(path: &Path, text: &str, config: &GatewayConfig, parts: Parts) -> Result<(), Failure> {
     let assembled = assemble(path, config, parts)?;
-    let Assembled { listener, managed, mcp, recorder, identity, policies, revoked, kick, reach, usage } =
-        assembled;
+    let Assembled { listener, managed, faces, recorder, identity, policies, .. } = assembled;
+    let Assembled { revoked, kick, reach, usage, .. } = assembled;
+    let (mcp, exchange) = faces;
     let Reach { sessions, dialer, links } = reach;
     let (identity, identities) = identity;
     identities.begin().await;
@@ -538,10 +543,9 @@ async fn serve(path: &Path, text: &str, config: &GatewayConfig, parts: Parts) ->
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io("cannot wait for SIGTERM"))?;
     let served = tokio::spawn(listener.serve(clients, stopped.clone()));
     let answers = managed.answers.clone();
-    let router = match &mcp {
-        Some(mcp) => mcp::router(mcp.clone()).merge(api::router(managed)),
-        None => api::router(managed),
-    };
+    let mut router = api::router(managed);
+    router = mcp.iter().fold(router, |router, mcp| mcp::router(mcp.clone()).merge(router));
+    router = exchange.into_iter().fold(router, |router, exchange| exchange::router(exchange).merge(router));
     let api = tokio::spawn(served::serve(api_listener, api_tls, router, answers, stopped));
     let pulse = Pulse {
         recorder: recorder.clone(),

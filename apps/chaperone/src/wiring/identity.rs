@@ -2,6 +2,7 @@
 //! force, except an end, which takes effect even where the record refuses it.
 
 mod bearer;
+mod proving;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -10,15 +11,15 @@ use std::time::{Duration, Instant};
 
 use chaperone_access::{Refusal, Source, Subject, SubjectKind};
 use chaperone_identity::{
-    EndCause, Ending, Holders, Identity, Login, LoginError, LoginId, Logins, Noted, People, PersonChange,
-    PersonError, Refreshed, Service, ServiceChange, ServiceError, Services, Shown, Terms, TokenError,
-    Verified, Vouches, told_again,
+    Assertions, EndCause, Ending, Holders, Identity, Login, LoginError, LoginId, Logins, People,
+    PersonChange, PersonError, Refreshed, Service, ServiceChange, ServiceError, Services, Shown, Terms,
+    TokenError, Verified, Vouches, told_again,
 };
 use chaperone_recording::Recorder;
 use chaperone_store::HolderFiles;
 use chaperone_trail::{
-    AuthenticationFailed, Body, LoginEnded, LoginMade, LoginRefreshed, ServiceCreated, ServiceRevoked,
-    ServiceRotated, SubjectDisabled, SubjectEnabled,
+    Body, LoginEnded, LoginMade, LoginRefreshed, ServiceCreated, ServiceRevoked, ServiceRotated,
+    SubjectDisabled, SubjectEnabled,
 };
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -32,8 +33,8 @@ use crate::verbs::Failure;
 use crate::wiring::installation::now_us;
 use crate::wiring::issuers::{Activity, Issuer, START};
 use crate::wiring::sweep::Kick;
-pub(crate) use bearer::Bearer;
 use bearer::Bearers;
+pub(crate) use bearer::{At, Bearer};
 
 /// How often logins are looked through.
 const LOOK: Duration = Duration::from_secs(2);
@@ -109,6 +110,8 @@ pub(crate) struct Identities {
     issuers: RwLock<Arc<Issuers>>,
     watched: Mutex<HashMap<LoginId, Watched>>,
     bearers: Bearers,
+    /// Of servers that have tokens exchanged.
+    assertions: Assertions,
     /// One change at a time, so that record, force and file tell one story.
     changing: tokio::sync::Mutex<()>,
 }
@@ -176,6 +179,7 @@ impl Identities {
             issuers,
             watched: Mutex::default(),
             bearers: Bearers::default(),
+            assertions: Assertions::new(now_s()),
             changing: tokio::sync::Mutex::default(),
         }
     }
@@ -315,20 +319,7 @@ impl Identities {
         alias: &str,
         disbelief: Disbelief,
     ) -> Answer<IdentityRefused> {
-        let Disbelief { word, why } = disbelief;
-        tracing::warn!(%source, issuer = alias.chars().take(63).collect::<String>(), why, "a token was not believed");
-        if self.parts.identity.note_failure(source) == Noted::Single {
-            let body = Body::AuthenticationFailed(AuthenticationFailed {
-                count: None,
-                method: METHOD.to_owned(),
-                reason: word.to_owned(),
-                source: source.to_string(),
-                user: None,
-                window_s: None,
-            });
-            self.parts.recorder.note(body).await?;
-        }
-        Ok(IdentityRefused::NotBelieved)
+        self.unproved(METHOD, source, alias, disbelief).await
     }
 
     fn watch(&self, login: &Login, tokens: &Tokens<'_>, until_s: Option<u64>) {

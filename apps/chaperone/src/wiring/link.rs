@@ -13,16 +13,19 @@ use chaperone_trail::{
     CumulativeTally, Digest, SignedCumulative, Tls,
 };
 use chaperone_tunnel::link::{AgentEvent, Links, Observer};
-use chaperone_tunnel::{BoxFuture, Dialer, SignedTotals};
+use chaperone_tunnel::{BoxFuture, Dialer, SignedTotals, limits};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::wiring::door::Sessions;
-use crate::wiring::strangers::Strangers;
+use crate::wiring::strangers::{Cut, Strangers};
 
 /// Connections of one source that have not shown a certificate yet.
 const STRANGERS_PER_SOURCE: u32 = 8;
+/// Those of all sources together: one more takes the place of the oldest of whoever has the most. Half of what the links serve, so
+/// that those who have to leave may take a moment.
+const STRANGERS_MAX: usize = limits::STRANGERS / 2;
 /// How long agents' totals may hold up a heartbeat.
 const TOTALS: Duration = Duration::from_secs(2);
 
@@ -125,8 +128,7 @@ pub(crate) fn enrolled(agent: &AgentName, by: String, public_key: &[u8], targets
 
 /// Take agents' connections until told to stop. Links outlive this: they are needed until the last session has ended.
 pub(crate) async fn serve(links: Arc<Links>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-    // All together they are counted with the links, and nobody has to make room: a handshake is over in seconds.
-    let strangers = Strangers::new(STRANGERS_PER_SOURCE, usize::MAX);
+    let strangers = Strangers::new(STRANGERS_PER_SOURCE, STRANGERS_MAX);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -140,7 +142,13 @@ pub(crate) async fn serve(links: Arc<Links>, listener: TcpListener, mut stop: wa
                 continue;
             }
         };
-        let Some((stranger, _)) = strangers.admit(source.ip()) else { continue };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%source, %error, "an agent's connection is gone already");
+            continue;
+        }
+        let Some((stranger, displaced)) = strangers.admit(source.ip()) else { continue };
+        // Whoever has to make room sees the end of his stream, in the middle of the handshake.
+        let stream = Cut::new(stream, displaced);
         let links = Arc::clone(&links);
         tokio::spawn(async move {
             if let Err(error) = links.accept(stream, source, stranger).await {

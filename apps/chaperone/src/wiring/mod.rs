@@ -12,6 +12,7 @@ pub(crate) mod clock;
 pub(crate) mod commands;
 pub(crate) mod door;
 pub(crate) mod epochs;
+pub(crate) mod exchange;
 pub(crate) mod gateway;
 pub(crate) mod identity;
 pub(crate) mod installation;

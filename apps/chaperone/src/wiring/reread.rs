@@ -25,6 +25,8 @@ const CLIENTS: &str = "clients";
 const SERVERS: &str = "servers";
 /// What of a server comes into force with the clients; the rest of it waits for the next start.
 const REGISTRATION: [&str; 3] = ["agreement", "owner", "recipient"];
+/// Servers that have tokens exchanged. Where that is done waits for the next start.
+const EXCHANGING: &str = "exchange.servers";
 /// What issuers' tables speak of, and policies were loaded with.
 const ATTRIBUTES: &str = "attributes";
 
@@ -110,7 +112,7 @@ fn changes(start: &Table, last: &Table, now: &Table) -> Changes {
     let same: BTreeSet<String> = same.map(|(alias, _)| alias.clone()).collect();
     let waiting = differing(&unregistered(start.clone()), &unregistered(now.clone()));
     let of = |key: &String, table: &str| key == table || key.starts_with(&format!("{table}."));
-    let may_change = |key: &String| of(key, ISSUERS) || of(key, CLIENTS);
+    let may_change = |key: &String| of(key, ISSUERS) || of(key, CLIENTS) || key == EXCHANGING;
     Changes {
         issuers: before != after,
         same,
@@ -170,6 +172,7 @@ impl Rereader {
         let mut config: GatewayConfig = config::parse(&self.path, &text)?;
         check_listeners(&config)?;
         let registered = config.registered().map_err(Failure::Usage)?;
+        config.check_exchanging().map_err(Failure::Usage)?;
         let clients = (registered != *self.identity.clients()).then(|| Arc::new(registered));
         let changes = changes(&self.start, &parsed(last)?, &parsed(&text)?);
         // Each time: whoever reads the log of this reading sees what it did not do.
@@ -229,15 +232,18 @@ mod tests {
         let registered = format!("{start}[clients.a]\nowner = \"it\"\n");
         assert_eq!(compared(start, &registered).waiting.len(), 0);
         let served = |server: &str| format!("{start}[servers.a]\n{server}");
-        let compared = |start: &str, now: &str| {
-            changes(&parsed(start).unwrap(), &parsed(start).unwrap(), &parsed(now).unwrap()).waiting
-        };
         let before = served("target = \"t\"\nowner = \"it\"\n");
         assert!(
-            compared(&before, &served("target = \"t\"\nowner = \"other\"\nrecipient = \"r\"\n")).is_empty()
+            compared(&before, &served("target = \"t\"\nowner = \"other\"\nrecipient = \"r\"\n")).waiting.is_empty()
         );
-        assert_eq!(compared(&before, &served("target = \"u\"\nowner = \"it\"\n")), ["servers.a"]);
-        assert_eq!(compared(start, &before), ["servers"]);
-        assert_eq!(compared(start, &format!("{start}[agents]\nlisten = \"c\"\n")), ["agents"]);
+        assert_eq!(compared(&before, &served("target = \"u\"\nowner = \"it\"\n")).waiting, ["servers.a"]);
+        assert_eq!(compared(start, &before).waiting, ["servers"]);
+        let exchanging = format!("{start}[exchange.servers.a]\nowner = \"it\"\n");
+        assert_eq!(compared(start, &exchanging).waiting, ["exchange"]);
+        let open = format!("{start}[exchange]\n");
+        let changed =
+            |now: &str| changes(&parsed(&open).unwrap(), &parsed(&open).unwrap(), &parsed(now).unwrap());
+        assert_eq!(changed(&exchanging).waiting.len(), 0);
+        assert_eq!(compared(start, &format!("{start}[agents]\nlisten = \"c\"\n")).waiting, ["agents"]);
     }
 }

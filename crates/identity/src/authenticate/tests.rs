@@ -247,6 +247,48 @@ async fn a_name_alone_makes_nobody_a_registered_client() {
     assert_eq!(reason(&identity, &made.user, &made.password, "ehr", NOW).await, FailureReason::OtherClient);
 }
 
+/// A registered server of others, without a key: it is not asked for one here.
+fn exchanging(recipient: &str) -> std::collections::BTreeMap<String, crate::Exchange> {
+    let key = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    let server = crate::Exchange {
+        owner: "it".into(),
+        recipient: Some(Recipient { agreement: None, name: recipient.into() }),
+        resource: "https://notes/mcp".into(),
+        issuers: BTreeSet::from(["acme".to_owned()]),
+        keys: crate::KeySet::parse(key.as_bytes()).unwrap(),
+        known_as: BTreeSet::from(["notes".to_owned()]),
+    };
+    [("notes".to_owned(), server)].into()
+}
+
+/// An exchanged credential is its subject's through the server, for as long as that is registered as it was.
+#[tokio::test]
+async fn an_exchanged_credential_names_the_server_and_goes_with_it() {
+    let (identity, _, id) = logged_in(Some("oauth-7"));
+    let without = identity.clients();
+    let with = |recipient: &str| Arc::new(Clients::clone(&without).with_exchanging(exchanging(recipient)));
+    let call = chaperone_access::CallId::from_parts(1, [7; 10]);
+    let through = |call| Who::Exchanged { login: id, server: "notes".to_owned(), call };
+    let made = issue(&Grant { who: through(Some(call)), ..grant() });
+    assert_eq!(reason(&identity, &made.user, &made.password, "ehr", NOW).await, FailureReason::OtherServer);
+    identity.change_clients(with("tool-inc"));
+    let claimed = claim(&identity, &made.user, &made.password, "ehr");
+    let (principal, _) = identity.authenticate(claimed, NOW * 1_000_000).await.unwrap();
+    let chain = principal.delegation();
+    assert_eq!((chain.subject.issuer.as_str(), chain.client.as_deref()), ("acme", Some("helper")));
+    assert_eq!(chain.attribution, chaperone_access::Attribution::Exchanged);
+    let server = chain.server.as_ref().unwrap();
+    assert_eq!((&*server.name, server.recipient.as_ref().unwrap().name.as_str()), ("notes", "tool-inc"));
+    assert_eq!(principal.credential().call(), Some(call));
+    assert!(!identity.binds_otherwise(&principal));
+    identity.change_clients(with("other-inc"));
+    assert!(identity.binds_otherwise(&principal), "another sees what it reads");
+    identity.change_clients(without);
+    assert!(identity.binds_otherwise(&principal), "it is not registered any more");
+    let plain = issue(&Grant { who: through(None), ..grant() });
+    assert_eq!(crate::parse_user(&plain.user).unwrap().grant.who, through(None));
+}
+
 #[tokio::test]
 async fn without_a_development_issuer_nobody_is_named_by_a_credential() {
     let made = issue(&grant());

@@ -46,6 +46,54 @@ permit (principal == Person::"dev/night", action == Action::"read", resource in 
   when { context.time.toTime() < duration("6h") };
 "#;
 
+/// The same through a server that had the subject's token exchanged.
+pub(crate) fn exchanged(who: Delegation, server: &str) -> Delegation {
+    let server = chaperone_access::Server { name: server.into(), recipient: None };
+    let attribution = chaperone_access::Attribution::Exchanged;
+    Delegation { attribution, server: Some(server), ..who }
+}
+
+#[test]
+fn through_a_server_only_what_both_may_is_permitted() {
+    let text = r#"
+@id("nurses") permit (principal in Group::"dev/nurses", action, resource in Target::"ehr");
+@id("notes") permit (principal == Service::"server/notes", action == Action::"read", resource in Target::"ehr");
+@id("theirs") permit (principal == Service::"server/theirs", action, resource in Target::"ehr");
+@id("not-there") forbid (principal == Service::"server/theirs", action, resource == Relation::"ehr/public.secret");
+@id("agreed") forbid (principal, action == Action::"insert", resource) when { context has server };
+"#;
+    let set = load(text).unwrap();
+    let (ana, eve) = (delegation("ana", &["nurses"], None), delegation("eve", &[], None));
+    let notes = |who: &Delegation| exchanged(who.clone(), "notes");
+    let both = read(&set, &notes(&ana), "public.patients", false, NOW);
+    assert!(both.allowed);
+    assert_eq!(both.policies, [Arc::from("notes"), Arc::from("nurses")]);
+    assert!(
+        !read(&set, &notes(&eve), "public.patients", false, NOW).allowed,
+        "the server's rights are nobody's"
+    );
+    let unknown = exchanged(ana.clone(), "unknown");
+    assert!(!read(&set, &unknown, "public.patients", false, NOW).allowed, "nor the subject's its own");
+    let theirs = exchanged(ana.clone(), "theirs");
+    let kept = read(&set, &theirs, "public.secret", false, NOW);
+    assert_eq!((kept.allowed, kept.policies), (false, vec![Arc::from("not-there")]));
+    // A session of a server that an agent runs is its caller's alone.
+    let leased = Delegation { attribution: chaperone_access::Attribution::Leased, ..unknown };
+    assert!(read(&set, &leased, "public.patients", false, NOW).allowed);
+
+    // Everything on the whole target is what both have.
+    let ehr = TargetName::new("ehr").unwrap();
+    let whole = |who: &Delegation| {
+        let inside = set.who(who);
+        let asked = Asked::new(&set, who, &inside, NOW, NOW);
+        let restriction = Restriction::default();
+        let case = Case { asked, target: &ehr, restriction: &restriction, confined: false, under: None };
+        everywhere(&case, "read").allowed
+    };
+    assert!(whole(&ana) && whole(&notes(&ana)) && !whole(&notes(&eve)));
+    assert!(!whole(&theirs), "something there is forbidden to the server");
+}
+
 #[test]
 fn a_forbid_beats_a_permit_and_the_reasons_are_named() {
     let set = load(TEXT).unwrap();

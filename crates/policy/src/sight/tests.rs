@@ -47,9 +47,12 @@ pub(crate) fn load(text: &str) -> Result<PolicySet, Vec<crate::Diagnostic>> {
 /// What Ana, a nurse, sees of patients: a letter for each column, and whether all rows.
 fn sees(text: &str, facts: &RelationFacts, client: Option<&str>) -> (String, bool) {
     let set = load(text).unwrap_or_else(|errors| panic!("{errors:?}"));
-    let who = delegation("ana", &["nurses"], client);
+    seen_by(&set, delegation("ana", &["nurses"], client), facts)
+}
+
+fn seen_by(set: &PolicySet, who: chaperone_access::Delegation, facts: &RelationFacts) -> (String, bool) {
     let inside = set.who(&who);
-    let asked = Asked::new(&set, &who, &inside, NOW, NOW);
+    let asked = Asked::new(set, &who, &inside, NOW, NOW);
     let (ehr, relation) = (TargetName::new("ehr").unwrap(), RelationName::new("public", "patients"));
     let mut known = ByTags::default();
     // Another relation of the same tags first: what is known of it must not change what is seen here.
@@ -61,6 +64,31 @@ fn sees(text: &str, facts: &RelationFacts, client: Option<&str>) -> (String, boo
         Showing::Hidden => 'h',
     };
     (seen.showings(facts).into_iter().map(letter).collect(), seen.all_rows)
+}
+
+#[test]
+fn through_a_server_the_less_of_both_is_seen() {
+    let of = |who: &str, action: &str, tag: &str| {
+        format!(
+            "permit (principal {who}, action == Action::\"{action}\", resource in Target::\"ehr\") when {{ resource in Tag::\"{tag}\" }};"
+        )
+    };
+    let (nurses, notes) = ("in Group::\"dev/nurses\"", "== Service::\"server/notes\"");
+    let text = [
+        of(nurses, "reveal", "phi.name"),
+        of(nurses, "useMasked", "phi.ssn"),
+        of(notes, "useMasked", "phi.name"),
+        of(notes, "reveal", "phi.ssn"),
+        of(notes, "reveal", "clinical.note"),
+        "permit (principal in Group::\"dev/nurses\", action == Action::\"seeAllRows\", resource in Target::\"ehr\");".to_owned(),
+    ];
+    let set = load(&text.concat()).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let facts = patients(true);
+    let ana = delegation("ana", &["nurses"], None);
+    assert_eq!(seen_by(&set, ana.clone(), &facts), ("RRMMhhhR".to_owned(), true));
+    // name: masked by the server's rights, ssn by the caller's; the note is the server's alone, and so are the rows not.
+    let through = crate::decide::tests::exchanged(ana, "notes");
+    assert_eq!(seen_by(&set, through, &facts), ("RMMMhhhM".to_owned(), false));
 }
 
 const ALL: &str = "permit (principal in Group::\"dev/nurses\", action, resource in Target::\"ehr\");";

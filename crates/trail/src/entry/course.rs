@@ -77,6 +77,7 @@ impl Body {
             | Self::SubjectEnabled(_)
             | Self::LockPlaced(_)
             | Self::LockLifted(_)
+            | Self::CredentialExchanged(_)
             | Self::CredentialRevoked(_)
             | Self::SessionFollowed(_)
             | Self::SessionTold(_)

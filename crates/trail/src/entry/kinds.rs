@@ -14,61 +14,6 @@ use super::{
     Position, Refused, SignedCumulative, SignedTally, Status, SubjectCount, Tls, Touched,
 };
 
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $text:literal {
-        $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
-    })*) => {
-        $(
-            $(#[$doc])*
-            #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-            #[serde(deny_unknown_fields)]
-            pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
-        )*
-
-        /// What happened: one variant a kind.
-        #[derive(Debug, Clone, PartialEq, Eq)]
-        pub enum Body { $($(#[$doc])* $name($name),)* }
-
-        /// The kind alone.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Kind { $($(#[$doc])* $name,)* }
-
-        impl Kind {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// The word in the entry.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-        }
-
-        impl Body {
-            /// Its kind.
-            #[must_use]
-            pub fn kind(&self) -> Kind {
-                match self { $(Self::$name(_) => Kind::$name,)* }
-            }
-
-            pub(super) fn write(&self, fields: &mut Fields<'_>) -> Result<(), serde_json::Error> {
-                match self {
-                    $(Self::$name(body) => { $(fields.field(stringify!($field), &body.$field)?;)* let _ = body; })*
-                }
-                Ok(())
-            }
-
-            pub(super) fn read(kind: &str, members: BTreeMap<String, &RawValue>) -> Result<Self, EntryError> {
-                let fields = MapDeserializer::new(members.into_iter());
-                match kind {
-                    $($text => Ok(Self::$name($name::deserialize(fields)?)),)*
-                    _ => Err(EntryError::UnknownKind(kind.to_owned())),
-                }
-            }
-        }
-    };
-}
-
 kinds! {
     /// The gateway began.
     GatewayStarted = "gateway.started" {
@@ -623,6 +568,34 @@ kinds! {
         learned_at: u64,
         /// Why.
         reason: String,
+    }
+    /// A server of others had the token of its caller exchanged for a credential (RFC 8693). The credential is told after this
+    /// is durable.
+    CredentialExchanged = "credential.exchanged" {
+        /// Commitment to the digest of the tool call's arguments, as the server told it.
+        arguments: Option<Digest>,
+        /// The tool call that the credential is for, by an id of ours; absent where the server asked for none.
+        call: Option<String>,
+        /// Id of the credential.
+        credential: String,
+        /// Who, through what: the server stands in it.
+        delegation: Delegation,
+        /// The server's own id of the call: a claim.
+        named: Option<String>,
+        /// Void from, in seconds since the Unix epoch.
+        not_after: u64,
+        /// The relations, and columns of them, that are left of its subject's rights; absent where all are.
+        only: Option<BTreeSet<String>>,
+        /// Most rows that a statement may return.
+        rows: Option<u64>,
+        /// Where from.
+        source: String,
+        /// The one target that it opens.
+        target: String,
+        /// The tool that was called: a claim of the server.
+        tool: Option<String>,
+        /// The verbs that are left; absent where all are.
+        verbs: Option<BTreeSet<Verb>>,
     }
     /// Something that an open session rests on changed, and it stays open: what it may do is what holds now.
     SessionFollowed = "session.followed" {

@@ -2,6 +2,8 @@
 
 mod canonical;
 mod course;
+#[macro_use]
+mod declare;
 mod kinds;
 mod tally;
 mod values;

@@ -9,9 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use super::Report;
 use super::accounts::Accounts;
 use crate::{
-    AgentEnrolled, Body, CAUSE_KILLED, CatalogAnswered, Entry, Gap, GatewayHeartbeat, ObjectRef,
-    OperationIntent, OperationOutcome, OperationProgress, OperationRefused, REASON_LOST, SessionClosed,
-    SessionOpened, SessionTold, SignedTally, Status, cumulative_tally_message, tally_message,
+    AgentEnrolled, Body, CAUSE_KILLED, CatalogAnswered, CredentialExchanged, Entry, Gap, GatewayHeartbeat,
+    ObjectRef, OperationIntent, OperationOutcome, OperationProgress, OperationRefused, REASON_LOST,
+    SessionClosed, SessionOpened, SessionTold, SignedTally, Status, cumulative_tally_message, tally_message,
 };
 
 /// A session that is open.
@@ -39,6 +39,8 @@ pub(super) struct Followed {
     open: BTreeMap<String, Session>,
     /// Tool calls that have begun and not ended.
     calls: BTreeSet<String>,
+    /// Those that servers had credentials exchanged for: nobody says when they end.
+    elsewhere: BTreeSet<String>,
     keys: HashMap<String, Key>,
     accounts: Accounts,
     objects: HashSet<String>,
@@ -86,6 +88,7 @@ impl Followed {
             Body::OperationRefused(body) => self.refuse(report, seq, body),
             Body::ToolcallStarted(body) => self.begin_call(report, seq, &body.call),
             Body::ToolcallEnded(body) => self.end_call(report, seq, &body.call),
+            Body::CredentialExchanged(body) => self.exchange(report, seq, body),
             Body::SessionTold(body) => self.tell(report, seq, body),
             Body::SessionClosed(body) => self.close(report, seq, body),
             Body::GatewayHeartbeat(body) => self.count(report, seq, body),
@@ -176,9 +179,21 @@ impl Followed {
         }
     }
 
+    /// A server elsewhere has a call under way, of which no end is told.
+    fn exchange(&mut self, report: &mut Report, seq: u64, body: &CredentialExchanged) {
+        let Some(call) = &body.call else { return };
+        if self.calls.contains(call) || !self.elsewhere.insert(call.clone()) {
+            report.find(Some(seq), "a tool call that has begun already");
+        }
+    }
+
+    fn is_under_way(&self, call: &String) -> bool {
+        self.calls.contains(call) || self.elsewhere.contains(call)
+    }
+
     /// An operation says that it is a tool call's: that one has to be under way.
     fn within(&self, report: &mut Report, seq: u64, call: Option<&String>) {
-        if call.is_some_and(|call| !self.calls.contains(call)) {
+        if call.is_some_and(|call| !self.is_under_way(call)) {
             report.find(Some(seq), "an operation of a tool call that is not under way");
         }
     }
@@ -233,7 +248,7 @@ impl Followed {
     /// The target said something beside operations, to a session that is open.
     fn tell(&mut self, report: &mut Report, seq: u64, body: &SessionTold) {
         self.name(body.statement.as_ref());
-        if body.call.as_ref().is_some_and(|call| !self.calls.contains(call)) {
+        if body.call.as_ref().is_some_and(|call| !self.is_under_way(call)) {
             report.find(Some(seq), "words of the target in a tool call that is not under way");
         }
         if !self.open.contains_key(&body.session) {

@@ -15,7 +15,6 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use serde::de::DeserializeOwned;
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -273,15 +272,14 @@ impl Links {
     ///
     /// # Errors
     /// Why it ended before it was a link, or what was wrong with its request.
-    pub async fn accept<P: Send>(
+    pub async fn accept<S: Stream + 'static, P: Send>(
         &self,
-        stream: TcpStream,
+        stream: S,
         source: SocketAddr,
         place: P,
     ) -> Result<(), LinkError> {
         let Ok(stranger) = Arc::clone(&self.strangers).try_acquire_owned() else { return Ok(()) };
         let stranger = (stranger, place);
-        stream.set_nodelay(true).map_err(LinkError::io("the connection"))?;
         let shaken = tokio::time::timeout(limits::HANDSHAKE, self.acceptor.accept(stream)).await;
         let stream = shaken
             .map_err(|_elapsed| LinkError::TimedOut("the handshake"))?
@@ -301,9 +299,9 @@ impl Links {
     }
 
     /// Enrolment and renewal: one request, one answer.
-    async fn words(
+    async fn words<S: Stream>(
         &self,
-        stream: TlsStream<TcpStream>,
+        stream: TlsStream<S>,
         certificate: Option<Presented>,
     ) -> Result<(), LinkError> {
         let certificate = &certificate;
@@ -447,9 +445,9 @@ impl Links {
         })
     }
 
-    async fn link_up<P: Send>(
+    async fn link_up<S: Stream + 'static, P: Send>(
         &self,
-        stream: TlsStream<TcpStream>,
+        stream: TlsStream<S>,
         shown: Presented,
         source: SocketAddr,
         tls: LinkTls,

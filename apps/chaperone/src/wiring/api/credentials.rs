@@ -129,7 +129,7 @@ pub(super) async fn make(
     Ok(Secret(view(&managed, &grant, made.id.to_string(), user, &password)))
 }
 
-fn issue_refused(error: IssueError) -> Refused {
+pub(crate) fn issue_refused(error: IssueError) -> Refused {
     match error {
         IssueError::Random => failed(error),
         IssueError::Text(_)
@@ -141,7 +141,7 @@ fn issue_refused(error: IssueError) -> Refused {
 }
 
 /// The same narrowing that a holder can do offline; relations and columns that do not fit a user name are kept here.
-async fn narrowed(
+pub(crate) async fn narrowed(
     managed: &Managed,
     made: &Credential,
     request: &CredentialRequest,

@@ -18,13 +18,13 @@ use super::refused::Refused;
 /// Largest body that is read: a statement of the greatest length, escaped, fits.
 pub(super) const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Largest body of somebody who has not proved who he is: a login's tokens fit.
-pub(super) const OPEN_BODY_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const OPEN_BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long a body may take to arrive.
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The largest body of a request, where it is less than [`BODY_BYTES_MAX`].
 #[derive(Clone, Copy)]
-pub(super) struct BodyMax(pub(super) usize);
+pub(crate) struct BodyMax(pub(crate) usize);
 
 /// A JSON body. Fields that it must not have are refused by name and line.
 pub(super) struct Given<T>(pub(super) T);
@@ -96,7 +96,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
 }
 
 /// An answer that holds a secret: no cache keeps it, and neither does this gateway for long.
-pub(super) struct Secret<T>(pub(super) T);
+pub(crate) struct Secret<T>(pub(crate) T);
 
 impl<T: Serialize> IntoResponse for Secret<T> {
     fn into_response(self) -> Response {

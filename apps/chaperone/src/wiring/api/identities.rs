@@ -6,55 +6,77 @@ use axum::Json;
 use axum::extract::State;
 use chaperone_access::{Assurance, AttributeKind, Subject, SubjectKind};
 use chaperone_api::{ClientView, IdentityView, Page};
-use chaperone_identity::{Client, Facts, LOCAL_ISSUER};
+use chaperone_identity::{Client, Facts, LOCAL_ISSUER, Person, Service};
 use chaperone_policy::Profile;
 
 use super::given::{Asked, PageQuery};
+use super::people::placed;
+use super::refused::Refused;
 use super::services::text;
 use super::{Managed, Shared, whoami};
 use crate::wiring::attributes::{declared, plain};
 
-/// Somebody, by whether it is a service and by name.
-type Key = (bool, String);
+/// Somebody: what was last heard of him, and whether he is current.
+type Known = (Facts, bool);
 
-fn key(subject: &Subject) -> Key {
-    (subject.kind == SubjectKind::Service, text(subject))
+/// Those who were met, as last heard: whoever has a login of the last day is current.
+fn met(managed: &Managed, people: Vec<Person>) -> impl Iterator<Item = Known> {
+    let subjects = people.iter().map(|person| &person.subject).collect();
+    let mut heard = managed.holders.logins.last_heard(&subjects);
+    people.into_iter().filter_map(move |person| match heard.remove(&person.subject) {
+        Some(facts) => Some((facts, true)),
+        None => person.facts.map(|facts| (facts, false)),
+    })
 }
 
-/// The facts of everybody with a login of the last day, as last heard, and of every service that is not revoked.
-fn current(managed: &Managed) -> BTreeMap<Key, Facts> {
-    let mut newest: BTreeMap<Key, (u64, Facts)> = BTreeMap::new();
-    for login in managed.holders.logins.list(None, usize::MAX) {
-        let key = key(&login.facts.subject);
-        let known = newest.get(&key).map(|(checked_at, _)| *checked_at);
-        if known.is_none_or(|known| known < login.checked_at) {
-            newest.insert(key, (login.checked_at, login.facts));
+/// A service, unless it is revoked.
+fn serving(service: Service) -> Option<Known> {
+    let facts = Facts::of(service.subject(), service.groups);
+    service.revoked.is_none().then_some((facts, true))
+}
+
+/// The services after a place.
+fn services(managed: &Managed, after: Option<&Subject>, limit: usize) -> Vec<Known> {
+    let mut from = match after {
+        Some(after) if after.issuer.as_str() > LOCAL_ISSUER => return Vec::new(),
+        Some(after) if after.issuer == LOCAL_ISSUER && after.kind == SubjectKind::Service => {
+            Some(after.sub.clone())
         }
-    }
-    let mut found: BTreeMap<Key, Facts> = newest.into_iter().map(|(key, (_, facts))| (key, facts)).collect();
-    let services = managed.holders.services.list(None, usize::MAX);
-    for service in services.into_iter().filter(|service| service.revoked.is_none()) {
-        let issuer = LOCAL_ISSUER.to_owned();
-        let subject = Subject { issuer, kind: SubjectKind::Service, sub: service.name };
-        found.insert(key(&subject), Facts::of(subject, service.groups));
+        Some(_) | None => None,
+    };
+    let mut found = Vec::new();
+    while found.len() < limit {
+        let some = managed.holders.services.list(from.as_deref(), limit);
+        let Some(last) = some.last() else { break };
+        from = Some(last.name.clone());
+        found.extend(some.into_iter().filter_map(serving));
     }
     found
 }
 
-/// The same of everybody who ever logged in here, and whether each is current.
-fn all(managed: &Managed) -> BTreeMap<Key, (Facts, bool)> {
-    let people = managed.identities.people().list(None, usize::MAX);
-    let met = people.into_iter().filter_map(|person| Some((key(&person.subject), (person.facts?, false))));
-    let mut found: BTreeMap<Key, (Facts, bool)> = met.collect();
-    found.extend(current(managed).into_iter().map(|(key, facts)| (key, (facts, true))));
+/// Those after a place, at most `limit`: everybody who logged in here and every service that is not revoked, in the order of
+/// their subjects. No more of them are looked up than are asked for.
+fn known(managed: &Managed, after: Option<&Subject>, limit: usize) -> Vec<Known> {
+    let mut found = services(managed, after, limit);
+    let (mut from, mut people) = (after.cloned(), 0);
+    while people < limit {
+        let some = managed.identities.people().list(from.as_ref(), limit);
+        let Some(last) = some.last() else { break };
+        from = Some(last.subject.clone());
+        let before = found.len();
+        found.extend(met(managed, some));
+        people += found.len() - before;
+    }
+    found.sort_by(|(one, _), (other, _)| one.subject.cmp(&other.subject));
+    found.truncate(limit);
     found
 }
 
-fn view(managed: &Managed, (service, subject): Key, facts: &Facts, current: bool) -> IdentityView {
+fn view(managed: &Managed, facts: &Facts, current: bool) -> IdentityView {
     let client = facts.oauth_client.as_deref().map(|id| managed.identity.client_named(id));
     IdentityView {
-        subject,
-        service,
+        subject: text(&facts.subject),
+        service: facts.subject.kind == SubjectKind::Service,
         current,
         groups: facts.groups.clone(),
         attributes: plain(&facts.attributes),
@@ -81,26 +103,36 @@ pub(crate) fn profile(view: IdentityView, kinds: &BTreeMap<String, AttributeKind
 /// Everybody who is current, without the clients of their logins: whoever compares tries each.
 pub(super) fn profiles(managed: &Managed) -> Vec<Profile> {
     let kinds = managed.keeper.attributes();
-    let one = |(key, facts): (Key, Facts)| {
-        let profile = profile(view(managed, key, &facts, true), kinds);
+    let one = |(facts, current): Known| {
+        let profile = profile(view(managed, &facts, current), kinds);
         Profile { client: None, ..profile }
     };
-    current(managed).into_iter().map(one).collect()
+    known(managed, None, usize::MAX).into_iter().filter(|(_, current)| *current).map(one).collect()
 }
 
 /// Somebody who ever logged in here, or a service.
 pub(super) fn one(managed: &Managed, subject: &str, service: bool) -> Option<Profile> {
-    let key = (service, subject.to_owned());
-    let (facts, current) = all(managed).remove(&key)?;
-    Some(profile(view(managed, key, &facts, current), managed.keeper.attributes()))
+    let (issuer, sub) = subject.split_once('/')?;
+    let kind = if service { SubjectKind::Service } else { SubjectKind::Person };
+    let subject = Subject { issuer: issuer.to_owned(), kind, sub: sub.to_owned() };
+    let person = managed.identities.people().get(&subject);
+    let own = || managed.holders.services.get(sub).filter(|_| service && issuer == LOCAL_ISSUER);
+    let (facts, current) =
+        met(managed, person.into_iter().collect()).next().or_else(|| own().and_then(serving))?;
+    Some(profile(view(managed, &facts, current), managed.keeper.attributes()))
 }
 
 /// Everybody whom the gateway knows, as policies see them: whoever logged in here, as last heard, and services.
 #[utoipa::path(get, path = "/identities", params(PageQuery), responses((status = 200, body = Page<IdentityView>)))]
-pub(super) async fn list(State(managed): Shared, Asked(asked): Asked<PageQuery>) -> Json<Page<IdentityView>> {
-    let views = all(&managed).into_iter();
-    let views = views.map(|(key, (facts, current))| view(&managed, key, &facts, current));
-    Json(asked.page(views, |view| format!("{}:{}", u8::from(view.service), view.subject)))
+pub(super) async fn list(
+    State(managed): Shared,
+    Asked(asked): Asked<PageQuery>,
+) -> Result<Json<Page<IdentityView>>, Refused> {
+    let after = asked.after.as_deref().map(placed).transpose()?;
+    let found = known(&managed, after.as_ref(), asked.limit() + 1);
+    let views = found.into_iter().map(|(facts, current)| view(&managed, &facts, current)).collect();
+    let kind = |view: &IdentityView| if view.service { "service" } else { "person" };
+    Ok(Json(asked.cut(views, |view| format!("{}:{}", kind(view), view.subject))))
 }
 
 /// The registered clients: who answers for each, who sees what it reads, and under which agreement.

@@ -5,7 +5,7 @@ mod agents;
 mod caller;
 mod carry;
 pub(crate) mod commands;
-mod credentials;
+pub(crate) mod credentials;
 mod description;
 pub(crate) mod given;
 mod health;

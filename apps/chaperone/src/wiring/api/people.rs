@@ -40,7 +40,7 @@ fn place(view: &PersonView) -> String {
     format!("{}:{}", view.kind, view.subject)
 }
 
-fn placed(place: &str) -> Result<Subject, Refused> {
+pub(super) fn placed(place: &str) -> Result<Subject, Refused> {
     let (kind, subject) = place.split_once(':').ok_or_else(|| Refused::malformed("`after` is no place"))?;
     let kind = match kind {
         "service" => SubjectKind::Service,

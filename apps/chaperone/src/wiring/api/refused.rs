@@ -48,6 +48,11 @@ impl Refused {
         Self::new(ProblemKind::Malformed, detail)
     }
 
+    /// What sort it is, and the words for this time.
+    pub(crate) fn into_words(self) -> (ProblemKind, String) {
+        (self.kind, self.problem.detail)
+    }
+
     pub(super) fn unusable(detail: impl Into<String>) -> Self {
         Self::new(ProblemKind::Unusable, detail)
     }
@@ -58,7 +63,7 @@ impl Refused {
 }
 
 /// The gateway's own fault. The cause is for the operator's log: it may say what the caller may not know.
-pub(super) fn failed(error: impl std::fmt::Display) -> Refused {
+pub(crate) fn failed(error: impl std::fmt::Display) -> Refused {
     tracing::error!(%error, "a request to the management API failed");
     Refused::new(ProblemKind::Fault, "the gateway could not do it").hint("its log says why")
 }

@@ -3,10 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 use chaperone_access::CallId;
-use chaperone_api::{ToolcallEnd, ToolcallOperation, ToolcallView};
+use chaperone_api::{ToolcallEnd, ToolcallExchange, ToolcallOperation, ToolcallView};
 use chaperone_trail::{
-    Course, Entry, OperationIntent, OperationOutcome, OperationRefused, OperationsUndone, Status,
-    ToolcallEnded, ToolcallStarted,
+    Body, Course, CredentialExchanged, Entry, OperationIntent, OperationOutcome, OperationRefused,
+    OperationsUndone, Status, ToolcallEnded, ToolcallStarted,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -68,6 +68,11 @@ impl Tree {
     }
 
     fn take(&mut self, entry: &Entry) {
+        if let Body::CredentialExchanged(exchanged) = &entry.body
+            && exchanged.call.as_ref() == Some(&self.wanted)
+        {
+            self.view = Some(elsewhere(self.call, entry, exchanged));
+        }
         match entry.body.course() {
             Some(Course::ToolcallStarted(started)) if started.call == self.wanted => {
                 self.view = Some(begun(self.call, entry, started));
@@ -129,6 +134,30 @@ fn begun(call: CallId, entry: &Entry, started: &ToolcallStarted) -> ToolcallView
         arguments: started.arguments.to_string(),
         started_at: entry.at,
         end: None,
+        exchanged: None,
+        operations: Vec::new(),
+        first_entry: entry.seq,
+    }
+}
+
+/// A call of a server elsewhere, as that one told of it.
+fn elsewhere(call: CallId, entry: &Entry, exchanged: &CredentialExchanged) -> ToolcallView {
+    ToolcallView {
+        call,
+        tool: exchanged.tool.clone().unwrap_or_default(),
+        target: exchanged.target.clone(),
+        delegation: json(&exchanged.delegation),
+        oauth_client: None,
+        application: None,
+        source: exchanged.source.clone(),
+        arguments: exchanged.arguments.map(|digest| digest.to_string()).unwrap_or_default(),
+        started_at: entry.at,
+        end: None,
+        exchanged: Some(ToolcallExchange {
+            credential: exchanged.credential.clone(),
+            named: exchanged.named.clone(),
+            not_after: exchanged.not_after,
+        }),
         operations: Vec::new(),
         first_entry: entry.seq,
     }
@@ -195,7 +224,7 @@ fn came(known: &mut ToolcallOperation, outcome: &OperationOutcome) {
 
 #[cfg(test)]
 mod tests {
-    use chaperone_trail::{Body, OperationsUndone};
+    use chaperone_trail::OperationsUndone;
 
     use super::*;
 
@@ -232,6 +261,7 @@ mod tests {
             arguments: String::new(),
             started_at: 1,
             end: None,
+            exchanged: None,
             operations: vec![
                 operation("a", 1, "ok"),
                 operation("a", 2, "failed"),

@@ -1,4 +1,4 @@
-//! Access tokens as MCP clients show them: each stands for a login that it makes or refreshes, so that whatever ends a login
+//! Access tokens as MCP clients show them, or servers that act for their holders: each stands for a login that it makes or refreshes, so that whatever ends a login
 //! ends what its tokens open.
 
 use std::collections::{BTreeSet, HashMap};
@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_lc_rs::digest::{SHA256, digest};
 use chaperone_access::{Source, Subject};
 use chaperone_identity::{
-    EndCause, Ending, Facts, LOGINS_MAX, Lapse, Login, LoginError, LoginId, Shown, Standing, TokenError,
-    Verified, Who, claimed_issuer, told_again,
+    EndCause, Ending, Exchange, Facts, LOGINS_MAX, Lapse, Login, LoginError, LoginId, Shown, Standing,
+    TokenError, Verified, Who, claimed_issuer, told_again,
 };
 use chaperone_trail::{Body, LoginEnded, LoginMade, LoginRefreshed};
 use lru::LruCache;
@@ -52,14 +52,49 @@ struct Seen {
     again_s: u64,
 }
 
-/// Whose tokens: a subject, through an OAuth client.
-type Held = (Subject, Option<String>);
+/// Whose tokens: a subject, through an OAuth client, and the server that shows them, where one does.
+type Held = (Subject, Option<String>, Option<String>);
+
+/// Where a token was shown, and its SHA-256: it is not kept. What is good at one place proves nothing at another.
+type Key = (Option<String>, [u8; 32]);
 
 /// Tokens that were believed, and the logins that they stand for.
 pub(super) struct Bearers {
-    /// By SHA-256 of the token, which is not kept.
-    seen: Mutex<LruCache<[u8; 32], Seen>>,
+    seen: Mutex<LruCache<Key, Seen>>,
     logins: Mutex<HashMap<Held, LoginId>>,
+}
+
+/// Where a token is shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum At<'a> {
+    /// By its holder's client, at the tools' endpoints.
+    Tools,
+    /// By this registered server, which acts for its holder.
+    Exchange(&'a str, &'a Exchange),
+}
+
+impl<'a> At<'a> {
+    fn shown(self) -> Shown<'a> {
+        match self {
+            Self::Tools => Shown::Resource,
+            Self::Exchange(_, exchange) => Shown::Exchanged(exchange),
+        }
+    }
+
+    fn server(self) -> Option<String> {
+        match self {
+            Self::Tools => None,
+            Self::Exchange(name, _) => Some(name.to_owned()),
+        }
+    }
+
+    /// Whether tokens of an issuer count here at all.
+    fn takes(self, alias: &str, issuer: &Issuer) -> bool {
+        match self {
+            Self::Tools => !issuer.rules.resource_audiences.is_empty(),
+            Self::Exchange(_, exchange) => exchange.issuers.contains(alias),
+        }
+    }
 }
 
 impl Default for Bearers {
@@ -78,27 +113,27 @@ fn key(token: &str) -> [u8; 32] {
 }
 
 impl Identities {
-    /// Who shows an access token that is meant for the tools' endpoints.
-    pub(crate) async fn bear(&self, source: Source, token: &str) -> Answer<Bearer> {
-        let key = key(token);
+    /// Whose access token it is, and whether it is meant for where it is shown.
+    pub(crate) async fn bear(&self, source: Source, token: &str, at: At<'_>) -> Answer<Bearer> {
+        let key = (at.server(), key(token));
         // Whoever was believed a moment ago does not wait because strangers share his address.
         if let Some(bearer) = self.remembered(&key) {
             return Ok(bearer);
         }
         let claimed = claimed_issuer(token);
         let issuers = self.issuers();
-        let meant = issuers.iter().find(|(_, issuer)| {
-            Some(&issuer.rules.identifier) == claimed.as_ref() && !issuer.rules.resource_audiences.is_empty()
+        let meant = issuers.iter().find(|(alias, issuer)| {
+            Some(&issuer.rules.identifier) == claimed.as_ref() && at.takes(alias, issuer)
         });
-        let good = meant.is_some_and(|(_, issuer)| issuer.is_good(token, Shown::Resource));
+        let good = meant.is_some_and(|(_, issuer)| issuer.is_good(token, at.shown()));
         if !good && self.parts.identity.is_throttled(source) {
             return Err(IdentityRefused::Throttled);
         }
         let Some((alias, issuer)) = meant else {
-            let why = "no issuer of that name makes tokens for the tools".to_owned();
+            let why = "no issuer of that name makes tokens for where it was shown".to_owned();
             return Err(self.disbelieved(source, "", Disbelief { word: "other_issuer", why }).await?);
         };
-        let (verified, told, until_s) = match self.verified(issuer, token).await {
+        let (verified, told, until_s) = match self.verified(issuer, token, at).await {
             Ok(verified) => verified,
             Err(disbelief) => return Err(self.disbelieved(source, alias, disbelief).await?),
         };
@@ -113,7 +148,7 @@ impl Identities {
             Some(told) => verified.confirmed(told, now_s()),
             None => verified,
         };
-        let login = self.login_of(source, verified).await?;
+        let login = self.login_of(source, verified, at).await?;
         self.watch(&login, &Tokens { id: None, access: Some(token) }, Some(until_s));
         let recheck_s = issuer.section.terms().recheck_s_max.unwrap_or(SEEN_S).min(SEEN_S);
         let seen = Seen {
@@ -123,12 +158,12 @@ impl Identities {
             until_s,
             again_s: now_s() + recheck_s / 2,
         };
-        self.bearers.seen.lock().unwrap_or_else(PoisonError::into_inner).put(key, seen);
+        self.bearers.seen.lock().unwrap_or_else(PoisonError::into_inner).put(key.clone(), seen);
         self.remembered(&key).ok_or(IdentityRefused::NotBelieved)
     }
 
     /// A token that was believed and still holds.
-    fn remembered(&self, key: &[u8; 32]) -> Option<Bearer> {
+    fn remembered(&self, key: &Key) -> Option<Bearer> {
         let now = now_s();
         let seen = self.bearers.seen.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()?;
         let (login, standing) = self.parts.holders.logins.get(seen.login)?;
@@ -145,8 +180,9 @@ impl Identities {
         &self,
         issuer: &Issuer,
         token: &str,
+        at: At<'_>,
     ) -> Result<(Verified, Option<Facts>, u64), Disbelief> {
-        let verified = issuer.verify(token, Shown::Resource, true).await?;
+        let verified = issuer.verify(token, at.shown(), true).await?;
         if !issuer.introspects() {
             return Ok((verified, None, u64::MAX));
         }
@@ -168,10 +204,10 @@ impl Identities {
 
     /// The login that a token stands for: the one of the same subject through the same OAuth client, which a later token
     /// refreshes, or a new one.
-    async fn login_of(&self, source: Source, verified: Verified) -> Answer<Login> {
+    async fn login_of(&self, source: Source, verified: Verified, at: At<'_>) -> Answer<Login> {
         let _turn = self.changing.lock().await;
         let facts = verified.facts();
-        let held: Held = (facts.subject.clone(), facts.oauth_client.clone());
+        let held: Held = (facts.subject.clone(), facts.oauth_client.clone(), at.server());
         let known = self.bearers.logins.lock().unwrap_or_else(PoisonError::into_inner).get(&held).copied();
         let known = known.and_then(|id| self.parts.holders.logins.get(id));
         match known {

@@ -432,7 +432,7 @@ impl Set {
     }
 
     async fn bear(&self, token: &str) -> Answer<Bearer> {
-        self.identities.bear(Source::Local, token).await
+        self.identities.bear(Source::Local, token, At::Tools).await
     }
 }
 

@@ -42,7 +42,7 @@ use crate::wiring::api::served::{Newcomer, Peer};
 use crate::wiring::api::{Managed, bearer};
 use crate::wiring::commands::{NotIn, Unanswered};
 use crate::wiring::gateway::COMMAND;
-use crate::wiring::identity::{Bearer, IdentityRefused};
+use crate::wiring::identity::{At, Bearer, IdentityRefused};
 use crate::wiring::installation::now_us;
 
 /// Where the endpoints stand.
@@ -292,7 +292,7 @@ async fn shower(mcp: &Mcp, headers: &HeaderMap, source: Source) -> Result<Shower
         // An issuer's, perhaps.
         Err(TokenRefused::Malformed) => {}
     }
-    match mcp.managed.identities.bear(source, token).await {
+    match mcp.managed.identities.bear(source, token, At::Tools).await {
         Ok(bearer) => {
             let client = bearer.oauth_client.as_deref().map(|id| mcp.managed.identity.client_named(id));
             Ok(Shower { bearer, client, purpose: None, source })
