@@ -97,7 +97,9 @@ fn rights_are_those_that_caller_and_server_both_have() {
     let stranger = place.exchange(&stranger, &json!({"audience": "clinic"}));
     let elsewhere = place.exchange(&place.token("ana"), &json!({"audience": "no-such-target"}));
     let elsewhere = elsewhere["access_token"].as_str().unwrap();
-    for (url, target) in [(stranger["access_token"].as_str().unwrap(), "clinic"), (elsewhere, "no-such-target")] {
+    for (url, target) in
+        [(stranger["access_token"].as_str().unwrap(), "clinic"), (elsewhere, "no-such-target")]
+    {
         let told = psycopg(url, "select 1").unwrap_err();
         assert!(told.contains(&format!("there is no target `{target}` for you")), "{told}");
     }

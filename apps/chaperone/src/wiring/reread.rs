@@ -234,7 +234,9 @@ mod tests {
         let served = |server: &str| format!("{start}[servers.a]\n{server}");
         let before = served("target = \"t\"\nowner = \"it\"\n");
         assert!(
-            compared(&before, &served("target = \"t\"\nowner = \"other\"\nrecipient = \"r\"\n")).waiting.is_empty()
+            compared(&before, &served("target = \"t\"\nowner = \"other\"\nrecipient = \"r\"\n"))
+                .waiting
+                .is_empty()
         );
         assert_eq!(compared(&before, &served("target = \"u\"\nowner = \"it\"\n")).waiting, ["servers.a"]);
         assert_eq!(compared(start, &before).waiting, ["servers"]);
