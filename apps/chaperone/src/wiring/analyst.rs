@@ -344,7 +344,7 @@ impl AtTarget {
                     let catalog = Catalog::build(version, &rows, classification)
                         .map_err(|error| Refusal::new(RefusalCode::TargetUnavailable, error.to_string()))?;
                     self.recorder.catalog_loaded(&self.name, digest, catalog.len() as u64).await?;
-                    Some(Arc::new(self.checked(catalog).await))
+                    Some(self.checked(catalog).await)
                 }
             };
             let mut state = hold(&self.state);
@@ -353,6 +353,8 @@ impl AtTarget {
             }
             state.took = began.elapsed();
             state.read_at = Some(Instant::now());
+            // Numbered only now: others may have come and gone while it was made, and a number stands for one snapshot.
+            let catalog = catalog.map(|catalog| Arc::new(catalog.renumbered(state.version + 1)));
             if let Some(catalog) = &catalog {
                 state.install(catalog.clone());
             }
