@@ -1,6 +1,6 @@
 //! Whether what runs shows something in another way than it would be shown now, beside more or less of it.
 
-use chaperone_access::{Analysis, RelationFacts, RelationName, RelationScope, Scope, Showing, Since};
+use chaperone_access::{Analysis, Column, RelationFacts, RelationName, RelationScope, Scope, Showing, Since};
 
 fn facts<'a>(analysis: &'a Analysis, relation: &RelationName) -> Option<&'a RelationFacts> {
     let mut touches = analysis.members.iter().flat_map(|member| &member.touches);
@@ -11,18 +11,25 @@ fn facts<'a>(analysis: &'a Analysis, relation: &RelationName) -> Option<&'a Rela
 /// looks through and somebody should.
 pub(crate) fn shown_otherwise(since: &Since, scope: &Scope) -> bool {
     scope.relations.iter().any(|(relation, seen)| {
-        let RelationScope::Part { showings, all_rows } = seen else { return false };
         let (then, now) = (facts(&since.then, relation), facts(&since.now, relation));
-        let columns = showings.iter().zip(now.into_iter().flat_map(|now| &now.columns)).enumerate();
-        let mut otherwise = columns.map(|(place, (showing, column))| {
+        let otherwise = |(place, column): (usize, &Column)| {
             let before = then.and_then(|then| then.columns.get(place));
+            let showing = match seen {
+                RelationScope::Whole => Some(&Showing::Revealed),
+                RelationScope::Part { showings, .. } => showings.get(place),
+            };
             match showing {
                 // Where there was no mask it is seen less now, and that is told elsewhere.
-                Showing::Masked => before.is_some_and(|before| before.mask != column.mask),
-                Showing::Revealed => column.scan && !before.is_some_and(|before| before.scan),
-                Showing::Hidden => false,
+                Some(Showing::Masked) => before.is_some_and(|before| before.mask != column.mask),
+                Some(Showing::Revealed) => column.scan && !before.is_some_and(|before| before.scan),
+                Some(Showing::Hidden) | None => false,
             }
-        });
-        (!all_rows && since.filtered.contains(relation)) || otherwise.any(|otherwise| otherwise)
+        };
+        let picked = match seen {
+            RelationScope::Whole => false,
+            RelationScope::Part { all_rows, .. } => !all_rows,
+        };
+        (picked && since.filtered.contains(relation))
+            || now.is_some_and(|now| now.columns.iter().enumerate().any(otherwise))
     })
 }
