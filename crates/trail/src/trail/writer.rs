@@ -36,6 +36,8 @@ pub(super) fn keep_writing(shared: &Arc<Shared>) {
             break;
         }
     }
+    // Whoever still waits looks at how it ended: the publisher may have been the one that failed.
+    wake(shared, u64::MAX);
     // It holds the log open until it is done.
     let preparing = hold(&shared.writing).preparing.take();
     if let Some(preparing) = preparing {
