@@ -134,7 +134,9 @@ impl Known {
 
     /// Whether there is a server of that name; where no configuration says which there are, there may be.
     fn has_server(&self, name: &str) -> bool {
-        self.installation.is_none() || self.servers.iter().any(|server| server.as_str() == name)
+        self.installation.is_none()
+            || self.servers.iter().any(|server| server.as_str() == name)
+            || self.clients.exchanging(name).is_some()
     }
 }
 
@@ -389,7 +391,9 @@ impl PolicySet {
             {
                 let Some(file) = self.files.get(rule.file) else { continue };
                 let message = format!("`{server}` is no server of others");
-                let hint = Some(format!("`[servers.{server}]` of gateway.toml would be one"));
+                let hint = Some(format!(
+                    "`[servers.{server}]` or `[exchange.servers.{server}]` of gateway.toml would be one"
+                ));
                 let found = diagnostic(file, rule.offset, message, hint);
                 match rule.policy.effect() {
                     Effect::Forbid => errors.push(found),

@@ -148,7 +148,7 @@ impl Locks {
         let client =
             || delegation.client.as_ref().and_then(|name| self.on(&LockOn::Client(name.to_string())));
         let server = || {
-            let server = delegation.exchanger()?.subject.sub;
+            let server = &delegation.server.as_ref()?.name;
             self.on(&LockOn::Subject(format!("{SERVER_ISSUER}/{server}")))
         };
         self.on(&LockOn::Subject(format!("{}/{}", subject.issuer, subject.sub)))
