@@ -139,7 +139,7 @@ impl Revocations for NoRevocations {
 }
 
 /// The tool whose calls a session is for, and the server whose run it is.
-type Carried<'a> = (Option<&'a Arc<str>>, Option<Server>);
+type Carried<'a> = (Option<&'a Arc<str>>, bool);
 
 #[derive(Clone)]
 struct Verifier {
@@ -199,6 +199,12 @@ fn check(verifier: &Verifier, claim: &ScramClaim) -> Option<[u8; 32]> {
     }
     constant_time::verify_slices_are_equal(&hash(&client_key), &verifier.stored_key).ok()?;
     Some(mac(&verifier.server_key, &claim.auth_message))
+}
+
+/// A server behind the gateway, with whoever sees what it reads.
+fn registered(clients: &Clients, name: &Arc<str>) -> Option<Server> {
+    let recipient = clients.server(name)?.recipient.clone();
+    Some(Server { name: name.clone(), recipient })
 }
 
 impl Identity {
@@ -336,10 +342,7 @@ impl Identity {
         let credential = parsed.as_ref().map(|parsed| parsed.id);
         let verified = match only {
             Some(only) if credential.is_some_and(|shown| shown != only) => Err(FailureReason::OtherProcess),
-            Some(_) | None => {
-                let server = tool.filter(|_| only.is_some()).map(|name| self.server(name));
-                self.verify(claim, parsed, (tool, server), now_us / 1_000_000).await
-            }
+            Some(_) | None => self.verify(claim, parsed, (tool, only.is_some()), now_us / 1_000_000).await,
         };
         verified.map_err(|reason| self.failed(reason, user, target, credential, source))
     }
@@ -437,7 +440,7 @@ impl Identity {
         &self,
         parsed: Parsed,
         asked: &str,
-        (tool, server): Carried<'_>,
+        (tool, is_run): Carried<'_>,
         now_s: u64,
     ) -> Result<Principal, FailureReason> {
         let Parsed { id, grant, mut caveats, .. } = parsed;
@@ -477,7 +480,12 @@ impl Identity {
             Lapse::Disabled => FailureReason::Disabled,
         })?;
         let bound = self.bound_by(&grant, &standing)?;
-        let bound = Bound { tool: tool.cloned(), server: server.or_else(|| bound.server.clone()), ..bound };
+        // Of the same registrations as the rest of it, so that whatever they are replaced by is told apart from them.
+        let server = match tool.filter(|_| is_run) {
+            Some(name) => Some(registered(&bound.clients, name).ok_or(FailureReason::OtherServer)?),
+            None => bound.server.clone(),
+        };
+        let bound = Bound { tool: tool.cloned(), server, ..bound };
         let facts = CredentialFacts { id, who: grant.who, target: grant.target, not_after, restriction };
         Ok(Principal::new(standing, bound, facts))
     }
@@ -523,12 +531,10 @@ impl Identity {
         Ok(chain(&standing.facts(), &bound))
     }
 
-    /// A server of others as it stands in the chain of its calls and of its runs' sessions.
+    /// A server of others as it stands in the chain of its calls; none that is registered no more.
     #[must_use]
-    pub fn server(&self, name: &Arc<str>) -> Server {
-        let clients = self.clients();
-        let recipient = clients.server(name).and_then(|registered| registered.recipient.clone());
-        Server { name: name.clone(), recipient }
+    pub fn server(&self, name: &Arc<str>) -> Option<Server> {
+        registered(&self.clients(), name)
     }
 
     /// The chain that a session with such a credential would have, for whoever decides whether to make one. It proves

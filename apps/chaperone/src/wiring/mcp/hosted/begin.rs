@@ -29,7 +29,8 @@ impl Eras {
         Digest(command): Digest,
         is_elsewhere: bool,
     ) -> Result<Result<Begun, &'static str>, Broken> {
-        let begun = begin(talk, self.is_older(&command), !is_elsewhere).await;
+        // One elsewhere is asked in the older way first: few there know the newer one, and some end a session for the question.
+        let begun = begin(talk, is_elsewhere || self.is_older(&command), !is_elsewhere).await;
         self.note(command, begun.as_ref().ok().and_then(|begun| Some(begun.as_ref().ok()?.era)));
         begun
     }

@@ -181,7 +181,10 @@ pub(super) async fn serve(
         Err(NotThere::Unknown) => return Err(super::unknown()),
         Err(NotThere::OtherClient) => return Err(super::other_client()),
     };
-    let acting = mcp.managed.identity.server(&Arc::from(server.name.as_str()));
+    // One that the file names no more is none, before the next start already: nobody would say who sees what it reads.
+    let Some(acting) = mcp.managed.identity.server(&Arc::from(server.name.as_str())) else {
+        return Err(super::unknown());
+    };
     let delegation = Delegation { server: Some(acting), ..delegation };
     let asked = Asked { mcp, shower, server, era, headers, delegation };
     // Whoever may not be there is not told that there is such a place; nothing is launched for him either.
