@@ -54,13 +54,21 @@ pub(crate) fn beside(home: &Path, pins: &str, file: &str) -> String {
 }
 
 fn declared(home: &Path) -> String {
-    let whom = as_itself();
+    let newer = beside(home, "servers", "newer.js");
+    // What they are made of lies where walls show it only on demand.
+    let made_of = [
+        root().join("tests"),
+        target_dir().join("servers"),
+        target_dir().join("mcp"),
+        home.join("with-servers"),
+    ];
+    let whom = format!("{}read = {}\n", as_itself(), json!(made_of));
     let hostile = root().join("tests/servers/hostile.py");
     format!(
         "[servers.{NEWER}]\n{whom}command = {}\n\
          [servers.{OLDER}]\n{whom}command = {}\nenvironment = {{ SILENT = \"yes\" }}\n\
          [servers.{EVERYTHING}]\n{whom}command = {}\n",
-        json!([program("node"), beside(home, "servers", "newer.js")]),
+        json!([program("node"), newer]),
         json!(["/usr/bin/python3", hostile]),
         json!([python(), root().join("tests/mcp/everything.py")]),
     )

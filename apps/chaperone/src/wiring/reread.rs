@@ -233,12 +233,11 @@ mod tests {
         assert_eq!(compared(start, &registered).waiting.len(), 0);
         let served = |server: &str| format!("{start}[servers.a]\n{server}");
         let before = served("target = \"t\"\nowner = \"it\"\n");
-        assert!(
-            compared(&before, &served("target = \"t\"\nowner = \"other\"\nrecipient = \"r\"\n"))
-                .waiting
-                .is_empty()
-        );
-        assert_eq!(compared(&before, &served("target = \"u\"\nowner = \"it\"\n")).waiting, ["servers.a"]);
+        let waits = |now: &str| {
+            changes(&parsed(&before).unwrap(), &parsed(&before).unwrap(), &parsed(now).unwrap()).waiting
+        };
+        assert!(waits(&served("target = \"t\"\nowner = \"other\"\nrecipient = \"r\"\n")).is_empty());
+        assert_eq!(waits(&served("target = \"u\"\nowner = \"it\"\n")), ["servers.a"]);
         assert_eq!(compared(start, &before).waiting, ["servers"]);
         let exchanging = format!("{start}[exchange.servers.a]\nowner = \"it\"\n");
         assert_eq!(compared(start, &exchanging).waiting, ["exchange"]);

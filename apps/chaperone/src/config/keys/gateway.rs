@@ -429,6 +429,13 @@ pub(super) const GATEWAY: &[Key] = &[
     ),
     optional(
         "servers.notes",
+        "owner",
+        "\"it@example.org\"",
+        "required in the table",
+        "Who answers for it, as of every server.",
+    ),
+    optional(
+        "servers.notes",
         "findings",
         "\"mask\"",
         "refuse",
