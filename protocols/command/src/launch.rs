@@ -3,17 +3,21 @@
 //! `exec`.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, FileType};
 use std::io::Write;
 use std::net::{Ipv4Addr, Shutdown, TcpListener};
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Gid, Resource, Rlimit, Signal, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::walls;
+
+/// `O_CLOEXEC`, as the kernel writes it.
+const CLOSED_ON_EXEC: u32 = 0o2_000_000;
 
 /// As whom a program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,15 +106,14 @@ fn inside(line: &UnixStream, listener: Option<u16>) -> std::io::Result<UnixStrea
 }
 
 fn become_program(launch: &Launch, said: &UnixStream) -> Result<std::io::Error, std::io::Error> {
+    // First: whoever is not its owner any more may not look.
+    nothing_is_left_open()?;
     if !launch.is_talked_to {
         rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     }
     limit(Resource::Cpu, launch.processor_s_max)?;
     // What a program had in memory is not left behind in a file.
     limit(Resource::Core, Some(0))?;
-    std::env::set_current_dir(&launch.folder).map_err(|error| {
-        std::io::Error::new(error.kind(), format!("cannot enter `{}`: {error}", launch.folder.display()))
-    })?;
     if let Some(RunAs { uid, gid }) = launch.run_as {
         // This process has one thread: what holds for it holds for the program.
         rustix::thread::set_thread_groups(&[])?;
@@ -121,6 +124,10 @@ fn become_program(launch: &Launch, said: &UnixStream) -> Result<std::io::Error, 
             return Err(std::io::Error::other("the user was not changed"));
         }
     }
+    // Only now: it may be one that nobody else enters, and root behind walls has no right to.
+    std::env::set_current_dir(&launch.folder).map_err(|error| {
+        std::io::Error::new(error.kind(), format!("cannot enter `{}`: {error}", launch.folder.display()))
+    })?;
     rustix::thread::set_no_new_privs(true)?;
     match launch.ends_with {
         EndsWith::Process(agent) => end_with(agent)?,
@@ -149,6 +156,38 @@ fn become_program(launch: &Launch, said: &UnixStream) -> Result<std::io::Error, 
     Ok(command.exec())
 }
 
+/// A folder or disk that whoever started the agent left open would be the program's too, through every wall: a way to all that
+/// is below it. Nothing that is opened here is. Single files and pipes, which terminals and build tools leave, are no such way.
+fn nothing_is_left_open() -> std::io::Result<()> {
+    for entry in std::fs::read_dir("/proc/self/fdinfo")? {
+        let name = entry?.file_name();
+        let number: u32 = name.to_str().and_then(|name| name.parse().ok()).unwrap_or(u32::MAX);
+        let info = std::fs::read_to_string(Path::new("/proc/self/fdinfo").join(&name))?;
+        if number <= 2 || is_closed_on_exec(&info) {
+            continue;
+        }
+        let what = Path::new("/proc/self/fd").join(&name);
+        if leads_on(&std::fs::metadata(&what)?.file_type()) {
+            return Err(std::io::Error::other(format!(
+                "whoever started the agent left `{}` open as descriptor {number}, and the program would have it",
+                std::fs::read_link(&what)?.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// By what the kernel says of a descriptor.
+fn is_closed_on_exec(info: &str) -> bool {
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+    flags.is_some_and(|flags| flags & CLOSED_ON_EXEC != 0)
+}
+
+fn leads_on(what: &FileType) -> bool {
+    what.is_dir() || what.is_block_device()
+}
+
 fn end_with(agent: i32) -> std::io::Result<()> {
     // Only now: the kernel forgets it when the user changes.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -164,4 +203,20 @@ fn limit(resource: Resource, most: Option<u64>) -> std::io::Result<()> {
         return Ok(());
     }
     Ok(rustix::process::setrlimit(resource, Rlimit { current: most, maximum: most })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_be_passed_on_is_known() {
+        assert!(is_closed_on_exec("pos:\t0\nflags:\t02100000\nmnt_id:\t24\n"));
+        for info in ["pos:\t0\nflags:\t0100002\n", "pos:\t0\nflags:\t01\n", "pos:\t0\n", "flags:\tx\n", ""] {
+            assert!(!is_closed_on_exec(info), "{info}");
+        }
+        for (what, further) in [("/", true), ("/dev/null", false), ("/proc/self/stat", false)] {
+            assert_eq!(leads_on(&std::fs::metadata(what).unwrap().file_type()), further, "{what}");
+        }
+    }
 }

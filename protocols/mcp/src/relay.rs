@@ -2,11 +2,13 @@
 //! message is (its id, method and tool) is read, in one way, and what could be read in two is refused.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
@@ -41,8 +43,37 @@ pub enum RelayError {
     TooManyTools,
 }
 
-fn malformed(error: impl fmt::Display) -> RelayError {
-    RelayError::Malformed(error.to_string())
+fn malformed(why: &str) -> RelayError {
+    RelayError::Malformed(why.to_owned())
+}
+
+/// An object that can be read in two ways.
+const TWICE: &str = "a member stands twice";
+/// An object that nobody has looked through to its end.
+const TOO_MANY: &str = "an object with too many members";
+
+/// What is wrong with a text of others, and where, in no word of its own: what serde says of it quotes values and names,
+/// and may be told to whoever may not see them, or stay in a log.
+#[must_use]
+pub fn unread(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        Category::Io => "it cannot be read",
+        Category::Syntax => "no JSON",
+        Category::Eof => "it ends before it is whole",
+        Category::Data => {
+            // Our own words stand first, and what serde begins with is never a value.
+            let said = error.to_string();
+            let ours = [TWICE, TOO_MANY].into_iter().find(|ours| said.starts_with(ours));
+            ours.unwrap_or("a value of another kind than belongs there")
+        }
+    };
+    format!("{what} (line {}, column {})", error.line(), error.column())
+}
+
+impl From<serde_json::Error> for RelayError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Malformed(unread(&error))
+    }
 }
 
 /// An object's members as they stand, each name once.
@@ -63,10 +94,10 @@ impl<'de> Deserialize<'de> for Members<'de> {
                 let mut members: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
                 while let Some((name, value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
                     if members.len() >= Members::MAX {
-                        return Err(A::Error::custom("an object with too many members"));
+                        return Err(A::Error::custom(TOO_MANY));
                     }
                     if members.iter().any(|(there, _)| *there == name.0) {
-                        return Err(A::Error::custom(format!("`{}` stands twice", name.0)));
+                        return Err(A::Error::custom(TWICE));
                     }
                     members.push((name.0, value));
                 }
@@ -88,7 +119,7 @@ impl<'a> Members<'a> {
     const MAX: usize = 256;
 
     pub(crate) fn of(text: &'a str) -> Result<Self, RelayError> {
-        serde_json::from_str(text).map_err(malformed)
+        Ok(serde_json::from_str(text)?)
     }
 
     /// The object again, without some of its members and with others behind the rest; values stay as they stand.
@@ -111,7 +142,7 @@ impl<'a> Members<'a> {
     }
 
     pub(crate) fn text(&self, wanted: &str) -> Result<Option<String>, RelayError> {
-        self.get(wanted).map(|raw| serde_json::from_str(raw.get())).transpose().map_err(malformed)
+        Ok(self.get(wanted).map(|raw| serde_json::from_str(raw.get())).transpose()?)
     }
 }
 
@@ -257,7 +288,7 @@ pub struct ListedTool<'a> {
 pub fn tools(result: &RawValue) -> Result<(Vec<ListedTool<'_>>, Option<String>), RelayError> {
     let members = Members::of(result.get())?;
     let list = members.get("tools").ok_or_else(|| malformed("a list of tools without `tools`"))?;
-    let list: Vec<&RawValue> = serde_json::from_str(list.get()).map_err(malformed)?;
+    let list: Vec<&RawValue> = serde_json::from_str(list.get())?;
     if list.len() > TOOLS_MAX {
         return Err(RelayError::TooManyTools);
     }
@@ -270,7 +301,7 @@ pub fn tools(result: &RawValue) -> Result<(Vec<ListedTool<'_>>, Option<String>),
             return Err(malformed("a tool whose name is none"));
         }
         if tools.iter().any(|known| known.name == name) {
-            return Err(malformed(format!("two tools `{name}`")));
+            return Err(malformed("two tools of one name"));
         }
         tools.push(ListedTool { name, manifest });
     }
@@ -294,7 +325,77 @@ pub fn called(params: &RawValue) -> Result<(String, Option<&RawValue>), RelayErr
 /// Not such a result.
 pub fn is_error(result: &RawValue) -> Result<bool, RelayError> {
     let flag = Members::of(result.get())?.get("isError");
-    flag.map_or(Ok(false), |flag| serde_json::from_str(flag.get()).map_err(malformed))
+    match flag {
+        Some(flag) => Ok(serde_json::from_str(flag.get())?),
+        None => Ok(false),
+    }
+}
+
+/// Any JSON in which each name stands once in its object, at whatever depth; serde_json itself says how deep that may be.
+struct Once;
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Look;
+
+        impl<'de> Visitor<'de> for Look {
+            type Value = Once;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any JSON")
+            }
+
+            fn visit_unit<E>(self) -> Result<Once, E> {
+                Ok(Once)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Once, E> {
+                Ok(Once)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Once, E> {
+                Ok(Once)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Once, E> {
+                Ok(Once)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Once, E> {
+                Ok(Once)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Once, E> {
+                Ok(Once)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Once, A::Error> {
+                while seq.next_element::<Once>()?.is_some() {}
+                Ok(Once)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Once, A::Error> {
+                let mut names: HashSet<Cow<'de, str>> = HashSet::new();
+                while let Some((name, Once)) = map.next_entry::<Name<'de>, Once>()? {
+                    if !names.insert(name.0) {
+                        return Err(A::Error::custom(TWICE));
+                    }
+                }
+                Ok(Once)
+            }
+        }
+
+        deserializer.deserialize_any(Look)
+    }
+}
+
+/// A value that whoever reads it reads as we do: of two members of one name some take the first, others the last.
+///
+/// # Errors
+/// A name stands twice in one object, at whatever depth.
+pub fn plain(raw: &RawValue) -> Result<Value, RelayError> {
+    serde_json::from_str::<Once>(raw.get())?;
+    Ok(serde_json::from_str(raw.get())?)
 }
 
 /// A member of an object as it stands.
@@ -407,5 +508,43 @@ mod tests {
         assert!(is_error(raw(r#"{"content":[],"isError":true}"#)).unwrap());
         assert!(!is_error(raw(r#"{"content":[]}"#)).unwrap());
         assert!(is_error(raw(r#"{"isError":"yes"}"#)).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_answer_is_told_without_a_word_of_it() {
+        let told = |error: RelayError| error.to_string();
+        let twice = r#"{"Ana Brandt":1,"Ana Brandt":2}"#;
+        for (said, why) in [
+            (told(is_error(raw(r#"{"isError":"Ana Brandt"}"#)).unwrap_err()), "of another kind"),
+            (told(is_error(raw(r#"{"isError":"a member stands twice: Ana Brandt"}"#)).unwrap_err()), "kind"),
+            (told(is_error(raw(twice)).unwrap_err()), "a member stands twice (line 1, column "),
+            (told(heard(twice.as_bytes()).unwrap_err()), "a member stands twice (line 1, column "),
+            (told(heard(br#"{"jsonrpc":"2.0","method":["Ana Brandt"]}"#).unwrap_err()), "of another kind"),
+            (told(heard(br#"{"jsonrpc":"Ana Brandt"}"#).unwrap_err()), "is not `2.0`"),
+            (told(heard(b"Ana Brandt").unwrap_err()), "no JSON (line 1, column "),
+            (told(heard(br#"{"Ana Brandt":"#).unwrap_err()), "ends before it is whole"),
+            (told(tools(raw(r#"{"tools":"Ana Brandt"}"#)).unwrap_err()), "of another kind"),
+            (
+                told(tools(raw(r#"{"tools":[{"name":"AnaBrandt"},{"name":"AnaBrandt"}]}"#)).unwrap_err()),
+                "two tools of one name",
+            ),
+        ] {
+            assert!(said.contains(why) && !said.contains("Ana") && !said.contains("Brandt"), "{said}");
+        }
+    }
+
+    #[test]
+    fn of_two_members_of_one_name_neither_is_taken_at_any_depth() {
+        for bad in [
+            r#"{"region":"us","region":"eu"}"#,
+            r#"{"region":"us","\u0072egion":"us"}"#,
+            r#"{"a":[1,{"b":{"c":null,"d":1.5,"c":true}}]}"#,
+            r#"[[{"":1,"":2}]]"#,
+        ] {
+            let error = plain(raw(bad)).unwrap_err().to_string();
+            assert!(error.contains("a member stands twice") && !error.contains("region"), "{bad}: {error}");
+        }
+        let good = r#"{"a":{"a":[{"a":-1},{"a":18446744073709551615},1.5e3,"a\n",true,null]},"b":{}}"#;
+        assert_eq!(plain(raw(good)).unwrap(), serde_json::from_str::<Value>(good).unwrap());
     }
 }

@@ -89,8 +89,8 @@ impl Fault {
     pub fn is_undone(self) -> bool {
         match self {
             Self::Unreachable | Self::Untrusted | Self::Unarmed | Self::Denied(_) | Self::Forgotten => true,
-            // "See other" (RFC 9110, 15.4.4) may come after the work.
-            Self::Redirected(status) => status != 303,
+            // To these alone the same is to be sent again (RFC 9110, 15.4): any other may come after the work.
+            Self::Redirected(status) => matches!(status, 307 | 308),
             Self::Status(_)
             | Self::Kind
             | Self::TooLong
@@ -102,6 +102,28 @@ impl Fault {
             | Self::Batch
             | Self::Depth
             | Self::Malformed => false,
+        }
+    }
+
+    /// The same, where it befell a message beside a request that is under way: of that one nothing is known.
+    #[must_use]
+    pub fn beside(self) -> Self {
+        match self {
+            Self::Unreachable | Self::Untrusted | Self::Unarmed => Self::Broke,
+            Self::Denied(status) | Self::Redirected(status) => Self::Status(status),
+            // Said with that status.
+            Self::Forgotten => Self::Status(404),
+            Self::Status(_)
+            | Self::Kind
+            | Self::TooLong
+            | Self::TooMuch
+            | Self::Broke
+            | Self::Unanswered
+            | Self::Late
+            | Self::Encoding
+            | Self::Batch
+            | Self::Depth
+            | Self::Malformed => self,
         }
     }
 
@@ -320,7 +342,21 @@ mod tests {
         assert_eq!(Fault::of_line(b"!\"unheard of\""), Some(Fault::Broke));
         assert_eq!(Fault::of_line(b"{}"), None);
         assert_eq!(Fault::of_line(b""), None);
-        assert!(Fault::Redirected(307).is_undone() && !Fault::Redirected(303).is_undone());
+    }
+
+    #[test]
+    fn nothing_was_done_only_where_the_request_itself_was_not_taken() {
+        for fault in
+            [Fault::Unreachable, Fault::Untrusted, Fault::Unarmed, Fault::Denied(401), Fault::Forgotten]
+        {
+            assert!(fault.is_undone() && !fault.beside().is_undone(), "{fault}");
+        }
+        for status in [300, 301, 302, 303, 304, 307, 308] {
+            let fault = Fault::Redirected(status);
+            assert_eq!(fault.is_undone(), status == 307 || status == 308, "{status}");
+            assert_eq!(fault.beside(), Fault::Status(status));
+        }
+        assert_eq!((Fault::Late.beside(), Fault::Forgotten.beside()), (Fault::Late, Fault::Status(404)));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::relay::{Members, RelayError, Said};
+use crate::relay::{Members, RelayError, Said, unread};
 use crate::revision::{VERSION, unspoken};
 
 /// The revision.
@@ -302,17 +302,16 @@ pub fn result(client: Era, server: Era, result: &RawValue) -> Result<Cow<'_, str
 fn older(members: &Members<'_>) -> Result<String, RelayError> {
     let structured = members.get("structuredContent").filter(|raw| !raw.get().starts_with('{'));
     let Some(structured) = structured else { return Ok(members.written(&["resultType"], &[])) };
-    let malformed = |error: serde_json::Error| RelayError::Malformed(error.to_string());
     let content: Vec<&RawValue> = match members.get("content") {
-        Some(raw) => serde_json::from_str(raw.get()).map_err(malformed)?,
+        Some(raw) => serde_json::from_str(raw.get())?,
         None => Vec::new(),
     };
-    let value: Value = serde_json::from_str(structured.get()).map_err(malformed)?;
+    let value: Value = serde_json::from_str(structured.get())?;
     let is_it = |block: &&RawValue| {
         let text = Members::of(block.get()).ok().and_then(|block| block.text("text").ok()?);
         text.and_then(|text| serde_json::from_str::<Value>(&text).ok()).is_some_and(|said| said == value)
     };
-    let block = json!({"type": "text", "text": structured.get()}).to_string();
+    let block = format!(r#"{{"type":"text","text":{}}}"#, Value::from(structured.get()));
     let first = (!content.iter().any(is_it)).then_some(block.as_str());
     let blocks: Vec<&str> = first.into_iter().chain(content.iter().map(|block| block.get())).collect();
     let content = format!("[{}]", blocks.join(","));
@@ -372,7 +371,7 @@ pub fn agree(repeated: &[Repeated], headers: &HeaderMap, arguments: Option<&RawV
         return Ok(());
     }
     let arguments = arguments.map(|raw| serde_json::from_str::<Value>(raw.get()));
-    let arguments = arguments.transpose().map_err(|error| error.to_string())?.unwrap_or_default();
+    let arguments = arguments.transpose().map_err(|error| unread(&error))?.unwrap_or_default();
     for Repeated { header: name, path } in repeated {
         let at = path.iter().try_fold(&arguments, |value, name| value.get(name));
         match (header(headers, name)?, at.filter(|value| !value.is_null())) {
@@ -519,7 +518,7 @@ mod tests {
         assert_eq!(of(Era::Stateless, Era::Stateless, newer), newer);
         assert_eq!(
             of(Era::Handshake, Era::Stateless, newer),
-            r#"{"later":[ ],"content":[{"text":"[1.0]","type":"text"},{"type":"text","text":"x"}]}"#
+            r#"{"later":[ ],"content":[{"type":"text","text":"[1.0]"},{"type":"text","text":"x"}]}"#
         );
         let said = r#"{"resultType":"complete","content":[{"type":"text","text":"[1.0]"}],"structuredContent":[1.0]}"#;
         assert_eq!(

@@ -54,6 +54,7 @@ fn what_a_server_elsewhere_breaks_is_told_is_its_own_and_hurts_nobody_else() {
             ("breaks_off_stream", "broke off before its answer was whole"),
             ("ends_stream", "took the request and did not answer it"),
             ("hangs_up", "broke off before its answer was whole"),
+            ("status_429", "it failed with HTTP status 429"),
             ("status_500", "it failed with HTTP status 500"),
             ("status_503", "it failed with HTTP status 503"),
         ] {
@@ -100,11 +101,9 @@ fn what_a_server_elsewhere_breaks_is_told_is_its_own_and_hurts_nobody_else() {
     }
     assert!(server.heard().iter().all(|request| request["path"] == "/mcp"), "a redirect was followed");
     // Its no to one request is an error of its own, and its session goes on.
-    for (tool, told) in [
-        ("status_400", "the server answered with HTTP status 400"),
-        ("status_429", "the server answered with HTTP status 429"),
-        ("own_error", "no such note"),
-    ] {
+    for (tool, told) in
+        [("status_400", "the server answered with HTTP status 400"), ("own_error", "no such note")]
+    {
         let came = place.tool("ana", HOSTILE, tool, &json!({}));
         assert_eq!(came["error"]["message"], told, "{tool}: {came}");
         assert_eq!(place.ended(tool)["outcome"], "failed", "{tool}");

@@ -237,14 +237,32 @@ async fn fine<T>(accepted: std::io::Result<T>) -> Option<T> {
     accepted.ok()
 }
 
-/// Whether a connection within this machine comes from a process of this user, by the kernel's table. A system without
-/// that table cannot tell: there only the socket keeps others out.
+/// Whether a connection within this machine comes from a process of this user. A system that cannot tell lets it in: there
+/// only the socket keeps others out.
 fn is_from(user: u32, peer: SocketAddr, local: SocketAddr) -> bool {
-    let (SocketAddr::V4(peer), SocketAddr::V4(local)) = (peer, local) else { return false };
+    match owner(peer, local) {
+        Ok(owner) => owner == Some(user),
+        Err(_) => true,
+    }
+}
+
+/// Whose process is at the other end of a connection within this machine, by the kernel's tables; `None` where none has it.
+///
+/// # Errors
+/// This system has no such table.
+pub(crate) fn owner(peer: SocketAddr, local: SocketAddr) -> std::io::Result<Option<u32>> {
+    let (SocketAddr::V4(peer), SocketAddr::V4(local)) = (peer, local) else { return Ok(None) };
     let end = |ip: &Ipv4Addr, port: u16| format!("{:08X}:{port:04X}", u32::from_ne_bytes(ip.octets()));
     let ends = [end(peer.ip(), peer.port()), end(local.ip(), local.port())];
-    let Ok(table) = std::fs::read_to_string("/proc/net/tcp") else { return true };
-    table.lines().find_map(|line| owner_in(line, &ends)) == Some(user)
+    let table = std::fs::read_to_string("/proc/net/tcp")?;
+    if let Some(owner) = table.lines().find_map(|line| owner_in(line, &ends)) {
+        return Ok(Some(owner));
+    }
+    // A socket that could speak both versions stands there with the same address, mapped into the newer one: Java's do.
+    let mapped =
+        ends.map(|end| format!("{}{:08X}{end}", "0".repeat(16), u32::from_ne_bytes([0, 0, 255, 255])));
+    let table = std::fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
+    Ok(table.lines().find_map(|line| owner_in(line, &mapped)))
 }
 
 /// A line of that table: index, local end, remote end, state, queues, timer, retransmits, user id.
@@ -271,6 +289,20 @@ mod tests {
         let ours = rustix::process::geteuid().as_raw();
         assert!(is_from(ours, peer, local));
         assert!(!is_from(ours + 1, peer, local));
+        drop(client);
+    }
+
+    #[tokio::test]
+    async fn the_owner_of_a_connection_from_a_socket_of_both_versions_is_known() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped();
+        // A machine without the newer version has no such sockets.
+        let Ok(client) = TcpStream::connect((mapped, listener.local_addr().unwrap().port())).await else {
+            return;
+        };
+        let (stream, peer) = listener.accept().await.unwrap();
+        let ours = rustix::process::geteuid().as_raw();
+        assert_eq!(owner(peer, stream.local_addr().unwrap()).unwrap(), Some(ours));
         drop(client);
     }
 

@@ -16,12 +16,16 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::config::agent::{AgentConfig, Target, TlsMode};
+use crate::config::commands::CommandTarget;
 use crate::config::{self, gateway::Protocol};
 use crate::verbs::Failure;
 use crate::wiring::callers::{CallerRows, Callers};
 use crate::wiring::commands::programs::Programs;
 use crate::wiring::servers::Servers;
 use crate::wiring::walls::Platform;
+
+/// Where the machine's own users stand.
+const USERS: &str = "/etc/passwd";
 
 pub(super) struct Place {
     pub(super) target: Target,
@@ -40,6 +44,7 @@ impl Declared {
     /// Check and take a configuration. `path` is its file.
     pub(crate) fn new(config: AgentConfig, path: &Path) -> Result<Self, Failure> {
         let platform = Platform::new(config.isolation);
+        let users = users(&config.commands);
         let commands = Programs::new(config.commands, path, &platform)?;
         let mut places = BTreeMap::new();
         for (name, target) in config.targets {
@@ -60,8 +65,8 @@ impl Declared {
         if let Some(twice) = config.servers.keys().chain(config.elsewhere.keys()).find(taken) {
             return Err(Failure::Usage(format!("`{twice}` is a target and a server: give them two names")));
         }
-        let servers =
-            Servers::new(config.servers, config.elsewhere, path, &platform).map_err(Failure::Usage)?;
+        let servers = Servers::new(config.servers, config.elsewhere, path, &config.state, &platform, &users)
+            .map_err(Failure::Usage)?;
         Ok(Self { places, commands, servers })
     }
 
@@ -75,6 +80,25 @@ impl Declared {
     pub(crate) async fn ended(&self) {
         self.servers.ended().await;
     }
+}
+
+/// As whom the commands of targets run, where that is not the agent itself. What is no user is refused with its target.
+fn users(commands: &BTreeMap<TargetName, CommandTarget>) -> BTreeMap<TargetName, u32> {
+    if commands.is_empty() || !rustix::process::geteuid().is_root() {
+        return BTreeMap::new();
+    }
+    let listed = std::fs::read_to_string(USERS).unwrap_or_default();
+    let uid = |target: &CommandTarget| uid_of(&listed, target.user.as_deref()?);
+    commands.iter().filter_map(|(name, target)| Some((name.clone(), uid(target)?))).collect()
+}
+
+/// The number of `uid:gid`, or of a name in the list of users.
+fn uid_of(listed: &str, user: &str) -> Option<u32> {
+    if let Some((uid, _)) = user.split_once(':') {
+        return uid.parse().ok();
+    }
+    let line = listed.lines().find_map(|line| line.strip_prefix(user)?.strip_prefix(':'))?;
+    line.split(':').nth(1)?.parse().ok()
 }
 
 /// A pattern that names nothing would be a role that nobody gets, and nobody would know why.
@@ -319,6 +343,14 @@ mod tests {
             (Some("others"), None),
         ] {
             assert_eq!(who(login, role), None, "{login:?} {role:?}");
+        }
+    }
+
+    #[test]
+    fn the_user_of_commands_is_known_by_number() {
+        let listed = "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65533::/:/bin/false\nbroken:x:y:z\n";
+        for (user, uid) in [("nobody", Some(65534)), ("7:8", Some(7)), ("nobod", None), ("broken", None)] {
+            assert_eq!(uid_of(listed, user), uid, "{user}");
         }
     }
 

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::elsewhere::Elsewhere;
-use self::places::Places;
+use self::places::{Places, Users, check_apart};
 use self::run::Run;
 use crate::config::agent::{HostedServer, ServerElsewhere};
 use crate::config::beside;
@@ -28,6 +28,8 @@ use chaperone_tunnel::{BoxFuture, Host, HostFacts, HostOpened, Launch};
 
 /// Programs that fetch what they run at the moment they run it: nobody could say what was run.
 const FETCHERS: [&str; 8] = ["npx", "pnpx", "bunx", "uvx", "pipx", "npm", "yarn", "uv"];
+/// Variables that a program's loader and library obey, beside those that begin with `LD_`.
+const OF_LOADER: [&str; 4] = ["GCONV_PATH", "GLIBC_TUNABLES", "LOCPATH", "MALLOC_TRACE"];
 /// How long what was ended may take to be gone.
 const LAST: Duration = Duration::from_secs(5);
 /// Arguments, variables and files of one server.
@@ -82,19 +84,33 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// Check and take them. `path` is the configuration's file.
+    /// Check and take them. `path` is the configuration's file, and `state` the agent's folder beside it; `commands` are the
+    /// targets of commands that run as a user other than the agent, with that user.
     pub(crate) fn new(
         declared: BTreeMap<TargetName, HostedServer>,
         elsewhere: BTreeMap<TargetName, ServerElsewhere>,
         path: &Path,
+        state: &Path,
         platform: &Platform,
+        commands: &BTreeMap<TargetName, u32>,
     ) -> Result<Self, String> {
         let mut known = BTreeMap::new();
+        let own = [path.to_owned(), beside(path, state), std::env::temp_dir()];
         for (name, server) in declared {
             let server = Server::new(name.clone(), server, path, platform)
+                .and_then(|server| server.checked(&own))
                 .map_err(|why| format!("server `{name}`: {why}"))?;
             known.insert(name, Arc::new(server));
         }
+        let users = |server: &Arc<Server>| server.places.users(format!("server `{}`", server.name));
+        let users: Vec<Users> = known.values().filter_map(users).collect();
+        let targets = commands.iter().map(|(name, uid)| Users {
+            who: format!("target `{name}`"),
+            uids: *uid..uid.saturating_add(1),
+            // It has nothing to say it with: what its server says counts.
+            may_share: true,
+        });
+        check_apart(&users, &targets.collect::<Vec<_>>())?;
         Ok(Self { known, runs: Runs::default(), elsewhere: Elsewhere::new(elsewhere, path)? })
     }
 
@@ -139,7 +155,9 @@ impl Servers {
     /// Wait until nothing of the runs is left, and not for long.
     pub(crate) async fn ended(&self) {
         let gone = async {
-            while !runs(&self.runs).runs.is_empty() {
+            // What a run leaves is ended when it is over, and then its place is free.
+            let used = || self.known.values().any(|server| server.places.are_used());
+            while !runs(&self.runs).runs.is_empty() || used() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -162,12 +180,16 @@ impl Servers {
             return Err(Refusal::new(RefusalCode::ShuttingDown, "the agent is stopping"));
         }
         let server = self.known.get(&launch.server).cloned().ok_or_else(|| self.not_run(&launch.server))?;
-        let place = server.places.take().ok_or_else(|| {
+        let place = server.places.take(server.walls.is_some()).ok_or_else(|| {
             Refusal::new(RefusalCode::Busy, format!("server `{}` runs as often as it may", server.name))
                 .hint("call again in a moment")
         })?;
         let facts = HostFacts { command: server.digest.clone(), apart: server.walls.is_some() };
-        let stream = run::begin(&server, &launch, place, &self.runs).await.map_err(|error| {
+        // Also where nobody waits for it any more: its place and folder are its own until nothing of it is left.
+        let (all, begins) = (self.runs.clone(), server.clone());
+        let begun = tokio::spawn(async move { run::begin(&begins, &launch, place, &all).await });
+        let begun = begun.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        let stream = begun.map_err(|error| {
             tracing::error!(server = %server.name, %error, "a server cannot be started");
             Refusal::new(RefusalCode::TargetUnavailable, "the agent cannot start the server")
                 .hint("ask whoever runs the agent to look at its log")
@@ -178,6 +200,11 @@ impl Servers {
 
 fn runs(runs: &Runs) -> MutexGuard<'_, All> {
     runs.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether the system's loader or library obeys a variable before a program's first instruction.
+fn is_of_loader(variable: &str) -> bool {
+    variable.starts_with("LD_") || OF_LOADER.contains(&variable)
 }
 
 fn ended() -> Refusal {
@@ -208,6 +235,12 @@ impl Server {
         if let Some(bad) = environment.keys().find(|name| name.is_empty() || name.contains(['=', '\0'])) {
             return Err(format!("`{bad}` is no name of a variable"));
         }
+        if let Some(bad) = environment.keys().find(|name| places.have_others() && is_of_loader(name)) {
+            return Err(format!(
+                "`{bad}` tells whatever loads a program what else to load, and what becomes the server is root until then \
+                 (hint: a script that sets it and is the `command`)"
+            ));
+        }
         let plain = |name: &&String| {
             let fits = !name.is_empty() && !name.starts_with('.') && name.len() <= 64;
             fits && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
@@ -229,6 +262,14 @@ impl Server {
         let walls = platform.walls(isolation, "server", name.as_str())?;
         let walls = walls.map(|bubblewrap| Behind { bubblewrap, read });
         Ok(Self { name, command, environment, files, directory, digest, places, walls })
+    }
+
+    /// The same, with walls that show nothing of what is the agent's own. Without walls files say themselves who may read them.
+    fn checked(self, own: &[PathBuf]) -> Result<Self, String> {
+        if let Some(Behind { read, .. }) = &self.walls {
+            seen::check_shown(read, own)?;
+        }
+        Ok(self)
     }
 }
 
@@ -283,5 +324,17 @@ mod tests {
             let error = checked(&bad).unwrap_err();
             assert!(error.contains(told), "{bad}: {error}");
         }
+    }
+
+    #[test]
+    fn what_root_would_obey_is_not_in_the_environment() {
+        for name in ["LD_PRELOAD", "LD_LIBRARY_PATH", "GCONV_PATH", "GLIBC_TUNABLES"] {
+            let set = format!("command = [\"/bin/cat\"]\nenvironment = {{ {name} = \"x\" }}");
+            // Only root is more than what its runs are.
+            let refused = rustix::process::geteuid().is_root();
+            assert_eq!(checked(&set).is_err_and(|why| why.contains(name)), refused, "{name}");
+            assert_eq!(declared(&format!("uid = 0\ngid = 0\nsame_user = true\n{set}")).is_ok(), refused);
+        }
+        assert!(!is_of_loader("LANG") && !is_of_loader("OLD_PATH"));
     }
 }

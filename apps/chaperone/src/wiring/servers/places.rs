@@ -1,24 +1,70 @@
 //! How many runs of a server there may be, and as whom each goes.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use chaperone_command::launch::RunAs;
+use rustix::process::{Pid, Signal};
 
 use crate::config::agent::HostedServer;
 
-/// The places of one server. Owner of the free numbers: whoever takes one, until it is dropped.
+/// How often what a run left is ended, and looked for again.
+const TRIES: u32 = 100;
+/// Pause between two of them.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The places of one server. Owner of the free numbers: whoever takes one, until it is dropped and nothing of its run is left.
 pub(super) struct Places {
     free: Mutex<VecDeque<u32>>,
     /// As whom; `None` is whoever the agent is.
     first: Option<RunAs>,
     uids: u32,
+    same_user: bool,
 }
 
 /// The place of one run.
 pub(super) struct Place {
     number: u32,
     places: Arc<Places>,
+    /// Whether something of the run may be left when it is over, under a user that the next one gets.
+    may_leave: bool,
+}
+
+/// Whose users something runs as.
+pub(super) struct Users {
+    /// What it is called, and what it is.
+    pub(super) who: String,
+    pub(super) uids: Range<u32>,
+    /// Whether it says that it may share them.
+    pub(super) may_share: bool,
+}
+
+/// No run has the user of another server's run, or of a target's commands: of one user, each could end, read and change
+/// what the other does.
+pub(super) fn check_apart(servers: &[Users], targets: &[Users]) -> Result<(), String> {
+    for (at, server) in servers.iter().enumerate() {
+        let shares = |other: &&Users| {
+            let meets = server.uids.start < other.uids.end && other.uids.start < server.uids.end;
+            meets && !(server.may_share && other.may_share)
+        };
+        if let Some(other) = servers.iter().take(at).chain(targets).find(shares) {
+            return Err(format!(
+                "{} and {} would share a user: {} and {} (hint: give each a range of its own with `uid` and `uids`)",
+                server.who,
+                other.who,
+                shown(&server.uids),
+                shown(&other.uids)
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn shown(uids: &Range<u32>) -> String {
+    let last = uids.end.saturating_sub(1);
+    if uids.start == last { format!("uid {last}") } else { format!("uids {} to {last}", uids.start) }
 }
 
 impl Places {
@@ -46,19 +92,52 @@ impl Places {
                     .to_owned(),
             );
         }
+        let group = rustix::process::getegid().as_raw();
+        if first.is_some_and(|RunAs { gid, .. }| gid == 0 || gid == group) && !same_user {
+            return Err(
+                "its runs would be of the group of root or of the agent's own, which may read what others may not (hint: a \
+                 `gid` that owns nothing)"
+                    .to_owned(),
+            );
+        }
         if uids < most && !same_user {
             return Err(format!(
                 "runs of different callers would share a user (hint: `uids = {most}`, so that from `uid` on each of \
                  `processes_max` runs has one of its own, or say `same_user = true` for a demonstration)"
             ));
         }
-        Ok(Arc::new(Self { free: Mutex::new((0..most).collect()), first, uids }))
+        Ok(Arc::new(Self { free: Mutex::new((0..most).collect()), first, uids, same_user }))
     }
 
-    /// The place that has been free the longest; `None` where there is none.
-    pub(super) fn take(self: &Arc<Self>) -> Option<Place> {
+    /// As whom its runs go; `None` where that is whoever the agent is.
+    pub(super) fn users(&self, who: String) -> Option<Users> {
+        let RunAs { uid, .. } = self.first?;
+        // Checked when they were taken.
+        Some(Users { who, uids: uid..uid.saturating_add(self.uids), may_share: self.same_user })
+    }
+
+    /// The place that has been free the longest; `None` where there is none. `has_walls`: with which everything of a run ends.
+    pub(super) fn take(self: &Arc<Self>, has_walls: bool) -> Option<Place> {
         let number = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
-        Some(Place { number, places: self.clone() })
+        // What shares its user with others is not ended for what one of them left.
+        let may_leave = !has_walls && !self.same_user;
+        Some(Place { number, places: self.clone(), may_leave })
+    }
+
+    /// Whether its runs are of another user than the agent.
+    pub(super) fn have_others(&self) -> bool {
+        let agent = rustix::process::geteuid().as_raw();
+        // One of several users may be the agent's; the rest are not.
+        self.first.is_some_and(|RunAs { uid, .. }| uid != agent || self.uids > 1)
+    }
+
+    /// Whether a run is in one of them, or something of it may be left.
+    pub(super) fn are_used(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1
+    }
+
+    fn give_back(&self, number: u32) {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push_back(number);
     }
 }
 
@@ -72,8 +151,68 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.free.lock().unwrap_or_else(PoisonError::into_inner).push_back(self.number);
+        let uid = match self.run_as() {
+            Some(RunAs { uid, .. }) if self.may_leave => uid,
+            Some(_) | None => return self.places.give_back(self.number),
+        };
+        let (number, places) = (self.number, self.places.clone());
+        let clear = move || match end_all_of(uid) {
+            Ok(()) => places.give_back(number),
+            Err(why) => {
+                tracing::error!(uid, %why, "a run's user is not used again until the agent is started anew");
+            }
+        };
+        // It takes a while, and there may be no runtime any more.
+        if let Err(error) = std::thread::Builder::new().name("clear".to_owned()).spawn(clear) {
+            tracing::error!(uid, %error, "a run's user is not used again: no thread looks for what is left of it");
+        }
     }
+}
+
+/// End whatever is left of a user's processes: what left the group of its run is found by nothing else.
+fn end_all_of(uid: u32) -> Result<(), String> {
+    for _ in 0..TRIES {
+        let left = left_of(uid).map_err(|error| format!("cannot see which processes there are: {error}"))?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        for process in left {
+            // It may have ended meanwhile. The next look tells.
+            rustix::process::kill_process(process, Signal::KILL).ok();
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Err("some of its processes cannot be ended".to_owned())
+}
+
+fn left_of(uid: u32) -> std::io::Result<Vec<Pid>> {
+    let mut left = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let entry = entry?;
+        let number = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
+        let Some(pid) = number.and_then(Pid::from_raw) else { continue };
+        match std::fs::read_to_string(entry.path().join("status")) {
+            Ok(status) if is_left(&status, uid) => left.push(pid),
+            Ok(_) => {}
+            // It ended between the two looks.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(left)
+}
+
+/// Whether a process, by what the kernel says of it, is of a user and has not ended. One that has and was not waited for does
+/// nothing any more, unless only its first thread has ended.
+fn is_left(status: &str, uid: u32) -> bool {
+    let said = |key: &str| {
+        let mut lines = status.lines();
+        lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).unwrap_or_default()
+    };
+    let has_ended = said("State").trim_start().starts_with(['Z', 'X'])
+        && said("Threads").trim().parse::<u32>().is_ok_and(|threads| threads <= 1);
+    !has_ended && said("Uid").split_whitespace().any(|one| one.parse::<u32>() == Ok(uid))
 }
 
 /// As whom a server runs. An agent that is not root can run it as itself only; one that is has to be told as whom.
@@ -119,7 +258,9 @@ mod tests {
             assert!(told("uid = 0\ngid = 0\nprocesses_max = 1").contains("agent's own user"));
             assert!(told("uid = 65534\ngid = 65534").contains("`uids = 32`"));
             assert!(told("uid = 4294967295\ngid = 9\nuids = 32").contains("beyond the last"));
+            assert!(told("uid = 65534\ngid = 0\nprocesses_max = 1").contains("group of root"));
             assert_eq!(told("uid = 65534\ngid = 65534\nprocesses_max = 1"), "");
+            assert_eq!(told("uid = 0\ngid = 0\nsame_user = true"), "");
         } else {
             assert!(told("").contains("agent's own user"));
             assert!(told("same_user = true\nuids = 2").contains("only an agent that is root"));
@@ -131,18 +272,77 @@ mod tests {
     }
 
     #[test]
+    fn no_two_share_a_user_unless_both_say_so() {
+        let users = |who: &str, uids: Range<u32>, may_share| Users { who: who.to_owned(), uids, may_share };
+        let (one, next) = (users("server `one`", 100..132, false), users("server `next`", 132..164, false));
+        let within = users("server `within`", 131..132, false);
+        let target = users("target `ops`", 163..164, true);
+        assert_eq!(check_apart(&[], &[target]), Ok(()));
+        let servers = [one, next];
+        assert_eq!(check_apart(&servers, &[users("target `ops`", 164..165, true)]), Ok(()));
+        let told = check_apart(&servers, &[users("target `ops`", 163..164, true)]).unwrap_err();
+        assert!(told.starts_with("server `next` and target `ops` would share a user"), "{told}");
+        assert!(told.contains("uids 132 to 163 and uid 163"), "{told}");
+        let [one, next] = servers;
+        let told = check_apart(&[one, within, next], &[]).unwrap_err();
+        assert!(told.starts_with("server `within` and server `one`"), "{told}");
+        let demonstration = || users("server `demo`", 0..1, true);
+        assert_eq!(check_apart(&[demonstration(), demonstration()], &[]), Ok(()));
+        assert!(check_apart(&[demonstration(), users("server `own`", 0..1, false)], &[]).is_err());
+    }
+
+    #[test]
     fn each_run_has_a_user_of_its_own_and_one_that_rested() {
         if !rustix::process::geteuid().is_root() {
-            assert_eq!(places("same_user = true").unwrap().take().unwrap().run_as(), None);
+            assert_eq!(places("same_user = true").unwrap().take(false).unwrap().run_as(), None);
             return;
         }
         let places = places("uid = 70000\ngid = 7\nuids = 3\nprocesses_max = 3").unwrap();
         let user = |place: &Place| place.run_as().unwrap().uid;
-        let (first, second, third) = (places.take().unwrap(), places.take().unwrap(), places.take().unwrap());
+        let (first, second, third) =
+            (places.take(true).unwrap(), places.take(true).unwrap(), places.take(true).unwrap());
         assert_eq!([user(&first), user(&second), user(&third)], [70_000, 70_001, 70_002]);
-        assert!(places.take().is_none());
+        assert!(places.take(true).is_none());
         drop(second);
         drop(first);
-        assert_eq!(user(&places.take().unwrap()), 70_001);
+        assert_eq!(user(&places.take(true).unwrap()), 70_001);
+    }
+
+    #[test]
+    fn what_is_left_of_a_user_is_found_by_what_the_kernel_says() {
+        let status = |state: &str, threads: u32, uids: &str| {
+            format!(
+                "Name:\tUid: 7\nState:\t{state}\nPid:\t7\nUid:\t{uids}\nGid:\t9\t9\t9\t9\nThreads:\t{threads}\n"
+            )
+        };
+        for (state, threads, uids, left) in [
+            ("S (sleeping)", 1, "7\t7\t7\t7", true),
+            ("R (running)", 4, "0\t7\t0\t0", true),
+            ("S (sleeping)", 1, "70\t70\t70\t70", false),
+            ("S (sleeping)", 1, "9\t9\t9\t9", false),
+            ("Z (zombie)", 1, "7\t7\t7\t7", false),
+            ("Z (zombie)", 2, "7\t7\t7\t7", true),
+        ] {
+            assert_eq!(is_left(&status(state, threads, uids), 7), left, "{state} {threads} {uids}");
+        }
+        assert!(!is_left("", 7));
+    }
+
+    #[test]
+    fn a_place_without_walls_is_free_when_nothing_of_its_user_is_left() {
+        use std::os::unix::process::CommandExt as _;
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let places = places("uid = 70321\ngid = 70321\nprocesses_max = 1").unwrap();
+        let place = places.take(false).unwrap();
+        let mut sleeps = std::process::Command::new("/bin/sleep");
+        let mut left = sleeps.arg("600").uid(70_321).gid(70_321).current_dir("/").spawn().unwrap();
+        drop(place);
+        assert!(!left.wait().unwrap().success());
+        while places.are_used() {
+            std::thread::sleep(PAUSE);
+        }
+        assert!(places.take(false).is_some());
     }
 }

@@ -18,12 +18,13 @@ use chaperone_tunnel::{Launch, Stream};
 use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::unix::pipe;
-use tokio::net::{TcpListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::{Mutex, oneshot, watch};
 
 use super::fill::Fill;
 use super::places::Place;
 use super::{Behind, Runs, Server, ended, runs};
+use crate::person::local::owner;
 
 /// Bytes of what a run writes to its standard error that reach the agent's log.
 const STDERR_BYTES_MAX: usize = 64 * 1024;
@@ -37,6 +38,8 @@ pub(super) struct Run {
     server: TargetName,
     /// Where its connections wait. Whoever holds the lock takes the next one.
     listener: Mutex<TcpListener>,
+    /// Whose connections are taken; `None` where nobody else reaches the listener.
+    whose: Option<Whose>,
     over: watch::Receiver<bool>,
     group: Group,
 }
@@ -54,18 +57,60 @@ impl Run {
     /// The next connection that it makes.
     pub(super) async fn next_connection(&self) -> Result<Box<dyn Stream>, Refusal> {
         let mut over = self.over.clone();
-        let accepted = async { self.listener.lock().await.accept().await };
         let accepted = tokio::select! {
-            accepted = accepted => accepted,
+            accepted = self.accepted() => accepted,
             _ = over.wait_for(|over| *over) => return Err(ended()),
         };
-        let (stream, _) = accepted.map_err(|error| {
+        let stream = accepted.map_err(|error| {
             tracing::warn!(server = %self.server, %error, "a server's connection was not taken");
             ended()
         })?;
         // Without it short messages wait for one another.
         drop(stream.set_nodelay(true));
         Ok(Box::new(stream))
+    }
+
+    /// The next connection that is its own.
+    async fn accepted(&self) -> std::io::Result<TcpStream> {
+        let listener = self.listener.lock().await;
+        let mut is_said = false;
+        loop {
+            let (stream, peer) = listener.accept().await?;
+            let is_its =
+                |whose: &Whose| stream.local_addr().is_ok_and(|local| whose.takes(owner(peer, local)));
+            if self.whose.as_ref().is_none_or(is_its) {
+                return Ok(stream);
+            }
+            if !is_said {
+                tracing::debug!(server = %self.server, %peer, "a connection that is not the run's own is closed");
+            }
+            is_said = true;
+        }
+    }
+}
+
+/// Whose connections a run has, where others of this machine can connect to its listener too. What it shows there may stand in
+/// its command line, which they see.
+struct Whose {
+    uid: u32,
+    /// Whether that is another user than the agent's.
+    is_own: bool,
+}
+
+impl Whose {
+    fn new(run_as: Option<RunAs>) -> Self {
+        let agent = rustix::process::geteuid().as_raw();
+        let uid = run_as.map_or(agent, |RunAs { uid, .. }| uid);
+        Self { uid, is_own: uid != agent }
+    }
+
+    /// Whether a connection is taken, by whose it is found to be. A system that cannot tell keeps nobody out of a run that is of
+    /// the agent's own user, as a demonstration's is.
+    fn takes(&self, found: std::io::Result<Option<u32>>) -> bool {
+        match found {
+            Ok(owner) => owner == Some(self.uid),
+            Err(_) => !self.is_own,
+        }
     }
 }
 
@@ -170,7 +215,9 @@ pub(super) async fn begin(
     let (stdin, stdout, stderr, listener) = ends.inspect_err(|_| group.signal(Signal::KILL))?;
     let (said_over, over) = watch::channel(false);
     let (stop, stopped) = oneshot::channel();
-    let run = Run { server: server.name.clone(), listener: Mutex::new(listener), over, group: group.clone() };
+    let whose = server.walls.is_none().then(|| Whose::new(run_as));
+    let (name, listener) = (server.name.clone(), Mutex::new(listener));
+    let run = Run { server: name, listener, whose, over, group: group.clone() };
     if !runs(all).enter(launch.process, run) {
         group.signal(Signal::KILL);
     }
@@ -296,5 +343,22 @@ impl AsyncWrite for Talk {
     }
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.get_mut().stdin).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_of_another_user_is_not_taken_for_the_runs() {
+        let none = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        for is_own in [false, true] {
+            let whose = Whose { uid: 7, is_own };
+            assert!(whose.takes(Ok(Some(7))));
+            assert!(!whose.takes(Ok(Some(8))));
+            assert!(!whose.takes(Ok(None)));
+            assert_eq!(whose.takes(Err(none())), !is_own);
+        }
     }
 }

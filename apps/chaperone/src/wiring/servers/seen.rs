@@ -26,6 +26,25 @@ pub(super) fn seen(command: &[String], declared: impl IntoIterator<Item = PathBu
     seen.iter().filter(within).cloned().collect()
 }
 
+/// What a run is shown holds nothing of the agent's own: neither its file, where secrets stand, nor its state, nor the folders
+/// of other runs.
+pub(super) fn check_shown(seen: &[PathBuf], own: &[PathBuf]) -> Result<(), String> {
+    let whole = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
+    let own: Vec<PathBuf> = own.iter().filter_map(|path| whole(path).ok()).collect();
+    for path in seen {
+        let shown = whole(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
+        if let Some(held) = own.iter().find(|own| own.starts_with(&shown)) {
+            return Err(format!(
+                "its runs would see `{}`, and in it `{}`, which is the agent's own (hint: name less in `read`, `tree` or \
+                 `directory`, or install the server elsewhere)",
+                path.display(),
+                held.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn installed_with(file: &Path, seen: &mut BTreeSet<PathBuf>) {
     let above = || file.ancestors().skip(1);
     let modules = above().filter(|folder| folder.file_name().is_some_and(|name| name == NODE_MODULES)).last();
@@ -76,5 +95,25 @@ mod tests {
         // A word that is no file, or no whole path, names nothing. What lies within another is seen with it.
         assert_eq!(sees(&[&alone, Path::new("--x"), Path::new("{url}")], &[]), ["alone/server.py"]);
         assert_eq!(sees(&[&alone], &["alone", "more"]), ["alone", "more"]);
+    }
+
+    #[test]
+    fn nothing_of_the_agents_own_is_shown() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path().canonicalize().unwrap();
+        for folder in ["agent/state", "agent/node_modules", "other"] {
+            std::fs::create_dir_all(home.join(folder)).unwrap();
+        }
+        std::fs::write(home.join("agent/agent.toml"), "").unwrap();
+        std::os::unix::fs::symlink(home.join("agent"), home.join("link")).unwrap();
+        let own = [home.join("link/agent.toml"), home.join("agent/state")];
+        let check = |name: &str| check_shown(&[home.join("other"), home.join(name)], &own);
+        for beside in ["other", "agent/node_modules", "link/node_modules"] {
+            assert_eq!(check(beside), Ok(()));
+        }
+        for bad in ["agent", "link", "agent/agent.toml", "agent/state", "agent/node_modules/.."] {
+            assert!(check(bad).unwrap_err().contains("the agent's own"), "{bad}");
+        }
+        assert!(check_shown(&[PathBuf::from("/")], &[home.join("none-yet")]).is_err());
     }
 }

@@ -176,10 +176,12 @@ impl Asked<'_> {
         } else {
             self.mcp.managed.policies.stays_in(delegation, &self.server.name, tool, now_us())
         };
-        let raw = RawValue::from_string(done.raw).map_err(|error| fault(&error))?;
+        let raw = RawValue::from_string(done.raw).map_err(|error| fault(&relay::unread(&error)))?;
         let Looked { raw, found, masked } = self.look(raw, stays).await?;
         if self.server.refuses_findings && found > 0 {
-            return Ok((Done::refused(&self.withheld(&masked)), BTreeMap::new(), found));
+            // It was carried out, so what it came to stands.
+            let refusal = self.withheld(&masked);
+            return Ok((Done::ours(&told(&refusal), done.outcome, refusal.code), BTreeMap::new(), found));
         }
         Ok((Done { raw, ..done }, masked, found))
     }
@@ -357,13 +359,14 @@ fn tags(found: &BTreeMap<String, u64>) -> String {
     if tags.is_empty() { String::new() } else { format!(" ({})", tags.join(", ")) }
 }
 
-/// Arguments in the canonical form of their JSON (RFC 8785); without any they are an empty object.
+/// Arguments in the canonical form of their JSON (RFC 8785); without any they are an empty object. They go to the server as they
+/// stand, so what is judged and recorded of them has to be all that they say.
 fn canonical(arguments: Option<&RawValue>) -> Result<Vec<u8>, Refusal> {
-    let unread = |error: serde_json::Error| {
+    let unread = |error: RelayError| {
         Refusal::new(RefusalCode::ProtocolViolation, format!("the arguments cannot be used: {error}"))
     };
     let value: Value = match arguments {
-        Some(raw) => serde_json::from_str(raw.get()).map_err(unread)?,
+        Some(raw) => relay::plain(raw).map_err(unread)?,
         None => Value::Object(serde_json::Map::new()),
     };
     serde_json_canonicalizer::to_vec(&value).map_err(|error| fault(&error))

@@ -36,6 +36,8 @@ const LIST: Duration = Duration::from_secs(10);
 /// After which a server elsewhere is asked for its tools again before a call: it says nothing of its own accord, neither that
 /// they are others nor that it has ended the session.
 const LISTED: Duration = Duration::from_secs(10);
+/// Bytes of the descriptions of one run's tools, over all pages of its list.
+const MANIFESTS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Connections of one run at a time; more wait at the agent.
 const CONNECTIONS_MAX: usize = 8;
 
@@ -263,7 +265,7 @@ impl Process {
                 format!("server `{}` lists no tools: {why}", server.name),
             )
         };
-        let (mut tools, mut cursor): (Vec<Tool>, Option<String>) = (Vec::new(), None);
+        let (mut tools, mut cursor, mut bytes): (Vec<Tool>, Option<String>, usize) = (Vec::new(), None, 0);
         for _ in 0..TOOLS_MAX {
             let params =
                 cursor.as_ref().map(|cursor| serde_json::value::to_raw_value(&json!({"cursor": cursor})));
@@ -279,9 +281,13 @@ impl Process {
                 if known || tools.len() >= TOOLS_MAX {
                     return Err(unlisted("too many of them, or one twice"));
                 }
+                bytes += tool.manifest.get().len();
+                if bytes > MANIFESTS_BYTES_MAX {
+                    return Err(unlisted("its descriptions are too long"));
+                }
                 let manifest = untold(tool.manifest.to_owned(), &self.told);
                 let value: serde_json::Value =
-                    serde_json::from_str(manifest.get()).map_err(|error| unlisted(&error.to_string()))?;
+                    serde_json::from_str(manifest.get()).map_err(|error| unlisted(&relay::unread(&error)))?;
                 let canonical = serde_json_canonicalizer::to_vec(&value).map_err(|error| fault(&error))?;
                 let digest = digest(&SHA256, &canonical).as_ref().try_into().unwrap_or_default();
                 tools.push(Tool { name: tool.name, manifest, digest, repeats: repeats(&value) });

@@ -1,5 +1,6 @@
 //! One message to a server elsewhere, and what comes back for it (MCP, "Streamable HTTP").
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -46,11 +47,15 @@ pub(super) struct Exchange {
     client: reqwest::Client,
     token: Option<HeaderValue>,
     agreed: Mutex<Agreed>,
+    /// Requests that were sent.
+    requests: AtomicU64,
 }
 
 /// The beginning of what comes back.
 pub(super) struct Headed {
     outgoing: Outgoing,
+    /// Which request it is; none where no answer comes.
+    request: Option<u64>,
     response: Response,
     until: Instant,
 }
@@ -81,7 +86,8 @@ impl Exchange {
             }
             None => None,
         };
-        Ok(Self { upstream: upstream.clone(), client, token, agreed: Mutex::default() })
+        let (agreed, requests) = (Mutex::default(), AtomicU64::new(0));
+        Ok(Self { upstream: upstream.clone(), client, token, agreed, requests })
     }
 
     fn agreed(&self) -> MutexGuard<'_, Agreed> {
@@ -95,6 +101,8 @@ impl Exchange {
     /// Send a message, and wait until it is clear what becomes of it.
     pub(super) async fn post(self: Arc<Self>, line: Vec<u8>) -> Result<Headed, Fault> {
         let outgoing = Outgoing::of(&line)?;
+        let asks = outgoing.id.is_some();
+        let number = asks.then(|| self.requests.fetch_add(1, Ordering::Relaxed) + 1);
         let until = Instant::now() + ANSWER;
         let mut request = self.client.post(self.url()).body(line);
         request = request.header(header::CONTENT_TYPE, JSON).header(header::ACCEPT, ACCEPTED);
@@ -103,9 +111,16 @@ impl Exchange {
         }
         match timeout_at(until, request.send()).await {
             Err(_elapsed) => Err(Fault::Late),
-            Ok(Err(error)) => Err(self.unsent(&error)),
-            Ok(Ok(response)) => Ok(Headed { outgoing, response, until }),
+            Ok(Err(error)) => Err(self.of_last(number, self.unsent(&error))),
+            Ok(Ok(response)) => Ok(Headed { outgoing, request: number, response, until }),
         }
+    }
+
+    /// A fault ends the session, with what is under way in it: that this was not carried out is said by the fault of the last
+    /// request alone, and neither by an earlier one's nor by that of a message that has no answer.
+    fn of_last(&self, request: Option<u64>, fault: Fault) -> Fault {
+        let is_last = request == Some(self.requests.load(Ordering::Relaxed));
+        if is_last { fault } else { fault.beside() }
     }
 
     /// What goes with a message beside what goes with each.
@@ -145,6 +160,11 @@ impl Exchange {
         headed: Headed,
         say: mpsc::Sender<Vec<u8>>,
     ) -> Result<(), Fault> {
+        let request = headed.request;
+        self.passed_on(headed, &say).await.map_err(|fault| self.of_last(request, fault))
+    }
+
+    async fn passed_on(&self, headed: Headed, say: &mpsc::Sender<Vec<u8>>) -> Result<(), Fault> {
         let status = headed.response.status();
         let code = status.as_u16();
         if status.is_redirection() {
@@ -158,31 +178,18 @@ impl Exchange {
         }
         match &headed.outgoing.id {
             Some(id) if status.is_client_error() => {
-                let line = self.refusal(headed.response, headed.until, id).await;
-                pass(&say, line).await
+                let line = refusal(headed.response, headed.until, id).await?;
+                pass(say, line).await
             }
-            Some(_) if status.is_success() => self.answer(headed, &say).await,
+            Some(_) if status.is_success() => self.answer(headed, say).await,
             // Nothing comes back for what is no request.
             None if status.is_success() => Ok(()),
             Some(_) | None => Err(Fault::Status(code)),
         }
     }
 
-    /// The answer that a server gives with its no to one request: its own error, or the status where it gives none.
-    async fn refusal(&self, mut response: Response, until: Instant, id: &str) -> Vec<u8> {
-        let status = response.status().as_u16();
-        if let Ok(body) = whole(&mut response, until).await
-            && let Ok(Heard::Answer { id: answered, came: Came::Error(_) }) = heard(&body)
-            && answered.to_string() == id
-        {
-            return body;
-        }
-        let error = format!(r#"{{"code":-32000,"message":"the server answered with HTTP status {status}"}}"#);
-        format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#).into_bytes()
-    }
-
     async fn answer(&self, headed: Headed, say: &mpsc::Sender<Vec<u8>>) -> Result<(), Fault> {
-        let Headed { outgoing, mut response, until } = headed;
+        let Headed { outgoing, mut response, until, .. } = headed;
         if response.status() == StatusCode::ACCEPTED {
             return Err(Fault::Unanswered);
         }
@@ -272,6 +279,30 @@ impl Exchange {
     }
 }
 
+/// The answer that a server gives with its no to one request: its own error, or the status where it gives none and the
+/// status says that it does not take such a request.
+async fn refusal(mut response: Response, until: Instant, id: &str) -> Result<Vec<u8>, Fault> {
+    let status = response.status();
+    if let Ok(body) = whole(&mut response, until).await
+        && let Ok(Heard::Answer { id: answered, came: Came::Error(_) }) = heard(&body)
+        && answered.to_string() == id
+    {
+        return Ok(body);
+    }
+    let status = status.as_u16();
+    if !says_no(status) {
+        return Err(Fault::Status(status));
+    }
+    let error = format!(r#"{{"code":-32000,"message":"the server answered with HTTP status {status}"}}"#);
+    Ok(format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#).into_bytes())
+}
+
+/// Statuses of a server that does not know what it is asked, in whose place something older may be asked. Any other 4xx (a
+/// conflict, too many requests, one that took too long) may come of what is under way or done.
+fn says_no(status: u16) -> bool {
+    matches!(status, 400 | 404 | 405 | 406 | 413 | 415)
+}
+
 fn unarmed(upstream: &Upstream, why: &str) -> Fault {
     tracing::error!(server = %upstream.name, %why, "there is no token for a server elsewhere");
     Fault::Unarmed
@@ -307,4 +338,33 @@ async fn pass(say: &mpsc::Sender<Vec<u8>>, mut message: Vec<u8>) -> Result<(), F
     message.push(b'\n');
     // Where nobody listens any more, the session is over already.
     say.send(message).await.map_err(|_| Fault::Broke)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16, body: &'static str) -> (Response, Instant) {
+        let response = http::Response::builder().status(status).body(body).unwrap();
+        (response.into(), Instant::now() + ANSWER)
+    }
+
+    #[tokio::test]
+    async fn only_what_a_server_does_not_take_is_an_error_of_the_call_without_its_word() {
+        for status in [400, 404, 405, 406, 413, 415] {
+            let (response, until) = answered(status, "no");
+            let line = String::from_utf8(refusal(response, until, "7").await.unwrap()).unwrap();
+            assert!(line.contains(r#""id":7,"#) && line.contains(&format!("HTTP status {status}")), "{line}");
+        }
+        let own = r#"{"jsonrpc":"2.0","id":7,"error":{"code":-1,"message":"busy"}}"#;
+        let others = r#"{"jsonrpc":"2.0","id":8,"error":{"code":-1,"message":"busy"}}"#;
+        for status in [402, 408, 409, 410, 421, 422, 423, 425, 429, 451] {
+            for body in ["no", r#"{"jsonrpc":"2.0","id":7,"result":{}}"#, others] {
+                let (response, until) = answered(status, body);
+                assert_eq!(refusal(response, until, "7").await, Err(Fault::Status(status)));
+            }
+            let (response, until) = answered(status, own);
+            assert_eq!(refusal(response, until, "7").await, Ok(own.as_bytes().to_vec()));
+        }
+    }
 }
