@@ -150,7 +150,7 @@ mod tests {
             (server("a", "", ""), "`resource`"),
             (one.replace(KEY, "{}"), "`jwks`"),
             (one.replace("servers.a]", "servers.\"A b\"]"), "`exchange.servers.A b`"),
-            (format!("[servers.a]\ntarget = \"ehr\"\n{one}"), "of `[servers]`"),
+            (format!("[servers.a]\ntarget = \"ehr\"\nowner = \"it\"\n{one}"), "of `[servers]`"),
             (one.replace("[\"org\"]", "[\"other\"]"), "none of `[issuers]`"),
             (one.replace("[\"org\"]", "[]"), "names none"),
             (server("a", "https://gw/mcp", ""), "means this gateway"),
