@@ -69,8 +69,9 @@ impl Place {
             issuer.url()
         );
         layout.more_of_agent = format!(
-            "[servers.{SERVER}]\n{}command = {}\nenvironment = {{ DSN = \"{{url}}\" }}\n",
+            "[servers.{SERVER}]\n{}read = {}\ncommand = {}\nenvironment = {{ DSN = \"{{url}}\" }}\n",
             as_itself(),
+            json!([root().join("tests/drivers")]),
             json!(["/usr/bin/python3", root().join("tests/servers/hostile.py")])
         );
         layout.servers = vec![SERVER.to_owned()];
