@@ -112,7 +112,13 @@ impl Ends {
         self.output.extend_from_slice(&fault.line());
         let telling = async {
             self.writes.write_all(&self.output).await?;
-            self.writes.shutdown().await
+            self.writes.shutdown().await?;
+            // What was said is taken until the gateway leaves: a stream that ends with something unread is broken off, and the
+            // word with it.
+            while self.reads.read_buf(&mut self.input).await? > 0 {
+                self.input.clear();
+            }
+            Ok::<_, std::io::Error>(())
         };
         // Where nobody listens any more, nobody has to know.
         drop(tokio::time::timeout(LAST_WORD, telling).await);
