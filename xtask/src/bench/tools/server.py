@@ -42,6 +42,8 @@ def answer(method, params):
         return {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "figures", "version": "1"}}
     if method == "tools/list":
         return {"tools": [{"name": name, "description": name, "inputSchema": {"type": "object"}} for name in TOOLS]}
+    if method != "tools/call":
+        return None
     return {"content": [{"type": "text", "text": called(params["name"], params["arguments"])}]}
 
 
@@ -49,4 +51,6 @@ for text in sys.stdin:
     message = json.loads(text)
     if "id" in message:
         result = answer(message["method"], message.get("params", {}))
-        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
+        unknown = {"error": {"code": -32601, "message": "no such method"}}
+        said = {"result": result} if result else unknown
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **said}), flush=True)

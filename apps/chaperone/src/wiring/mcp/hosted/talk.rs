@@ -188,10 +188,11 @@ impl Talk {
                     Ok(length @ 1..) => {
                         self.output.advance(length);
                         if self.output.is_empty() {
-                            self.writes.flush().await.map_err(|_| Broken::Gone)?;
+                            drop(self.writes.flush().await);
                         }
                     }
-                    Ok(0) | Err(_) => return Err(Broken::Gone),
+                    // It takes nothing more. Whether it has said why is heard below, before its end is.
+                    Ok(0) | Err(_) => self.output.clear(),
                 },
                 read = self.reads.read_buf(&mut self.input) => match read {
                     Ok(1..) => {}
