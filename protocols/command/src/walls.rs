@@ -1,7 +1,7 @@
 //! Walls around a program: namespaces of its own, made by bubblewrap. What a program cannot see, it cannot reach.
 //!
 //! The program's only way out is what its agent accepts on: a listener inside of its network namespace, which the launcher
-//! there binds and hands to the agent ([`say_here`]) before it becomes the program.
+//! there binds and hands to the agent (`say_here`) before it becomes the program.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{IoSlice, IoSliceMut, Read, Write};
