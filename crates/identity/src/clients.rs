@@ -54,9 +54,12 @@ impl Exchange {
         claims: &Map<String, Value>,
         client: Option<&str>,
     ) -> Result<(), TokenError> {
-        // RFC 9068, section 2.2: a token that a client got for itself has the client as its subject.
+        // RFC 9068, section 2.2: a token that a client got for itself has the client as its subject. Some issuers put another
+        // name of it there, so that one made for the server's own client is taken for such a one whatever it says.
         let own = |sub: &str| Some(sub) == client || self.known_as.contains(sub);
-        if text(claims, "sub")?.is_some_and(own) {
+        if client.is_some_and(|client| self.known_as.contains(client))
+            || text(claims, "sub")?.is_some_and(own)
+        {
             return Err(TokenError::Own);
         }
         // RFC 8693, section 4.1; RFC 7800, section 3.1.

@@ -261,6 +261,16 @@ fn exchanging(recipient: &str) -> std::collections::BTreeMap<String, crate::Exch
     [("notes".to_owned(), server)].into()
 }
 
+/// Whatever an issuer calls a server in the token that it got for itself: with that it would act for nobody.
+#[test]
+fn a_token_that_was_made_for_the_server_is_its_own() {
+    let server = &exchanging("inc")["notes"];
+    let claims = serde_json::json!({"sub": "0b9e7c"});
+    let may = |client: &str| server.may_act(claims.as_object().unwrap(), Some(client));
+    assert!(matches!(may("notes"), Err(crate::token::TokenError::Own)));
+    assert!(may("assistant").is_ok());
+}
+
 /// An exchanged credential is its subject's through the server, for as long as that is registered as it was.
 #[tokio::test]
 async fn an_exchanged_credential_names_the_server_and_goes_with_it() {

@@ -321,7 +321,7 @@ pub(super) const GATEWAY: &[Key] = &[
         "oauth_clients",
         "[\"radiology-mcp\"]",
         "[]",
-        "Its own OAuth client ids at those issuers: tokens of which it is the subject itself are refused, and `may_act` may name one.",
+        "Its own OAuth client ids at those issuers: tokens that were made for one of them, or of which it is the subject, are its own and refused, and `may_act` may name one.",
     ),
     optional(
         "exchange.servers.radiology",
