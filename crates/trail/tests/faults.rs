@@ -170,18 +170,21 @@ fn nothing_is_acknowledged_after_a_failed_sync() {
     assert!(trail.close("test").is_err());
 }
 
+/// A disk without room for a further segment, while it says 1.
+#[derive(Debug)]
+struct Full(AtomicUsize);
+
+impl Disk for Full {
+    fn fate(&self, step: Step) -> Fate {
+        let full = step == Step::SegmentFill && self.0.load(Ordering::SeqCst) == 1;
+        if full { Fate::Lost(ErrorKind::StorageFull) } else { Fate::Done }
+    }
+}
+
 /// While no further segment can be made, closing entries still have room, everything else is refused, and the first
 /// thing recorded afterwards is the gap.
 #[test]
 fn a_full_disk_leaves_room_for_closing_entries() {
-    #[derive(Debug)]
-    struct Full(AtomicUsize);
-    impl Disk for Full {
-        fn fate(&self, step: Step) -> Fate {
-            let full = step == Step::SegmentFill && self.0.load(Ordering::SeqCst) == 1;
-            if full { Fate::Lost(ErrorKind::StorageFull) } else { Fate::Done }
-        }
-    }
     let home = tempfile::tempdir().unwrap();
     let disk = Arc::new(Full(AtomicUsize::new(0)));
     let mut options = Options::new(home.path());
@@ -256,14 +259,6 @@ fn a_full_disk_leaves_room_for_closing_entries() {
 /// closing entry that has no room left is refused without an end of the log.
 #[test]
 fn whoever_never_waits_leaves_room_for_closing_entries() {
-    #[derive(Debug)]
-    struct Full(AtomicUsize);
-    impl Disk for Full {
-        fn fate(&self, step: Step) -> Fate {
-            let full = step == Step::SegmentFill && self.0.load(Ordering::SeqCst) == 1;
-            if full { Fate::Lost(ErrorKind::StorageFull) } else { Fate::Done }
-        }
-    }
     let home = tempfile::tempdir().unwrap();
     let disk = Arc::new(Full(AtomicUsize::new(0)));
     let mut options = Options::new(home.path());
