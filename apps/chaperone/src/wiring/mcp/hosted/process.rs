@@ -147,22 +147,34 @@ impl Process {
     async fn reach(mcp: &Arc<Mcp>, server: &Known, delegation: &Delegation) -> Result<Opened, Refusal> {
         let process = ProcessId::from_parts(now_us() / 1000, random());
         let reach = Host::Reach(Reach { server: server.name.clone(), process });
-        let hosted = mcp.managed.dialer.host(reach).await.map_err(|error| error.refusal())?;
-        let Hosted { stream, facts, agent } = hosted;
-        let command = command(&facts)?;
+        let (hosted, command, run) = Self::host(mcp, reach, process, delegation, None).await?;
+        let talk = Talk::new(hosted.stream, true);
+        Ok(Opened { talk, command, lease: Lease::default(), told: Vec::new(), run, entrance: None })
+    }
+
+    /// Have an agent begin, and put it on record; `opens` is its credential, with the target that this opens.
+    async fn host(
+        mcp: &Mcp,
+        host: Host,
+        process: ProcessId,
+        delegation: &Delegation,
+        opens: Option<(CredentialId, &TargetName)>,
+    ) -> Result<(Hosted, Digest, ServerRun), Refusal> {
+        let server = host.server().clone();
+        let hosted = mcp.managed.dialer.host(host).await.map_err(|error| error.refusal())?;
+        let command = command(&hosted.facts)?;
         let opening = ServerOpening {
             process,
-            server: &server.name,
-            agent: &agent,
+            server: &server,
+            agent: &hosted.agent,
             command,
-            apart: facts.apart,
+            apart: hosted.facts.apart,
             delegation,
-            credential: None,
-            target: None,
+            credential: opens.map(|(credential, _)| credential),
+            target: opens.map(|(_, target)| target),
         };
         let run = mcp.managed.recorder.begin_server(opening).await?;
-        let talk = Talk::new(stream, true);
-        Ok(Opened { talk, command, lease: Lease::default(), told: Vec::new(), run, entrance: None })
+        Ok((hosted, command, run))
     }
 
     async fn launch(
@@ -187,21 +199,10 @@ impl Process {
         let tool = Caveat::Tool(server.name.to_string());
         let (user, password) = narrow(&made.user, &made.password, &tool).map_err(|error| fault(&error))?;
         let access = Access::new(&user, &password, target.clone()).map_err(|error| fault(&error))?;
-        let launch = Launch { server: server.name.clone(), process, access };
-        let hosted = mcp.managed.dialer.host(Host::Launch(launch)).await.map_err(|error| error.refusal())?;
-        let Hosted { stream, facts, agent } = hosted;
-        let command = command(&facts)?;
-        let opening = ServerOpening {
-            process,
-            server: &server.name,
-            agent: &agent,
-            command,
-            apart: facts.apart,
-            delegation,
-            credential: Some(made.id),
-            target: Some(target),
-        };
-        let run = mcp.managed.recorder.begin_server(opening).await?;
+        let launch = Host::Launch(Launch { server: server.name.clone(), process, access });
+        let opens = Some((made.id, target));
+        let (hosted, command, run) = Self::host(mcp, launch, process, delegation, opens).await?;
+        let Hosted { stream, agent, .. } = hosted;
         let lease = Lease::default();
         let accept = Accept { agent, server: server.name.clone(), process };
         let entrance = Some(entrance(mcp.clone(), shower, accept, made.id, lease.clone()));
