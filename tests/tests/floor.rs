@@ -77,6 +77,8 @@ fn a_floor_is_planned_applied_and_verified_and_holds_without_the_gateway() {
         "{plan}"
     );
 
+    a_planted_key_is_refused(&boundary, &cluster);
+
     // Twice, because it is the same the second time.
     for _ in 0..2 {
         let applied = floor(&boundary, &cluster, &["apply"]);
@@ -174,6 +176,26 @@ fn a_floor_is_planned_applied_and_verified_and_holds_without_the_gateway() {
 }
 
 /// Rows that come through a view of the floor are of no table, and others are, whatever the session has read before.
+/// Whoever may make a schema could have made the floor's, with a key of pseudonyms that he knows.
+fn a_planted_key_is_refused(boundary: &Boundary, cluster: &Cluster) {
+    cluster
+        .sql(
+            "create role early; grant create on database clinic to early; set role early; create schema chaperone_floor; \
+             create table chaperone_floor.key (inner_pad bytea not null, outer_pad bytea not null); \
+             insert into chaperone_floor.key values ('a', 'b')",
+        )
+        .unwrap();
+    let applied = floor(boundary, cluster, &["apply"]);
+    let told = String::from_utf8_lossy(&applied.stderr);
+    assert_eq!(applied.status.code(), Some(1), "{applied:?}");
+    assert!(
+        told.contains("not made by the floor: schema chaperone_floor of early, chaperone_floor.key of early"),
+        "{told}"
+    );
+    assert_eq!(cluster.sql("select count(*) from pg_roles where rolname = 'clerks'").unwrap().trim(), "0");
+    cluster.sql("drop schema chaperone_floor cascade; drop owned by early; drop role early").unwrap();
+}
+
 fn what_a_statement_says_of_its_columns_is_its_own(url: &str) {
     let plain = "select claim_id from clinic.claims where claim_id = 3";
     let floored = "select family_name from clinic.patients where patient_id = 17";

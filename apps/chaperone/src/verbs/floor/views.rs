@@ -167,6 +167,7 @@ impl View {
 pub(super) fn sql(plan: &Plan, out: &mut String) {
     out.push('\n');
     out.push_str(&comment("The views of the floor, their owner, and what they are told."));
+    out.push_str(&block(&foreign()));
     out.push_str(&block(&role(OWNER, "nologin")));
     out.push_str(&format!(
         "alter role {OWNER} nologin nosuperuser nocreatedb nocreaterole noreplication nobypassrls;\n\
@@ -236,6 +237,24 @@ fn word(typ: &str) -> &str {
         "bigint" => "int8",
         other => other,
     }
+}
+
+/// Stops where somebody else was here first: what he made under the floor's names, a key of pseudonyms that he knows for one,
+/// would be taken for ours once it belongs to us.
+fn foreign() -> String {
+    format!(
+        "declare theirs pg_catalog.text; begin\n  \
+         select pg_catalog.string_agg(pg_catalog.format('%s of %s', x.what, r.rolname), ', ') into theirs from (\n    \
+         select 'schema {FLOOR_SCHEMA}' as what, n.nspowner as owner from pg_catalog.pg_namespace n \
+         where n.nspname = '{FLOOR_SCHEMA}'\n    \
+         union all select c.oid::pg_catalog.regclass::pg_catalog.text, c.relowner from pg_catalog.pg_class c\n      \
+         join pg_catalog.pg_namespace n on n.oid = c.relnamespace and n.nspname = '{FLOOR_SCHEMA}'\n  \
+         ) x join pg_catalog.pg_roles r on r.oid = x.owner\n  \
+         where not r.rolsuper and r.rolname <> '{OWNER}' and r.rolname <> current_user;\n  \
+         if theirs is not null then\n    \
+         raise exception 'not made by the floor: %', theirs\n      \
+         using hint = 'somebody else took its names: look at what it is, drop it, and apply again';\n  end if;\nend"
+    )
 }
 
 fn role(name: &str, kind: &str) -> String {
