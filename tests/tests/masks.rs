@@ -228,7 +228,9 @@ fn dates_and_numbers_are_masked_alike() {
          select case when v ~ '^-?[0-9]+$' then v end::smallint, case when v ~ '^-?[0-9]+$' then v end::integer,
          case when v ~ '^-?[0-9]+$' then v end::bigint, v::numeric, v::real, v::float8 from (values {}, (null)) given(v);
          insert into clinic.numbers (big, exact) values (9223372036854775807, 123456789012345678901234567890.5), (-9223372036854775808, -0.00);
-         grant all on clinic.dates, clinic.numbers to chaperone;",
+         create table clinic.edges (id int, v float8);
+         insert into clinic.edges values (1, 1.7976931348623157e308), (2, -1.7976931348623157e308), (3, 'infinity'), (4, 'nan'), (5, 7.5);
+         grant all on clinic.dates, clinic.numbers, clinic.edges to chaperone;",
         dates.join(", "),
         numbers.join(", ")
     );
@@ -248,6 +250,9 @@ big = { tags = ["financial.amount"], mask = { bucket = 10 } }
 exact = { tags = ["financial.amount"], mask = { bucket = 10 } }
 rough = { tags = ["financial.amount"], mask = { bucket = 10 } }
 double = { tags = ["financial.amount"], mask = { bucket = 10 } }
+[relations."clinic.edges".columns]
+id = { clear = true }
+v = { tags = ["financial.amount"], mask = { bucket = 3 } }
 "#,
     );
     // What SQL gives of a date is that year's first of January.
@@ -261,6 +266,9 @@ double = { tags = ["financial.amount"], mask = { bucket = 10 } }
         // All but NULL, infinity and the year 10000.
         assert_eq!(shown, DATES.len() + 5 - 3, "{column}");
     }
+    // A mask that failed for a value would tell of it.
+    let edges = "select string_agg(coalesce(v::text, '-'), ' ' order by id) from clinic.edges";
+    assert_eq!(asked(&clinic, "select", edges), "- - Infinity NaN 6");
     for column in ["tiny", "whole", "big", "exact", "rough", "double"] {
         let shown = same(&clinic, "clinic.numbers", column, &MaskOperator::Bucket(10), str::to_owned);
         assert!(shown >= 11, "{column}: {shown}");

@@ -1055,3 +1055,25 @@ COPY pg_stat_user_tables TO STDOUT;
 SELECT *, tableoid::regclass FROM staff ORDER BY id;
 -- @t phy15 tableoid mask
 SELECT s.*, s.tableoid::regclass FROM (SELECT * FROM staff) s ORDER BY id;
+-- @t fld01 field infer
+SELECT ('123-4'::text).d_chk; SELECT ((SELECT '12'::text)).d_chk; SELECT (ARRAY['12'::text])[1].d_chk; SELECT (ROW('123-4'::text)).f1.d_chk;
+-- @t fld02 field infer
+SELECT x.d_chk FROM unnest(ARRAY['123-45'::text]) x;
+-- @t fld03 field infer
+SELECT ('{123-4}'::text)._d_chk;
+-- @t fld04 field infer
+PREPARE q AS SELECT ($1::text).d_chk; EXECUTE q('123-4');
+-- @t fld05 field infer
+CREATE TEMP TABLE z AS SELECT ('5555'::text).d_chk AS w; INSERT INTO z VALUES ('123-4');
+-- @t fld06 field infer
+SELECT coalesce.d_chk FROM coalesce('123-4'::text), (SELECT 1 FROM (SELECT 'x' AS d_chk) "coalesce") y;
+-- @t fld07 field infer
+WITH x AS (SELECT '123-4'::text AS a) SELECT x.d_chk FROM (SELECT a FROM x) y(d_chk), LATERAL (SELECT y.d_chk::text) x(a);
+-- @t fld08 field infer
+SELECT ('patients'::regclass).pg_relation_size;
+-- @t fld09 field infer
+SELECT x.pg_total_relation_size, x.pg_table_size, x.pg_indexes_size FROM unnest(ARRAY['more.people'::regclass]) x;
+-- @t fld10 field infer
+SELECT (datname).pg_database_size > 0 FROM pg_database WHERE datname = current_database(); SELECT ('clinic'::name).pg_database_size;
+-- @t fld11 field infer
+SELECT (oid::regclass).pg_relation_filenode IS NULL FROM pg_class WHERE relname = 'patients'; SELECT (0).pg_terminate_backend;

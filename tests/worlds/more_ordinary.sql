@@ -515,3 +515,5 @@ select date_trunc('month', admitted)::date m, count(*) filter (where visits > 10
 table plain; values (1, 'a'), (2, 'b') order by 1; select 1 union select 2 except select 1;
 -- @t people36 people works
 begin; savepoint a; insert into plain values (1, 'x'); rollback to a; select count(*) from plain; commit; show transaction_isolation; show server_version_num;
+-- @t people37 people works
+select x.label from (select label from plain) x order by 1 limit 2; with x as (select id as d_chk from plain) select x.d_chk from x order by 1;

@@ -162,11 +162,13 @@ pub struct Catalog {
     pub(crate) homes: HashMap<Arc<str>, Vec<Home>>,
     /// Names of operators outside `pg_catalog`.
     pub(crate) operators: HashSet<Arc<str>>,
-    /// Those of them that belong to one extension, all of the name together.
-    pub(crate) extension_operators: HashMap<Arc<str>, Arc<str>>,
+    /// Of those of which all belong to extensions, which ones.
+    pub(crate) extension_operators: HashMap<Arc<str>, Vec<Arc<str>>>,
     pub(crate) builtin_types: HashSet<Arc<str>>,
     /// Enums, which have no code of their own: by name, the schemas that have such a one.
     pub(crate) enums: HashMap<Arc<str>, Vec<Arc<str>>>,
+    /// Names of types that may have code of their own: neither built in, enumerations, nor of an extension.
+    pub(crate) own_types: HashSet<Arc<str>>,
     /// Types of extensions, by name.
     pub(crate) extension_types: HashMap<Arc<str>, Vec<Home>>,
     /// What the target is classified by.

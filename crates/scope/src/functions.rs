@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use chaperone_access::RelationName;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Home};
+use crate::classification::Classification;
 use crate::system;
 
 /// Prefixes of names in `pg_catalog` that read files, settings, statistics, sizes, locks, WAL, large objects or other
@@ -93,14 +94,25 @@ pub(crate) fn home<'p>(catalog: &Catalog, name: &str, path: &'p [Arc<str>]) -> O
     is_allowed(catalog, first, name).then_some(&**first)
 }
 
-/// Whether every operator of that name outside `pg_catalog` belongs to an extension that may be used.
+/// Whether there are operators of that name outside `pg_catalog`, and all of them belong to extensions that may be used.
 pub(crate) fn extension_operator(catalog: &Catalog, name: &str) -> bool {
-    let (Some(classification), Some(extension)) =
+    let (Some(classification), Some(extensions)) =
         (&catalog.classification, catalog.extension_operators.get(name))
     else {
         return false;
     };
-    classification.allows_extension(extension)
+    extensions.iter().all(|extension| classification.allows_extension(extension))
+}
+
+/// Whether there are functions of that name outside `pg_catalog`, and all of them belong to extensions that may be used: then the
+/// name may stay as it is, and the types of its arguments say which is meant.
+pub(crate) fn extension_function(catalog: &Catalog, name: &str) -> bool {
+    let Some(classification) = &catalog.classification else { return false };
+    let allowed = |extension: &Arc<str>| classification.allows_extension(extension);
+    catalog
+        .homes
+        .get(name)
+        .is_some_and(|homes| homes.iter().all(|home| home.extension.as_ref().is_some_and(allowed)))
 }
 
 /// Introspection: what psql, drivers and tools ask of the catalog.
@@ -175,7 +187,9 @@ pub(crate) enum Standing {
 
 /// Judge a function of `pg_catalog` by its name.
 pub(crate) fn standing(catalog: &Catalog, name: &str) -> Standing {
-    let Some(function) = catalog.builtin.get(name) else { return Standing::Refused };
+    let Some(function) = catalog.builtin.get(name).filter(|function| !function.procedure) else {
+        return Standing::Refused;
+    };
     if instead_of(name).is_some() {
         return Standing::Volatile;
     }
@@ -185,7 +199,7 @@ pub(crate) fn standing(catalog: &Catalog, name: &str) -> Standing {
     let listed = LISTED.contains(&name);
     let prefixed = REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
     let refused = REFUSED.contains(&name) || name.contains("_to_xml") || (prefixed && !listed);
-    if refused || function.procedure {
+    if refused {
         return Standing::Refused;
     }
     if !function.stable {
@@ -195,16 +209,31 @@ pub(crate) fn standing(catalog: &Catalog, name: &str) -> Standing {
     Standing::Stable
 }
 
-/// Whether `x.name` or `(row).name` could call something that may not be called, or that has to be looked at first.
+/// Whether `x.name` or `(row).name` could call something that is not plainly permitted: that may not be called, has something else
+/// put in its place, or has to be looked at first; or be a cast to a type with code of the target's own.
 pub(crate) fn dangerous_field(catalog: &Catalog, name: &str) -> bool {
-    if catalog.user.get(name).is_some_and(|function| function.one_argument) {
+    if catalog.user.get(name).is_some_and(|function| function.one_argument) || own_type(catalog, name) {
         return true;
     }
     catalog
         .builtin
         .get(name)
         .filter(|function| function.one_argument)
-        .is_some_and(|_| standing(catalog, name) == Standing::Refused || system::look(name).is_some())
+        .is_some_and(|_| standing(catalog, name) != Standing::Stable || system::look(name).is_some())
+}
+
+/// Whether a type of that name could run code of the target's own: one that is neither built in, an enumeration, nor of an
+/// extension that may be used, and a row with such a column.
+fn own_type(catalog: &Catalog, name: &str) -> bool {
+    let allowed = |home: &Home| {
+        let extension = home.extension.as_ref();
+        let allows = |classification: &Arc<Classification>| {
+            extension.is_some_and(|extension| classification.allows_extension(extension))
+        };
+        catalog.classification.as_ref().is_some_and(allows)
+    };
+    catalog.own_types.contains(name)
+        || catalog.extension_types.get(name).is_some_and(|homes| !homes.iter().all(allowed))
 }
 
 /// System relations for introspection that are read as they are: they tell names and types. What tells about data
@@ -241,14 +270,170 @@ const SYSTEM: [&str; 29] = [
     "pg_ts_config",
 ];
 
+/// The views of the information schema, but for those of foreign things, whose options may be secrets, and `column_options`, which
+/// are those of foreign tables' columns.
+const INFORMATION: [&str; 55] = [
+    "administrable_role_authorizations",
+    "applicable_roles",
+    "attributes",
+    "character_sets",
+    "check_constraint_routine_usage",
+    "check_constraints",
+    "collation_character_set_applicability",
+    "collations",
+    "column_column_usage",
+    "column_domain_usage",
+    "column_privileges",
+    "column_udt_usage",
+    "columns",
+    "constraint_column_usage",
+    "constraint_table_usage",
+    "data_type_privileges",
+    "domain_constraints",
+    "domain_udt_usage",
+    "domains",
+    "element_types",
+    "enabled_roles",
+    "information_schema_catalog_name",
+    "key_column_usage",
+    "parameters",
+    "referential_constraints",
+    "role_column_grants",
+    "role_routine_grants",
+    "role_table_grants",
+    "role_udt_grants",
+    "role_usage_grants",
+    "routine_column_usage",
+    "routine_privileges",
+    "routine_routine_usage",
+    "routine_sequence_usage",
+    "routine_table_usage",
+    "routines",
+    "schemata",
+    "sequences",
+    "sql_features",
+    "sql_implementation_info",
+    "sql_parts",
+    "sql_sizing",
+    "table_constraints",
+    "table_privileges",
+    "tables",
+    "transforms",
+    "triggered_update_columns",
+    "triggers",
+    "udt_privileges",
+    "usage_privileges",
+    "user_defined_types",
+    "view_column_usage",
+    "view_routine_usage",
+    "view_table_usage",
+    "views",
+];
+
 /// Whether a system relation is on the list.
 pub(crate) fn listed_relation(schema: &str, name: &str) -> bool {
     match schema {
         "pg_catalog" => SYSTEM.contains(&name) || system::is_part(schema, name),
-        // Options of foreign things may be secrets; `column_options` are those of foreign tables' columns.
-        "information_schema" => {
-            !name.contains("foreign") && !name.contains("user_mapping") && name != "column_options"
-        }
+        // By name, because somebody may have made something of his own there.
+        "information_schema" => INFORMATION.contains(&name),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyse::tests::results;
+    use crate::catalog::tests::{classification, odd};
+    use crate::rewrite::Place;
+    use crate::tree::{Value, parse};
+    use crate::walk::Walk;
+
+    /// Why a statement is refused before anything is written out.
+    fn refusal(catalog: &Catalog, statement: &str) -> Option<String> {
+        let parsed = parse(statement).unwrap();
+        let statements = parsed.statements(statement);
+        let (statement, _): &(&Value, _) = &statements[0];
+        let place = Place { catalog, path: &[Arc::from("app")], temporary: &[] };
+        Walk::new(place, false).statement(statement).refusal.map(|refusal| refusal.message)
+    }
+
+    #[test]
+    fn a_dot_casts_to_no_type_with_code() {
+        let allowed = classification("[extensions]\nallowed = [\"hstore\"]");
+        let catalog = odd(Some(&allowed));
+        for cast in [
+            "select ('1'::text).pos",
+            "select x.pos from visits_2020 x",
+            "select (array['1'])[1].pos2",
+            "select ('{1}'::text)._pos",
+            "select ('(1)'::text).pair",
+            "select x.people from visits x",
+            "select ((select '1'::text)).pos",
+        ] {
+            let told = refusal(&catalog, cast).unwrap_or_default();
+            assert!(told.contains("make a type of that name"), "{cast}: {told}");
+        }
+        for plain in [
+            "select ('a'::text).mood",
+            "select ('a'::text).ghstore",
+            "select ('(1,,)'::text).orders",
+            "select x.code from people x",
+            "select x.pos from (select id as pos from people) x",
+        ] {
+            assert_eq!(refusal(&catalog, plain), None, "{plain}");
+        }
+        let unlisted = odd(Some(&classification("")));
+        assert!(refusal(&unlisted, "select ('a'::text).ghstore").is_some());
+    }
+
+    #[test]
+    fn a_dot_calls_nothing_that_something_stands_for() {
+        let mut rows = results();
+        let calls =
+            NOTHING.iter().map(|(name, _)| *name).chain(NOBODY).chain(REFUSED).chain(["pg_get_viewdef"]);
+        for name in calls.clone() {
+            rows[8].push(
+                ["pg_catalog", name, "true", "true", "false", ""].map(|cell| Some(cell.to_owned())).into(),
+            );
+        }
+        let catalog = Catalog::build(1, &rows, None).unwrap();
+        for name in calls {
+            let told = refusal(&catalog, &format!("select ('1'::text).{name}"));
+            assert!(told.is_some(), "{name}");
+        }
+        assert_eq!(refusal(&catalog, "select ('a'::text).upper"), None);
+    }
+
+    #[test]
+    fn what_somebody_made_in_pg_catalog_is_not_built_in() {
+        let mut rows = results();
+        let made = [["random", "true"], ["peek", "true"], ["pg_typeof", "true"]];
+        for [name, foreign] in made {
+            rows[8].push(
+                ["pg_catalog", name, "true", "true", foreign, ""].map(|cell| Some(cell.to_owned())).into(),
+            );
+        }
+        rows[10].push(["pg_catalog", "planted", "x", ""].map(|cell| Some(cell.to_owned())).into());
+        let catalog = Catalog::build(1, &rows, None).unwrap();
+        for [name, _] in made {
+            assert_eq!(standing(&catalog, name), Standing::Refused, "{name}");
+        }
+        assert!(refusal(&catalog, "select '1'::planted").is_some());
+        assert!(refusal(&catalog, "select ('1'::text).planted").is_some());
+        assert!(listed_relation("information_schema", "columns"));
+        assert!(!listed_relation("information_schema", "planted"));
+    }
+
+    #[test]
+    fn a_name_of_two_extensions_is_theirs_where_both_may_be_used() {
+        let mut rows = results();
+        let of = |extensions: &str| ["<->", extensions].map(|cell| Some(cell.to_owned())).into();
+        rows[9].push(of("citext,pg_trgm"));
+        let both = classification("[extensions]\nallowed = [\"citext\", \"pg_trgm\"]");
+        let catalog = Catalog::build(1, &rows, Some(&both)).unwrap();
+        assert!(extension_operator(&catalog, "<->"));
+        let catalog = catalog.classified(2, Some(&classification("[extensions]\nallowed = [\"citext\"]")));
+        assert!(!extension_operator(&catalog, "<->") && !extension_operator(&catalog, "~~~"));
     }
 }

@@ -10,6 +10,7 @@ mod grammar;
 mod limits;
 mod lineage;
 mod pool;
+mod ranges;
 mod rewrite;
 mod settings;
 mod shape;

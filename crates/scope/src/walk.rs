@@ -9,12 +9,13 @@ use chaperone_access::{NameRule, Refusal, RefusalCode, RelationName, Touch, Verb
 use crate::catalog::{Catalog, Relation, ancestors};
 use crate::functions::{self, SCHEMA_FUNCTIONS, Standing, dangerous_field, listed_relation, standing};
 use crate::grammar::{self, Field};
+use crate::ranges::{Columns, Ranges};
 use crate::rewrite::Place;
 use crate::tree::{self, Fields, Value, constant, flag, node, number, strings, text, unset};
 use crate::{settings, system};
 
-/// `AExprKind` whose operator is completed where it is written out: `x op y`, with ANY, with ALL.
-const COMPLETED: [i64; 3] = [1, 2, 3];
+/// `AExprKind` whose operator is completed where it is written out: `x op y`, with ANY, with ALL, and as LIKE, ILIKE, SIMILAR TO.
+const COMPLETED: [i64; 6] = [1, 2, 3, 7, 8, 9];
 /// Operators that IN, DISTINCT FROM, NULLIF, BETWEEN, CASE, USING and ORDER BY call, written or not.
 const COMPARISONS: [&str; 10] =
     ["=", "<>", "<", "<=", ">", ">=", "BETWEEN", "NOT BETWEEN", "BETWEEN SYMMETRIC", "NOT BETWEEN SYMMETRIC"];
@@ -112,6 +113,7 @@ pub(crate) struct Walk<'a> {
     temporary: &'a [Arc<str>],
     /// Names of the statement's own CTEs, wherever they stand.
     ctes: HashSet<&'a str>,
+    ranges: Ranges<'a>,
     /// Relation names are not resolved: something before in the same string has changed what they mean.
     pub(crate) moved: bool,
     found: Found,
@@ -122,7 +124,8 @@ const READ: Verbs = Verbs::NONE;
 impl<'a> Walk<'a> {
     pub(crate) fn new(place: Place<'a>, moved: bool) -> Self {
         let Place { catalog, path, temporary } = place;
-        Self { catalog, path, temporary, ctes: HashSet::new(), moved, found: Found::default() }
+        let (ctes, ranges) = (HashSet::new(), Ranges::default());
+        Self { catalog, path, temporary, ctes, ranges, moved, found: Found::default() }
     }
 
     /// Walk one statement.
@@ -130,6 +133,7 @@ impl<'a> Walk<'a> {
         let mut ctes = BTreeSet::new();
         cte_names(statement, &mut ctes);
         self.ctes = ctes.into_iter().collect();
+        self.ranges = Ranges::of(statement, &|relation| self.columns_of(relation));
         self.node(statement, READ.with(Verb::Read));
         if self.found.locks {
             let verbs = Verbs::NONE.with(Verb::Update);
@@ -157,8 +161,8 @@ impl<'a> Walk<'a> {
         match kind {
             "RangeVar" => self.relation(fields, verbs),
             "FuncCall" => self.function(fields),
-            "ColumnRef" => self.column(fields, "fields", 1),
-            "AIndirection" => self.column(fields, "indirection", 0),
+            "ColumnRef" => self.column(fields),
+            "AIndirection" => strings(fields, "indirection").into_iter().for_each(|name| self.field(name)),
             "TypeName" => self.type_name(fields),
             "AExpr" => self.operator(&strings(fields, "name"), COMPLETED.contains(&number(fields, "kind"))),
             "SortBy" => self.operator(&strings(fields, "use_op"), true),
@@ -472,15 +476,34 @@ impl<'a> Walk<'a> {
         );
     }
 
-    /// `x.f` and `(row).f` call the function `f` where the row has no such column.
-    fn column(&mut self, fields: &'a Fields, list: &str, skip: usize) {
-        for name in strings(fields, list).into_iter().skip(skip) {
-            if dangerous_field(self.catalog, name) {
-                self.found.not_understood(
-                    format!("`.{name}` could call a function of that name"),
-                    "select from the relation and name the column alone",
-                );
-            }
+    /// The columns of a relation for certain; `None` where no relation has the name.
+    fn columns_of(&self, relation: &Fields) -> Option<Columns<'a>> {
+        let (schema, name) = (text(relation, "schemaname"), text(relation, "relname"));
+        let temporary =
+            schema == TEMPORARY || schema.is_empty() && self.temporary.iter().any(|known| **known == *name);
+        if temporary || self.moved {
+            return Some(Columns::new());
+        }
+        let (_, relation) = self.catalog.resolve(schema, name, self.path)?;
+        Some(relation.columns.iter().map(|column| &*column.name).collect())
+    }
+
+    /// `x.f` is a column where everything that `x` stands for has one.
+    fn column(&mut self, fields: &'a Fields) {
+        if let [.., range, name] = strings(fields, "fields").as_slice()
+            && !self.ranges.has(range, name)
+        {
+            self.field(name);
+        }
+    }
+
+    /// `x.f` and `(row).f` call the function `f`, or cast to the type `f`, where there is no such column.
+    fn field(&mut self, name: &str) {
+        if dangerous_field(self.catalog, name) {
+            self.found.not_understood(
+                format!("`.{name}` could call a function or make a type of that name"),
+                "select from the relation and name the column alone",
+            );
         }
     }
 
@@ -534,7 +557,10 @@ impl<'a> Walk<'a> {
                 let others = self.catalog.operators.contains(*name);
                 self.found.volatile |= others;
                 // Comparisons that are called without being named are looked at for the target as a whole.
-                completed || COMPARISONS.contains(name) || !others
+                completed
+                    || COMPARISONS.contains(name)
+                    || !others
+                    || functions::extension_operator(self.catalog, name)
             }
             _ => false,
         };

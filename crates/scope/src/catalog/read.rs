@@ -111,6 +111,7 @@ impl Catalog {
         reading.functions(functions)?;
         reading.operators(operators)?;
         reading.types(types)?;
+        reading.rows();
         reading.called(called)?;
         reading.definitions(definitions)?;
         reading.floor(floor)?;
@@ -297,8 +298,10 @@ impl Reading {
     fn operators(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
         for row in rows {
             let name = self.names.once(cell(row, 0)?);
-            if let Some(extension) = self.names.extension(cell(row, 1)?) {
-                self.catalog.extension_operators.insert(name.clone(), extension);
+            let extensions: Vec<_> =
+                cell(row, 1)?.split(',').filter_map(|name| self.names.extension(name)).collect();
+            if !extensions.is_empty() {
+                self.catalog.extension_operators.insert(name.clone(), extensions);
             }
             self.catalog.operators.insert(name);
         }
@@ -310,6 +313,7 @@ impl Reading {
             let (schema, name) = (self.names.once(cell(row, 0)?), self.names.once(cell(row, 1)?));
             let extension = self.names.extension(cell(row, 3)?);
             match (&*schema, cell(row, 2)?, extension) {
+                (_, "x", _) => drop(self.catalog.own_types.insert(name)),
                 ("pg_catalog", _, _) => {
                     self.catalog.builtin_types.insert(name);
                 }
@@ -318,10 +322,20 @@ impl Reading {
                     let home = Home { schema, extension, oids: Vec::new() };
                     self.catalog.extension_types.entry(name).or_default().push(home);
                 }
-                (_, _, None) => {}
+                (_, _, None) => drop(self.catalog.own_types.insert(name)),
             }
         }
         Ok(())
+    }
+
+    /// A row is made by what makes its columns.
+    fn rows(&mut self) {
+        let coded = self
+            .catalog
+            .relations
+            .iter()
+            .filter(|(_, relation)| relation.columns.iter().any(|column| column.code));
+        self.catalog.own_types.extend(coded.map(|(name, _)| name.name.clone()));
     }
 
     fn called(&mut self, rows: &[Row]) -> Result<(), CatalogError> {

@@ -8,7 +8,7 @@ use pg_query::protobuf::{SetOperation, SubLinkType};
 
 use super::barrier::{FLOOR_SCHEMA, stands_alone};
 use super::is_open;
-use crate::functions::extension_operator;
+use crate::functions::{extension_function, extension_operator};
 use crate::system::{self, Telling};
 use crate::tree::{self, Fields, Value, alike, node, text};
 use crate::walk::TEMPORARY;
@@ -91,7 +91,10 @@ impl Checking<'_> {
             return false;
         }
         let function = tree::strings(fields, "funcname");
-        if function.len() == 1 || (kind == "FuncCall" && !self.looked_at(&function, fields)) {
+        let spelled = |name: &str| extension_function(self.telling.catalog, name);
+        if matches!(function.as_slice(), [name] if !spelled(name))
+            || (kind == "FuncCall" && !self.looked_at(&function, fields))
+        {
             return false;
         }
         let operator = tree::strings(fields, "name");

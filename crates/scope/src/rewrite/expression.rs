@@ -2,7 +2,7 @@
 //! decides what runs.
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AExprKind, CoercionForm, FuncCall, Node, TypeCast, TypeName, WindowDef};
+use pg_query::protobuf::{AExpr, AExprKind, CoercionForm, FuncCall, Node, TypeCast, TypeName, WindowDef};
 
 use super::{Outcome, Rewriter, node, our_expression, refused, string, sval};
 use crate::{functions, system};
@@ -161,7 +161,12 @@ impl Rewriter<'_> {
                     return Ok(());
                 }
             }
-            Some(NodeEnum::AExpr(it)) if !bare_operator(it.kind) => self.operator(&mut it.name),
+            Some(NodeEnum::AExpr(it)) => {
+                self.spell_out(it);
+                if !bare_operator(it.kind) {
+                    self.operator(&mut it.name);
+                }
+            }
             Some(NodeEnum::SubLink(it)) => complete(&mut it.oper_name),
             Some(NodeEnum::SortBy(it)) => complete(&mut it.use_op),
             Some(NodeEnum::TypeCast(it)) => {
@@ -231,7 +236,8 @@ impl Rewriter<'_> {
                 return self.looked_at(call, look).map(Some);
             }
         }
-        if call.funcname.len() == 1 {
+        // An extension may have functions of a built-in one's name for its own types.
+        if call.funcname.len() == 1 && !functions::extension_function(self.catalog, &name) {
             let home = if self.catalog.builtin.contains_key(name.as_str()) {
                 Some(CATALOG)
             } else {
@@ -243,7 +249,18 @@ impl Rewriter<'_> {
         Ok(None)
     }
 
-    /// An operator: the built-in one, unless all others of that name belong to an extension that may be used.
+    /// LIKE and its kin are operators without a schema: where somebody has made one of that name, the operator that is meant is
+    /// written instead.
+    fn spell_out(&self, it: &mut AExpr) {
+        let kind = AExprKind::try_from(it.kind).unwrap_or(AExprKind::Undefined);
+        let is_like = matches!(kind, AExprKind::AexprLike | AExprKind::AexprIlike | AExprKind::AexprSimilar);
+        if is_like && it.name.first().and_then(sval).is_some_and(|name| self.catalog.operators.contains(name))
+        {
+            it.kind = AExprKind::AexprOp as i32;
+        }
+    }
+
+    /// An operator: the built-in one, unless all others of that name belong to extensions that may be used.
     fn operator(&self, name: &mut Vec<Node>) {
         let extension =
             name.first().and_then(sval).is_some_and(|name| functions::extension_operator(self.catalog, name));

@@ -92,6 +92,9 @@ fn pseudonym(tag: &str, value: &str) -> String {
     )
 }
 
+/// The type whose multiplication can overflow.
+const FLOATING: &str = "double precision";
+
 /// A value that is shown as it is, as an expression: of a column by itself the planner looks up which values it has in
 /// the whole table, and tries conditions on them that can fail.
 pub(super) fn veiled(value: &str) -> String {
@@ -137,7 +140,10 @@ fn masked(operator: &MaskOperator, value: &str, base: &str) -> Option<String> {
         (MaskOperator::Bucket(width), Values::Number) => {
             let width = (*width).max(1);
             // There is a zero below zero.
-            Some(format!("trunc({value} / {width}) * {width} + 0"))
+            let rounded = format!("trunc({value} / {width}) * {width} + 0");
+            // Near the largest number of its type the way back may lead beyond it, and a failure would tell about the value.
+            let far = format!("abs({value}) > 1e300 AND abs({value}) < 'infinity'::float8");
+            Some(if base == FLOATING { format!("CASE WHEN NOT ({far}) THEN {rounded} END") } else { rounded })
         }
         (
             MaskOperator::Fixed(_)

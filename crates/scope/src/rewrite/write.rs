@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use chaperone_access::{RelationScope, Showing};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    ColumnRef, DeleteStmt, InsertStmt, MergeStmt, Node, OnConflictClause, RangeVar, ReturningClause,
-    UpdateStmt,
+    ColumnRef, DeleteStmt, InsertStmt, MergeStmt, Node, OnConflictClause, OverridingKind, RangeVar,
+    ReturningClause, UpdateStmt,
 };
 
 use super::expression::item;
@@ -235,7 +235,9 @@ impl<'a> Rewriter<'a> {
     fn insert(&mut self, it: &mut InsertStmt) -> Outcome {
         let mut target = self.target_of(&mut it.relation)?;
         let assigned = assigned(&it.cols)?;
-        if !mentions_default(it.select_stmt.as_deref()) {
+        // What an identity makes in place of a value that was given is nobody's to see.
+        let is_kept = it.r#override != OverridingKind::OverridingUserValue as i32;
+        if is_kept && !mentions_default(it.select_stmt.as_deref()) {
             target.given = assigned.clone().unwrap_or_default();
         }
         // Without a list the first ones are meant, as many as there are values: all may be.

@@ -1,5 +1,7 @@
 select n.nspname::text, p.proname::text, bool_and(p.provolatile in ('i','s'))::text,
-  bool_or(p.pronargs - p.pronargdefaults <= 1 and p.pronargs >= 1)::text, bool_or(p.prokind = 'p')::text,
+  bool_or(p.pronargs - p.pronargdefaults <= 1 and p.pronargs >= 1)::text, 
+  -- What somebody has made in pg_catalog is not built in: refused, as procedures are.
+  bool_or(p.prokind = 'p' or n.nspname = 'pg_catalog' and p.oid >= 16384)::text,
   case when bool_and(e.extname is not null) and min(e.extname::text) = max(e.extname::text)
     then min(e.extname::text) else '' end,
   case when n.nspname::text <> 'pg_catalog' then string_agg(p.oid::text, ',' order by p.oid) else '' end

@@ -1,5 +1,5 @@
-select o.oprname::text, case when bool_and(e.extname is not null) and min(e.extname::text) = max(e.extname::text)
-    then min(e.extname::text) else '' end
+select o.oprname::text, case when bool_and(e.extname is not null)
+    then string_agg(distinct e.extname::text, ',') else '' end
 from pg_catalog.pg_operator o
 join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
 left join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_operator'::regclass and d.objid = o.oid

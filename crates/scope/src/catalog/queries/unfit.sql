@@ -18,5 +18,5 @@ select 'operator ' || n.nspname || '.' || o.oprname || ' of ' || pg_catalog.form
 from pg_catalog.pg_operator o
 join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
 join code c on c.oid = o.oprcode
-where o.oprname in ('=','<>','<','<=','>','>=')
+where o.oprname in ('=','<>','<','<=','>','>=') or n.nspname = 'pg_catalog'
 order by 1, 2, 3
