@@ -114,6 +114,11 @@ pub(crate) struct Walk<'a> {
     ctes: HashSet<&'a str>,
     /// Relation names are not resolved: something before in the same string has changed what they mean.
     pub(crate) moved: bool,
+    /// What is gone through is a view's query, as the target has it: what its columns are called means nothing else, and the
+    /// relations in it are gone through by whoever asks.
+    stands: bool,
+    /// What is looked at is under a view of which the classification says what it shows, or is kept.
+    stated: bool,
     found: Found,
 }
 
@@ -122,7 +127,8 @@ const READ: Verbs = Verbs::NONE;
 impl<'a> Walk<'a> {
     pub(crate) fn new(place: Place<'a>, moved: bool) -> Self {
         let Place { catalog, path, temporary } = place;
-        Self { catalog, path, temporary, ctes: HashSet::new(), moved, found: Found::default() }
+        let (stands, stated, found) = (false, false, Found::default());
+        Self { catalog, path, temporary, ctes: HashSet::new(), moved, stands, stated, found }
     }
 
     /// Walk one statement.
@@ -285,6 +291,9 @@ impl<'a> Walk<'a> {
             self.found
                 .not_understood("a relation named with its database".into(), "name schema and relation only");
         }
+        if self.stands && !system::is_system(schema) {
+            return;
+        }
         let temporary = self.temporary.iter().any(|known| **known == *name);
         if schema == TEMPORARY || (schema.is_empty() && temporary) {
             let rule = if temporary { NameRule2::Temporary } else { NameRule2::Unknown };
@@ -325,6 +334,11 @@ impl<'a> Walk<'a> {
             _ => number(fields, "objtype") == OBJECT_TABLE,
         };
         self.found.writes = true;
+        match kind {
+            "CreateStmt" => self.triggered(&["CREATE TABLE"]),
+            "IntoClause" => self.triggered(&["CREATE TABLE AS", "SELECT INTO"]),
+            _ => {}
+        }
         if !fine {
             self.found.not_understood(
                 "a table that is not temporary, or is made with more than plain columns".into(),
@@ -333,8 +347,20 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// What the target's own code does on such a command, its failure would tell.
+    fn triggered(&mut self, tags: &[&str]) {
+        if let Some(function) = tags.iter().find_map(|tag| self.catalog.triggered(tag)) {
+            self.found.not_understood(
+                format!("{} runs `{function}`, which an event trigger of the target calls", tags.join(" or ")),
+                "an administrator reviews it and lists it in the classification under `[functions]`; without temporary tables, \
+                 use WITH",
+            );
+        }
+    }
+
     fn dropped(&mut self, fields: &Fields) {
         self.found.writes = true;
+        self.triggered(&["DROP TABLE"]);
         if !temporary_drop(fields, self.temporary) {
             self.found.not_understood("DROP of what is not temporary".into(), "ask for `define`");
         }
@@ -360,9 +386,14 @@ impl<'a> Walk<'a> {
             return;
         }
         let writes = verbs.iter().any(|verb| verb != Verb::Read);
-        if writes && (relation.active || !matches!(relation.kind, b'r' | b'p')) {
+        let runs = |name: &Arc<str>| functions::reads_more(self.catalog, name);
+        if writes
+            && (relation.active || !matches!(relation.kind, b'r' | b'p') || relation.called.iter().any(runs))
+        {
             self.found.not_understood(
-                format!("`{name}` has rules, triggers or row security, or is no table: writing it does more than it says"),
+                format!(
+                    "`{name}` has rules, triggers, row security or defaults that run code, or is no table: writing it does more than it says"
+                ),
                 "ask for every permission on the target, or for a function",
             );
         }
@@ -392,6 +423,17 @@ impl<'a> Walk<'a> {
             }
         }
         self.found.describes |= relation.introspects;
+        let outside = self.stated;
+        self.stated |=
+            relation.kind != b'v' || self.catalog.classification.is_some() && self.catalog.states(name);
+        if !self.stated
+            && let Some(refusal) = query_refusal(self.catalog, relation)
+        {
+            self.found.not_understood(
+                format!("view `{name}` may not run for you: {}", refusal.message),
+                "name the tables; or an administrator reviews the view and classifies its columns",
+            );
+        }
         for read in &relation.reads {
             match self.catalog.relations.get(read) {
                 Some(relation) => self.resolved(read, relation, READ.with(Verb::Read), depth + 1),
@@ -400,6 +442,7 @@ impl<'a> Walk<'a> {
                     .not_understood(format!("view `{name}` reads what is not known"), "name the tables"),
             }
         }
+        self.stated = outside;
         for child in &relation.children {
             if let Some(relation) = self.catalog.relations.get(child) {
                 self.resolved(child, relation, verbs, depth + 1);
@@ -474,6 +517,9 @@ impl<'a> Walk<'a> {
 
     /// `x.f` and `(row).f` call the function `f` where the row has no such column.
     fn column(&mut self, fields: &'a Fields, list: &str, skip: usize) {
+        if self.stands {
+            return;
+        }
         for name in strings(fields, list).into_iter().skip(skip) {
             if dangerous_field(self.catalog, name) {
                 self.found.not_understood(
@@ -530,6 +576,10 @@ impl<'a> Walk<'a> {
         let known = match name {
             [] => true,
             ["pg_catalog", _] => true,
+            [_, name] if functions::extension_operator(self.catalog, name) => {
+                self.found.volatile = true;
+                true
+            }
             [name] => {
                 let others = self.catalog.operators.contains(*name);
                 self.found.volatile |= others;
@@ -635,6 +685,24 @@ pub(crate) fn view_refusal(catalog: &Catalog, definition: &str) -> Option<Refusa
         Walk::new(Place { catalog, path: &[], temporary: &[] }, false).statement(statement)
     });
     found.find_map(|found| found.forbidden.or(found.refusal))
+}
+
+/// Why a view may not stand for itself: the first thing in its query that could run code, or read what its reader may not. The
+/// relations in it are for others to look at.
+fn query_refusal<'c>(catalog: &'c Catalog, view: &'c Relation) -> Option<&'c Refusal> {
+    let judge = || {
+        let Some(definition) = view.definition.as_deref() else {
+            let what = "its definition is not known, because somebody alters what it reads";
+            return Some(Refusal::new(RefusalCode::NotUnderstood, what));
+        };
+        let Ok(parsed) = tree::parse(definition) else { return Some(crate::rewrite::unfaithful()) };
+        let place = Place { catalog, path: &[], temporary: &[] };
+        parsed.statements(definition).iter().find_map(|(statement, _)| {
+            let found = Walk { stands: true, ..Walk::new(place, false) }.statement(statement);
+            found.forbidden.or(found.refusal)
+        })
+    };
+    view.judged.get_or_init(judge).as_ref()
 }
 
 /// Whether a view's query asks the system's own relations or functions about objects, so that it may not stand for itself.
