@@ -443,6 +443,11 @@ impl<'a> Walk<'a> {
             }
         }
         self.stated = outside;
+        // What its policies read: nothing is done to it, but how it is seen decides whether this one is read.
+        let decides = relation.guard.iter().flat_map(|guard| &guard.reads).map(|(other, _)| other);
+        for other in decides.filter(|other| *other != name && self.catalog.classification.is_some()) {
+            self.found.touch(other, NameRule2::Named, Verbs::NONE, ancestors(self.catalog, other));
+        }
         for child in &relation.children {
             if let Some(relation) = self.catalog.relations.get(child) {
                 self.resolved(child, relation, verbs, depth + 1);
