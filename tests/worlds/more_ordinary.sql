@@ -515,3 +515,12 @@ select date_trunc('month', admitted)::date m, count(*) filter (where visits > 10
 table plain; values (1, 'a'), (2, 'b') order by 1; select 1 union select 2 except select 1;
 -- @t people36 people works
 begin; savepoint a; insert into plain values (1, 'x'); rollback to a; select count(*) from plain; commit; show transaction_isolation; show server_version_num;
+-- ---- types with code, partitions, children and row security, where nothing hidden decides ------------
+-- @t beside01 plain works
+SELECT id, word, words[1], upper(word) FROM more.coded WHERE word LIKE 'zzz1%' ORDER BY id; SELECT word, id FROM more.coded_part ORDER BY id LIMIT 3; BEGIN; UPDATE more.coded SET id = 900 WHERE word = 'zzz1' RETURNING *; ROLLBACK;
+-- @t beside02 sibling works
+SELECT id, ssn FROM more.split_w ORDER BY id;
+-- @t beside03 above works
+SELECT id, ssn FROM more.branch ORDER BY id; SELECT count(*) FROM more.branch;
+-- @t beside04 clear works
+SELECT id, label FROM more.fenced_clear ORDER BY id;
