@@ -132,7 +132,7 @@ impl<'a> Rewriter<'a> {
             Reading::Itself if placed || relation.runs_code() => {
                 self.all_columns(name, relation, self.tableoid && !placed, inh, sample)
             }
-            reading => Ok(reading),
+            reading @ (Reading::Itself | Reading::Instead(_) | Reading::Through(_)) => Ok(reading),
         }
     }
 
