@@ -1077,3 +1077,71 @@ SELECT x.pg_total_relation_size, x.pg_table_size, x.pg_indexes_size FROM unnest(
 SELECT (datname).pg_database_size > 0 FROM pg_database WHERE datname = current_database(); SELECT ('clinic'::name).pg_database_size;
 -- @t fld11 field infer
 SELECT (oid::regclass).pg_relation_filenode IS NULL FROM pg_class WHERE relname = 'patients'; SELECT (0).pg_terminate_backend;
+-- ---- types with code of their own, reached without naming them ---------------------------------------
+-- @t cod01 populate_record infer
+SELECT jsonb_populate_record(c, '{"word": "123"}') IS NULL FROM more.coded c ORDER BY id LIMIT 1;
+-- @t cod02 populate_recordset infer
+SELECT count(*) FROM more.coded c, LATERAL json_populate_recordset(c, '[{"words": ["914"]}]') r;
+-- @t cod03 array_append infer
+SELECT array_append(ARRAY[word], '123') FROM more.coded_part WHERE id = 1;
+-- @t cod04 window_default infer
+SELECT lag(word, 1, '123') OVER (ORDER BY id) FROM more.coded WHERE id < 3;
+-- @t cod05 kept infer
+CREATE TEMP TABLE kept AS SELECT word, words FROM more.coded; INSERT INTO kept VALUES ('123', '{914}');
+-- @t cod06 view infer
+SELECT lag(word, 1, '914') OVER (ORDER BY id), hstore(v) -> 'word' FROM more.v_coded v WHERE id < 3;
+-- @t cod07 hstore infer
+SELECT count(*) FROM more.coded c, LATERAL (SELECT populate_record(c, 'word=>123')) x;
+-- @t cod08 returning infer
+BEGIN; UPDATE more.coded SET id = 900 WHERE id = 1 RETURNING array_append(ARRAY[word], '123'); ROLLBACK;
+-- @t cod09 condition infer
+BEGIN; DELETE FROM more.coded_part c WHERE coalesce(nullif(array_append(ARRAY[c.word], '914'), NULL), NULL) IS NOT NULL AND id = 1; ROLLBACK;
+-- @t cod10 whole_row infer
+BEGIN; DELETE FROM more.coded c WHERE jsonb_populate_record(c, '{"word": "123"}') IS NOT NULL; ROLLBACK;
+-- @t cod11 union infer
+SELECT word FROM more.coded WHERE id < 3 UNION ALL SELECT '123';
+-- ---- views whose own queries call what may not be called ----------------------------------------------
+-- @t vcd01 operator mask
+SELECT * FROM more.v_operator ORDER BY 1;
+-- @t vcd02 through mask
+SELECT * FROM more.v_through ORDER BY 1;
+-- @t vcd03 built_in mask
+SELECT * FROM more.v_xml;
+-- @t vcd04 counter infer
+SELECT v IS NULL FROM more.v_next;
+-- @t vcd05 domain infer
+SELECT id, v FROM more.v_cast ORDER BY id;
+-- @t vcd06 default mask
+BEGIN; INSERT INTO more.told(id) VALUES (900) RETURNING told; ROLLBACK;
+-- ---- what splits relations below ------------------------------------------------------------------------
+-- @t spl01 partition_below infer
+SELECT tableoid::regclass, id FROM more.split ORDER BY id;
+-- @t spl02 partition_order infer
+SELECT id FROM more.split LIMIT 12;
+-- @t spl03 partition_of_partition infer
+SELECT id FROM more.split_e_low ORDER BY id;
+-- @t spl04 partition_write infer
+BEGIN; UPDATE more.split SET id = id + 1 WHERE id < 5; DELETE FROM more.split_e; ROLLBACK;
+-- @t spl06 child infer
+SELECT id FROM more.branch_low ORDER BY id; SELECT count(*) FROM more.branch_high;
+-- @t spl07 child_tableoid infer
+SELECT tableoid::regclass, id FROM more.branch ORDER BY id;
+-- @t spl08 only infer
+SELECT count(*) FROM ONLY more.branch; COPY more.branch TO STDOUT;
+-- @t spl09 child_write infer
+BEGIN; UPDATE more.branch_low SET id = id RETURNING id; ROLLBACK;
+-- @t spl10 parent_write infer
+BEGIN; UPDATE more.branch SET id = 1 WHERE id = 6 RETURNING tableoid; ROLLBACK;
+-- ---- row security by what is hidden -------------------------------------------------------------------
+-- @t rls01 own_column infer
+SELECT count(*) FROM more.fenced;
+-- @t rls02 other_relation infer
+SELECT id FROM more.fenced_afar ORDER BY id;
+-- @t rls03 join infer
+SELECT p.id FROM plain p LEFT JOIN more.fenced f USING (id) WHERE f.id IS NULL ORDER BY 1;
+-- @t rls04 view infer
+SELECT count(*) FROM more.v_fenced;
+-- @t rls05 copy infer
+COPY more.fenced_afar TO STDOUT;
+-- @t rls06 lock infer
+BEGIN; SELECT id FROM more.fenced ORDER BY id FOR SHARE; ROLLBACK;

@@ -517,3 +517,12 @@ table plain; values (1, 'a'), (2, 'b') order by 1; select 1 union select 2 excep
 begin; savepoint a; insert into plain values (1, 'x'); rollback to a; select count(*) from plain; commit; show transaction_isolation; show server_version_num;
 -- @t people37 people works
 select x.label from (select label from plain) x order by 1 limit 2; with x as (select id as d_chk from plain) select x.d_chk from x order by 1;
+-- ---- types with code, partitions, children and row security, where nothing hidden decides ------------
+-- @t beside01 plain works
+SELECT id, word, words[1], upper(word) FROM more.coded WHERE word LIKE 'zzz1%' ORDER BY id; SELECT word, id FROM more.coded_part ORDER BY id LIMIT 3; BEGIN; UPDATE more.coded SET id = 900 WHERE word = 'zzz1' RETURNING *; ROLLBACK;
+-- @t beside02 sibling works
+SELECT id, ssn FROM more.split_w ORDER BY id;
+-- @t beside03 above works
+SELECT id, ssn FROM more.branch ORDER BY id; SELECT count(*) FROM more.branch;
+-- @t beside04 clear works
+SELECT id, label FROM more.fenced_clear ORDER BY id;

@@ -121,3 +121,34 @@ CREATE TABLE more.by_birth(id int, born date, visits int) PARTITION BY RANGE (bo
 CREATE TABLE more.born_early PARTITION OF more.by_birth FOR VALUES FROM ('1900-01-01') TO ('1960-01-01');
 CREATE TABLE more.born_late PARTITION OF more.by_birth FOR VALUES FROM ('1960-01-01') TO ('2100-01-01');
 CREATE TABLE more.preset(id int primary key DEFAULT 950, code text UNIQUE DEFAULT 'first', visits int);
+-- Columns whose type has code of its own (everything clear): whatever hands such a value on lets the caller choose others.
+CREATE TABLE more.coded(id int primary key, word public.d_chk, words public.d_chk[]);
+CREATE TABLE more.coded_part(id int primary key, word public.d_chk, ssn text);
+CREATE VIEW more.v_coded AS SELECT id, word FROM more.coded;
+-- Views over what is seen whole, whose own queries call what a restricted caller may not call; and a default that does.
+CREATE VIEW more.v_operator AS SELECT id, id OPERATOR(public.@@@) id AS v FROM public.plain;
+CREATE VIEW more.v_xml AS SELECT query_to_xml('select ssn from public.patients order by id', true, false, '')::text AS v;
+CREATE VIEW more.v_next AS SELECT nextval('public.plain_seq') AS v;
+CREATE VIEW more.v_cast AS SELECT id, (id * 100 + 23)::text::public.d_chk AS v FROM public.plain;
+CREATE VIEW more.v_through AS SELECT v FROM more.v_operator;
+CREATE TABLE more.told(id int primary key, told text DEFAULT query_to_xml('select ssn from public.patients order by id', true, false, '')::text);
+-- Partitions of which one is split by a hidden column (ssn), and children that have rows by it.
+CREATE TABLE more.split(id int, region text, ssn text) PARTITION BY LIST (region);
+CREATE TABLE more.split_e PARTITION OF more.split FOR VALUES IN ('e') PARTITION BY RANGE (ssn);
+CREATE TABLE more.split_e_low PARTITION OF more.split_e FOR VALUES FROM (MINVALUE) TO ('m');
+CREATE TABLE more.split_e_high PARTITION OF more.split_e FOR VALUES FROM ('m') TO (MAXVALUE);
+CREATE TABLE more.split_w PARTITION OF more.split FOR VALUES IN ('w');
+CREATE TABLE more.branch(id int, ssn text);
+CREATE TABLE more.branch_low(CHECK (ssn < 'm')) INHERITS (more.branch);
+CREATE TABLE more.branch_high(CHECK (ssn >= 'm')) INHERITS (more.branch);
+-- Row security for everybody but superusers: by a hidden column of the table's own, by another table's, and by what is clear.
+CREATE TABLE more.fenced(id int primary key, ssn text);
+CREATE POLICY low ON more.fenced USING (ssn < 'm');
+CREATE TABLE more.fenced_afar(id int primary key, label text);
+CREATE POLICY low ON more.fenced_afar USING (EXISTS (SELECT FROM public.patients p WHERE p.id = fenced_afar.id AND p.ssn < '5'));
+CREATE TABLE more.fenced_clear(id int primary key, label text);
+CREATE POLICY high ON more.fenced_clear USING (id > 5 AND EXISTS (SELECT FROM public.plain p WHERE p.id <> fenced_clear.id));
+ALTER TABLE more.fenced ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE more.fenced_afar ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE more.fenced_clear ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE VIEW more.v_fenced AS SELECT id, label FROM more.fenced_afar;

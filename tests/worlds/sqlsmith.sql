@@ -13,11 +13,11 @@ BEGIN
     EXCEPTION WHEN OTHERS THEN NULL;
     END;
   END LOOP;
-  -- What is partitioned by what is hidden, has types of the target's own, or names that could be functions'.
+  -- What has partitions, children or row security by what is hidden, has types of the target's own, or names that could be functions'.
   FOR thing IN
     SELECT DISTINCT attrelid AS id, relkind FROM pg_catalog.pg_attribute JOIN pg_catalog.pg_class ON pg_class.oid = attrelid
     WHERE relkind IN ('r', 'p', 'v') AND relnamespace IN ('public'::regnamespace, 'more'::regnamespace)
-      AND (relname ~ '^(born|by_birth)' OR attname IN ('json_value', 'system_user') OR (attnum > 0 AND NOT attisdropped AND atttypid >= 16384))
+      AND (relname ~ '^(born|by_birth|split|branch|fenced|v_xml)' OR attname IN ('json_value', 'system_user') OR (attnum > 0 AND NOT attisdropped AND atttypid >= 16384))
   LOOP
     -- It may have gone with another one.
     IF EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = thing.id) THEN

@@ -460,6 +460,17 @@ INSERT INTO more.domained SELECT g, 'word ' || g, md5('ad' || g) FROM generate_s
 INSERT INTO more.defaulted SELECT g, 'told', md5('af' || g) FROM generate_series(1, 20) g;
 INSERT INTO more.by_birth SELECT g, CASE WHEN g % 3 = 0 THEN date '1950-01-01' ELSE date '1970-01-01' END, g FROM generate_series(1, 30) g;
 INSERT INTO more.preset SELECT g, CASE WHEN g = 7 THEN 'first' ELSE md5('a' || g) END, g FROM generate_series(1, 20) g;
+INSERT INTO more.coded SELECT g, 'zzz' || g, ARRAY['zzz' || g] FROM generate_series(1, 20) g;
+INSERT INTO more.coded_part SELECT g, 'zzz' || g, md5('ac' || g) FROM generate_series(1, 20) g;
+INSERT INTO more.told SELECT g, 'told' FROM generate_series(1, 20) g;
+INSERT INTO more.split SELECT g, 'e', CASE WHEN g % 2 = 0 THEN 'a' ELSE 'z' END FROM generate_series(1, 20) g;
+INSERT INTO more.split SELECT 100 + g, 'w', md5('as' || g) FROM generate_series(1, 20) g;
+INSERT INTO more.branch SELECT g, md5('ab' || g) FROM generate_series(1, 5) g;
+INSERT INTO more.branch_low SELECT g, 'a' FROM generate_series(6, 20) g WHERE g % 2 = 0;
+INSERT INTO more.branch_high SELECT g, 'z' FROM generate_series(6, 20) g WHERE NOT (g % 2 = 0);
+INSERT INTO more.fenced SELECT g, CASE WHEN g % 2 = 0 THEN 'a' ELSE 'z' END FROM generate_series(1, 20) g;
+INSERT INTO more.fenced_afar SELECT g, 'label ' || g FROM generate_series(1, 20) g;
+INSERT INTO more.fenced_clear SELECT g, 'label ' || g FROM generate_series(1, 20) g;
 COMMIT;
 CLUSTER more.people USING people_pkey;
 CLUSTER more.patients USING patients_pkey;

@@ -7,9 +7,9 @@ mod read;
 pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use chaperone_access::{Class, OwnRelation, RelationFacts, RelationName};
+use chaperone_access::{Class, OwnRelation, Refusal, RelationFacts, RelationName};
 use thiserror::Error;
 
 pub use queries::QUERIES;
@@ -54,7 +54,8 @@ pub(crate) struct Relation {
     /// Columns of each CHECK constraint; the partition key of the relation and of those above it; each column whose type
     /// has code of its own.
     pub(crate) checks: Vec<Vec<Arc<str>>>,
-    /// Columns of the partition keys of the relation and of those above it: they decide in which partition a row is.
+    /// Columns of the partition keys of the relation, of those above it and of those below: they decide in which partition a
+    /// row is.
     pub(crate) partition_key: Vec<Arc<str>>,
     pub(crate) references: Vec<ForeignKey>,
     /// Foreign keys of others that point here.
@@ -65,6 +66,30 @@ pub(crate) struct Relation {
     pub(crate) filter: Option<Arc<str>>,
     /// The extension that it belongs to.
     pub(crate) extension: Option<Arc<str>>,
+    /// Built-in functions that a write to it calls, in its defaults, checks and indexes.
+    pub(crate) called: Vec<Arc<str>>,
+    /// Of a view: why its query may not run for a restricted caller, once somebody has asked.
+    pub(crate) judged: OnceLock<Option<Refusal>>,
+    /// Columns that decide whether a row is in this relation or elsewhere in what it inherits from: those of its own checks,
+    /// and of those that it inherits, but from the top.
+    pub(crate) placed_by: Vec<Arc<str>>,
+    /// What inherits from it and has such checks, all the way down.
+    pub(crate) placed: Vec<RelationName>,
+    /// Its row security.
+    pub(crate) guard: Option<Arc<Guard>>,
+}
+
+/// Row security of a relation.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Guard {
+    /// Roles that are not subject to it.
+    pub(crate) freed: BTreeSet<Arc<str>>,
+    /// What its policies read: a column, or without one which rows there are.
+    pub(crate) reads: Vec<(RelationName, Option<Arc<str>>)>,
+    /// They read what is not in this catalog.
+    pub(crate) reads_more: bool,
+    /// Functions that they call.
+    pub(crate) calls: Vec<RelationName>,
 }
 
 /// One column of a relation.
@@ -73,7 +98,8 @@ pub(crate) struct TableColumn {
     pub(crate) name: Arc<str>,
     /// Its type as SQL, with its modifier; names outside `pg_catalog` are qualified.
     pub(crate) typ: Arc<str>,
-    /// The same of a domain's base type, all the way down; equal to `typ` otherwise.
+    /// What its values are handed on as: of a domain the base type, all the way down, and of anything else whose code is
+    /// the target's own, `text`; equal to `typ` otherwise.
     pub(crate) base: Arc<str>,
     pub(crate) generated: bool,
     /// It has a value where none is given: a default, an identity.
@@ -83,6 +109,13 @@ pub(crate) struct TableColumn {
     /// Its type runs code of the target's own: a domain with a check or default, also inside an array, a range or a
     /// composite, or a base type whose functions are neither built in nor an extension's C.
     pub(crate) code: bool,
+}
+
+impl Relation {
+    /// Whether a column's type runs code of the target's own: to whoever has it as it is, that code can be given values.
+    pub(crate) fn runs_code(&self) -> bool {
+        self.columns.iter().any(|column| column.code)
+    }
 }
 
 /// A foreign key.
@@ -131,6 +164,16 @@ struct Called {
     extension: String,
 }
 
+/// An event trigger with code of the target's own.
+#[derive(Debug, Clone)]
+struct EventTrigger {
+    /// The commands that it runs on; empty for all.
+    tags: Vec<Arc<str>>,
+    function: RelationName,
+    /// The extension that the function belongs to; empty where there is none.
+    extension: Arc<str>,
+}
+
 /// A view of the floor, as the target tells of it.
 #[derive(Debug, Clone)]
 struct FloorView {
@@ -176,6 +219,7 @@ pub struct Catalog {
     /// Why the target cannot be served under restricted scopes.
     pub(crate) unfit: Vec<Unfit>,
     called: Vec<Called>,
+    triggers: Vec<EventTrigger>,
     floor: Vec<FloorView>,
     /// Views of the floor that fit the classification, by what they stand for.
     pub(crate) barriers: HashMap<RelationName, Vec<Barrier>>,
@@ -281,6 +325,17 @@ impl Catalog {
         lines.filter_map(|lines| lines.rows.as_ref()).find(|rows| rows.text == *filter)
     }
 
+    /// What an event trigger calls on such a command that nobody has reviewed.
+    pub(crate) fn triggered(&self, tag: &str) -> Option<&RelationName> {
+        let runs = |one: &&EventTrigger| one.tags.is_empty() || one.tags.iter().any(|known| **known == *tag);
+        let reviewed = |one: &EventTrigger| {
+            self.classification.as_ref().is_some_and(|known| {
+                known.allows_function(&one.function) || known.allows_extension(&one.extension)
+            })
+        };
+        self.triggers.iter().filter(runs).find(|one| !reviewed(one)).map(|one| &one.function)
+    }
+
     /// Whether it is a sequence.
     #[must_use]
     pub fn is_sequence(&self, name: &RelationName) -> bool {
@@ -318,6 +373,8 @@ impl Catalog {
             // A credential may be for some columns of a target without a classification too.
             relation.facts = if classification.is_none() { unhidden(name, relation) } else { None };
             relation.filter = None;
+            // What may be called is the classification's word.
+            relation.judged = OnceLock::new();
         }
         self.misfits = Vec::new();
         if let Some(classification) = classification {

@@ -209,6 +209,26 @@ pub(crate) fn standing(catalog: &Catalog, name: &str) -> Standing {
     Standing::Stable
 }
 
+/// What the target's own defaults, checks and policies may call besides: it tells of the session, or takes a number, and reads no
+/// relation.
+const OF_THE_SESSION: [&str; 10] = [
+    "nextval",
+    "currval",
+    "lastval",
+    "current_setting",
+    "current_query",
+    "pg_current_xact_id",
+    "inet_client_addr",
+    "inet_client_port",
+    "inet_server_addr",
+    "inet_server_port",
+];
+
+/// Whether a function of `pg_catalog` may run code or read relations where the target itself calls it.
+pub(crate) fn reads_more(catalog: &Catalog, name: &str) -> bool {
+    standing(catalog, name) == Standing::Refused && !OF_THE_SESSION.contains(&name)
+}
+
 /// Whether `x.name` or `(row).name` could call something that is not plainly permitted: that may not be called, has something else
 /// put in its place, or has to be looked at first; or be a cast to a type with code of the target's own.
 pub(crate) fn dangerous_field(catalog: &Catalog, name: &str) -> bool {

@@ -1,6 +1,8 @@
 //! One walk over a statement: what it touches, for everybody's record, and whether it keeps to the grammar that a
 //! restricted caller may use.
 
+mod view;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -11,8 +13,11 @@ use crate::functions::{self, SCHEMA_FUNCTIONS, Standing, dangerous_field, listed
 use crate::grammar::{self, Field};
 use crate::ranges::{Columns, Ranges};
 use crate::rewrite::Place;
-use crate::tree::{self, Fields, Value, constant, flag, node, number, strings, text, unset};
+use crate::tree::{Fields, Value, constant, flag, node, number, strings, text, unset};
 use crate::{settings, system};
+
+use view::query_refusal;
+pub(crate) use view::{introspects, view_refusal};
 
 /// `AExprKind` whose operator is completed where it is written out: `x op y`, with ANY, with ALL, and as LIKE, ILIKE, SIMILAR TO.
 const COMPLETED: [i64; 6] = [1, 2, 3, 7, 8, 9];
@@ -116,6 +121,11 @@ pub(crate) struct Walk<'a> {
     ranges: Ranges<'a>,
     /// Relation names are not resolved: something before in the same string has changed what they mean.
     pub(crate) moved: bool,
+    /// What is gone through is a view's query, as the target has it: what its columns are called means nothing else, and the
+    /// relations in it are gone through by whoever asks.
+    stands: bool,
+    /// What is looked at is under a view of which the classification says what it shows, or is kept.
+    stated: bool,
     found: Found,
 }
 
@@ -125,7 +135,8 @@ impl<'a> Walk<'a> {
     pub(crate) fn new(place: Place<'a>, moved: bool) -> Self {
         let Place { catalog, path, temporary } = place;
         let (ctes, ranges) = (HashSet::new(), Ranges::default());
-        Self { catalog, path, temporary, ctes, ranges, moved, found: Found::default() }
+        let (stands, stated, found) = (false, false, Found::default());
+        Self { catalog, path, temporary, ctes, ranges, moved, stands, stated, found }
     }
 
     /// Walk one statement.
@@ -289,6 +300,9 @@ impl<'a> Walk<'a> {
             self.found
                 .not_understood("a relation named with its database".into(), "name schema and relation only");
         }
+        if self.stands && !system::is_system(schema) {
+            return;
+        }
         let temporary = self.temporary.iter().any(|known| **known == *name);
         if schema == TEMPORARY || (schema.is_empty() && temporary) {
             let rule = if temporary { NameRule2::Temporary } else { NameRule2::Unknown };
@@ -329,6 +343,11 @@ impl<'a> Walk<'a> {
             _ => number(fields, "objtype") == OBJECT_TABLE,
         };
         self.found.writes = true;
+        match kind {
+            "CreateStmt" => self.triggered(&["CREATE TABLE"]),
+            "IntoClause" => self.triggered(&["CREATE TABLE AS", "SELECT INTO"]),
+            _ => {}
+        }
         if !fine {
             self.found.not_understood(
                 "a table that is not temporary, or is made with more than plain columns".into(),
@@ -337,8 +356,20 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// What the target's own code does on such a command, its failure would tell.
+    fn triggered(&mut self, tags: &[&str]) {
+        if let Some(function) = tags.iter().find_map(|tag| self.catalog.triggered(tag)) {
+            self.found.not_understood(
+                format!("{} runs `{function}`, which an event trigger of the target calls", tags.join(" or ")),
+                "an administrator reviews it and lists it in the classification under `[functions]`; without temporary tables, \
+                 use WITH",
+            );
+        }
+    }
+
     fn dropped(&mut self, fields: &Fields) {
         self.found.writes = true;
+        self.triggered(&["DROP TABLE"]);
         if !temporary_drop(fields, self.temporary) {
             self.found.not_understood("DROP of what is not temporary".into(), "ask for `define`");
         }
@@ -364,9 +395,14 @@ impl<'a> Walk<'a> {
             return;
         }
         let writes = verbs.iter().any(|verb| verb != Verb::Read);
-        if writes && (relation.active || !matches!(relation.kind, b'r' | b'p')) {
+        let runs = |name: &Arc<str>| functions::reads_more(self.catalog, name);
+        if writes
+            && (relation.active || !matches!(relation.kind, b'r' | b'p') || relation.called.iter().any(runs))
+        {
             self.found.not_understood(
-                format!("`{name}` has rules, triggers or row security, or is no table: writing it does more than it says"),
+                format!(
+                    "`{name}` has rules, triggers, row security or defaults that run code, or is no table: writing it does more than it says"
+                ),
                 "ask for every permission on the target, or for a function",
             );
         }
@@ -396,6 +432,17 @@ impl<'a> Walk<'a> {
             }
         }
         self.found.describes |= relation.introspects;
+        let outside = self.stated;
+        self.stated |=
+            relation.kind != b'v' || self.catalog.classification.is_some() && self.catalog.states(name);
+        if !self.stated
+            && let Some(refusal) = query_refusal(self.catalog, relation)
+        {
+            self.found.not_understood(
+                format!("view `{name}` may not run for you: {}", refusal.message),
+                "name the tables; or an administrator reviews the view and classifies its columns",
+            );
+        }
         for read in &relation.reads {
             match self.catalog.relations.get(read) {
                 Some(relation) => self.resolved(read, relation, READ.with(Verb::Read), depth + 1),
@@ -403,6 +450,12 @@ impl<'a> Walk<'a> {
                     .found
                     .not_understood(format!("view `{name}` reads what is not known"), "name the tables"),
             }
+        }
+        self.stated = outside;
+        // What its policies read: nothing is done to it, but how it is seen decides whether this one is read.
+        let decides = relation.guard.iter().flat_map(|guard| &guard.reads).map(|(other, _)| other);
+        for other in decides.filter(|other| *other != name && self.catalog.classification.is_some()) {
+            self.found.touch(other, NameRule2::Named, Verbs::NONE, ancestors(self.catalog, other));
         }
         for child in &relation.children {
             if let Some(relation) = self.catalog.relations.get(child) {
@@ -499,7 +552,7 @@ impl<'a> Walk<'a> {
 
     /// `x.f` and `(row).f` call the function `f`, or cast to the type `f`, where there is no such column.
     fn field(&mut self, name: &str) {
-        if dangerous_field(self.catalog, name) {
+        if !self.stands && dangerous_field(self.catalog, name) {
             self.found.not_understood(
                 format!("`.{name}` could call a function or make a type of that name"),
                 "select from the relation and name the column alone",
@@ -553,6 +606,10 @@ impl<'a> Walk<'a> {
         let known = match name {
             [] => true,
             ["pg_catalog", _] => true,
+            [_, name] if functions::extension_operator(self.catalog, name) => {
+                self.found.volatile = true;
+                true
+            }
             [name] => {
                 let others = self.catalog.operators.contains(*name);
                 self.found.volatile |= others;
@@ -648,27 +705,6 @@ impl<'a> Walk<'a> {
             }
         }
     }
-}
-
-/// Why a view's definition may not be put in its place.
-pub(crate) fn view_refusal(catalog: &Catalog, definition: &str) -> Option<Refusal> {
-    let parsed = match tree::parse(definition) {
-        Ok(parsed) => parsed,
-        Err(_) => return Some(crate::rewrite::unfaithful()),
-    };
-    let statements = parsed.statements(definition);
-    let mut found = statements.iter().map(|(statement, _)| {
-        Walk::new(Place { catalog, path: &[], temporary: &[] }, false).statement(statement)
-    });
-    found.find_map(|found| found.forbidden.or(found.refusal))
-}
-
-/// Whether a view's query asks the system's own relations or functions about objects, so that it may not stand for itself.
-pub(crate) fn introspects(catalog: &Catalog, definition: &str) -> bool {
-    let Ok(parsed) = tree::parse(definition) else { return true };
-    let place = Place { catalog, path: &[], temporary: &[] };
-    let statements = parsed.statements(definition);
-    statements.iter().any(|(statement, _)| Walk::new(place, false).statement(statement).describes)
 }
 
 /// Whether a named relation is a temporary one by its own words.

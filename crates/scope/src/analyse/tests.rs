@@ -47,7 +47,7 @@ pub(crate) fn results() -> Vec<Vec<Vec<Option<String>>>> {
             &["public", "kind", "e", ""],
         ]),
         rows(&[]),
-        rows(&[]),
+        rows(&[&["7", "SELECT secret.id FROM public.secret"], &["8", "SELECT public.leak(1) AS leak"]]),
         rows(&[]),
         rows(&[]),
     ]
@@ -486,5 +486,142 @@ fn what_is_not_listed_is_refused_wherever_it_stands() {
     ] {
         let sent = look(sql).confined.get(&Scope::default());
         assert!(sent.is_ok(), "{sql}: {sent:?}");
+    }
+}
+
+/// What restricted callers are sent, or refused, at a target of these rows.
+fn sent_at(catalog: &Arc<Catalog>, sql: &str) -> Result<Arc<str>, Refusal> {
+    let path: Arc<[Arc<str>]> = Arc::from([Arc::from("public")]);
+    analyse(&Arc::from(sql), &path, &Arc::from([]), catalog).confined.get(&Scope::default())
+}
+
+/// PostgreSQL does not write down that a view depends on what is built in, or on the function behind an operator.
+#[test]
+fn a_view_runs_nothing_that_its_reader_may_not() {
+    let judged = |definition: &str, called: &str| {
+        let mut results = results();
+        results[12] = rows(&[&["7", definition]]);
+        results[3].push(rows(&[&["public", "above", "v", "false", "20", ""]]).remove(0));
+        results[7]
+            .extend(rows(&[&["20", "7", ""], &["7", "", called]]).into_iter().filter(|_| called != "-"));
+        results[12].extend(rows(&[&["20", "SELECT peek.id FROM public.peek"]]));
+        results[9].extend(rows(&[&["->", "hstore"]]));
+        let catalog = Arc::new(Catalog::build(1, &results, None).unwrap());
+        let itself = sent_at(&catalog, "select 1 from peek");
+        assert_eq!(itself.is_ok(), sent_at(&catalog, "select 1 from above").is_ok(), "{definition}");
+        itself
+    };
+    for definition in [
+        "SELECT (secret.id OPERATOR(public.~~~) secret.id) AS id FROM public.secret",
+        "SELECT pg_catalog.query_to_xml('select 1'::text, true, false, ''::text) AS id",
+        "SELECT upper(public.leak(1)) AS id",
+        "SELECT pg_catalog.set_config('a'::text, 'b'::text, false) AS id",
+        "SELECT (secret.id)::public.checked AS id FROM public.secret",
+        "WITH s AS (SELECT leak(1) AS id) SELECT s.id FROM s",
+        "SELECT id FROM pg_catalog.pg_authid",
+        "SELECT x.id FROM XMLTABLE('/r' PASSING (query_to_xml('x', true, false, '')) COLUMNS id text PATH '.') x",
+        "no query",
+    ] {
+        let refusal = judged(definition, "").unwrap_err();
+        assert!(refusal.message.starts_with("view `public.peek` may not run for you"), "{refusal}");
+        assert!(refusal.hint.unwrap().contains("classifies"), "{definition}");
+    }
+    for definition in [
+        "SELECT upper(secret.leak) AS id FROM public.secret",
+        "WITH patients AS (SELECT 1 AS id) SELECT patients.id FROM patients, ONLY public.secret",
+        "SELECT ('a'::text)::public.kind AS id",
+    ] {
+        assert!(judged(definition, "").is_ok(), "{definition}: {:?}", judged(definition, ""));
+    }
+    // Nobody knows yet what it runs.
+    assert!(judged("", "").unwrap_err().message.contains("is not known"));
+}
+
+#[test]
+fn what_the_classification_says_of_a_view_is_the_administrators_word() {
+    let mut results = results();
+    results[4] =
+        rows(&[&["7", r#"[["id","integer",0,null,null]]"#], &["5", r#"[["id","integer",0,null,null]]"#]]);
+    results[12] = rows(&[
+        &["7", "SELECT (secret.id OPERATOR(public.->) secret.id) AS id FROM public.secret"],
+        &["20", "SELECT peek.id FROM public.peek"],
+    ]);
+    results[4].extend(rows(&[&["20", r#"[["id","integer",0,null,null]]"#]]));
+    results[3].push(rows(&[&["public", "above", "v", "false", "20", ""]]).remove(0));
+    results[7].extend(rows(&[&["20", "7", ""]]));
+    results[9].extend(rows(&[&["->", "hstore"]]));
+    let of = |rules: &str, view: &str| {
+        let rules = crate::classification::Classification::load("t.toml", rules, &[].into()).unwrap();
+        let catalog = Arc::new(Catalog::build(1, &results, Some(&Arc::new(rules))).unwrap());
+        let path: Arc<[Arc<str>]> = Arc::from([Arc::from("public")]);
+        let scope = ["peek", "secret", "above"].map(|name| {
+            (chaperone_access::RelationName::new("public", name), chaperone_access::RelationScope::Whole)
+        });
+        let scope = Scope { relations: scope.into(), ..Scope::default() };
+        let text = format!("select id from {view}");
+        analyse(&Arc::from(text), &path, &Arc::from([]), &catalog).confined.get(&scope)
+    };
+    assert!(of("", "peek").is_err() && of("", "above").is_err());
+    let peek = "[relations.\"public.peek\"]\nclear = true\n";
+    assert!(of(peek, "peek").is_ok() && of(peek, "above").is_ok());
+    let above = peek.replace("peek", "above");
+    assert!(of(&above, "peek").is_err() && of(&above, "above").is_ok());
+    let reviewed = "[extensions]\nallowed = [\"hstore\"]\n";
+    assert!(of(reviewed, "peek").is_ok() && of(reviewed, "above").is_ok());
+}
+
+#[test]
+fn what_a_write_calls_by_default_is_as_much_as_its_words() {
+    let written = |called: &str| {
+        let mut results = results();
+        results[8].extend(rows(&[&["pg_catalog", "nextval", "false", "true", "false", ""]]));
+        results[3]
+            .iter_mut()
+            .filter(|row| row[1].as_deref() == Some("patients"))
+            .for_each(|row| row.push(Some(called.into())));
+        let catalog = Arc::new(Catalog::build(1, &results, None).unwrap());
+        assert!(sent_at(&catalog, "select 1 from patients").is_ok());
+        sent_at(&catalog, "insert into patients (id) values (1)")
+    };
+    for called in ["", "nextval", "random,upper", "current_setting"] {
+        assert!(written(called).is_ok(), "{called}");
+    }
+    for called in ["query_to_xml", "nextval,pg_read_file", "domain_in"] {
+        assert!(written(called).unwrap_err().message.contains("defaults"), "{called}");
+    }
+}
+
+/// Its text may be withheld, but not that it fails.
+#[test]
+fn no_event_trigger_of_the_targets_own_runs() {
+    let of = |tags: &str, rules: &str, sql: &str| {
+        let mut results = results();
+        results.extend([rows(&[]), rows(&[&[tags, "public", "leak", ""]])]);
+        let rules = crate::classification::Classification::load("t.toml", rules, &[].into()).unwrap();
+        let catalog = Arc::new(Catalog::build(1, &results, Some(&Arc::new(rules))).unwrap());
+        sent_at(&catalog, sql)
+    };
+    const MADE: &str = "create temporary table mine (a int4)";
+    const DROPPED: &str = "create temporary table mine (a int4); drop table mine";
+    const KEPT: &str = "create temporary table mine as select 1 as a";
+    for (tags, refused, carried) in [
+        ("", [MADE, DROPPED, KEPT].as_slice(), [].as_slice()),
+        ("CREATE TABLE", &[MADE, DROPPED], &[KEPT]),
+        ("CREATE TABLE AS,GRANT", &[KEPT], &[MADE, DROPPED]),
+        ("SELECT INTO", &[KEPT, "select 1 as a into temporary mine"], &[MADE, DROPPED]),
+        ("DROP TABLE", &[DROPPED], &[MADE, KEPT]),
+        ("ALTER TABLE", &[], &[MADE, DROPPED, KEPT]),
+    ] {
+        for sql in refused {
+            let refusal = of(tags, "", sql).unwrap_err();
+            assert!(
+                refusal.message.contains("`public.leak`, which an event trigger"),
+                "{tags}: {sql}: {refusal}"
+            );
+            assert!(of(tags, "[functions]\nallowed = [\"public.leak\"]", sql).is_ok(), "{tags}: {sql}");
+        }
+        for sql in carried {
+            assert!(of(tags, "", sql).is_ok(), "{tags}: {sql}: {:?}", of(tags, "", sql));
+        }
     }
 }

@@ -3,7 +3,7 @@
 /// The queries, in the order in which they are run and in which [`crate::Catalog::build`] wants their rows. All columns
 /// are text. They name only what PostgreSQL 13 to 18 have. From the third on they run under an empty search path, so
 /// that types and view definitions come with every name qualified.
-pub const QUERIES: [&str; 15] = [
+pub const QUERIES: [&str; 17] = [
     "begin transaction isolation level repeatable read, read only",
     "select current_setting('server_version_num'), current_user::text, array_to_string(current_schemas(false), ',')",
     // Compiling these queries takes longer than running them.
@@ -21,4 +21,6 @@ pub const QUERIES: [&str; 15] = [
     include_str!("queries/definitions.sql"),
     include_str!("queries/comments.sql"),
     include_str!("queries/floor.sql"),
+    include_str!("queries/rows.sql"),
+    include_str!("queries/triggers.sql"),
 ];

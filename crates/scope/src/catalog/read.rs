@@ -6,8 +6,8 @@ use std::sync::Arc;
 use chaperone_access::{OwnRelation, RelationName};
 
 use super::{
-    Called, Catalog, CatalogError, FloorView, ForeignKey, Function, Home, Relation, TableColumn, ancestors,
-    is_own,
+    Called, Catalog, CatalogError, EventTrigger, FloorView, ForeignKey, Function, Guard, Home, Relation,
+    TableColumn, ancestors, is_own,
 };
 use crate::classification::Classification;
 use crate::rewrite::FLOOR_SCHEMA;
@@ -27,6 +27,8 @@ type Written<'a> = (
 const GENERATED: u8 = 1;
 const DEFAULT: u8 = 2;
 const CODE: u8 = 4;
+/// What a value of any type can be handed on as.
+const WITHOUT_CODE: &str = "text";
 
 fn cell(row: &Row, index: usize) -> Result<&str, CatalogError> {
     row.get(index).and_then(Option::as_deref).ok_or(CatalogError("a row is too short or has a NULL"))
@@ -95,6 +97,8 @@ impl Catalog {
             definitions,
             _,
             floor,
+            // An older gateway does not ask for what follows.
+            more @ ..,
         ] = results
         else {
             return Err(CatalogError("not as many results as queries"));
@@ -111,10 +115,16 @@ impl Catalog {
         reading.functions(functions)?;
         reading.operators(operators)?;
         reading.types(types)?;
-        reading.rows();
+        reading.coded_rows();
         reading.called(called)?;
         reading.definitions(definitions)?;
         reading.floor(floor)?;
+        if let [rows, triggers] = more {
+            reading.rows(rows)?;
+            reading.triggers(triggers)?;
+        } else if !more.is_empty() {
+            return Err(CatalogError("not as many results as queries"));
+        }
         let mut catalog = reading.catalog;
         catalog.own = own(&catalog);
         catalog.attach(classification);
@@ -143,7 +153,12 @@ impl Reading {
             let oid = number(cell(row, 4)?)?;
             let extension = self.names.extension(cell(row, 5)?);
             self.by_oid.insert(oid, name.clone());
-            let relation = Relation { kind, active: truth(row, 3)?, oid, extension, ..Relation::default() };
+            // An older gateway does not ask for it.
+            let called = row.get(6).and_then(Option::as_deref).unwrap_or_default();
+            let called = called.split(',').filter(|name| !name.is_empty()).map(|name| self.names.once(name));
+            let called = called.collect();
+            let active = truth(row, 3)?;
+            let relation = Relation { kind, active, oid, extension, called, ..Relation::default() };
             self.catalog.relations.insert(name, relation);
         }
         Ok(())
@@ -167,7 +182,12 @@ impl Reading {
             relation.columns.reserve_exact(written.len());
             for (name, typ, flags, base, from) in written {
                 let (name, typ) = (self.names.once(&name), self.names.once(&typ));
-                let base = base.map_or_else(|| typ.clone(), |base| self.names.once(&base));
+                // An older gateway does not ask for what else has no code.
+                let base = match base {
+                    Some(base) => self.names.once(&base),
+                    None if flags & CODE != 0 => self.names.once(WITHOUT_CODE),
+                    None => typ.clone(),
+                };
                 let generated_from =
                     from.unwrap_or_default().iter().map(|name| self.names.once(name)).collect();
                 if flags & CODE != 0 {
@@ -243,8 +263,14 @@ impl Reading {
         Ok(())
     }
 
-    /// A row that does not fit a partition is refused by the partition, too. From the top down, each once.
+    /// A row that does not fit a partition is refused by the partition, too. From the top down, each once; and what is above
+    /// is split as what is below it is.
     fn partition_keys(&mut self) {
+        let split = self.catalog.relations.iter().filter(|(_, relation)| !relation.parents.is_empty());
+        let split: Vec<(RelationName, Vec<Arc<str>>)> = split
+            .filter(|(_, relation)| !relation.partition_key.is_empty())
+            .map(|(name, relation)| (name.clone(), relation.partition_key.clone()))
+            .collect();
         let tops = self.catalog.relations.iter().filter(|(_, relation)| relation.parents.is_empty());
         let mut next: Vec<RelationName> =
             tops.filter(|(_, relation)| relation.kind == b'p').map(|(name, _)| name.clone()).collect();
@@ -261,6 +287,83 @@ impl Reading {
                 next.push(child);
             }
         }
+        for (name, key) in split {
+            for above in ancestors(&self.catalog, &name) {
+                let Some(relation) = self.catalog.relations.get_mut(&above) else { continue };
+                let known = &relation.partition_key;
+                let new: Vec<_> = key.iter().filter(|column| !known.contains(column)).cloned().collect();
+                relation.partition_key.extend(new);
+            }
+        }
+    }
+
+    fn rows(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
+        for row in rows {
+            let Some(name) = self.named(row, 1)?.cloned() else { continue };
+            match cell(row, 0)? {
+                "c" => {
+                    let columns = self.names.all(cell(row, 3)?)?;
+                    self.placed_by(&name, &columns);
+                }
+                "p" => {
+                    let guard = self.guard(row)?;
+                    if let Some(relation) = self.catalog.relations.get_mut(&name) {
+                        relation.guard = Some(Arc::new(guard));
+                    }
+                }
+                _ => return Err(CatalogError("a decision of a kind that was not asked for")),
+            }
+        }
+        Ok(())
+    }
+
+    /// A child has rows by the values of these columns, and so has whatever inherits from it.
+    fn placed_by(&mut self, child: &RelationName, columns: &[Arc<str>]) {
+        for above in ancestors(&self.catalog, child) {
+            if let Some(relation) = self.catalog.relations.get_mut(&above) {
+                relation.placed.push(child.clone());
+            }
+        }
+        let (mut next, mut seen) = (vec![child.clone()], HashSet::new());
+        while let Some(name) = next.pop() {
+            let Some(relation) = self.catalog.relations.get_mut(&name) else { continue };
+            if seen.insert(name) {
+                relation.placed_by.extend(columns.iter().cloned());
+                next.extend(relation.children.iter().cloned());
+            }
+        }
+    }
+
+    fn guard(&mut self, row: &Row) -> Result<Guard, CatalogError> {
+        let pairs = |index: usize| -> Result<Vec<(String, String)>, CatalogError> {
+            serde_json::from_str(cell(row, index)?)
+                .map_err(|_| CatalogError("what a policy reads is no list"))
+        };
+        let mut guard =
+            Guard { freed: self.names.all(cell(row, 2)?)?.into_iter().collect(), ..Guard::default() };
+        for (oid, column) in pairs(3)? {
+            match self.by_oid.get(&number(&oid)?) {
+                Some(name) => {
+                    let column = (!column.is_empty()).then(|| self.names.once(&column));
+                    guard.reads.push((name.clone(), column));
+                }
+                None => guard.reads_more = true,
+            }
+        }
+        for (schema, name) in pairs(4)? {
+            guard.calls.push(RelationName { schema: self.names.once(&schema), name: self.names.once(&name) });
+        }
+        Ok(guard)
+    }
+
+    fn triggers(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
+        for row in rows {
+            let tags = cell(row, 0)?.split(',').filter(|tag| !tag.is_empty()).map(Arc::from).collect();
+            let function = RelationName::new(cell(row, 1)?, cell(row, 2)?);
+            let extension = Arc::from(cell(row, 3)?);
+            self.catalog.triggers.push(EventTrigger { tags, function, extension });
+        }
+        Ok(())
     }
 
     fn views(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
@@ -329,7 +432,7 @@ impl Reading {
     }
 
     /// A row is made by what makes its columns.
-    fn rows(&mut self) {
+    fn coded_rows(&mut self) {
         let coded = self
             .catalog
             .relations

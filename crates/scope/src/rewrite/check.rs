@@ -8,6 +8,7 @@ use pg_query::protobuf::{SetOperation, SubLinkType};
 
 use super::barrier::{FLOOR_SCHEMA, stands_alone};
 use super::is_open;
+use crate::catalog::Relation;
 use crate::functions::{extension_function, extension_operator};
 use crate::system::{self, Telling};
 use crate::tree::{self, Fields, Value, alike, node, text};
@@ -159,7 +160,13 @@ impl Checking<'_> {
             return at == At::Target || !system::is_part(schema, name);
         }
         let full = RelationName::new(schema, name);
-        if at == At::Target || is_open(self.telling.catalog, self.scope) {
+        if at == At::Target {
+            return true;
+        }
+        if self.telling.catalog.relations.get(&full).is_some_and(Relation::runs_code) {
+            return false;
+        }
+        if is_open(self.telling.catalog, self.scope) {
             return true;
         }
         match self.scope.relations.get(&full) {

@@ -46,7 +46,8 @@ pub(super) fn nothing(column: &TableColumn) -> String {
     format!("NULL::{}", column.base)
 }
 
-/// The expression for a column that is shown so. `from` is the name that the relation has there.
+/// The expression for a column that is shown so. `from` is the name that the relation has there. No value leaves with a type
+/// that has code: whoever had one could have the code look at values of his own, without naming the type.
 pub(super) fn expression(
     column: &TableColumn,
     class: Option<&Column>,
@@ -55,6 +56,7 @@ pub(super) fn expression(
 ) -> String {
     let value = format!("{}.{}", quoted(from), quoted(&column.name));
     match showing {
+        Showing::Revealed if column.code => format!("{value}::{}", column.base),
         Showing::Revealed => value,
         Showing::Hidden => nothing(column),
         Showing::Masked => class

@@ -11,7 +11,7 @@ use super::{Outcome, Rewriter, node, refused, string, sval, unfaithful};
 /// Types that cannot be grouped by: `pg_type` without an equality operator.
 const UNGROUPABLE: [&str; 9] = ["json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle"];
 
-/// A relation seen in part, whose primary key may stand for its columns in GROUP BY.
+/// A relation that a sub-select stands for, whose primary key may stand for its columns in GROUP BY.
 struct Keyed {
     alias: String,
     key: Vec<String>,
@@ -229,7 +229,7 @@ impl Rewriter<'_> {
         Ok(())
     }
 
-    /// The relations of a FROM item that are seen in part and have a primary key which is seen.
+    /// The relations of a FROM item that sub-selects stand for and that have a primary key which is seen.
     fn keyed(&self, item: &Node, keyed: &mut Vec<Keyed>) -> Outcome {
         match &item.node {
             Some(NodeEnum::JoinExpr(join)) => {
@@ -246,10 +246,14 @@ impl Rewriter<'_> {
     fn keyed_relation(&self, relation: &RangeVar) -> Outcome<Option<Keyed>> {
         // What is not known is refused where it is read.
         let Ok(Named::Relation(name, known)) = self.named(relation) else { return Ok(None) };
-        let Some(RelationScope::Part { showings, .. }) = self.scope.relations.get(name) else {
-            return Ok(None);
+        let showings: &[Showing] = match self.scope.relations.get(name) {
+            Some(RelationScope::Part { showings, .. }) => showings,
+            Some(RelationScope::Whole) if !self.stands_for_itself(known) => {
+                &vec![Showing::Revealed; known.columns.len()]
+            }
+            Some(RelationScope::Whole) | None => return Ok(None),
         };
-        let shown = facts(name, known)?.columns.iter().zip(showings.iter());
+        let shown = facts(name, known)?.columns.iter().zip(showings);
         let revealed = |column: &str| {
             shown.clone().any(|(fact, showing)| *fact.name == *column && *showing == Showing::Revealed)
         };

@@ -13,9 +13,9 @@ use super::mask::{self, literal};
 use super::{
     Outcome, Rewriter, TABLEOID, hidden, node, our_expression, our_select, refused, sval, times, unfaithful,
 };
-use crate::catalog::{Relation, TableColumn};
-use crate::system;
+use crate::catalog::{Guard, Relation, TableColumn};
 use crate::walk::{TEMPORARY, quoted};
+use crate::{functions, system};
 
 /// Views are followed to this depth.
 pub(super) const VIEW_DEPTH_MAX: usize = 16;
@@ -122,6 +122,49 @@ impl<'a> Rewriter<'a> {
         inh: bool,
         sample: Option<&Node>,
     ) -> Outcome<Reading> {
+        let placed = self.places_by_hidden(relation);
+        if placed && !inh {
+            return hidden(format!(
+                "ONLY of `{name}`, where what inherits from it has rows by what you do not see,"
+            ));
+        }
+        match self.reading_seen(name, relation, inh, sample)? {
+            Reading::Itself if placed || relation.runs_code() => {
+                self.all_columns(name, relation, self.tableoid && !placed, inh, sample)
+            }
+            reading @ (Reading::Itself | Reading::Instead(_) | Reading::Through(_)) => Ok(reading),
+        }
+    }
+
+    /// All of a relation, its columns of types that have no code.
+    fn all_columns(
+        &mut self,
+        name: &RelationName,
+        relation: &Relation,
+        tableoid: bool,
+        inh: bool,
+        sample: Option<&Node>,
+    ) -> Outcome<Reading> {
+        let columns = relation.columns.iter().map(|column| {
+            let value = mask::expression(column, None, Showing::Revealed, INSIDE);
+            format!("{value} AS {}", quoted(&column.name))
+        });
+        let mut columns = columns.collect::<Vec<_>>().join(", ");
+        if tableoid && relation.kind != b'v' {
+            columns.push_str(&format!(", {INSIDE}.{TABLEOID} AS {TABLEOID}"));
+        }
+        let from = from(name, inh);
+        let sample = sampled(sample)?;
+        self.ours(name, &format!("SELECT {columns} FROM {from}{sample}"), None)
+    }
+
+    fn reading_seen(
+        &mut self,
+        name: &RelationName,
+        relation: &'a Relation,
+        inh: bool,
+        sample: Option<&Node>,
+    ) -> Outcome<Reading> {
         if system::is_system(&name.schema) {
             return self.reading_system(name, relation, sample);
         }
@@ -130,6 +173,9 @@ impl<'a> Rewriter<'a> {
         }
         if relation.kind == b'v' {
             return self.reading_view(name, relation, sample);
+        }
+        if self.is_guarded(name, relation) && self.guards_by_hidden(name, relation) {
+            return Err(guarded(name));
         }
         match self.seen(name)? {
             RelationScope::Whole => Ok(Reading::Itself),
@@ -142,6 +188,9 @@ impl<'a> Rewriter<'a> {
                 let by_hidden = split_by_hidden(relation, showings, partitioned);
                 if by_hidden && partitioned {
                     return hidden(format!("`{name}`, which is partitioned by what you do not see,"));
+                }
+                if !all_revealed(relation, showings, &relation.placed_by) {
+                    return hidden(format!("`{name}`, which has rows by a check of what you do not see,"));
                 }
                 if self.explaining {
                     return self.ours(name, &unplanned(name, relation), None);
@@ -168,11 +217,10 @@ impl<'a> Rewriter<'a> {
                     Some(_) => veiled(relation, facts, showings, INSIDE)?,
                     None => shown(relation, facts, showings, INSIDE)?,
                 };
-                if self.tableoid && !by_hidden {
+                if self.tableoid && !by_hidden && !self.places_by_hidden(relation) {
                     columns.push_str(&format!(", {INSIDE}.{TABLEOID} AS {TABLEOID}"));
                 }
-                let only = if inh { "" } else { "ONLY " };
-                let from = format!("{only}{}.{} AS {INSIDE}", quoted(&name.schema), quoted(&name.name));
+                let from = from(name, inh);
                 let sample = sampled(sample)?;
                 let mut text = format!("SELECT {columns} FROM {from}{sample}");
                 if filter.is_some() {
@@ -230,6 +278,51 @@ impl<'a> Rewriter<'a> {
     pub(super) fn is_partitioned(&self, relation: &Relation) -> bool {
         let parents = relation.parents.iter().filter_map(|parent| self.catalog.relations.get(parent));
         relation.kind == b'p' || parents.into_iter().any(|parent| parent.kind == b'p')
+    }
+
+    /// Whether a relation that is seen whole is read under its own name.
+    pub(super) fn stands_for_itself(&self, relation: &Relation) -> bool {
+        !relation.runs_code() && relation.guard.is_none() && !self.places_by_hidden(relation)
+    }
+
+    /// Whether what inherits from a relation has rows by what is not seen: which one a row is in would tell.
+    pub(super) fn places_by_hidden(&self, relation: &Relation) -> bool {
+        !self.is_open()
+            && relation.placed.iter().any(|child| {
+                let placed_by = self.catalog.relations.get(child).map(|child| child.placed_by.as_slice());
+                placed_by.is_none_or(|columns| !self.sees(child, columns))
+            })
+    }
+
+    /// Whether the session is subject to a relation's row security. Views of the floor are read by their owner.
+    fn is_guarded(&self, name: &RelationName, relation: &Relation) -> bool {
+        let role = self.scope.under.as_ref().map(|under| &under.role);
+        let freed = |guard: &Arc<Guard>| role.is_some_and(|role| guard.freed.contains(role));
+        relation.guard.as_ref().is_some_and(|guard| self.is_under(name) || !freed(guard))
+    }
+
+    /// Whether row security decides by what is not seen which rows there are.
+    fn guards_by_hidden(&self, name: &RelationName, relation: &Relation) -> bool {
+        let Some(guard) = &relation.guard else { return false };
+        let reads = |(other, column): &(RelationName, Option<Arc<str>>)| {
+            // Of a row that is not seen it does not matter what it has.
+            if other == name {
+                return match self.scope.relations.get(name) {
+                    Some(RelationScope::Whole) => true,
+                    Some(RelationScope::Part { showings, .. }) => {
+                        all_revealed(relation, showings, column.as_slice())
+                    }
+                    None => false,
+                };
+            }
+            let is_table = |known: &Relation| known.kind != b'v' && known.guard.is_none();
+            self.catalog.relations.get(other).is_some_and(is_table) && self.sees(other, column.as_slice())
+        };
+        let calls = |function: &RelationName| match &*function.schema {
+            "pg_catalog" => !functions::reads_more(self.catalog, &function.name),
+            schema => functions::is_allowed(self.catalog, schema, &function.name),
+        };
+        guard.reads_more || !guard.reads.iter().all(reads) || !guard.calls.iter().all(calls)
     }
 
     /// A view is expanded where something under it is not seen whole, and not itself cleared.
@@ -303,7 +396,7 @@ impl<'a> Rewriter<'a> {
             return self.ours(name, &unplanned(name, view), None);
         }
         let columns = veiled(view, facts, &vec![Showing::Revealed; view.columns.len()], INSIDE)?;
-        let from = format!("{}.{} AS {INSIDE}", quoted(&name.schema), quoted(&name.name));
+        let from = from(name, true);
         self.ours(name, &format!("SELECT {columns} FROM {from} OFFSET 0"), None)
     }
 
@@ -319,7 +412,8 @@ impl<'a> Rewriter<'a> {
             let Some(relation) = self.catalog.relations.get(name) else { return Ok(false) };
             let whole = match relation.kind {
                 b'v' => self.whole_under(relation, depth + 1)?,
-                _ => *self.seen(name)? == RelationScope::Whole,
+                // A view reads as its owner, whoever that is.
+                _ => *self.seen(name)? == RelationScope::Whole && !self.guards_by_hidden(name, relation),
             };
             if !whole {
                 return Ok(false);
@@ -402,14 +496,27 @@ fn constant(value: &Attribute) -> String {
     }
 }
 
+/// Whether all of these columns are revealed.
+pub(super) fn all_revealed(relation: &Relation, showings: &[Showing], columns: &[Arc<str>]) -> bool {
+    columns.iter().all(|wanted| {
+        let mut shown = relation.columns.iter().zip(showings);
+        shown.any(|(column, showing)| column.name == *wanted && *showing == Showing::Revealed)
+    })
+}
+
 /// Whether what decides in which partition a row is, is not all seen; elsewhere, what decides whether it can be in the
 /// relation. A CHECK of a partitioned table says nothing of where its rows are.
 pub(super) fn split_by_hidden(relation: &Relation, showings: &[Showing], partitioned: bool) -> bool {
     let checks = relation.checks.iter().flatten().filter(|_| !partitioned);
-    checks.chain(&relation.partition_key).any(|wanted| {
-        let mut shown = relation.columns.iter().zip(showings);
-        !shown.any(|(column, showing)| column.name == *wanted && *showing == Showing::Revealed)
-    })
+    checks
+        .chain(&relation.partition_key)
+        .any(|wanted| !all_revealed(relation, showings, std::slice::from_ref(wanted)))
+}
+
+/// A relation as it stands inside of what stands in its place; `inh`: with those that inherit from it.
+fn from(name: &RelationName, inh: bool) -> String {
+    let only = if inh { "" } else { "ONLY " };
+    format!("{only}{}.{} AS {INSIDE}", quoted(&name.schema), quoted(&name.name))
 }
 
 /// What stands for a relation where its plan would tell: the plan names it so.
@@ -486,6 +593,14 @@ pub(super) fn facts<'r>(name: &RelationName, relation: &'r Relation) -> Outcome<
         Some(facts) => Ok(facts),
         None => Err(unclassified(name)),
     }
+}
+
+fn guarded(name: &RelationName) -> Refusal {
+    let what = format!("`{name}`, whose row security decides by what you do not see, is not permitted");
+    Refusal::new(RefusalCode::NotPermitted, what).hint(
+        "an administrator reveals to you what its policies read and reviews what they call, gives the session a login that they do \
+         not apply to, or clears a view of it",
+    )
 }
 
 fn unclassified(name: &RelationName) -> Refusal {

@@ -599,8 +599,7 @@ fn a_cleared_view_keeps_conditions_from_the_rows_that_it_leaves_out() {
     let rules = rules.replace("ssn = { tags = [\"phi.ssn\"], mask = \"first_letter\" }\n", "");
     let classification = Classification::load("t.toml", &rules, &[].into()).unwrap();
     let catalog = Catalog::build(1, &results, Some(&Arc::new(classification))).unwrap();
-    let relations = [(RelationName::new("public", "peek"), RelationScope::Whole)].into();
-    let scope = Scope { relations, ..Scope::default() };
+    let scope = scope_of(&[("peek", "whole"), ("secret", "h")]);
     let path = [Arc::from("public")];
     let place = Place { catalog: &catalog, path: &path, temporary: &[] };
     let sent = rewrite("select id from peek where id > 5", place, &scope).unwrap().to_string();

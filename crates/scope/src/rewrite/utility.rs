@@ -166,7 +166,7 @@ impl Rewriter<'_> {
         if known.kind == b'v' && !whole {
             return refused("COPY of a view", "use COPY (SELECT * FROM the view) TO STDOUT");
         }
-        if whole {
+        if whole && self.stands_for_itself(known) {
             it.relation = Some(RangeVar { schemaname: full.schema.to_string(), ..relation });
             return Ok(());
         }

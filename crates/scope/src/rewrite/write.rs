@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use chaperone_access::{RelationScope, Showing};
+use chaperone_access::{RelationName, RelationScope, Showing};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     ColumnRef, DeleteStmt, InsertStmt, MergeStmt, Node, OnConflictClause, OverridingKind, RangeVar,
@@ -11,8 +11,10 @@ use pg_query::protobuf::{
 };
 
 use super::expression::item;
-use super::relation::{Named, facts, split_by_hidden};
-use super::{Outcome, Rewriter, hidden, mask, node, our_expression, refused, string, sval, unfaithful};
+use super::relation::{Named, all_revealed, facts, split_by_hidden};
+use super::{
+    Outcome, Rewriter, TABLEOID, hidden, mask, node, our_expression, refused, string, sval, unfaithful,
+};
 use crate::catalog::{ForeignKey, Relation};
 use crate::walk::{TEMPORARY, quoted};
 
@@ -21,11 +23,18 @@ const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tabl
 /// Other names of the target's row, in ON CONFLICT and in RETURNING.
 const ROWS: [&str; 3] = ["excluded", "old", "new"];
 
-/// A column of the target that is not revealed.
+/// A column of the target that does not stand for itself.
 struct Withheld {
     name: String,
-    /// What stands for it in RETURNING.
-    shown: String,
+    shown: Shown,
+}
+
+/// What stands for a column of the target.
+enum Shown {
+    /// It is not revealed: this stands for it in RETURNING, and nothing elsewhere.
+    Returned(String),
+    /// It is revealed, as a value of this type, because its own type has code.
+    As(String),
 }
 
 /// The target of a write.
@@ -69,6 +78,14 @@ impl Target<'_> {
         name == self.alias || ROWS.contains(&name)
     }
 
+    fn whole_row<T>(&self) -> Outcome<T> {
+        if self.columns.iter().all(|(_, revealed)| *revealed) {
+            let what = format!("the whole row of `{}`, which tells more than its columns do", self.name);
+            return refused(what, "name the columns");
+        }
+        hidden(format!("the whole row of `{}`, of which you see a part,", self.name))
+    }
+
     fn oracle<T>(&self, column: &str) -> Outcome<T> {
         hidden(format!(
             "a condition or a value that reads `{column}` of `{}`, which you do not see,",
@@ -86,11 +103,9 @@ impl Target<'_> {
         let names: Vec<&str> = column.fields.iter().filter_map(sval).collect();
         match (names.as_slice(), star) {
             ([], _) => Ok(()),
-            ([qualifier], true) if self.row(qualifier) => {
-                hidden(format!("the whole row of `{}`, of which you see a part,", self.name))
-            }
+            ([qualifier], true) if self.row(qualifier) => self.whole_row(),
             ([name], false) if self.row(name) && !self.columns.iter().any(|(known, _)| known == name) => {
-                hidden(format!("the whole row of `{}`, of which you see a part,", self.name))
+                self.whole_row()
             }
             // `row.f` is `f(row)` where no column has that name.
             ([qualifier, name], false)
@@ -98,7 +113,7 @@ impl Target<'_> {
                     && !SYSTEM_COLUMNS.contains(name)
                     && !self.columns.iter().any(|(known, _)| known == name) =>
             {
-                hidden(format!("the whole row of `{}`, of which you see a part,", self.name))
+                self.whole_row()
             }
             ([.., name], false) => {
                 let meant = match names.as_slice() {
@@ -115,8 +130,9 @@ impl Target<'_> {
                 }
                 match self.withheld.iter().find(|withheld| meant && withheld.name == *name) {
                     None => Ok(()),
-                    Some(withheld) if self.returning => {
-                        *reference = our_expression(&withheld.shown)?;
+                    Some(Withheld { shown: Shown::As(typ), .. }) => cast(reference, typ),
+                    Some(Withheld { shown: Shown::Returned(shown), .. }) if self.returning => {
+                        *reference = our_expression(shown)?;
                         Ok(())
                     }
                     Some(withheld) => self.oracle(&withheld.name),
@@ -170,12 +186,12 @@ impl<'a> Rewriter<'a> {
         let Some(range) = relation else { return Err(unfaithful()) };
         let alias =
             range.alias.as_ref().map_or_else(|| range.relname.clone(), |alias| alias.aliasname.clone());
-        let plain = |relation, name: String, alias| Target {
+        let plain = |relation: Option<&'a Relation>, name: String, alias| Target {
             relation,
             name,
             alias,
-            withheld: Vec::new(),
-            columns: Vec::new(),
+            withheld: relation.map(with_code).unwrap_or_default(),
+            columns: relation.filter(|known| known.runs_code()).map(revealed_all).unwrap_or_default(),
             given: BTreeSet::new(),
             returning: false,
         };
@@ -190,46 +206,69 @@ impl<'a> Rewriter<'a> {
                 if self.is_open() {
                     return Ok(plain(Some(known), full.to_string(), alias));
                 }
+                let placed = self.places_by_hidden(known);
+                if placed && !range.inh {
+                    return hidden(format!(
+                        "a write to ONLY `{full}`, where what inherits from it has rows by what you do not see,"
+                    ));
+                }
                 match self.seen(full)? {
+                    RelationScope::Whole if placed => {
+                        let mut target = plain(Some(known), full.to_string(), alias);
+                        target.columns = revealed_all(known);
+                        let tells = Shown::Returned("NULL::oid".to_owned());
+                        target.withheld.push(Withheld { name: TABLEOID.to_owned(), shown: tells });
+                        Ok(target)
+                    }
                     RelationScope::Whole => Ok(plain(Some(known), full.to_string(), alias)),
                     RelationScope::Part { all_rows: false, .. } if known.filter.is_some() => {
                         hidden(format!("a write to `{full}`, of which you see only some rows,"))
                     }
-                    RelationScope::Part { .. } if self.explaining => {
-                        hidden(format!("EXPLAIN of a write to `{full}`, of which you see a part,"))
-                    }
-                    RelationScope::Part { showings, .. }
-                        if self.is_partitioned(known) && split_by_hidden(known, showings, true) =>
-                    {
-                        hidden(format!("a write to `{full}`, which is partitioned by what you do not see,"))
-                    }
                     RelationScope::Part { showings, .. } => {
-                        let facts = facts(full, known)?;
-                        if facts.columns.len() != known.columns.len() || showings.len() != known.columns.len()
-                        {
-                            return Err(unfaithful());
-                        }
-                        let mut target = plain(Some(known), full.to_string(), alias);
-                        let under = self.is_under(full);
-                        for ((column, fact), showing) in
-                            known.columns.iter().zip(&facts.columns).zip(showings.iter())
-                        {
-                            target.columns.push((column.name.to_string(), *showing == Showing::Revealed));
-                            if *showing != Showing::Revealed {
-                                // What a view of the floor masks, the table itself does not give.
-                                let showing = match showing {
-                                    Showing::Masked if under && mask::reads(fact) => Showing::Hidden,
-                                    Showing::Masked | Showing::Revealed | Showing::Hidden => *showing,
-                                };
-                                let shown = mask::expression(column, Some(fact), showing, &target.alias);
-                                target.withheld.push(Withheld { name: column.name.to_string(), shown });
-                            }
-                        }
-                        Ok(target)
+                        self.part_of(full, known, showings, plain(Some(known), full.to_string(), alias))
                     }
                 }
             }
         }
+    }
+
+    /// The target of which a part is seen.
+    fn part_of(
+        &self,
+        full: &RelationName,
+        known: &Relation,
+        showings: &[Showing],
+        mut target: Target<'a>,
+    ) -> Outcome<Target<'a>> {
+        if self.explaining {
+            return hidden(format!("EXPLAIN of a write to `{full}`, of which you see a part,"));
+        }
+        if self.is_partitioned(known) && split_by_hidden(known, showings, true) {
+            return hidden(format!("a write to `{full}`, which is partitioned by what you do not see,"));
+        }
+        if !all_revealed(known, showings, &known.placed_by) {
+            return hidden(format!("a write to `{full}`, which has rows by a check of what you do not see,"));
+        }
+        let facts = facts(full, known)?;
+        if facts.columns.len() != known.columns.len() || showings.len() != known.columns.len() {
+            return Err(unfaithful());
+        }
+        target.columns.clear();
+        let under = self.is_under(full);
+        for ((column, fact), showing) in known.columns.iter().zip(&facts.columns).zip(showings.iter()) {
+            target.columns.push((column.name.to_string(), *showing == Showing::Revealed));
+            if *showing != Showing::Revealed {
+                // What a view of the floor masks, the table itself does not give.
+                let showing = match showing {
+                    Showing::Masked if under && mask::reads(fact) => Showing::Hidden,
+                    Showing::Masked | Showing::Revealed | Showing::Hidden => *showing,
+                };
+                let shown = Shown::Returned(mask::expression(column, Some(fact), showing, &target.alias));
+                target.withheld.retain(|with_code| *with_code.name != *column.name);
+                target.withheld.push(Withheld { name: column.name.to_string(), shown });
+            }
+        }
+        Ok(target)
     }
 
     fn insert(&mut self, it: &mut InsertStmt) -> Outcome {
@@ -459,7 +498,7 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Whether the caller sees all of these columns in all rows.
-    fn sees(&self, name: &chaperone_access::RelationName, columns: &[std::sync::Arc<str>]) -> bool {
+    pub(super) fn sees(&self, name: &RelationName, columns: &[std::sync::Arc<str>]) -> bool {
         let Some(relation) = self.catalog.relations.get(name) else { return false };
         match self.scope.relations.get(name) {
             None => false,
@@ -482,6 +521,29 @@ fn with_what_follows(relation: &Relation, assigned: &BTreeSet<String>, kind: Kin
             || column.generated_from.iter().any(|source| assigned.contains(&**source))
     });
     assigned.iter().cloned().chain(follows.map(|column| column.name.to_string())).collect()
+}
+
+/// The columns whose own types have code, as what they are handed on as.
+fn with_code(relation: &Relation) -> Vec<Withheld> {
+    let coded = relation.columns.iter().filter(|column| column.code);
+    coded
+        .map(|column| Withheld { name: column.name.to_string(), shown: Shown::As(column.base.to_string()) })
+        .collect()
+}
+
+fn revealed_all(relation: &Relation) -> Vec<(String, bool)> {
+    relation.columns.iter().map(|column| (column.name.to_string(), true)).collect()
+}
+
+/// Put a cast around a reference.
+fn cast(reference: &mut Node, typ: &str) -> Outcome {
+    let mut around = our_expression(&format!("NULL::{typ}"))?;
+    match &mut around.node {
+        Some(NodeEnum::TypeCast(cast)) => cast.arg = Some(Box::new(std::mem::take(reference))),
+        Some(_) | None => return Err(unfaithful()),
+    }
+    *reference = around;
+    Ok(())
 }
 
 fn revealed(target: &Target<'_>, column: &str) -> bool {

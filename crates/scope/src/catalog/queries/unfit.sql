@@ -1,4 +1,4 @@
--- Casts and comparisons that a statement calls without naming them, with code of the target's own behind them.
+-- Casts, comparisons and support functions that a statement calls without naming them, with code of the target's own behind them.
 with code as (
   select p.oid, n.nspname::text as home, p.proname::text as name, coalesce(e.extname::text, '') as extension
   from pg_catalog.pg_proc p
@@ -19,4 +19,8 @@ from pg_catalog.pg_operator o
 join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
 join code c on c.oid = o.oprcode
 where o.oprname in ('=','<>','<','<=','>','>=') or n.nspname = 'pg_catalog'
+union all
+-- Sorting, grouping and hashing call those of operator classes.
+select distinct 'operator class for ' || pg_catalog.format_type(a.amproclefttype, null), c.home, c.name, c.extension
+from pg_catalog.pg_amproc a join code c on c.oid = a.amproc
 order by 1, 2, 3

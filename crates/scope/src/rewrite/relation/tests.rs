@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use chaperone_access::{Scope, Under};
+
 use crate::analyse::tests::results;
 use crate::catalog::Catalog;
 use crate::classification::Classification;
@@ -160,4 +162,254 @@ fn a_relation_is_read_in_the_ways_that_tell_no_more_than_its_columns() {
         assert!(sent(&catalog, &seen, sql).is_err(), "{sql}: {:?}", sent(&catalog, &seen, sql));
     }
     assert!(!sent(&catalog, &seen, "select *, tableoid from patients").unwrap().contains("t.tableoid"));
+}
+
+/// `patients` (`id`, `word`) and `secret` (`id`, `words`), the latter columns of types with code, and a view of `words`.
+fn coded(rules: Option<&str>) -> Catalog {
+    let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
+    let mut results = results();
+    results[4] = vec![
+        row(&["4", r#"[["id","integer",0,null,null],["word","public.checked",4,"text",null]]"#]),
+        row(&["5", r#"[["id","integer",0,null,null],["words","public.checked[]",4,"text[]",null]]"#]),
+        row(&["7", r#"[["words","public.checked[]",4,"text[]",null]]"#]),
+    ];
+    results[5] = vec![row(&["p", "4", r#"["id"]"#, "0", "[]", "false"])];
+    results[12] = vec![row(&["7", "SELECT secret.words FROM public.secret"])];
+    let rules = rules.map(|rules| Arc::new(Classification::load("t.toml", rules, &[].into()).unwrap()));
+    Catalog::build(1, &results, rules.as_ref()).unwrap()
+}
+
+const CLEAR: &str =
+    "[relations.\"public.patients\"]\nclear = true\n[relations.\"public.secret\"]\nclear = true\n";
+
+/// A value of such a type, or a row with one, has the type's code look at values of the caller's own (`array_append`, `lag`,
+/// `jsonb_populate_record`), and so does a temporary table with such a column.
+#[test]
+fn no_type_with_code_is_handed_on() {
+    const PATIENTS: &str = "(SELECT t.id AS id, t.word::pg_catalog.text AS word FROM public.patients t)";
+    const SECRET: &str = "(SELECT t.id AS id, t.words::pg_catalog.text[] AS words FROM public.secret t)";
+    const PEEK: &str = "(SELECT t.words::pg_catalog.text[] AS words FROM public.peek t)";
+    let whole = [("patients", "whole"), ("secret", "whole"), ("peek", "whole")];
+    for catalog in [coded(None), coded(Some(CLEAR))] {
+        for (sql, expected) in [
+            ("select p from patients p", format!("SELECT p FROM {PATIENTS} p")),
+            ("select words from secret", format!("SELECT words FROM {SECRET} secret")),
+            ("select words from peek", format!("SELECT words FROM {PEEK} peek")),
+            ("copy patients to stdout", {
+                let only = PATIENTS.replace("FROM public", "FROM ONLY public");
+                format!("COPY (SELECT id, word FROM {only} patients) TO STDOUT")
+            }),
+            (
+                "select word from patients group by id",
+                format!("SELECT word FROM {PATIENTS} patients GROUP BY id, patients.word"),
+            ),
+        ] {
+            assert_eq!(sent(&catalog, &whole, sql).unwrap(), expected);
+        }
+    }
+    let catalog = coded(Some(CLEAR));
+    let part = [("patients", "rr"), ("secret", "hr"), ("peek", "h")];
+    assert_eq!(
+        sent(&catalog, &part, "select p from patients p").unwrap(),
+        format!("SELECT p FROM {PATIENTS} p")
+    );
+    // A view that is taken apart.
+    let shown = sent(&catalog, &part, "select words from peek").unwrap();
+    let under = SECRET.replace("t.id AS", "NULL::int AS");
+    assert!(shown.contains(&format!("FROM {under} secret")), "{shown}");
+}
+
+#[test]
+fn what_is_written_hands_on_no_type_with_code() {
+    let catalog = coded(Some(CLEAR));
+    let whole = [("patients", "whole"), ("secret", "whole"), ("peek", "whole")];
+    let of = |sql: &str| sent(&catalog, &whole, sql);
+    assert_eq!(
+        of("update patients p set id = 2 where p.word = 'x' returning word, *").unwrap(),
+        "UPDATE public.patients p SET id = 2 WHERE p.word::pg_catalog.text OPERATOR(pg_catalog.=) 'x' \
+         RETURNING word::pg_catalog.text AS word, p.id AS id, p.word::pg_catalog.text AS word"
+    );
+    for sql in [
+        "delete from patients p where p is not null",
+        "update patients set id = 1 returning patients",
+        "update patients set id = 1 returning upper(patients)",
+    ] {
+        assert!(of(sql).unwrap_err().message.contains("the whole row"), "{sql}");
+    }
+    // One that is not revealed is not read as anything.
+    let part = [("patients", "rh")];
+    assert_eq!(
+        sent(&catalog, &part, "update patients set id = 2 returning word").unwrap(),
+        "UPDATE public.patients SET id = 2 RETURNING NULL::pg_catalog.text AS word"
+    );
+    assert!(sent(&catalog, &part, "delete from patients where word = 'x'").is_err());
+}
+
+/// Tables `id`, `ssn`, of which these are children or partitions of others, each `(oid, name, kind, parent)`, and rows of what
+/// decides where their rows are.
+fn split(tables: &[(&str, &str, &str, &str)], keys: &[(&str, &str)], decides: &[[&str; 5]]) -> Catalog {
+    let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
+    let mut results = results();
+    results[4].clear();
+    results[6].clear();
+    let mut rules = RULES.to_owned();
+    for (oid, name, kind, parent) in tables {
+        results[3].push(row(&["public", name, kind, "false", oid, ""]));
+        results[4].push(row(&[oid, r#"[["id","integer",0,null,null],["ssn","text",0,null,null]]"#]));
+        if !parent.is_empty() {
+            results[6].push(row(&[oid, parent]));
+        }
+        rules.push_str(&format!(
+            "[relations.\"public.{name}\".columns]\nid = {{ clear = true }}\nssn = {{ tags = [\"phi.ssn\"] }}\n"
+        ));
+    }
+    results[4].push(row(&["4", r#"[["id","integer",0,null,null]]"#]));
+    results[4].push(row(&["5", r#"[["id","integer",0,null,null]]"#]));
+    results[5] = keys.iter().map(|(oid, key)| row(&["k", oid, key, "0", "[]", "false"])).collect();
+    results.extend([decides.iter().map(|cells| row(cells)).collect(), Vec::new()]);
+    let classification = Arc::new(Classification::load("t.toml", &rules, &[].into()).unwrap());
+    Catalog::build(1, &results, Some(&classification)).unwrap()
+}
+
+#[test]
+fn what_is_split_below_by_what_is_hidden_is_not_read() {
+    let tables = [
+        ("30", "top", "p", ""),
+        ("31", "mid", "p", "30"),
+        ("32", "leaf", "r", "31"),
+        ("33", "side", "r", "30"),
+    ];
+    let catalog = split(&tables, &[("30", r#"["id"]"#), ("31", r#"["ssn"]"#)], &[]);
+    let part = tables.map(|(_, name, _, _)| (name, "rh"));
+    for name in ["top", "mid", "leaf"] {
+        for sql in ["select id from", "delete from"] {
+            let refusal = sent(&catalog, &part, &format!("{sql} {name}")).unwrap_err();
+            assert!(refusal.message.contains("partitioned by what you do not see"), "{refusal}");
+        }
+    }
+    assert!(sent(&catalog, &part, "select id from side").is_ok(), "nothing there is split");
+    let shown = tables.map(|(_, name, _, _)| (name, "rr"));
+    assert!(sent(&catalog, &shown, "select tableoid, id from top").unwrap().contains("t.tableoid"));
+}
+
+/// Rows that lie where they do by a check of what is hidden: which relation that is, tells.
+#[test]
+fn children_with_checks_of_what_is_hidden_tell_nothing() {
+    let tables = [
+        ("40", "tree", "r", ""),
+        ("41", "low", "r", "40"),
+        ("42", "deep", "r", "41"),
+        ("43", "rest", "r", "40"),
+    ];
+    let catalog = split(&tables, &[], &[["c", "41", "[]", r#"["ssn"]"#, "[]"]]);
+    let part = tables.map(|(_, name, _, _)| (name, "rh"));
+    for name in ["low", "deep"] {
+        for sql in ["select id from", "delete from"] {
+            let refusal = sent(&catalog, &part, &format!("{sql} {name}")).unwrap_err();
+            assert!(refusal.message.contains("by a check of what you do not see"), "{refusal}");
+        }
+    }
+    // Also where all of what they are in is seen.
+    let whole = [("tree", "whole"), ("low", "rh"), ("deep", "rh"), ("rest", "whole")];
+    for seen in [part, whole] {
+        assert!(!sent(&catalog, &seen, "select tableoid, id from tree").unwrap().contains("t.tableoid"));
+        assert!(sent(&catalog, &seen, "select id from tree").unwrap().contains("FROM public.tree t)"));
+        for sql in [
+            "select id from only tree",
+            "copy tree to stdout",
+            "delete from only tree",
+            "delete from tree returning tableoid",
+            "update tree set id = 1 where tableoid = 41",
+            "delete from tree returning tree",
+        ] {
+            assert!(sent(&catalog, &seen, sql).is_err(), "{sql}");
+        }
+        let written = sent(&catalog, &seen, "delete from tree where id = 1 returning *").unwrap();
+        assert!(written.starts_with("DELETE FROM public.tree WHERE id"), "{written}");
+    }
+    assert!(sent(&catalog, &part, "select id from rest").is_ok());
+    // What decides is seen.
+    let shown = [("tree", "rr"), ("low", "rr"), ("deep", "rr"), ("rest", "rr")];
+    for sql in
+        ["select id from low", "select id from only tree", "select tableoid from deep", "delete from deep"]
+    {
+        assert!(sent(&catalog, &shown, sql).is_ok(), "{sql}");
+    }
+    assert!(sent(&catalog, &shown, "select tableoid, id from tree").unwrap().contains("t.tableoid"));
+}
+
+#[test]
+fn row_security_that_reads_what_is_hidden_shows_no_rows() {
+    let table = [("50", "fenced", "r", "")];
+    let guarded = |reads: &str, calls: &str| split(&table, &[], &[["p", "50", r#"["free"]"#, reads, calls]]);
+    let as_role = |role: Option<&str>, catalog: &Catalog, seen: &[(&str, &str)], sql: &str| {
+        let path = [Arc::from("public")];
+        let place = Place { catalog, path: &path, temporary: &[] };
+        let under = role.map(|role| Arc::new(Under { role: role.into(), told: None }));
+        rewrite(sql, place, &Scope { under, ..scope_of(seen) }).map(|text| text.to_string())
+    };
+    const READ: &str = "select id from fenced";
+    let of = |reads: &str, calls: &str, fenced: &str, secret: &str| {
+        as_role(Some("bound"), &guarded(reads, calls), &[("fenced", fenced), ("secret", secret)], READ)
+    };
+    let (own, afar, rows) = (r#"[["50","ssn"]]"#, r#"[["50","id"],["5","id"]]"#, r#"[["5",""]]"#);
+    for (reads, calls, fenced, secret) in [
+        (own, "[]", "rh", "whole"),
+        (own, "[]", "rm", "whole"),
+        (afar, "[]", "whole", "h"),
+        (r#"[["7","id"]]"#, "[]", "whole", "whole"),
+        (r#"[["50","ctid"]]"#, "[]", "rr", "whole"),
+        (r#"[["99999","id"]]"#, "[]", "whole", "whole"),
+        ("[]", r#"[["public","leak"]]"#, "whole", "whole"),
+        ("[]", r#"[["pg_catalog","query_to_xml"]]"#, "whole", "whole"),
+        ("[]", r#"[["pg_catalog","domain_in"]]"#, "whole", "whole"),
+    ] {
+        let refusal = of(reads, calls, fenced, secret).unwrap_err();
+        assert!(refusal.message.contains("row security decides by what you do not see"), "{refusal}");
+        assert!(refusal.hint.unwrap().starts_with("an administrator"));
+        // Whoever is not subject to it sees the rows that there are.
+        let catalog = guarded(reads, calls);
+        let seen = [("fenced", fenced), ("secret", secret)];
+        assert!(as_role(Some("free"), &catalog, &seen, READ).is_ok());
+        assert!(as_role(None, &catalog, &seen, READ).is_err(), "nobody knows as whom");
+    }
+    for (reads, calls, fenced, secret) in [
+        ("[]", "[]", "rh", "h"),
+        (own, "[]", "hr", "h"),
+        (own, r#"[["pg_catalog","current_setting"],["pg_catalog","upper"]]"#, "whole", "h"),
+        (afar, "[]", "rh", "r"),
+        (rows, "[]", "rh", "h"),
+    ] {
+        assert!(
+            of(reads, calls, fenced, secret).is_ok(),
+            "{reads} {calls} {:?}",
+            of(reads, calls, fenced, secret)
+        );
+    }
+    // What is not decided about is not seen.
+    assert!(as_role(Some("bound"), &guarded(afar, "[]"), &[("fenced", "whole")], READ).is_err());
+}
+
+/// A view reads as its owner, of whom nothing is known: with its reader's own login what he may read is clear.
+#[test]
+fn a_view_over_row_security_is_taken_apart() {
+    let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
+    let mut results = results();
+    let id = r#"[["id","integer",0,null,null]]"#;
+    results[4] = vec![row(&["4", id]), row(&["5", id]), row(&["7", id])];
+    let guard = [["p", "5", r#"["free"]"#, r#"[["4","id"]]"#, "[]"]];
+    results.extend([guard.iter().map(|cells| row(cells)).collect(), Vec::new()]);
+    let classification = Arc::new(Classification::load("t.toml", RULES, &[].into()).unwrap());
+    let catalog = Catalog::build(1, &results, Some(&classification)).unwrap();
+    let of = |role: &str, patients: &str| {
+        let path = [Arc::from("public")];
+        let place = Place { catalog: &catalog, path: &path, temporary: &[] };
+        let under = Some(Arc::new(Under { role: role.into(), told: None }));
+        let seen = scope_of(&[("secret", "whole"), ("patients", patients), ("peek", "h")]);
+        rewrite("select id from peek", place, &Scope { under, ..seen }).map(|text| text.to_string())
+    };
+    assert_eq!(of("bound", "whole").unwrap(), "SELECT id FROM public.peek");
+    assert!(of("bound", "h").unwrap_err().message.contains("row security"));
+    let apart = of("free", "h").unwrap();
+    assert!(apart.contains("FROM public.secret") && !apart.contains("public.peek"), "{apart}");
 }
