@@ -5,7 +5,7 @@ mod judge;
 
 use std::collections::BTreeSet;
 
-use chaperone_access::{RelationScope, Showing};
+use chaperone_access::{RelationName, RelationScope, Showing};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     ColumnRef, DeleteStmt, InsertStmt, MergeStmt, Node, OnConflictClause, RangeVar, ReturningClause,
@@ -32,7 +32,7 @@ struct Withheld {
 
 /// The target of a write.
 pub(super) struct Target<'a> {
-    relation: Option<&'a Relation>,
+    stored: Option<(&'a RelationName, &'a Relation)>,
     name: String,
     alias: String,
     withheld: Vec<Withheld>,
@@ -59,7 +59,7 @@ impl Target<'_> {
 
     /// Every column.
     fn all(&self) -> BTreeSet<String> {
-        let columns = self.relation.into_iter().flat_map(|relation| &relation.columns);
+        let columns = self.stored.into_iter().flat_map(|(_, relation)| &relation.columns);
         columns.map(|column| column.name.to_string()).collect()
     }
 
@@ -172,8 +172,8 @@ impl<'a> Rewriter<'a> {
         let Some(range) = relation else { return Err(unfaithful()) };
         let alias =
             range.alias.as_ref().map_or_else(|| range.relname.clone(), |alias| alias.aliasname.clone());
-        let plain = |relation, name: String, alias| Target {
-            relation,
+        let plain = |stored, name: String, alias| Target {
+            stored,
             name,
             alias,
             withheld: Vec::new(),
@@ -190,10 +190,10 @@ impl<'a> Rewriter<'a> {
             Named::Relation(full, known) => {
                 full.schema.as_ref().clone_into(&mut range.schemaname);
                 if self.is_open() {
-                    return Ok(plain(Some(known), full.to_string(), alias));
+                    return Ok(plain(Some((full, known)), full.to_string(), alias));
                 }
                 match self.seen(full)? {
-                    RelationScope::Whole => Ok(plain(Some(known), full.to_string(), alias)),
+                    RelationScope::Whole => Ok(plain(Some((full, known)), full.to_string(), alias)),
                     RelationScope::Part { all_rows: false, .. } if known.filter.is_some() => {
                         hidden(format!("a write to `{full}`, of which you see only some rows,"))
                     }
@@ -211,7 +211,7 @@ impl<'a> Rewriter<'a> {
                         {
                             return Err(unfaithful());
                         }
-                        let mut target = plain(Some(known), full.to_string(), alias);
+                        let mut target = plain(Some((full, known)), full.to_string(), alias);
                         let under = self.is_under(full);
                         for ((column, fact), showing) in
                             known.columns.iter().zip(&facts.columns).zip(showings.iter())
