@@ -1145,3 +1145,73 @@ SELECT count(*) FROM more.v_fenced;
 COPY more.fenced_afar TO STDOUT;
 -- @t rls06 lock infer
 BEGIN; SELECT id FROM more.fenced ORDER BY id FOR SHARE; ROLLBACK;
+-- ---- what judges a write by a hidden value besides: NULLs, checks that rows may violate, indexes, children, partitions
+-- @t nnd01 nulls_not_distinct infer
+BEGIN; INSERT INTO more.lone(id, memo) VALUES (10, 'n'); ROLLBACK;
+-- @t nnd02 nulls_in_an_expression infer
+BEGIN; INSERT INTO more.lone_expr(id, memo) VALUES (10, 'n'); ROLLBACK;
+-- @t nnd03 nulls_in_a_predicate infer
+BEGIN; INSERT INTO more.lone_null(id, memo) VALUES (10, 'n'); ROLLBACK;
+-- @t nnd04 nulls_quietly infer
+BEGIN; INSERT INTO more.lone(id, memo) VALUES (10, 'n') ON CONFLICT DO NOTHING; ROLLBACK;
+-- @t nnd05 nulls_merged infer
+BEGIN; MERGE INTO more.lone_expr l USING (VALUES (10)) v(i) ON l.id = v.i WHEN NOT MATCHED THEN INSERT (id, memo) VALUES (v.i, 'n'); ROLLBACK;
+-- @t nnd06 nulls_copied infer
+BEGIN; COPY more.lone_null(id, memo) FROM STDIN;
+10	n
+\.
+ROLLBACK;
+-- @t nnd07 nulls_are_distinct works
+BEGIN; INSERT INTO acct(id, visits) VALUES (900, 1); INSERT INTO more.heir(id, visits) VALUES (900, 7); ROLLBACK;
+-- @t nvc01 not_valid infer
+BEGIN; UPDATE more.late SET visits = 7 WHERE id = 1; ROLLBACK;
+-- @t nvc02 not_valid_upsert infer
+BEGIN; INSERT INTO more.late(id, visits) VALUES (1, 4) ON CONFLICT (id) DO UPDATE SET visits = 5; ROLLBACK;
+-- @t nvc03 not_valid_merge infer
+BEGIN; MERGE INTO more.late l USING (VALUES (1)) v(i) ON l.id = v.i WHEN MATCHED THEN UPDATE SET visits = 7; ROLLBACK;
+-- @t nvc04 check_by_zone infer
+SET timezone = 'America/Los_Angeles'; BEGIN; UPDATE more.styled SET visits = 7 WHERE id = 1; ROLLBACK;
+-- @t nvc05 check_by_style infer
+SET datestyle = 'ISO, DMY'; BEGIN; UPDATE more.styled SET visits = 7 WHERE id = 1; ROLLBACK;
+-- @t nvc06 not_valid_assigned works
+BEGIN; UPDATE more.late SET visits = 7, ssn = '91' WHERE id = 1; INSERT INTO more.late(id, visits) VALUES (10, 1); ROLLBACK;
+-- @t idx01 entry_too_large infer
+BEGIN; UPDATE more.wide SET memo = (SELECT string_agg(md5(g::text), '') FROM generate_series(1, 80) g) WHERE id = 1; ROLLBACK;
+-- @t idx02 included_too_large infer
+BEGIN; UPDATE more.wide_incl SET memo = (SELECT string_agg(md5(g::text), '') FROM generate_series(1, 80) g) WHERE id = 1; ROLLBACK;
+-- @t idx03 expression_too_large infer
+BEGIN; UPDATE more.wide_expr SET memo = (SELECT string_agg(md5(g::text), '') FROM generate_series(1, 80) g) WHERE id = 1; ROLLBACK;
+-- @t idx04 null_takes_no_place infer
+BEGIN; UPDATE more.wide_null SET memo = (SELECT left(string_agg(md5(g::text), ''), 2686) FROM generate_series(1, 90) g) WHERE id = 1; ROLLBACK;
+-- @t idx05 expression_fails infer
+BEGIN; UPDATE more.failing SET n = 2147483647 WHERE id = 1; UPDATE more.failing SET m = 4 WHERE id = 1; ROLLBACK;
+-- @t idx06 predicate_fails infer
+BEGIN; INSERT INTO more.failing(id, n) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET m = 4; ROLLBACK;
+-- @t idx07 row_too_large infer
+BEGIN; UPDATE more.broad SET memo = repeat('z', 4000) WHERE id = 1; ROLLBACK;
+-- @t idx08 entry_of_several_rows infer
+BEGIN; INSERT INTO more.wide_brin(id, memo) VALUES (10, (SELECT 'z' || string_agg(md5(g::text), '') FROM generate_series(1, 100) g)); ROLLBACK;
+-- @t idx09 fixed_width works
+BEGIN; UPDATE more.wide SET n = 7 WHERE id = 1; UPDATE patients SET visits = visits + 1, diagnosis = 'E11.9' WHERE id < 9; ROLLBACK;
+-- @t chl01 check_of_a_child infer
+BEGIN; UPDATE more.house SET visits = 200 WHERE id = 2; ROLLBACK;
+-- @t chl02 unique_of_a_child infer
+BEGIN; UPDATE more.home SET visits = 9 WHERE id IN (2, 4); ROLLBACK;
+-- @t chl03 beside_the_child works
+BEGIN; INSERT INTO more.house VALUES (10, 200); INSERT INTO more.home VALUES (10, 3); UPDATE more.house SET id = 11 WHERE id = 2; ROLLBACK;
+-- @t mov01 check_of_a_partition infer
+BEGIN; UPDATE more.moved SET region = 'w' WHERE id = 1; ROLLBACK;
+-- @t mov02 unique_of_a_partition infer
+BEGIN; UPDATE more.moved SET region = 'x' WHERE id = 6; ROLLBACK;
+-- @t mov03 partitioned_again infer
+BEGIN; UPDATE more.moved SET region = 'y' WHERE id = 1; ROLLBACK;
+-- @t mov04 key_of_a_partition infer
+BEGIN; UPDATE more.moved SET region = 'z' WHERE id = 6; ROLLBACK;
+-- @t mov05 not_null_of_a_partition infer
+BEGIN; UPDATE more.moved SET region = 'n' WHERE id = 3; ROLLBACK;
+-- @t mov06 index_of_a_partition infer
+BEGIN; UPDATE more.moved SET region = 'i' WHERE id = 4; ROLLBACK;
+-- @t mov07 moved_by_merge infer
+BEGIN; MERGE INTO more.moved m USING (VALUES (1)) v(i) ON m.id = v.i WHEN MATCHED THEN UPDATE SET region = 'w'; ROLLBACK;
+-- @t mov08 moved_where_all_is_alike works
+BEGIN; UPDATE more.shifted SET region = 'w' WHERE id = 1; UPDATE more.moved SET id = 10 WHERE id = 1; ROLLBACK;

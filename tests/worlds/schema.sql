@@ -152,3 +152,56 @@ ALTER TABLE more.fenced ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE more.fenced_afar ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE more.fenced_clear ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE VIEW more.v_fenced AS SELECT id, label FROM more.fenced_afar;
+-- What judges a write by a hidden value besides (hidden: every ssn and born, and the two columns of styled). A NULL that is a value to a unique index.
+CREATE TABLE more.lone(id int primary key, memo text, ssn text, UNIQUE NULLS NOT DISTINCT (ssn));
+CREATE TABLE more.lone_expr(id int primary key, memo text, ssn text);
+CREATE UNIQUE INDEX ON more.lone_expr ((coalesce(ssn, 'none')));
+CREATE TABLE more.lone_null(id int primary key, memo text, ssn text);
+CREATE UNIQUE INDEX ON more.lone_null ((1)) WHERE ssn IS NULL;
+-- Checks that rows may violate: not validated (by the data scripts), or other under other settings.
+CREATE TABLE more.late(id int primary key, visits int, ssn text);
+CREATE TABLE more.styled(id int primary key, visits int, at timestamptz, word text,
+                         CHECK (at::date >= '2000-02-01'), CHECK (word::date >= '2000-02-01'));
+-- Indexes and rows that fail at a hidden value.
+CREATE TABLE more.wide(id int primary key, memo text, ssn text, n int, born date);
+CREATE INDEX ON more.wide (memo, ssn);
+CREATE INDEX ON more.wide (n, ssn);
+CREATE TABLE more.wide_incl(id int primary key, memo text, ssn text);
+CREATE INDEX ON more.wide_incl (memo) INCLUDE (ssn);
+CREATE TABLE more.wide_expr(id int primary key, memo text, ssn text);
+CREATE INDEX ON more.wide_expr ((memo || ssn));
+CREATE TABLE more.wide_null(id int primary key, memo text, born date);
+CREATE INDEX ON more.wide_null (memo, born);
+CREATE TABLE more.wide_brin(id int primary key, memo text, ssn text);
+CREATE INDEX ON more.wide_brin USING brin (memo, ssn);
+CREATE TABLE more.failing(id int primary key, n int, m int, ssn text);
+CREATE INDEX ON more.failing ((n / length(ssn)));
+CREATE INDEX ON more.failing (m) WHERE 10 / (m - length(ssn)) > 0;
+CREATE TABLE more.broad(id int primary key, memo text, ssn text);
+ALTER TABLE more.broad ALTER memo SET STORAGE PLAIN, ALTER ssn SET STORAGE PLAIN;
+-- Parents that are seen whole, whose children have more.
+CREATE TABLE more.house(id int primary key, visits int);
+CREATE TABLE more.heir(ssn text, CHECK (visits < 100 OR ssn LIKE '9%'), UNIQUE (visits, ssn)) INHERITS (more.house);
+CREATE TABLE more.home(id int, visits int);
+CREATE TABLE more.home_heir(ssn text) INHERITS (more.home);
+CREATE UNIQUE INDEX ON more.home_heir (visits) WHERE ssn LIKE '9%';
+-- Partitions by what is seen, each with something of its own over what is hidden.
+CREATE TABLE more.known(ssn text primary key);
+CREATE TABLE more.moved(id int, region text, ssn text) PARTITION BY LIST (region);
+CREATE TABLE more.moved_e PARTITION OF more.moved FOR VALUES IN ('e');
+CREATE TABLE more.moved_w PARTITION OF more.moved (CHECK (ssn LIKE '9%')) FOR VALUES IN ('w');
+CREATE TABLE more.moved_x PARTITION OF more.moved FOR VALUES IN ('x');
+CREATE UNIQUE INDEX ON more.moved_x (ssn);
+CREATE TABLE more.moved_y PARTITION OF more.moved FOR VALUES IN ('y') PARTITION BY RANGE (ssn);
+CREATE TABLE more.moved_y_low PARTITION OF more.moved_y FOR VALUES FROM (MINVALUE) TO ('5');
+CREATE TABLE more.moved_z PARTITION OF more.moved FOR VALUES IN ('z');
+ALTER TABLE more.moved_z ADD FOREIGN KEY (ssn) REFERENCES more.known(ssn);
+CREATE TABLE more.moved_n PARTITION OF more.moved FOR VALUES IN ('n');
+ALTER TABLE more.moved_n ALTER ssn SET NOT NULL;
+CREATE TABLE more.moved_i PARTITION OF more.moved FOR VALUES IN ('i');
+CREATE INDEX ON more.moved_i ((10 / (length(ssn) - 1)));
+-- The same without.
+CREATE TABLE more.shifted(id int, region text, ssn text, CHECK (ssn <> ''), FOREIGN KEY (ssn) REFERENCES more.known(ssn)) PARTITION BY LIST (region);
+CREATE INDEX ON more.shifted (ssn);
+CREATE TABLE more.shifted_e PARTITION OF more.shifted FOR VALUES IN ('e');
+CREATE TABLE more.shifted_w PARTITION OF more.shifted FOR VALUES IN ('w');

@@ -48,12 +48,19 @@ pub(crate) struct Relation {
     pub(crate) introspects: bool,
     /// Columns of the primary key; empty where there is none.
     pub(crate) primary_key: Vec<Arc<str>>,
-    /// For each unique or exclusion index, the primary key's too, all columns that it depends on, also in expressions
-    /// and its predicate.
-    pub(crate) uniques: Vec<Vec<Arc<str>>>,
+    /// Unique and exclusion indexes, the primary key's too; and others whose entries are of several rows.
+    pub(crate) uniques: Vec<Unique>,
     /// Columns of each CHECK constraint; the partition key of the relation and of those above it; each column whose type
     /// has code of its own.
     pub(crate) checks: Vec<Vec<Arc<str>>>,
+    /// Columns of what rows may violate already, and an UPDATE of any column meets: constraints that nobody validated, or
+    /// that answer otherwise at another time or under other settings; unique indexes that were not finished.
+    pub(crate) standing: Vec<Vec<Arc<str>>>,
+    /// What an UPDATE may fail at for a value that it keeps.
+    pub(crate) indexes: Vec<Index>,
+    /// Of a partition, the columns of what a row from another one meets here and did not meet above: constraints, NOT NULL,
+    /// indexes, ways to generate a column.
+    pub(crate) arrivals: Vec<Arc<str>>,
     /// Columns of the partition keys of the relation, of those above it and of those below: they decide in which partition a
     /// row is.
     pub(crate) partition_key: Vec<Arc<str>>,
@@ -118,8 +125,25 @@ impl Relation {
     }
 }
 
-/// A foreign key.
+/// An index in which a row may meet others.
 #[derive(Debug, Clone)]
+pub(crate) struct Unique {
+    /// All that it depends on, also in expressions and its predicate.
+    pub(crate) columns: Vec<Arc<str>>,
+    /// A row with a NULL among them may meet others: by an expression, a predicate, or because NULLs are not distinct.
+    pub(crate) null_conflicts: bool,
+}
+
+/// An index whose expressions or predicate may fail, or whose entries may become too large; or the row, where it may.
+#[derive(Debug, Clone)]
+pub(crate) struct Index {
+    pub(crate) columns: Vec<Arc<str>>,
+    /// Those whose assignment may make it fail.
+    pub(crate) by: Vec<Arc<str>>,
+}
+
+/// A foreign key.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ForeignKey {
     pub(crate) columns: Vec<Arc<str>>,
     pub(crate) to: RelationName,

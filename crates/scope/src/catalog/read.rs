@@ -6,8 +6,8 @@ use std::sync::Arc;
 use chaperone_access::{OwnRelation, RelationName};
 
 use super::{
-    Called, Catalog, CatalogError, EventTrigger, FloorView, ForeignKey, Function, Guard, Home, Relation,
-    TableColumn, ancestors, is_own,
+    Called, Catalog, CatalogError, EventTrigger, FloorView, ForeignKey, Function, Guard, Home, Index,
+    Relation, TableColumn, Unique, ancestors, is_own,
 };
 use crate::classification::Classification;
 use crate::rewrite::FLOOR_SCHEMA;
@@ -213,28 +213,32 @@ impl Reading {
             let target = self.named(row, 3)?.cloned();
             let mut columns = self.names.all(cell(row, 2)?)?;
             let to_columns = self.names.all(cell(row, 4)?)?;
-            let cascades = truth(row, 5)?;
+            let flag = truth(row, 5)?;
             let Some(relation) = self.catalog.relations.get_mut(&name) else { continue };
-            match (cell(row, 0)?, target) {
-                ("p", _) => {
-                    relation.primary_key.clone_from(&columns);
-                    relation.uniques.push(columns);
+            let kind = cell(row, 0)?;
+            if kind != "f" {
+                let mut seen = HashSet::new();
+                columns.retain(|column| seen.insert(column.clone()));
+            }
+            match (kind, target) {
+                ("p" | "u", _) => {
+                    if kind == "p" {
+                        relation.primary_key.clone_from(&columns);
+                    }
+                    relation.uniques.push(Unique { columns, null_conflicts: flag });
                 }
-                ("u", _) => {
-                    let mut seen = HashSet::new();
-                    columns.retain(|column| seen.insert(column.clone()));
-                    relation.uniques.push(columns);
-                }
-                (kind @ ("c" | "k"), _) => {
+                ("c" | "k", _) => {
                     columns.sort_unstable();
-                    columns.dedup();
                     if kind == "k" {
                         relation.partition_key.clone_from(&columns);
                     }
                     relation.checks.push(columns);
                 }
+                ("a", _) => relation.standing.push(columns),
+                ("i", _) => relation.indexes.push(Index { columns, by: to_columns }),
+                ("m", _) => relation.arrivals.extend(columns),
                 ("f", Some(to)) => {
-                    let key = ForeignKey { columns, to: to.clone(), to_columns, cascades };
+                    let key = ForeignKey { columns, to: to.clone(), to_columns, cascades: flag };
                     relation.references.push(key.clone());
                     if let Some(other) = self.catalog.relations.get_mut(&to) {
                         other.referenced.push((name, key));

@@ -30,6 +30,12 @@ fn lists(lists: &[Vec<Arc<str>>]) -> Vec<String> {
     lists.iter().map(|list| list.join(" ")).collect()
 }
 
+fn uniques(relation: &Relation) -> Vec<String> {
+    let write =
+        |unique: &Unique| unique.columns.join(" ") + if unique.null_conflicts { ", with NULL" } else { "" };
+    relation.uniques.iter().map(write).collect()
+}
+
 #[test]
 fn columns_have_their_types_written_out() {
     let catalog = odd(None);
@@ -77,14 +83,14 @@ fn what_a_write_can_be_refused_for_is_known() {
     let people = relation(&catalog, "people");
     assert_eq!(people.primary_key.join(" "), "id");
     assert_eq!(
-        lists(&people.uniques),
-        ["id", "id name", "name code"],
+        uniques(people),
+        ["id", "id name, with NULL", "name code, with NULL"],
         "the key, an exclusion, a partial expression"
     );
     assert_eq!(lists(&people.checks), ["amounts", "price", "pair", "id name"]);
     assert!(lists(&relation(&catalog, "staff").checks).contains(&"id name".to_owned()), "inherited");
     let orders = relation(&catalog, "orders");
-    assert_eq!(lists(&orders.uniques), ["id day visit"], "an expression over the whole row");
+    assert_eq!(uniques(orders), ["id day visit, with NULL"], "an expression over the whole row");
     assert_eq!(lists(&orders.checks), ["day id visit"], "a check of the whole row");
     let key = orders.references.iter().find(|key| &*key.to.name == "people").unwrap();
     assert!(key.cascades && key.columns.join(" ") == "id" && key.to_columns.join(" ") == "id");
@@ -94,6 +100,44 @@ fn what_a_write_can_be_refused_for_is_known() {
     assert_eq!(lists(&relation(&catalog, "keyed").checks), ["b c"], "a partition key with an expression");
     let leaf = lists(&relation(&catalog, "visits_2020_a").checks);
     assert!(leaf.contains(&"day id".to_owned()) && leaf.contains(&"day".to_owned()), "{leaf:?}");
+}
+
+#[test]
+fn what_an_update_can_fail_at_for_a_value_that_it_keeps_is_known() {
+    let catalog = odd(None);
+    let judged = relation(&catalog, "judged");
+    assert_eq!(
+        uniques(judged),
+        ["id", "ssn, with NULL", "memo", "due note, with NULL", "ssn"],
+        "NULLS NOT DISTINCT, INCLUDE, BRIN over two columns and over one"
+    );
+    assert_eq!(lists(&judged.standing), ["due", "due", "ssn"], "the hour, a setting, NOT VALID");
+    let indexes = |relation: &Relation| -> Vec<String> {
+        let write = |index: &Index| format!("{} by {}", index.columns.join(" "), index.by.join(" "));
+        relation.indexes.iter().map(write).collect()
+    };
+    // Nothing of those whose entries are never large: by a number and a short text or a date.
+    assert_eq!(
+        indexes(judged),
+        [
+            "memo ssn by memo ssn",
+            "n ssn by ssn",
+            "ssn by ssn",
+            "n note short by note short",
+            "memo ssn by memo ssn",
+            "due note by note",
+            "ssn n by ssn n",
+        ]
+    );
+    assert_eq!(
+        indexes(relation(&catalog, "broad")),
+        ["a b by a b"],
+        "a row that cannot keep a text elsewhere"
+    );
+    let arrivals = |name: &str| relation(&catalog, name).arrivals.join(" ");
+    assert_eq!(arrivals("moved_b"), "ssn code word", "NOT NULL, a check and an index of its own");
+    assert_eq!(arrivals("moved_a"), "");
+    assert!(relation(&catalog, "moved").standing.is_empty(), "an index of the partitions is unfinished");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Writes. Their target cannot be replaced, so every mention of what the caller does not see of it is refused, and so is
-//! every assignment that a constraint would judge by what he does not see.
+//! every assignment that a constraint would judge by what he does not see (`judge.rs`).
+
+mod judge;
 
 use std::collections::BTreeSet;
 
@@ -15,7 +17,7 @@ use super::relation::{Named, all_revealed, facts, split_by_hidden};
 use super::{
     Outcome, Rewriter, TABLEOID, hidden, mask, node, our_expression, refused, string, sval, unfaithful,
 };
-use crate::catalog::{ForeignKey, Relation};
+use crate::catalog::Relation;
 use crate::walk::{TEMPORARY, quoted};
 
 /// Columns that every table has.
@@ -39,7 +41,7 @@ enum Shown {
 
 /// The target of a write.
 pub(super) struct Target<'a> {
-    relation: Option<&'a Relation>,
+    stored: Option<(&'a RelationName, &'a Relation)>,
     name: String,
     alias: String,
     withheld: Vec<Withheld>,
@@ -66,7 +68,7 @@ impl Target<'_> {
 
     /// Every column.
     fn all(&self) -> BTreeSet<String> {
-        let columns = self.relation.into_iter().flat_map(|relation| &relation.columns);
+        let columns = self.stored.into_iter().flat_map(|(_, relation)| &relation.columns);
         columns.map(|column| column.name.to_string()).collect()
     }
 
@@ -186,12 +188,16 @@ impl<'a> Rewriter<'a> {
         let Some(range) = relation else { return Err(unfaithful()) };
         let alias =
             range.alias.as_ref().map_or_else(|| range.relname.clone(), |alias| alias.aliasname.clone());
-        let plain = |relation: Option<&'a Relation>, name: String, alias| Target {
-            relation,
+        let plain = |stored: Option<(&'a RelationName, &'a Relation)>, name: String, alias| Target {
+            stored,
             name,
             alias,
-            withheld: relation.map(with_code).unwrap_or_default(),
-            columns: relation.filter(|known| known.runs_code()).map(revealed_all).unwrap_or_default(),
+            withheld: stored.map(|(_, known)| with_code(known)).unwrap_or_default(),
+            columns: stored
+                .map(|(_, known)| known)
+                .filter(|known| known.runs_code())
+                .map(revealed_all)
+                .unwrap_or_default(),
             given: BTreeSet::new(),
             returning: false,
         };
@@ -204,7 +210,7 @@ impl<'a> Rewriter<'a> {
             Named::Relation(full, known) => {
                 full.schema.as_ref().clone_into(&mut range.schemaname);
                 if self.is_open() {
-                    return Ok(plain(Some(known), full.to_string(), alias));
+                    return Ok(plain(Some((full, known)), full.to_string(), alias));
                 }
                 let placed = self.places_by_hidden(known);
                 if placed && !range.inh {
@@ -214,19 +220,22 @@ impl<'a> Rewriter<'a> {
                 }
                 match self.seen(full)? {
                     RelationScope::Whole if placed => {
-                        let mut target = plain(Some(known), full.to_string(), alias);
+                        let mut target = plain(Some((full, known)), full.to_string(), alias);
                         target.columns = revealed_all(known);
                         let tells = Shown::Returned("NULL::oid".to_owned());
                         target.withheld.push(Withheld { name: TABLEOID.to_owned(), shown: tells });
                         Ok(target)
                     }
-                    RelationScope::Whole => Ok(plain(Some(known), full.to_string(), alias)),
+                    RelationScope::Whole => Ok(plain(Some((full, known)), full.to_string(), alias)),
                     RelationScope::Part { all_rows: false, .. } if known.filter.is_some() => {
                         hidden(format!("a write to `{full}`, of which you see only some rows,"))
                     }
-                    RelationScope::Part { showings, .. } => {
-                        self.part_of(full, known, showings, plain(Some(known), full.to_string(), alias))
-                    }
+                    RelationScope::Part { showings, .. } => self.part_of(
+                        full,
+                        known,
+                        showings,
+                        plain(Some((full, known)), full.to_string(), alias),
+                    ),
                 }
             }
         }
@@ -394,133 +403,6 @@ impl<'a> Rewriter<'a> {
         self.target = Some(target);
         self.expressions(&mut clause.exprs)
     }
-
-    /// Whether rows may be loaded into the target.
-    pub(super) fn may_load(&self, target: &Target<'_>, listed: Option<BTreeSet<String>>) -> Outcome {
-        self.may_assign(target, &listed.unwrap_or_else(|| target.all()), Kind::Insert)
-    }
-
-    /// Whether nothing that judges the assignment, or follows from it, reads what the caller does not see.
-    fn may_assign(&self, target: &Target<'_>, assigned: &BTreeSet<String>, kind: Kind) -> Outcome {
-        let Some(relation) = target.relation else { return Ok(()) };
-        if self.is_open() {
-            return Ok(());
-        }
-        self.judged(target, relation, assigned, kind)?;
-        // Its partitions and what inherits from it, all the way down.
-        let mut next: Vec<_> = relation.children.iter().collect();
-        let mut seen = BTreeSet::new();
-        while let Some(name) = next.pop() {
-            let Some(child) = self.catalog.relations.get(name) else {
-                return hidden(format!("a write to `{}`, of which not all parts are known,", target.name));
-            };
-            if seen.insert(name) {
-                self.judged(target, child, assigned, kind)?;
-                next.extend(&child.children);
-            }
-        }
-        Ok(())
-    }
-
-    fn judged(
-        &self,
-        target: &Target<'_>,
-        relation: &Relation,
-        assigned: &BTreeSet<String>,
-        kind: Kind,
-    ) -> Outcome {
-        let assigned = with_what_follows(relation, assigned, kind);
-        let in_it =
-            |columns: &[std::sync::Arc<str>]| columns.iter().any(|column| assigned.contains(&**column));
-        let unseen = |columns: &[std::sync::Arc<str>]| {
-            columns.iter().any(|column| !target.columns.is_empty() && !revealed(target, column))
-        };
-        let unseen_and_kept = |columns: &[std::sync::Arc<str>]| {
-            columns.iter().any(|column| {
-                !target.columns.is_empty() && !revealed(target, column) && !assigned.contains(&**column)
-            })
-        };
-        let judge = |what: &str| {
-            hidden(format!("an assignment to `{}` that {what} which you do not see would judge", target.name))
-        };
-        if kind != Kind::Delete {
-            for unique in &relation.uniques {
-                if in_it(unique) && unseen(unique) {
-                    return judge("a unique index over columns");
-                }
-            }
-            for foreign in &relation.references {
-                if in_it(&foreign.columns) && (unseen(&foreign.columns) || !self.sees_key(foreign)) {
-                    return judge("a foreign key to or from columns");
-                }
-            }
-            let code = relation
-                .columns
-                .iter()
-                .any(|column| column.code && (kind == Kind::Insert || assigned.contains(&*column.name)));
-            if code {
-                return refused(
-                    format!("a write to a column of `{}` whose type runs code of its own", target.name),
-                    "ask for every permission on the target",
-                );
-            }
-        }
-        if kind == Kind::Update {
-            for check in &relation.checks {
-                if in_it(check) && unseen_and_kept(check) {
-                    return judge("a check of columns");
-                }
-            }
-            for column in &relation.columns {
-                if column.generated
-                    && in_it(&column.generated_from)
-                    && unseen_and_kept(&column.generated_from)
-                {
-                    return judge("a generated column over columns");
-                }
-            }
-        }
-        if kind != Kind::Insert {
-            for (from, foreign) in &relation.referenced {
-                let touched = kind == Kind::Delete || in_it(&foreign.to_columns);
-                if touched
-                    && (foreign.cascades || unseen(&foreign.to_columns) || !self.sees(from, &foreign.columns))
-                {
-                    return judge(&format!("references from `{from}` to it, some of"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn sees_key(&self, foreign: &ForeignKey) -> bool {
-        self.sees(&foreign.to, &foreign.to_columns)
-    }
-
-    /// Whether the caller sees all of these columns in all rows.
-    pub(super) fn sees(&self, name: &RelationName, columns: &[std::sync::Arc<str>]) -> bool {
-        let Some(relation) = self.catalog.relations.get(name) else { return false };
-        match self.scope.relations.get(name) {
-            None => false,
-            Some(RelationScope::Whole) => true,
-            Some(RelationScope::Part { showings, all_rows }) => {
-                (*all_rows || relation.filter.is_none())
-                    && columns.iter().all(|wanted| {
-                        let mut known = relation.columns.iter().zip(showings.iter());
-                        known.any(|(column, showing)| column.name == *wanted && *showing == Showing::Revealed)
-                    })
-            }
-        }
-    }
-}
-
-/// What an INSERT leaves out is assigned its default, and a generated column follows what it is made from.
-fn with_what_follows(relation: &Relation, assigned: &BTreeSet<String>, kind: Kind) -> BTreeSet<String> {
-    let follows = relation.columns.iter().filter(|column| {
-        (kind == Kind::Insert && column.default)
-            || column.generated_from.iter().any(|source| assigned.contains(&**source))
-    });
-    assigned.iter().cloned().chain(follows.map(|column| column.name.to_string())).collect()
 }
 
 /// The columns whose own types have code, as what they are handed on as.
@@ -544,10 +426,6 @@ fn cast(reference: &mut Node, typ: &str) -> Outcome {
     }
     *reference = around;
     Ok(())
-}
-
-fn revealed(target: &Target<'_>, column: &str) -> bool {
-    target.columns.iter().any(|(known, revealed)| known == column && *revealed)
 }
 
 /// Whether a value of an INSERT is left to the table: DEFAULT, anywhere in it.

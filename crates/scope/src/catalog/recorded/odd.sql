@@ -32,3 +32,32 @@ create cast (app.mood as int) with function app.f(app.mood);
 create function app.eq(app.mood, int) returns bool language sql immutable as 'select true';
 create operator app.= (leftarg = app.mood, rightarg = int, function = app.eq);
 create operator app.~~~ (leftarg = app.mood, rightarg = int, function = app.eq);
+-- What judges writes besides: NULLs that are not distinct, checks that rows may violate, indexes and rows that may fail, and what
+-- a partition has of its own.
+create table app.judged (
+  id int primary key, memo text, ssn text, short varchar(9), due date, n int, note text,
+  unique nulls not distinct (ssn), check (n > 0), check (due < current_date), check (due > 'today'::text::date));
+alter table app.judged add constraint late check (ssn like '9%') not valid;
+create index on app.judged (memo, ssn);
+create index on app.judged (n, ssn);
+create index on app.judged (ssn, id);
+create index on app.judged (n) include (note, short);
+create index on app.judged (n, short);
+create index on app.judged (n, due);
+create unique index on app.judged (memo) include (ssn);
+create index on app.judged using brin (due, note);
+create index on app.judged using brin (ssn);
+create index on app.judged ((n / length(ssn)));
+create table app.broad (id int not null, a text, b text);
+alter table app.broad alter a set storage plain;
+create table app.moved (id int, region text, ssn text, label text, code varchar(9), word text, sum int generated always as (id + 1) stored)
+  partition by list (region);
+create index on app.moved (label);
+alter table app.moved add check (id > 0);
+create table app.moved_a partition of app.moved for values in ('a');
+create table app.moved_b (id int, region text, ssn text not null, label text, code varchar(9), word text, check (code is not null),
+  sum int generated always as (id + 1) stored, constraint moved_id_check check (id > 0));
+create index on app.moved_b (word);
+create index on app.moved_b (code);
+alter table app.moved attach partition app.moved_b for values in ('b');
+create unique index on only app.moved (region, ssn);

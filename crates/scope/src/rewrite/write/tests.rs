@@ -13,6 +13,8 @@ struct Made<'a> {
     name: Option<(u8, &'a str)>,
     constraints: &'a [[&'a str; 6]],
     filtered: &'a str,
+    /// `secret` inherits from `patients`.
+    inherits: bool,
     /// Without a classification nothing is hidden.
     unclassified: bool,
 }
@@ -46,6 +48,9 @@ fn target(made: Made<'_>) -> Catalog {
     let mut results = results();
     results[4] = vec![row(&["4", &patients]), row(&["5", secret]), row(&["9", visits]), row(&["10", visits])];
     results[5] = made.constraints.iter().map(|cells| row(cells)).collect();
+    if made.inherits {
+        results[6].push(row(&["5", "4"]));
+    }
     for name in ["left", "upper"] {
         results[8].push(row(&["pg_catalog", name, "true", "true", "false", ""]));
     }
@@ -86,9 +91,9 @@ fn a_unique_index_judges_no_value_beside_one_that_is_hidden() {
         (r#"["ssn"]"#, "rrh", ALL.to_vec()),
         // A mask is no value.
         (r#"["ssn"]"#, "rmr", vec![INSERT, UPDATE_ID, UPDATE_NAME, DELETE]),
-        // A default is a value, too.
-        (r#"["id","ssn"]"#, "rhr", vec![UPDATE_NAME, DELETE]),
-        (r#"["ssn","name"]"#, "rrh", vec![INSERT, UPDATE_ID, DELETE]),
+        // A default is a value, too; what is left out without one is NULL, and like nothing else.
+        (r#"["id","ssn"]"#, "rhr", vec![INSERT, UPDATE_NAME, DELETE]),
+        (r#"["ssn","name"]"#, "rrh", vec![INSERT, INSERT_SSN, UPDATE_ID, DELETE]),
     ] {
         let made = Made { constraints: &[over(columns)], ..Made::default() };
         assert_eq!(permitted(made, &[("patients", seen)], &ALL), expected, "{columns} {seen}");
@@ -222,6 +227,107 @@ fn a_part_of_a_relation_judges_as_the_relation_does() {
     assert!(sent(key(r#"["kind"]"#), &seen).is_err());
     assert!(sent(key(r#"["id"]"#), &seen).is_ok());
     assert!(sent(key(r#"["kind"]"#), &[("visits", "rr"), ("visits_2026", "rr")]).is_ok());
+}
+
+/// What is left out of an INSERT is NULL, and that may be a value like others: by an expression, a predicate, or NULLS NOT
+/// DISTINCT.
+#[test]
+fn a_null_that_is_hidden_may_meet_others() {
+    let made = Made { constraints: &[["u", "4", r#"["ssn"]"#, "0", "[]", "true"]], ..Made::default() };
+    let expected = [UPDATE_ID, UPDATE_NAME, DELETE];
+    assert_eq!(permitted(made, &[("patients", "rhr")], &ALL), expected);
+    assert_eq!(permitted(made, &[("patients", "rrh")], &ALL), ALL);
+    let seen = [("patients", "rhr"), ("secret", "whole")];
+    for sql in [
+        "insert into patients (id) values (1) on conflict do nothing",
+        "copy patients (id) from stdin",
+        "merge into patients p using secret s on p.id = s.id when not matched then insert (id) values (1)",
+    ] {
+        assert!(sent(made, &seen, sql).is_err(), "{sql}");
+    }
+}
+
+#[test]
+fn what_a_row_may_violate_already_judges_every_update() {
+    let made = Made { constraints: &[["a", "4", r#"["ssn"]"#, "0", "[]", "false"]], ..Made::default() };
+    let expected = [INSERT, INSERT_SSN, UPDATE_SSN, UPDATE_BOTH, DELETE];
+    assert_eq!(permitted(made, &[("patients", "rhr")], &ALL), expected);
+    assert_eq!(permitted(made, &[("patients", "rrh")], &ALL), ALL);
+    let upsert = "insert into patients (id) values (1) on conflict (id) do update set name = 'x'";
+    assert!(sent(made, &[("patients", "rhr")], upsert).is_err());
+    assert!(sent(made, &[("patients", "rrr")], upsert).is_ok());
+}
+
+#[test]
+fn an_index_fails_at_no_hidden_value_that_stays() {
+    let index = |by: &'static str| ["i", "4", r#"["name","ssn"]"#, "4", by, "false"];
+    for (by, seen, refused) in [
+        (r#"["name"]"#, "rhr", vec![UPDATE_NAME]),
+        (r#"["ssn"]"#, "rhr", vec![]),
+        (r#"["name","ssn"]"#, "rrh", vec![UPDATE_SSN, UPDATE_BOTH]),
+        (r#"["name","ssn"]"#, "hrr", vec![]),
+    ] {
+        let made = Made { constraints: &[index(by)], ..Made::default() };
+        let mut expected = ALL.to_vec();
+        expected.retain(|sql| !refused.contains(sql));
+        assert_eq!(permitted(made, &[("patients", seen)], &ALL), expected, "{by} {seen}");
+    }
+}
+
+/// Whoever sees all of the parent does not see all of its child.
+#[test]
+fn a_child_judges_by_what_is_hidden_of_the_child() {
+    let check = ["c", "5", r#"["id","ssn"]"#, "0", "[]", "false"];
+    let unique = ["u", "5", r#"["id","owner"]"#, "0", "[]", "true"];
+    let still = [INSERT, INSERT_SSN, UPDATE_SSN, UPDATE_BOTH, UPDATE_NAME, DELETE];
+    for (constraint, secret, expected) in [
+        (check, "rrh", still.as_slice()),
+        (check, "rhr", &ALL),
+        (check, "whole", &ALL),
+        (unique, "rhr", &[INSERT, INSERT_SSN, UPDATE_SSN, UPDATE_NAME, DELETE]),
+        (unique, "rrh", &ALL),
+    ] {
+        let made = Made { constraints: &[constraint], inherits: true, ..Made::default() };
+        let seen = [("patients", "whole"), ("secret", secret)];
+        assert_eq!(permitted(made, &seen, &ALL), expected, "{constraint:?} {secret}");
+        // Nobody said what is seen of the child: nothing.
+        assert_ne!(permitted(made, &[("patients", "whole")], &ALL), ALL);
+    }
+}
+
+#[test]
+fn a_row_comes_to_no_partition_that_judges_by_what_is_hidden() {
+    const MOVE: &str = "update visits set kind = 'x'";
+    const MOVE_WHOLE: &str = "update visits set kind = 'x', id = 1";
+    const MERGE: &str =
+        "merge into visits v using secret s on v.kind = s.ssn when matched then update set kind = 'x'";
+    const STAY: &str = "update visits_2026 set kind = 'x'";
+    const INSERT: &str = "insert into visits (kind) values ('x')";
+    const BESIDE: &str = "update visits set id = 1";
+    const TAKE: &str = "delete from visits";
+    let all = [MOVE, MOVE_WHOLE, MERGE, STAY, INSERT, BESIDE, TAKE];
+    let by_kind = ["k", "9", r#"["kind"]"#, "0", "[]", "false"];
+    let own = |kind: &'static str| [kind, "10", r#"["id"]"#, "0", "[]", "false"];
+    let points = |from: &'static str| ["f", from, r#"["id"]"#, "5", r#"["id"]"#, "false"];
+    let pointed = ["f", "5", r#"["id"]"#, "10", r#"["id"]"#, "false"];
+    for (constraints, expected) in [
+        (vec![by_kind], all.as_slice()),
+        (vec![by_kind, own("m")], &[MOVE_WHOLE, STAY, INSERT, BESIDE, TAKE]),
+        // Partitioned itself, by what is hidden: nothing is read or written above it either.
+        (vec![by_kind, own("k")], &[]),
+        (vec![by_kind, own("u")], &[STAY, INSERT, TAKE]),
+        (vec![by_kind, points("10")], &[STAY, INSERT, TAKE]),
+        (vec![by_kind, points("9"), points("10")], &[MOVE, MERGE, STAY, INSERT, TAKE]),
+        (vec![own("m")], &all),
+        // What points to the partition that the row leaves.
+        (vec![by_kind, pointed], &[STAY, INSERT]),
+    ] {
+        let made = Made { constraints: &constraints, ..Made::default() };
+        let seen = [("visits", "hr"), ("visits_2026", "hr"), ("secret", "whole")];
+        assert_eq!(permitted(made, &seen, &all), expected, "{constraints:?}");
+        let whole = [("visits", "whole"), ("visits_2026", "whole"), ("secret", "whole")];
+        assert_eq!(permitted(made, &whole, &all), all, "{constraints:?}");
+    }
 }
 
 /// Where any mention of the target's row could mean what is hidden in it.

@@ -1,0 +1,248 @@
+//! What judges an assignment: constraints, indexes, generated columns, of the target and of what is part of it. Where one reads
+//! what the caller does not see, its failing would tell.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chaperone_access::{Refusal, RefusalCode, RelationName, RelationScope, Showing};
+
+use super::{Kind, Target};
+use crate::catalog::{ForeignKey, Relation};
+use crate::rewrite::{Outcome, Rewriter, hidden, refused};
+
+/// What to do where other rows judge.
+const LEAVE: &str = "leave these columns out, or ask whoever sees them";
+/// What to do where the row itself judges.
+const TOGETHER: &str = "give these columns a value as well, or ask whoever sees them";
+
+/// An assignment, before one of the relations that judge it: the target, or a part of it.
+struct Assignment<'a> {
+    target: &'a Target<'a>,
+    relation: &'a Relation,
+    /// What the caller sees of that relation, which as a part may have columns of its own.
+    seen: BTreeSet<&'a str>,
+    /// What has another value afterwards, of an INSERT what may have one at all.
+    assigned: BTreeSet<String>,
+    kind: Kind,
+    /// It may bring rows here from another part.
+    arrives: bool,
+}
+
+impl Assignment<'_> {
+    fn touches(&self, columns: &[Arc<str>]) -> bool {
+        columns.iter().any(|column| self.assigned.contains(&**column))
+    }
+
+    fn hides(&self, columns: &[Arc<str>]) -> bool {
+        !columns.iter().all(|column| self.seen.contains(&**column))
+    }
+
+    /// Whether one of these is not seen and stays what it was.
+    fn keeps_hidden(&self, columns: &[Arc<str>]) -> bool {
+        columns.iter().any(|column| !self.seen.contains(&**column) && !self.assigned.contains(&**column))
+    }
+
+    /// Refuse, by what and over which of these columns it would be judged.
+    fn judged_by(&self, what: &str, columns: &[Arc<str>], hint: &str) -> Outcome {
+        let unseen = columns.iter().filter(|column| !self.seen.contains(&***column));
+        let unseen: Vec<String> = unseen.map(|column| format!("`{column}`")).collect();
+        let over = if unseen.is_empty() { "columns".to_owned() } else { unseen.join(", ") };
+        let message = format!(
+            "an assignment to `{}` that {what} {over}, which you do not see, would judge is not permitted",
+            self.target.name
+        );
+        Err(Refusal::new(RefusalCode::NotPermitted, message).hint(hint))
+    }
+}
+
+impl Rewriter<'_> {
+    /// Whether rows may be loaded into the target.
+    pub(in crate::rewrite) fn may_load(
+        &self,
+        target: &Target<'_>,
+        listed: Option<BTreeSet<String>>,
+    ) -> Outcome {
+        self.may_assign(target, &listed.unwrap_or_else(|| target.all()), Kind::Insert)
+    }
+
+    /// Whether nothing that judges the assignment, or follows from it, reads what the caller does not see.
+    pub(super) fn may_assign(&self, target: &Target<'_>, assigned: &BTreeSet<String>, kind: Kind) -> Outcome {
+        let Some((name, relation)) = target.stored else { return Ok(()) };
+        if self.is_open() {
+            return Ok(());
+        }
+        let parts = self.parts(target, relation, kind)?;
+        let split = |relation: &Relation| {
+            let mut key = relation.partition_key.iter();
+            relation.kind == b'p' && key.any(|column| assigned.contains(&**column))
+        };
+        let moves = kind == Kind::Update && (split(relation) || parts.iter().any(|&(_, part)| split(part)));
+        // Through a partitioned relation its own defaults are taken, not the partitions'.
+        let assigned = with_what_follows(relation, assigned.clone(), kind);
+        let before = |name: &RelationName, relation, arrives, assigned| Assignment {
+            target,
+            relation,
+            seen: self.revealed(name, relation),
+            assigned,
+            kind,
+            arrives,
+        };
+        self.judged(&before(name, relation, false, assigned.clone()), relation)?;
+        for (name, part) in parts {
+            let assigned = with_what_follows(part, assigned.clone(), kind);
+            self.judged(&before(name, part, moves, assigned), relation)?;
+        }
+        Ok(())
+    }
+
+    /// Its partitions and what inherits from it, all the way down. An INSERT goes no further where it is not partitioned.
+    fn parts<'a>(
+        &'a self,
+        target: &Target<'_>,
+        relation: &'a Relation,
+        kind: Kind,
+    ) -> Outcome<Vec<(&'a RelationName, &'a Relation)>> {
+        let mut parts = Vec::new();
+        if kind == Kind::Insert && relation.kind != b'p' {
+            return Ok(parts);
+        }
+        let mut next: Vec<_> = relation.children.iter().collect();
+        let mut seen = BTreeSet::new();
+        while let Some(name) = next.pop() {
+            let Some(part) = self.catalog.relations.get(name) else {
+                return hidden(format!("a write to `{}`, of which not all parts are known,", target.name));
+            };
+            if seen.insert(name) {
+                parts.push((name, part));
+                next.extend(&part.children);
+            }
+        }
+        Ok(parts)
+    }
+
+    fn judged(&self, it: &Assignment<'_>, target: &Relation) -> Outcome {
+        if it.kind != Kind::Delete {
+            self.judged_by_others(it, target)?;
+        }
+        if it.kind == Kind::Update {
+            judged_as_a_row(it)?;
+        }
+        if it.kind != Kind::Insert {
+            for (from, foreign) in &it.relation.referenced {
+                let touched = it.kind == Kind::Delete || it.arrives || it.touches(&foreign.to_columns);
+                if touched
+                    && (foreign.cascades
+                        || it.hides(&foreign.to_columns)
+                        || !self.sees(from, &foreign.columns))
+                {
+                    let what = format!("what refers to it from `{from}`, by");
+                    return it.judged_by(&what, &[], LEAVE);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// By rows of this relation and of others.
+    fn judged_by_others(&self, it: &Assignment<'_>, target: &Relation) -> Outcome {
+        for unique in &it.relation.uniques {
+            let asked = match it.kind {
+                // A column that is left out is NULL, and a row with one of those is like no other, as a rule.
+                Kind::Insert => {
+                    unique.null_conflicts
+                        || unique.columns.iter().all(|column| it.assigned.contains(&**column))
+                }
+                Kind::Update | Kind::Delete => it.arrives || it.touches(&unique.columns),
+            };
+            if asked && it.hides(&unique.columns) {
+                return it.judged_by("a unique index over", &unique.columns, LEAVE);
+            }
+        }
+        for foreign in &it.relation.references {
+            // What the target points to itself, a row of it points to already.
+            let asked = it.touches(&foreign.columns) || (it.arrives && !target.references.contains(foreign));
+            if asked && (it.hides(&foreign.columns) || !self.sees_key(foreign)) {
+                return it.judged_by("a foreign key to or from", &foreign.columns, LEAVE);
+            }
+        }
+        let mut columns = it.relation.columns.iter();
+        if columns
+            .any(|column| column.code && (it.kind == Kind::Insert || it.assigned.contains(&*column.name)))
+        {
+            return refused(
+                format!("a write to a column of `{}` whose type runs code of its own", it.target.name),
+                "ask for every permission on the target",
+            );
+        }
+        Ok(())
+    }
+
+    fn sees_key(&self, foreign: &ForeignKey) -> bool {
+        self.sees(&foreign.to, &foreign.to_columns)
+    }
+
+    /// Whether the caller sees all of these columns in all rows.
+    pub(in crate::rewrite) fn sees(&self, name: &RelationName, columns: &[Arc<str>]) -> bool {
+        let Some(relation) = self.catalog.relations.get(name) else { return false };
+        let all_rows = match self.scope.relations.get(name) {
+            None => false,
+            Some(RelationScope::Whole) => true,
+            Some(RelationScope::Part { all_rows, .. }) => *all_rows || relation.filter.is_none(),
+        };
+        let revealed = self.revealed(name, relation);
+        all_rows && columns.iter().all(|column| revealed.contains(&**column))
+    }
+
+    /// The columns of a relation that the caller sees as they are.
+    fn revealed<'r>(&self, name: &RelationName, relation: &'r Relation) -> BTreeSet<&'r str> {
+        let scope = self.scope.relations.get(name);
+        let revealed = |place: usize| match scope {
+            None => false,
+            Some(RelationScope::Whole) => true,
+            Some(RelationScope::Part { showings, .. }) => showings.get(place) == Some(&Showing::Revealed),
+        };
+        let columns = relation.columns.iter().enumerate();
+        columns.filter(|(place, _)| revealed(*place)).map(|(_, column)| &*column.name).collect()
+    }
+}
+
+/// By what the row keeps.
+fn judged_as_a_row(it: &Assignment<'_>) -> Outcome {
+    let relation = it.relation;
+    if let Some(check) = relation.checks.iter().find(|check| it.touches(check) && it.keeps_hidden(check)) {
+        return it.judged_by("a check of", check, TOGETHER);
+    }
+    if let Some(columns) = relation.standing.iter().find(|columns| it.keeps_hidden(columns)) {
+        let what = "what rows may violate already (a check that is not validated, or answers otherwise at another time, \
+                    or a unique index that is not valid), over";
+        return it.judged_by(what, columns, "whoever may do everything can validate it, or write these rows");
+    }
+    let mut indexes = relation.indexes.iter();
+    if let Some(index) = indexes.find(|index| it.touches(&index.by) && it.keeps_hidden(&index.columns)) {
+        return it.judged_by("the largest size of a row, or an index, over", &index.columns, TOGETHER);
+    }
+    let mut generated = relation.columns.iter().filter(|column| column.generated);
+    if let Some(column) =
+        generated.find(|column| it.touches(&column.generated_from) && it.keeps_hidden(&column.generated_from))
+    {
+        return it.judged_by("a generated column over", &column.generated_from, TOGETHER);
+    }
+    for columns in [&relation.arrivals, &relation.partition_key] {
+        if it.arrives && it.keeps_hidden(columns) {
+            let hint = "leave the partition key as it is, or have every partition judge as all of them do";
+            return it.judged_by("a partition to which it may bring the row, by", columns, hint);
+        }
+    }
+    Ok(())
+}
+
+/// What an INSERT leaves out is assigned its default, and a generated column follows what it is made from.
+fn with_what_follows(relation: &Relation, mut assigned: BTreeSet<String>, kind: Kind) -> BTreeSet<String> {
+    let follows = relation.columns.iter().filter(|column| {
+        (kind == Kind::Insert && (column.default || column.generated))
+            || column.generated_from.iter().any(|source| assigned.contains(&**source))
+    });
+    let follows: Vec<String> = follows.map(|column| column.name.to_string()).collect();
+    assigned.extend(follows);
+    assigned
+}
