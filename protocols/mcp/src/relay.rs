@@ -43,7 +43,7 @@ pub enum RelayError {
     TooManyTools,
 }
 
-fn malformed(why: &str) -> RelayError {
+pub(crate) fn malformed(why: &str) -> RelayError {
     RelayError::Malformed(why.to_owned())
 }
 
