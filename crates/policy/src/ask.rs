@@ -283,9 +283,11 @@ impl Asked<'_> {
             ("authenticated_s".to_owned(), RestrictedExpression::new_long(self.authenticated_s())),
         ];
         let recipient = said.recipient.as_ref();
-        let tool = match &query.called {
-            Some(called) => called.as_tool().map(|tool| &**tool),
-            None => said.tool.as_deref(),
+        let (tool, uri, prompt) = match &query.called {
+            Some(Called::Tool(tool)) => (Some(&**tool), None, None),
+            Some(Called::Resource(uri)) => (None, uri.as_deref(), None),
+            Some(Called::Prompt(prompt)) => (None, None, prompt.as_deref()),
+            None => (said.tool.as_deref(), None, None),
         };
         let beyond = said.server.as_ref().and_then(|server| server.recipient.as_ref());
         let texts = [
@@ -297,6 +299,8 @@ impl Asked<'_> {
             ("server_recipient", beyond.map(|recipient| recipient.name.as_str())),
             ("server_agreement", beyond.and_then(|recipient| recipient.agreement.as_deref())),
             ("tool", tool),
+            ("uri", uri),
+            ("prompt", prompt),
             ("acr", said.assurance.as_ref().and_then(|assurance| assurance.acr.as_deref())),
         ];
         for (name, value) in texts {
@@ -367,6 +371,17 @@ impl Asked<'_> {
         };
         let (action, called) = (kinds.action(called.action()), Some(called.clone()));
         Query { action, above: None, resource, within, approved: false, called }
+    }
+
+    /// Whether the answer to that question depends on which one is called.
+    pub(crate) fn looks_at_name(&self, query: &Query, called: &Called) -> bool {
+        let name = match called {
+            Called::Tool(_) => "tool",
+            Called::Resource(_) => "uri",
+            Called::Prompt(_) => "prompt",
+        };
+        let looks = |rule: &Rule| rule.reads().contains(&("context".to_owned(), name.to_owned()));
+        self.fitting(query).any(looks)
     }
 
     /// The question whether identifiers of a tag stay in what comes of a call.

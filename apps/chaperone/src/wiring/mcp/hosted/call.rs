@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::http::StatusCode;
 use axum::response::Response;
 use chaperone_access::{CallId, Called, Delegation, Refusal, RefusalCode};
-use chaperone_mcp::relay::{self, RelayError, Said};
+use chaperone_mcp::relay::{self, Listing, RelayError, Said};
 use chaperone_mcp::request::{Method, Request};
 use chaperone_mcp::stateless::{self, Era};
 use chaperone_recording::{CallEnd, CallOpening, Lease};
@@ -20,6 +20,17 @@ use super::{Asked, INVALID_PARAMS, answer, error};
 use crate::wiring::installation::{now_us, random};
 use crate::wiring::mcp::query::CALL;
 use crate::wiring::mcp::seen::fault;
+
+/// What the second net has caught in an answer.
+#[derive(Default)]
+struct Net {
+    /// What was replaced, by tag.
+    masked: BTreeMap<String, u64>,
+    /// Identifiers that were found.
+    found: u64,
+    /// Bytes that are no text.
+    unread: u64,
+}
 
 /// Members of a call that answer what a server has asked for.
 const OF_REQUESTS: [&str; 2] = ["requestState", "inputResponses"];
@@ -57,12 +68,12 @@ impl Asked<'_> {
         let Request { called, params, .. } = request;
         let delegation = self.chained(called);
         // Nothing is launched for a call that may not be made; it is on record all the same.
-        let may = match self.may(called) {
+        let may = match self.permitted(request) {
             Ok(()) => self.may_leave(*params).await,
             Err(refusal) => Err(refusal),
         };
         let taken = match may {
-            Ok(()) => self.taken().await.and_then(|taken| self.offered(taken, called)),
+            Ok(()) => self.taken().await.and_then(|taken| self.offered(taken, request)),
             Err(refusal) => Err(refusal),
         };
         let lease = taken.as_ref().map(|taken| taken.process.lease.clone()).unwrap_or_default();
@@ -71,7 +82,8 @@ impl Asked<'_> {
             delegation: &delegation,
             source: self.shower.source,
             target: &self.server.name,
-            tool: called.as_tool().map_or("", |tool| &**tool),
+            called,
+            method: Some(request.method.as_str()).filter(|_| request.method != Method::CallTool),
             arguments: &arguments,
             application: stateless::application(*params),
             client: self.shower.bearer.oauth_client.clone(),
@@ -82,17 +94,20 @@ impl Asked<'_> {
                 Ok(()) => self.asked(taken, request, &lease).await,
                 Err(why) => (Done::mismatch(why), Some(taken)),
             },
-            Err(refusal) => (Done::refused(refusal), None),
+            Err(refusal) => (self.turned_away(called, refusal), None),
         };
-        let (done, masked, found) = match self.looked_through(done, &delegation, called).await {
+        let (done, net) = match self.looked_through(done, &delegation, called).await {
             Ok(looked) => looked,
-            Err(refusal) => (Done::unanswered(refusal, &lease), BTreeMap::new(), 0),
+            Err(refusal) => (Done::unanswered(refusal, &lease), Net::default()),
         };
+        let Net { masked, found, unread } = net;
         // The server has it from elsewhere, whether it says that it did well or that it failed.
         let phi_without_statement = Some(found).filter(|found| *found > 0 && lease.touching() == 0);
+        let not_looked_through = Some(unread).filter(|unread| *unread > 0);
         let bytes = done.written(request.method, self.era).1.len() as u64;
         let (outcome, code) = (done.outcome, done.code);
-        let end = CallEnd { outcome, code, masked, phi_without_statement, rows: 0, bytes };
+        let end =
+            CallEnd { outcome, code, masked, phi_without_statement, not_looked_through, rows: 0, bytes };
         if let Err(refusal) = call.end(end).await {
             // Nothing of the server's leaves; but that it was refused may be no truth.
             return Ok(Done::unanswered(refusal, &lease));
@@ -105,14 +120,14 @@ impl Asked<'_> {
     }
 
     /// Look through the server's own words: what detectors find is replaced, unless policy reveals it to the caller in what is
-    /// called. What was replaced, by tag, and how many were found.
+    /// called.
     async fn looked_through(
         &self,
         done: Done,
         delegation: &Delegation,
         called: &Called,
-    ) -> Result<(Done, BTreeMap<String, u64>, u64), Refusal> {
-        let Words::OfServer(what, raw) = done.words else { return Ok((done, BTreeMap::new(), 0)) };
+    ) -> Result<(Done, Net), Refusal> {
+        let Words::OfServer(what, raw) = done.words else { return Ok((done, Net::default())) };
         let stays = if self.server.refuses_findings {
             // Policy reveals what its subjects may see, and nobody can say for whom this was read.
             BTreeSet::new()
@@ -120,12 +135,13 @@ impl Asked<'_> {
             self.mcp.managed.policies.stays_in(delegation, &self.server.name, called, now_us())
         };
         let raw = RawValue::from_string(raw).map_err(|error| fault(&relay::unread(&error)))?;
-        let Looked { raw, found, masked } = self.look(raw, stays).await?;
+        let Looked { raw, found, masked, unread } = self.look(raw, stays).await?;
         if self.server.refuses_findings && found > 0 {
             // It was carried out, so what it came to stands.
-            return Ok((Done::withheld(self.withheld(&masked), done.outcome), BTreeMap::new(), found));
+            let done = Done::withheld(self.withheld(&masked), done.outcome);
+            return Ok((done, Net { found, ..Net::default() }));
         }
-        Ok((Done { words: Words::OfServer(what, raw), ..done }, masked, found))
+        Ok((Done { words: Words::OfServer(what, raw), ..done }, Net { masked, found, unread }))
     }
 
     async fn look(&self, raw: Box<RawValue>, stays: BTreeSet<&'static str>) -> Result<Looked, Refusal> {
@@ -163,34 +179,67 @@ impl Asked<'_> {
         )
     }
 
+    /// Whether the caller may ask that.
+    fn permitted(&self, request: &Request<'_>) -> Result<(), Refusal> {
+        // Where policy looks at URIs, a list has those that it permits.
+        if request.method == Method::ListResources && self.may_some(&request.called) {
+            return Ok(());
+        }
+        self.may(&request.called)
+    }
+
+    /// What is said to whom something is not permitted, or is not there: a method of which a caller may have nothing is to him
+    /// as if the server had none.
+    fn turned_away(&self, called: &Called, refusal: Refusal) -> Done {
+        let any = match called {
+            Called::Tool(_) => return Done::refused(refusal),
+            Called::Resource(_) => Called::Resource(None),
+            Called::Prompt(_) => Called::Prompt(None),
+        };
+        let is_hidden = refusal.code == RefusalCode::NotPermitted && !self.may_some(&any);
+        if is_hidden || refusal.code == RefusalCode::Unsupported {
+            return Done::no_method(self.era, refusal.code);
+        }
+        Done::refused(refusal)
+    }
+
     /// Whether the server has it.
-    fn offered(&self, taken: Taken, called: &Called) -> Result<Taken, Refusal> {
-        let Some(tool) = called.as_tool() else { return Ok(taken) };
-        let known = taken.process.tools.iter().find(|known| known.name == **tool);
-        let accepted = known.map(|known| self.is_accepted(known));
+    fn offered(&self, taken: Taken, request: &Request<'_>) -> Result<Taken, Refusal> {
+        let Request { method, called, .. } = request;
+        let both_older = (self.era, taken.process.era) == (Era::Handshake, Era::Handshake);
+        let is_spoken = both_older || !method.is_older();
+        if *method != Method::CallTool && !(is_spoken && taken.process.can(method.capability())) {
+            taken.give_back();
+            let what = format!("server `{}` has no `{}`", self.server.name, method.as_str());
+            return Err(Refusal::new(RefusalCode::Unsupported, what));
+        }
+        let (listing, name) = match (method, called) {
+            (_, Called::Tool(name)) => (Listing::Tools, name),
+            (_, Called::Prompt(Some(name))) => (Listing::Prompts, name),
+            (Method::Complete, Called::Resource(Some(name))) => (Listing::Templates, name),
+            (_, Called::Resource(_) | Called::Prompt(None)) => return Ok(taken),
+        };
+        let accepted = taken.process.find(listing, name).map(|known| self.is_accepted(known));
         if accepted == Some(true) {
             return Ok(taken);
         }
         taken.give_back();
         if accepted == Some(false) {
             let what = format!(
-                "`{}/{tool}` is described otherwise than was accepted, so it is held",
+                "`{}/{name}` is described otherwise than was accepted, so it is held",
                 self.server.name
             );
             return Err(Refusal::new(RefusalCode::NotPermitted, what)
                 .hint("ask an administrator to look at it and to accept it (`chaperone server show`)"));
         }
-        Err(Refusal::new(
-            RefusalCode::NotPermitted,
-            format!("server `{}` has no tool `{tool}`", self.server.name),
-        )
-        .hint("`tools/list` names them"))
+        Err(Refusal::new(RefusalCode::NotPermitted, format!("server `{}` has no {called}", self.server.name))
+            .hint(format!("`{}` names them", listing.method())))
     }
 
     /// Whether a client's headers repeat what stands in its arguments, where the tool's description says so.
     fn agree(&self, taken: &Taken, request: &Request<'_>) -> Result<(), String> {
         let tool = request.called.as_tool();
-        let known = tool.and_then(|tool| taken.process.tools.iter().find(|known| known.name == **tool));
+        let known = tool.and_then(|tool| taken.process.find(Listing::Tools, tool));
         match (self.era, known) {
             (Era::Stateless, Some(known)) => {
                 let arguments = request.params.map(|params| relay::member(params, "arguments"));
@@ -208,7 +257,15 @@ impl Asked<'_> {
         if self.server.is_elsewhere() {
             lease.goes_elsewhere();
         }
-        let asking = taken.process.ask(request.method.as_str(), request.params);
+        let name = request.called.name();
+        let own = name.map(|name| taken.process.in_its_words(name));
+        let own = own.filter(|own| name.is_some_and(|name| **own != **name));
+        let own = own.map(|uri| request.with_uri(&uri)).transpose();
+        let own = match own {
+            Ok(own) => own.flatten(),
+            Err(error) => return (Done::refused(unread(&error)), Some(taken)),
+        };
+        let asking = taken.process.ask(request.method.as_str(), own.as_deref().or(request.params));
         let asking = tokio::time::timeout(CALL, asking);
         let answered = match asking.await {
             Ok(Ok(answered)) => answered,
@@ -226,6 +283,12 @@ impl Asked<'_> {
             }
         };
         taken.process.over("ended");
+        let answered = match (request.method, answered) {
+            (Method::CallTool, answered) => answered,
+            // A client keeps and names again what stands there; what a run logs in with is another run's in the next one.
+            (_, Answered::Result(raw)) => Answered::Result(taken.process.untold(raw)),
+            (_, Answered::Error(raw)) => Answered::Error(taken.process.untold(raw)),
+        };
         match self.understood(answered, taken.process.era, request, lease) {
             Ok(done) => (done, Some(taken)),
             Err(error) => {
@@ -260,17 +323,37 @@ impl Asked<'_> {
         if !stateless::is_complete(&raw)? {
             return Ok(Done::unanswered(self.asks(), lease));
         }
-        let failed = match request.method {
-            Method::CallTool => relay::is_error(&raw)?,
+        let raw = match request.method {
+            Method::ListResources => self.of_list(raw)?,
+            Method::CallTool
+            | Method::ReadResource
+            | Method::Subscribe
+            | Method::Unsubscribe
+            | Method::GetPrompt
+            | Method::Complete => raw,
         };
+        let failed = request.method == Method::CallTool && relay::is_error(&raw)?;
         let code = failed.then(|| lease.refused()).flatten();
         let outcome = match (failed, code) {
             (false, _) => CallOutcome::Ok,
             (true, Some(_)) => CallOutcome::Refused,
             (true, None) => CallOutcome::Failed,
         };
-        let raw = stateless::result(self.era, of_server, &raw)?;
+        let raw = stateless::result(self.era, of_server, request.method, &raw)?;
         Ok(Done::of_server("result", &raw, outcome, code))
+    }
+
+    /// A list of resources, with those only that the caller may read.
+    fn of_list(&self, raw: Box<RawValue>) -> Result<Box<RawValue>, RelayError> {
+        let found = relay::resources(&raw)?;
+        let uris: Vec<&str> = found.iter().map(|(uri, _)| uri.as_str()).collect();
+        let may = self.may_read(&uris);
+        if may.iter().all(|may| *may) {
+            return Ok(raw);
+        }
+        let kept: Vec<&RawValue> =
+            found.iter().zip(may).filter(|(_, may)| *may).map(|((_, resource), _)| *resource).collect();
+        Ok(RawValue::from_string(relay::with_resources(&raw, &kept)?)?)
     }
 
     /// A server wants something before it ends a call.
@@ -294,8 +377,10 @@ fn tags(found: &BTreeMap<String, u64>) -> String {
 /// What is asked for in the canonical form of its JSON (RFC 8785). It goes to the server as it stands, so what is judged and
 /// recorded of it has to be all that it says.
 fn canonical(request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
-    let unread = |error: RelayError| {
-        Refusal::new(RefusalCode::ProtocolViolation, format!("the arguments cannot be used: {error}"))
-    };
-    serde_json_canonicalizer::to_vec(&request.arguments().map_err(unread)?).map_err(|error| fault(&error))
+    let arguments = request.arguments().map_err(|error| unread(&error))?;
+    serde_json_canonicalizer::to_vec(&arguments).map_err(|error| fault(&error))
+}
+
+fn unread(error: &RelayError) -> Refusal {
+    Refusal::new(RefusalCode::ProtocolViolation, format!("the arguments cannot be used: {error}"))
 }

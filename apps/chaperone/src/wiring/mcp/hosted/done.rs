@@ -7,9 +7,10 @@ use chaperone_mcp::request::Method;
 use chaperone_mcp::stateless::{self, Era};
 use chaperone_recording::Lease;
 use chaperone_trail::CallOutcome;
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
+use super::{NO_METHOD, REFUSED};
 use crate::wiring::calls::outcome;
 use crate::wiring::mcp::tools::told;
 
@@ -76,26 +77,61 @@ impl Done {
         Self { status, ..Self::ours(words, CallOutcome::Refused, RefusalCode::ProtocolViolation) }
     }
 
+    /// There is no such method here: the server has it not, or nothing that this caller may have of it.
+    pub(super) fn no_method(client: Era, code: RefusalCode) -> Self {
+        let words = Words::Wrong(NO_METHOD, NOT_HERE.to_owned());
+        Self { status: status_of_no_method(client), ..Self::ours(words, CallOutcome::Refused, code) }
+    }
+
     /// As its client reads it: `result` or `error`, and its JSON. A refusal of a tool's call is a result, which a model can act
-    /// on.
+    /// on; of another call an error, since no other result can be one.
     pub(super) fn written(&self, method: Method, client: Era) -> (&'static str, String) {
         let answer = match &self.words {
             Words::OfServer(what, raw) => return (what, raw.clone()),
             Words::Wrong(code, message) => {
                 return ("error", json!({"code": code, "message": message}).to_string());
             }
+            Words::Refused(refusal) if method != Method::CallTool => {
+                return ("error", as_error(refusal).to_string());
+            }
+            Words::Unknown(refusal) if method != Method::CallTool => {
+                return ("error", as_unknown(refusal).to_string());
+            }
             Words::Refused(refusal) => told(refusal),
             Words::Unknown(refusal) => Answer::unknown(&refusal.message, Some(refusal.code.as_str())),
         };
-        match method {
-            Method::CallTool => {
-                let raw = answer.to_value().to_string();
-                let read = RawValue::from_string(raw.clone()).ok();
-                let made = read.and_then(|read| {
-                    Some(stateless::result(client, Era::Handshake, &read).ok()?.into_owned())
-                });
-                ("result", made.unwrap_or(raw))
-            }
-        }
+        let raw = answer.to_value().to_string();
+        let read = RawValue::from_string(raw.clone()).ok();
+        let made = read.and_then(|read| {
+            Some(stateless::result(client, Era::Handshake, method, &read).ok()?.into_owned())
+        });
+        ("result", made.unwrap_or(raw))
     }
+}
+
+/// What is said of a method that is not there.
+pub(super) const NOT_HERE: &str = "there is no such method here";
+
+/// The newest revision says it by the status too, so that no intermediary takes it for an answer.
+pub(super) fn status_of_no_method(client: Era) -> StatusCode {
+    match client {
+        Era::Stateless => StatusCode::NOT_FOUND,
+        Era::Handshake => StatusCode::OK,
+    }
+}
+
+/// A refusal as an error of JSON-RPC.
+pub(super) fn as_error(refusal: &Refusal) -> Value {
+    let mut data = json!({"code": refusal.code});
+    if let (Some(hint), Some(members)) = (&refusal.hint, data.as_object_mut()) {
+        members.insert("hint".to_owned(), Value::from(hint.as_str()));
+    }
+    json!({"code": REFUSED, "message": refusal.message, "data": data})
+}
+
+/// Neither that it was done nor that it was not.
+fn as_unknown(refusal: &Refusal) -> Value {
+    let hint = "it may have been carried out: look whether it was before you ask again";
+    let data = json!({"code": refusal.code, "hint": hint, "outcome": "unknown"});
+    json!({"code": REFUSED, "message": format!("outcome unknown: {}", refusal.message), "data": data})
 }
