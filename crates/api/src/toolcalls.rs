@@ -35,8 +35,8 @@ pub struct ToolcallView {
     pub application: Option<String>,
     /// Where it came from.
     pub source: String,
-    /// Commitment to its arguments, in hexadecimal: for what is read, its URI is among them; of an exchange, to the digest that its server told. Empty where it told
-    /// none.
+    /// Commitment to its arguments, in hexadecimal: what is read stands among them. Of an exchange, to the digest that its
+    /// server told; empty where it told none.
     pub arguments: String,
     /// When it began, in microseconds since the Unix epoch.
     pub started_at: u64,

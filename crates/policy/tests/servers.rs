@@ -142,7 +142,7 @@ expect = "allow"
 "#;
     let expectations = Expectations::parse(&(TESTS_FILE.to_owned(), tests.to_owned())).unwrap();
     let unmet = expectations.unmet(&set, &world(), NOW, |_, _| Err(String::new()));
-    assert_eq!(unmet.iter().map(|unmet| unmet.line).collect::<Vec<_>>(), [9], "{unmet:?}");
+    assert_eq!(unmet.iter().map(|unmet| unmet.name.as_str()).collect::<Vec<_>>(), ["test 2"], "{unmet:?}");
 }
 
 #[test]
