@@ -5,6 +5,8 @@
     client.py stdio MODE PROGRAM ARGUMENT...   a bridge on standard input and output
 
 Reads a JSON list of calls, `{"tool": .., "arguments": {..}}`; `"continue": true` adds the continuation of the answer before.
+`{"method": ..}` is any other call of the client's by its name, with `arguments`; `{"read": NUMBER}` reads the resource that
+stands there in its list.
 """
 
 import asyncio
@@ -18,6 +20,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.auth import OAuthClientProvider
 from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthClientMetadata
+from mcp.shared.exceptions import MCPError
 
 REDIRECT = "http://127.0.0.1/callback"
 
@@ -59,11 +62,26 @@ def oauth(url, client_id, visit, name):
     return OAuthClientProvider(url, metadata, Kept(client_id), redirect, callback)
 
 
+async def other(client, call, arguments):
+    """Something that is no tool's call."""
+    if "read" in call:
+        listed = (await client.list_resources()).resources
+        call, arguments = {"method": "read_resource"}, {"uri": listed[call["read"]].uri}
+    try:
+        result = await getattr(client, call["method"])(**arguments)
+    except MCPError as error:
+        return {"error": True, "code": error.error.code, "text": str(error)}
+    return {"error": False, "result": result.model_dump(mode="json", by_alias=True, exclude_none=True)}
+
+
 async def work(client, calls):
     listed = await client.list_tools()
     results, continuation = [], None
     for call in calls:
         arguments = dict(call.get("arguments", {}))
+        if "tool" not in call:
+            results.append(await other(client, call, arguments))
+            continue
         if call.get("continue"):
             arguments["continuation"] = continuation
         result = await client.call_tool(call["tool"], arguments)
@@ -72,7 +90,8 @@ async def work(client, calls):
         text = [block.text for block in result.content if block.type == "text"]
         results.append({"error": bool(result.is_error), "structured": structured, "text": "\n".join(text)})
     tools = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in listed.tools]
-    return {"version": client.session.protocol_version, "tools": tools, "results": results}
+    can = client.server_capabilities.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {"version": client.session.protocol_version, "can": can, "tools": tools, "results": results}
 
 
 async def main():

@@ -41,6 +41,24 @@ def fails() -> str:
     raise ValueError("no paper left")
 
 
+@notes.resource("notes://plain")
+def plain() -> str:
+    """A note about nobody."""
+    return "the printer is out of paper"
+
+
+@notes.resource("notes://known")
+def known() -> str:
+    """A note about somebody."""
+    return "her social security number is 219-09-9999"
+
+
+@notes.prompt()
+def tidy(what: str) -> str:
+    """How to tidy up."""
+    return f"Tidy up {what}."
+
+
 class Door:
     """Writes down each request whole, and lets in whoever shows the token."""
 

@@ -13,8 +13,15 @@ pub struct ToolcallView {
     /// Its id.
     #[schema(value_type = String)]
     pub call: CallId,
-    /// The tool.
-    pub tool: String,
+    /// The tool; absent where none was called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// What was asked of a server where no tool was called, as the protocol names it: `resources/read`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The prompt that was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
     /// The target.
     pub target: String,
     /// Who is behind it: the delegation chain as recorded.
@@ -28,8 +35,8 @@ pub struct ToolcallView {
     pub application: Option<String>,
     /// Where it came from.
     pub source: String,
-    /// Commitment to its arguments, in hexadecimal; of an exchange, to the digest that its server told. Empty where it told
-    /// none.
+    /// Commitment to its arguments, in hexadecimal: what is read stands among them. Of an exchange, to the digest that its
+    /// server told; empty where it told none.
     pub arguments: String,
     /// When it began, in microseconds since the Unix epoch.
     pub started_at: u64,
@@ -72,6 +79,9 @@ pub struct ToolcallEnd {
     /// Identifiers in the answer of a server that read nothing of a target's for it, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phi_without_statement: Option<u64>,
+    /// Bytes in the answer of a server that are no text, and that nobody looked through, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_looked_through: Option<u64>,
     /// Rows in its answer.
     pub rows: u64,
     /// Bytes of its answer.

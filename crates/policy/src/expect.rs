@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chaperone_access::{Analysis, Assurance, Attribute, RelationName, SQL_TOOLS, Showing, TargetName, Verb};
+use chaperone_access::{
+    Analysis, Assurance, Attribute, Called, RelationName, SQL_TOOLS, Showing, TargetName, Verb,
+};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -42,6 +44,10 @@ struct Written {
     server: Option<String>,
     /// Whose call it is.
     tool: Option<String>,
+    /// What is read of a server.
+    uri: Option<String>,
+    /// What prompt of a server is used.
+    prompt: Option<String>,
     #[serde(default)]
     attributes: BTreeMap<String, Value>,
     acr: Option<String>,
@@ -123,7 +129,7 @@ impl From<&Value> for Attribute {
 #[derive(Debug)]
 enum Question {
     Connect(TargetName),
-    Tool(TargetName, String),
+    Call(TargetName, Called),
     Whole(Verb, TargetName),
     Relations(Verb, TargetName, Vec<RelationName>),
     AllRows(TargetName, Vec<RelationName>),
@@ -226,7 +232,13 @@ impl Written {
             let tool = self.tool.as_ref().filter(plain).cloned().ok_or_else(|| {
                 format!("`tool` is one of {}, or the name of a declared command", SQL_TOOLS.join(", "))
             })?;
-            return Ok(Question::Tool(target()?, tool));
+            return Ok(Question::Call(target()?, Called::tool(&tool)));
+        }
+        let named = |name: &Option<String>| name.as_deref().map(Arc::from);
+        for called in [Called::Resource(named(&self.uri)), Called::Prompt(named(&self.prompt))] {
+            if word == called.action() {
+                return Ok(Question::Call(target()?, called));
+            }
         }
         let manage = ManagementAction::ALL.into_iter().find(|action| action.as_str() == word);
         manage.map(Question::Manage).ok_or_else(|| format!("there is no action `{word}`"))
@@ -247,8 +259,8 @@ impl Expectations {
         for (number, written) in parsed.test.iter().enumerate() {
             let at = diagnostic(file, written.span().start, String::new(), None);
             let written = written.get_ref();
-            let hint = "`read` with `relations = [..]`, `connect`, `invoke` with `tool = ..`, a way of managing, \
-                 `columns = [..]`, or `sql`";
+            let hint = "`read` with `relations = [..]`, `connect`, `invoke` with `tool = ..`, `readResource` or \
+                 `usePrompt`, perhaps with `uri = ..` or `prompt = ..`, a way of managing, `columns = [..]`, or `sql`";
             match written.question() {
                 Err(message) => errors.push(Diagnostic { message, hint: Some(hint.to_owned()), ..at }),
                 Ok(question) => found.push(Expectation {
@@ -363,7 +375,7 @@ impl Expectation {
                 }
                 return failed(Some(Outcome::Ruling(statement.ruling)), told(&statement));
             }
-            Question::Tool(target, tool) => one(Thing::Tool(target, tool)),
+            Question::Call(target, called) => one(Thing::Call(target, called.clone())),
             Question::Connect(target) => one(Thing::Connect(target)),
             Question::Whole(verb, target) => one(Thing::Verb(*verb, target, None)),
             Question::Manage(action) => one(Thing::Manage(*action, &world.installation)),

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cedar_policy::Effect;
-use chaperone_access::{Analysis, Delegation, NameRule, Refusal, RelationName, SQL_TOOLS, TargetName, Verb};
+use chaperone_access::{
+    Analysis, Called, Delegation, NameRule, Refusal, RelationName, SQL_TOOLS, TargetName, Verb,
+};
 use chaperone_identity::Restriction;
 use serde::Serialize;
 
@@ -18,7 +20,7 @@ use crate::permit::{Decided, Decision};
 use crate::profile;
 use crate::sight::{self, Sight};
 use crate::view::{self, SeenColumn, SeenRows, UsedColumn, View};
-use crate::world::{OfRelation, OfTarget, Ruling, Thing, World};
+use crate::world::{OF_SERVER, OfRelation, OfTarget, Ruling, Thing, World};
 
 /// Most relations of which it is told what would reveal their columns, where no statement names some.
 const UNREVEALED_MAX: usize = 64;
@@ -196,6 +198,9 @@ pub struct Explanation {
     pub limits: Limits,
     /// The tools of the target: those that the gateway offers of one of statements, declared commands, or a server's own.
     pub tools: Vec<Finding>,
+    /// Reading a server's resources, and using its prompts; none at another target.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub of_server: Vec<Finding>,
     /// Verbs on the target as a whole; none where it takes no statements.
     pub whole: Vec<Finding>,
     /// The target as they see it, without the relations on which they have no verb.
@@ -544,6 +549,8 @@ pub fn explain(
     let asked_about = delegation.tool.as_deref().filter(|tool| !statements && !tools.contains(tool));
     tools.extend(asked_about);
     let verbs = Verb::ALL.into_iter().filter(|_| statements);
+    let is_server = known.is_some_and(|known| known.is_server);
+    let of_server = OF_SERVER.into_iter().filter(|_| is_server);
     Explanation {
         policy: set.digest_text(),
         delegation: delegation.clone(),
@@ -552,7 +559,11 @@ pub fn explain(
         classified: world.is_classified(target),
         unrestricted: unrestricted && statements,
         limits: set.limits(delegation, target),
-        tools: tools.into_iter().map(|tool| asker.finding(&Thing::Tool(target, tool), &groups)).collect(),
+        tools: tools
+            .into_iter()
+            .map(|tool| asker.finding(&Thing::Call(target, Called::tool(tool)), &groups))
+            .collect(),
+        of_server: of_server.map(|called| asker.finding(&Thing::Call(target, called), &groups)).collect(),
         whole: verbs.map(|verb| asker.finding(&Thing::Verb(verb, target, None), &bare)).collect(),
         relations,
         hidden,

@@ -20,7 +20,7 @@ use crate::slice::{
     ByPrincipal, Compares, Scope, action_fits, compares, form, is_open, named_of, principal_fits, reads,
     reads_resource, reads_time, target_of,
 };
-use crate::world::Names;
+use crate::world::{Names, OF_SERVER};
 
 /// The built-in schema.
 pub(crate) const SCHEMA: &str = include_str!("schema.cedarschema");
@@ -47,13 +47,14 @@ const MISSES: &str = "`resource ==` a target or relation is not about its column
 const MISSES_HINT: &str = "say `resource in`";
 
 /// What the schema's `Circumstances` have.
-const CIRCUMSTANCES: [&str; 14] = [
+const CIRCUMSTANCES: [&str; 16] = [
     "acr",
     "agreement",
     "amr",
     "approved",
     "authenticated_s",
     "client",
+    "prompt",
     "purpose",
     "recipient",
     "registered",
@@ -62,6 +63,7 @@ const CIRCUMSTANCES: [&str; 14] = [
     "server_recipient",
     "time",
     "tool",
+    "uri",
 ];
 
 /// What is wrong with a policy, and where.
@@ -386,6 +388,17 @@ impl PolicySet {
                     Effect::Permit => warnings.push(found),
                 }
             }
+            if let Some(target) = self.misses_server(rule, known)
+                && let Some(file) = self.files.get(rule.file)
+            {
+                let message = format!("`{target}` is no server, so it has neither resources nor prompts");
+                let hint = Some(format!("`[servers.{target}]` of gateway.toml would be one"));
+                let found = diagnostic(file, rule.offset, message, hint);
+                match rule.policy.effect() {
+                    Effect::Forbid => errors.push(found),
+                    Effect::Permit => warnings.push(found),
+                }
+            }
             for server in
                 named_of(&rule.compares, "server").into_iter().filter(|name| !known.has_server(name))
             {
@@ -429,6 +442,27 @@ impl PolicySet {
             | ResourceConstraint::IsIn(..) => false,
         };
         alone && [Sight::Reveal, Sight::UseMasked].into_iter().any(|sight| listed(sight.as_str()))
+    }
+
+    /// The target that a policy is about alone, where it is about nothing that this one can have.
+    fn misses_server(&self, rule: &Rule, known: &Known) -> Option<TargetName> {
+        let of_server = OF_SERVER.map(|called| self.kinds.action(called.action()));
+        let alone = match &rule.scope.action {
+            ActionConstraint::Any => false,
+            ActionConstraint::Eq(named) => of_server.contains(named),
+            ActionConstraint::In(named) => named.iter().all(|action| of_server.contains(action)),
+        };
+        let target = match &rule.scope.resource {
+            ResourceConstraint::Eq(uid) | ResourceConstraint::In(uid) | ResourceConstraint::IsIn(_, uid) => {
+                target_of(uid).and_then(|target| TargetName::new(target).ok())
+            }
+            ResourceConstraint::Is(_) | ResourceConstraint::Any => None,
+        };
+        // Where no configuration says what there is, it may be one; and one that is not there is told of elsewhere.
+        let is_other = |target: &TargetName| {
+            known.installation.is_some() && known.targets.contains(target) && !known.servers.contains(target)
+        };
+        target.filter(is_other).filter(|_| alone)
     }
 
     /// What is allowed in Cedar and seldom meant: permits for everybody, to everything, on everything; and names that two
@@ -478,11 +512,12 @@ impl PolicySet {
         self.rules.iter().any(|rule| rule.reads_time && action_fits(&rule.scope, &connect, None))
     }
 
-    /// Whether some policy permits somebody to call a tool.
-    pub(crate) fn is_about_tools(&self) -> bool {
-        let invoke = self.kinds.action("invoke");
+    /// Whether some policy permits somebody one of these.
+    pub(crate) fn permits_some(&self, actions: &[&str]) -> bool {
+        let actions: Vec<EntityUid> = actions.iter().map(|action| self.kinds.action(action)).collect();
         let permits = |rule: &&Rule| rule.scope.effect == Effect::Permit;
-        self.rules.iter().filter(permits).any(|rule| action_fits(&rule.scope, &invoke, None))
+        let fits = |rule: &Rule| actions.iter().any(|action| action_fits(&rule.scope, action, None));
+        self.rules.iter().filter(permits).any(fits)
     }
 
     /// The digest that a set of these files would have, whether or not it can be loaded.

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chaperone_access::{Delegation, Refusal, RefusalCode, TargetName};
+use cedar_policy::Effect;
+use chaperone_access::{Called, Delegation, Refusal, RefusalCode, TargetName};
 
 use crate::admission::{Policies, locked_out, nowhere};
 use crate::ask::Asked;
+use crate::load::Rule;
 use crate::permit::Decided;
 
 /// What the management API is asked to do.
@@ -140,6 +142,20 @@ impl Policies {
         tool: &str,
         now_us: u64,
     ) -> Result<(), Refusal> {
+        self.may_call(delegation, target, &Called::tool(tool), now_us)
+    }
+
+    /// The same of anything that can be called.
+    ///
+    /// # Errors
+    /// He may not; the words for the client.
+    pub fn may_call(
+        &self,
+        delegation: &Delegation,
+        target: &TargetName,
+        called: &Called,
+        now_us: u64,
+    ) -> Result<(), Refusal> {
         let set = self.now();
         let who = set.who(delegation);
         let asked = Asked::new(&set, delegation, &who, now_us, now_us);
@@ -149,28 +165,69 @@ impl Policies {
         if let Some(lock) = self.lock_against(delegation, target) {
             return Err(locked_out(&lock));
         }
-        if asked.ask(&asked.invoke(target, tool)).allowed {
+        if asked.ask(&asked.call(target, called)).allowed {
             return Ok(());
         }
-        let what = format!("you have no permission to `invoke` `{target}/{tool}`");
+        let on = match called {
+            Called::Tool(tool) => format!("{target}/{tool}"),
+            Called::Resource(_) | Called::Prompt(_) => target.to_string(),
+        };
+        let what = format!("you have no permission to `{}` `{on}`", called.action());
         Err(Refusal::new(RefusalCode::NotPermitted, what)
             .hint("ask an administrator for it, naming this permission"))
     }
 
-    /// Kinds of identifiers, by their tags, that stay in what a tool of a server answers to somebody now: those that policy reveals
-    /// there, as in what a command prints.
+    /// Whether a server has any of those for somebody now, given without a name: what nobody may call is not there. Where policies
+    /// look at the name, there may be some.
+    #[must_use]
+    pub fn may_some(&self, delegation: &Delegation, server: &TargetName, any: &Called, now_us: u64) -> bool {
+        let set = self.now();
+        let who = set.who(delegation);
+        let asked = Asked::new(&set, delegation, &who, now_us, now_us);
+        let query = asked.call(server, any);
+        let looks = asked.looks_at_name(&query, any);
+        let permits = |rule: &Rule| rule.scope.effect == Effect::Permit;
+        (asked.ask(&query).allowed || (looks && asked.fitting(&query).any(permits)))
+            && asked.ask(&asked.connect(server)).allowed
+            && self.lock_against(delegation, server).is_none()
+    }
+
+    /// Which of these resources of a server somebody may read now, by their URIs.
+    #[must_use]
+    pub fn may_read(
+        &self,
+        delegation: &Delegation,
+        server: &TargetName,
+        uris: &[&str],
+        now_us: u64,
+    ) -> Vec<bool> {
+        let set = self.now();
+        let who = set.who(delegation);
+        let asked = Asked::new(&set, delegation, &who, now_us, now_us);
+        let any = Called::Resource(None);
+        let query = asked.call(server, &any);
+        if !asked.looks_at_name(&query, &any) {
+            return vec![asked.ask(&query).allowed; uris.len()];
+        }
+        let may =
+            |uri: &&str| asked.ask(&asked.call(server, &Called::Resource(Some(Arc::from(*uri))))).allowed;
+        uris.iter().map(may).collect()
+    }
+
+    /// Kinds of identifiers, by their tags, that stay in what a server answers to somebody now who calls that: those that policy
+    /// reveals there, as in what a command prints.
     #[must_use]
     pub fn stays_in(
         &self,
         delegation: &Delegation,
         server: &TargetName,
-        tool: &str,
+        called: &Called,
         now_us: u64,
     ) -> BTreeSet<&'static str> {
         let set = self.now();
         let who = set.who(delegation);
         let asked = Asked::new(&set, delegation, &who, now_us, now_us);
-        asked.stays_in(server, tool, drop)
+        asked.stays_in(server, called, drop)
     }
 
     /// The allowance of whoever holds the administrator's token, who needs no policy: a set that locks everybody out

@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chaperone_access::{Delegation, RelationFacts, TargetName, Verb};
+use chaperone_access::{Called, Delegation, RelationFacts, TargetName, Verb};
 
 use crate::ask::{Asked, On};
 use crate::load::PolicySet;
 use crate::manage::ManagementAction;
 use crate::profile::{Class, Hand};
 use crate::sight::{self, Sight};
-use crate::world::{OfRelation, Ruling, Thing, World};
+use crate::world::{OF_SERVER, OfRelation, Ruling, Thing, World};
 
 /// The client that stands for all that no policy names and nobody registered.
 pub(crate) const UNREGISTERED: &str = "(an unregistered client)";
@@ -87,11 +87,16 @@ fn lines(set: &PolicySet, who: &Delegation, world: &World, now_us: u64) -> Lines
         let connect = word(&asked, &Thing::Connect(target)).into_iter().collect();
         line(format!("{target}: connect"), Some(connect));
         let tools = known.tools().into_iter().filter_map(|tool| {
-            let word = word(&asked, &Thing::Tool(target, tool))?;
+            let word = word(&asked, &Thing::Call(target, Called::tool(tool)))?;
             Some(word.replace("invoke", tool))
         });
         // Where no policy speaks of tools, nobody may call one.
-        line(format!("{target}: tools"), set.is_about_tools().then(|| tools.collect()));
+        line(format!("{target}: tools"), set.permits_some(&["invoke"]).then(|| tools.collect()));
+        if known.is_server {
+            let words = OF_SERVER.into_iter().filter_map(|called| word(&asked, &Thing::Call(target, called)));
+            let some = set.permits_some(&OF_SERVER.map(|called| called.action()));
+            line(format!("{target}: resources and prompts"), some.then(|| words.collect()));
+        }
         if known.tools.is_some() {
             continue;
         }

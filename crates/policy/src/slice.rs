@@ -137,7 +137,7 @@ pub(crate) fn reads_time(form: Option<&serde_json::Value>) -> bool {
 }
 
 /// What a class of callers does not say.
-const OPEN: [&str; 6] = ["acr", "amr", "authenticated_s", "purpose", "time", "tool"];
+const OPEN: [&str; 8] = ["acr", "amr", "authenticated_s", "prompt", "purpose", "time", "tool", "uri"];
 
 /// Every `variable.attribute` and `variable has attribute` in a policy's conditions. What cannot be seen through reads
 /// something that nobody has.

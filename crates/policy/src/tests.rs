@@ -461,7 +461,7 @@ fn with_classes() -> World {
         (RelationName::new("public", "patients"), of(patients(true))),
         (RelationName::new("public", "secret"), of(RelationFacts::default())),
     ]);
-    let ehr_has = OfTarget { classified: true, relations, tools: None };
+    let ehr_has = OfTarget { classified: true, relations, ..OfTarget::default() };
     World { installation: "gw".into(), targets: BTreeMap::from([(ehr(), ehr_has)]) }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cedar_policy::Effect;
-use chaperone_access::{RelationFacts, RelationName, SQL_TOOLS, TargetName, Verb};
+use chaperone_access::{Called, RelationFacts, RelationName, SQL_TOOLS, TargetName, Verb};
 
 use crate::ask::{Answer, Asked, On, Query, column_name};
 use crate::load::{PolicySet, Rule};
@@ -31,7 +31,12 @@ pub struct OfTarget {
     /// Its tools where it takes no statements, declared commands or a server's tools; `None` where it takes statements, and
     /// has the gateway's own.
     pub tools: Option<BTreeSet<String>>,
+    /// Whether it is a server of others, which may have resources and prompts.
+    pub is_server: bool,
 }
+
+/// What may be asked of a server beside its tools.
+pub(crate) const OF_SERVER: [Called; 2] = [Called::Resource(None), Called::Prompt(None)];
 
 impl OfTarget {
     /// The names of its tools.
@@ -80,8 +85,8 @@ impl Ruling {
 #[derive(Debug, Clone)]
 pub(crate) enum Thing<'a> {
     Connect(&'a TargetName),
-    /// A tool that the gateway offers of a target.
-    Tool(&'a TargetName, &'a str),
+    /// Something that can be called: a tool of a target, or a resource or prompt of a server.
+    Call(&'a TargetName, Called),
     Verb(Verb, &'a TargetName, Option<On<'a>>),
     /// Columns of a relation that policies cannot tell apart.
     Columns(Sight, &'a TargetName, On<'a>, Alike),
@@ -96,7 +101,7 @@ impl Thing<'_> {
     pub(crate) fn action(&self) -> &'static str {
         match self {
             Self::Connect(_) => "connect",
-            Self::Tool(..) => "invoke",
+            Self::Call(_, called) => called.action(),
             Self::Verb(verb, ..) => verb.as_str(),
             Self::Columns(sight, ..) => sight.as_str(),
             Self::Everything(_) => Sight::Reveal.as_str(),
@@ -113,7 +118,8 @@ impl Thing<'_> {
             | Self::Verb(_, target, None)
             | Self::AllRows(target, None)
             | Self::Everything(target) => target.to_string(),
-            Self::Tool(target, tool) => format!("{target}/{tool}"),
+            Self::Call(target, Called::Tool(tool)) => format!("{target}/{tool}"),
+            Self::Call(target, Called::Resource(_) | Called::Prompt(_)) => target.to_string(),
             Self::Verb(_, target, Some((relation, _))) | Self::AllRows(target, Some((relation, _))) => {
                 format!("{target}/{relation}")
             }
@@ -132,7 +138,7 @@ impl Thing<'_> {
         match self {
             Self::Columns(sight, target, on, alike) => asked.sight_queries(*sight, target, *on, alike),
             Self::Connect(target) => vec![asked.connect(target)],
-            Self::Tool(target, tool) => vec![asked.invoke(target, tool)],
+            Self::Call(target, called) => vec![asked.call(target, called)],
             Self::Manage(action, installation) => vec![asked.manage(*action, installation)],
             Self::Verb(verb, target, on) => vec![asked.verb(*verb, target, *on, false)],
             Self::Everything(target) => vec![asked.on(Sight::Reveal.as_str(), target, None)],
@@ -157,7 +163,7 @@ impl Thing<'_> {
     pub(crate) fn target(&self) -> Option<&TargetName> {
         match self {
             Self::Connect(target)
-            | Self::Tool(target, _)
+            | Self::Call(target, _)
             | Self::Verb(_, target, _)
             | Self::Columns(_, target, ..)
             | Self::Everything(target)
@@ -176,7 +182,7 @@ impl Thing<'_> {
         match self {
             Self::Columns(sight, target, on, alike) => asked.sight(*sight, target, *on, alike, &counts),
             Self::Connect(target) => one(asked.connect(target)),
-            Self::Tool(target, tool) => one(asked.invoke(target, tool)),
+            Self::Call(target, called) => one(asked.call(target, called)),
             Self::Manage(action, installation) => one(asked.manage(*action, installation)),
             Self::Verb(verb, target, on) => one(asked.verb(*verb, target, *on, false)),
             Self::Everything(target) => one(asked.on(Sight::Reveal.as_str(), target, None)),
@@ -193,7 +199,7 @@ impl Thing<'_> {
         let held = match self {
             Self::Verb(verb, target, on) => asked.ask(&asked.verb(*verb, target, *on, true)).allowed,
             Self::Connect(_)
-            | Self::Tool(..)
+            | Self::Call(..)
             | Self::Columns(..)
             | Self::Everything(_)
             | Self::AllRows(..)
@@ -262,7 +268,10 @@ impl World {
         let mut things = Vec::new();
         for (target, known) in &self.targets {
             things.push(Thing::Connect(target));
-            things.extend(known.tools().into_iter().map(|tool| Thing::Tool(target, tool)));
+            things.extend(known.tools().into_iter().map(|tool| Thing::Call(target, Called::tool(tool))));
+            if known.is_server {
+                things.extend(OF_SERVER.map(|called| Thing::Call(target, called)));
+            }
             if known.tools.is_some() {
                 continue;
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use chaperone_access::{CallId, Delegation, Refusal, RefusalCode, Source, TargetName};
+use chaperone_access::{CallId, Called, Delegation, Refusal, RefusalCode, Source, TargetName};
 use chaperone_trail::{Body, CallOutcome, Digest, ToolcallEnded, ToolcallStarted};
 
 use crate::commit::KindTag;
@@ -21,8 +21,10 @@ pub struct CallOpening<'a> {
     pub source: Source,
     /// The target.
     pub target: &'a TargetName,
-    /// The tool.
-    pub tool: &'a str,
+    /// What is called.
+    pub called: &'a Called,
+    /// What is asked of a server, where no tool is called.
+    pub method: Option<&'static str>,
     /// Its arguments, in the canonical form of their JSON: only a commitment to them is kept.
     pub arguments: &'a [u8],
     /// What the client calls itself.
@@ -42,6 +44,8 @@ pub struct CallEnd {
     pub masked: BTreeMap<String, u64>,
     /// Identifiers in the answer of a server that read nothing of a target's for it, where there are any.
     pub phi_without_statement: Option<u64>,
+    /// Bytes in the answer of a server that are no text, where there are any.
+    pub not_looked_through: Option<u64>,
     /// Rows in its answer.
     pub rows: u64,
     /// Bytes of its answer.
@@ -71,15 +75,21 @@ impl Recorder {
         let began = Instant::now();
         let arguments = Digest(self.commitment().commit(KindTag::Arguments, opening.arguments));
         let call = opening.call;
+        let prompt = match opening.called {
+            Called::Prompt(prompt) => prompt.as_ref(),
+            Called::Tool(_) | Called::Resource(_) => None,
+        };
         let body = Body::ToolcallStarted(ToolcallStarted {
             application: opening.application,
             arguments,
             call: call.to_string(),
             client: opening.client,
             delegation: opening.delegation.clone(),
+            method: opening.method.map(str::to_owned),
+            prompt: prompt.map(|prompt| prompt.to_string()),
             source: opening.source.to_string(),
             target: opening.target.to_string(),
-            tool: opening.tool.to_owned(),
+            tool: opening.called.as_tool().map(|tool| tool.to_string()),
         });
         // From here on its end is owed, also where nobody waits for this any more.
         let appended = self.append(&body).map_err(|error| error.refusal())?;
@@ -115,6 +125,7 @@ impl ToolCall {
             code: end.code,
             duration_us: u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
             masked: Some(end.masked).filter(|masked| !masked.is_empty()),
+            not_looked_through: end.not_looked_through,
             outcome: end.outcome,
             phi_without_statement: end.phi_without_statement,
             rows: end.rows,
@@ -134,6 +145,7 @@ impl Drop for ToolCall {
             code: None,
             masked: BTreeMap::new(),
             phi_without_statement: None,
+            not_looked_through: None,
             rows: 0,
             bytes: 0,
         };

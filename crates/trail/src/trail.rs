@@ -420,6 +420,7 @@ impl Trail {
                 code: None,
                 duration_us: 0,
                 masked: None,
+                not_looked_through: None,
                 outcome: CallOutcome::Lost,
                 phi_without_statement: None,
                 rows: 0,

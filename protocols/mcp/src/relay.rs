@@ -16,10 +16,16 @@ use thiserror::Error;
 pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Deepest nesting of a message.
 pub const DEPTH_MAX: usize = 64;
-/// Tools of one server.
+/// Tools of one server; so many prompts, and so many templates of resources.
 pub const TOOLS_MAX: usize = 256;
 /// Longest name of a tool, in bytes.
 pub const TOOL_BYTES_MAX: usize = 128;
+/// Longest name of a prompt, in bytes.
+pub const NAME_BYTES_MAX: usize = 128;
+/// Longest URI of a resource, or template of one, in bytes.
+pub const URI_BYTES_MAX: usize = 4096;
+/// Resources in one page of a list.
+pub const RESOURCES_MAX: usize = 4096;
 /// Longest id of a client's request, in bytes of JSON.
 const ID_BYTES_MAX: usize = 256;
 
@@ -38,12 +44,12 @@ pub enum RelayError {
     /// Not one message of JSON-RPC 2.0.
     #[error("not one JSON-RPC 2.0 message: {0}")]
     Malformed(String),
-    /// More tools than [`TOOLS_MAX`].
-    #[error("more than {TOOLS_MAX} tools")]
-    TooManyTools,
+    /// A list without end.
+    #[error("more than {0} in one list")]
+    TooMany(usize),
 }
 
-fn malformed(why: &str) -> RelayError {
+pub(crate) fn malformed(why: &str) -> RelayError {
     RelayError::Malformed(why.to_owned())
 }
 
@@ -272,51 +278,144 @@ fn number(id: &RawValue) -> Result<u64, RelayError> {
     id.get().parse().map_err(|_| malformed("an answer with an id that was never given"))
 }
 
-/// One tool of a server's list.
+/// What a server lists of itself, and what is held against what was accepted of it: a model does what it reads there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// Its tools.
+    Tools,
+    /// Its prompts.
+    Prompts,
+    /// Its templates of resources.
+    Templates,
+}
+
+impl Listing {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Tools, Self::Prompts, Self::Templates];
+
+    /// The listing that a method asks for.
+    #[must_use]
+    pub fn of(method: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|listing| listing.method() == method)
+    }
+
+    /// The method that asks for it.
+    #[must_use]
+    pub fn method(self) -> &'static str {
+        match self {
+            Self::Tools => "tools/list",
+            Self::Prompts => "prompts/list",
+            Self::Templates => "resources/templates/list",
+        }
+    }
+
+    /// The member of the result that it stands in.
+    #[must_use]
+    pub fn member(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Templates => "resourceTemplates",
+        }
+    }
+
+    /// The capability of a server that has it.
+    #[must_use]
+    pub fn capability(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Templates => "resources",
+        }
+    }
+
+    /// What accepted manifests are known by: a tool's name, which has no colon, or another's behind what it is.
+    #[must_use]
+    pub fn known_as(self, name: &str) -> String {
+        match self {
+            Self::Tools => name.to_owned(),
+            Self::Prompts => format!("prompt:{name}"),
+            Self::Templates => format!("template:{name}"),
+        }
+    }
+
+    fn name(self, manifest: &Members<'_>) -> Result<String, RelayError> {
+        let (member, bytes_max) = match self {
+            Self::Tools => ("name", TOOL_BYTES_MAX),
+            Self::Prompts => ("name", NAME_BYTES_MAX),
+            Self::Templates => ("uriTemplate", URI_BYTES_MAX),
+        };
+        let name = manifest.text(member)?;
+        let name = name.ok_or_else(|| malformed("something in a list without a name"))?;
+        let plain = match self {
+            Self::Tools => name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte)),
+            Self::Prompts | Self::Templates => !name.contains(char::is_control),
+        };
+        if name.is_empty() || name.len() > bytes_max || !plain {
+            return Err(malformed("something in a list whose name is none"));
+        }
+        Ok(name)
+    }
+}
+
+/// One of a server's list.
 #[derive(Debug, Clone)]
-pub struct ListedTool<'a> {
+pub struct Listed<'a> {
     /// Its name.
     pub name: String,
     /// All that is said of it.
     pub manifest: &'a RawValue,
 }
 
-/// The tools of a `tools/list` result, and where the list goes on.
+/// What stands in the result of a listing, and where the list goes on.
 ///
 /// # Errors
-/// Not such a result, two tools of one name, or too many.
-pub fn tools(result: &RawValue) -> Result<(Vec<ListedTool<'_>>, Option<String>), RelayError> {
+/// Not such a result, two of one name, or too many.
+pub fn listed(listing: Listing, result: &RawValue) -> Result<(Vec<Listed<'_>>, Option<String>), RelayError> {
     let members = Members::of(result.get())?;
-    let list = members.get("tools").ok_or_else(|| malformed("a list of tools without `tools`"))?;
+    let list = members.get(listing.member()).ok_or_else(|| malformed("a list that is not there"))?;
     let list: Vec<&RawValue> = serde_json::from_str(list.get())?;
     if list.len() > TOOLS_MAX {
-        return Err(RelayError::TooManyTools);
+        return Err(RelayError::TooMany(TOOLS_MAX));
     }
-    let mut tools: Vec<ListedTool<'_>> = Vec::with_capacity(list.len());
+    let mut found: Vec<Listed<'_>> = Vec::with_capacity(list.len());
     for manifest in list {
-        let name =
-            Members::of(manifest.get())?.text("name")?.ok_or_else(|| malformed("a tool without a name"))?;
-        let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte));
-        if name.is_empty() || name.len() > TOOL_BYTES_MAX || !plain {
-            return Err(malformed("a tool whose name is none"));
+        let name = listing.name(&Members::of(manifest.get())?)?;
+        if found.iter().any(|known| known.name == name) {
+            return Err(malformed("two of one name in a list"));
         }
-        if tools.iter().any(|known| known.name == name) {
-            return Err(malformed("two tools of one name"));
-        }
-        tools.push(ListedTool { name, manifest });
+        found.push(Listed { name, manifest });
     }
     let next = members.text("nextCursor")?.filter(|cursor| !cursor.is_empty());
-    Ok((tools, next))
+    Ok((found, next))
 }
 
-/// The tool of a `tools/call`, and its arguments as they stand.
+/// The resources of a `resources/list` result, each with its URI.
 ///
 /// # Errors
-/// Not such parameters.
-pub fn called(params: &RawValue) -> Result<(String, Option<&RawValue>), RelayError> {
-    let members = Members::of(params.get())?;
-    let name = members.text("name")?.ok_or_else(|| malformed("`tools/call` without a `name`"))?;
-    Ok((name, members.get("arguments")))
+/// Not such a result, or too many.
+pub fn resources(result: &RawValue) -> Result<Vec<(String, &RawValue)>, RelayError> {
+    let members = Members::of(result.get())?;
+    let list = members.get("resources").ok_or_else(|| malformed("a list that is not there"))?;
+    let list: Vec<&RawValue> = serde_json::from_str(list.get())?;
+    if list.len() > RESOURCES_MAX {
+        return Err(RelayError::TooMany(RESOURCES_MAX));
+    }
+    let uri = |resource: &'_ RawValue| {
+        let uri = Members::of(resource.get())?.text("uri")?;
+        uri.ok_or_else(|| malformed("a resource without a URI"))
+    };
+    list.into_iter().map(|resource| Ok((uri(resource)?, resource))).collect()
+}
+
+/// The same result with these resources only.
+///
+/// # Errors
+/// Not such a result.
+pub fn with_resources(result: &RawValue, kept: &[&RawValue]) -> Result<String, RelayError> {
+    let kept: Vec<&str> = kept.iter().map(|resource| resource.get()).collect();
+    let kept = format!("[{}]", kept.join(","));
+    Ok(Members::of(result.get())?.written(&["resources"], &[("resources", &kept)]))
 }
 
 /// Whether a result of a call says that it failed.
@@ -420,8 +519,6 @@ mod tests {
             br#"{"jsonrpc":"2.0","id":"a\"1","method":"tools/call","params":{"name":"q","x":[1,2]},"y":7}"#;
         let read = said(body).unwrap();
         assert_eq!((read.id.unwrap().get(), read.method.as_deref()), (r#""a\"1""#, Some("tools/call")));
-        let (name, arguments) = called(read.params.unwrap()).unwrap();
-        assert_eq!((name.as_str(), arguments.is_none()), ("q", true));
         assert!(said(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).unwrap().id.is_none());
         assert_eq!(said(b" [{}]").unwrap_err(), RelayError::Batch);
         assert_eq!(said(b"\xff{}").unwrap_err(), RelayError::Encoding);
@@ -436,9 +533,6 @@ mod tests {
             "",
         ] {
             assert!(matches!(said(bad.as_bytes()), Err(RelayError::Malformed(_))), "{bad}");
-        }
-        for bad in [r#"{"name":"a","name":"b"}"#, r#"{"arguments":{}}"#, "[]", r#"{"name":1}"#] {
-            assert!(called(raw(bad)).is_err(), "{bad}");
         }
     }
 
@@ -487,7 +581,7 @@ mod tests {
     #[test]
     fn a_list_names_each_tool_once_and_keeps_what_nobody_knows() {
         let list = r#"{"tools":[{"name":"query","inputSchema":{"a": 1.0},"future":[ ]}],"nextCursor":"n"}"#;
-        let (found, next) = tools(raw(list)).unwrap();
+        let (found, next) = listed(Listing::Tools, raw(list)).unwrap();
         assert_eq!((found[0].name.as_str(), next.as_deref()), ("query", Some("n")));
         assert_eq!(found[0].manifest.get(), r#"{"name":"query","inputSchema":{"a": 1.0},"future":[ ]}"#);
         for bad in [
@@ -498,16 +592,42 @@ mod tests {
             r#"{"tools":{}}"#,
             "{}",
         ] {
-            assert!(tools(raw(bad)).is_err(), "{bad}");
+            assert!(listed(Listing::Tools, raw(bad)).is_err(), "{bad}");
         }
         let many: Vec<String> = (0..=TOOLS_MAX).map(|n| format!(r#"{{"name":"t{n}"}}"#)).collect();
         assert_eq!(
-            tools(raw(&format!(r#"{{"tools":[{}]}}"#, many.join(",")))).unwrap_err(),
-            RelayError::TooManyTools
+            listed(Listing::Tools, raw(&format!(r#"{{"tools":[{}]}}"#, many.join(",")))).unwrap_err(),
+            RelayError::TooMany(TOOLS_MAX)
         );
+        let prompts = raw(r#"{"prompts":[{"name":"two words"},{"name":"other"}]}"#);
+        assert_eq!(listed(Listing::Prompts, prompts).unwrap().0[0].name, "two words");
+        let templates = raw(r#"{"resourceTemplates":[{"uriTemplate":"a://{b}","name":"x"}]}"#);
+        assert_eq!(listed(Listing::Templates, templates).unwrap().0[0].name, "a://{b}");
+        assert!(listed(Listing::Prompts, raw(r#"{"prompts":[{"name":"a\nb"}]}"#)).is_err());
+        assert_eq!(Listing::of("prompts/list"), Some(Listing::Prompts));
         assert!(is_error(raw(r#"{"content":[],"isError":true}"#)).unwrap());
         assert!(!is_error(raw(r#"{"content":[]}"#)).unwrap());
         assert!(is_error(raw(r#"{"isError":"yes"}"#)).is_err());
+    }
+
+    #[test]
+    fn of_a_list_of_resources_some_are_left_out_and_all_else_stands() {
+        let list =
+            raw(r#"{"resources":[{"uri":"a://1","x": 1.0},{"uri":"a://2"}],"nextCursor":"n","y":[ ]}"#);
+        let found = resources(list).unwrap();
+        let kept: Vec<&RawValue> =
+            found.iter().filter(|(uri, _)| uri == "a://1").map(|(_, resource)| *resource).collect();
+        assert_eq!(
+            with_resources(list, &kept).unwrap(),
+            r#"{"nextCursor":"n","y":[ ],"resources":[{"uri":"a://1","x": 1.0}]}"#
+        );
+        assert!(resources(raw(r#"{"resources":[{"name":"a"}]}"#)).is_err());
+        assert!(resources(raw("{}")).is_err());
+        let many = vec![r#"{"uri":"a"}"#; RESOURCES_MAX + 1].join(",");
+        assert_eq!(
+            resources(raw(&format!(r#"{{"resources":[{many}]}}"#))).unwrap_err(),
+            RelayError::TooMany(RESOURCES_MAX)
+        );
     }
 
     #[test]
@@ -523,10 +643,13 @@ mod tests {
             (told(heard(br#"{"jsonrpc":"Ana Brandt"}"#).unwrap_err()), "is not `2.0`"),
             (told(heard(b"Ana Brandt").unwrap_err()), "no JSON (line 1, column "),
             (told(heard(br#"{"Ana Brandt":"#).unwrap_err()), "ends before it is whole"),
-            (told(tools(raw(r#"{"tools":"Ana Brandt"}"#)).unwrap_err()), "of another kind"),
+            (told(listed(Listing::Tools, raw(r#"{"tools":"Ana Brandt"}"#)).unwrap_err()), "of another kind"),
             (
-                told(tools(raw(r#"{"tools":[{"name":"AnaBrandt"},{"name":"AnaBrandt"}]}"#)).unwrap_err()),
-                "two tools of one name",
+                told(
+                    listed(Listing::Tools, raw(r#"{"tools":[{"name":"AnaBrandt"},{"name":"AnaBrandt"}]}"#))
+                        .unwrap_err(),
+                ),
+                "two of one name",
             ),
         ] {
             assert!(said.contains(why) && !said.contains("Ana") && !said.contains("Brandt"), "{said}");

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::relay::{self, FRAME_BYTES_MAX, RelayError, said};
+use crate::stateless::{encoded, named_by};
 
 /// How long a server elsewhere may take for one answer, in seconds: less than a call may, so that the answer to the call says
 /// who was late.
@@ -78,7 +79,7 @@ impl From<RelayError> for Fault {
             RelayError::Encoding => Self::Encoding,
             RelayError::Batch => Self::Batch,
             RelayError::Depth => Self::Depth,
-            RelayError::Malformed(_) | RelayError::TooManyTools => Self::Malformed,
+            RelayError::Malformed(_) | RelayError::TooMany(_) => Self::Malformed,
         }
     }
 }
@@ -176,7 +177,7 @@ pub struct Outgoing {
     pub id: Option<String>,
     /// The method; none of an answer to the server's own request.
     pub method: Option<String>,
-    /// What the method is about, where that goes into a header.
+    /// What the method is about, where that goes into a header, as it stands there.
     pub name: Option<String>,
     /// The revision that the message itself names.
     pub revision: Option<String>,
@@ -196,8 +197,10 @@ impl Outgoing {
                 let named = relay::member(meta, META_REVISION).ok().flatten();
                 revision = named.and_then(|revision| serde_json::from_str(revision.get()).ok());
             }
-            if said.method.as_deref() == Some("tools/call") {
-                name = Some(relay::called(params)?.0);
+            let member = said.method.as_deref().and_then(named_by);
+            if let Some(of) = member.map(|member| relay::member(params, member)).transpose()?.flatten() {
+                let text: String = serde_json::from_str(of.get())?;
+                name = Some(encoded(&text).into_owned());
             }
         }
         let id = said.id.filter(|_| said.method.is_some()).map(|id| id.get().to_owned());

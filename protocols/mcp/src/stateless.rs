@@ -12,7 +12,8 @@ use http::{HeaderMap, HeaderName};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::relay::{Members, RelayError, Said, unread};
+use crate::relay::{Listing, Members, RelayError, Said, unread};
+use crate::request::Method;
 use crate::revision::{VERSION, unspoken};
 
 /// The revision.
@@ -136,15 +137,21 @@ pub fn judged(headers: &HeaderMap, said: &Said<'_>, spoken: &[&str]) -> Result<E
         return Err(lacks(CLIENT_CAPABILITIES));
     }
     repeated(headers, &METHOD, method).map_err(mismatch)?;
-    let source = match method {
-        "tools/call" | "prompts/get" => "name",
-        "resources/read" => "uri",
-        _ => return Ok(Era::Stateless),
-    };
+    let Some(source) = named_by(method) else { return Ok(Era::Stateless) };
     let name = said.params.and_then(|params| Members::of(params.get()).ok()?.text(source).ok()?);
     let name = name.ok_or_else(|| wrong(INVALID_PARAMS, format!("`{method}` without a `{source}`")))?;
     repeated(headers, &NAME, &name).map_err(mismatch)?;
     Ok(Era::Stateless)
+}
+
+/// The parameter that a header repeats, of methods that have one.
+#[must_use]
+pub fn named_by(method: &str) -> Option<&'static str> {
+    match method {
+        "tools/call" | "prompts/get" => Some("name"),
+        "resources/read" => Some("uri"),
+        _ => None,
+    }
 }
 
 /// Whether a handshake names the same revision in its header, where it has one, and in its body.
@@ -160,8 +167,8 @@ fn agreed(beside: Option<&str>, said: &Said<'_>) -> Result<(), Value> {
 
 /// What the client calls itself in a request of its own: a claim.
 #[must_use]
-pub fn application(params: &RawValue) -> Option<String> {
-    let meta = meta(Some(params)).ok()??;
+pub fn application(params: Option<&RawValue>) -> Option<String> {
+    let meta = meta(params).ok()??;
     let client = Members::of(meta.get(CLIENT_INFO)?.get()).ok()?;
     let name = client.text("name").ok()?.filter(|name| !name.is_empty())?;
     let whole = format!("{name} {}", client.text("version").ok()?.unwrap_or_default());
@@ -170,9 +177,9 @@ pub fn application(params: &RawValue) -> Option<String> {
 
 /// Whether the client says that it can do all that an error of [`MISSING_CAPABILITY`] names.
 #[must_use]
-pub fn can(params: &RawValue, error: &RawValue) -> bool {
+pub fn can(params: Option<&RawValue>, error: &RawValue) -> bool {
     let of_client = || -> Option<Value> {
-        serde_json::from_str(meta(Some(params)).ok()??.get(CLIENT_CAPABILITIES)?.get()).ok()
+        serde_json::from_str(meta(params).ok()??.get(CLIENT_CAPABILITIES)?.get()).ok()
     };
     let error: Value = serde_json::from_str(error.get()).unwrap_or_default();
     let needed = error.pointer("/data/requiredCapabilities").and_then(Value::as_object);
@@ -231,11 +238,41 @@ pub fn server_information(said: &RawValue) -> Option<&RawValue> {
     members.get("serverInfo").or_else(within)
 }
 
+/// What a server says that it can, of the parts that are `shown`. What would be told of them beside calls is left out: it is
+/// not carried, but for a subscription where both ends know one by that name.
+#[must_use]
+pub fn capabilities(said: &RawValue, both_older: bool, shown: impl Fn(&str) -> bool) -> String {
+    let all = Members::of(said.get()).ok().and_then(|said| said.get("capabilities"));
+    let all = all.and_then(|all| Members::of(all.get()).ok());
+    let mut parts = Vec::new();
+    for part in PARTS.into_iter().filter(|part| shown(part)) {
+        let Some(of) = all.as_ref().and_then(|all| Members::of(all.get(part)?.get()).ok()) else { continue };
+        let left_out: &[&str] = if both_older { &["listChanged"] } else { &["listChanged", "subscribe"] };
+        parts.push(format!("\"{part}\":{}", of.written(left_out, &[])));
+    }
+    format!("{{{}}}", parts.join(","))
+}
+
+/// Whether a server says that it can that.
+#[must_use]
+pub fn has(said: &RawValue, part: &str) -> bool {
+    let all = Members::of(said.get()).ok().and_then(|said| said.get("capabilities"));
+    all.and_then(|all| Members::of(all.get()).ok()?.get(part)).is_some_and(|of| of.get().starts_with('{'))
+}
+
+/// Parts of what a server can that are carried.
+const PARTS: [&str; 4] = ["tools", "resources", "prompts", "completions"];
+
 /// The answer to `server/discover`: what is offered, and who the server says that it is.
 #[must_use]
-pub fn discovered(spoken: &[&str], server: Option<&RawValue>, instructions: Option<&RawValue>) -> String {
+pub fn discovered(
+    spoken: &[&str],
+    capabilities: &str,
+    server: Option<&RawValue>,
+    instructions: Option<&RawValue>,
+) -> String {
     let mut result = format!(
-        r#"{{"resultType":"complete","supportedVersions":{},"capabilities":{{"tools":{{}}}}"#,
+        r#"{{"resultType":"complete","supportedVersions":{},"capabilities":{capabilities}"#,
         json!(spoken)
     );
     if let Some(raw) = instructions {
@@ -250,15 +287,18 @@ pub fn discovered(spoken: &[&str], server: Option<&RawValue>, instructions: Opti
 
 /// What may be kept of an answer that is one caller's: nothing.
 const CACHED: &str = r#""ttlMs":0,"cacheScope":"private""#;
+/// How long, and by whom: of such an answer.
+const TIME_TO_LIVE: &str = "ttlMs";
+const CACHE_SCOPE: &str = "cacheScope";
 
-/// A list of tools for a client that speaks so.
+/// A list for a client that speaks so.
 #[must_use]
-pub fn listed(client: Era, tools: &[Cow<'_, str>]) -> String {
+pub fn listed(client: Era, listing: Listing, manifests: &[Cow<'_, str>]) -> String {
     let more = match client {
         Era::Handshake => String::new(),
         Era::Stateless => format!(r#","resultType":"complete",{CACHED}"#),
     };
-    format!(r#"{{"tools":[{}]{more}}}"#, tools.join(","))
+    format!(r#"{{"{}":[{}]{more}}}"#, listing.member(), manifests.join(","))
 }
 
 /// A tool of a server's for a client. Older clients take schemas of objects only for what a tool gives.
@@ -287,14 +327,37 @@ pub fn is_complete(result: &RawValue) -> Result<bool, RelayError> {
 ///
 /// # Errors
 /// Not a result.
-pub fn result(client: Era, server: Era, result: &RawValue) -> Result<Cow<'_, str>, RelayError> {
+pub fn result(
+    client: Era,
+    server: Era,
+    method: Method,
+    result: &RawValue,
+) -> Result<Cow<'_, str>, RelayError> {
     let members = Members::of(result.get())?;
     match (client, server) {
-        (Era::Stateless, _) if members.get("resultType").is_none() => {
-            Ok(Cow::Owned(members.written(&[], &[("resultType", r#""complete""#)])))
+        (Era::Stateless, _) => {
+            let mut more = Vec::new();
+            if members.get("resultType").is_none() {
+                more.push(("resultType", r#""complete""#));
+            }
+            // It is one caller's, whatever the server thinks of it, so that nobody keeps it for others.
+            if method.is_kept() {
+                more.push((CACHE_SCOPE, r#""private""#));
+                if members.get(TIME_TO_LIVE).is_none() {
+                    more.push((TIME_TO_LIVE, "0"));
+                }
+            }
+            if more.is_empty() {
+                return Ok(Cow::Borrowed(result.get()));
+            }
+            let without: &[&str] = if method.is_kept() { &[CACHE_SCOPE] } else { &[] };
+            Ok(Cow::Owned(members.written(without, &more)))
         }
-        (Era::Handshake, Era::Stateless) => older(&members).map(Cow::Owned),
-        (Era::Stateless, _) | (Era::Handshake, Era::Handshake) => Ok(Cow::Borrowed(result.get())),
+        (Era::Handshake, Era::Stateless) if method == Method::CallTool => older(&members).map(Cow::Owned),
+        (Era::Handshake, Era::Stateless) => {
+            Ok(Cow::Owned(members.written(&["resultType", TIME_TO_LIVE, CACHE_SCOPE], &[])))
+        }
+        (Era::Handshake, Era::Handshake) => Ok(Cow::Borrowed(result.get())),
     }
 }
 
@@ -508,12 +571,14 @@ mod tests {
         );
         assert!(towards(Era::Stateless, None).unwrap().contains(REVISION));
         let claims = r#"{"_meta":{"io.modelcontextprotocol/clientInfo":{"name":"a","version":"1"}}}"#;
-        assert_eq!(application(raw(claims)).as_deref(), Some("a 1"));
+        assert_eq!(application(Some(raw(claims))).as_deref(), Some("a 1"));
     }
 
     #[test]
     fn an_older_client_gets_what_it_can_read_and_a_newer_one_what_it_needs() {
-        let of = |client, server, text: &str| result(client, server, raw(text)).unwrap().into_owned();
+        let of = |client, server, text: &str| {
+            result(client, server, Method::CallTool, raw(text)).unwrap().into_owned()
+        };
         let newer = r#"{"resultType":"complete","content":[{"type":"text","text":"x"}],"structuredContent":[1.0],"later":[ ]}"#;
         assert_eq!(of(Era::Stateless, Era::Stateless, newer), newer);
         assert_eq!(
@@ -541,22 +606,58 @@ mod tests {
         let tool = r#"{"name":"a","outputSchema":{"type":"array"},"x": 1}"#;
         assert_eq!(manifest(Era::Handshake, Era::Stateless, raw(tool)), r#"{"name":"a","x":1}"#);
         assert_eq!(manifest(Era::Stateless, Era::Stateless, raw(tool)), tool);
-        let list = listed(Era::Stateless, &[Cow::Borrowed(tool)]);
+        let list = listed(Era::Stateless, Listing::Tools, &[Cow::Borrowed(tool)]);
         assert_eq!(serde_json::from_str::<Value>(&list).unwrap()["cacheScope"], "private");
-        assert_eq!(listed(Era::Handshake, &[]), r#"{"tools":[]}"#);
-        let found = discovered(&SPOKEN, Some(raw(r#"{"name":"s","version":"1"}"#)), None);
+        assert_eq!(listed(Era::Handshake, Listing::Prompts, &[]), r#"{"prompts":[]}"#);
+        let found = discovered(&SPOKEN, "{}", Some(raw(r#"{"name":"s","version":"1"}"#)), None);
         assert!(speaks(raw(&found)) && !speaks(raw(r#"{"supportedVersions":["2025-11-25"]}"#)));
         assert_eq!(server_information(raw(&found)).unwrap().get(), r#"{"name":"s","version":"1"}"#);
+    }
+
+    #[test]
+    fn what_may_be_kept_is_kept_by_one_caller() {
+        let of = |client, server, method, text: &str| {
+            result(client, server, method, raw(text)).unwrap().into_owned()
+        };
+        let (newer, older) = (Era::Stateless, Era::Handshake);
+        let said = r#"{"contents":[ ],"resultType":"complete","ttlMs":60000,"cacheScope":"public"}"#;
+        let kept = r#"{"contents":[ ],"resultType":"complete","ttlMs":60000,"cacheScope":"private"}"#;
+        assert_eq!(of(newer, newer, Method::ReadResource, said), kept);
+        assert_eq!(of(older, newer, Method::ReadResource, said), r#"{"contents":[ ]}"#);
+        assert_eq!(
+            of(newer, older, Method::ListResources, r#"{"resources":[ ]}"#),
+            r#"{"resources":[ ],"resultType":"complete","cacheScope":"private","ttlMs":0}"#
+        );
+        let prompt = r#"{"messages":[ ],"structuredContent":1}"#;
+        assert_eq!(of(older, newer, Method::GetPrompt, prompt), prompt);
+        assert_eq!(of(older, older, Method::GetPrompt, prompt), prompt);
+        assert_eq!(
+            of(newer, newer, Method::Complete, r#"{"resultType":"complete"}"#),
+            r#"{"resultType":"complete"}"#
+        );
+    }
+
+    #[test]
+    fn what_a_server_can_is_told_as_far_as_it_is_shown_and_carried() {
+        let said = raw(
+            r#"{"capabilities":{"tools":{"listChanged":true,"later":[ ]},"resources":{"subscribe":true,"listChanged":true},"prompts":{},"logging":{}}}"#,
+        );
+        let all = |both_older| capabilities(said, both_older, |_| true);
+        assert_eq!(all(true), r#"{"tools":{"later":[ ]},"resources":{"subscribe":true},"prompts":{}}"#);
+        assert_eq!(all(false), r#"{"tools":{"later":[ ]},"resources":{},"prompts":{}}"#);
+        assert_eq!(capabilities(said, true, |part| part == "prompts"), r#"{"prompts":{}}"#);
+        assert_eq!(capabilities(raw("{}"), true, |_| true), "{}");
+        assert!(has(said, "prompts") && !has(said, "completions") && !has(raw("{}"), "tools"));
     }
 
     #[test]
     fn what_a_client_can_is_all_that_is_needed_or_not() {
         let of = |able: &str| {
             let params = format!(r#"{{"_meta":{{"io.modelcontextprotocol/clientCapabilities":{able}}}}}"#);
-            can(raw(&params), raw(r#"{"code":-32021,"data":{"requiredCapabilities":{"sampling":{}}}}"#))
+            can(Some(raw(&params)), raw(r#"{"code":-32021,"data":{"requiredCapabilities":{"sampling":{}}}}"#))
         };
         assert!(of(r#"{"sampling":{},"roots":{}}"#) && !of(r#"{"roots":{}}"#) && !of("{}"));
-        assert!(!can(raw("{}"), raw("{}")));
+        assert!(!can(Some(raw("{}")), raw("{}")));
         assert_eq!(code(raw(r#"{"code":-32021,"message":"m"}"#)), Some(-32021));
     }
 

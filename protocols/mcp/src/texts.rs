@@ -4,10 +4,16 @@ use std::ops::Range;
 
 use serde_json::value::RawValue;
 
-/// Members of a content block that say what and where its data are, and these data: no words of anybody's.
-const OF_BLOCK: [&str; 4] = ["type", "mimeType", "data", "uri"];
-/// The same of the resource in such a block.
-const OF_RESOURCE: [&str; 3] = ["mimeType", "blob", "uri"];
+/// What a text is to whoever reads the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// Words.
+    Words,
+    /// Where something is.
+    Address,
+    /// Something in base64.
+    Data,
+}
 
 /// One text of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +22,8 @@ pub struct Text {
     place: Range<usize>,
     /// The member whose value it is.
     pub member: Option<String>,
+    /// What it is.
+    pub sort: Sort,
     /// What it says. Half a character, which JSON can write, reads as U+FFFD.
     pub text: String,
 }
@@ -28,7 +36,7 @@ enum Within {
 }
 
 /// The texts of a message, in order: every value that is a text, at whatever depth. Names of members are none, and neither is
-/// what says where the data of a content block are, and the data themselves.
+/// what says of which kind a content block is.
 #[must_use]
 pub fn texts(message: &RawValue) -> Vec<Text> {
     let json = message.get();
@@ -50,12 +58,12 @@ pub fn texts(message: &RawValue) -> Vec<Text> {
                 match path.last_mut() {
                     Some(Within::Object(name @ None)) => *name = Some(text),
                     Some(Within::Object(Some(_)) | Within::Array) | None => {
-                        if !is_of_data(&path) {
+                        if let Some(sort) = sort(&path) {
                             let member = match path.last() {
                                 Some(Within::Object(member)) => member.clone(),
                                 Some(Within::Array) | None => None,
                             };
-                            found.push(Text { place, member, text });
+                            found.push(Text { place, member, sort, text });
                         }
                     }
                 }
@@ -117,17 +125,45 @@ fn read(json: &str) -> String {
     })
 }
 
-fn is_of_data(path: &[Within]) -> bool {
-    let name = |within: &Within, known: &[&str]| match within {
-        Within::Object(Some(member)) => known.contains(&member.as_str()),
-        Within::Object(None) | Within::Array => false,
-    };
-    match path {
-        [first, Within::Array, block] => name(first, &["content"]) && name(block, &OF_BLOCK),
-        [first, Within::Array, block, resource] => {
-            name(first, &["content"]) && name(block, &["resource"]) && name(resource, &OF_RESOURCE)
+/// What a text is that stands there; `None` of what says only of which kind something is.
+fn sort(path: &[Within]) -> Option<Sort> {
+    let names: Vec<Option<&str>> = path
+        .iter()
+        .map(|within| match within {
+            Within::Object(name) => name.as_deref(),
+            Within::Array => None,
+        })
+        .collect();
+    match names.as_slice() {
+        // A block of a tool's answer, or of a prompt.
+        [Some("content"), None, Some(member)] | [Some("messages"), None, Some("content"), Some(member)] => {
+            of_block(member)
         }
-        _ => false,
+        // A resource: in such a block, in what was read, in a list.
+        [Some("content"), None, Some("resource"), Some(member)]
+        | [Some("messages"), None, Some("content"), Some("resource"), Some(member)]
+        | [Some("contents" | "resources"), None, Some(member)] => of_resource(member),
+        // What is asked for, and what an error is about.
+        [Some("uri")] | [Some("ref" | "data"), Some("uri")] => Some(Sort::Address),
+        _ => Some(Sort::Words),
+    }
+}
+
+fn of_block(member: &str) -> Option<Sort> {
+    match member {
+        "type" | "mimeType" => None,
+        "data" => Some(Sort::Data),
+        "uri" => Some(Sort::Address),
+        _ => Some(Sort::Words),
+    }
+}
+
+fn of_resource(member: &str) -> Option<Sort> {
+    match member {
+        "mimeType" => None,
+        "blob" => Some(Sort::Data),
+        "uri" => Some(Sort::Address),
+        _ => Some(Sort::Words),
     }
 }
 
@@ -146,6 +182,12 @@ mod tests {
     #[test]
     fn texts_are_values_and_no_data() {
         let found = texts(raw(MESSAGE));
+        let of = |sort: Sort| {
+            let of = found.iter().filter(|text| text.sort == sort);
+            of.map(|text| text.text.as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!((of(Sort::Address), of(Sort::Data)), (vec!["file:///x"], vec!["QUJD", "QUJD"]));
+        let found: Vec<&Text> = found.iter().filter(|text| text.sort == Sort::Words).collect();
         let words: Vec<&str> = found.iter().map(|text| text.text.as_str()).collect();
         assert_eq!(words, ["a \"b\" \u{e9}", "in it", "c", "d", "e", "f"]);
         let members: Vec<Option<&str>> = found.iter().map(|text| text.member.as_deref()).collect();
@@ -158,9 +200,35 @@ mod tests {
     fn all_but_what_is_replaced_stays_as_it_stands() {
         let found = texts(raw(MESSAGE));
         assert_eq!(replaced(raw(MESSAGE), std::iter::empty()), MESSAGE);
-        let others = [(&found[1], "x\"\n".to_owned()), (&found[3], "y".to_owned())];
+        let words: Vec<&Text> = found.iter().filter(|text| text.sort == Sort::Words).collect();
+        let others = [(words[1], "x\"\n".to_owned()), (words[3], "y".to_owned())];
         let made = replaced(raw(MESSAGE), others.into_iter());
         assert_eq!(made, MESSAGE.replace("\"in it\"", "\"x\\\"\\n\"").replace("\"d\"", "\"y\""));
+    }
+
+    #[test]
+    fn where_something_is_and_what_it_is_are_told_from_words() {
+        for (message, sorts) in [
+            (r#"{"contents":[{"uri":"a://b","mimeType":"x/y","text":"w","blob":"QQ=="}]}"#, "AWD"),
+            (r#"{"resources":[{"uri":"a://b","name":"w","description":"w","mimeType":"x/y"}]}"#, "AWW"),
+            (r#"{"messages":[{"role":"user","content":{"type":"image","data":"QQ=="}}]}"#, "WD"),
+            (r#"{"messages":[{"content":{"type":"resource","resource":{"uri":"a","text":"w"}}}]}"#, "AW"),
+            (r#"{"completion":{"values":["w","w"]}}"#, "WW"),
+            (r#"{"code":-32002,"message":"w","data":{"uri":"a://b"}}"#, "WA"),
+            (r#"{"uri":"a://b","_meta":{"uri":"w"}}"#, "AW"),
+            (
+                r#"{"ref":{"type":"ref/resource","uri":"a://{b}"},"argument":{"name":"w","value":"w"}}"#,
+                "WAWW",
+            ),
+            (r#"{"name":"w","arguments":{"uri":"w","contents":[{"blob":"w"}]}}"#, "WWW"),
+        ] {
+            let letter = |text: &Text| match text.sort {
+                Sort::Words => 'W',
+                Sort::Address => 'A',
+                Sort::Data => 'D',
+            };
+            assert_eq!(texts(raw(message)).iter().map(letter).collect::<String>(), sorts, "{message}");
+        }
     }
 
     #[test]

@@ -244,3 +244,38 @@ fn where_the_files_do_not_agree_the_caller_is_told_whose_they_are() {
     assert!(came.to_string().contains("gateway.toml does not say for which `target`"), "{came}");
     assert_eq!((server.heard(), place.of_kind("server.started")), (Vec::new(), Vec::new()));
 }
+
+/// What is read there, and its prompts, are calls as its tools are: identifiers go neither there nor back.
+#[test]
+fn what_a_server_elsewhere_lets_read_is_refused_where_it_holds_identifiers() {
+    let home = home();
+    let server = Listening::notes(home.path(), "json");
+    let declared = [declared(home.path(), server.port, "")];
+    let place = Place::new(AgentPlace::InProcess, home, &declared);
+    let read = |uri: &str| place.ask("ana", NOTES, "resources/read", &json!({"uri": uri}));
+    let uris = place.ask("ana", NOTES, "resources/list", &json!({}));
+    assert_eq!(uris["result"]["resources"].as_array().map(Vec::len), Some(2), "{uris}");
+    assert_eq!(read("notes://plain")["result"]["contents"][0]["text"], "the printer is out of paper");
+    let ended = || place.of_kind("toolcall.ended").pop().unwrap();
+    assert_eq!(ended()["outcome"], "ok");
+    // It was carried out, and what it came to is withheld.
+    let known = read("notes://known");
+    assert_eq!(known["error"]["data"]["code"], "not_attributable", "{known}");
+    assert!(!known.to_string().contains("219-09"), "{known}");
+    let last = ended();
+    assert_eq!(
+        (&last["outcome"], &last["code"], &last["phi_without_statement"]),
+        (&json!("ok"), &json!("not_attributable"), &json!(1))
+    );
+    // An address that holds one is not sent.
+    let before = server.heard().len();
+    assert_eq!(read("notes://ssn/219-09-9999")["error"]["data"]["code"], "not_attributable");
+    assert_eq!(server.heard().len(), before);
+    let tidy = json!({"name": "tidy", "arguments": {"what": "the desk"}});
+    let tidied = place.ask("ana", NOTES, "prompts/get", &tidy);
+    assert_eq!(tidied["result"]["messages"][0]["content"]["text"], "Tidy up the desk.", "{tidied}");
+    let started = place.of_kind("toolcall.started");
+    let started = started.iter().filter(|entry| !entry["method"].is_null());
+    assert!(started.clone().all(|entry| entry["delegation"]["attribution"] == "unattributable"));
+    assert_eq!(started.count(), 5);
+}

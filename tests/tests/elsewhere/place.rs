@@ -103,6 +103,9 @@ fn policies(folder: &Path, servers: &[Declared]) {
              @id(\"nurses-{name}-tools\")\n\
              permit (principal in Group::\"dev/nurses\", action == Action::\"invoke\", resource in Target::\"{name}\")\n\
              unless {{ resource == Tool::\"{name}/fails\" }};\n\
+             @id(\"nurses-{name}-more\")\n\
+             permit (principal in Group::\"dev/nurses\", action in [Action::\"readResource\", Action::\"usePrompt\"], \
+             resource == Target::\"{name}\");\n\
              @id(\"nurses-{name}-see\")\n\
              permit (principal in Group::\"dev/nurses\", action == Action::\"reveal\", resource == Tool::\"{name}/echo\");\n"
         );
@@ -169,6 +172,11 @@ impl Place {
         child.stdin.take().unwrap().write_all(body.to_string().as_bytes()).unwrap();
         let said = child.wait_with_output().unwrap().stdout;
         serde_json::from_slice(&said).map_err(|_| String::from_utf8_lossy(&said).into_owned()).unwrap()
+    }
+
+    /// Ask for something that is no tool's call.
+    pub(crate) fn ask(&self, sub: &str, server: &str, method: &str, params: &Value) -> Value {
+        self.said(sub, server, &json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}))
     }
 
     /// Call one tool.

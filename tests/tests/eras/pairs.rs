@@ -156,8 +156,8 @@ fn what_stands_beside_a_request_is_what_stands_in_it() {
     // A call of a tool that is there is on record, and never came to the server.
     let ended = place.boundary.entries_of("toolcall.ended").unwrap();
     let codes: Vec<&Value> = ended.iter().map(|entry| &entry["code"]).collect();
-    let refused = json!("protocol_violation");
-    assert_eq!(codes, [&Value::Null, &Value::Null, &refused, &refused], "{ended:?}");
+    let (refused, none) = (json!("protocol_violation"), json!("unsupported"));
+    assert_eq!(codes, [&none, &Value::Null, &Value::Null, &refused, &refused], "{ended:?}");
 }
 
 /// One that does without a handshake tells it to whoever subscribes.

@@ -82,7 +82,9 @@ fn policies(folder: &Path) {
             "@id(\"nurses-{server}\")\npermit (principal in Group::\"dev/nurses\", action == Action::\"connect\", \
              resource == Target::\"{server}\");\n\
              @id(\"nurses-{server}-tools\")\npermit (principal in Group::\"dev/nurses\", action == Action::\"invoke\", \
-             resource in Target::\"{server}\");\n"
+             resource in Target::\"{server}\");\n\
+             @id(\"nurses-{server}-more\")\npermit (principal in Group::\"dev/nurses\", \
+             action in [Action::\"readResource\", Action::\"usePrompt\"], resource == Target::\"{server}\");\n"
         );
     }
     std::fs::write(folder.join("clinic.cedar"), text.replace("\"dev/", "\"org/")).unwrap();

@@ -10,6 +10,7 @@ use std::time::Duration;
 use chaperone_access::TargetName;
 use chaperone_api::Problem;
 use chaperone_mcp::relay::TOOLS_MAX;
+use chaperone_mcp::request::Method;
 use chaperone_mcp::revision::VERSION;
 use chaperone_mcp::stateless::{self, Repeated, encoded, repeats, written};
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -338,7 +339,8 @@ impl Bridge {
         let (status, bytes) = match answered {
             Ok(answered) => answered,
             Err(Unanswered { why, may_have_arrived }) => {
-                let unknown = if may_have_arrived && method == "tools/call" { UNKNOWN } else { "" };
+                let is_call = Method::of(method).is_some();
+                let unknown = if may_have_arrived && is_call { UNKNOWN } else { "" };
                 return Some(failed(id, NO_ANSWER, &format!("{why}{unknown}")));
             }
         };

@@ -74,7 +74,7 @@ fn tree(view: &ToolcallView) -> String {
     chain.extend(text(&view.delegation, "/purpose").map(|purpose| format!("for {purpose}")));
     chain.extend(recipient(&view.delegation, "/recipient"));
     out.push(format!("└ client  {}", chain.join(", ")));
-    out.push(format!("  └ call  {}  {}/{}", view.call, view.target, view.tool));
+    out.push(format!("  └ call  {}  {}", view.call, called(view)));
     out.extend(recipient(&view.delegation, "/server/recipient").map(|to| format!("    │ server {to}")));
     let arguments = if view.arguments.is_empty() { "not told" } else { &view.arguments };
     out.push(format!("    │ arguments {arguments}"));
@@ -101,6 +101,9 @@ fn tree(view: &ToolcallView) -> String {
     if let Some(found) = view.end.as_ref().and_then(|end| end.phi_without_statement) {
         out.push(format!("    │ {found} identifiers in the answer, and nothing was read for it"));
     }
+    if let Some(bytes) = view.end.as_ref().and_then(|end| end.not_looked_through) {
+        out.push(format!("    │ {bytes} bytes in the answer are no text, and were not looked through"));
+    }
     for operation in &view.operations {
         of_operation(&mut out, operation);
     }
@@ -114,6 +117,13 @@ fn tree(view: &ToolcallView) -> String {
         out.push(format!("    └ {told}"));
     }
     out.join("\n")
+}
+
+/// What was called: a tool, or how something else of a server.
+fn called(view: &ToolcallView) -> String {
+    let name = view.tool.as_ref().or(view.prompt.as_ref());
+    let name = name.map_or_else(|| view.target.clone(), |name| format!("{}/{name}", view.target));
+    view.method.as_ref().map_or_else(|| name.clone(), |method| format!("{name}  {method}"))
 }
 
 /// A call that a server elsewhere carries out: what is known of it here.

@@ -177,7 +177,7 @@ fn of_target(catalog: &Catalog) -> OfTarget {
     OfTarget {
         classified: catalog.classification().is_some(),
         relations: catalog.own().map(|name| (name.clone(), of(name))).collect(),
-        tools: None,
+        ..OfTarget::default()
     }
 }
 

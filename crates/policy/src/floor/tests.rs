@@ -18,7 +18,8 @@ permit (principal in Group::"dev/ops", action, resource in Target::"ehr");
 fn world() -> World {
     let of = |facts| OfRelation { within: Vec::new(), facts: Some(Arc::new(facts)) };
     let relations = BTreeMap::from([(RelationName::new("public", "patients"), of(patients(true)))]);
-    let targets = [(TargetName::new("ehr").unwrap(), OfTarget { classified: true, relations, tools: None })];
+    let targets =
+        [(TargetName::new("ehr").unwrap(), OfTarget { classified: true, relations, ..OfTarget::default() })];
     World { installation: "gw".into(), targets: targets.into() }
 }
 

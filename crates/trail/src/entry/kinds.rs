@@ -336,7 +336,8 @@ kinds! {
         by: String,
         /// The server.
         server: String,
-        /// SHA-256 of each tool's manifest (RFC 8785), by the tool's name.
+        /// SHA-256 of each tool's manifest (RFC 8785), by the tool's name; of a prompt by `prompt:NAME`, of a template of
+        /// resources by `template:URI`.
         tools: BTreeMap<String, Digest>,
     }
     /// A server describes a tool otherwise than was accepted: nobody is shown it, and nobody may call it.
@@ -347,10 +348,10 @@ kinds! {
         found: Digest,
         /// The server.
         server: String,
-        /// The tool.
+        /// The tool; a prompt as `prompt:NAME`, a template of resources as `template:URI`.
         tool: String,
     }
-    /// A tool was called: nothing is done for it before this is durable.
+    /// A tool was called, or something else asked of a server: nothing is done for it before this is durable.
     ToolcallStarted = "toolcall.started" {
         /// What the client calls itself: a claim.
         application: Option<String>,
@@ -362,12 +363,16 @@ kinds! {
         client: Option<String>,
         /// Who, through what.
         delegation: Delegation,
+        /// What was asked of a server, as the protocol names it: `resources/read`. Absent where a tool was called.
+        method: Option<String>,
+        /// The prompt that was used; what was read stands in `arguments`.
+        prompt: Option<String>,
         /// Where from.
         source: String,
         /// The target.
         target: String,
-        /// The tool.
-        tool: String,
+        /// The tool. Absent where none was called.
+        tool: Option<String>,
     }
     /// The call ended. Its answer leaves after this is durable.
     ToolcallEnded = "toolcall.ended" {
@@ -381,6 +386,9 @@ kinds! {
         duration_us: u64,
         /// Identifiers that were replaced in a server's answer, by tag. Absent where there were none.
         masked: Option<BTreeMap<String, u64>>,
+        /// Bytes of images, sound and other data in a server's answer that are no text, and that nobody looked through.
+        /// Absent where there are none.
+        not_looked_through: Option<u64>,
         /// How.
         outcome: CallOutcome,
         /// Identifiers that detectors found in a server's answer to a call that read nothing of a target's: the server has

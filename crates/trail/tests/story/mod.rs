@@ -486,9 +486,11 @@ impl Story {
             call: "call-1".to_owned(),
             client: None,
             delegation: delegation(),
+            method: None,
+            prompt: None,
             source: "local".to_owned(),
             target: "clinic".to_owned(),
-            tool: "query".to_owned(),
+            tool: Some("query".to_owned()),
         }));
         self.push_sealed(b"a statement", |statement| intent(0, 1, call, statement));
         self.heartbeat(2, 40, 20);
@@ -521,6 +523,7 @@ impl Story {
         self.push(refused(0, 2, call));
         self.push(Body::ToolcallEnded(ToolcallEnded {
             masked: None,
+            not_looked_through: None,
             phi_without_statement: None,
             bytes: 20,
             call: "call-1".to_owned(),

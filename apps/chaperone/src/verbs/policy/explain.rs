@@ -188,6 +188,7 @@ fn told(explained: &Explanation) -> String {
     let told = |found: &&Finding| found.ruling != Ruling::Refuse || asked.as_ref() == Some(&found.on);
     let tools = explained.tools.iter().filter(told);
     tools.for_each(|found| finding(&mut out, "", found));
+    explained.of_server.iter().filter(told).for_each(|found| finding(&mut out, "", found));
     let whole = explained.whole.iter().filter(|found| found.ruling != Ruling::Refuse);
     whole.for_each(|found| finding(&mut out, "", found));
     let width = explained.relations.iter().map(|seen| seen.relation.len()).max().unwrap_or(0);

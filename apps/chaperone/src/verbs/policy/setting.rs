@@ -133,7 +133,9 @@ impl Setting {
         let others = self.known.commands.iter().chain(&self.known.servers).filter(|_| self.config.is_some());
         for target in others {
             // What its agent declares is not asked for here: its tools are those that policies name.
-            world.targets.entry(target.clone()).or_default().tools = Some(BTreeSet::new());
+            let known = world.targets.entry(target.clone()).or_default();
+            known.tools = Some(BTreeSet::new());
+            known.is_server = self.known.servers.contains(target);
         }
         let mut world = world.with_named(sets);
         for (target, classification) in &self.classified {

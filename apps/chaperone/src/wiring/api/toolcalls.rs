@@ -126,6 +126,8 @@ fn begun(call: CallId, entry: &Entry, started: &ToolcallStarted) -> ToolcallView
     ToolcallView {
         call,
         tool: started.tool.clone(),
+        method: started.method.clone(),
+        prompt: started.prompt.clone(),
         target: started.target.clone(),
         delegation: json(&started.delegation),
         oauth_client: started.client.clone(),
@@ -144,7 +146,9 @@ fn begun(call: CallId, entry: &Entry, started: &ToolcallStarted) -> ToolcallView
 fn elsewhere(call: CallId, entry: &Entry, exchanged: &CredentialExchanged) -> ToolcallView {
     ToolcallView {
         call,
-        tool: exchanged.tool.clone().unwrap_or_default(),
+        tool: exchanged.tool.clone(),
+        method: None,
+        prompt: None,
         target: exchanged.target.clone(),
         delegation: json(&exchanged.delegation),
         oauth_client: None,
@@ -169,6 +173,7 @@ fn end(ended: &ToolcallEnded) -> ToolcallEnd {
         code: ended.code.map(|code| code.as_str().to_owned()),
         masked: ended.masked.clone().unwrap_or_default(),
         phi_without_statement: ended.phi_without_statement,
+        not_looked_through: ended.not_looked_through,
         rows: ended.rows,
         bytes: ended.bytes,
         duration_us: ended.duration_us,
@@ -252,7 +257,9 @@ mod tests {
         let call: CallId = CallId::from_parts(1, [7; 10]);
         let view = ToolcallView {
             call,
-            tool: "query".to_owned(),
+            tool: Some("query".to_owned()),
+            method: None,
+            prompt: None,
             target: "ehr".to_owned(),
             delegation: Value::Null,
             oauth_client: None,

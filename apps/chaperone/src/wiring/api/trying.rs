@@ -20,7 +20,7 @@ use super::policies::unread;
 use super::refused::{Refused, failed};
 use super::{Managed, Shared, identities};
 use crate::wiring::attributes::declared;
-use crate::wiring::gateway::{COMMAND, POSTGRES};
+use crate::wiring::gateway::{COMMAND, MCP, POSTGRES};
 use crate::wiring::installation::now_us;
 use crate::wiring::policies::{FILES_MAX, checked, lines, world};
 
@@ -78,7 +78,7 @@ async fn everything(managed: &Managed, sets: &[&PolicySet]) -> (World, Vec<Strin
             if let Err(refusal) = &tools {
                 unread.push(format!("{target}: {refusal}"));
             }
-            others.push((target.clone(), of_tools(tools.unwrap_or_default())));
+            others.push((target.clone(), of_tools(tools.unwrap_or_default(), speaks)));
             continue;
         }
         let catalog = managed.analysts.catalog(target).await;
@@ -99,11 +99,13 @@ async fn tools(managed: &Managed, target: &TargetName, speaks: &str) -> Result<B
         return Ok(declaration.commands.keys().cloned().collect());
     }
     let known = managed.manifests.of(target)?.unwrap_or_default();
-    Ok(known.accepted.into_keys().chain(known.held.into_keys()).collect())
+    // A server's prompts and templates are known by names that no tool has.
+    let all = known.accepted.into_keys().chain(known.held.into_keys());
+    Ok(all.filter(|name| !name.contains(':')).collect())
 }
 
-fn of_tools(tools: BTreeSet<String>) -> OfTarget {
-    OfTarget { tools: Some(tools), ..OfTarget::default() }
+fn of_tools(tools: BTreeSet<String>, speaks: &str) -> OfTarget {
+    OfTarget { tools: Some(tools), is_server: speaks == MCP, ..OfTarget::default() }
 }
 
 /// What is asked about in an explanation: the target, and a statement as a fresh session there has it.
@@ -119,7 +121,7 @@ async fn asked_about(
                 .hint("leave `sql` out; `tool` is a command or tool that is asked about"));
         }
         let tools = tools(managed, target, speaks).await.map_err(|refusal| unread(&refusal))?;
-        let targets = [(target.clone(), of_tools(tools))].into();
+        let targets = [(target.clone(), of_tools(tools, speaks))].into();
         return Ok((World { installation: managed.installation.clone(), targets }, None));
     }
     let (catalog, analysis) = understood(managed, target, sql).await?;

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chaperone_access::{CallId, Delegation, Refusal, RefusalCode, SessionId, Source, TargetName, no_command};
+use chaperone_access::{
+    CallId, Called, Delegation, Refusal, RefusalCode, SessionId, Source, TargetName, no_command,
+};
 use chaperone_command::codec::Ended;
 use chaperone_command::declare::{Command, Declaration};
 use chaperone_command::guest::{Asked, Guest, Heard};
@@ -204,7 +206,8 @@ impl Commands {
             delegation: &delegation,
             source: asking.source,
             target,
-            tool: &tool,
+            called: &Called::Tool(tool.clone()),
+            method: None,
             arguments: &canonical,
             application: asking.application.clone(),
             client: asking.oauth_client.clone(),
@@ -373,6 +376,7 @@ impl Running {
             // Its operation's outcome counts them.
             masked: BTreeMap::new(),
             phi_without_statement: None,
+            not_looked_through: None,
             rows: 0,
             bytes: self.bytes,
         };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chaperone_access::{
-    CallId, DESCRIBE_SCHEMA, Delegation, EXPLAIN_ACCESS, PURPOSE_BYTES_MAX, QUERY, Refusal, RefusalCode,
-    SQL_TOOLS, TargetName, is_purpose,
+    CallId, Called, DESCRIBE_SCHEMA, Delegation, EXPLAIN_ACCESS, PURPOSE_BYTES_MAX, QUERY, Refusal,
+    RefusalCode, SQL_TOOLS, TargetName, is_purpose,
 };
 use chaperone_mcp::{Answer, Asked, Tools};
 use chaperone_postgres::guest::{self, GuestError};
@@ -284,7 +284,8 @@ impl OfCaller {
             delegation: &delegation,
             source: self.shower().source,
             target: self.target(),
-            tool,
+            called: &Called::tool(tool),
+            method: None,
             arguments: &arguments,
             application: self.0.application.get().cloned(),
             client: self.shower().bearer.oauth_client.clone(),
@@ -301,7 +302,16 @@ impl OfCaller {
         let Done { answer, outcome, code, rows } = done;
         let bytes = answer.size() as u64;
         let masked = BTreeMap::new();
-        match call.end(CallEnd { outcome, code, masked, phi_without_statement: None, rows, bytes }).await {
+        let end = CallEnd {
+            outcome,
+            code,
+            masked,
+            phi_without_statement: None,
+            not_looked_through: None,
+            rows,
+            bytes,
+        };
+        match call.end(end).await {
             Ok(()) => Ok(answer),
             // Its answer does not leave; but that it was refused would be no truth either.
             Err(refusal) if attempt.is_open() => {

@@ -78,18 +78,24 @@ async fn discover(talk: &mut Talk, listens: bool) -> Result<Option<Begun>, Broke
         Some(Answered::Result(information)) if speaks(&information) => information,
         Some(Answered::Result(_) | Answered::Error(_)) | None => return Ok(None),
     };
-    // It does not say by itself that its tools are others; one elsewhere is asked for them again and again.
-    let listen = json!({"notifications": {"toolsListChanged": true}});
-    let listen = serde_json::value::to_raw_value(&listen).map_err(|_| Broken::Gone)?;
-    if listens && tells_of_tools(&information)? {
+    // It does not say by itself that what it has is another; one elsewhere is asked for it again and again.
+    let mut wanted = serde_json::Map::new();
+    for part in ["tools", "prompts", "resources"] {
+        if tells_of(&information, part)? {
+            wanted.insert(format!("{part}ListChanged"), true.into());
+        }
+    }
+    if listens && !wanted.is_empty() {
+        let listen = serde_json::value::to_raw_value(&json!({"notifications": wanted}));
+        let listen = listen.map_err(|_| Broken::Gone)?;
         talk.subscribe("subscriptions/listen", &towards(Era::Stateless, Some(&listen))?);
     }
     Ok(Some(Begun { era: Era::Stateless, information }))
 }
 
-fn tells_of_tools(information: &RawValue) -> Result<bool, Broken> {
+fn tells_of(information: &RawValue, part: &str) -> Result<bool, Broken> {
     let mut within = Some(information);
-    for name in ["capabilities", "tools", "listChanged"] {
+    for name in ["capabilities", part, "listChanged"] {
         within = match within.filter(|raw| raw.get().starts_with('{')) {
             Some(raw) => relay::member(raw, name)?,
             None => None,

@@ -1,124 +1,79 @@
-//! One call of a server's tool, on record from its beginning to its end.
+//! One call of a server, on record from its beginning to its end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use chaperone_access::{CallId, Delegation, Refusal, RefusalCode};
-use chaperone_mcp::Answer;
-use chaperone_mcp::relay::{self, RelayError, Said};
+use chaperone_access::{CallId, Called, Delegation, Refusal, RefusalCode};
+use chaperone_mcp::relay::{self, Listing, RelayError, Said};
+use chaperone_mcp::request::{Method, Request};
 use chaperone_mcp::stateless::{self, Era};
 use chaperone_recording::{CallEnd, CallOpening, Lease};
 use chaperone_trail::CallOutcome;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
+use super::done::{Done, Words};
 use super::looked::{Looked, look};
 use super::pool::Taken;
 use super::talk::Answered;
 use super::{Asked, INVALID_PARAMS, answer, error};
-use crate::wiring::calls::outcome;
 use crate::wiring::installation::{now_us, random};
 use crate::wiring::mcp::query::CALL;
 use crate::wiring::mcp::seen::fault;
-use crate::wiring::mcp::tools::told;
+
+/// What the second net has caught in an answer.
+#[derive(Default)]
+struct Net {
+    /// What was replaced, by tag.
+    masked: BTreeMap<String, u64>,
+    /// Identifiers that were found.
+    found: u64,
+    /// Bytes that are no text.
+    unread: u64,
+}
 
 /// Members of a call that answer what a server has asked for.
 const OF_REQUESTS: [&str; 2] = ["requestState", "inputResponses"];
 
-/// What a call came to: `result` or `error`, and its JSON.
-struct Done {
-    what: &'static str,
-    raw: String,
-    outcome: CallOutcome,
-    code: Option<RefusalCode>,
-    /// Whether these are the server's own words.
-    of_server: bool,
-    status: StatusCode,
-}
-
-impl Done {
-    fn ours(answer: &Answer, outcome: CallOutcome, code: RefusalCode) -> Self {
-        let raw = answer.to_value().to_string();
-        Self { what: "result", raw, outcome, code: Some(code), of_server: false, status: StatusCode::OK }
-    }
-
-    /// A refusal as the result of a call: a model can act on it.
-    fn refused(refusal: &Refusal) -> Self {
-        Self::ours(&told(refusal), outcome(refusal.code), refusal.code)
-    }
-
-    /// The call ended without an answer that may leave. Whether something was changed nobody can say where a statement of
-    /// it was permitted that may change something: from here on no further one is.
-    fn unanswered(refusal: &Refusal, lease: &Lease) -> Self {
-        lease.end();
-        if !lease.may_have_written() {
-            return Self::refused(refusal);
-        }
-        let answer = Answer::unknown(&refusal.message, Some(refusal.code.as_str()));
-        Self::ours(&answer, CallOutcome::Unknown, refusal.code)
-    }
-
-    fn of_server(what: &'static str, raw: &str, outcome: CallOutcome, code: Option<RefusalCode>) -> Self {
-        Self { what, raw: raw.to_owned(), outcome, code, of_server: true, status: StatusCode::OK }
-    }
-
-    /// Headers and body of a call say two things.
-    fn mismatch(why: &str) -> Self {
-        let raw = json!({"code": stateless::HEADER_MISMATCH, "message": why}).to_string();
-        let (outcome, code) = (CallOutcome::Refused, Some(RefusalCode::ProtocolViolation));
-        let status = StatusCode::BAD_REQUEST;
-        Self { what: "error", raw, outcome, code, of_server: false, status }
-    }
-}
-
 impl Asked<'_> {
     /// A call: its place among the calls, then the record, then the server.
-    pub(super) async fn call(&self, id: &RawValue, said: &Said<'_>) -> Response {
-        let Some(params) = said.params else {
-            return error(id, INVALID_PARAMS, "`tools/call` without `params`");
-        };
-        let (tool, arguments) = match relay::called(params) {
-            Ok((tool, _)) if tool.len() > relay::TOOL_BYTES_MAX => {
-                return error(id, INVALID_PARAMS, "there is no such tool");
-            }
-            Ok(called) => called,
+    pub(super) async fn call(&self, id: &RawValue, method: Method, said: &Said<'_>) -> Response {
+        let request = match Request::read(method, said.params) {
+            Ok(request) => request,
             Err(wrong) => return error(id, INVALID_PARAMS, &wrong.to_string()),
         };
         // What a server gets as the answer to a request of its own would be anybody's word: none was handed out.
-        let answers = |name: &&&str| !matches!(relay::member(params, name), Ok(None));
+        let answers = |name: &&&str| {
+            request.params.is_some_and(|params| !matches!(relay::member(params, name), Ok(None)))
+        };
         if let Some(name) = OF_REQUESTS.iter().find(answers) {
             let why = format!("`{name}` answers nothing: the gateway hands out no requests of servers");
             return error(id, INVALID_PARAMS, &why);
         }
         let calls = self.mcp.managed.commands.calls();
         let came = match calls.enter(&self.shower.bearer.standing.facts().subject) {
-            Ok(_place) => self.carried(&tool, params, arguments).await,
+            Ok(_place) => self.carried(&request).await,
             Err(busy) => Err(busy),
         };
         // Where there is no place, or no record of its beginning, nothing was begun.
-        let done = self.for_client(came.unwrap_or_else(|refusal| Done::refused(&refusal)));
-        let mut response = answer(id.get(), done.what, &done.raw);
+        let done = came.unwrap_or_else(Done::refused);
+        let (what, raw) = done.written(method, self.era);
+        let mut response = answer(id.get(), what, &raw);
         *response.status_mut() = done.status;
         response
     }
 
-    async fn carried(
-        &self,
-        tool: &str,
-        params: &RawValue,
-        arguments: Option<&RawValue>,
-    ) -> Result<Done, Refusal> {
-        let arguments = canonical(arguments)?;
-        let delegation = Delegation { tool: Some(Arc::from(tool)), ..self.delegation.clone() };
+    async fn carried(&self, request: &Request<'_>) -> Result<Done, Refusal> {
+        let arguments = canonical(request)?;
+        let Request { called, params, .. } = request;
+        let delegation = self.chained(called);
         // Nothing is launched for a call that may not be made; it is on record all the same.
-        let may = match self.may(tool) {
-            Ok(()) => self.may_leave(params).await,
+        let may = match self.permitted(request) {
+            Ok(()) => self.may_leave(*params).await,
             Err(refusal) => Err(refusal),
         };
         let taken = match may {
-            Ok(()) => self.taken().await.and_then(|taken| self.offered(taken, tool)),
+            Ok(()) => self.taken().await.and_then(|taken| self.offered(taken, request)),
             Err(refusal) => Err(refusal),
         };
         let lease = taken.as_ref().map(|taken| taken.process.lease.clone()).unwrap_or_default();
@@ -127,30 +82,35 @@ impl Asked<'_> {
             delegation: &delegation,
             source: self.shower.source,
             target: &self.server.name,
-            tool,
+            called,
+            method: Some(request.method.as_str()).filter(|_| request.method != Method::CallTool),
             arguments: &arguments,
-            application: stateless::application(params),
+            application: stateless::application(*params),
             client: self.shower.bearer.oauth_client.clone(),
         };
         let call = self.mcp.managed.recorder.begin_call(opening, lease.clone()).await?;
         let (done, taken) = match taken {
-            Ok(taken) => match self.agree(&taken, tool, params) {
-                Ok(()) => self.asked(taken, params, &lease).await,
-                Err(why) => (Done::mismatch(&why), Some(taken)),
+            Ok(taken) => match self.agree(&taken, request) {
+                Ok(()) => self.asked(taken, request, &lease).await,
+                Err(why) => (Done::mismatch(why), Some(taken)),
             },
-            Err(refusal) => (Done::refused(&refusal), None),
+            Err(refusal) => (self.turned_away(called, refusal), None),
         };
-        let (done, masked, found) = match self.looked_through(done, &delegation, tool).await {
+        let (done, net) = match self.looked_through(done, &delegation, called).await {
             Ok(looked) => looked,
-            Err(refusal) => (Done::unanswered(&refusal, &lease), BTreeMap::new(), 0),
+            Err(refusal) => (Done::unanswered(refusal, &lease), Net::default()),
         };
+        let Net { masked, found, unread } = net;
         // The server has it from elsewhere, whether it says that it did well or that it failed.
         let phi_without_statement = Some(found).filter(|found| *found > 0 && lease.touching() == 0);
-        let (outcome, code, bytes) = (done.outcome, done.code, done.raw.len() as u64);
-        let end = CallEnd { outcome, code, masked, phi_without_statement, rows: 0, bytes };
+        let not_looked_through = Some(unread).filter(|unread| *unread > 0);
+        let bytes = done.written(request.method, self.era).1.len() as u64;
+        let (outcome, code) = (done.outcome, done.code);
+        let end =
+            CallEnd { outcome, code, masked, phi_without_statement, not_looked_through, rows: 0, bytes };
         if let Err(refusal) = call.end(end).await {
             // Nothing of the server's leaves; but that it was refused may be no truth.
-            return Ok(Done::unanswered(&refusal, &lease));
+            return Ok(Done::unanswered(refusal, &lease));
         }
         // Only now may another call have it: nothing of this one is under way any more.
         if let Some(taken) = taken {
@@ -159,31 +119,29 @@ impl Asked<'_> {
         Ok(done)
     }
 
-    /// Look through the server's own words: what detectors find is replaced, unless policy reveals it to the caller in what the
-    /// tool answers. What was replaced, by tag, and how many were found.
+    /// Look through the server's own words: what detectors find is replaced, unless policy reveals it to the caller in what is
+    /// called.
     async fn looked_through(
         &self,
         done: Done,
         delegation: &Delegation,
-        tool: &str,
-    ) -> Result<(Done, BTreeMap<String, u64>, u64), Refusal> {
-        if !done.of_server {
-            return Ok((done, BTreeMap::new(), 0));
-        }
+        called: &Called,
+    ) -> Result<(Done, Net), Refusal> {
+        let Words::OfServer(what, raw) = done.words else { return Ok((done, Net::default())) };
         let stays = if self.server.refuses_findings {
             // Policy reveals what its subjects may see, and nobody can say for whom this was read.
             BTreeSet::new()
         } else {
-            self.mcp.managed.policies.stays_in(delegation, &self.server.name, tool, now_us())
+            self.mcp.managed.policies.stays_in(delegation, &self.server.name, called, now_us())
         };
-        let raw = RawValue::from_string(done.raw).map_err(|error| fault(&relay::unread(&error)))?;
-        let Looked { raw, found, masked } = self.look(raw, stays).await?;
+        let raw = RawValue::from_string(raw).map_err(|error| fault(&relay::unread(&error)))?;
+        let Looked { raw, found, masked, unread } = self.look(raw, stays).await?;
         if self.server.refuses_findings && found > 0 {
             // It was carried out, so what it came to stands.
-            let refusal = self.withheld(&masked);
-            return Ok((Done::ours(&told(&refusal), done.outcome, refusal.code), BTreeMap::new(), found));
+            let done = Done::withheld(self.withheld(&masked), done.outcome);
+            return Ok((done, Net { found, ..Net::default() }));
         }
-        Ok((Done { raw, ..done }, masked, found))
+        Ok((Done { words: Words::OfServer(what, raw), ..done }, Net { masked, found, unread }))
     }
 
     async fn look(&self, raw: Box<RawValue>, stays: BTreeSet<&'static str>) -> Result<Looked, Refusal> {
@@ -193,10 +151,8 @@ impl Asked<'_> {
     }
 
     /// Whether what a call says may go to its server: identifiers go to none that is elsewhere.
-    async fn may_leave(&self, params: &RawValue) -> Result<(), Refusal> {
-        if !self.server.refuses_findings {
-            return Ok(());
-        }
+    async fn may_leave(&self, params: Option<&RawValue>) -> Result<(), Refusal> {
+        let Some(params) = params.filter(|_| self.server.refuses_findings) else { return Ok(()) };
         let Looked { found, masked, .. } = self.look(params.to_owned(), BTreeSet::new()).await?;
         if found == 0 {
             return Ok(());
@@ -223,35 +179,71 @@ impl Asked<'_> {
         )
     }
 
-    /// Whether the server has such a tool.
-    fn offered(&self, taken: Taken, tool: &str) -> Result<Taken, Refusal> {
-        let known = taken.process.tools.iter().find(|known| known.name == tool);
-        let accepted = known.map(|known| self.is_accepted(known));
+    /// Whether the caller may ask that.
+    fn permitted(&self, request: &Request<'_>) -> Result<(), Refusal> {
+        // Where policy looks at URIs, a list has those that it permits.
+        if request.method == Method::ListResources && self.may_some(&request.called) {
+            return Ok(());
+        }
+        self.may(&request.called)
+    }
+
+    /// What is said to whom something is not permitted, or is not there: a method of which a caller may have nothing is to him
+    /// as if the server had none.
+    fn turned_away(&self, called: &Called, refusal: Refusal) -> Done {
+        let any = match called {
+            Called::Tool(_) => return Done::refused(refusal),
+            Called::Resource(_) => Called::Resource(None),
+            Called::Prompt(_) => Called::Prompt(None),
+        };
+        let is_hidden = refusal.code == RefusalCode::NotPermitted && !self.may_some(&any);
+        if is_hidden || refusal.code == RefusalCode::Unsupported {
+            return Done::no_method(self.era, refusal.code);
+        }
+        Done::refused(refusal)
+    }
+
+    /// Whether the server has it.
+    fn offered(&self, taken: Taken, request: &Request<'_>) -> Result<Taken, Refusal> {
+        let Request { method, called, .. } = request;
+        let both_older = (self.era, taken.process.era) == (Era::Handshake, Era::Handshake);
+        let is_spoken = both_older || !method.is_older();
+        if *method != Method::CallTool && !(is_spoken && taken.process.can(method.capability())) {
+            taken.give_back();
+            let what = format!("server `{}` has no `{}`", self.server.name, method.as_str());
+            return Err(Refusal::new(RefusalCode::Unsupported, what));
+        }
+        let (listing, name) = match (method, called) {
+            (_, Called::Tool(name)) => (Listing::Tools, name),
+            (_, Called::Prompt(Some(name))) => (Listing::Prompts, name),
+            (Method::Complete, Called::Resource(Some(name))) => (Listing::Templates, name),
+            (_, Called::Resource(_) | Called::Prompt(None)) => return Ok(taken),
+        };
+        let accepted = taken.process.find(listing, name).map(|known| self.is_accepted(known));
         if accepted == Some(true) {
             return Ok(taken);
         }
         taken.give_back();
         if accepted == Some(false) {
             let what = format!(
-                "`{}/{tool}` is described otherwise than was accepted, so it is held",
+                "`{}/{name}` is described otherwise than was accepted, so it is held",
                 self.server.name
             );
             return Err(Refusal::new(RefusalCode::NotPermitted, what)
                 .hint("ask an administrator to look at it and to accept it (`chaperone server show`)"));
         }
-        Err(Refusal::new(
-            RefusalCode::NotPermitted,
-            format!("server `{}` has no tool `{tool}`", self.server.name),
-        )
-        .hint("`tools/list` names them"))
+        Err(Refusal::new(RefusalCode::NotPermitted, format!("server `{}` has no {called}", self.server.name))
+            .hint(format!("`{}` names them", listing.method())))
     }
 
     /// Whether a client's headers repeat what stands in its arguments, where the tool's description says so.
-    fn agree(&self, taken: &Taken, tool: &str, params: &RawValue) -> Result<(), String> {
-        let known = taken.process.tools.iter().find(|known| known.name == tool);
+    fn agree(&self, taken: &Taken, request: &Request<'_>) -> Result<(), String> {
+        let tool = request.called.as_tool();
+        let known = tool.and_then(|tool| taken.process.find(Listing::Tools, tool));
         match (self.era, known) {
             (Era::Stateless, Some(known)) => {
-                let arguments = relay::member(params, "arguments").map_err(|error| error.to_string())?;
+                let arguments = request.params.map(|params| relay::member(params, "arguments"));
+                let arguments = arguments.transpose().map_err(|error| error.to_string())?.flatten();
                 stateless::agree(&known.repeats, self.headers, arguments)
             }
             (Era::Handshake, _) | (Era::Stateless, None) => Ok(()),
@@ -259,37 +251,49 @@ impl Asked<'_> {
     }
 
     /// Let the server answer. A run whose answer did not come in time is not used again.
-    async fn asked(&self, mut taken: Taken, params: &RawValue, lease: &Lease) -> (Done, Option<Taken>) {
+    async fn asked(&self, mut taken: Taken, request: &Request<'_>, lease: &Lease) -> (Done, Option<Taken>) {
         // Unless it comes to an answer: whoever leaves takes the run with him.
         taken.process.over("abandoned");
         if self.server.is_elsewhere() {
             lease.goes_elsewhere();
         }
-        let asking = tokio::time::timeout(CALL, taken.process.ask("tools/call", Some(params)));
+        let name = request.called.name();
+        let own = name.map(|name| taken.process.in_its_words(name));
+        let own = own.filter(|own| name.is_some_and(|name| **own != **name));
+        let own = own.map(|uri| request.with_uri(&uri)).transpose();
+        let own = match own {
+            Ok(own) => own.flatten(),
+            Err(error) => return (Done::refused(unread(&error)), Some(taken)),
+        };
+        let asking = taken.process.ask(request.method.as_str(), own.as_deref().or(request.params));
+        let asking = tokio::time::timeout(CALL, asking);
         let answered = match asking.await {
             Ok(Ok(answered)) => answered,
             Ok(Err(error)) => {
                 let refusal = super::process::broken(self.server, &error);
                 // Nobody wonders what became of it where it was never taken.
-                let done = if error.is_undone() {
-                    Done::refused(&refusal)
-                } else {
-                    Done::unanswered(&refusal, lease)
-                };
+                let done =
+                    if error.is_undone() { Done::refused(refusal) } else { Done::unanswered(refusal, lease) };
                 return (done, None);
             }
             Err(_elapsed) => {
                 let why = format!("the call took longer than {} s", CALL.as_secs());
                 let refusal = Refusal::new(RefusalCode::TooMuch, why).hint("ask for less at a time");
-                return (Done::unanswered(&refusal, lease), None);
+                return (Done::unanswered(refusal, lease), None);
             }
         };
         taken.process.over("ended");
-        match self.understood(answered, taken.process.era, params, lease) {
+        let answered = match (request.method, answered) {
+            (Method::CallTool, answered) => answered,
+            // A client keeps and names again what stands there; what a run logs in with is another run's in the next one.
+            (_, Answered::Result(raw)) => Answered::Result(taken.process.untold(raw)),
+            (_, Answered::Error(raw)) => Answered::Error(taken.process.untold(raw)),
+        };
+        match self.understood(answered, taken.process.era, request, lease) {
             Ok(done) => (done, Some(taken)),
             Err(error) => {
                 let refusal = super::process::broken(self.server, &error.into());
-                (Done::unanswered(&refusal, lease), None)
+                (Done::unanswered(refusal, lease), None)
             }
         }
     }
@@ -299,14 +303,14 @@ impl Asked<'_> {
         &self,
         answered: Answered,
         of_server: Era,
-        params: &RawValue,
+        request: &Request<'_>,
         lease: &Lease,
     ) -> Result<Done, RelayError> {
         let raw = match answered {
             Answered::Error(raw) if stateless::code(&raw) == Some(stateless::MISSING_CAPABILITY.into()) => {
                 // To a server no client of ours can do anything. One that cannot hears so from the server.
-                if self.era == Era::Handshake || stateless::can(params, &raw) {
-                    return Ok(Done::unanswered(&self.asks(), lease));
+                if self.era == Era::Handshake || stateless::can(request.params, &raw) {
+                    return Ok(Done::unanswered(self.asks(), lease));
                 }
                 let done = Done::of_server("error", raw.get(), CallOutcome::Failed, None);
                 return Ok(Done { status: StatusCode::BAD_REQUEST, ..done });
@@ -317,17 +321,39 @@ impl Asked<'_> {
             Answered::Result(raw) => raw,
         };
         if !stateless::is_complete(&raw)? {
-            return Ok(Done::unanswered(&self.asks(), lease));
+            return Ok(Done::unanswered(self.asks(), lease));
         }
-        let failed = relay::is_error(&raw)?;
+        let raw = match request.method {
+            Method::ListResources => self.of_list(raw)?,
+            Method::CallTool
+            | Method::ReadResource
+            | Method::Subscribe
+            | Method::Unsubscribe
+            | Method::GetPrompt
+            | Method::Complete => raw,
+        };
+        let failed = request.method == Method::CallTool && relay::is_error(&raw)?;
         let code = failed.then(|| lease.refused()).flatten();
         let outcome = match (failed, code) {
             (false, _) => CallOutcome::Ok,
             (true, Some(_)) => CallOutcome::Refused,
             (true, None) => CallOutcome::Failed,
         };
-        let raw = stateless::result(self.era, of_server, &raw)?;
+        let raw = stateless::result(self.era, of_server, request.method, &raw)?;
         Ok(Done::of_server("result", &raw, outcome, code))
+    }
+
+    /// A list of resources, with those only that the caller may read.
+    fn of_list(&self, raw: Box<RawValue>) -> Result<Box<RawValue>, RelayError> {
+        let found = relay::resources(&raw)?;
+        let uris: Vec<&str> = found.iter().map(|(uri, _)| uri.as_str()).collect();
+        let may = self.may_read(&uris);
+        if may.iter().all(|may| *may) {
+            return Ok(raw);
+        }
+        let kept: Vec<&RawValue> =
+            found.iter().zip(may).filter(|(_, may)| *may).map(|((_, resource), _)| *resource).collect();
+        Ok(RawValue::from_string(relay::with_resources(&raw, &kept)?)?)
     }
 
     /// A server wants something before it ends a call.
@@ -340,17 +366,6 @@ impl Asked<'_> {
                     give what it needs as arguments, where the tool takes them";
         Refusal::new(RefusalCode::Unsupported, what).hint(hint)
     }
-
-    /// A result of our own as this client reads results.
-    fn for_client(&self, done: Done) -> Done {
-        if done.of_server || done.what != "result" {
-            return done;
-        }
-        let raw = RawValue::from_string(done.raw.clone()).ok();
-        let made =
-            raw.and_then(|raw| Some(stateless::result(self.era, Era::Handshake, &raw).ok()?.into_owned()));
-        Done { raw: made.unwrap_or(done.raw), ..done }
-    }
 }
 
 /// Which kinds were found, as part of a sentence.
@@ -359,15 +374,13 @@ fn tags(found: &BTreeMap<String, u64>) -> String {
     if tags.is_empty() { String::new() } else { format!(" ({})", tags.join(", ")) }
 }
 
-/// Arguments in the canonical form of their JSON (RFC 8785); without any they are an empty object. They go to the server as they
-/// stand, so what is judged and recorded of them has to be all that they say.
-fn canonical(arguments: Option<&RawValue>) -> Result<Vec<u8>, Refusal> {
-    let unread = |error: RelayError| {
-        Refusal::new(RefusalCode::ProtocolViolation, format!("the arguments cannot be used: {error}"))
-    };
-    let value: Value = match arguments {
-        Some(raw) => relay::plain(raw).map_err(unread)?,
-        None => Value::Object(serde_json::Map::new()),
-    };
-    serde_json_canonicalizer::to_vec(&value).map_err(|error| fault(&error))
+/// What is asked for in the canonical form of its JSON (RFC 8785). It goes to the server as it stands, so what is judged and
+/// recorded of it has to be all that it says.
+fn canonical(request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
+    let arguments = request.arguments().map_err(|error| unread(&error))?;
+    serde_json_canonicalizer::to_vec(&arguments).map_err(|error| fault(&error))
+}
+
+fn unread(error: &RelayError) -> Refusal {
+    Refusal::new(RefusalCode::ProtocolViolation, format!("the arguments cannot be used: {error}"))
 }

@@ -1,5 +1,5 @@
 //! Servers of others behind the gateway, at `/mcp/SERVER`: what a client says goes on to a run of the server that is the
-//! caller's alone, and each call of a tool is judged, recorded and carried one at a time. The server is not changed; of
+//! caller's alone, and each call (of a tool, for a resource or for a prompt) is judged, recorded and carried one at a time. The server is not changed; of
 //! its answers only what detectors find in them is.
 //!
 //! A server elsewhere has a session in the place of a run. What it does for a call is done over connections of its own, so
@@ -7,6 +7,7 @@
 
 mod begin;
 mod call;
+mod done;
 mod looked;
 mod pool;
 mod process;
@@ -20,8 +21,9 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use chaperone_access::{Attribution, Delegation, Refusal, RefusalCode, SQL_TOOLS, TargetName};
-use chaperone_mcp::relay::{self, Said};
+use chaperone_access::{Attribution, Called, Delegation, Refusal, RefusalCode, SQL_TOOLS, TargetName};
+use chaperone_mcp::relay::{self, Listing, Said};
+use chaperone_mcp::request::Method;
 use chaperone_mcp::revision::unspoken;
 use chaperone_mcp::stateless::{self, Era};
 use serde_json::value::RawValue;
@@ -29,8 +31,9 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use self::begin::Eras;
+use self::done::{NOT_HERE, as_error, status_of_no_method};
 use self::pool::{Key, Pool, Taken};
-use self::process::{Process, Tool};
+use self::process::{Offered, Process};
 use super::tools::{NotThere, chain};
 use super::{Early, Mcp, Shower};
 use crate::config::gateway::{Findings, FreeTextSection, GatewayConfig};
@@ -188,7 +191,7 @@ pub(super) async fn serve(
     let delegation = Delegation { server: Some(acting), ..delegation };
     let asked = Asked { mcp, shower, server, era, headers, delegation };
     // Whoever may not be there is not told that there is such a place; nothing is launched for him either.
-    match asked.may("") {
+    match asked.may(&Called::tool("")) {
         Ok(()) => {}
         Err(refusal) if refusal.code == RefusalCode::UndefinedTarget => return Err(super::unknown()),
         Err(refusal) if refusal.code == RefusalCode::NotPermitted => {}
@@ -198,9 +201,11 @@ pub(super) async fn serve(
         ("initialize", Era::Handshake) => asked.initialize(id, &said).await,
         ("server/discover", Era::Stateless) => asked.discover(id).await,
         ("ping", Era::Handshake) => answer(id.get(), "result", "{}"),
-        ("tools/list", _) => asked.list(id).await,
-        ("tools/call", _) => asked.call(id, &said).await,
-        (_, era) => no_method(id, era),
+        (method, era) => match (Method::of(method), Listing::of(method)) {
+            (Some(method), _) => asked.call(id, method, &said).await,
+            (None, Some(listing)) => asked.list(id, listing).await,
+            (None, None) => no_method(id, era),
+        },
     })
 }
 
@@ -219,13 +224,9 @@ fn not_taken(id: Option<&RawValue>, error: &Value) -> Response {
     response
 }
 
-/// The newest revision says it by the status too, so that no intermediary takes it for an answer.
 fn no_method(id: &RawValue, era: Era) -> Response {
-    let mut response =
-        error(id, NO_METHOD, "the gateway carries the tools of a server, and nothing else of it");
-    if era == Era::Stateless {
-        *response.status_mut() = StatusCode::NOT_FOUND;
-    }
+    let mut response = error(id, NO_METHOD, NOT_HERE);
+    *response.status_mut() = status_of_no_method(era);
     response
 }
 
@@ -234,25 +235,56 @@ fn error(id: &RawValue, code: i32, message: &str) -> Response {
 }
 
 fn refused(id: &RawValue, refusal: &Refusal) -> Response {
-    let mut data = json!({"code": refusal.code});
-    if let (Some(hint), Some(members)) = (&refusal.hint, data.as_object_mut()) {
-        members.insert("hint".to_owned(), Value::from(hint.as_str()));
-    }
-    let told = json!({"code": REFUSED, "message": refusal.message, "data": data});
-    answer(id.get(), "error", &told.to_string())
+    answer(id.get(), "error", &as_error(refusal).to_string())
 }
 
 impl Asked<'_> {
-    /// Whether the caller may call a tool of the server.
-    fn may(&self, tool: &str) -> Result<(), Refusal> {
-        let policies = &self.mcp.managed.policies;
-        let chained = Delegation { tool: Some(Arc::from(tool)), ..self.delegation.clone() };
-        policies.may_invoke(&chained, &self.server.name, tool, now_us())
+    /// Who is behind a call.
+    fn chained(&self, called: &Called) -> Delegation {
+        Delegation { tool: called.as_tool().cloned(), ..self.delegation.clone() }
     }
 
-    /// Whether a tool is described as was accepted.
-    fn is_accepted(&self, tool: &Tool) -> bool {
-        self.mcp.managed.manifests.is_accepted(&self.server.name, &tool.name, &tool.digest)
+    /// Whether the caller may call something of the server.
+    fn may(&self, called: &Called) -> Result<(), Refusal> {
+        let policies = &self.mcp.managed.policies;
+        policies.may_call(&self.chained(called), &self.server.name, called, now_us())
+    }
+
+    /// Whether the caller may have any of those, given without a name.
+    fn may_some(&self, any: &Called) -> bool {
+        let policies = &self.mcp.managed.policies;
+        policies.may_some(&self.chained(any), &self.server.name, any, now_us())
+    }
+
+    /// Which of these resources, or templates of them, the caller may read.
+    fn may_read(&self, uris: &[&str]) -> Vec<bool> {
+        let policies = &self.mcp.managed.policies;
+        let delegation = self.chained(&Called::Resource(None));
+        policies.may_read(&delegation, &self.server.name, uris, now_us())
+    }
+
+    /// Whether a part of what a server can is there for the caller.
+    fn has_part(&self, part: &str) -> bool {
+        match part {
+            "resources" => self.may_some(&Called::Resource(None)),
+            "prompts" => self.may_some(&Called::Prompt(None)),
+            "completions" => self.may_some(&Called::Resource(None)) || self.may_some(&Called::Prompt(None)),
+            _ => true,
+        }
+    }
+
+    /// What the server can, as far as it is there for the caller.
+    fn capabilities(&self, process: &Process) -> String {
+        let both_older = (self.era, process.era) == (Era::Handshake, Era::Handshake);
+        let all = stateless::capabilities(&process.information, both_older, |part| self.has_part(part));
+        let has_tools = process.of(Listing::Tools).next().is_some();
+        if all == "{}" && has_tools { r#"{"tools":{}}"#.to_owned() } else { all }
+    }
+
+    /// Whether something is described as was accepted.
+    fn is_accepted(&self, one: &Offered) -> bool {
+        let name = one.listing.known_as(&one.name);
+        self.mcp.managed.manifests.is_accepted(&self.server.name, &name, &one.digest)
     }
 
     /// A run that is the caller's, when it is its turn.
@@ -297,7 +329,8 @@ impl Asked<'_> {
             Ok(taken) => taken,
             Err(refusal) => return refused(id, &refusal),
         };
-        let mut result = format!(r#"{{"protocolVersion":"{revision}","capabilities":{{"tools":{{}}}}"#);
+        let capabilities = self.capabilities(&taken.process);
+        let mut result = format!(r#"{{"protocolVersion":"{revision}","capabilities":{capabilities}"#);
         let nameless = json!({"name": self.server.name, "version": ""}).to_string();
         let information = stateless::server_information(&taken.process.information);
         let information = information.map_or(nameless.as_str(), RawValue::get);
@@ -318,24 +351,43 @@ impl Asked<'_> {
         };
         let said = &taken.process.information;
         let instructions = relay::member(said, "instructions").ok().flatten();
-        let result = stateless::discovered(&REVISIONS, stateless::server_information(said), instructions);
+        let capabilities = self.capabilities(&taken.process);
+        let server = stateless::server_information(said);
+        let result = stateless::discovered(&REVISIONS, &capabilities, server, instructions);
         taken.give_back();
         answer(id.get(), "result", &result)
     }
 
-    /// The tools that the caller may call, each as the server describes it.
-    async fn list(&self, id: &RawValue) -> Response {
+    /// What the server has of a kind and the caller may call, each as the server describes it.
+    async fn list(&self, id: &RawValue, listing: Listing) -> Response {
+        if !self.has_part(listing.capability()) {
+            return no_method(id, self.era);
+        }
         let taken = match self.taken().await {
             Ok(taken) => taken,
             Err(refusal) => return refused(id, &refusal),
         };
-        let tools = taken.process.tools.iter();
-        let shown = tools.filter(|tool| self.is_accepted(tool) && self.may(&tool.name).is_ok());
+        if !taken.process.can(listing.capability()) {
+            taken.give_back();
+            return no_method(id, self.era);
+        }
+        let accepted: Vec<&Offered> = taken.process.of(listing).filter(|one| self.is_accepted(one)).collect();
+        let names: Vec<&str> = accepted.iter().map(|one| one.name.as_str()).collect();
+        let may: Vec<bool> = match listing {
+            Listing::Tools => names.iter().map(|name| self.may(&Called::tool(name)).is_ok()).collect(),
+            Listing::Prompts => names.iter().map(|name| self.may(&prompt(name)).is_ok()).collect(),
+            Listing::Templates => self.may_read(&names),
+        };
+        let shown = accepted.iter().zip(may).filter(|(_, may)| *may).map(|(one, _)| one);
         let of_server = taken.process.era;
         let shown: Vec<Cow<'_, str>> =
-            shown.map(|tool| stateless::manifest(self.era, of_server, &tool.manifest)).collect();
-        let result = stateless::listed(self.era, &shown);
+            shown.map(|one| stateless::manifest(self.era, of_server, &one.manifest)).collect();
+        let result = stateless::listed(self.era, listing, &shown);
         taken.give_back();
         answer(id.get(), "result", &result)
     }
+}
+
+fn prompt(name: &str) -> Called {
+    Called::Prompt(Some(Arc::from(name)))
 }

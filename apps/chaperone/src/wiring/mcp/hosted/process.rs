@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest::{SHA256, digest};
 use chaperone_access::{Delegation, ProcessId, Refusal, RefusalCode, TargetName};
 use chaperone_identity::{Caveat, CredentialId, Grant, narrow};
-use chaperone_mcp::relay::{self, TOOLS_MAX};
-use chaperone_mcp::stateless::{Era, Repeated, repeats, towards};
+use chaperone_mcp::relay::{self, Listing, TOOLS_MAX};
+use chaperone_mcp::request::USER;
+use chaperone_mcp::stateless::{Era, Repeated, has, repeats, towards};
 use chaperone_postgres::opening::{First, accept};
 use chaperone_recording::{Lease, LinkFacts, ServerOpening, ServerRun};
 use chaperone_trail::Digest;
@@ -36,18 +37,19 @@ const LIST: Duration = Duration::from_secs(10);
 /// After which a server elsewhere is asked for its tools again before a call: it says nothing of its own accord, neither that
 /// they are others nor that it has ended the session.
 const LISTED: Duration = Duration::from_secs(10);
-/// Bytes of the descriptions of one run's tools, over all pages of its list.
+/// Bytes of all that one run says that it has, over all pages of its lists.
 const MANIFESTS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Connections of one run at a time; more wait at the agent.
 const CONNECTIONS_MAX: usize = 8;
 
-/// A tool as a run describes it.
-pub(super) struct Tool {
+/// Something that a run says that it has.
+pub(super) struct Offered {
+    pub(super) listing: Listing,
     pub(super) name: String,
     pub(super) manifest: Box<RawValue>,
     /// SHA-256 of the manifest's canonical form (RFC 8785).
     pub(super) digest: [u8; 32],
-    /// Arguments that clients of the newest revision repeat in headers.
+    /// Arguments of a tool that clients of the newest revision repeat in headers.
     pub(super) repeats: Vec<Repeated>,
 }
 
@@ -56,8 +58,8 @@ pub(super) struct Process {
     talk: Talk,
     pub(super) era: Era,
     pub(super) lease: Lease,
-    pub(super) tools: Vec<Tool>,
-    /// When they were heard.
+    pub(super) offered: Vec<Offered>,
+    /// When that was heard.
     listed: Instant,
     /// Its answer to `initialize` or `server/discover`.
     pub(super) information: Box<RawValue>,
@@ -115,7 +117,7 @@ struct Opened {
 }
 
 impl Process {
-    /// Launch a server for a caller, or reach it, and hear what its tools are.
+    /// Launch a server for a caller, or reach it, and hear what it has.
     pub(super) async fn begin(
         mcp: &Arc<Mcp>,
         shower: &Shower,
@@ -135,10 +137,10 @@ impl Process {
             Refusal::new(RefusalCode::TargetUnavailable, format!("server `{}`: {why}", server.name))
         })?;
         let information = untold(information, &told);
-        let (tools, _entrance, _place) = (Vec::new(), entrance, place);
+        let (offered, _entrance, _place) = (Vec::new(), entrance, place);
         let listed = Instant::now();
         let mut this =
-            Self { talk, era, lease, tools, listed, information, told, expires_s, run, _entrance, _place };
+            Self { talk, era, lease, offered, listed, information, told, expires_s, run, _entrance, _place };
         this.list(server, &mcp.managed.manifests).await?;
         Ok(this)
     }
@@ -206,7 +208,7 @@ impl Process {
         let lease = Lease::default();
         let accept = Accept { agent, server: server.name.clone(), process };
         let entrance = Some(entrance(mcp.clone(), shower, accept, made.id, lease.clone()));
-        let told = vec![("{user}", Zeroizing::new(user)), ("{password}", password)];
+        let told = vec![(USER, Zeroizing::new(user)), ("{password}", password)];
         Ok(Opened { talk: Talk::new(stream, false), command, lease, told, run, entrance })
     }
 
@@ -258,52 +260,103 @@ impl Process {
         answered
     }
 
-    /// Hear what its tools are.
+    /// What it has of that name.
+    pub(super) fn find(&self, listing: Listing, name: &str) -> Option<&Offered> {
+        self.of(listing).find(|known| known.name == name)
+    }
+
+    /// What it has of a kind.
+    pub(super) fn of(&self, listing: Listing) -> impl Iterator<Item = &Offered> {
+        self.offered.iter().filter(move |known| known.listing == listing)
+    }
+
+    /// Whether it says that it can that. One that says nothing has tools: it would have nothing to be there for.
+    pub(super) fn can(&self, part: &str) -> bool {
+        let can = |part: &str| has(&self.information, part);
+        can(part) || (part == Listing::Tools.capability() && !can("prompts") && !can("resources"))
+    }
+
+    /// A URI in its own words: it was told with a word in the place of the user that this run logs in as.
+    pub(super) fn in_its_words(&self, uri: &str) -> String {
+        let user = self.told.iter().find(|(word, _)| *word == USER);
+        user.map_or_else(|| uri.to_owned(), |(word, user)| uri.replace(word, user))
+    }
+
+    /// What it says, without what it logs in with.
+    pub(super) fn untold(&self, said: Box<RawValue>) -> Box<RawValue> {
+        untold(said, &self.told)
+    }
+
+    /// Hear what it has.
     async fn list(&mut self, server: &Known, manifests: &Manifests) -> Result<(), Refusal> {
+        let mut offered = Vec::new();
+        for listing in Listing::ALL {
+            if self.can(listing.capability()) {
+                self.hear(server, listing, &mut offered).await?;
+            }
+        }
+        let names: Vec<String> = offered.iter().map(|one| one.listing.known_as(&one.name)).collect();
+        let heard = offered.iter().zip(&names);
+        let heard: Vec<_> =
+            heard.map(|(one, name)| (name.as_str(), one.digest, one.manifest.get())).collect();
+        manifests.heard(&server.name, &heard).await?;
+        self.offered = offered;
+        self.listed = Instant::now();
+        Ok(())
+    }
+
+    /// Hear one of its lists to the end.
+    async fn hear(
+        &mut self,
+        server: &Known,
+        listing: Listing,
+        offered: &mut Vec<Offered>,
+    ) -> Result<(), Refusal> {
         let unlisted = |why: &str| {
-            Refusal::new(
-                RefusalCode::TargetUnavailable,
-                format!("server `{}` lists no tools: {why}", server.name),
-            )
+            let what = format!("server `{}`: what it answers to `{}`: {why}", server.name, listing.method());
+            Refusal::new(RefusalCode::TargetUnavailable, what)
+                .hint("call again; if it happens again, tell whoever answers for the server")
         };
-        let (mut tools, mut cursor, mut bytes): (Vec<Tool>, Option<String>, usize) = (Vec::new(), None, 0);
+        let (mut cursor, mut many): (Option<String>, usize) = (None, 0);
         for _ in 0..TOOLS_MAX {
             let params =
                 cursor.as_ref().map(|cursor| serde_json::value::to_raw_value(&json!({"cursor": cursor})));
             let params = params.transpose().map_err(|error| fault(&error))?;
-            let came = self.ask("tools/list", params.as_deref()).await;
+            let came = self.ask(listing.method(), params.as_deref()).await;
             let result = match came.map_err(|error| broken(server, &error))? {
                 Answered::Result(result) => result,
-                Answered::Error(_) => return Err(unlisted("it answers with an error")),
+                Answered::Error(_) if listing == Listing::Tools => return Err(unlisted("an error")),
+                // It has some things of a kind and not others, and says so in this way.
+                Answered::Error(_) => return Ok(()),
             };
-            let (page, next) = relay::tools(&result).map_err(|error| unlisted(&error.to_string()))?;
-            for tool in page {
-                let known = tools.iter().any(|known| known.name == tool.name);
-                if known || tools.len() >= TOOLS_MAX {
-                    return Err(unlisted("too many of them, or one twice"));
+            let (page, next) =
+                relay::listed(listing, &result).map_err(|error| unlisted(&error.to_string()))?;
+            for one in page {
+                let known = offered.iter().any(|known| known.listing == listing && known.name == one.name);
+                many += 1;
+                if known || many > TOOLS_MAX {
+                    return Err(unlisted("too many, or one twice"));
                 }
-                bytes += tool.manifest.get().len();
-                if bytes > MANIFESTS_BYTES_MAX {
+                let manifest = untold(one.manifest.to_owned(), &self.told);
+                let bytes: usize = offered.iter().map(|known| known.manifest.get().len()).sum();
+                if bytes + manifest.get().len() > MANIFESTS_BYTES_MAX {
                     return Err(unlisted("its descriptions are too long"));
                 }
-                let manifest = untold(tool.manifest.to_owned(), &self.told);
                 let value: serde_json::Value =
                     serde_json::from_str(manifest.get()).map_err(|error| unlisted(&relay::unread(&error)))?;
                 let canonical = serde_json_canonicalizer::to_vec(&value).map_err(|error| fault(&error))?;
                 let digest = digest(&SHA256, &canonical).as_ref().try_into().unwrap_or_default();
-                tools.push(Tool { name: tool.name, manifest, digest, repeats: repeats(&value) });
+                // A template's name is a URI, in which a user may stand.
+                let told = self.told.iter();
+                let name = told.fold(one.name, |name, (word, value)| name.replace(value.as_str(), word));
+                offered.push(Offered { listing, name, manifest, digest, repeats: repeats(&value) });
             }
             cursor = next;
             if cursor.is_none() {
-                let heard: Vec<_> =
-                    tools.iter().map(|tool| (tool.name.as_str(), tool.digest, tool.manifest.get())).collect();
-                manifests.heard(&server.name, &heard).await?;
-                self.tools = tools;
-                self.listed = Instant::now();
                 return Ok(());
             }
         }
-        Err(unlisted("its list does not end"))
+        Err(unlisted("a list that does not end"))
     }
 }
 

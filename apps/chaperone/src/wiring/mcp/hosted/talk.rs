@@ -10,6 +10,12 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
+/// By which a run says that what it has is another now.
+const CHANGES: [&str; 3] = [
+    "notifications/tools/list_changed",
+    "notifications/prompts/list_changed",
+    "notifications/resources/list_changed",
+];
 /// Messages that a run may send while one answer is waited for, or between two.
 const ASIDES_MAX: usize = 1000;
 /// Bytes of these.
@@ -87,7 +93,7 @@ impl Talk {
         Self { reads, writes, input, seen: 0, output, next: 1, unawaited, asides, changed, is_elsewhere }
     }
 
-    /// Whether it has said since that its tools are others now.
+    /// Whether it has said since that what it has is another now.
     pub(super) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }
@@ -243,7 +249,7 @@ impl Talk {
                 self.aside(line.len())
             }
             Heard::Tells { method } => {
-                self.changed |= method == "notifications/tools/list_changed";
+                self.changed |= CHANGES.contains(&method.as_str());
                 self.aside(line.len())
             }
         }
