@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use chaperone_tests::worlds::{Pair, Plan, Row, Through, Trial, Worlds, apart, cases, folder};
-use chaperone_tests::{Cluster, capture, private_folder, target_dir};
+use chaperone_tests::{Cluster, capture, private_folder, root, target_dir};
 use tempfile::TempDir;
 
 /// What is sent to learn something, and what is sent to work.
@@ -235,6 +235,39 @@ fn tools_find_hidden_columns_with_their_types() {
         assert_eq!(directly, through, "line {}", line + 1);
     }
     assert_eq!(directly, through);
+}
+
+#[test]
+fn prisma_finds_hidden_columns_with_their_types() {
+    let (worlds, home) = made();
+    // A module looks for others beside itself and above.
+    let place = home.path().join("prisma");
+    fs::create_dir(&place).unwrap();
+    let modules = target_dir().join("drivers/node/node_modules");
+    std::os::unix::fs::symlink(&modules, place.join("node_modules")).unwrap();
+    for file in ["prisma.config.mjs", "schema.prisma"] {
+        fs::copy(root().join("tests/drivers/prisma").join(file), place.join(file)).unwrap();
+    }
+    // What is there already is not downloaded, and an engine of which this is not one is never started.
+    let engine = place.join("schema.prisma");
+    let pull = |url: &str| {
+        let mut prisma = Command::new(modules.join(".bin/prisma"));
+        prisma.args(["db", "pull", "--print"]).current_dir(&place).env("DATABASE_URL", url);
+        prisma.env("CHECKPOINT_DISABLE", "1").env("PRISMA_HIDE_UPDATE_MESSAGE", "1");
+        prisma.env("PRISMA_QUERY_ENGINE_LIBRARY", &engine).env("PRISMA_SCHEMA_ENGINE_BINARY", &engine);
+        capture(&mut prisma).unwrap()
+    };
+    let [direct, _] = worlds.login().unwrap();
+    let [a, b] = worlds.restricted();
+    let (directly, through) = (pull(&direct), pull(a));
+    let patients = through.split("model ").find(|model| model.starts_with("public_patients ")).unwrap();
+    for column in ["diagnosis String?", "ssn String?", "dob DateTime?", "meta Json?", "tags String[]"] {
+        let words: Vec<&str> = column.split_whitespace().collect();
+        let found = patients.lines().any(|line| line.split_whitespace().take(2).eq(words.iter().copied()));
+        assert!(found, "no `{column}` in {patients}");
+    }
+    assert_eq!(directly, through);
+    assert_eq!(through, pull(b));
 }
 
 #[test]
