@@ -317,6 +317,8 @@ SET search_path = public; SELECT v, k FROM t ORDER BY t.k DESC -- ties
 ;
 -- @t cut open mask
 SELECT k, v FROM t WHERE v <> '(' ORDER BY 1 LIMIT 1;
+-- @t within open mask
+SELECT k, v, ')' FROM (SELECT * FROM t WHERE k IN (SELECT 1) OR v = 'z' ORDER BY k) q ORDER BY q.k;
 -- @t sorted told mask
 SELECT id FROM s ORDER BY h;
 -- @t first told mask
@@ -331,6 +333,8 @@ SELECT id FROM (SELECT id FROM s ORDER BY h) q;
 SELECT id, 1 FROM (SELECT id FROM s ORDER BY h) q ORDER BY 2;
 -- @t grouped told mask
 SELECT min(id) FROM s GROUP BY h ORDER BY h;
+-- @t collected told mask
+SELECT n FROM (SELECT min(id) AS n FROM s GROUP BY h) q;
 -- @t unsortable told mask
 SELECT k, to_json(v) FROM t ORDER BY 1;
 ";
