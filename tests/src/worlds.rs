@@ -245,8 +245,8 @@ pub struct Row {
     pub id: String,
     /// What kind of case it is.
     pub class: String,
-    /// `SAME`, `LEAK`, `UNSTABLE` or `TIMEOUT`; of generated statements also `ORDER`: the same rows in another order, where
-    /// the statement asks for none.
+    /// `SAME`, `LEAK`, `UNSTABLE` or `TIMEOUT`; of generated statements also `ORDER`: the same rows in another order, which
+    /// the statement leaves open.
     pub verdict: String,
     /// `OK`, `ERROR`, `REFUSED` or `TIMEOUT`.
     pub status: String,

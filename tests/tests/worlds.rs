@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use chaperone_tests::worlds::{Pair, Plan, Row, Through, Trial, Worlds, apart, cases, folder};
-use chaperone_tests::{capture, private_folder, target_dir};
+use chaperone_tests::{Cluster, capture, private_folder, root, target_dir};
 use tempfile::TempDir;
 
 /// What is sent to learn something, and what is sent to work.
@@ -238,6 +238,39 @@ fn tools_find_hidden_columns_with_their_types() {
 }
 
 #[test]
+fn prisma_finds_hidden_columns_with_their_types() {
+    let (worlds, home) = made();
+    // A module looks for others beside itself and above.
+    let place = home.path().join("prisma");
+    fs::create_dir(&place).unwrap();
+    let modules = target_dir().join("drivers/node/node_modules");
+    std::os::unix::fs::symlink(&modules, place.join("node_modules")).unwrap();
+    for file in ["prisma.config.mjs", "schema.prisma"] {
+        fs::copy(root().join("tests/drivers/prisma").join(file), place.join(file)).unwrap();
+    }
+    // What is there already is not downloaded, and an engine of which this is not one is never started.
+    let engine = place.join("schema.prisma");
+    let pull = |url: &str| {
+        let mut prisma = Command::new(modules.join(".bin/prisma"));
+        prisma.args(["db", "pull", "--print"]).current_dir(&place).env("DATABASE_URL", url);
+        prisma.env("CHECKPOINT_DISABLE", "1").env("PRISMA_HIDE_UPDATE_MESSAGE", "1");
+        prisma.env("PRISMA_QUERY_ENGINE_LIBRARY", &engine).env("PRISMA_SCHEMA_ENGINE_BINARY", &engine);
+        capture(&mut prisma).unwrap()
+    };
+    let [direct, _] = worlds.login().unwrap();
+    let [a, b] = worlds.restricted();
+    let (directly, through) = (pull(&direct), pull(a));
+    let patients = through.split("model ").find(|model| model.starts_with("public_patients ")).unwrap();
+    for column in ["diagnosis String?", "ssn String?", "dob DateTime?", "meta Json?", "tags String[]"] {
+        let words: Vec<&str> = column.split_whitespace().collect();
+        let found = patients.lines().any(|line| line.split_whitespace().take(2).eq(words.iter().copied()));
+        assert!(found, "no `{column}` in {patients}");
+    }
+    assert_eq!(directly, through);
+    assert_eq!(through, pull(b));
+}
+
+#[test]
 fn the_type_of_a_parameter_runs_no_code() {
     let (worlds, _home) = made();
     let bound = |url: &str| {
@@ -262,5 +295,71 @@ fn cases_have_names_of_their_own() {
     }
     for id in [REFUSED, "refused_floor.toml"].iter().flat_map(|file| reviewed(file).into_keys()) {
         assert!(seen.contains(&id), "a list of refused ones names `{id}`, which does not exist");
+    }
+}
+
+/// Two databases: in one of `t` the same rows lie in another order, in `s` other values do.
+const LYING_OTHERWISE: [&str; 2] = [
+    "create table t (k int, v text); insert into t values (1, 'x'), (1, 'y'), (2, 'z');
+     create table s (id int, h text); insert into s values (1, 'a'), (2, 'b'), (3, 'b');",
+    "truncate t, s; insert into t values (1, 'y'), (1, 'x'), (2, 'z');
+     insert into s values (1, 'b'), (2, 'a'), (3, 'b');",
+];
+
+/// Statements that leave an order open, and statements that tell what they sort by.
+const IN_ORDER: &str = "\
+-- @t none open mask
+SELECT k, v FROM t;
+-- @t ties open mask
+SELECT k, v FROM t ORDER BY 1;
+-- @t keys open mask
+SET search_path = public; SELECT v, k FROM t ORDER BY t.k DESC -- ties
+;
+-- @t cut open mask
+SELECT k, v FROM t WHERE v <> '(' ORDER BY 1 LIMIT 1;
+-- @t within open mask
+SELECT k, v, ')' FROM (SELECT * FROM t WHERE k IN (SELECT 1) OR v = 'z' ORDER BY k) q ORDER BY q.k;
+-- @t sorted told mask
+SELECT id FROM s ORDER BY h;
+-- @t first told mask
+SELECT id FROM s ORDER BY h LIMIT 1;
+-- @t key told mask
+SELECT k FROM t ORDER BY (SELECT h FROM s WHERE id = k), 1;
+-- @t values told mask
+SELECT id, h FROM s ORDER BY h > '';
+-- @t inside told mask
+SELECT id FROM (SELECT id FROM s ORDER BY h) q;
+-- @t between told mask
+SELECT id, 1 FROM (SELECT id FROM s ORDER BY h) q ORDER BY 2;
+-- @t grouped told mask
+SELECT min(id) FROM s GROUP BY h ORDER BY h;
+-- @t collected told mask
+SELECT n FROM (SELECT min(id) AS n FROM s GROUP BY h) q;
+-- @t unsortable told mask
+SELECT k, to_json(v) FROM t ORDER BY 1;
+";
+
+#[test]
+fn an_order_that_a_statement_leaves_open_is_told_apart_from_one_that_tells() {
+    let home = private_folder("test").unwrap();
+    let cluster = Cluster::bare(home.path()).unwrap();
+    let [first, then] = LYING_OTHERWISE;
+    let url = cluster.superuser_url().unwrap();
+    let [a, b] = ["a", "b"].map(|name| format!("{}/{name}", url.rsplit_once('/').unwrap().0));
+    let in_both = |url: &str, script: &str| capture(Command::new("psql").args(["-Xqd", url, "-c", script]));
+    in_both(&url, "create database a").unwrap();
+    in_both(&a, first).unwrap();
+    // A copy: the driver shows the numbers of tables, too.
+    in_both(&url, "create database b template a").unwrap();
+    in_both(&b, then).unwrap();
+
+    let corpus = home.path().join("in-order.sql");
+    fs::write(&corpus, IN_ORDER).unwrap();
+    let trial = Trial { pair: &[a, b], corpora: vec![corpus], only: None, through: Through::Generated };
+    let rows = trial.run(home.path()).unwrap();
+    assert_eq!(rows.len(), IN_ORDER.matches("-- @t").count());
+    for row in rows {
+        let expected = if row.class == "open" { "ORDER" } else { "LEAK" };
+        assert_eq!(row.verdict, expected, "{row:#?}");
     }
 }

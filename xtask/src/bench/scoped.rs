@@ -18,6 +18,8 @@ const PART: Caller = Caller { subject: "paul", groups: &["part"], client: None }
 
 /// Stands for a key in statements that are compared, and is none that exists.
 const KEY: &str = "4242424";
+/// One that does.
+const SOMEBODY: &str = "4242";
 /// What PostgreSQL keeps of a statement that runs, in bytes, with the zero at its end (`track_activity_query_size`).
 const ACTIVITY_BYTES: usize = 1024;
 
@@ -27,6 +29,8 @@ struct Compared {
     statement: &'static str,
     /// How often a round executes each of the two.
     runs: u32,
+    /// Whether both are executed by plans that were made before, as of a prepared statement.
+    planned: bool,
     /// The most that it may take, in times of what the plain one takes; `None` for a fact.
     most: Option<f64>,
 }
@@ -36,6 +40,14 @@ const COMPARED: &[Compared] = &[
         name: "point select by key",
         statement: "select family_name, birth_date, ssn, balance from measured.people where person_id = 4242424",
         runs: 4_000,
+        planned: false,
+        most: Some(1.05),
+    },
+    Compared {
+        name: "point select by key, planned before",
+        statement: "select family_name, birth_date, ssn, balance from measured.people where person_id = 4242424",
+        runs: 4_000,
+        planned: true,
         most: Some(1.05),
     },
     // PostgreSQL hands rows on as they are where all of their columns are asked for, in their order.
@@ -43,6 +55,7 @@ const COMPARED: &[Compared] = &[
         name: "point select of whole rows",
         statement: "select * from measured.people where person_id = 4242424",
         runs: 4_000,
+        planned: false,
         most: None,
     },
     Compared {
@@ -50,6 +63,7 @@ const COMPARED: &[Compared] = &[
         statement: "select clinic_id, count(*), sum(balance), max(birth_date) from measured.people \
                     where person_id between 4242424 and 4242424 + 19999 group by clinic_id",
         runs: 60,
+        planned: false,
         most: Some(1.05),
     },
     Compared {
@@ -58,18 +72,20 @@ const COMPARED: &[Compared] = &[
                     join measured.people p on p.person_id = v.person_id \
                     where v.visit_id between 4242424 and 4242424 + 999 group by p.clinic_id",
         runs: 200,
+        planned: false,
         most: Some(1.05),
     },
     Compared {
         name: "point select, rows filtered inline",
         statement: "select family_name, birth_date, ssn, balance from measured.members where person_id = 4242424",
         runs: 5,
+        planned: false,
         most: None,
     },
 ];
 
 /// The same text each time: it is written out once.
-const AGAIN: &str = "select person_id, clinic_id, family_name, ssn, birth_date from measured.people where person_id = 4242;\n";
+const AGAIN: &str = "select person_id, clinic_id, family_name, ssn, birth_date from measured.people where person_id = 4242424;\n";
 /// The same text each time, with a parameter.
 const PREPARED: &str = "\\set id random(1, 1000000)\n\
     select person_id, clinic_id, family_name, ssn, birth_date from measured.people where person_id = :id;\n";
@@ -83,14 +99,31 @@ struct Beside {
     mode: &'static str,
     whole: &'static str,
     part: &'static str,
-    /// Microseconds that it may cost more at the median.
+    /// Microseconds that the gateway may take more at the median.
     most_us: f64,
+    /// Whether both texts are sent past the gateway, too: what the database takes more for the longer one is not the
+    /// gateway's. Of a text that comes again as it is.
+    past: bool,
 }
 
 const BESIDE: &[Beside] = &[
-    Beside { name: "known, prepared", mode: "prepared", whole: PREPARED, part: PREPARED, most_us: 10.0 },
-    Beside { name: "known, simple", mode: "simple", whole: AGAIN, part: AGAIN, most_us: 10.0 },
-    Beside { name: "new text, simple", mode: "simple", whole: AGAIN, part: NEW, most_us: 2_000.0 },
+    Beside {
+        name: "known, prepared",
+        mode: "prepared",
+        whole: PREPARED,
+        part: PREPARED,
+        most_us: 10.0,
+        past: false,
+    },
+    Beside { name: "known, simple", mode: "simple", whole: AGAIN, part: AGAIN, most_us: 10.0, past: true },
+    Beside {
+        name: "new text, simple",
+        mode: "simple",
+        whole: AGAIN,
+        part: NEW,
+        most_us: 2_000.0,
+        past: false,
+    },
 ];
 
 /// A gateway before the measured tables. Fields end in order: what stands before the database ends first.
@@ -155,10 +188,11 @@ pub(crate) fn measure(effort: &Effort, home: &Path) -> Result<Value, Failure> {
 
 /// How long the database takes for a statement as the client sent it and as the gateway did, in alternation.
 fn execution(scoped: &Scoped, compared: &Compared, effort: &Effort) -> Result<Value, Failure> {
-    let Compared { name, statement, runs, most } = compared;
+    let Compared { name, statement, runs, planned, most } = compared;
     let sent = scoped.sent(statement)?;
-    let call =
-        format!("select * from measured.compare($plain${statement}$plain$, $sent${sent}$sent$, {runs})");
+    let call = format!(
+        "select * from measured.compare($plain${statement}$plain$, $sent${sent}$sent$, {runs}, {planned})"
+    );
     let (mut ratios, mut rounds) = (Vec::new(), [const { Vec::new() }; 4]);
     for _ in 0..effort.rounds {
         let said = scoped.cluster.sql(&call)?;
@@ -182,39 +216,49 @@ fn execution(scoped: &Scoped, compared: &Compared, effort: &Effort) -> Result<Va
 
 /// What the restricted caller's median statement takes longer than the unrestricted caller's, one client each.
 fn gateway(scoped: &Scoped, beside: &Beside, effort: &Effort, home: &Path) -> Result<Value, Failure> {
-    let Beside { name, mode, whole, part, most_us } = beside;
-    let (mut wholes, mut parts) = (Vec::new(), Vec::new());
-    let sides = [
-        (&scoped.whole, script(home, "whole", whole)?, &mut wholes),
-        (&scoped.part, script(home, "part", part)?, &mut parts),
+    let Beside { name, mode, whole, part, most_us, past } = beside;
+    let mut sides = vec![
+        (scoped.whole.clone(), script(home, "whole", whole)?, Vec::new()),
+        (scoped.part.clone(), script(home, "part", part)?, Vec::new()),
     ];
-    let mut sides = sides;
-    // Many short turns: what else the machine does meanwhile is then the same for both.
+    if *past {
+        let login = scoped.cluster.login_url()?;
+        let sent = format!("{};\n", scoped.sent(part.trim_end())?.trim_end_matches(';'));
+        sides.push((login.clone(), script(home, "plain", whole)?, Vec::new()));
+        sides.push((login, script(home, "sent", &sent)?, Vec::new()));
+    }
+    // Many short turns: what else the machine does meanwhile is then the same for all.
     for round in 0..effort.rounds * usize::try_from(effort.seconds).unwrap_or(1) {
         let mut order: Vec<_> = sides.iter_mut().collect();
-        order.rotate_left(round % 2);
+        let first = round % order.len();
+        order.rotate_left(first);
         for (url, script, latencies) in order {
             let load = Load { mode, clients: 1, script: Some(script) };
             let (_, latency) = one_pgbench(url, &load, 1, home)?;
             latencies.push(latency);
         }
     }
-    let added: Vec<f64> = parts.iter().zip(&wholes).map(|(part, whole)| part - whole).collect();
+    let latencies = |side: usize| sides.get(side).map_or(&[] as &[f64], |(_, _, latencies)| latencies);
+    let more = |one: usize, than: usize| -> Vec<f64> {
+        latencies(one).iter().zip(latencies(than)).map(|(one, other)| one - other).collect()
+    };
+    let (wholes, parts, added) = (latencies(0), latencies(1), more(1, 0));
+    let database = if *past { median(&more(3, 2)) } else { 0.0 };
     eprintln!(
-        "gateway    {name:<36} {:>9.1} us, restricted {:>9.1} us: {added:?}",
-        median(&wholes),
-        median(&parts)
+        "gateway    {name:<36} {:>9.1} us, restricted {:>9.1} us, {database:.1} of it the database's: {added:?}",
+        median(wholes),
+        median(parts)
     );
     Ok(json!({
         "name": name, "unrestricted_us": wholes, "restricted_us": parts, "added_us": added,
-        "unrestricted_us_median": median(&wholes), "restricted_us_median": median(&parts),
-        "added_us_median": median(&added), "most_us": most_us,
+        "unrestricted_us_median": median(wholes), "restricted_us_median": median(parts),
+        "added_us_median": median(&added), "database_us_median": database, "most_us": most_us,
     }))
 }
 
 fn script(home: &Path, name: &str, text: &str) -> Result<PathBuf, Failure> {
     let path = home.join(format!("{name}.sql"));
-    fs::write(&path, text)
+    fs::write(&path, text.replace(KEY, SOMEBODY))
         .map_err(|error| Failure::new(format!("cannot write `{}`: {error}", path.display())))?;
     Ok(path)
 }

@@ -131,11 +131,13 @@ fn scoped(figures: &Value) {
     println!("\na restricted caller beside an unrestricted one, through the same gateway, 1 client:");
     for row in rows(figures, "/scoped/gateway") {
         let (added, most) = (number(row, "/added_us_median"), number(row, "/most_us"));
+        let database = number(row, "/database_us_median");
         println!(
-            "{:<36} adds {added:>5.0} us at p50 to {:.0} us; to reach: <= {most:.0}   {}",
+            "{:<36} adds {added:>5.0} us at p50 to {:.0} us, {database:.0} of it where the database reads a longer text; \
+             to reach: <= {most:.0} in the gateway   {}",
             text(row, "name"),
             number(row, "/unrestricted_us_median"),
-            verdict(added <= most)
+            verdict(added - database <= most)
         );
     }
 }

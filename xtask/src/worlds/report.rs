@@ -105,7 +105,7 @@ pub(crate) fn judge(trials: &[(String, Vec<Row>)]) -> Result<(), Failure> {
     let count = |verdict: &str| rows().filter(|row| row.verdict == verdict).count();
     let (leaks, unstable) = (count("LEAK"), count("UNSTABLE"));
     if count("ORDER") > 0 {
-        eprintln!("note: {} cases differ in the order of rows that nobody ordered", count("ORDER"));
+        eprintln!("note: {} cases differ in an order of rows that they leave open", count("ORDER"));
     }
     if unstable > 0 {
         eprintln!("note: {unstable} cases differ by chance: their answers differ in one world alone, too");

@@ -1,5 +1,7 @@
 //! Messages that we say ourselves. Texts end at their first NUL: the protocol has no way to say one.
 
+use std::ffi::CStr;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::backend::TransactionStatus;
@@ -13,7 +15,7 @@ pub(crate) fn text(text: &str, out: &mut BytesMut) {
 }
 
 fn terminated(bytes: &[u8], out: &mut BytesMut) {
-    out.put_slice(bytes.split(|byte| *byte == 0).next().unwrap_or_default());
+    out.put_slice(CStr::from_bytes_until_nul(bytes).map_or(bytes, CStr::to_bytes));
     out.put_u8(0);
 }
 
