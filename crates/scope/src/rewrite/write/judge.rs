@@ -20,7 +20,7 @@ struct Assignment<'a> {
     target: &'a Target<'a>,
     relation: &'a Relation,
     /// What the caller sees of that relation, which as a part may have columns of its own.
-    seen: BTreeSet<&'a str>,
+    seen: Option<&'a RelationScope>,
     /// What has another value afterwards, of an INSERT what may have one at all.
     assigned: BTreeSet<String>,
     kind: Kind,
@@ -33,19 +33,22 @@ impl Assignment<'_> {
         columns.iter().any(|column| self.assigned.contains(&**column))
     }
 
+    fn hidden<'c>(&self, columns: &'c [Arc<str>]) -> impl Iterator<Item = &'c Arc<str>> {
+        columns.iter().filter(move |column| !reveals(self.seen, self.relation, column))
+    }
+
     fn hides(&self, columns: &[Arc<str>]) -> bool {
-        !columns.iter().all(|column| self.seen.contains(&**column))
+        self.hidden(columns).next().is_some()
     }
 
     /// Whether one of these is not seen and stays what it was.
     fn keeps_hidden(&self, columns: &[Arc<str>]) -> bool {
-        columns.iter().any(|column| !self.seen.contains(&**column) && !self.assigned.contains(&**column))
+        self.hidden(columns).any(|column| !self.assigned.contains(&**column))
     }
 
     /// Refuse, by what and over which of these columns it would be judged.
     fn judged_by(&self, what: &str, columns: &[Arc<str>], hint: &str) -> Outcome {
-        let unseen = columns.iter().filter(|column| !self.seen.contains(&***column));
-        let unseen: Vec<String> = unseen.map(|column| format!("`{column}`")).collect();
+        let unseen: Vec<String> = self.hidden(columns).map(|column| format!("`{column}`")).collect();
         let over = if unseen.is_empty() { "columns".to_owned() } else { unseen.join(", ") };
         let message = format!(
             "an assignment to `{}` that {what} {over}, which you do not see, would judge is not permitted",
@@ -82,7 +85,7 @@ impl Rewriter<'_> {
         let before = |name: &RelationName, relation, arrives, assigned| Assignment {
             target,
             relation,
-            seen: self.revealed(name, relation),
+            seen: self.scope.relations.get(name),
             assigned,
             kind,
             arrives,
@@ -184,25 +187,25 @@ impl Rewriter<'_> {
     /// Whether the caller sees all of these columns in all rows.
     pub(in crate::rewrite) fn sees(&self, name: &RelationName, columns: &[Arc<str>]) -> bool {
         let Some(relation) = self.catalog.relations.get(name) else { return false };
-        let all_rows = match self.scope.relations.get(name) {
+        let scope = self.scope.relations.get(name);
+        let all_rows = match scope {
             None => false,
             Some(RelationScope::Whole) => true,
             Some(RelationScope::Part { all_rows, .. }) => *all_rows || relation.filter.is_none(),
         };
-        let revealed = self.revealed(name, relation);
-        all_rows && columns.iter().all(|column| revealed.contains(&**column))
+        all_rows && columns.iter().all(|column| reveals(scope, relation, column))
     }
+}
 
-    /// The columns of a relation that the caller sees as they are.
-    fn revealed<'r>(&self, name: &RelationName, relation: &'r Relation) -> BTreeSet<&'r str> {
-        let scope = self.scope.relations.get(name);
-        let revealed = |place: usize| match scope {
-            None => false,
-            Some(RelationScope::Whole) => true,
-            Some(RelationScope::Part { showings, .. }) => showings.get(place) == Some(&Showing::Revealed),
-        };
-        let columns = relation.columns.iter().enumerate();
-        columns.filter(|(place, _)| revealed(*place)).map(|(_, column)| &*column.name).collect()
+/// Whether the caller sees a column as it is.
+fn reveals(scope: Option<&RelationScope>, relation: &Relation, wanted: &Arc<str>) -> bool {
+    match scope {
+        None => false,
+        Some(RelationScope::Whole) => true,
+        Some(RelationScope::Part { showings, .. }) => {
+            let mut known = relation.columns.iter().zip(showings.iter());
+            known.any(|(column, showing)| column.name == *wanted && *showing == Showing::Revealed)
+        }
     }
 }
 
