@@ -19,10 +19,12 @@ import hashlib
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import tomllib
 
@@ -59,7 +61,12 @@ pub(crate) fn mutant(place: u32, value: bool) -> bool {
     }
 }
 '''
-PACKAGE = ["--package", "chaperone-scope", "--config", "profile.dev.package.chaperone-scope.opt-level=2"]
+# What is asked a thousand times is worth the compiler's time; in a folder of its own, so that nothing else is built again.
+TARGET = os.path.join(ROOT, "target/mutants")
+OPTIMISED = ["profile.dev.package.chaperone-scope.opt-level=1", "profile.dev.package.pg_query.opt-level=2", "profile.dev.debug=false"]
+PACKAGE = ["--package", "chaperone-scope", "--target-dir", TARGET, *[word for one in OPTIMISED for word in ("--config", one)]]
+# Address space of one program that is asked: stacks of threads are most of it.
+MEMORY_MAX = 24 << 30
 
 
 def balanced(text, start, ends):
@@ -103,8 +110,6 @@ def operands(text):
 def places(text):
     """Spans of conditions."""
     found = set()
-    # Comments say `if`, too.
-    text = re.sub(r"//[^\n]*", lambda comment: " " * len(comment.group()), text)
     for match in re.finditer(r"\bif (?!let\b)", text):
         end = balanced(text, match.end(), ["{", "=>"])
         if end is None:
@@ -122,16 +127,66 @@ def places(text):
     return sorted(found)
 
 
+def chained(text):
+    """Spans of what && and || join, wherever it stands: in what a function gives, in a binding, beside a `let` of a condition."""
+    found, starts, at = set(), [(0, False)], 0
+
+    def ended(at):
+        start, joined = starts[-1]
+        if joined:
+            found.add((start, at))
+
+    while at < len(text):
+        literal = re.compile(r'r?"(?:\\.|[^"\\])*"|\'(?:\\.[^\']*|[^\'\\])\'', re.S).match(text, at)
+        if literal and (text[at] != "r" or not re.match(r"\w", text[at - 1])):
+            at = literal.end()
+            continue
+        # What begins an expression anew; `||` with nothing before it begins a closure.
+        begins = re.compile(r"\b(?:if|while|match|return|else|let|in)\b|\|[^|;{}()]*(?:\([^()]*\)[^|;{}()]*)*\|(?= )|=>|[;,]|(?<!:):(?!:)|(?<![=!<>])=(?![=>])").match(text, at)
+        joins = re.compile(r"(?<=\s)(?:&&|\|\|)(?=\s)").match(text, at)
+        start, joined = starts[-1]
+        of_condition = joined or re.search(r"\b(?:if|while)$", text[:start])
+        if begins and begins.group() in ("let", "=") and of_condition and re.match(r"\s*let\b", text[start:begins.end()]):
+            # A `let` of a condition is one of its operands, and none that can be turned.
+            at = begins.end()
+        elif joins and text[starts[-1][0]:at].strip():
+            found.add((starts[-1][0], at))
+            starts[-1] = (joins.end(), True)
+            at = joins.end()
+        elif begins or joins:
+            ended(at)
+            at = (begins or joins).end()
+            starts[-1] = (at, False)
+        elif text[at] in "([{":
+            if text[at] == "{":
+                ended(at)
+                starts[-1] = (at, False)
+            at += 1
+            starts.append((at, False))
+        elif text[at] in ")]}":
+            ended(at)
+            closes = text[at] == "}"
+            at += 1
+            starts.pop()
+            if closes:
+                starts[-1] = (at, False)
+        else:
+            at += 1
+    return {span for span in found if re.match(r"\s*[\w!(*&]", text[span[0]:span[1]])}
+
+
 def instrumented(text, name, mutants):
     """The source with a switch at each condition."""
     code = text.split("#[cfg(test)]\nmod tests {")[0]
-    spans = [span for span in places(code) if text[span[0]:span[1]].strip()]
-    inner = [span for span in spans if not any(other != span and span[0] <= other[0] and other[1] <= span[1] for other in spans)]
+    plain = re.sub(r"//[^\n]*", lambda comment: " " * len(comment.group()), code)
+    spans = set()
+    for start, stop in [*places(plain), *chained(plain)]:
+        raw = plain[start:stop]
+        if raw.strip() and not re.search(r"\blet\b", raw):
+            spans.add((start + len(raw) - len(raw.lstrip()), stop - len(raw) + len(raw.rstrip())))
+    inner = [span for span in sorted(spans) if not any(other != span and span[0] <= other[0] and other[1] <= span[1] for other in spans)]
     out, at = [], 0
     for start, stop in inner:
-        raw = text[start:stop]
-        head, tail = len(raw) - len(raw.lstrip()), len(raw) - len(raw.rstrip())
-        start, stop = start + head, stop - tail
         line = text.count("\n", 0, start) + 1
         before = text.rfind("\nconst ", 0, start)
         if before >= 0 and text.find(";", before) > start:
@@ -196,29 +251,43 @@ class Asked:
     """Whether the room's tests, or what is sent for the corpora's cases, change with a condition."""
 
     def __init__(self, words, tests, catalog, corpora):
-        self.words, self.tests = [words, catalog, *corpora], [tests, "--quiet"]
-        self.plain = self.said(None)
-        if self.by_tests("", None):
-            sys.exit("the room's tests fail where nothing is turned")
+        self.words, self.tests = [words, catalog, *corpora], [tests, "--format=pretty"]
+        self.longest_s = None
+        begun = time.monotonic()
+        self.plain = []
+        if self.said(self.words, None, self.plain.append) != 0 or self.by_tests("", None):
+            sys.exit("the program or the room's tests fail where nothing is turned")
+        # A change that makes something endless is noticed.
+        self.longest_s = 15 + 20 * (time.monotonic() - begun)
 
-    def said(self, turned):
-        environment = {**os.environ, **({"MUTANT": turned} if turned else {})}
-        try:
-            result = subprocess.run(self.words, capture_output=True, env=environment, timeout=120)
-        except subprocess.TimeoutExpired:
-            return "timeout"
-        return hashlib.sha256(result.stdout + bytes([result.returncode & 255])).hexdigest()
+    def said(self, command, turned, enough):
+        """Read what a program says until that is enough; how it ended, if it did."""
+        environment = {**os.environ, "MUTANT": turned or ""}
+        where = os.path.join(ROOT, "crates/scope") if command is not self.words else ROOT
+        alone = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "env": environment, "cwd": where}
+        with subprocess.Popen(command, **alone, preexec_fn=bounded) as program:
+            timer = threading.Timer(self.longest_s or 600, program.kill)
+            timer.start()
+            try:
+                if any(enough(line) for line in program.stdout):
+                    program.kill()
+                    return None
+                return program.wait()
+            finally:
+                timer.cancel()
 
     def by_tests(self, turned, file):
         skipped = [word for bounds, names in SLOW.items() if bounds != file for name in names for word in ("--skip", name)]
-        alone = {"capture_output": True, "cwd": os.path.join(ROOT, "crates/scope"), "env": {**os.environ, "MUTANT": turned}}
-        try:
-            return subprocess.run([*self.tests, *skipped], timeout=120, **alone).returncode != 0
-        except subprocess.TimeoutExpired:
-            return True
+        return self.said([*self.tests, *skipped], turned, lambda line: line.rstrip().endswith(b"FAILED")) != 0
 
     def by_cases(self, turned):
-        return self.said(turned) != self.plain
+        left = iter(self.plain)
+        return self.said(self.words, turned, lambda line: line != next(left, None)) != 0 or next(left, None) is not None
+
+
+def bounded():
+    """A change that makes something grow without end ends at this, and not at the machine's."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
 
 
 class Record:
@@ -226,16 +295,22 @@ class Record:
 
     def __init__(self, path):
         self.path, self.answers = path, {}
+        self.written, self.one_at_a_time = time.monotonic(), threading.Lock()
         if path and os.path.exists(path):
             with open(path, encoding="utf-8") as file:
                 self.answers = json.load(file)
 
-    def keep(self, every):
-        """Forget what is not there any more, and write the rest down."""
+    def forget(self, every):
+        """Of what is not there any more nothing is kept."""
         self.answers = {change: by for change, by in self.answers.items() if change in every}
-        if self.path:
-            with open(self.path, "w", encoding="utf-8") as file:
-                json.dump(self.answers, file, indent=1, sort_keys=True)
+
+    def write(self, at_once=False):
+        """Now and then, so that what was asked is not lost with whoever asks."""
+        if self.path and (at_once or time.monotonic() > self.written + 10):
+            with self.one_at_a_time:
+                self.written = time.monotonic()
+                with open(self.path, "w", encoding="utf-8") as file:
+                    json.dump(dict(self.answers), file, indent=1, sort_keys=True)
 
 
 def numbered(mutants):
@@ -302,24 +377,26 @@ def main():
         programs = Asked(words, tests, arguments.catalog, arguments.corpora)
         until = time.monotonic() + 60 * (arguments.minutes or float("inf"))
 
-        def ask_tests(one):
+        def ask(one):
             name, number, file, to = one
-            if time.monotonic() < until:
-                record.answers[name] = "tests" if programs.by_tests(f"{number}:{to}", file) else "not by tests"
-
-        def ask_cases(one):
-            name, number, _, to = one
-            if time.monotonic() < until and record.answers.get(name) == "not by tests":
+            if time.monotonic() >= until:
+                return
+            if programs.by_tests(f"{number}:{to}", file):
+                record.answers[name] = "tests"
+            elif arguments.tests:
+                record.answers[name] = "not by tests"
+            else:
                 record.answers[name] = "cases" if programs.by_cases(f"{number}:{to}") else "nothing"
+            record.write()
 
+        asked = wanted(every, record, arguments)
+        print(f"asking of {len(asked)} changes", file=sys.stderr)
+        record.forget(every)
         try:
-            # The room's own tests take less time: all of them first.
-            for ask in [ask_tests] if arguments.tests else [ask_tests, ask_cases]:
-                with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-                    list(pool.map(ask, wanted(every, record, arguments)))
-                record.keep(every)
+            with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+                list(pool.map(ask, asked))
         finally:
-            record.keep(every)
+            record.write(at_once=True)
     sys.exit(1 if told(every, record.answers, known) else 0)
 
 
