@@ -14,6 +14,7 @@ in it, and again what nothing noticed. `--tests` asks the room's tests alone; `-
 all files alike.
 """
 import argparse
+import collections
 import concurrent.futures
 import hashlib
 import json
@@ -291,26 +292,62 @@ def bounded():
 
 
 class Record:
-    """What was answered of each change, kept over runs."""
+    """What was answered of each change, kept over runs: a line for each condition, by file, with what noticed when it always
+    and when it never holds."""
 
     def __init__(self, path):
         self.path, self.answers = path, {}
         self.written, self.one_at_a_time = time.monotonic(), threading.Lock()
         if path and os.path.exists(path):
             with open(path, encoding="utf-8") as file:
-                self.answers = json.load(file)
+                self.answers = self.read(file)
+
+    @staticmethod
+    def read(lines):
+        answers, of = {}, None
+        for line in lines:
+            if line.startswith("["):
+                of = line.strip().strip("[]")
+            elif line.strip() and not line.startswith("#"):
+                always, never, condition = line.rstrip("\n").split("\t")
+                condition, number = re.fullmatch(r"(.*?)((?: #\d+)?)", condition).groups()
+                for to, by in (("true", always), ("false", never)):
+                    if by != "-":
+                        answers[f"{of} {condition} -> {to}{number}"] = "nothing" if by == "judged" else by
+        return answers
 
     def forget(self, every):
         """Of what is not there any more nothing is kept."""
         self.answers = {change: by for change, by in self.answers.items() if change in every}
 
-    def write(self, at_once=False):
+    def write(self, every, known, at_once=False):
         """Now and then, so that what was asked is not lost with whoever asks."""
         if self.path and (at_once or time.monotonic() > self.written + 10):
             with self.one_at_a_time:
                 self.written = time.monotonic()
                 with open(self.path, "w", encoding="utf-8") as file:
-                    json.dump(dict(self.answers), file, indent=1, sort_keys=True)
+                    file.write("\n".join(outcome(every, dict(self.answers), known)) + "\n")
+
+
+def outcome(every, answers, known):
+    """The lines of a record, in the order of the sources."""
+    files = {}
+    for name, (_, mutant, to) in every.items():
+        by = answers.get(name, "-")
+        by = "judged" if by == "nothing" and name.split(" #")[0] in known else by
+        condition = name.removeprefix(mutant["file"] + " ").replace(f" -> {to}", "")
+        files.setdefault(mutant["file"], {}).setdefault(condition, {})[to] = by
+    counts = {of: collections.Counter(by for pair in found.values() for by in pair.values()) for of, found in files.items()}
+    kinds = [kind for kind in ("tests", "cases", "judged", "nothing", "not by tests", "-") if any(count[kind] for count in counts.values())]
+    row = "# {:28}" + "{:>14}" * (len(kinds) + 1)
+    yield "# What noticed when a condition of crates/scope always held, and when it never did; `-` was not asked. By mutants.py."
+    yield "#"
+    yield row.format("file", "changes", *("not asked" if kind == "-" else kind for kind in kinds))
+    for of, count in {**counts, "all": sum(counts.values(), collections.Counter())}.items():
+        yield row.format(of, count.total(), *(count[kind] for kind in kinds))
+    for of, found in files.items():
+        yield f"\n[{of}]"
+        yield from ("\t".join((pair["true"], pair["false"], condition)) for condition, pair in found.items())
 
 
 def numbered(mutants):
@@ -387,7 +424,7 @@ def main():
                 record.answers[name] = "not by tests"
             else:
                 record.answers[name] = "cases" if programs.by_cases(f"{number}:{to}") else "nothing"
-            record.write()
+            record.write(every, known)
 
         asked = wanted(every, record, arguments)
         print(f"asking of {len(asked)} changes", file=sys.stderr)
@@ -396,7 +433,7 @@ def main():
             with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
                 list(pool.map(ask, asked))
         finally:
-            record.write(at_once=True)
+            record.write(every, known, at_once=True)
     sys.exit(1 if told(every, record.answers, known) else 0)
 
 
