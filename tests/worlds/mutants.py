@@ -128,6 +128,16 @@ def places(text):
     return sorted(found)
 
 
+# What divides expressions: texts, which are gone over; what joins; what begins one anew, closures and fields among it; brackets.
+PART = re.compile(
+    r"""(?P<literal>(?:(?<!\w)r)?"(?:\\.|[^"\\])*"|'(?:\\.[^\\']*|[^'\\])')
+    |(?P<joins>(?<=\s)(?:&&|\|\|)(?=\s))
+    |(?P<begins>\b(?:if|while|match|return|else|let|in)\b|\|[^|;{}()]*(?:\([^()]*\)[^|;{}()]*)*\|(?=[ ])|=>|[;,]|(?<!:):(?!:)|(?<![=!<>])=(?![=>]))
+    |(?P<opens>[(\[{])|(?P<closes>[)\]}])""",
+    re.S | re.X,
+)
+
+
 def chained(text):
     """Spans of what && and || join, wherever it stands: in what a function gives, in a binding, beside a `let` of a condition."""
     found, starts, at = set(), [(0, False)], 0
@@ -137,42 +147,28 @@ def chained(text):
         if joined:
             found.add((start, at))
 
-    while at < len(text):
-        literal = re.compile(r'r?"(?:\\.|[^"\\])*"|\'(?:\\.[^\']*|[^\'\\])\'', re.S).match(text, at)
-        if literal and (text[at] != "r" or not re.match(r"\w", text[at - 1])):
-            at = literal.end()
-            continue
-        # What begins an expression anew; `||` with nothing before it begins a closure.
-        begins = re.compile(r"\b(?:if|while|match|return|else|let|in)\b|\|[^|;{}()]*(?:\([^()]*\)[^|;{}()]*)*\|(?= )|=>|[;,]|(?<!:):(?!:)|(?<![=!<>])=(?![=>])").match(text, at)
-        joins = re.compile(r"(?<=\s)(?:&&|\|\|)(?=\s)").match(text, at)
-        start, joined = starts[-1]
-        of_condition = joined or re.search(r"\b(?:if|while)$", text[:start])
-        if begins and begins.group() in ("let", "=") and of_condition and re.match(r"\s*let\b", text[start:begins.end()]):
-            # A `let` of a condition is one of its operands, and none that can be turned.
-            at = begins.end()
-        elif joins and text[starts[-1][0]:at].strip():
-            found.add((starts[-1][0], at))
-            starts[-1] = (joins.end(), True)
-            at = joins.end()
-        elif begins or joins:
-            ended(at)
-            at = (begins or joins).end()
+    while part := PART.search(text, at):
+        at, (start, joined) = part.end(), starts[-1]
+        if part["joins"] and text[start:part.start()].strip():
+            found.add((start, part.start()))
+            starts[-1] = (at, True)
+        elif part["joins"] or part["begins"]:
+            of_condition = joined or re.search(r"\b(?:if|while)$", text[max(0, start - 6):start])
+            if part.group() in ("let", "=") and of_condition and re.match(r"\s*let\b", text[start:at]):
+                # A `let` of a condition is one of its operands, and none that can be turned.
+                continue
+            ended(part.start())
             starts[-1] = (at, False)
-        elif text[at] in "([{":
-            if text[at] == "{":
-                ended(at)
+        elif part["opens"]:
+            if part.group() == "{":
+                ended(part.start())
                 starts[-1] = (at, False)
-            at += 1
             starts.append((at, False))
-        elif text[at] in ")]}":
-            ended(at)
-            closes = text[at] == "}"
-            at += 1
+        elif part["closes"]:
+            ended(part.start())
             starts.pop()
-            if closes:
+            if part.group() == "}":
                 starts[-1] = (at, False)
-        else:
-            at += 1
     return {span for span in found if re.match(r"\s*[\w!(*&]", text[span[0]:span[1]])}
 
 
