@@ -91,7 +91,7 @@ impl Checking<'_> {
             return false;
         }
         let function = tree::strings(fields, "funcname");
-        if function.len() == 1 || (kind == "FuncCall" && !self.looked_at(&function, fields)) {
+        if function.len() == 1 || !self.looked_at(&function, fields) {
             return false;
         }
         let operator = tree::strings(fields, "name");

@@ -198,9 +198,8 @@ impl<'a> Rewriter<'a> {
                     RelationScope::Part { .. } if self.explaining => {
                         hidden(format!("EXPLAIN of a write to `{full}`, of which you see a part,"))
                     }
-                    RelationScope::Part { showings, .. }
-                        if self.is_partitioned(known) && split_by_hidden(known, showings, true) =>
-                    {
+                    // Only what is partitioned, or a part of it, has a key of that kind.
+                    RelationScope::Part { showings, .. } if split_by_hidden(known, showings, true) => {
                         hidden(format!("a write to `{full}`, which is partitioned by what you do not see,"))
                     }
                     RelationScope::Part { showings, .. } => {
