@@ -93,6 +93,24 @@ pub(crate) fn home<'p>(catalog: &Catalog, name: &str, path: &'p [Arc<str>]) -> O
     is_allowed(catalog, first, name).then_some(&**first)
 }
 
+/// The schemas that have an enum, or a type of an extension, of that name.
+pub(crate) fn homes_of_type<'c>(catalog: &'c Catalog, name: &str) -> impl Iterator<Item = &'c str> {
+    let enums = catalog.enums.get(name).into_iter().flatten().map(|schema| &**schema);
+    enums.chain(catalog.extension_types.get(name).into_iter().flatten().map(|home| &*home.schema))
+}
+
+/// Whether the type of that name in that schema may be used: an enum, which has no code, or one of an extension that may be.
+pub(crate) fn is_allowed_type(catalog: &Catalog, schema: &str, name: &str) -> bool {
+    let enums = catalog.enums.get(name).into_iter().flatten();
+    let mut extensions = catalog.extension_types.get(name).into_iter().flatten();
+    enums.into_iter().any(|known| **known == *schema)
+        || extensions.any(|home| {
+            let allowed = catalog.classification.as_ref().zip(home.extension.as_ref());
+            *home.schema == *schema
+                && allowed.is_some_and(|(known, extension)| known.allows_extension(extension))
+        })
+}
+
 /// Whether every operator of that name outside `pg_catalog` belongs to an extension that may be used.
 pub(crate) fn extension_operator(catalog: &Catalog, name: &str) -> bool {
     let (Some(classification), Some(extension)) =
@@ -252,3 +270,6 @@ pub(crate) fn listed_relation(schema: &str, name: &str) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;
