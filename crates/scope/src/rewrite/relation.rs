@@ -1,5 +1,6 @@
 //! What a relation's name stands for, and what stands in its place where it is read.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chaperone_access::{
@@ -168,7 +169,7 @@ impl<'a> Rewriter<'a> {
                     Some(_) => veiled(relation, facts, showings, INSIDE)?,
                     None => shown(relation, facts, showings, INSIDE)?,
                 };
-                if self.tableoid && !by_hidden {
+                if self.tableoid && !by_hidden && !self.parts_tell(relation, showings) {
                     columns.push_str(&format!(", {INSIDE}.{TABLEOID} AS {TABLEOID}"));
                 }
                 let only = if inh { "" } else { "ONLY " };
@@ -227,9 +228,27 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Whether a relation has partitions or is one: its rows come partition by partition.
-    pub(super) fn is_partitioned(&self, relation: &Relation) -> bool {
+    fn is_partitioned(&self, relation: &Relation) -> bool {
         let parents = relation.parents.iter().filter_map(|parent| self.catalog.relations.get(parent));
         relation.kind == b'p' || parents.into_iter().any(|parent| parent.kind == b'p')
+    }
+
+    /// Whether what decides in which of its parts a row can be is not all seen: the part's name would tell of it.
+    fn parts_tell(&self, relation: &Relation, showings: &[Showing]) -> bool {
+        let mut next: Vec<_> = relation.children.iter().collect();
+        let mut seen = BTreeSet::new();
+        while let Some(name) = next.pop() {
+            let Some(part) = self.catalog.relations.get(name) else { return true };
+            // What all of its rows fulfil tells nothing of one.
+            let own = part.checks.iter().filter(|check| !relation.checks.contains(check));
+            if !all_revealed(relation, showings, own.flatten()) {
+                return true;
+            }
+            if seen.insert(name) {
+                next.extend(&part.children);
+            }
+        }
+        false
     }
 
     /// A view is expanded where something under it is not seen whole, and not itself cleared.
@@ -406,9 +425,17 @@ fn constant(value: &Attribute) -> String {
 /// relation. A CHECK of a partitioned table says nothing of where its rows are.
 pub(super) fn split_by_hidden(relation: &Relation, showings: &[Showing], partitioned: bool) -> bool {
     let checks = relation.checks.iter().flatten().filter(|_| !partitioned);
-    checks.chain(&relation.partition_key).any(|wanted| {
+    !all_revealed(relation, showings, checks.chain(&relation.partition_key))
+}
+
+fn all_revealed<'n>(
+    relation: &Relation,
+    showings: &[Showing],
+    mut names: impl Iterator<Item = &'n Arc<str>>,
+) -> bool {
+    names.all(|wanted| {
         let mut shown = relation.columns.iter().zip(showings);
-        !shown.any(|(column, showing)| column.name == *wanted && *showing == Showing::Revealed)
+        shown.any(|(column, showing)| column.name == *wanted && *showing == Showing::Revealed)
     })
 }
 
