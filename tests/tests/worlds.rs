@@ -363,3 +363,31 @@ fn an_order_that_a_statement_leaves_open_is_told_apart_from_one_that_tells() {
         assert_eq!(row.verdict, expected, "{row:#?}");
     }
 }
+
+/// A judgement about a condition that is not there any more says nothing.
+#[test]
+fn what_nothing_has_to_notice_is_still_in_the_sources() {
+    #[derive(serde::Deserialize)]
+    struct Judged {
+        reason: String,
+        changes: Vec<String>,
+    }
+    let judged: BTreeMap<String, Judged> =
+        toml::from_str(&fs::read_to_string(folder().join("equivalent.toml")).unwrap()).unwrap();
+    let sources = folder().join("../../crates/scope/src");
+    for (name, Judged { reason, changes }) in &judged {
+        assert!(!reason.is_empty() && !changes.is_empty(), "{name}");
+        for change in changes {
+            let (file, rest) = change.split_once(' ').unwrap();
+            let (function, condition) = rest.split_once(": ").unwrap();
+            let (condition, to) = condition.rsplit_once(" -> ").unwrap();
+            assert!(matches!(to, "true" | "false"), "{change}");
+            let source = fs::read_to_string(sources.join(file)).unwrap();
+            let words = source.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(
+                words.contains(&format!("fn {function}")) && words.contains(condition),
+                "{name} names what is not there: {change}"
+            );
+        }
+    }
+}

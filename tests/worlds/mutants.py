@@ -14,15 +14,18 @@ in it, and again what nothing noticed. `--tests` asks the room's tests alone; `-
 all files alike.
 """
 import argparse
+import collections
 import concurrent.futures
 import hashlib
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import tomllib
 
@@ -59,7 +62,12 @@ pub(crate) fn mutant(place: u32, value: bool) -> bool {
     }
 }
 '''
-PACKAGE = ["--package", "chaperone-scope", "--config", "profile.dev.package.chaperone-scope.opt-level=2"]
+# What is asked a thousand times is worth the compiler's time; in a folder of its own, so that nothing else is built again.
+TARGET = os.path.join(ROOT, "target/mutants")
+OPTIMISED = ["profile.dev.package.chaperone-scope.opt-level=1", "profile.dev.package.pg_query.opt-level=2", "profile.dev.debug=false"]
+PACKAGE = ["--package", "chaperone-scope", "--target-dir", TARGET, *[word for one in OPTIMISED for word in ("--config", one)]]
+# Address space of one program that is asked: stacks of threads are most of it.
+MEMORY_MAX = 24 << 30
 
 
 def balanced(text, start, ends):
@@ -103,8 +111,6 @@ def operands(text):
 def places(text):
     """Spans of conditions."""
     found = set()
-    # Comments say `if`, too.
-    text = re.sub(r"//[^\n]*", lambda comment: " " * len(comment.group()), text)
     for match in re.finditer(r"\bif (?!let\b)", text):
         end = balanced(text, match.end(), ["{", "=>"])
         if end is None:
@@ -122,16 +128,62 @@ def places(text):
     return sorted(found)
 
 
+# What divides expressions: texts, which are gone over; what joins; what begins one anew, closures and fields among it; brackets.
+PART = re.compile(
+    r"""(?P<literal>(?:(?<!\w)r)?"(?:\\.|[^"\\])*"|'(?:\\.[^\\']*|[^'\\])')
+    |(?P<joins>(?<=\s)(?:&&|\|\|)(?=\s))
+    |(?P<begins>\b(?:if|while|match|return|else|let|in)\b|\|[^|;{}()]*(?:\([^()]*\)[^|;{}()]*)*\|(?=[ ])|=>|[;,]|(?<!:):(?!:)|(?<![=!<>])=(?![=>]))
+    |(?P<opens>[(\[{])|(?P<closes>[)\]}])""",
+    re.S | re.X,
+)
+
+
+def chained(text):
+    """Spans of what && and || join, wherever it stands: in what a function gives, in a binding, beside a `let` of a condition."""
+    found, starts, at = set(), [(0, False)], 0
+
+    def ended(at):
+        start, joined = starts[-1]
+        if joined:
+            found.add((start, at))
+
+    while part := PART.search(text, at):
+        at, (start, joined) = part.end(), starts[-1]
+        if part["joins"] and text[start:part.start()].strip():
+            found.add((start, part.start()))
+            starts[-1] = (at, True)
+        elif part["joins"] or part["begins"]:
+            of_condition = joined or re.search(r"\b(?:if|while)$", text[max(0, start - 6):start])
+            if part.group() in ("let", "=") and of_condition and re.match(r"\s*let\b", text[start:at]):
+                # A `let` of a condition is one of its operands, and none that can be turned.
+                continue
+            ended(part.start())
+            starts[-1] = (at, False)
+        elif part["opens"]:
+            if part.group() == "{":
+                ended(part.start())
+                starts[-1] = (at, False)
+            starts.append((at, False))
+        elif part["closes"]:
+            ended(part.start())
+            starts.pop()
+            if part.group() == "}":
+                starts[-1] = (at, False)
+    return {span for span in found if re.match(r"\s*[\w!(*&]", text[span[0]:span[1]])}
+
+
 def instrumented(text, name, mutants):
     """The source with a switch at each condition."""
     code = text.split("#[cfg(test)]\nmod tests {")[0]
-    spans = [span for span in places(code) if text[span[0]:span[1]].strip()]
-    inner = [span for span in spans if not any(other != span and span[0] <= other[0] and other[1] <= span[1] for other in spans)]
+    plain = re.sub(r"//[^\n]*", lambda comment: " " * len(comment.group()), code)
+    spans = set()
+    for start, stop in [*places(plain), *chained(plain)]:
+        raw = plain[start:stop]
+        if raw.strip() and not re.search(r"\blet\b", raw):
+            spans.add((start + len(raw) - len(raw.lstrip()), stop - len(raw) + len(raw.rstrip())))
+    inner = [span for span in sorted(spans) if not any(other != span and span[0] <= other[0] and other[1] <= span[1] for other in spans)]
     out, at = [], 0
     for start, stop in inner:
-        raw = text[start:stop]
-        head, tail = len(raw) - len(raw.lstrip()), len(raw) - len(raw.rstrip())
-        start, stop = start + head, stop - tail
         line = text.count("\n", 0, start) + 1
         before = text.rfind("\nconst ", 0, start)
         if before >= 0 and text.find(";", before) > start:
@@ -196,46 +248,102 @@ class Asked:
     """Whether the room's tests, or what is sent for the corpora's cases, change with a condition."""
 
     def __init__(self, words, tests, catalog, corpora):
-        self.words, self.tests = [words, catalog, *corpora], [tests, "--quiet"]
-        self.plain = self.said(None)
-        if self.by_tests("", None):
-            sys.exit("the room's tests fail where nothing is turned")
+        self.words, self.tests = [words, catalog, *corpora], [tests, "--format=pretty"]
+        self.longest_s = None
+        begun = time.monotonic()
+        self.plain = []
+        if self.said(self.words, None, self.plain.append) != 0 or self.by_tests("", None):
+            sys.exit("the program or the room's tests fail where nothing is turned")
+        # A change that makes something endless is noticed.
+        self.longest_s = 15 + 20 * (time.monotonic() - begun)
 
-    def said(self, turned):
-        environment = {**os.environ, **({"MUTANT": turned} if turned else {})}
-        try:
-            result = subprocess.run(self.words, capture_output=True, env=environment, timeout=120)
-        except subprocess.TimeoutExpired:
-            return "timeout"
-        return hashlib.sha256(result.stdout + bytes([result.returncode & 255])).hexdigest()
+    def said(self, command, turned, enough):
+        """Read what a program says until that is enough; how it ended, if it did."""
+        environment = {**os.environ, "MUTANT": turned or ""}
+        where = os.path.join(ROOT, "crates/scope") if command is not self.words else ROOT
+        alone = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "env": environment, "cwd": where}
+        with subprocess.Popen(command, **alone, preexec_fn=bounded) as program:
+            timer = threading.Timer(self.longest_s or 600, program.kill)
+            timer.start()
+            try:
+                if any(enough(line) for line in program.stdout):
+                    program.kill()
+                    return None
+                return program.wait()
+            finally:
+                timer.cancel()
 
     def by_tests(self, turned, file):
         skipped = [word for bounds, names in SLOW.items() if bounds != file for name in names for word in ("--skip", name)]
-        alone = {"capture_output": True, "cwd": os.path.join(ROOT, "crates/scope"), "env": {**os.environ, "MUTANT": turned}}
-        try:
-            return subprocess.run([*self.tests, *skipped], timeout=120, **alone).returncode != 0
-        except subprocess.TimeoutExpired:
-            return True
+        return self.said([*self.tests, *skipped], turned, lambda line: line.rstrip().endswith(b"FAILED")) != 0
 
     def by_cases(self, turned):
-        return self.said(turned) != self.plain
+        left = iter(self.plain)
+        return self.said(self.words, turned, lambda line: line != next(left, None)) != 0 or next(left, None) is not None
+
+
+def bounded():
+    """A change that makes something grow without end ends at this, and not at the machine's."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
 
 
 class Record:
-    """What was answered of each change, kept over runs."""
+    """What was answered of each change, kept over runs: a line for each condition, by file, with what noticed when it always
+    and when it never holds."""
 
     def __init__(self, path):
         self.path, self.answers = path, {}
+        self.written, self.one_at_a_time = time.monotonic(), threading.Lock()
         if path and os.path.exists(path):
             with open(path, encoding="utf-8") as file:
-                self.answers = json.load(file)
+                self.answers = self.read(file)
 
-    def keep(self, every):
-        """Forget what is not there any more, and write the rest down."""
+    @staticmethod
+    def read(lines):
+        answers, of = {}, None
+        for line in lines:
+            if line.startswith("["):
+                of = line.strip().strip("[]")
+            elif line.strip() and not line.startswith("#"):
+                always, never, condition = line.rstrip("\n").split("\t")
+                condition, number = re.fullmatch(r"(.*?)((?: #\d+)?)", condition).groups()
+                for to, by in (("true", always), ("false", never)):
+                    if by != "-":
+                        answers[f"{of} {condition} -> {to}{number}"] = "nothing" if by == "judged" else by
+        return answers
+
+    def forget(self, every):
+        """Of what is not there any more nothing is kept."""
         self.answers = {change: by for change, by in self.answers.items() if change in every}
-        if self.path:
-            with open(self.path, "w", encoding="utf-8") as file:
-                json.dump(self.answers, file, indent=1, sort_keys=True)
+
+    def write(self, every, known, at_once=False):
+        """Now and then, so that what was asked is not lost with whoever asks."""
+        if self.path and (at_once or time.monotonic() > self.written + 10):
+            with self.one_at_a_time:
+                self.written = time.monotonic()
+                with open(self.path, "w", encoding="utf-8") as file:
+                    file.write("\n".join(outcome(every, dict(self.answers), known)) + "\n")
+
+
+def outcome(every, answers, known):
+    """The lines of a record, in the order of the sources."""
+    files = {}
+    for name, (_, mutant, to) in every.items():
+        by = answers.get(name, "-")
+        by = "judged" if by == "nothing" and name.split(" #")[0] in known else by
+        condition = name.removeprefix(mutant["file"] + " ").replace(f" -> {to}", "")
+        files.setdefault(mutant["file"], {}).setdefault(condition, {})[to] = by
+    counts = {of: collections.Counter(by for pair in found.values() for by in pair.values()) for of, found in files.items()}
+    kinds = [kind for kind in ("tests", "cases", "judged", "nothing", "not by tests", "-") if any(count[kind] for count in counts.values())]
+    row = "# {:28}" + "{:>14}" * (len(kinds) + 1)
+    yield "# What noticed when a condition of crates/scope always held, and when it never did; `-` was not asked. By mutants.py."
+    yield "#"
+    yield row.format("file", "changes", *("not asked" if kind == "-" else kind for kind in kinds))
+    for of, count in {**counts, "all": sum(counts.values(), collections.Counter())}.items():
+        yield row.format(of, count.total(), *(count[kind] for kind in kinds))
+    for of, found in files.items():
+        yield f"\n[{of}]"
+        yield from ("\t".join((pair["true"], pair["false"], condition)) for condition, pair in found.items())
 
 
 def numbered(mutants):
@@ -302,24 +410,26 @@ def main():
         programs = Asked(words, tests, arguments.catalog, arguments.corpora)
         until = time.monotonic() + 60 * (arguments.minutes or float("inf"))
 
-        def ask_tests(one):
+        def ask(one):
             name, number, file, to = one
-            if time.monotonic() < until:
-                record.answers[name] = "tests" if programs.by_tests(f"{number}:{to}", file) else "not by tests"
-
-        def ask_cases(one):
-            name, number, _, to = one
-            if time.monotonic() < until and record.answers.get(name) == "not by tests":
+            if time.monotonic() >= until:
+                return
+            if programs.by_tests(f"{number}:{to}", file):
+                record.answers[name] = "tests"
+            elif arguments.tests:
+                record.answers[name] = "not by tests"
+            else:
                 record.answers[name] = "cases" if programs.by_cases(f"{number}:{to}") else "nothing"
+            record.write(every, known)
 
+        asked = wanted(every, record, arguments)
+        print(f"asking of {len(asked)} changes", file=sys.stderr)
+        record.forget(every)
         try:
-            # The room's own tests take less time: all of them first.
-            for ask in [ask_tests] if arguments.tests else [ask_tests, ask_cases]:
-                with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-                    list(pool.map(ask, wanted(every, record, arguments)))
-                record.keep(every)
+            with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+                list(pool.map(ask, asked))
         finally:
-            record.keep(every)
+            record.write(every, known, at_once=True)
     sys.exit(1 if told(every, record.answers, known) else 0)
 
 

@@ -47,17 +47,19 @@ fn scope(analysis: &Analysis, masked: bool) -> Scope {
     Scope { relations: relations.collect(), ..Scope::default() }
 }
 
+fn digest(words: &str) -> String {
+    let mut digest = DefaultHasher::new();
+    words.hash(&mut digest);
+    format!("{:016x}", digest.finish())
+}
+
 fn told(analysis: &Analysis, masked: bool, full: bool) -> String {
     if let Some(refusal) = &analysis.forbidden {
         return format!("forbidden: {refusal}");
     }
     match analysis.confined.get(&scope(analysis, masked)) {
         Ok(words) if full => words.to_string(),
-        Ok(words) => {
-            let mut digest = DefaultHasher::new();
-            words.hash(&mut digest);
-            format!("{:016x}", digest.finish())
-        }
+        Ok(words) => digest(&words),
         Err(refusal) => format!("refused: {refusal}"),
     }
 }
@@ -80,7 +82,11 @@ fn case(name: &str, script: &str, catalog: &Arc<Catalog>, full: bool) {
         }
         // What is on record depends on these.
         for member in &analysis.members {
-            println!("{name} {place} {:?} {:?} {:?}", member.effect, member.subjects, member.free_text);
+            let used = digest(&format!("{:?} {:?} {:?}", member.uses, member.results, member.whole));
+            println!(
+                "{name} {place} {:?} {:?} {:?} {used}",
+                member.effect, member.subjects, member.free_text
+            );
             match &member.session {
                 SessionEffect::SetsSearchPath { path: set } => {
                     path = set.as_ref().map_or_else(|| fresh.clone(), |set| set.iter().cloned().collect());

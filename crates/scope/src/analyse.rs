@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use chaperone_access::{
-    Analysis, Confined, Effect, FreeText, Member, NameRule, Refusal, RefusalCode, Rewrite, Scope,
-    SessionEffect, Subjects, Touch, TransactionStep, Verb, Verbs,
+    Analysis, Confined, Effect, FreeText, Member, Refusal, RefusalCode, Rewrite, Scope, SessionEffect,
+    Subjects, Touch, TransactionStep, Verb, Verbs,
 };
 
 use crate::catalog::Catalog;
@@ -14,7 +14,7 @@ use crate::lineage;
 use crate::pool;
 use crate::rewrite::{Place, rewrite};
 use crate::settings::APPLICATION;
-use crate::tree::{self, Fields, Parsed, Value, constant, flag, node, number, text, unset};
+use crate::tree::{self, Fields, Parsed, Value, constant, flag, node, number, text};
 use crate::walk::{self, Found, Walk};
 
 /// Texts up to this may be analysed on any thread: no tree of so short a text is deep. It is also what is written out
@@ -67,7 +67,7 @@ pub fn analyse(
         let member = member(statement, found, source, span, place, &Own { path, temporary, catalog });
         views |= member.touches.iter().any(|touch| is_view(catalog, &touch.relation));
         remember(&mut known, &member.session);
-        if moved && member.touches.iter().any(|touch| touch.rule != NameRule::Listed) {
+        if moved && !member.touches.is_empty() {
             refusal = refusal.or_else(|| Some(moved_before()));
         }
         moved |= moves(&member.session);
@@ -264,19 +264,15 @@ fn member(
     let empty = Fields::default();
     let fields = fields.unwrap_or(&empty);
     let (tag, mut class) = classify(kind, fields);
-    let temporary = walk::temporary_made(kind, fields).is_some()
-        || (kind == "DropStmt" && walk::temporary_drop(fields, place.temporary));
+    let temporary =
+        walk::temporary_made(kind, fields).is_some() || walk::temporary_drop(fields, place.temporary);
     if temporary {
         class = Class::Other;
     }
     let mut whole = found.whole;
-    let analyses = analyses(kind, fields);
     let read_only = match class {
-        Class::Query => {
-            let into = fields.get("into_clause").is_some_and(|value| !unset(value));
-            !found.volatile && !found.locks && !found.writes && !into
-        }
-        Class::Session => !found.writes && !found.volatile && !analyses,
+        Class::Query => !found.volatile && !found.locks && !found.writes,
+        Class::Session => true,
         Class::Define => {
             whole = whole.with(Verb::Define);
             false
@@ -309,14 +305,9 @@ fn member(
 }
 
 /// EXPLAIN ANALYZE runs what it explains.
-fn analyses(kind: &str, fields: &Fields) -> bool {
-    let options = fields.get("options").and_then(Value::as_array);
-    kind == "ExplainStmt"
-        && options
-            .into_iter()
-            .flatten()
-            .filter_map(node)
-            .any(|(_, option)| text(option, "defname") == "analyze")
+fn analyses(fields: &Fields) -> bool {
+    let options = fields.get("options").and_then(Value::as_array).into_iter().flatten();
+    options.filter_map(node).any(|(_, option)| text(option, "defname") == "analyze")
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -334,17 +325,15 @@ enum Class {
 fn classify(kind: &str, fields: &Fields) -> (&'static str, Class) {
     match kind {
         "SelectStmt" => ("SELECT", Class::Query),
-        "ExplainStmt" => ("EXPLAIN", if analyses(kind, fields) { Class::Other } else { Class::Query }),
+        "ExplainStmt" => ("EXPLAIN", if analyses(fields) { Class::Other } else { Class::Query }),
         "VariableShowStmt" => ("SHOW", Class::Session),
         "TransactionStmt" => transaction_tag(number(fields, "kind")),
         "InsertStmt" => ("INSERT", Class::Other),
         "UpdateStmt" => ("UPDATE", Class::Other),
         "DeleteStmt" => ("DELETE", Class::Other),
         "MergeStmt" => ("MERGE", Class::Other),
-        "CopyStmt" => {
-            let from = flag(fields, "is_from");
-            ("COPY", if from { Class::Other } else { Class::Query })
-        }
+        // Where it loads rows, the walk has found that it writes.
+        "CopyStmt" => ("COPY", Class::Query),
         "VariableSetStmt" => ("SET", Class::Other),
         "PrepareStmt" => ("PREPARE", Class::Other),
         "ExecuteStmt" => ("EXECUTE", Class::Other),

@@ -94,6 +94,24 @@ pub(crate) fn home<'p>(catalog: &Catalog, name: &str, path: &'p [Arc<str>]) -> O
     is_allowed(catalog, first, name).then_some(&**first)
 }
 
+/// The schemas that have an enum, or a type of an extension, of that name.
+pub(crate) fn homes_of_type<'c>(catalog: &'c Catalog, name: &str) -> impl Iterator<Item = &'c str> {
+    let enums = catalog.enums.get(name).into_iter().flatten().map(|schema| &**schema);
+    enums.chain(catalog.extension_types.get(name).into_iter().flatten().map(|home| &*home.schema))
+}
+
+/// Whether the type of that name in that schema may be used: an enum, which has no code, or one of an extension that may be.
+pub(crate) fn is_allowed_type(catalog: &Catalog, schema: &str, name: &str) -> bool {
+    let enums = catalog.enums.get(name).into_iter().flatten();
+    let mut extensions = catalog.extension_types.get(name).into_iter().flatten();
+    enums.into_iter().any(|known| **known == *schema)
+        || extensions.any(|home| {
+            let allowed = catalog.classification.as_ref().zip(home.extension.as_ref());
+            *home.schema == *schema
+                && allowed.is_some_and(|(known, extension)| known.allows_extension(extension))
+        })
+}
+
 /// Whether there are operators of that name outside `pg_catalog`, and all of them belong to extensions that may be used.
 pub(crate) fn extension_operator(catalog: &Catalog, name: &str) -> bool {
     let (Some(classification), Some(extensions)) =
@@ -361,99 +379,6 @@ pub(crate) fn listed_relation(schema: &str, name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::analyse::tests::results;
-    use crate::catalog::tests::{classification, odd};
-    use crate::rewrite::Place;
-    use crate::tree::{Value, parse};
-    use crate::walk::Walk;
-
-    /// Why a statement is refused before anything is written out.
-    fn refusal(catalog: &Catalog, statement: &str) -> Option<String> {
-        let parsed = parse(statement).unwrap();
-        let statements = parsed.statements(statement);
-        let (statement, _): &(&Value, _) = &statements[0];
-        let place = Place { catalog, path: &[Arc::from("app")], temporary: &[] };
-        Walk::new(place, false).statement(statement).refusal.map(|refusal| refusal.message)
-    }
-
-    #[test]
-    fn a_dot_casts_to_no_type_with_code() {
-        let allowed = classification("[extensions]\nallowed = [\"hstore\"]");
-        let catalog = odd(Some(&allowed));
-        for cast in [
-            "select ('1'::text).pos",
-            "select x.pos from visits_2020 x",
-            "select (array['1'])[1].pos2",
-            "select ('{1}'::text)._pos",
-            "select ('(1)'::text).pair",
-            "select x.people from visits x",
-            "select ((select '1'::text)).pos",
-        ] {
-            let told = refusal(&catalog, cast).unwrap_or_default();
-            assert!(told.contains("make a type of that name"), "{cast}: {told}");
-        }
-        for plain in [
-            "select ('a'::text).mood",
-            "select ('a'::text).ghstore",
-            "select ('(1,,)'::text).orders",
-            "select x.code from people x",
-            "select x.pos from (select id as pos from people) x",
-        ] {
-            assert_eq!(refusal(&catalog, plain), None, "{plain}");
-        }
-        let unlisted = odd(Some(&classification("")));
-        assert!(refusal(&unlisted, "select ('a'::text).ghstore").is_some());
-    }
-
-    #[test]
-    fn a_dot_calls_nothing_that_something_stands_for() {
-        let mut rows = results();
-        let calls =
-            NOTHING.iter().map(|(name, _)| *name).chain(NOBODY).chain(REFUSED).chain(["pg_get_viewdef"]);
-        for name in calls.clone() {
-            rows[8].push(
-                ["pg_catalog", name, "true", "true", "false", ""].map(|cell| Some(cell.to_owned())).into(),
-            );
-        }
-        let catalog = Catalog::build(1, &rows, None).unwrap();
-        for name in calls {
-            let told = refusal(&catalog, &format!("select ('1'::text).{name}"));
-            assert!(told.is_some(), "{name}");
-        }
-        assert_eq!(refusal(&catalog, "select ('a'::text).upper"), None);
-    }
-
-    #[test]
-    fn what_somebody_made_in_pg_catalog_is_not_built_in() {
-        let mut rows = results();
-        let made = [["random", "true"], ["peek", "true"], ["pg_typeof", "true"]];
-        for [name, foreign] in made {
-            rows[8].push(
-                ["pg_catalog", name, "true", "true", foreign, ""].map(|cell| Some(cell.to_owned())).into(),
-            );
-        }
-        rows[10].push(["pg_catalog", "planted", "x", ""].map(|cell| Some(cell.to_owned())).into());
-        let catalog = Catalog::build(1, &rows, None).unwrap();
-        for [name, _] in made {
-            assert_eq!(standing(&catalog, name), Standing::Refused, "{name}");
-        }
-        assert!(refusal(&catalog, "select '1'::planted").is_some());
-        assert!(refusal(&catalog, "select ('1'::text).planted").is_some());
-        assert!(listed_relation("information_schema", "columns"));
-        assert!(!listed_relation("information_schema", "planted"));
-    }
-
-    #[test]
-    fn a_name_of_two_extensions_is_theirs_where_both_may_be_used() {
-        let mut rows = results();
-        let of = |extensions: &str| ["<->", extensions].map(|cell| Some(cell.to_owned())).into();
-        rows[9].push(of("citext,pg_trgm"));
-        let both = classification("[extensions]\nallowed = [\"citext\", \"pg_trgm\"]");
-        let catalog = Catalog::build(1, &rows, Some(&both)).unwrap();
-        assert!(extension_operator(&catalog, "<->"));
-        let catalog = catalog.classified(2, Some(&classification("[extensions]\nallowed = [\"citext\"]")));
-        assert!(!extension_operator(&catalog, "<->") && !extension_operator(&catalog, "~~~"));
-    }
-}
+mod fields;
+#[cfg(test)]
+mod tests;

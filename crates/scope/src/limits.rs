@@ -100,6 +100,24 @@ mod tests {
         let values = vec!["(1, 'it''s', -2.5, now())"; 30_000].join(", ");
         assert!(check(&format!("insert into t values {values}")).is_ok());
         assert!(check(&format!("select '{}'", "(".repeat(500_000))).is_ok());
+        // Each of the limits, by itself.
+        let within = |what: &str, count: usize| format!("select {}", what.repeat(count));
+        for (what, max) in [("(", PARENTHESES_MAX), ("[", PARENTHESES_MAX), ("1+", DEPTH_MAX / 2)] {
+            assert!(
+                check(&within(what, max + 2)).is_err() && check(&within(what, max - 10)).is_ok(),
+                "{what}"
+            );
+        }
+        for word in ["union", "INTERSECT", "except"] {
+            let chain = |count: usize| vec!["select 1"; count].join(&format!(" {word} "));
+            let refusal = check(&chain(SET_OPERATIONS_MAX + 2)).unwrap_err();
+            assert!(refusal.message.contains("set operations") && check(&chain(SET_OPERATIONS_MAX)).is_ok());
+        }
+        // A word with `_` is one token, what is between spaces is none, and what is closed too often ends nothing.
+        assert!(check(&format!("select {}", "a_b_c_d_e ".repeat(DEPTH_MAX - 10))).is_ok());
+        assert!(check(&format!("select {}", "a    ".repeat(DEPTH_MAX - 10))).is_ok());
+        assert!(check(&format!("select {}{}", ")".repeat(500), "1+".repeat(DEPTH_MAX))).is_err());
+        assert!(check(&format!("select 'a', {}", "1+".repeat(DEPTH_MAX))).is_err(), "a text ends");
         let ors = vec!["a = 1"; 800].join(" or ");
         assert!(check(&format!("select 1 where {ors}")).is_ok());
     }

@@ -14,7 +14,7 @@ use chaperone_access::{
 
 use crate::catalog::{Catalog, Relation};
 use crate::rewrite::Place;
-use crate::tree::{self, Fields, Value, flag, node, number, strings, text, unset};
+use crate::tree::{self, Fields, Value, flag, node, number, strings, text};
 use crate::walk::TEMPORARY;
 
 /// Views and queries within queries are followed to this depth.
@@ -238,7 +238,7 @@ impl<'a> Lineage<'a> {
     }
 
     fn copy(&mut self, fields: &Fields) -> Option<Vec<Output>> {
-        if let Some(query) = fields.get("query").filter(|query| !unset(query)) {
+        if let Some(query) = fields.get("query") {
             return self.statement(query);
         }
         let relation = fields.get("relation").and_then(Value::fields)?;
@@ -300,12 +300,9 @@ impl<'a> Lineage<'a> {
             let Some(("CommonTableExpr", cte)) = node(cte) else { continue };
             let name = text(cte, "ctename").to_owned();
             let Some((kind, query)) = cte.get("ctequery").and_then(node) else { continue };
-            if recursive {
+            if let Some(first) = query.get("larg").and_then(Value::fields).filter(|_| recursive) {
                 // Its first term gives what the second one finds under the name.
-                let first = query.get("larg").and_then(Value::fields).unwrap_or(query);
-                let is_known = first.get("from_clause").is_some() || query.get("larg").is_some();
-                let (outputs, misplaced) =
-                    if is_known { self.inner("SelectStmt", first) } else { (Vec::new(), false) };
+                let (outputs, misplaced) = self.inner("SelectStmt", first);
                 let columns = renamed(outputs, &strings(cte, "aliascolnames"));
                 self.ctes.push(Cte { name: name.clone(), columns, misplaced });
             }

@@ -80,7 +80,47 @@ pub(crate) fn stand_in(telling: &Telling<'_>, name: &RelationName, named: Option
 
 #[cfg(test)]
 mod tests {
+    use chaperone_access::Described;
+
+    use super::whose::Of;
     use super::*;
+
+    /// A function is described to whoever may call it, and a comment may be of one: no relation decides that.
+    #[test]
+    fn whoever_may_do_something_to_all_relations_is_told_all_but_of_functions() {
+        let catalog = crate::analyse::tests::catalog();
+        let all = Telling::new(&catalog, Some(&Described::All), false);
+        let none = Telling::new(&catalog, None, false);
+        for (look, open) in [
+            (Look::Relation, true),
+            (Look::PartitionKey, true),
+            (Look::Index, true),
+            (Look::Constraint, true),
+            (Look::Rule, true),
+            (Look::Trigger, true),
+            (Look::Statistics, true),
+            (Look::Function, false),
+            (Look::Arguments, false),
+            (Look::Comment, false),
+            (Look::Setting, false),
+        ] {
+            assert_eq!(look.condition(&all).is_none(), open, "{look:?}");
+            assert!(look.condition(&none).is_some(), "{look:?}");
+        }
+        for (of, open) in [
+            (Of::Relation("oid"), true),
+            (Of::Type("oid"), true),
+            (Of::Constraint, true),
+            (Of::NamedCheck, true),
+            (Of::Function("oid"), false),
+            (Of::NamedFunction, false),
+            (Of::Comment, false),
+        ] {
+            assert_eq!(all.of(of).is_none(), open, "{of:?}");
+            assert!(none.of(of).is_some(), "{of:?}");
+        }
+        assert!(is_part(CATALOG, "pg_class") && !is_part("public", "pg_class"));
+    }
 
     #[test]
     fn the_columns_of_each_are_loaded() {

@@ -34,8 +34,6 @@ const OBJECT_TABLE: i64 = pg_query::protobuf::ObjectType::ObjectTable as i64;
 pub(crate) const TEMPORARY: &str = "pg_temp";
 /// Views are followed to this depth.
 const VIEW_DEPTH_MAX: usize = 32;
-/// `funcformat` of a call that is written in SQL's own syntax, whose name the parser itself chose.
-const SQL_SYNTAX: i64 = 4;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -210,7 +208,7 @@ impl<'a> Walk<'a> {
     fn verbs(&mut self, kind: &str, fields: &Fields) -> Option<Verbs> {
         let verbs = match kind {
             "InsertStmt" => {
-                let set = |name: &str| fields.get(name).is_some_and(|value| !unset(value));
+                let set = |name: &str| fields.get(name).is_some();
                 let mut verbs = Verbs::NONE.with(Verb::Insert);
                 if set("on_conflict_clause") {
                     verbs = verbs.with(Verb::Update);
@@ -240,14 +238,12 @@ impl<'a> Walk<'a> {
         allowed: &'static [(&'static str, Field)],
         verbs: Verbs,
     ) {
-        // The verbs of a write are those of its target only: whatever else it names is read.
-        let target_only =
-            matches!(kind, "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" | "CopyStmt");
         for (name, value) in fields.iter() {
-            if unset(value) || name.ends_with("location") {
+            if name.ends_with("location") {
                 continue;
             }
-            let verbs = if target_only && name != "relation" { READ.with(Verb::Read) } else { verbs };
+            // The verbs of a write are those of its target only: whatever else it names is read.
+            let verbs = if name == "relation" { verbs } else { READ.with(Verb::Read) };
             match allowed.iter().find(|(known, _)| *known == name) {
                 Some((_, Field::Plain)) => {}
                 Some((_, Field::Node)) => self.node(value, verbs),
@@ -260,7 +256,7 @@ impl<'a> Walk<'a> {
                     Some(fields) => self.typed(kind, fields, verbs),
                     None => self.found.not_understood("an unknown node".into(), "simplify the statement"),
                 },
-                None if harmless(kind, name, value) => {}
+                None if harmless(kind, name) => {}
                 None => {
                     self.found.not_understood(
                         format!(
@@ -495,10 +491,6 @@ impl<'a> Walk<'a> {
             }
         };
         self.found.describes |= system::look(name).is_some_and(|look| look != system::Look::Setting);
-        if number(fields, "funcformat") == SQL_SYNTAX && !self.catalog.builtin.contains_key(name) {
-            // A special syntax of a newer server than this one.
-            return self.unlisted(name);
-        }
         // Reads a setting by name: only names that SHOW may show. One that is not known yet is looked at where it runs.
         if name == "current_setting"
             && first.is_some_and(|first| constant(first).is_none_or(settings::showable))
@@ -512,6 +504,7 @@ impl<'a> Walk<'a> {
             self.found.volatile = true;
             return;
         }
+        // What the server does not have, as a special syntax of a newer one, is refused, too.
         match standing(self.catalog, name) {
             Standing::Stable => {}
             Standing::Volatile => self.found.volatile = true,
@@ -565,19 +558,13 @@ impl<'a> Walk<'a> {
             ["pg_catalog", name] => self.catalog.builtin_types.contains(*name),
             [name] => {
                 self.catalog.builtin_types.contains(*name)
-                    || self.catalog.enums.contains_key(*name)
-                    || self.extension_type(None, name)
+                    || functions::homes_of_type(self.catalog, name)
+                        .any(|schema| functions::is_allowed_type(self.catalog, schema, name))
             }
-            [schema, name] => {
-                let enums = self.catalog.enums.get(*name);
-                enums.is_some_and(|known| known.iter().any(|known| **known == **schema))
-                    || self.extension_type(Some(schema), name)
-            }
+            [schema, name] => functions::is_allowed_type(self.catalog, schema, name),
             _ => false,
         };
-        let unusual =
-            ["setof", "pct_type"].iter().any(|name| fields.get(name).is_some_and(|value| !unset(value)));
-        if !known || unusual {
+        if !known {
             self.found.not_understood(
                 format!(
                     "type `{}` is not among those that your permissions cover",
@@ -586,19 +573,6 @@ impl<'a> Walk<'a> {
                 "built-in types and enums are",
             );
         }
-    }
-
-    fn extension_type(&self, schema: Option<&str>, name: &str) -> bool {
-        let Some(classification) = &self.catalog.classification else { return false };
-        self.catalog.extension_types.get(name).is_some_and(|homes| {
-            homes.iter().any(|home| {
-                schema.is_none_or(|schema| *home.schema == *schema)
-                    && home
-                        .extension
-                        .as_ref()
-                        .is_some_and(|extension| classification.allows_extension(extension))
-            })
-        })
     }
 
     /// `completed`: the built-in operator of that name is what is sent.
@@ -672,8 +646,8 @@ impl<'a> Walk<'a> {
     }
 
     fn copy(&mut self, fields: &'a Fields) {
-        let program = flag(fields, "is_program");
-        if program || !text(fields, "filename").is_empty() {
+        // A program stands in the place of a file's name.
+        if !text(fields, "filename").is_empty() {
             self.found.writes = true;
             self.found.not_understood(
                 "COPY with a file or program of the server".into(),
@@ -745,12 +719,11 @@ pub(crate) fn temporary_drop(fields: &Fields, temporary: &[Arc<str>]) -> bool {
 }
 
 /// Fields outside the list that may hold something without meaning anything.
-fn harmless(kind: &str, name: &str, value: &Value) -> bool {
+fn harmless(kind: &str, name: &str) -> bool {
     match (kind, name) {
         // The parser numbers these; they mean nothing before analysis.
         ("CommonTableExpr", "cterefcount") => true,
         ("VariableSetStmt", "jumble_args") => true,
-        ("TypeName", "type_oid") => unset(value),
         ("AArrayExpr" | "AExpr", name) => name.contains("list_"),
         (_, _) => false,
     }

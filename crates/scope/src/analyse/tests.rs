@@ -302,6 +302,11 @@ fn hostile_sizes_end_cleanly() {
         format!("select {}1", "- ".repeat(3_900)),
         format!("select 1{}", "+1".repeat(3_900)),
         format!("select {}1{}", "(".repeat(900), ")".repeat(900)),
+        // What looks like the beginning of a text hides nothing of what comes after it.
+        format!("select /* ' */ 1{}", "+1".repeat(500_000)),
+        format!("select /* ' */ 1{}", "+1".repeat(50_000)),
+        format!("select E'\\'', 1{}", "+1".repeat(500_000)),
+        format!("select $$ ' $$, 1{}", "+1".repeat(500_000)),
     ] {
         let analysis = look(&sql);
         assert_eq!(analysis.members.len(), 1);
@@ -393,6 +398,16 @@ fn verbs_are_those_of_what_is_done_to_each_relation() {
         ("with mine as (select 1) select 1 from mine", &[]),
         ("set search_path = other; select 1 from patients", &["patients read Unknown"]),
         ("with mine as (select 1) select 1 from other.mine", &["other.mine read Unknown"]),
+        ("set search_path = other; with mine as (select 1) select 1 from mine", &[]),
+        (
+            "create temporary table patients (a int4); drop table patients; select 1 from patients",
+            &["public.patients read Named"],
+        ),
+        (
+            "create temporary table gone (a int4); create temporary table mine (a int4); drop table gone; select 1 from mine",
+            &["pg_temp.mine read Temporary"],
+        ),
+        ("create function f() returns int4 language sql as 'select 1'", &[]),
     ] {
         assert_eq!(touched(sql), expected, "{sql}");
     }
@@ -402,6 +417,8 @@ fn verbs_are_those_of_what_is_done_to_each_relation() {
 fn what_a_write_reaches_is_as_much_as_its_target() {
     // A partition's own triggers run, and a view or a catalog is no table.
     let mut rows = results();
+    // What a view calls is judged by what it is.
+    rows[7].push(["7", "", "upper"].map(|cell| Some(cell.to_owned())).to_vec());
     rows[3]
         .iter_mut()
         .filter(|row| row[1].as_deref() == Some("visits_2026"))
@@ -462,6 +479,7 @@ fn what_is_not_listed_is_refused_wherever_it_stands() {
         "select 1 = any (select 1) and 1 operator(public.=) any (select 1)",
         "select 1::patients.id%type",
         "select 1::nothing.text",
+        "select pg_read_file('work_mem', '1')",
         "select 1::other.kind",
         "select extract(year from x) from patients where json_exists(x, '$')",
         "select 1 from json_table('[]', '$[*]' columns (a int path '$')) as t",
@@ -623,5 +641,54 @@ fn no_event_trigger_of_the_targets_own_runs() {
         for sql in carried {
             assert!(of(tags, "", sql).is_ok(), "{tags}: {sql}: {:?}", of(tags, "", sql));
         }
+    }
+}
+
+#[test]
+fn what_a_statement_does_to_its_session_is_told() {
+    let told = |sql: &str| {
+        let member = look(sql).members.pop().unwrap();
+        format!("{:?} {}", member.session, member.whole.iter().any(|verb| verb == Verb::Define))
+    };
+    for lasting in ["drop table patients", "create temporary table mine (a int4); drop table patients"] {
+        assert_eq!(told(lasting), "ChangesCatalog true", "{lasting}");
+    }
+    assert!(told("create temporary table mine (a int4); drop table mine").starts_with("DropsTemporary"));
+    for (sql, beginning) in [
+        ("explain execute s(1)", "Executes"),
+        ("create temporary table x as execute s(1)", "Executes"),
+        ("create temporary table x as select 1", "MakesTemporary"),
+        ("create table x as select 1", "ChangesCatalog true"),
+        ("explain select 1", "None false"),
+        ("alter table patients add column a int", "ChangesCatalog true"),
+        ("insert into patients default values", "None false"),
+        ("reset all", "SetsSearchPath { path: None }"),
+    ] {
+        assert!(told(sql).starts_with(beginning), "{sql}: {}", told(sql));
+    }
+    // Nothing that a log could not show.
+    let named = look("set application_name = E'a\\nb'");
+    assert_eq!(named.replaced.as_deref(), Some("SET chaperone.application_name TO 'ab'"));
+    let SessionEffect::NamesApplication { name } = &named.members[0].session else {
+        panic!("the name is not seen");
+    };
+    assert_eq!(&**name, "ab");
+    assert!(look("select upper('role')").forbidden.is_none());
+    assert!(look("select current_setting($1)").describes.is_none());
+}
+
+/// Whoever asks may be on a thread with a small stack.
+#[test]
+fn what_may_be_deep_is_written_out_where_it_is() {
+    for (sql, deep) in [
+        ("select 1 from patients".to_owned(), false),
+        ("select 1 from peek".to_owned(), true),
+        (format!("select 1{}", "+1".repeat(3_900)), true),
+    ] {
+        let confined = look(&sql).confined;
+        assert_eq!(confined.is_deep(), deep, "{sql}");
+        let small = std::thread::Builder::new().stack_size(256 << 10);
+        let sent = small.spawn(move || confined.get(&Scope::default()).is_ok()).unwrap().join();
+        assert!(sent.unwrap(), "{sql}");
     }
 }

@@ -320,3 +320,101 @@ fn answers_to_fewer_questions_are_read() {
     assert_eq!(&*column(&catalog, "coded", "a").base, "text");
     assert!(relation(&catalog, "fenced").guard.is_none() && catalog.triggered("DROP TABLE").is_none());
 }
+
+/// The small target of other tests, with rows more.
+fn with(more: &[(usize, &[&str])], rules: Option<&str>) -> Catalog {
+    let mut results = crate::analyse::tests::results();
+    for (query, cells) in more {
+        results[*query].push(cells.iter().map(|cell| Some((*cell).to_owned())).collect());
+    }
+    Catalog::build(1, &results, rules.map(classification).as_ref()).unwrap()
+}
+
+fn public(name: &str) -> RelationName {
+    RelationName::new("public", name)
+}
+
+#[test]
+fn what_is_the_targets_own_is_neither_the_systems_nor_the_floors() {
+    let floor: &[&str] = &["chaperone_floor", "caller", "v", "false", "30", ""];
+    let catalog = with(&[(3, floor), (3, &["public", "numbers", "S", "false", "31", ""])], None);
+    assert!(catalog.own().all(|name| matches!(&*name.schema, "public" | "other")));
+    assert_eq!(catalog.own().count(), catalog.len());
+    assert!(catalog.resolve("chaperone_floor", "caller", &[]).is_none());
+    assert!(catalog.names.contains("caller"), "no common table expression gets the name");
+    assert!(catalog.is_sequence(&public("numbers")) && !catalog.is_sequence(&public("patients")));
+}
+
+#[test]
+fn a_name_is_looked_up_where_the_session_would() {
+    let catalog = with(&[(3, &["public", "pg_class", "r", "false", "30", ""])], None);
+    let found = |path: &[&str]| {
+        let path: Vec<Arc<str>> = path.iter().map(|schema| Arc::from(*schema)).collect();
+        catalog.resolve("", "pg_class", &path).map(|(name, _)| name.schema.to_string())
+    };
+    assert_eq!(found(&["public"]).as_deref(), Some("pg_catalog"));
+    assert_eq!(found(&["public", "pg_catalog"]).as_deref(), Some("public"));
+}
+
+#[test]
+fn a_view_is_taken_apart_unless_a_line_clears_its_columns() {
+    const CLEAR: &str = "[relations.\"public.peek\"]\nclear = true\n";
+    let columns: &[&str] = &["7", r#"[["id","integer",0,null,null],["ssn","text",0,null,null]]"#];
+    let taken = |more: &[(usize, &[&str])], rules: Option<&str>, name: &str| {
+        with(more, rules).is_taken_apart(&public(name))
+    };
+    assert!(taken(&[(4, columns)], None, "peek"));
+    assert!(taken(&[(4, columns)], Some(""), "peek"));
+    assert!(!taken(&[(4, columns)], Some(CLEAR), "peek"));
+    // There is nothing to clear.
+    assert!(taken(&[], Some(CLEAR), "peek"));
+    assert!(!taken(&[], Some(""), "patients") && !taken(&[], Some(""), "nobody_knows"));
+}
+
+#[test]
+fn each_relation_has_its_own_filter() {
+    let rules = "[relations.\"public.patients\"]\nrows = \"id = 7\"\n[relations.\"public.secret\"]\nrows = \"ssn = 'x'\"\n";
+    let columns = r#"[["id","integer",0,null,null],["ssn","text",0,null,null]]"#;
+    let catalog = with(&[(4, &["4", columns]), (4, &["5", columns])], Some(rules));
+    let read = |name: &str| catalog.filter_columns(&public(name)).map(|name| &**name).collect::<Vec<_>>();
+    assert_eq!((read("patients"), read("secret")), (vec!["id"], vec!["ssn"]));
+    let mut inline: Vec<_> = catalog.filtered_inline().map(ToString::to_string).collect();
+    inline.sort_unstable();
+    assert_eq!(inline, ["public.patients", "public.secret"]);
+}
+
+#[test]
+fn what_stands_above_comes_nearest_first_and_ends() {
+    // `low` inherits from `a` and `b`, both of them from `c`, by ways of different lengths, and that from `d`.
+    let mut more: Vec<(usize, Vec<String>)> = Vec::new();
+    let mut relation = |name: &str, oid: usize| {
+        let cells = ["public", name, "r", "false", &oid.to_string(), ""].map(str::to_owned);
+        more.push((3, cells.to_vec()));
+    };
+    for (name, oid) in [("low", 40), ("a", 41), ("b", 42), ("c", 43), ("d", 44)] {
+        relation(name, oid);
+    }
+    (100..200).for_each(|oid| relation(&format!("chain_{oid}"), oid));
+    for (child, parent) in [(40, 41), (40, 42), (42, 43), (43, 44), (41, 43)] {
+        more.push((6, vec![child.to_string(), parent.to_string()]));
+    }
+    (100..199).for_each(|oid| more.push((6, vec![oid.to_string(), (oid + 1).to_string()])));
+    let more: Vec<(usize, Vec<&str>)> =
+        more.iter().map(|(query, cells)| (*query, cells.iter().map(String::as_str).collect())).collect();
+    let more: Vec<(usize, &[&str])> = more.iter().map(|(query, cells)| (*query, cells.as_slice())).collect();
+    let catalog = with(&more, None);
+    let above =
+        |name: &str| catalog.above(&public(name)).iter().map(|n| n.name.to_string()).collect::<Vec<_>>();
+    assert_eq!(above("low"), ["a", "b", "c", "d"]);
+    assert_eq!(above("chain_150").len(), 49);
+    assert_eq!(above("chain_100").len(), 64, "no hierarchy is followed without end");
+}
+
+#[test]
+fn only_what_is_partitioned_hands_its_checks_down() {
+    let check = |oid: &'static str| ["c", oid, r#"["id"]"#, "0", "[]", "false"];
+    let child: &[&str] = &["public", "child", "r", "false", "40", ""];
+    let catalog = with(&[(3, child), (6, &["40", "4"]), (5, &check("4")), (5, &check("9"))], None);
+    let checks = |name: &str| catalog.relations.get(&public(name)).unwrap().checks.len();
+    assert_eq!((checks("child"), checks("visits_2026")), (0, 1), "PostgreSQL lists those that are inherited");
+}

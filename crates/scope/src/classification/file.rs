@@ -553,6 +553,28 @@ clear = true
             let found = faults.iter().find(|fault| fault.starts_with(&format!("clinic.toml:{line}:")));
             assert!(found.is_some_and(|fault| fault.contains(part)), "{line}: {part}: {faults:#?}");
         }
+        for (text, fault) in [
+            ("[tags]\n\"phi.ssn\" = \"x\"", "tag `phi.ssn` is built in"),
+            ("[tags]\nnodot = \"x\"", "`nodot` cannot be a tag"),
+            ("[relations.\"public.t\"]\nrows = 1", "this is a text"),
+            ("[relations.\"public.t\".columns]\na = { tags = 1 }", "this is a list of texts"),
+            (
+                "[relations.\"public.t\".columns]\na = { tags = [\"far.away\"] }",
+                "tag `far.away` is not known (hint: tags of your own",
+            ),
+        ] {
+            let faults = load(text).unwrap_err();
+            assert!(faults.len() == 1 && faults[0].contains(fault), "{fault}: {faults:?}");
+        }
+        let long = "x".repeat(FIXED_BYTES_MAX + 1);
+        for mask in ["fixed = \"x\", bucket = 10", "fixed = \"a\\u0000b\"", &format!("fixed = \"{long}\"")] {
+            let text = format!(
+                "[relations.\"public.t\".columns]\na = {{ tags = [\"phi.ssn\"], mask = {{ {mask} }} }}"
+            );
+            assert_eq!(load(&text).unwrap_err().len(), 1, "{mask}");
+        }
+        let many: String = (0..2 * FAULTS_MAX).map(|number| format!("a{number} = 1\n")).collect();
+        assert_eq!(load(&many).unwrap_err().len(), FAULTS_MAX);
         assert!(load("[relations").unwrap_err()[0].starts_with("clinic.toml:1:"));
         assert!(load("tags = 1").unwrap_err()[0].contains("this is a table"));
     }

@@ -56,6 +56,7 @@ mod tests {
 
     #[test]
     fn the_list_is_sorted_and_of_tags() {
+        assert!(is_tag("acme.v_2") && !is_tag(&format!("a.{}", "b".repeat(TAG_BYTES_MAX))));
         assert!(BUILT_IN_TAGS.is_sorted());
         assert!(BUILT_IN_TAGS.iter().all(|tag| is_tag(tag)));
         assert_eq!(BUILT_IN_TAGS.iter().filter(|tag| tag.starts_with("phi.")).count(), 18);

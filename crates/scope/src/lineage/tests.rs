@@ -24,6 +24,8 @@ fn traced(sql: &str) -> chaperone_access::Member {
         columns("5", r#"[["id","integer",0,null,null],["label","text",0,null,null]]"#),
         columns("7", r#"[["id","integer",0,null,null],["said","text",0,null,null]]"#),
     ];
+    results[5] =
+        vec![["f", "5", "[\"id\"]", "4", "[\"id\"]", "false"].map(|cell| Some(cell.to_owned())).to_vec()];
     results[12] = vec![vec![
         Some("7".to_owned()),
         Some("SELECT p.id, p.note AS said FROM public.patients p".to_owned()),
@@ -106,6 +108,14 @@ fn free_text_is_followed_to_where_it_comes_out() {
         ("select note into temp x from patients", except(&[])),
         ("insert into kept select note from patients", except(&[])),
         ("explain select note from patients", FreeText::None),
+        (
+            "with recursive r(x) as (select note from patients union all select x from r) select 1, x from r",
+            at(&[1], 2),
+        ),
+        // What has no name and is free of it says nothing of the others.
+        ("select 1, label, * from patients join secret using (id)", except(&["id", "label"])),
+        // A name that is not known may be anything.
+        ("select nothing, note from patients", except(&[])),
     ] {
         assert_eq!(free_text(sql), expected, "{sql}");
     }
@@ -122,9 +132,68 @@ fn copied_lines_have_their_fields_in_the_statements_order() {
         ("copy patients to stdout (format binary)", copied(&[1], CopyForm::Other)),
         ("copy patients to stdout (format csv, delimiter ';')", copied(&[1], CopyForm::Other)),
         ("copy (select * from patients join secret using (id)) to stdout", copied(&[], CopyForm::Other)),
+        ("copy (select nothing, note from patients) to stdout", copied(&[], CopyForm::Other)),
         ("copy patients (id) to stdout", FreeText::None),
         ("copy patients from stdin", FreeText::None),
     ] {
         assert_eq!(free_text(sql), expected, "{sql}");
     }
+}
+
+/// The columns that a statement uses, with what it does to them.
+fn uses(sql: &str) -> Vec<String> {
+    let told = |used: &ColumnUse| {
+        let flags = [(used.disclosed, " shown"), (used.written, " written")];
+        let flags: String = flags.into_iter().filter(|(set, _)| *set).map(|(_, word)| word).collect();
+        format!("{}.{}{flags}", used.relation.name, used.column)
+    };
+    traced(sql).uses.iter().map(told).collect()
+}
+
+#[test]
+fn where_a_name_is_not_known_every_column_of_what_is_touched_may_be_meant() {
+    for (sql, expected) in [
+        ("select id from patients", &["patients.id shown"][..]),
+        ("select nothing from patients", &["patients.id shown", "patients.note shown"]),
+        (
+            "update patients set id = 1 where nothing = 2",
+            &["patients.id shown written", "patients.note shown written"],
+        ),
+        // What a constraint compares with is not touched.
+        ("insert into secret (id) select nothing", &["secret.id written", "secret.label written"]),
+        (
+            "insert into patients (id) select nothing from secret",
+            &["patients.id written", "patients.note written", "secret.id shown", "secret.label shown"],
+        ),
+        // Without RECURSIVE a name is not its own.
+        (
+            "with patients as (select id from secret union all select id from patients) select id from patients",
+            &["patients.id shown", "secret.id shown"],
+        ),
+    ] {
+        assert_eq!(uses(sql), expected, "{sql}");
+    }
+}
+
+#[test]
+fn results_are_told_where_their_places_are_known() {
+    let nested = |depth: usize| {
+        let inner = (0..depth)
+            .fold("select id from patients".to_owned(), |sql, _| format!("select * from ({sql}) x"));
+        traced(&inner).results.is_some()
+    };
+    assert!(nested(DEPTH_MAX - 1) && !nested(DEPTH_MAX));
+    for (sql, told) in [
+        ("select id from patients", true),
+        ("select label, * from patients join secret using (id)", false),
+        ("select nothing from patients", false),
+    ] {
+        assert_eq!(traced(sql).results.is_some(), told, "{sql}");
+    }
+}
+
+#[test]
+fn whoever_counts_rows_learns_about_their_subjects_and_whoever_adds_one_does_not() {
+    assert_eq!(traced("select count(*) from secret").subjects, Subjects::OutOfReach);
+    assert_eq!(traced("insert into secret default values").subjects, Subjects::None);
 }

@@ -93,9 +93,7 @@ impl Checking<'_> {
         }
         let function = tree::strings(fields, "funcname");
         let spelled = |name: &str| extension_function(self.telling.catalog, name);
-        if matches!(function.as_slice(), [name] if !spelled(name))
-            || (kind == "FuncCall" && !self.looked_at(&function, fields))
-        {
+        if matches!(function.as_slice(), [name] if !spelled(name)) || !self.looked_at(&function, fields) {
             return false;
         }
         let operator = tree::strings(fields, "name");

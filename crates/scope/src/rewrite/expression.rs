@@ -203,17 +203,12 @@ impl Rewriter<'_> {
     fn reference(&mut self, node: &mut Node) -> Outcome {
         let Some(NodeEnum::ColumnRef(column)) = &mut node.node else { return Ok(()) };
         let kept = column.fields.len().saturating_sub(2);
-        if kept > 0 {
-            column.fields.drain(..kept);
-        }
+        column.fields.drain(..kept);
         match self.target.take() {
             None => Ok(()),
             Some(target) => {
-                let mut done = target.reference(node);
-                if done.is_ok() && !matches!(node.node, Some(NodeEnum::ColumnRef(_))) {
-                    // What stands for the column is ours, and its names are completed like all others.
-                    done = self.expression(node);
-                }
+                // What stands for the column may be ours, and its names are completed like all others.
+                let done = target.reference(node).and_then(|()| self.expression(node));
                 self.target = Some(target);
                 done
             }
@@ -285,15 +280,17 @@ impl Rewriter<'_> {
             }
             return Ok(());
         }
-        let enums = self.catalog.enums.get(*plain).into_iter().flatten();
-        let extensions = self.catalog.extension_types.get(*plain).into_iter().flatten();
-        let homes: Vec<&str> =
-            enums.map(|schema| &**schema).chain(extensions.map(|home| &*home.schema)).collect();
+        let homes: Vec<&str> = functions::homes_of_type(self.catalog, plain).collect();
         match self.path.iter().find(|schema| homes.contains(&&***schema)) {
-            Some(schema) => {
+            // The first of the path is meant, whatever others of that name there are.
+            Some(schema) if functions::is_allowed_type(self.catalog, schema, plain) => {
                 name.names.insert(0, string(schema));
                 Ok(())
             }
+            Some(schema) => refused(
+                format!("type `{schema}.{plain}`, which is not among those that your permissions cover,"),
+                "built-in types and enums are",
+            ),
             None => refused(format!("type `{plain}`, which is not in your search path"), "name its schema"),
         }
     }

@@ -192,8 +192,6 @@ impl Rewriter<'_> {
         for item in &select.from_clause {
             self.keyed(item, &mut keyed)?;
         }
-        let several = select.from_clause.len() > 1
-            || select.from_clause.iter().any(|item| matches!(item.node, Some(NodeEnum::JoinExpr(_))));
         for relation in keyed {
             let grouped: Vec<Vec<String>> =
                 select.group_clause.iter().filter_map(|item| grouped(item, select)).collect();
@@ -210,11 +208,11 @@ impl Rewriter<'_> {
             let mut used = Vec::new();
             for nodes in [&mut select.target_list, &mut select.sort_clause, &mut select.distinct_clause] {
                 for item in nodes {
-                    used_of(item, &relation, several, &mut used)?;
+                    used_of(item, &relation, &mut used)?;
                 }
             }
             if let Some(having) = &mut select.having_clause {
-                used_of(having, &relation, several, &mut used)?;
+                used_of(having, &relation, &mut used)?;
             }
             for column in used {
                 let known = has(&column) || !relation.columns.contains(&column);
@@ -332,8 +330,9 @@ fn grouped(item: &Node, select: &SelectStmt) -> Option<Vec<String>> {
     }
 }
 
-/// The columns of a relation that an expression names; those that could be another relation's too are left out.
-fn used_of(item: &mut Node, relation: &Keyed, several: bool, used: &mut Vec<String>) -> Outcome {
+/// Names in an expression that can be those of a relation's columns. One without a qualifier that another relation has, too, would
+/// be ambiguous as it was written.
+fn used_of(item: &mut Node, relation: &Keyed, used: &mut Vec<String>) -> Outcome {
     each_reference(item, &mut |reference| {
         if matches!(reference.node, Some(NodeEnum::SelectStmt(_))) {
             // It has relations of its own; what it takes from here is named with its alias as a rule.
@@ -348,9 +347,7 @@ fn used_of(item: &mut Node, relation: &Keyed, several: bool, used: &mut Vec<Stri
                 used.extend(relation.columns.iter().cloned())
             }
             ([name], false) if *name == relation.alias => used.extend(relation.columns.iter().cloned()),
-            ([name], false) if !several || relation.columns.iter().any(|column| column == name) => {
-                used.push((*name).to_owned());
-            }
+            ([name], false) => used.push((*name).to_owned()),
             ([.., qualifier, name], false) if *qualifier == relation.alias => used.push((*name).to_owned()),
             (_, _) => {}
         }
@@ -361,3 +358,6 @@ fn used_of(item: &mut Node, relation: &Keyed, several: bool, used: &mut Vec<Stri
         used.dedup();
     })
 }
+
+#[cfg(test)]
+mod tests;

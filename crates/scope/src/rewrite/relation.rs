@@ -275,7 +275,7 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Whether a relation has partitions or is one: its rows come partition by partition.
-    pub(super) fn is_partitioned(&self, relation: &Relation) -> bool {
+    fn is_partitioned(&self, relation: &Relation) -> bool {
         let parents = relation.parents.iter().filter_map(|parent| self.catalog.relations.get(parent));
         relation.kind == b'p' || parents.into_iter().any(|parent| parent.kind == b'p')
     }

@@ -127,6 +127,10 @@ fn characters_without_a_length_keep_theirs() {
     ] {
         assert_eq!(sent(sql).unwrap(), expected, "{sql}");
     }
+    assert!(
+        sent("select '{a}'::pg_catalog.bpchar[]").is_err(),
+        "it would be written as one of single characters"
+    );
     // What PostgreSQL would call it is not known here.
     assert!(sent("select (select 'a')::bpchar").is_err());
 }
@@ -223,6 +227,8 @@ fn catalogs_tell_of_what_is_described() {
         let shown = described(sql);
         assert!(!shown.contains(kept), "{shown}");
     }
+    let planned = described("explain select pg_get_function_arguments(1)");
+    assert!(planned.contains("WHERE false") && !planned.contains("COALESCE"), "{planned}");
 }
 
 #[test]
@@ -246,13 +252,27 @@ fn a_setting_whose_name_is_not_known_yet_is_looked_at_where_it_runs() {
                 WHERE pg_catalog.lower(g.o)";
     assert!(shown.starts_with(look) && shown.contains("'server_version'"), "{shown}");
     assert!(!shown.contains("data_directory"), "{shown}");
+    for unusual in ["variadic $1", "*", "distinct $1", "$1 order by 1", "setting_name => $1"] {
+        let sql = format!("select current_setting({unusual})");
+        assert!(rewrite(&sql, place, &Scope::default()).is_err(), "{sql}");
+    }
+    for unusual in ["over ()", "filter (where true)"] {
+        let sql = format!("select current_setting($1) {unusual}");
+        assert!(rewrite(&sql, place, &Scope::default()).is_err(), "{sql}");
+    }
 }
 
 #[test]
 fn the_second_look_finds_what_was_left_standing() {
     let catalog = catalog();
-    let scope = scope(&catalog);
+    let mut scope = scope(&catalog);
+    // A table of which nothing was said is no view that stands for what it reads.
+    let nothing = RelationScope::Part { showings: Arc::new([]), all_rows: false };
+    scope.relations.insert(RelationName::new("public", "audited"), nothing);
     let telling = Telling::new(&catalog, None, false);
+    let all = Telling::new(&catalog, Some(&Described::All), false);
+    let tree = |sql: &str| tree::parse(sql).ok().unwrap().tree;
+    assert!(Generated::default().holds(&tree("select pg_catalog.pg_get_viewdef(7)"), &all, &scope));
     let holds =
         |sql: &str| Generated::default().holds(&tree::parse(sql).ok().unwrap().tree, &telling, &scope);
     for stands in [
@@ -287,6 +307,7 @@ fn the_second_look_finds_what_was_left_standing() {
         "create table public.mine (a pg_catalog.int4)",
         "select 1 from public.nobody_knows",
         "select 1 from public.patients",
+        "select 1 from public.audited",
         "select 1 from patients",
         "copy public.patients to stdout",
         "select length('x')",
@@ -458,6 +479,8 @@ fn a_view_of_the_floor_is_written_by_what_writes_sub_selects() {
         ("id <> all(coalesce(caller.clinics, array['1'])::integer[])", Some("'clinics'")),
         ("caller.level is null or caller.level is distinct from 1", Some("'level'")),
         ("not (id = any(caller.clinics::integer[]))", Some("'clinics'")),
+        ("caller.level = id", None),
+        ("caller.level is distinct from id", Some("'level'")),
     ] {
         let rules = FILTERED.replace("id = any(caller.clinics::integer[]) or caller.level > 3", predicate);
         let select = view(&rules, MASKED, true).select;
@@ -513,6 +536,18 @@ fn a_view_stands_where_the_role_has_it_and_was_told_of_the_caller() {
     ] {
         assert!(!stands(sees, under), "{sees:?} {under:?}");
     }
+    let holds = |made: bool, role: &str, sql: &str| {
+        let mut generated = Generated::default();
+        if made {
+            generated.barrier(name.as_str().into());
+        }
+        let tree = tree::parse(&format!("{sql} chaperone_floor.{name}")).ok().unwrap().tree;
+        let scope = scope_under((MASKED, false), Some((role, Some(&told))));
+        generated.holds(&tree, &Telling::new(&catalog, None, false), &scope)
+    };
+    assert!(holds(true, "clerk", "select 1 from"));
+    assert!(!holds(false, "clerk", "select 1 from") && !holds(true, "other", "select 1 from"));
+    assert!(!holds(true, "clerk", "delete from"));
     // Nor is it a name that he could write himself.
     for sql in [
         format!("select * from chaperone_floor.{name}"),
@@ -593,6 +628,8 @@ fn a_check_says_nothing_of_where_rows_of_a_partitioned_table_are() {
 fn a_cleared_view_keeps_conditions_from_the_rows_that_it_leaves_out() {
     let rules = format!("{CLASSIFIED}[relations.\"public.peek\"]\nclear = true\n");
     let mut results = results();
+    let series = ["pg_catalog", "generate_series", "true", "false", "false", ""];
+    results[8].push(series.iter().map(|cell| Some((*cell).to_owned())).collect());
     results[4] = ["4", "5", "7"]
         .map(|oid| vec![Some(oid.to_owned()), Some(r#"[["id","integer",0,null,null]]"#.to_owned())])
         .to_vec();
@@ -606,4 +643,28 @@ fn a_cleared_view_keeps_conditions_from_the_rows_that_it_leaves_out() {
     let expected = "SELECT id FROM (SELECT COALESCE(t.id, t.id) AS id FROM public.peek t OFFSET 0) peek \
                     WHERE id OPERATOR(pg_catalog.>) 5";
     assert_eq!(sent, expected);
+    assert!(rewrite("select id from peek tablesample bernoulli (10)", place, &scope).is_err());
+    // Not of whoever sees a part of it.
+    let part = RelationScope::Part { showings: Arc::new([Showing::Hidden]), all_rows: true };
+    let relations = [(RelationName::new("public", "peek"), part)].into();
+    let tree = tree::parse("select id from public.peek").ok().unwrap().tree;
+    let (telling, of_part) = (Telling::new(&catalog, None, false), Scope { relations, ..Scope::default() });
+    assert!(!Generated::default().holds(&tree, &telling, &of_part));
+    // Its plan would tell of what is under it.
+    let mut scope = scope;
+    let part = RelationScope::Part { showings: Arc::new([Showing::Revealed]), all_rows: false };
+    scope.relations.insert(RelationName::new("public", "secret"), part);
+    let planned = rewrite("explain select id from peek", place, &scope).unwrap();
+    assert!(planned.contains("stand_in_for_peek") && !planned.contains("public.peek"), "{planned}");
+}
+
+#[test]
+fn whoever_nothing_is_said_of_sees_no_rows() {
+    let catalog = with_floor(FILTERED, &[]);
+    let mut scope = scope_under((MASKED, false), None);
+    scope.caller = Arc::default();
+    let path = [Arc::from("public")];
+    let place = Place { catalog: &catalog, path: &path, temporary: &[] };
+    let sent = rewrite("select id from patients", place, &scope).unwrap();
+    assert!(sent.contains("WHERE false OFFSET 0"), "{sent}");
 }

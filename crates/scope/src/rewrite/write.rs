@@ -252,7 +252,8 @@ impl<'a> Rewriter<'a> {
         if self.explaining {
             return hidden(format!("EXPLAIN of a write to `{full}`, of which you see a part,"));
         }
-        if self.is_partitioned(known) && split_by_hidden(known, showings, true) {
+        // Only what is partitioned, or a part of it, has a key of that kind.
+        if split_by_hidden(known, showings, true) {
             return hidden(format!("a write to `{full}`, which is partitioned by what you do not see,"));
         }
         if !all_revealed(known, showings, &known.placed_by) {

@@ -49,6 +49,7 @@ fn whole_relations_are_cleared_by_a_line() {
     assert_eq!(column(&catalog, "names", "name"), "clear");
     assert_eq!(column(&catalog, "orders", "id"), "clear");
     assert_eq!(column(&catalog, "orders", "day"), "phi.date other");
+    assert!(catalog.misfits().is_empty(), "{:?}", catalog.misfits());
 }
 
 #[test]
@@ -94,6 +95,12 @@ fn a_value_is_never_clearer_than_any_line_about_it() {
     );
     assert_eq!(column(&catalog, "people", "name"), "phi.name");
     assert!(catalog.misfits()[0].contains("disagree about its mask"));
+    let catalog = under(
+        "[relations.\"app.people\".columns]\nname = { tags = [\"phi.name\"], mask = \"first_letter\" }\nid = { clear = true, subject = true }\n\
+         [relations.\"app.staff\".columns]\nname = { tags = [\"phi.other_id\"], mask = \"first_letter\" }\nid = { clear = true }\n",
+    );
+    assert_eq!(column(&catalog, "people", "name"), "phi.name+phi.other_id first_letter", "they agree");
+    assert_eq!(column(&catalog, "staff", "id"), "clear subject");
 }
 
 #[test]
@@ -108,6 +115,15 @@ fn generated_columns_have_at_least_what_they_are_generated_from() {
     assert_eq!(column(&under(&cleared), "people", "up"), "phi.name");
     let own = format!("{start}{name}up = {{ tags = [\"phi.other_id\"], mask = \"last_four\" }}\n");
     assert_eq!(column(&under(&own), "people", "up"), "phi.name+phi.other_id last_four");
+    let scanned = format!(
+        "{start}name = {{ tags = [\"phi.name\"], scan = true }}\ncode = {{ clear = true }}\n\
+         up = {{ tags = [\"phi.other_id\"], mask = \"last_four\" }}\n"
+    );
+    assert_eq!(
+        column(&under(&scanned), "people", "up"),
+        "phi.name+phi.other_id scan",
+        "free text has no mask"
+    );
     let clear = format!("{start}name = {{ clear = true }}\ncode = {{ clear = true }}\n");
     assert_eq!(column(&under(&clear), "people", "up"), "clear");
 }
@@ -196,4 +212,36 @@ fn a_target_can_be_classified_again_without_being_read() {
     assert_eq!(column(&second, "orders", "id"), "clear");
     assert_eq!(first.digest(), second.digest());
     assert!(second.classified(3, None).facts(&RelationName::new("app", "orders")).is_none());
+}
+
+/// `patients` with these columns, under these rules.
+fn patients(columns: &str, rules: &str) -> Catalog {
+    let mut results = crate::analyse::tests::results();
+    results[4] = vec![vec![Some("4".to_owned()), Some(columns.to_owned())]];
+    let rules = classification(&format!("[relations.\"public.patients\"]\n{rules}"));
+    Catalog::build(1, &results, Some(&rules)).unwrap()
+}
+
+#[test]
+fn what_is_generated_is_looked_at_after_its_sources_whatever_their_names() {
+    let columns = r#"[["a","text",1,null,["z"]],["z","text",0,null,null]]"#;
+    let catalog = patients(columns, "columns = { z = { clear = true } }");
+    let facts = catalog.facts(&RelationName::new("public", "patients")).unwrap();
+    assert!(facts.columns.iter().all(|column| column.class == Class::Clear), "{facts:?}");
+}
+
+#[test]
+fn a_filter_over_what_settings_move_shows_nothing() {
+    let columns =
+        r#"[["d","date",0,null,null],["t","time with time zone",0,null,null],["s","text",0,null,null]]"#;
+    for (rows, stands) in [
+        ("d > '2026-01-02'", true),
+        ("s || 'x' = 'yx'", true),
+        ("d || 'x' = 'yx'", false),
+        ("t is not null", false),
+    ] {
+        let catalog = patients(columns, &format!("rows = \"{rows}\""));
+        let filter = catalog.relations.get(&RelationName::new("public", "patients")).unwrap().filter.clone();
+        assert_eq!(filter.as_deref(), Some(if stands { rows } else { "false" }), "{:?}", catalog.misfits());
+    }
 }

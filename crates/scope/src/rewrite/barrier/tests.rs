@@ -60,6 +60,8 @@ fn a_filter_stands_in_the_view_or_where_its_columns_are_shown() {
     // All rows are not had through a view of some.
     let all = read_from(FILTERED, ([R, H], true), ([R, H], true), all_told);
     assert!(all.contains("FROM public.patients t"), "{all}");
+    let less = read_from(FILTERED, ([R, R], false), ([R, H], true), not_told);
+    assert!(less.contains("FROM chaperone_floor.VIEW t") && !less.contains("WHERE"), "{less}");
     // A view of all rows asks nothing of the caller.
     let all = read_from(FILTERED, ([R, H], false), ([R, H], true), not_told);
     assert_eq!(all, through);

@@ -17,6 +17,10 @@ id = { clear = true }
 
 /// `patients`, `secret` and `pg_class`, and views of these definitions, each `(oid, name, reads, definition)`.
 fn target(views: &[(&str, &str, &[&str], &str)]) -> Catalog {
+    target_under(RULES, views)
+}
+
+fn target_under(rules: &str, views: &[(&str, &str, &[&str], &str)]) -> Catalog {
     let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
     let mut results = results();
     results[3].retain(|relation| relation[2].as_deref() != Some("v"));
@@ -33,11 +37,12 @@ fn target(views: &[(&str, &str, &[&str], &str)]) -> Catalog {
         results[7].extend(reads.iter().map(|read| row(&[oid, read, ""])));
         results[12].push(row(&[oid, definition]));
     }
+    results[3].push(row(&["pg_catalog", "pg_am", "r", "false", "50", ""]));
     results[10].push(row(&["pg_catalog", "oid", "b", ""]));
     for name in ["pg_get_viewdef", "generate_series"] {
         results[8].push(row(&["pg_catalog", name, "true", "true", "false", ""]));
     }
-    let classification = Arc::new(Classification::load("t.toml", RULES, &[].into()).unwrap());
+    let classification = Arc::new(Classification::load("t.toml", rules, &[].into()).unwrap());
     Catalog::build(1, &results, Some(&classification)).unwrap()
 }
 
@@ -83,8 +88,11 @@ fn a_view_that_asks_catalogs_never_stands_for_itself() {
         ("23", "around", &["21"], "SELECT pages.id FROM public.pages"),
         // It only looks like one.
         ("24", "named", &["5"], "SELECT secret.id AS pg_id FROM public.secret"),
+        // What everybody may read of the system's is no relation that somebody decides about.
+        ("25", "methods", &["50"], "SELECT 1 AS id FROM pg_catalog.pg_am"),
     ]);
-    let seen = [("pages", "h"), ("texts", "h"), ("around", "h"), ("named", "h"), ("secret", "whole")];
+    let seen = ["pages", "texts", "around", "named", "methods"].map(|view| (view, "h"));
+    let seen = [seen.as_slice(), &[("secret", "whole")]].concat();
     for (view, shown) in [
         ("pages", "NULL::int AS relpages FROM pg_catalog.pg_class t"),
         ("around", "NULL::int AS relpages FROM pg_catalog.pg_class t"),
@@ -93,11 +101,19 @@ fn a_view_that_asks_catalogs_never_stands_for_itself() {
         let sent = sent(&catalog, &seen, &format!("select id from {view}")).unwrap();
         assert!(sent.contains(shown) && !sent.contains(&format!("public.{view}")), "{sent}");
     }
-    assert_eq!(sent(&catalog, &seen, "select id from named").unwrap(), "SELECT id FROM public.named");
+    for view in ["named", "methods"] {
+        let itself = format!("SELECT id FROM public.{view}");
+        assert_eq!(sent(&catalog, &seen, &format!("select id from {view}")).unwrap(), itself);
+    }
 }
 
 #[test]
 fn views_are_followed_to_a_depth() {
+    // As in the gateway.
+    std::thread::Builder::new().stack_size(256 << 20).spawn(follow).unwrap().join().unwrap();
+}
+
+fn follow() {
     let names: Vec<(String, String)> =
         (0..40).map(|n| ((100 + n).to_string(), format!("deep_{n}"))).collect();
     let below: Vec<String> = (0..40)
@@ -119,6 +135,20 @@ fn views_are_followed_to_a_depth() {
     let shown = sent(&catalog, &seen, "select id from deep_18").unwrap();
     assert!(shown.contains("public.deep_16") && !shown.contains("public.deep_18"), "{shown}");
     assert!(sent(&catalog, &seen, "select id from deep_39").is_err());
+    // What is taken apart to its end is so to a depth.
+    seen.pop();
+    seen.push(("secret", "h"));
+    assert!(sent(&catalog, &seen, "select id from deep_15").is_ok());
+    assert!(sent(&catalog, &seen, "select id from deep_20").is_err());
+    // For the record, too, they are followed no further.
+    let path: Arc<[Arc<str>]> = Arc::from([Arc::from("public")]);
+    let analysis = crate::analyse::analyse(
+        &Arc::from("select id from deep_39"),
+        &path,
+        &Arc::from([]),
+        &Arc::new(catalog),
+    );
+    assert_eq!(analysis.members[0].touches.len(), 33);
 }
 
 #[test]
@@ -161,7 +191,40 @@ fn a_relation_is_read_in_the_ways_that_tell_no_more_than_its_columns() {
     ] {
         assert!(sent(&catalog, &seen, sql).is_err(), "{sql}: {:?}", sent(&catalog, &seen, sql));
     }
-    assert!(!sent(&catalog, &seen, "select *, tableoid from patients").unwrap().contains("t.tableoid"));
+    for unnamed in ["select *, tableoid from patients", "select 'tableoid' from patients"] {
+        assert!(!sent(&catalog, &seen, unnamed).unwrap().contains("t.tableoid"), "{unnamed}");
+    }
+}
+
+/// A caller's own name for something never is that of a table.
+#[test]
+fn a_common_table_expression_gets_a_name_that_nothing_has() {
+    let catalog = target(&[("21", "chaperone_cte_1", &["5"], "SELECT secret.id FROM public.secret")]);
+    let path = [Arc::from("public")];
+    let temporary = [Arc::from("chaperone_cte_2"), Arc::from("mine")];
+    let place = Place { catalog: &catalog, path: &path, temporary: &temporary };
+    let sent = rewrite("with a as (select 1) select 1 from a", place, &scope_of(&[])).unwrap();
+    assert_eq!(&*sent, "WITH chaperone_cte_3 AS (SELECT 1) SELECT 1 FROM chaperone_cte_3 a");
+    let sent = rewrite("select 1 from pg_temp.mine", place, &scope_of(&[])).unwrap();
+    assert_eq!(&*sent, "SELECT 1 FROM pg_temp.mine");
+}
+
+#[test]
+fn what_is_decided_of_a_view_itself_holds_whatever_is_under_it() {
+    let clear = format!("{RULES}[relations.\"public.below\"]\nclear = true\n");
+    let catalog = target_under(&clear, &[("21", "below", &["5"], "SELECT secret.id FROM public.secret")]);
+    let sent = |below, sql: &str| sent(&catalog, &[("below", below), ("secret", "whole")], sql);
+    let shown = sent("h", "select id from below").unwrap();
+    assert!(shown.contains("NULL::int AS id") && !shown.contains("public.below"), "{shown}");
+    assert_eq!(sent("whole", "select id from below").unwrap(), "SELECT id FROM public.below");
+}
+
+#[test]
+fn what_was_decided_has_to_be_of_the_relation() {
+    let catalog = target(&[]);
+    for (name, seen) in [("patients", "hh"), ("patients", ""), ("audited", "")] {
+        assert!(sent(&catalog, &[(name, seen)], &format!("select 1 from {name}")).is_err(), "{name} {seen}");
+    }
 }
 
 /// `patients` (`id`, `word`) and `secret` (`id`, `words`), the latter columns of types with code, and a view of `words`.

@@ -202,6 +202,9 @@ fn what_is_generated_follows_no_hidden_value_that_stays() {
     let judged = Made { constraints: &[unique], ..generated };
     assert_eq!(permitted(judged, &[("patients", "rrh")], &ALL), [DELETE]);
     assert_eq!(permitted(judged, &[("patients", "rrr")], &ALL), ALL);
+    // It follows nothing else; an INSERT always makes it.
+    let of_ssn = Made { name: Some((1, r#"["ssn"]"#)), ..judged };
+    assert_eq!(permitted(of_ssn, &[("patients", "rrh")], &ALL), [UPDATE_ID, DELETE]);
 }
 
 #[test]
@@ -340,6 +343,8 @@ fn a_write_mentions_nothing_of_its_target_that_is_hidden() {
         "update patients p set id = 1 where p.ssn is null",
         "update patients p set id = 1 where (p.*) is null",
         "update patients p set id = 1 where p is null",
+        // A star is the row, whatever its name.
+        "update patients name set id = 1 where (name.*) is null",
         "update patients set id = 1 where patients is null",
         "update patients p set id = 1 where p.upper is null",
         "update patients p set id = 1 where p.xmin is null",
@@ -420,4 +425,32 @@ fn what_is_returned_has_constants_in_it_and_the_names_that_it_would_have() {
     }
     assert_eq!(returned("whole", "delete from patients returning *"), "*");
     assert_eq!(returned("rhm", "delete from patients returning name"), "'***'::pg_catalog.text AS name");
+}
+
+/// A credential may be for a part of a target without a classification.
+#[test]
+fn what_a_credential_leaves_out_is_hidden_without_a_classification_too() {
+    let made = Made { unclassified: true, ..Made::default() };
+    let seen = [("patients", "rhr")];
+    let read = sent(made, &seen, "select ssn from patients").unwrap();
+    assert!(read.contains("NULL::pg_catalog.text AS ssn"), "{read}");
+    assert!(sent(made, &seen, "update patients set id = 1 where ssn is null").is_err());
+    assert!(sent(made, &[("patients", "whole")], "update patients set id = 1 where ssn is null").is_ok());
+}
+
+/// How what a constraint compares with is seen decides what may be assigned, but nothing is done to it.
+#[test]
+fn what_a_constraint_compares_with_is_decided_about_where_something_is_written() {
+    let touched = |unclassified: bool, sql: &str| {
+        let catalog = Arc::new(target(Made { constraints: &[FOREIGN], unclassified, ..Made::default() }));
+        let path: Arc<[Arc<str>]> = Arc::from([Arc::from("public")]);
+        let analysis = crate::analyse::analyse(&Arc::from(sql), &path, &Arc::from([]), &catalog);
+        let touches = analysis.members.iter().flat_map(|member| &member.touches);
+        touches.map(|touch| touch.relation.name.to_string()).collect::<Vec<_>>()
+    };
+    const WRITE: &str = "insert into secret (owner) values (7)";
+    assert_eq!(touched(false, WRITE), ["patients", "secret"]);
+    assert_eq!(touched(false, DELETE), ["patients", "secret"]);
+    assert_eq!(touched(true, WRITE), ["secret"]);
+    assert_eq!(touched(false, "select owner from secret"), ["secret"]);
 }

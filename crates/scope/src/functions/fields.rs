@@ -1,0 +1,93 @@
+//! What a name after a dot may be, and what counts as the server's own.
+
+use super::*;
+use crate::analyse::tests::results;
+use crate::catalog::tests::{classification, odd};
+use crate::rewrite::Place;
+use crate::tree::{Value, parse};
+use crate::walk::Walk;
+
+/// Why a statement is refused before anything is written out.
+fn refusal(catalog: &Catalog, statement: &str) -> Option<String> {
+    let parsed = parse(statement).unwrap();
+    let statements = parsed.statements(statement);
+    let (statement, _): &(&Value, _) = &statements[0];
+    let place = Place { catalog, path: &[Arc::from("app")], temporary: &[] };
+    Walk::new(place, false).statement(statement).refusal.map(|refusal| refusal.message)
+}
+
+#[test]
+fn a_dot_casts_to_no_type_with_code() {
+    let allowed = classification("[extensions]\nallowed = [\"hstore\"]");
+    let catalog = odd(Some(&allowed));
+    for cast in [
+        "select ('1'::text).pos",
+        "select x.pos from visits_2020 x",
+        "select (array['1'])[1].pos2",
+        "select ('{1}'::text)._pos",
+        "select ('(1)'::text).pair",
+        "select x.people from visits x",
+        "select ((select '1'::text)).pos",
+    ] {
+        let told = refusal(&catalog, cast).unwrap_or_default();
+        assert!(told.contains("make a type of that name"), "{cast}: {told}");
+    }
+    for plain in [
+        "select ('a'::text).mood",
+        "select ('a'::text).ghstore",
+        "select ('(1,,)'::text).orders",
+        "select x.code from people x",
+        "select x.pos from (select id as pos from people) x",
+    ] {
+        assert_eq!(refusal(&catalog, plain), None, "{plain}");
+    }
+    let unlisted = odd(Some(&classification("")));
+    assert!(refusal(&unlisted, "select ('a'::text).ghstore").is_some());
+}
+
+#[test]
+fn a_dot_calls_nothing_that_something_stands_for() {
+    let mut rows = results();
+    let calls = NOTHING.iter().map(|(name, _)| *name).chain(NOBODY).chain(REFUSED).chain(["pg_get_viewdef"]);
+    for name in calls.clone() {
+        rows[8]
+            .push(["pg_catalog", name, "true", "true", "false", ""].map(|cell| Some(cell.to_owned())).into());
+    }
+    let catalog = Catalog::build(1, &rows, None).unwrap();
+    for name in calls {
+        let told = refusal(&catalog, &format!("select ('1'::text).{name}"));
+        assert!(told.is_some(), "{name}");
+    }
+    assert_eq!(refusal(&catalog, "select ('a'::text).upper"), None);
+}
+
+#[test]
+fn what_somebody_made_in_pg_catalog_is_not_built_in() {
+    let mut rows = results();
+    let made = [["random", "true"], ["peek", "true"], ["pg_typeof", "true"]];
+    for [name, foreign] in made {
+        rows[8]
+            .push(["pg_catalog", name, "true", "true", foreign, ""].map(|cell| Some(cell.to_owned())).into());
+    }
+    rows[10].push(["pg_catalog", "planted", "x", ""].map(|cell| Some(cell.to_owned())).into());
+    let catalog = Catalog::build(1, &rows, None).unwrap();
+    for [name, _] in made {
+        assert_eq!(standing(&catalog, name), Standing::Refused, "{name}");
+    }
+    assert!(refusal(&catalog, "select '1'::planted").is_some());
+    assert!(refusal(&catalog, "select ('1'::text).planted").is_some());
+    assert!(listed_relation("information_schema", "columns"));
+    assert!(!listed_relation("information_schema", "planted"));
+}
+
+#[test]
+fn a_name_of_two_extensions_is_theirs_where_both_may_be_used() {
+    let mut rows = results();
+    let of = |extensions: &str| ["<->", extensions].map(|cell| Some(cell.to_owned())).into();
+    rows[9].push(of("citext,pg_trgm"));
+    let both = classification("[extensions]\nallowed = [\"citext\", \"pg_trgm\"]");
+    let catalog = Catalog::build(1, &rows, Some(&both)).unwrap();
+    assert!(extension_operator(&catalog, "<->"));
+    let catalog = catalog.classified(2, Some(&classification("[extensions]\nallowed = [\"citext\"]")));
+    assert!(!extension_operator(&catalog, "<->") && !extension_operator(&catalog, "~~~"));
+}

@@ -1,0 +1,146 @@
+use std::sync::Arc;
+
+use chaperone_access::{Refusal, Scope};
+
+use crate::analyse::analyse;
+use crate::analyse::tests::results;
+use crate::catalog::Catalog;
+use crate::classification::Classification;
+
+/// Two functions of the target's own and one extension may be used; another extension may not.
+const RULES: &str = r#"
+[functions]
+allowed = ["own.reviewed"]
+[extensions]
+allowed = ["known"]
+"#;
+
+fn target(called: &[[&str; 4]]) -> Catalog {
+    let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
+    let mut results = results();
+    for [schema, name, extension, oid] in [
+        ["tools", "shape", "known", "21001"],
+        ["own", "shape", "", "21002"],
+        ["tools", "strange", "other", "21003"],
+        ["own", "reviewed", "", "21004"],
+        ["tools", "reviewed", "other", "21005"],
+    ] {
+        results[8].push(row(&[schema, name, "true", "true", "false", extension, oid]));
+    }
+    results[8].push(row(&["tools", "pair", "true", "false", "false", "known", "21006"]));
+    for (name, one_argument, procedure) in
+        [("pg_two", "false", "false"), ("pg_get_viewdef", "true", "false"), ("proceed", "false", "true")]
+    {
+        results[8].push(row(&["pg_catalog", name, "true", one_argument, procedure, ""]));
+    }
+    for [schema, name, kind, extension] in [
+        ["tools", "shaped", "b", "known"],
+        ["own", "shaped", "b", "other"],
+        ["tools", "odd", "b", "other"],
+        ["own", "colour", "e", ""],
+    ] {
+        results[10].push(row(&[schema, name, kind, extension]));
+    }
+    results[11] = called.iter().map(|cells| row(cells)).collect();
+    let rules = Arc::new(Classification::load("t.toml", RULES, &[].into()).unwrap());
+    Catalog::build(1, &results, Some(&rules)).unwrap()
+}
+
+fn sent(path: &[&str], sql: &str) -> Result<String, Refusal> {
+    let path: Arc<[Arc<str>]> = path.iter().map(|schema| Arc::from(*schema)).collect();
+    let analysis = analyse(&Arc::from(sql), &path, &Arc::from([]), &Arc::new(target(&[])));
+    analysis.confined.get(&Scope::default()).map(|text| text.to_string())
+}
+
+fn assert_sent(cases: &[(&[&str], &str, Option<&str>)]) {
+    for (path, sql, expected) in cases {
+        let sent = sent(path, sql);
+        assert_eq!(sent.as_deref().ok(), *expected, "{path:?} {sql}: {sent:?}");
+    }
+}
+
+#[test]
+fn a_function_is_the_first_of_the_path_and_has_to_be_allowed_there() {
+    assert_sent(&[
+        (&["tools"], "select shape(1)", Some("SELECT tools.shape(1)")),
+        (&["public", "tools"], "select shape(1)", Some("SELECT tools.shape(1)")),
+        // The first one is meant, and nobody has allowed it.
+        (&["own", "tools"], "select shape(1)", None),
+        (&["own"], "select shape(1)", None),
+        (&["public"], "select shape(1)", None),
+        (&["own", "tools"], "select reviewed(1)", Some("SELECT own.reviewed(1)")),
+        (&["tools", "own"], "select reviewed(1)", None),
+        (&["public"], "select tools.shape(1)", Some("SELECT tools.shape(1)")),
+        (&["public"], "select own.reviewed(1)", Some("SELECT own.reviewed(1)")),
+        (&["public"], "select own.shape(1)", None),
+        (&["public"], "select tools.reviewed(1)", None),
+        (&["tools"], "select tools.strange(1)", None),
+        (&["tools"], "select strange(1)", None),
+        (&["public"], "select information_schema._pg_expandarray($1)", {
+            Some("SELECT information_schema._pg_expandarray($1)")
+        }),
+        (&["public"], "select information_schema.shape(1)", None),
+    ]);
+}
+
+#[test]
+fn a_type_is_the_first_of_the_path_and_has_to_be_allowed_there() {
+    assert_sent(&[
+        (&["tools"], "select $1::shaped", Some("SELECT $1::tools.shaped")),
+        (&["public", "tools"], "select $1::shaped", Some("SELECT $1::tools.shaped")),
+        // Of an extension that nobody has allowed, though one that is has a type of that name.
+        (&["own", "tools"], "select $1::shaped", None),
+        (&["public"], "select $1::shaped", None),
+        (&["public"], "select $1::tools.shaped", Some("SELECT $1::tools.shaped")),
+        (&["public"], "select $1::own.shaped", None),
+        (&["public"], "select $1::elsewhere.shaped", None),
+        (&["tools"], "select $1::odd", None),
+        (&["tools"], "select $1::tools.odd", None),
+        (&["own"], "select $1::colour", Some("SELECT $1::own.colour")),
+        (&["public"], "select $1::own.colour", Some("SELECT $1::own.colour")),
+        (&["public"], "select $1::tools.colour", None),
+        (&["own"], "create temporary table mine (a setof int4)", None),
+    ]);
+}
+
+#[test]
+fn what_is_called_unseen_makes_a_target_unfit_unless_it_was_reviewed() {
+    let target = target(&[
+        ["cast", "tools", "shape", "known"],
+        ["cast", "own", "reviewed", ""],
+        ["cast", "tools", "strange", "other"],
+        ["cast", "own", "shape", ""],
+    ]);
+    let unfit: Vec<String> = target.unfit().iter().map(|unfit| unfit.what.clone()).collect();
+    assert_eq!(unfit, ["cast calls `tools.strange`", "cast calls `own.shape`"]);
+}
+
+#[test]
+fn a_field_is_no_function_that_may_not_be_called() {
+    let field = |name: &str| sent(&["tools"], &format!("select x.{name} from (select 1) x")).is_ok();
+    for (name, stands) in [
+        // What takes two arguments cannot be meant.
+        ("pair", true),
+        ("pg_two", true),
+        ("upper", true),
+        ("shape", false),
+        ("pg_read_file", false),
+        ("pg_get_viewdef", false),
+    ] {
+        assert_eq!(field(name), stands, "{name}");
+    }
+    assert!(sent(&["tools"], "select proceed(1)").is_err());
+}
+
+#[test]
+fn options_of_what_is_foreign_are_not_listed() {
+    for (name, listed) in [
+        ("tables", true),
+        ("columns", true),
+        ("foreign_server_options", false),
+        ("user_mapping_options", false),
+        ("column_options", false),
+    ] {
+        assert_eq!(super::listed_relation("information_schema", name), listed, "{name}");
+    }
+}

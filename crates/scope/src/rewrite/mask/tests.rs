@@ -1,0 +1,25 @@
+use super::*;
+
+#[test]
+fn a_year_is_of_dates_and_instants_alone_and_in_utc() {
+    let year = |base: &str| masked(&MaskOperator::Year, "v", base);
+    for (base, zoned) in [
+        ("date", false),
+        ("timestamp without time zone", false),
+        ("timestamp(3) without time zone", false),
+        ("timestamp with time zone", true),
+        ("timestamp(3) with time zone", true),
+    ] {
+        assert_eq!(year(base).unwrap().contains(&in_utc("v")), zoned, "{base}");
+    }
+    for base in ["text", "interval", "time without time zone", "timestamp(3) with time zone[]", "integer"] {
+        assert_eq!(year(base), None, "{base}");
+    }
+}
+
+#[test]
+fn a_text_stays_a_text_whatever_is_in_it() {
+    for (text, written) in [("it's", "'it''s'"), ("a\\b'", "E'a\\\\b'''"), ("a\0b", "'ab'")] {
+        assert_eq!(literal(text), written);
+    }
+}
