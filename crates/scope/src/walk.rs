@@ -487,6 +487,8 @@ impl<'a> Walk<'a> {
             }
         };
         self.found.describes |= system::look(name).is_some_and(|look| look != system::Look::Setting);
+        // Nothing is put in its place where the view stands for itself.
+        self.found.describes |= self.stands && functions::instead_of(name).is_some();
         if number(fields, "funcformat") == SQL_SYNTAX && !self.catalog.builtin.contains_key(name) {
             // A special syntax of a newer server than this one.
             return self.unlisted(name);
@@ -680,43 +682,43 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// What is found in a view's query, as it `stands` at the target or in the view's place; `None` where it cannot be read.
+fn query(catalog: &Catalog, definition: &str, stands: bool) -> Option<Vec<Found>> {
+    let parsed = tree::parse(definition).ok()?;
+    let place = Place { catalog, path: &[], temporary: &[] };
+    let statements = parsed.statements(definition);
+    let found = statements
+        .iter()
+        .map(|(statement, _)| Walk { stands, ..Walk::new(place, false) }.statement(statement));
+    Some(found.collect())
+}
+
+fn first_refusal(found: Option<Vec<Found>>) -> Option<Refusal> {
+    let Some(found) = found else { return Some(crate::rewrite::unfaithful()) };
+    found.into_iter().find_map(|found| found.forbidden.or(found.refusal))
+}
+
 /// Why a view's definition may not be put in its place.
 pub(crate) fn view_refusal(catalog: &Catalog, definition: &str) -> Option<Refusal> {
-    let parsed = match tree::parse(definition) {
-        Ok(parsed) => parsed,
-        Err(_) => return Some(crate::rewrite::unfaithful()),
-    };
-    let statements = parsed.statements(definition);
-    let mut found = statements.iter().map(|(statement, _)| {
-        Walk::new(Place { catalog, path: &[], temporary: &[] }, false).statement(statement)
-    });
-    found.find_map(|found| found.forbidden.or(found.refusal))
+    first_refusal(query(catalog, definition, false))
 }
 
 /// Why a view may not stand for itself: the first thing in its query that could run code, or read what its reader may not. The
 /// relations in it are for others to look at.
 fn query_refusal<'c>(catalog: &'c Catalog, view: &'c Relation) -> Option<&'c Refusal> {
-    let judge = || {
-        let Some(definition) = view.definition.as_deref() else {
+    let judge = || match view.definition.as_deref() {
+        Some(definition) => first_refusal(query(catalog, definition, true)),
+        None => {
             let what = "its definition is not known, because somebody alters what it reads";
-            return Some(Refusal::new(RefusalCode::NotUnderstood, what));
-        };
-        let Ok(parsed) = tree::parse(definition) else { return Some(crate::rewrite::unfaithful()) };
-        let place = Place { catalog, path: &[], temporary: &[] };
-        parsed.statements(definition).iter().find_map(|(statement, _)| {
-            let found = Walk { stands: true, ..Walk::new(place, false) }.statement(statement);
-            found.forbidden.or(found.refusal)
-        })
+            Some(Refusal::new(RefusalCode::NotUnderstood, what))
+        }
     };
     view.judged.get_or_init(judge).as_ref()
 }
 
-/// Whether a view's query asks the system's own relations or functions about objects, so that it may not stand for itself.
+/// Whether a view's query asks the system about objects, or what nobody is told, so that it may not stand for itself.
 pub(crate) fn introspects(catalog: &Catalog, definition: &str) -> bool {
-    let Ok(parsed) = tree::parse(definition) else { return true };
-    let place = Place { catalog, path: &[], temporary: &[] };
-    let statements = parsed.statements(definition);
-    statements.iter().any(|(statement, _)| Walk::new(place, false).statement(statement).describes)
+    query(catalog, definition, true).is_none_or(|found| found.iter().any(|found| found.describes))
 }
 
 /// Whether a named relation is a temporary one by its own words.

@@ -34,7 +34,7 @@ fn target(views: &[(&str, &str, &[&str], &str)]) -> Catalog {
         results[12].push(row(&[oid, definition]));
     }
     results[10].push(row(&["pg_catalog", "oid", "b", ""]));
-    for name in ["pg_get_viewdef", "generate_series"] {
+    for name in ["pg_get_viewdef", "generate_series", "txid_current"] {
         results[8].push(row(&["pg_catalog", name, "true", "true", "false", ""]));
     }
     let classification = Arc::new(Classification::load("t.toml", RULES, &[].into()).unwrap());
@@ -83,6 +83,7 @@ fn a_view_that_asks_catalogs_never_stands_for_itself() {
         ("23", "around", &["21"], "SELECT pages.id FROM public.pages"),
         // It only looks like one.
         ("24", "named", &["5"], "SELECT secret.id AS pg_id FROM public.secret"),
+        ("25", "moment", &["5"], "SELECT pg_catalog.txid_current() AS id FROM public.secret"),
     ]);
     let seen = [("pages", "h"), ("texts", "h"), ("around", "h"), ("named", "h"), ("secret", "whole")];
     for (view, shown) in [
@@ -94,6 +95,10 @@ fn a_view_that_asks_catalogs_never_stands_for_itself() {
         assert!(sent.contains(shown) && !sent.contains(&format!("public.{view}")), "{sent}");
     }
     assert_eq!(sent(&catalog, &seen, "select id from named").unwrap(), "SELECT id FROM public.named");
+    // Nor one that asks what nobody is told.
+    let seen = [("moment", "h"), ("secret", "whole")];
+    let sent = sent(&catalog, &seen, "select id from moment").unwrap();
+    assert!(sent.contains("NULL::pg_catalog.int8") && !sent.contains("public.moment"), "{sent}");
 }
 
 #[test]
