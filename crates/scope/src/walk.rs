@@ -1,6 +1,8 @@
 //! One walk over a statement: what it touches, for everybody's record, and whether it keeps to the grammar that a
 //! restricted caller may use.
 
+mod views;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -10,8 +12,10 @@ use crate::catalog::{Catalog, Relation, ancestors};
 use crate::functions::{self, SCHEMA_FUNCTIONS, Standing, dangerous_field, listed_relation, standing};
 use crate::grammar::{self, Field};
 use crate::rewrite::Place;
-use crate::tree::{self, Fields, Value, constant, flag, node, number, strings, text, unset};
+use crate::tree::{Fields, Value, constant, flag, node, number, strings, text, unset};
 use crate::{settings, system};
+use views::query_refusal;
+pub(crate) use views::{introspects, view_refusal};
 
 /// `AExprKind` whose operator is completed where it is written out: `x op y`, with ANY, with ALL.
 const COMPLETED: [i64; 3] = [1, 2, 3];
@@ -680,45 +684,6 @@ impl<'a> Walk<'a> {
             }
         }
     }
-}
-
-/// What is found in a view's query, as it `stands` at the target or in the view's place; `None` where it cannot be read.
-fn query(catalog: &Catalog, definition: &str, stands: bool) -> Option<Vec<Found>> {
-    let parsed = tree::parse(definition).ok()?;
-    let place = Place { catalog, path: &[], temporary: &[] };
-    let statements = parsed.statements(definition);
-    let found = statements
-        .iter()
-        .map(|(statement, _)| Walk { stands, ..Walk::new(place, false) }.statement(statement));
-    Some(found.collect())
-}
-
-fn first_refusal(found: Option<Vec<Found>>) -> Option<Refusal> {
-    let Some(found) = found else { return Some(crate::rewrite::unfaithful()) };
-    found.into_iter().find_map(|found| found.forbidden.or(found.refusal))
-}
-
-/// Why a view's definition may not be put in its place.
-pub(crate) fn view_refusal(catalog: &Catalog, definition: &str) -> Option<Refusal> {
-    first_refusal(query(catalog, definition, false))
-}
-
-/// Why a view may not stand for itself: the first thing in its query that could run code, or read what its reader may not. The
-/// relations in it are for others to look at.
-fn query_refusal<'c>(catalog: &'c Catalog, view: &'c Relation) -> Option<&'c Refusal> {
-    let judge = || match view.definition.as_deref() {
-        Some(definition) => first_refusal(query(catalog, definition, true)),
-        None => {
-            let what = "its definition is not known, because somebody alters what it reads";
-            Some(Refusal::new(RefusalCode::NotUnderstood, what))
-        }
-    };
-    view.judged.get_or_init(judge).as_ref()
-}
-
-/// Whether a view's query asks the system about objects, or what nobody is told, so that it may not stand for itself.
-pub(crate) fn introspects(catalog: &Catalog, definition: &str) -> bool {
-    query(catalog, definition, true).is_none_or(|found| found.iter().any(|found| found.describes))
 }
 
 /// Whether a named relation is a temporary one by its own words.
