@@ -1123,3 +1123,5 @@ SELECT count(*) FROM more.v_fenced;
 COPY more.fenced_afar TO STDOUT;
 -- @t rls06 lock infer
 BEGIN; SELECT id FROM more.fenced ORDER BY id FOR SHARE; ROLLBACK;
+-- @t rls07 values mask
+SELECT id, ssn FROM more.fenced ORDER BY id;
