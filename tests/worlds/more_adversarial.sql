@@ -1215,3 +1215,5 @@ BEGIN; UPDATE more.moved SET region = 'i' WHERE id = 4; ROLLBACK;
 BEGIN; MERGE INTO more.moved m USING (VALUES (1)) v(i) ON m.id = v.i WHEN MATCHED THEN UPDATE SET region = 'w'; ROLLBACK;
 -- @t mov08 moved_where_all_is_alike works
 BEGIN; UPDATE more.shifted SET region = 'w' WHERE id = 1; UPDATE more.moved SET id = 10 WHERE id = 1; ROLLBACK;
+-- @t rls07 values mask
+SELECT id, ssn FROM more.fenced ORDER BY id;

@@ -1,7 +1,7 @@
 //! One walk over a statement: what it touches, for everybody's record, and whether it keeps to the grammar that a
 //! restricted caller may use.
 
-mod view;
+mod views;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -15,9 +15,8 @@ use crate::ranges::{Columns, Ranges};
 use crate::rewrite::Place;
 use crate::tree::{Fields, Value, constant, flag, node, number, strings, text, unset};
 use crate::{settings, system};
-
-use view::query_refusal;
-pub(crate) use view::{introspects, view_refusal};
+use views::query_refusal;
+pub(crate) use views::{introspects, view_refusal};
 
 /// `AExprKind` whose operator is completed where it is written out: `x op y`, with ANY, with ALL, and as LIKE, ILIKE, SIMILAR TO.
 const COMPLETED: [i64; 6] = [1, 2, 3, 7, 8, 9];
@@ -374,21 +373,7 @@ impl<'a> Walk<'a> {
     /// A relation and everything that reading or writing it reaches.
     fn resolved(&mut self, name: &RelationName, relation: &'a Relation, verbs: Verbs, depth: usize) {
         if system::is_system(&name.schema) {
-            self.found.describes |= system::is_part(&name.schema, &name.name);
-            if listed_relation(&name.schema, &name.name) {
-                self.found.touch(name, NameRule2::Listed, verbs, Vec::new());
-            } else {
-                self.found.touch(name, NameRule2::Named, verbs, Vec::new());
-                self.found.not_understood(
-                    format!("system relation `{name}` is not on the list for introspection"),
-                    "docs/reference/sql.md lists what is",
-                );
-            }
-            if verbs != READ.with(Verb::Read) {
-                self.found
-                    .not_understood(format!("a write to system relation `{name}`"), "use data definition");
-            }
-            return;
+            return self.of_the_system(name, verbs);
         }
         let writes = verbs.iter().any(|verb| verb != Verb::Read);
         let runs = |name: &Arc<str>| functions::reads_more(self.catalog, name);
@@ -403,17 +388,7 @@ impl<'a> Walk<'a> {
             );
         }
         self.found.touch(name, NameRule2::Named, verbs, ancestors(self.catalog, name));
-        if writes && self.catalog.classification.is_some() {
-            // What constraints compare with: nothing is done to it, but how it is seen decides what may be assigned.
-            let compared = relation
-                .references
-                .iter()
-                .map(|key| &key.to)
-                .chain(relation.referenced.iter().map(|(from, _)| from));
-            for other in compared {
-                self.found.touch(other, NameRule2::Named, Verbs::NONE, ancestors(self.catalog, other));
-            }
-        }
+        self.compared(name, relation, writes);
         if depth >= VIEW_DEPTH_MAX {
             self.found
                 .not_understood(format!("views under `{name}` are nested too deeply"), "name the tables");
@@ -448,15 +423,40 @@ impl<'a> Walk<'a> {
             }
         }
         self.stated = outside;
-        // What its policies read: nothing is done to it, but how it is seen decides whether this one is read.
-        let decides = relation.guard.iter().flat_map(|guard| &guard.reads).map(|(other, _)| other);
-        for other in decides.filter(|other| *other != name && self.catalog.classification.is_some()) {
-            self.found.touch(other, NameRule2::Named, Verbs::NONE, ancestors(self.catalog, other));
-        }
         for child in &relation.children {
             if let Some(relation) = self.catalog.relations.get(child) {
                 self.resolved(child, relation, verbs, depth + 1);
             }
+        }
+    }
+
+    fn of_the_system(&mut self, name: &RelationName, verbs: Verbs) {
+        self.found.describes |= system::is_part(&name.schema, &name.name);
+        if listed_relation(&name.schema, &name.name) {
+            self.found.touch(name, NameRule2::Listed, verbs, Vec::new());
+        } else {
+            self.found.touch(name, NameRule2::Named, verbs, Vec::new());
+            self.found.not_understood(
+                format!("system relation `{name}` is not on the list for introspection"),
+                "docs/reference/sql.md lists what is",
+            );
+        }
+        if verbs != READ.with(Verb::Read) {
+            self.found.not_understood(format!("a write to system relation `{name}`"), "use data definition");
+        }
+    }
+
+    /// What constraints compare with, and what policies of the database read: nothing is done to it, but how it is seen decides what may
+    /// be assigned, and whether rows are read.
+    fn compared(&mut self, name: &RelationName, relation: &'a Relation, writes: bool) {
+        if self.catalog.classification.is_none() {
+            return;
+        }
+        let keys = relation.references.iter().map(|key| &key.to);
+        let keys = keys.chain(relation.referenced.iter().map(|(from, _)| from)).filter(|_| writes);
+        let guard = relation.guard.iter().flat_map(|guard| &guard.reads).map(|(other, _)| other);
+        for other in keys.chain(guard.filter(|other| *other != name)) {
+            self.found.touch(other, NameRule2::Named, Verbs::NONE, ancestors(self.catalog, other));
         }
     }
 
@@ -491,6 +491,8 @@ impl<'a> Walk<'a> {
             }
         };
         self.found.describes |= system::look(name).is_some_and(|look| look != system::Look::Setting);
+        // Nothing is put in its place where the view stands for itself.
+        self.found.describes |= self.stands && functions::instead_of(name).is_some();
         // Reads a setting by name: only names that SHOW may show. One that is not known yet is looked at where it runs.
         if name == "current_setting"
             && first.is_some_and(|first| constant(first).is_none_or(settings::showable))

@@ -128,6 +128,9 @@ impl<'a> Rewriter<'a> {
                 "ONLY of `{name}`, where what inherits from it has rows by what you do not see,"
             ));
         }
+        if !self.is_open() && self.is_guarded(name, relation) && self.guards_by_hidden(name, relation) {
+            return Err(guarded(name));
+        }
         match self.reading_seen(name, relation, inh, sample)? {
             Reading::Itself if placed || relation.runs_code() => {
                 self.all_columns(name, relation, self.tableoid && !placed, inh, sample)
@@ -173,9 +176,6 @@ impl<'a> Rewriter<'a> {
         }
         if relation.kind == b'v' {
             return self.reading_view(name, relation, sample);
-        }
-        if self.is_guarded(name, relation) && self.guards_by_hidden(name, relation) {
-            return Err(guarded(name));
         }
         match self.seen(name)? {
             RelationScope::Whole => Ok(Reading::Itself),

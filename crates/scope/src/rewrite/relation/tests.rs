@@ -39,7 +39,7 @@ fn target_under(rules: &str, views: &[(&str, &str, &[&str], &str)]) -> Catalog {
     }
     results[3].push(row(&["pg_catalog", "pg_am", "r", "false", "50", ""]));
     results[10].push(row(&["pg_catalog", "oid", "b", ""]));
-    for name in ["pg_get_viewdef", "generate_series"] {
+    for name in ["pg_get_viewdef", "generate_series", "txid_current"] {
         results[8].push(row(&["pg_catalog", name, "true", "true", "false", ""]));
     }
     let classification = Arc::new(Classification::load("t.toml", rules, &[].into()).unwrap());
@@ -90,6 +90,7 @@ fn a_view_that_asks_catalogs_never_stands_for_itself() {
         ("24", "named", &["5"], "SELECT secret.id AS pg_id FROM public.secret"),
         // What everybody may read of the system's is no relation that somebody decides about.
         ("25", "methods", &["50"], "SELECT 1 AS id FROM pg_catalog.pg_am"),
+        ("26", "moment", &["5"], "SELECT pg_catalog.txid_current() AS id FROM public.secret"),
     ]);
     let seen = ["pages", "texts", "around", "named", "methods"].map(|view| (view, "h"));
     let seen = [seen.as_slice(), &[("secret", "whole")]].concat();
@@ -105,6 +106,10 @@ fn a_view_that_asks_catalogs_never_stands_for_itself() {
         let itself = format!("SELECT id FROM public.{view}");
         assert_eq!(sent(&catalog, &seen, &format!("select id from {view}")).unwrap(), itself);
     }
+    // Nor one that asks what nobody is told.
+    let seen = [("moment", "h"), ("secret", "whole")];
+    let sent = sent(&catalog, &seen, "select id from moment").unwrap();
+    assert!(sent.contains("NULL::bigint AS id") && !sent.contains("public.moment"), "{sent}");
 }
 
 #[test]
