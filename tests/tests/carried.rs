@@ -271,7 +271,7 @@ fn what_policy_does_not_permit_is_not_there() {
     assert_eq!(place.of_kind("server.started").len(), runs, "nothing is begun for what may not be asked");
     let refused = place.of_kind("toolcall.ended");
     // What asks a server to do something is on record all the same.
-    assert_eq!(refused.len(), 10, "{refused:?}");
+    assert_eq!(refused.len(), 9, "{refused:?}");
     assert!(refused.iter().all(|entry| entry["code"] == "not_permitted" && entry["outcome"] == "refused"));
 
     // The nurse has what the server has, as it stands, but for what is closed to her.

@@ -220,7 +220,7 @@ fn a_call_of_a_server_elsewhere_begins_with_its_exchange_and_has_no_end() {
             rows: None,
             source: started.source,
             target: started.target,
-            tool: Some(started.tool),
+            tool: started.tool,
             verbs: None,
         });
         at

@@ -202,6 +202,7 @@ pub(super) async fn serve(
         ("server/discover", Era::Stateless) => asked.discover(id).await,
         ("ping", Era::Handshake) => answer(id.get(), "result", "{}"),
         (method, era) => match (Method::of(method), Listing::of(method)) {
+            (Some(method), _) if method.is_older() && era == Era::Stateless => no_method(id, era),
             (Some(method), _) => asked.call(id, method, &said).await,
             (None, Some(listing)) => asked.list(id, listing).await,
             (None, None) => no_method(id, era),
