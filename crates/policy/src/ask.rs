@@ -10,6 +10,7 @@ use cedar_policy::{
 };
 use chaperone_access::{Assurance, Attribute, Delegation, RelationName, SubjectKind, TargetName, Verb};
 
+use crate::asking::Asking;
 use crate::load::{PolicySet, Rule};
 use crate::manage::ManagementAction;
 use crate::slice;
@@ -358,6 +359,11 @@ impl Asked<'_> {
         let resource = uid(&kinds.tool, &format!("{target}/{tool}"));
         let (action, within) = (kinds.action("invoke"), vec![kinds.target(target)]);
         Query { action, above: None, resource, within, approved: false, tool: Some(tool.to_owned()) }
+    }
+
+    /// The question whether a tool that was called may ask its client for something.
+    pub(crate) fn asks(&self, asking: Asking, target: &TargetName, tool: &str) -> Query {
+        Query { action: self.set.kinds.action(asking.as_str()), ..self.invoke(target, tool) }
     }
 
     /// The question whether identifiers of a tag stay in what a command prints.

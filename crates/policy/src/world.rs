@@ -7,6 +7,7 @@ use cedar_policy::Effect;
 use chaperone_access::{RelationFacts, RelationName, SQL_TOOLS, TargetName, Verb};
 
 use crate::ask::{Answer, Asked, On, Query, column_name};
+use crate::asking::Asking;
 use crate::load::{PolicySet, Rule};
 use crate::manage::ManagementAction;
 use crate::profile::{self, Class};
@@ -40,6 +41,12 @@ impl OfTarget {
             Some(tools) => tools.iter().map(String::as_str).collect(),
             None => SQL_TOOLS.to_vec(),
         }
+    }
+
+    /// What they may ask for, where they are of a server: tools of the gateway's own ask nothing.
+    pub(crate) fn asks<'a>(&'a self, target: &'a TargetName) -> impl Iterator<Item = Thing<'a>> {
+        let tools = self.tools.iter().flatten();
+        tools.flat_map(|tool| Asking::ALL.map(|asking| Thing::Asks(asking, target, tool)))
     }
 }
 
@@ -82,6 +89,8 @@ pub(crate) enum Thing<'a> {
     Connect(&'a TargetName),
     /// A tool that the gateway offers of a target.
     Tool(&'a TargetName, &'a str),
+    /// What a tool of a server's may ask its caller for.
+    Asks(Asking, &'a TargetName, &'a str),
     Verb(Verb, &'a TargetName, Option<On<'a>>),
     /// Columns of a relation that policies cannot tell apart.
     Columns(Sight, &'a TargetName, On<'a>, Alike),
@@ -97,6 +106,7 @@ impl Thing<'_> {
         match self {
             Self::Connect(_) => "connect",
             Self::Tool(..) => "invoke",
+            Self::Asks(asking, ..) => asking.as_str(),
             Self::Verb(verb, ..) => verb.as_str(),
             Self::Columns(sight, ..) => sight.as_str(),
             Self::Everything(_) => Sight::Reveal.as_str(),
@@ -113,7 +123,7 @@ impl Thing<'_> {
             | Self::Verb(_, target, None)
             | Self::AllRows(target, None)
             | Self::Everything(target) => target.to_string(),
-            Self::Tool(target, tool) => format!("{target}/{tool}"),
+            Self::Tool(target, tool) | Self::Asks(_, target, tool) => format!("{target}/{tool}"),
             Self::Verb(_, target, Some((relation, _))) | Self::AllRows(target, Some((relation, _))) => {
                 format!("{target}/{relation}")
             }
@@ -133,6 +143,7 @@ impl Thing<'_> {
             Self::Columns(sight, target, on, alike) => asked.sight_queries(*sight, target, *on, alike),
             Self::Connect(target) => vec![asked.connect(target)],
             Self::Tool(target, tool) => vec![asked.invoke(target, tool)],
+            Self::Asks(asking, target, tool) => vec![asked.asks(*asking, target, tool)],
             Self::Manage(action, installation) => vec![asked.manage(*action, installation)],
             Self::Verb(verb, target, on) => vec![asked.verb(*verb, target, *on, false)],
             Self::Everything(target) => vec![asked.on(Sight::Reveal.as_str(), target, None)],
@@ -158,6 +169,7 @@ impl Thing<'_> {
         match self {
             Self::Connect(target)
             | Self::Tool(target, _)
+            | Self::Asks(_, target, _)
             | Self::Verb(_, target, _)
             | Self::Columns(_, target, ..)
             | Self::Everything(target)
@@ -177,6 +189,7 @@ impl Thing<'_> {
             Self::Columns(sight, target, on, alike) => asked.sight(*sight, target, *on, alike, &counts),
             Self::Connect(target) => one(asked.connect(target)),
             Self::Tool(target, tool) => one(asked.invoke(target, tool)),
+            Self::Asks(asking, target, tool) => one(asked.asks(*asking, target, tool)),
             Self::Manage(action, installation) => one(asked.manage(*action, installation)),
             Self::Verb(verb, target, on) => one(asked.verb(*verb, target, *on, false)),
             Self::Everything(target) => one(asked.on(Sight::Reveal.as_str(), target, None)),
@@ -194,6 +207,7 @@ impl Thing<'_> {
             Self::Verb(verb, target, on) => asked.ask(&asked.verb(*verb, target, *on, true)).allowed,
             Self::Connect(_)
             | Self::Tool(..)
+            | Self::Asks(..)
             | Self::Columns(..)
             | Self::Everything(_)
             | Self::AllRows(..)
@@ -264,6 +278,7 @@ impl World {
             things.push(Thing::Connect(target));
             things.extend(known.tools().into_iter().map(|tool| Thing::Tool(target, tool)));
             if known.tools.is_some() {
+                things.extend(known.asks(target));
                 continue;
             }
             things.extend(Verb::ALL.map(|verb| Thing::Verb(verb, target, None)));

@@ -43,7 +43,7 @@ pub enum RelayError {
     TooManyTools,
 }
 
-fn malformed(why: &str) -> RelayError {
+pub(crate) fn malformed(why: &str) -> RelayError {
     RelayError::Malformed(why.to_owned())
 }
 
@@ -137,6 +137,14 @@ impl<'a> Members<'a> {
         text
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(name, value)| (name.as_ref(), *value))
+    }
+
     pub(crate) fn get(&self, wanted: &str) -> Option<&'a RawValue> {
         self.0.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value)
     }
@@ -220,15 +228,19 @@ pub enum Heard<'a> {
     },
     /// A request of its own.
     Asks {
-        /// Its id, to be refused with.
+        /// Its id, to be answered with.
         id: &'a RawValue,
         /// What for.
         method: String,
+        /// Its parameters.
+        params: Option<&'a RawValue>,
     },
     /// A notification.
     Tells {
         /// Of what.
         method: String,
+        /// Its parameters.
+        params: Option<&'a RawValue>,
     },
 }
 
@@ -248,9 +260,10 @@ pub enum Came<'a> {
 pub fn heard(bytes: &[u8]) -> Result<Heard<'_>, RelayError> {
     let members = message(bytes)?;
     let answer = (members.get("result"), members.get("error"));
+    let params = members.get("params");
     match (members.text("method")?, members.get("id"), answer) {
-        (Some(method), Some(id), (None, None)) => Ok(Heard::Asks { id, method }),
-        (Some(method), None, (None, None)) => Ok(Heard::Tells { method }),
+        (Some(method), Some(id), (None, None)) => Ok(Heard::Asks { id, method, params }),
+        (Some(method), None, (None, None)) => Ok(Heard::Tells { method, params }),
         (None, Some(id), (Some(result), None)) => {
             if !result.get().starts_with('{') {
                 return Err(malformed("a result is an object"));
@@ -452,7 +465,7 @@ mod tests {
         assert!(matches!(error, Heard::Answer { id: 7, came: Came::Error(_) }));
         let asks = heard(br#"{"jsonrpc":"2.0","id":"s","method":"sampling/createMessage"}"#).unwrap();
         assert!(
-            matches!(asks, Heard::Asks { id, method } if id.get() == "\"s\"" && method.starts_with("sampling"))
+            matches!(asks, Heard::Asks { id, method, .. } if id.get() == "\"s\"" && method.starts_with("sampling"))
         );
         let tells = heard(br#"{"jsonrpc":"2.0","method":"notifications/message"}"#).unwrap();
         assert!(matches!(tells, Heard::Tells { .. }));

@@ -389,6 +389,55 @@ kinds! {
         /// Rows in the answer.
         rows: u64,
     }
+    /// A server told something while a call of its was under way. It reaches the client after this is durable; what comes
+    /// together is counted together.
+    ToolcallTold = "toolcall.told" {
+        /// Bytes of what went to the client.
+        bytes: u64,
+        /// The call.
+        call: String,
+        /// How many messages there were, by kind: `progress`, `message`, `list_changed`.
+        kinds: BTreeMap<String, u64>,
+        /// Identifiers that were replaced in them, by tag. Absent where there were none.
+        masked: Option<BTreeMap<String, u64>>,
+        /// How many of them did not go to the client, since they hold identifiers and nobody can say whose. Absent where all
+        /// went.
+        withheld: Option<u64>,
+    }
+    /// A server asked for something while a call of its was under way. The client hears of it after this is durable, or not at
+    /// all.
+    ToolcallAsked = "toolcall.asked" {
+        /// The question's number in its call, from 1 on.
+        ask: u64,
+        /// Bytes of the question.
+        bytes: u64,
+        /// The call.
+        call: String,
+        /// Why the client was not asked; absent where it was.
+        code: Option<RefusalCode>,
+        /// What for: `elicitation`, `elicitation_url`, `sampling` or `roots`.
+        for_what: String,
+        /// Identifiers that were replaced in it, by tag. Absent where there were none.
+        masked: Option<BTreeMap<String, u64>>,
+        /// Commitment to the question: the canonical form (RFC 8785) of its parameters, as the server sent them.
+        question: Digest,
+        /// Where it sends a person (`elicitation_url`).
+        url: Option<String>,
+    }
+    /// What came of it. The server hears of it after this is durable.
+    ToolcallAnswered = "toolcall.answered" {
+        /// How: `accept`, `decline` or `cancel` of a person; `given`; `error`, where the client says that it cannot; `late`, where
+        /// nothing came in time; `withheld`, where it holds identifiers and the server is elsewhere.
+        action: String,
+        /// Commitment to the answer: the canonical form (RFC 8785) of its JSON. Absent where there is none.
+        answer: Option<Digest>,
+        /// The question's number.
+        ask: u64,
+        /// Bytes of the answer.
+        bytes: u64,
+        /// The call.
+        call: String,
+    }
     /// An operation is permitted and about to run.
     OperationIntent = "operation.intent" {
         /// The tool call that it belongs to; absent where it is no call's.
