@@ -309,10 +309,10 @@ impl Abilities {
     /// Read what a client says that it can; what cannot be read it cannot.
     #[must_use]
     pub fn of(capabilities: Option<&RawValue>) -> Self {
-        let has = |within: Option<&RawValue>, name: &str| {
-            let members = within.and_then(|raw| Members::of(raw.get()).ok());
-            members.and_then(|members| members.get(name)).filter(|raw| raw.get().starts_with('{'))
-        };
+        fn has<'a>(within: Option<&'a RawValue>, name: &str) -> Option<&'a RawValue> {
+            let members = Members::of(within?.get()).ok()?;
+            members.get(name).filter(|raw| raw.get().starts_with('{'))
+        }
         let (elicitation, sampling) = (has(capabilities, "elicitation"), has(capabilities, "sampling"));
         let (form, url) = (has(elicitation, "form").is_some(), has(elicitation, "url").is_some());
         Self {

@@ -281,6 +281,27 @@ pub fn heard(bytes: &[u8]) -> Result<Heard<'_>, RelayError> {
     }
 }
 
+/// What a client says to a question that it was asked, or we to a request.
+///
+/// # Errors
+/// See [`RelayError`].
+pub fn replied(bytes: &[u8]) -> Result<Came<'_>, RelayError> {
+    let members = message(bytes)?;
+    match (members.get("result"), members.get("error")) {
+        (Some(result), None) if result.get().starts_with('{') => Ok(Came::Result(result)),
+        (None, Some(error)) if error.get().starts_with('{') => Ok(Came::Error(error)),
+        (_, _) => Err(malformed("neither a result nor an error")),
+    }
+}
+
+/// A message with another id.
+///
+/// # Errors
+/// See [`RelayError`].
+pub fn renumbered(bytes: &[u8], id: &str) -> Result<String, RelayError> {
+    Ok(message(bytes)?.written(&["id"], &[("id", id)]))
+}
+
 fn number(id: &RawValue) -> Result<u64, RelayError> {
     id.get().parse().map_err(|_| malformed("an answer with an id that was never given"))
 }

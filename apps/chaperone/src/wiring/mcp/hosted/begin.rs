@@ -3,8 +3,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use chaperone_mcp::beside::Abilities;
 use chaperone_mcp::relay;
-use chaperone_mcp::stateless::{Era, speaks, towards};
+use chaperone_mcp::stateless::{Beside, Era, speaks, towards};
 use chaperone_trail::Digest;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -28,9 +29,10 @@ impl Eras {
         talk: &mut Talk,
         Digest(command): Digest,
         is_elsewhere: bool,
+        abilities: Abilities,
     ) -> Result<Result<Begun, &'static str>, Broken> {
         // One elsewhere is asked in the older way first: few there know the newer one, and some end a session for the question.
-        let begun = begin(talk, is_elsewhere || self.is_older(&command), !is_elsewhere).await;
+        let begun = begin(talk, is_elsewhere || self.is_older(&command), !is_elsewhere, abilities).await;
         self.note(command, begun.as_ref().ok().and_then(|begun| Some(begun.as_ref().ok()?.era)));
         begun
     }
@@ -61,19 +63,21 @@ async fn begin(
     talk: &mut Talk,
     is_older: bool,
     listens: bool,
+    abilities: Abilities,
 ) -> Result<Result<Begun, &'static str>, Broken> {
-    let first = if is_older { initialize(talk).await? } else { discover(talk, listens).await? };
+    let first = if is_older { initialize(talk, abilities).await? } else { discover(talk, listens).await? };
     match first {
         Some(begun) => Ok(Ok(begun)),
         None => {
-            let second = if is_older { discover(talk, listens).await? } else { initialize(talk).await? };
+            let second =
+                if is_older { discover(talk, listens).await? } else { initialize(talk, abilities).await? };
             Ok(second.ok_or("it begins in none of the revisions 2024-11-05 to 2026-07-28"))
         }
     }
 }
 
 async fn discover(talk: &mut Talk, listens: bool) -> Result<Option<Begun>, Broken> {
-    let params = towards(Era::Stateless, None)?;
+    let params = towards(Era::Stateless, None, Beside::default())?;
     let information = match talk.ask_within(PROBE, "server/discover", &params).await? {
         Some(Answered::Result(information)) if speaks(&information) => information,
         Some(Answered::Result(_) | Answered::Error(_)) | None => return Ok(None),
@@ -82,7 +86,7 @@ async fn discover(talk: &mut Talk, listens: bool) -> Result<Option<Begun>, Broke
     let listen = json!({"notifications": {"toolsListChanged": true}});
     let listen = serde_json::value::to_raw_value(&listen).map_err(|_| Broken::Gone)?;
     if listens && tells_of_tools(&information)? {
-        talk.subscribe("subscriptions/listen", &towards(Era::Stateless, Some(&listen))?);
+        talk.subscribe("subscriptions/listen", &towards(Era::Stateless, Some(&listen), Beside::default())?);
     }
     Ok(Some(Begun { era: Era::Stateless, information }))
 }
@@ -98,13 +102,13 @@ fn tells_of_tools(information: &RawValue) -> Result<bool, Broken> {
     Ok(within.is_some_and(|raw| raw.get() == "true"))
 }
 
-async fn initialize(talk: &mut Talk) -> Result<Option<Begun>, Broken> {
-    let params = json!({
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "chaperone", "version": env!("CARGO_PKG_VERSION")},
-    });
-    let information = match talk.ask("initialize", &params.to_string()).await? {
+async fn initialize(talk: &mut Talk, abilities: Abilities) -> Result<Option<Begun>, Broken> {
+    let client = json!({"name": "chaperone", "version": env!("CARGO_PKG_VERSION")});
+    let params = format!(
+        r#"{{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{client}}}"#,
+        abilities.written()
+    );
+    let information = match talk.ask("initialize", &params).await? {
         Answered::Result(information) => information,
         Answered::Error(_) => return Ok(None),
     };

@@ -14,6 +14,7 @@ use chaperone_trail::CallOutcome;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::during::{Unanswered, Under};
 use super::looked::{Looked, look};
 use super::pool::Taken;
 use super::talk::Answered;
@@ -86,10 +87,10 @@ impl Asked<'_> {
             Ok(called) => called,
             Err(wrong) => return error(id, INVALID_PARAMS, &wrong.to_string()),
         };
-        // What a server gets as the answer to a request of its own would be anybody's word: none was handed out.
+        // What a server gets as the answer to a request of its own would be anybody's word: what was handed out is taken before.
         let answers = |name: &&&str| !matches!(relay::member(params, name), Ok(None));
         if let Some(name) = OF_REQUESTS.iter().find(answers) {
-            let why = format!("`{name}` answers nothing: the gateway hands out no requests of servers");
+            let why = format!("`{name}` answers nothing that was asked");
             return error(id, INVALID_PARAMS, &why);
         }
         let calls = self.mcp.managed.commands.calls();
@@ -132,10 +133,13 @@ impl Asked<'_> {
             application: stateless::application(params),
             client: self.shower.bearer.oauth_client.clone(),
         };
-        let call = self.mcp.managed.recorder.begin_call(opening, lease.clone()).await?;
+        let mut call = self.mcp.managed.recorder.begin_call(opening, lease.clone()).await?;
         let (done, taken) = match taken {
             Ok(taken) => match self.agree(&taken, tool, params) {
-                Ok(()) => self.asked(taken, params, &lease).await,
+                Ok(()) => {
+                    let under = Under::new(&mut call, &delegation, Some(tool));
+                    self.asked(taken, params, &lease, under).await
+                }
                 Err(why) => (Done::mismatch(&why), Some(taken)),
             },
             Err(refusal) => (Done::refused(&refusal), None),
@@ -186,14 +190,18 @@ impl Asked<'_> {
         Ok((Done { raw, ..done }, masked, found))
     }
 
-    async fn look(&self, raw: Box<RawValue>, stays: BTreeSet<&'static str>) -> Result<Looked, Refusal> {
+    pub(super) async fn look(
+        &self,
+        raw: Box<RawValue>,
+        stays: BTreeSet<&'static str>,
+    ) -> Result<Looked, Refusal> {
         let detectors = self.server.detectors.clone();
         let looking = tokio::task::spawn_blocking(move || look(&raw, &detectors, &stays));
         looking.await.map_err(|error| fault(&error))
     }
 
     /// Whether what a call says may go to its server: identifiers go to none that is elsewhere.
-    async fn may_leave(&self, params: &RawValue) -> Result<(), Refusal> {
+    pub(super) async fn may_leave(&self, params: &RawValue) -> Result<(), Refusal> {
         if !self.server.refuses_findings {
             return Ok(());
         }
@@ -259,16 +267,22 @@ impl Asked<'_> {
     }
 
     /// Let the server answer. A run whose answer did not come in time is not used again.
-    async fn asked(&self, mut taken: Taken, params: &RawValue, lease: &Lease) -> (Done, Option<Taken>) {
+    async fn asked(
+        &self,
+        mut taken: Taken,
+        params: &RawValue,
+        lease: &Lease,
+        mut under: Under<'_>,
+    ) -> (Done, Option<Taken>) {
         // Unless it comes to an answer: whoever leaves takes the run with him.
         taken.process.over("abandoned");
         if self.server.is_elsewhere() {
             lease.goes_elsewhere();
         }
-        let asking = tokio::time::timeout(CALL, taken.process.ask("tools/call", Some(params)));
-        let answered = match asking.await {
-            Ok(Ok(answered)) => answered,
-            Ok(Err(error)) => {
+        let during = self.during(&mut taken.process, "tools/call", Some(params), &mut under);
+        let answered = match during.await {
+            Ok(answered) => answered,
+            Err(Unanswered::Broken(error)) => {
                 let refusal = super::process::broken(self.server, &error);
                 // Nobody wonders what became of it where it was never taken.
                 let done = if error.is_undone() {
@@ -278,7 +292,7 @@ impl Asked<'_> {
                 };
                 return (done, None);
             }
-            Err(_elapsed) => {
+            Err(Unanswered::Late) => {
                 let why = format!("the call took longer than {} s", CALL.as_secs());
                 let refusal = Refusal::new(RefusalCode::TooMuch, why).hint("ask for less at a time");
                 return (Done::unanswered(&refusal, lease), None);
@@ -336,7 +350,7 @@ impl Asked<'_> {
             "server `{}` asks for more before it ends the call: a person's or a model's words, files, or another call",
             self.server.name
         );
-        let hint = "the gateway carries no requests of servers (elicitation, sampling, roots, tasks): \
+        let hint = "policy or your client does not let it ask (`elicit`, `sample`, `listRoots`), or it had no answer: \
                     give what it needs as arguments, where the tool takes them";
         Refusal::new(RefusalCode::Unsupported, what).hint(hint)
     }

@@ -7,10 +7,14 @@
 
 mod begin;
 mod call;
+mod during;
+pub(super) mod front;
 mod looked;
 mod pool;
 mod process;
+mod sessions;
 mod talk;
+mod voice;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,16 +25,21 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chaperone_access::{Attribution, Delegation, Refusal, RefusalCode, SQL_TOOLS, TargetName};
+use chaperone_mcp::beside::Abilities;
 use chaperone_mcp::relay::{self, Said};
 use chaperone_mcp::revision::unspoken;
 use chaperone_mcp::stateless::{self, Era};
+use chaperone_policy::{Asking, Policies};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use self::begin::Eras;
+use self::front::Waiting;
 use self::pool::{Key, Pool, Taken};
 use self::process::{Process, Tool};
+use self::sessions::Sessions;
+use self::voice::Voice;
 use super::tools::{NotThere, chain};
 use super::{Early, Mcp, Shower};
 use crate::config::gateway::{Findings, FreeTextSection, GatewayConfig};
@@ -71,6 +80,9 @@ pub(super) struct Known {
 pub(super) struct Hosted {
     servers: Arc<BTreeMap<TargetName, Arc<Known>>>,
     pool: Arc<Pool>,
+    sessions: Sessions,
+    /// Calls that wait for the next request of their client.
+    waiting: Waiting,
 }
 
 /// What `config check` and the start both refuse.
@@ -114,7 +126,8 @@ impl Hosted {
             (name.clone(), Arc::new(known))
         });
         let servers = Arc::new(known.collect());
-        Self { pool: Pool::new(&servers), servers }
+        let (sessions, waiting) = (Sessions::default(), Waiting::default());
+        Self { pool: Pool::new(&servers), servers, sessions, waiting }
     }
 
     pub(super) fn get(&self, name: &TargetName) -> Option<Arc<Known>> {
@@ -123,6 +136,7 @@ impl Hosted {
 
     /// The gateway stops.
     pub(super) fn clear(&self) {
+        self.waiting.clear();
         self.pool.clear();
     }
 }
@@ -148,17 +162,22 @@ struct Asked<'a> {
     /// How the client speaks.
     era: Era,
     headers: &'a HeaderMap,
+    /// The client's end of it.
+    voice: &'a Voice,
+    /// What the client says that it can be asked, as far as any policy lets anybody ask for it.
+    abilities: Abilities,
     /// The caller's chain with the server in the place of a tool: a run's own.
     delegation: Delegation,
 }
 
 /// Answer one message.
-pub(super) async fn serve(
+async fn serve(
     mcp: &Arc<Mcp>,
     shower: &Shower,
     server: &Arc<Known>,
     headers: &HeaderMap,
     body: &Bytes,
+    voice: &Voice,
 ) -> Result<Response, Early> {
     let said = match relay::said(body) {
         Ok(said) => said,
@@ -186,7 +205,8 @@ pub(super) async fn serve(
         return Err(super::unknown());
     };
     let delegation = Delegation { server: Some(acting), ..delegation };
-    let asked = Asked { mcp, shower, server, era, headers, delegation };
+    let abilities = permitted(voice.abilities(era, &said), &mcp.managed.policies);
+    let asked = Asked { mcp, shower, server, era, headers, voice, abilities, delegation };
     // Whoever may not be there is not told that there is such a place; nothing is launched for him either.
     match asked.may("") {
         Ok(()) => {}
@@ -202,6 +222,18 @@ pub(super) async fn serve(
         ("tools/call", _) => asked.call(id, &said).await,
         (_, era) => no_method(id, era),
     })
+}
+
+/// What no policy lets anybody ask for, no server need know of.
+fn permitted(abilities: Abilities, policies: &Policies) -> Abilities {
+    let [elicit, sample, roots] = Asking::ALL.map(|asking| policies.is_about_asking(asking));
+    Abilities {
+        form: abilities.form && elicit,
+        url: abilities.url && elicit,
+        sampling: abilities.sampling && sample,
+        sampling_tools: abilities.sampling_tools && sample,
+        roots: abilities.roots && roots,
+    }
 }
 
 /// An answer of JSON-RPC; `what` is `result` or `error`, `raw` its JSON as it stands.
@@ -263,6 +295,7 @@ impl Asked<'_> {
             purpose: self.delegation.purpose.as_deref().map(str::to_owned),
             server: self.server.name.clone(),
             recipient: self.delegation.server.as_ref().and_then(|server| server.recipient.clone()),
+            abilities: self.abilities,
         };
         let pool = &self.mcp.hosted.pool;
         let mut turn = pool.turn(&key, TURN).await?;
@@ -275,7 +308,8 @@ impl Asked<'_> {
             idle = turn.another();
         }
         let place = pool.place(self.server)?;
-        let begun = Process::begin(self.mcp, self.shower, self.server, &self.delegation, place);
+        let begun =
+            Process::begin(self.mcp, self.shower, self.server, &self.delegation, self.abilities, place);
         let slow = |_elapsed| {
             let why = format!("server `{}` did not begin within {} s", self.server.name, BEGIN.as_secs());
             Refusal::new(RefusalCode::TargetUnavailable, why)

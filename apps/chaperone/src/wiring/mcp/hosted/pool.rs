@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chaperone_access::{Recipient, Refusal, RefusalCode, TargetName};
+use chaperone_mcp::beside::Abilities;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Known;
@@ -24,6 +25,8 @@ pub(super) struct Key {
     pub(super) server: TargetName,
     /// Who sees what it reads: a run is no other recipient's than was recorded when it began.
     pub(super) recipient: Option<Recipient>,
+    /// What it was told at its beginning that its client can be asked.
+    pub(super) abilities: Abilities,
 }
 
 /// The runs of one key.
@@ -189,6 +192,7 @@ mod tests {
             purpose: None,
             server: "tools".parse().unwrap(),
             recipient: None,
+            abilities: Abilities::default(),
         };
         let patience = Duration::from_millis(50);
         let mut turns = Vec::new();

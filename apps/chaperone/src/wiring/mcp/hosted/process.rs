@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest::{SHA256, digest};
 use chaperone_access::{Delegation, ProcessId, Refusal, RefusalCode, TargetName};
 use chaperone_identity::{Caveat, CredentialId, Grant, narrow};
+use chaperone_mcp::beside::Abilities;
 use chaperone_mcp::relay::{self, TOOLS_MAX};
-use chaperone_mcp::stateless::{Era, Repeated, repeats, towards};
+use chaperone_mcp::stateless::{Beside, Era, Repeated, repeats, towards};
 use chaperone_postgres::opening::{First, accept};
 use chaperone_recording::{Lease, LinkFacts, ServerOpening, ServerRun};
 use chaperone_trail::Digest;
@@ -20,7 +21,7 @@ use zeroize::Zeroizing;
 
 use super::Known;
 use super::begin::Begun;
-use super::talk::{Answered, Broken, Talk};
+use super::talk::{Answered, Broken, Came, Talk};
 use crate::wiring::installation::{now_us, random};
 use crate::wiring::manifests::Manifests;
 use crate::wiring::mcp::query::CALL;
@@ -121,6 +122,7 @@ impl Process {
         shower: &Shower,
         server: &Known,
         delegation: &Delegation,
+        abilities: Abilities,
         place: OwnedSemaphorePermit,
     ) -> Result<Self, Refusal> {
         let expires_s = end_of_a_run(shower);
@@ -129,7 +131,7 @@ impl Process {
             None => Self::reach(mcp, server, delegation).await?,
         };
         let Opened { mut talk, command, lease, told, run, entrance } = opened;
-        let begun = server.eras.begin(&mut talk, command, server.is_elsewhere()).await;
+        let begun = server.eras.begin(&mut talk, command, server.is_elsewhere(), abilities).await;
         let begun = begun.map_err(|error| broken(server, &error))?;
         let Begun { era, information } = begun.map_err(|why| {
             Refusal::new(RefusalCode::TargetUnavailable, format!("server `{}`: {why}", server.name))
@@ -248,7 +250,7 @@ impl Process {
 
     /// Ask it.
     pub(super) async fn ask(&mut self, method: &str, params: Option<&RawValue>) -> Result<Answered, Broken> {
-        let answered = match towards(self.era, params) {
+        let answered = match towards(self.era, params, Beside::default()) {
             Ok(params) => self.talk.ask(method, &params).await,
             Err(error) => Err(error.into()),
         };
@@ -256,6 +258,31 @@ impl Process {
             self.over("broken");
         }
         answered
+    }
+
+    /// Begin to ask it; the number of what it is asked, which is also its token for what is told of it.
+    pub(super) fn begin_request(
+        &mut self,
+        method: &str,
+        params: Option<&RawValue>,
+        beside: Beside,
+    ) -> Result<u64, Broken> {
+        let beside = Beside { token: Some(self.talk.next_number()), ..beside };
+        Ok(self.talk.begin(method, &towards(self.era, params, beside)?))
+    }
+
+    /// What comes next of it. Cancel safe.
+    pub(super) async fn come(&mut self, number: u64) -> Result<Came, Broken> {
+        let came = self.talk.come(number).await;
+        if came.is_err() {
+            self.over("broken");
+        }
+        came
+    }
+
+    /// Answer what it asked.
+    pub(super) fn reply(&mut self, id: &str, what: &str, raw: &str) -> Result<(), Broken> {
+        self.talk.reply(id, what, raw)
     }
 
     /// Hear what its tools are.
