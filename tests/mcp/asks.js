@@ -34,6 +34,7 @@ tool('book', { message: z.string() }, async ({ message }, extra) => {
   return `booked for ${came.content.name}: ${said.content.text}`;
 });
 tool('elicit', { message: z.string() }, async ({ message }) => peer.elicitInput(form(message)));
+tool('forbidden', {}, async () => peer.elicitInput(form('may I?')));
 tool('visit', { url: z.string() }, async ({ url }) =>
   peer.elicitInput({ mode: 'url', message: 'please visit', url, elicitationId: 'e-1' }),
 );

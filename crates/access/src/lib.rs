@@ -4,6 +4,7 @@
 //! for a proof (`Principal`, `Admission`, `Permit`, `Receipt`, `Cleared`) live in the rooms that alone can make
 //! them.
 
+mod called;
 mod claim;
 mod column;
 mod ids;
@@ -12,6 +13,7 @@ mod refusal;
 mod subject;
 mod tools;
 
+pub use called::Called;
 pub use claim::{ChannelBinding, Claim, ScramClaim, Source};
 pub use column::{
     Class, Column, ColumnUse, CopyForm, Described, FLOOR_SCHEMA, FreeText, MaskOperator, OwnRelation,

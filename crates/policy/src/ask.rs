@@ -8,7 +8,9 @@ use cedar_policy::{
     Authorizer, Context, Effect, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request,
     RestrictedExpression,
 };
-use chaperone_access::{Assurance, Attribute, Delegation, RelationName, SubjectKind, TargetName, Verb};
+use chaperone_access::{
+    Assurance, Attribute, Called, Delegation, RelationName, SubjectKind, TargetName, Verb,
+};
 
 use crate::asking::Asking;
 use crate::load::{PolicySet, Rule};
@@ -210,8 +212,8 @@ pub(crate) struct Query {
     /// What the resource is in.
     within: Vec<EntityUid>,
     approved: bool,
-    /// The tool that is called, where it is not the session's.
-    tool: Option<String>,
+    /// What is called, where it is not the session's tool.
+    called: Option<Called>,
 }
 
 impl<'a> Asked<'a> {
@@ -262,7 +264,7 @@ impl<'a> Asked<'a> {
 
 impl Asked<'_> {
     fn context(&self, query: &Query) -> Option<Context> {
-        if query.approved || query.tool.is_some() {
+        if query.approved || query.called.is_some() {
             return self.circumstances(query);
         }
         self.usual.get_or_init(|| self.circumstances(query)).clone()
@@ -282,6 +284,10 @@ impl Asked<'_> {
             ("authenticated_s".to_owned(), RestrictedExpression::new_long(self.authenticated_s())),
         ];
         let recipient = said.recipient.as_ref();
+        let tool = match &query.called {
+            Some(called) => called.as_tool().map(|tool| &**tool),
+            None => said.tool.as_deref(),
+        };
         let beyond = said.server.as_ref().and_then(|server| server.recipient.as_ref());
         let texts = [
             ("client", said.client.as_deref()),
@@ -291,7 +297,7 @@ impl Asked<'_> {
             ("server", said.server.as_ref().map(|server| &*server.name)),
             ("server_recipient", beyond.map(|recipient| recipient.name.as_str())),
             ("server_agreement", beyond.and_then(|recipient| recipient.agreement.as_deref())),
-            ("tool", query.tool.as_deref().or(said.tool.as_deref())),
+            ("tool", tool),
             ("acr", said.assurance.as_ref().and_then(|assurance| assurance.acr.as_deref())),
         ];
         for (name, value) in texts {
@@ -326,7 +332,7 @@ impl Asked<'_> {
                 (kinds.relation(target, relation), within)
             }
         };
-        Query { action: kinds.action(action), above: None, resource, within, approved: false, tool: None }
+        Query { action: kinds.action(action), above: None, resource, within, approved: false, called: None }
     }
 
     /// The question about an action on a column of a relation, taken to have these tags and no others.
@@ -343,48 +349,52 @@ impl Asked<'_> {
         within.push(resource);
         within.extend(tags.iter().map(|tag| kinds.tag(tag)));
         let resource = kinds.column(target, &column_name(on.0, column));
-        Query { action, above: None, resource, within, approved: false, tool: None }
+        Query { action, above: None, resource, within, approved: false, called: None }
     }
 
     /// The question whether the principal may be at a target.
     pub(crate) fn connect(&self, target: &TargetName) -> Query {
         let kinds = &self.set.kinds;
         let (action, resource) = (kinds.action("connect"), kinds.target(target));
-        Query { action, above: None, resource, within: Vec::new(), approved: false, tool: None }
+        Query { action, above: None, resource, within: Vec::new(), approved: false, called: None }
     }
 
-    /// The question whether the principal may call a tool.
-    pub(crate) fn invoke(&self, target: &TargetName, tool: &str) -> Query {
+    /// The question whether the principal may call something.
+    pub(crate) fn call(&self, target: &TargetName, called: &Called) -> Query {
         let kinds = &self.set.kinds;
-        let resource = uid(&kinds.tool, &format!("{target}/{tool}"));
-        let (action, within) = (kinds.action("invoke"), vec![kinds.target(target)]);
-        Query { action, above: None, resource, within, approved: false, tool: Some(tool.to_owned()) }
+        let (resource, within) = match called {
+            Called::Tool(tool) => (uid(&kinds.tool, &format!("{target}/{tool}")), vec![kinds.target(target)]),
+            Called::Resource(_) | Called::Prompt(_) => (kinds.target(target), Vec::new()),
+        };
+        let (action, called) = (kinds.action(called.action()), Some(called.clone()));
+        Query { action, above: None, resource, within, approved: false, called }
     }
 
     /// The question whether a tool that was called may ask its client for something.
     pub(crate) fn asks(&self, asking: Asking, target: &TargetName, tool: &str) -> Query {
-        Query { action: self.set.kinds.action(asking.as_str()), ..self.invoke(target, tool) }
+        let call = self.call(target, &Called::tool(tool));
+        Query { action: self.set.kinds.action(asking.as_str()), ..call }
     }
 
-    /// The question whether identifiers of a tag stay in what a command prints.
-    pub(crate) fn printed(&self, target: &TargetName, command: &str, tag: &str) -> Query {
-        let invoke = self.invoke(target, command);
-        let mut within = invoke.within;
+    /// The question whether identifiers of a tag stay in what comes of a call.
+    fn printed(&self, target: &TargetName, called: &Called, tag: &str) -> Query {
+        let call = self.call(target, called);
+        let mut within = call.within;
         within.push(self.set.kinds.tag(tag));
-        Query { action: self.set.kinds.action("reveal"), within, ..invoke }
+        Query { action: self.set.kinds.action("reveal"), within, ..call }
     }
 
-    /// Kinds of identifiers, by their tags, that stay in what a tool prints or answers: those that are revealed there. `heard` is
+    /// Kinds of identifiers, by their tags, that stay in what is printed or answered: those that are revealed there. `heard` is
     /// given the answer about each.
     pub(crate) fn stays_in(
         &self,
         target: &TargetName,
-        tool: &str,
+        called: &Called,
         mut heard: impl FnMut(Answer),
     ) -> BTreeSet<&'static str> {
         let mut stays = BTreeSet::new();
         for entity in chaperone_masking::Entity::ALL {
-            let answer = self.ask(&self.printed(target, tool, entity.governed_by()));
+            let answer = self.ask(&self.printed(target, called, entity.governed_by()));
             if answer.allowed {
                 stays.insert(entity.tag());
             }
@@ -399,7 +409,7 @@ impl Asked<'_> {
         let administer = ManagementAction::Administer.as_str();
         let above = action.within_administer().then(|| kinds.action(administer));
         let (action, resource) = (kinds.action(action.as_str()), kinds.installation(installation));
-        Query { action, above, resource, within: Vec::new(), approved: false, tool: None }
+        Query { action, above, resource, within: Vec::new(), approved: false, called: None }
     }
 
     /// Ask.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use cedar_policy::EntityUid;
 use chaperone_access::{
-    Analysis, ColumnUse, FreeText, NameRule, OwnRelation, Refusal, RefusalCode, RelationFacts, RelationName,
-    RelationScope, Scope, Since, TargetName, Touch, Under, Verb, Verbs, WORDS_KEPT_BYTES_MAX, no_command,
+    Analysis, Called, ColumnUse, FreeText, NameRule, OwnRelation, Refusal, RefusalCode, RelationFacts,
+    RelationName, RelationScope, Scope, Since, TargetName, Touch, Under, Verb, Verbs, WORDS_KEPT_BYTES_MAX,
+    no_command,
 };
 use chaperone_identity::Restriction;
 
@@ -222,14 +223,15 @@ pub(crate) fn everywhere(case: &Case<'_>, action: &str) -> Answer {
 /// Decide about a command: whoever may invoke it may run it, whatever verbs he has. What is wrong with its parameters is told
 /// to nobody else.
 fn invoked(case: &Case<'_>, analysis: &Arc<Analysis>, command: &str) -> (Kept, bool) {
-    let may = case.asked.ask(&case.asked.invoke(case.target, command));
+    let called = Called::tool(command);
+    let may = case.asked.ask(&case.asked.call(case.target, &called));
     let (mut policies, mut lasting) = (may.policies, may.lasting);
     let arm = if !may.allowed {
         Arm::Refuse { refusal: no_command(case.target, command), member: 0 }
     } else if let Some(refusal) = &analysis.forbidden {
         Arm::Refuse { refusal: refusal.clone(), member: 0 }
     } else {
-        let stays = case.asked.stays_in(case.target, command, |answer| {
+        let stays = case.asked.stays_in(case.target, &called, |answer| {
             lasting &= answer.lasting;
             policies.extend(answer.policies);
         });

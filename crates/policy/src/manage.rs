@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chaperone_access::{Delegation, Refusal, RefusalCode, TargetName};
+use chaperone_access::{Called, Delegation, Refusal, RefusalCode, TargetName};
 
 use crate::admission::{Policies, locked_out, nowhere};
 use crate::ask::Asked;
@@ -140,6 +140,20 @@ impl Policies {
         tool: &str,
         now_us: u64,
     ) -> Result<(), Refusal> {
+        self.may_call(delegation, target, &Called::tool(tool), now_us)
+    }
+
+    /// The same of anything that can be called.
+    ///
+    /// # Errors
+    /// He may not; the words for the client.
+    pub fn may_call(
+        &self,
+        delegation: &Delegation,
+        target: &TargetName,
+        called: &Called,
+        now_us: u64,
+    ) -> Result<(), Refusal> {
         let set = self.now();
         let who = set.who(delegation);
         let asked = Asked::new(&set, delegation, &who, now_us, now_us);
@@ -149,28 +163,32 @@ impl Policies {
         if let Some(lock) = self.lock_against(delegation, target) {
             return Err(locked_out(&lock));
         }
-        if asked.ask(&asked.invoke(target, tool)).allowed {
+        if asked.ask(&asked.call(target, called)).allowed {
             return Ok(());
         }
-        let what = format!("you have no permission to `invoke` `{target}/{tool}`");
+        let on = match called {
+            Called::Tool(tool) => format!("{target}/{tool}"),
+            Called::Resource(_) | Called::Prompt(_) => target.to_string(),
+        };
+        let what = format!("you have no permission to `{}` `{on}`", called.action());
         Err(Refusal::new(RefusalCode::NotPermitted, what)
             .hint("ask an administrator for it, naming this permission"))
     }
 
-    /// Kinds of identifiers, by their tags, that stay in what a tool of a server answers to somebody now: those that policy reveals
-    /// there, as in what a command prints.
+    /// Kinds of identifiers, by their tags, that stay in what a server answers to somebody now who calls that: those that policy
+    /// reveals there, as in what a command prints.
     #[must_use]
     pub fn stays_in(
         &self,
         delegation: &Delegation,
         server: &TargetName,
-        tool: &str,
+        called: &Called,
         now_us: u64,
     ) -> BTreeSet<&'static str> {
         let set = self.now();
         let who = set.who(delegation);
         let asked = Asked::new(&set, delegation, &who, now_us, now_us);
-        asked.stays_in(server, tool, drop)
+        asked.stays_in(server, called, drop)
     }
 
     /// The allowance of whoever holds the administrator's token, who needs no policy: a set that locks everybody out

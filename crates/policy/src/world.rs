@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cedar_policy::Effect;
-use chaperone_access::{RelationFacts, RelationName, SQL_TOOLS, TargetName, Verb};
+use chaperone_access::{Called, RelationFacts, RelationName, SQL_TOOLS, TargetName, Verb};
 
 use crate::ask::{Answer, Asked, On, Query, column_name};
 use crate::asking::Asking;
@@ -142,7 +142,7 @@ impl Thing<'_> {
         match self {
             Self::Columns(sight, target, on, alike) => asked.sight_queries(*sight, target, *on, alike),
             Self::Connect(target) => vec![asked.connect(target)],
-            Self::Tool(target, tool) => vec![asked.invoke(target, tool)],
+            Self::Tool(target, tool) => vec![asked.call(target, &Called::tool(tool))],
             Self::Asks(asking, target, tool) => vec![asked.asks(*asking, target, tool)],
             Self::Manage(action, installation) => vec![asked.manage(*action, installation)],
             Self::Verb(verb, target, on) => vec![asked.verb(*verb, target, *on, false)],
@@ -188,7 +188,7 @@ impl Thing<'_> {
         match self {
             Self::Columns(sight, target, on, alike) => asked.sight(*sight, target, *on, alike, &counts),
             Self::Connect(target) => one(asked.connect(target)),
-            Self::Tool(target, tool) => one(asked.invoke(target, tool)),
+            Self::Tool(target, tool) => one(asked.call(target, &Called::tool(tool))),
             Self::Asks(asking, target, tool) => one(asked.asks(*asking, target, tool)),
             Self::Manage(action, installation) => one(asked.manage(*action, installation)),
             Self::Verb(verb, target, on) => one(asked.verb(*verb, target, *on, false)),

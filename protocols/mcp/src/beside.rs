@@ -13,6 +13,8 @@ pub const QUESTIONS_MAX: usize = 16;
 const NAME_BYTES_MAX: usize = 128;
 /// Longest state that a server may give away with them, in bytes.
 pub const STATE_BYTES_MAX: usize = 256 * 1024;
+/// How long a client may think about what it is asked, in seconds.
+pub const THOUGHT_S: u64 = 120;
 /// Longest token of a client's for what is told of one request, in bytes of JSON.
 const TOKEN_BYTES_MAX: usize = 256;
 /// Longest address that a person is sent to, in bytes.

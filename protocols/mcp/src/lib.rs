@@ -9,6 +9,7 @@ mod offer;
 pub mod peek;
 pub mod relay;
 pub mod remote;
+pub mod request;
 pub mod revision;
 pub mod stateless;
 pub mod texts;

@@ -162,8 +162,8 @@ fn agreed(beside: Option<&str>, said: &Said<'_>) -> Result<(), Value> {
 
 /// What the client calls itself in a request of its own: a claim.
 #[must_use]
-pub fn application(params: &RawValue) -> Option<String> {
-    let meta = meta(Some(params)).ok()??;
+pub fn application(params: Option<&RawValue>) -> Option<String> {
+    let meta = meta(params).ok()??;
     let client = Members::of(meta.get(CLIENT_INFO)?.get()).ok()?;
     let name = client.text("name").ok()?.filter(|name| !name.is_empty())?;
     let whole = format!("{name} {}", client.text("version").ok()?.unwrap_or_default());
@@ -172,9 +172,9 @@ pub fn application(params: &RawValue) -> Option<String> {
 
 /// Whether the client says that it can do all that an error of [`MISSING_CAPABILITY`] names.
 #[must_use]
-pub fn can(params: &RawValue, error: &RawValue) -> bool {
+pub fn can(params: Option<&RawValue>, error: &RawValue) -> bool {
     let of_client = || -> Option<Value> {
-        serde_json::from_str(meta(Some(params)).ok()??.get(CLIENT_CAPABILITIES)?.get()).ok()
+        serde_json::from_str(meta(params).ok()??.get(CLIENT_CAPABILITIES)?.get()).ok()
     };
     let error: Value = serde_json::from_str(error.get()).unwrap_or_default();
     let needed = error.pointer("/data/requiredCapabilities").and_then(Value::as_object);
@@ -550,7 +550,7 @@ mod tests {
         let wanted = json!({"_meta": meta}).to_string();
         assert_eq!(wanted_level(Some(raw(&wanted))), Some(Level::Warning));
         let claims = r#"{"_meta":{"io.modelcontextprotocol/clientInfo":{"name":"a","version":"1"}}}"#;
-        assert_eq!(application(raw(claims)).as_deref(), Some("a 1"));
+        assert_eq!(application(Some(raw(claims))).as_deref(), Some("a 1"));
     }
 
     #[test]
@@ -595,10 +595,10 @@ mod tests {
     fn what_a_client_can_is_all_that_is_needed_or_not() {
         let of = |able: &str| {
             let params = format!(r#"{{"_meta":{{"io.modelcontextprotocol/clientCapabilities":{able}}}}}"#);
-            can(raw(&params), raw(r#"{"code":-32021,"data":{"requiredCapabilities":{"sampling":{}}}}"#))
+            can(Some(raw(&params)), raw(r#"{"code":-32021,"data":{"requiredCapabilities":{"sampling":{}}}}"#))
         };
         assert!(of(r#"{"sampling":{},"roots":{}}"#) && !of(r#"{"roots":{}}"#) && !of("{}"));
-        assert!(!can(raw("{}"), raw("{}")));
+        assert!(!can(Some(raw("{}")), raw("{}")));
         assert_eq!(code(raw(r#"{"code":-32021,"message":"m"}"#)), Some(-32021));
     }
 

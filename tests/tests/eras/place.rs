@@ -100,7 +100,8 @@ fn policies(folder: &Path) {
         );
     }
     text += &format!(
-        "@id(\"nobody-reveals-{ASKS}\")\nforbid (principal, action == Action::\"reveal\", resource in Target::\"{ASKS}\");\n"
+        "@id(\"nobody-reveals-{ASKS}\")\nforbid (principal, action == Action::\"reveal\", resource in Target::\"{ASKS}\");\n\
+         @id(\"nobody-is-asked-by-it\")\nforbid (principal, action == Action::\"elicit\", resource == Tool::\"{ASKS}/forbidden\");\n"
     );
     std::fs::write(folder.join("clinic.cedar"), text.replace("\"dev/", "\"org/")).unwrap();
 }
@@ -142,7 +143,8 @@ impl Place {
 
     pub(crate) fn token_of(&self, sub: &str) -> String {
         let resource = format!("{}/mcp", self.boundary.api_url());
-        let claims = json!({"aud": resource, "client_id": "assistant", "scope": "", "sub": sub, "groups": ["nurses"]});
+        let claims =
+            json!({"aud": resource, "client_id": "assistant", "scope": "", "sub": sub, "groups": ["nurses"]});
         self.issuer.token(&claims).unwrap()
     }
 

@@ -1,125 +1,69 @@
-//! One call of a server's tool, on record from its beginning to its end.
+//! One call of a server, on record from its beginning to its end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use chaperone_access::{CallId, Delegation, Refusal, RefusalCode};
-use chaperone_mcp::Answer;
+use chaperone_access::{CallId, Called, Delegation, Refusal, RefusalCode};
 use chaperone_mcp::relay::{self, RelayError, Said};
+use chaperone_mcp::request::{Method, Request};
 use chaperone_mcp::stateless::{self, Era};
 use chaperone_recording::{CallEnd, CallOpening, Lease};
 use chaperone_trail::CallOutcome;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
+use super::done::{Done, Words};
 use super::during::{Unanswered, Under};
 use super::looked::{Looked, look};
 use super::pool::Taken;
 use super::talk::Answered;
 use super::{Asked, INVALID_PARAMS, answer, error};
-use crate::wiring::calls::outcome;
 use crate::wiring::installation::{now_us, random};
 use crate::wiring::mcp::query::CALL;
 use crate::wiring::mcp::seen::fault;
-use crate::wiring::mcp::tools::told;
 
 /// Members of a call that answer what a server has asked for.
 const OF_REQUESTS: [&str; 2] = ["requestState", "inputResponses"];
 
-/// What a call came to: `result` or `error`, and its JSON.
-struct Done {
-    what: &'static str,
-    raw: String,
-    outcome: CallOutcome,
-    code: Option<RefusalCode>,
-    /// Whether these are the server's own words.
-    of_server: bool,
-    status: StatusCode,
-}
-
-impl Done {
-    fn ours(answer: &Answer, outcome: CallOutcome, code: RefusalCode) -> Self {
-        let raw = answer.to_value().to_string();
-        Self { what: "result", raw, outcome, code: Some(code), of_server: false, status: StatusCode::OK }
-    }
-
-    /// A refusal as the result of a call: a model can act on it.
-    fn refused(refusal: &Refusal) -> Self {
-        Self::ours(&told(refusal), outcome(refusal.code), refusal.code)
-    }
-
-    /// The call ended without an answer that may leave. Whether something was changed nobody can say where a statement of
-    /// it was permitted that may change something: from here on no further one is.
-    fn unanswered(refusal: &Refusal, lease: &Lease) -> Self {
-        lease.end();
-        if !lease.may_have_written() {
-            return Self::refused(refusal);
-        }
-        let answer = Answer::unknown(&refusal.message, Some(refusal.code.as_str()));
-        Self::ours(&answer, CallOutcome::Unknown, refusal.code)
-    }
-
-    fn of_server(what: &'static str, raw: &str, outcome: CallOutcome, code: Option<RefusalCode>) -> Self {
-        Self { what, raw: raw.to_owned(), outcome, code, of_server: true, status: StatusCode::OK }
-    }
-
-    /// Headers and body of a call say two things.
-    fn mismatch(why: &str) -> Self {
-        let raw = json!({"code": stateless::HEADER_MISMATCH, "message": why}).to_string();
-        let (outcome, code) = (CallOutcome::Refused, Some(RefusalCode::ProtocolViolation));
-        let status = StatusCode::BAD_REQUEST;
-        Self { what: "error", raw, outcome, code, of_server: false, status }
-    }
-}
-
 impl Asked<'_> {
     /// A call: its place among the calls, then the record, then the server.
-    pub(super) async fn call(&self, id: &RawValue, said: &Said<'_>) -> Response {
-        let Some(params) = said.params else {
-            return error(id, INVALID_PARAMS, "`tools/call` without `params`");
-        };
-        let (tool, arguments) = match relay::called(params) {
-            Ok((tool, _)) if tool.len() > relay::TOOL_BYTES_MAX => {
-                return error(id, INVALID_PARAMS, "there is no such tool");
-            }
-            Ok(called) => called,
+    pub(super) async fn call(&self, id: &RawValue, method: Method, said: &Said<'_>) -> Response {
+        let request = match Request::read(method, said.params) {
+            Ok(request) => request,
             Err(wrong) => return error(id, INVALID_PARAMS, &wrong.to_string()),
         };
         // What a server gets as the answer to a request of its own would be anybody's word: what was handed out is taken before.
-        let answers = |name: &&&str| !matches!(relay::member(params, name), Ok(None));
+        let answers = |name: &&&str| {
+            request.params.is_some_and(|params| !matches!(relay::member(params, name), Ok(None)))
+        };
         if let Some(name) = OF_REQUESTS.iter().find(answers) {
             let why = format!("`{name}` answers nothing that was asked");
             return error(id, INVALID_PARAMS, &why);
         }
         let calls = self.mcp.managed.commands.calls();
         let came = match calls.enter(&self.shower.bearer.standing.facts().subject) {
-            Ok(_place) => self.carried(&tool, params, arguments).await,
+            Ok(_place) => self.carried(&request).await,
             Err(busy) => Err(busy),
         };
         // Where there is no place, or no record of its beginning, nothing was begun.
-        let done = self.for_client(came.unwrap_or_else(|refusal| Done::refused(&refusal)));
-        let mut response = answer(id.get(), done.what, &done.raw);
+        let done = came.unwrap_or_else(Done::refused);
+        let (what, raw) = done.written(method, self.era);
+        let mut response = answer(id.get(), what, &raw);
         *response.status_mut() = done.status;
         response
     }
 
-    async fn carried(
-        &self,
-        tool: &str,
-        params: &RawValue,
-        arguments: Option<&RawValue>,
-    ) -> Result<Done, Refusal> {
-        let arguments = canonical(arguments)?;
-        let delegation = Delegation { tool: Some(Arc::from(tool)), ..self.delegation.clone() };
+    async fn carried(&self, request: &Request<'_>) -> Result<Done, Refusal> {
+        let arguments = canonical(request)?;
+        let Request { called, params, .. } = request;
+        let delegation = self.chained(called);
         // Nothing is launched for a call that may not be made; it is on record all the same.
-        let may = match self.may(tool) {
-            Ok(()) => self.may_leave(params).await,
+        let may = match self.may(called) {
+            Ok(()) => self.may_leave(*params).await,
             Err(refusal) => Err(refusal),
         };
         let taken = match may {
-            Ok(()) => self.taken().await.and_then(|taken| self.offered(taken, tool)),
+            Ok(()) => self.taken().await.and_then(|taken| self.offered(taken, called)),
             Err(refusal) => Err(refusal),
         };
         let lease = taken.as_ref().map(|taken| taken.process.lease.clone()).unwrap_or_default();
@@ -128,33 +72,34 @@ impl Asked<'_> {
             delegation: &delegation,
             source: self.shower.source,
             target: &self.server.name,
-            tool,
+            tool: called.as_tool().map_or("", |tool| &**tool),
             arguments: &arguments,
-            application: stateless::application(params),
+            application: stateless::application(*params),
             client: self.shower.bearer.oauth_client.clone(),
         };
         let mut call = self.mcp.managed.recorder.begin_call(opening, lease.clone()).await?;
         let (done, taken) = match taken {
-            Ok(taken) => match self.agree(&taken, tool, params) {
+            Ok(taken) => match self.agree(&taken, request) {
                 Ok(()) => {
-                    let under = Under::new(&mut call, &delegation, Some(tool));
-                    self.asked(taken, params, &lease, under).await
+                    let under = Under::new(&mut call, &delegation, called);
+                    self.asked(taken, request, &lease, under).await
                 }
-                Err(why) => (Done::mismatch(&why), Some(taken)),
+                Err(why) => (Done::mismatch(why), Some(taken)),
             },
-            Err(refusal) => (Done::refused(&refusal), None),
+            Err(refusal) => (Done::refused(refusal), None),
         };
-        let (done, masked, found) = match self.looked_through(done, &delegation, tool).await {
+        let (done, masked, found) = match self.looked_through(done, &delegation, called).await {
             Ok(looked) => looked,
-            Err(refusal) => (Done::unanswered(&refusal, &lease), BTreeMap::new(), 0),
+            Err(refusal) => (Done::unanswered(refusal, &lease), BTreeMap::new(), 0),
         };
         // The server has it from elsewhere, whether it says that it did well or that it failed.
         let phi_without_statement = Some(found).filter(|found| *found > 0 && lease.touching() == 0);
-        let (outcome, code, bytes) = (done.outcome, done.code, done.raw.len() as u64);
+        let bytes = done.written(request.method, self.era).1.len() as u64;
+        let (outcome, code) = (done.outcome, done.code);
         let end = CallEnd { outcome, code, masked, phi_without_statement, rows: 0, bytes };
         if let Err(refusal) = call.end(end).await {
             // Nothing of the server's leaves; but that it was refused may be no truth.
-            return Ok(Done::unanswered(&refusal, &lease));
+            return Ok(Done::unanswered(refusal, &lease));
         }
         // Only now may another call have it: nothing of this one is under way any more.
         if let Some(taken) = taken {
@@ -163,31 +108,28 @@ impl Asked<'_> {
         Ok(done)
     }
 
-    /// Look through the server's own words: what detectors find is replaced, unless policy reveals it to the caller in what the
-    /// tool answers. What was replaced, by tag, and how many were found.
+    /// Look through the server's own words: what detectors find is replaced, unless policy reveals it to the caller in what is
+    /// called. What was replaced, by tag, and how many were found.
     async fn looked_through(
         &self,
         done: Done,
         delegation: &Delegation,
-        tool: &str,
+        called: &Called,
     ) -> Result<(Done, BTreeMap<String, u64>, u64), Refusal> {
-        if !done.of_server {
-            return Ok((done, BTreeMap::new(), 0));
-        }
+        let Words::OfServer(what, raw) = done.words else { return Ok((done, BTreeMap::new(), 0)) };
         let stays = if self.server.refuses_findings {
             // Policy reveals what its subjects may see, and nobody can say for whom this was read.
             BTreeSet::new()
         } else {
-            self.mcp.managed.policies.stays_in(delegation, &self.server.name, tool, now_us())
+            self.mcp.managed.policies.stays_in(delegation, &self.server.name, called, now_us())
         };
-        let raw = RawValue::from_string(done.raw).map_err(|error| fault(&relay::unread(&error)))?;
+        let raw = RawValue::from_string(raw).map_err(|error| fault(&relay::unread(&error)))?;
         let Looked { raw, found, masked } = self.look(raw, stays).await?;
         if self.server.refuses_findings && found > 0 {
             // It was carried out, so what it came to stands.
-            let refusal = self.withheld(&masked);
-            return Ok((Done::ours(&told(&refusal), done.outcome, refusal.code), BTreeMap::new(), found));
+            return Ok((Done::withheld(self.withheld(&masked), done.outcome), BTreeMap::new(), found));
         }
-        Ok((Done { raw, ..done }, masked, found))
+        Ok((Done { words: Words::OfServer(what, raw), ..done }, masked, found))
     }
 
     pub(super) async fn look(
@@ -201,10 +143,8 @@ impl Asked<'_> {
     }
 
     /// Whether what a call says may go to its server: identifiers go to none that is elsewhere.
-    pub(super) async fn may_leave(&self, params: &RawValue) -> Result<(), Refusal> {
-        if !self.server.refuses_findings {
-            return Ok(());
-        }
+    pub(super) async fn may_leave(&self, params: Option<&RawValue>) -> Result<(), Refusal> {
+        let Some(params) = params.filter(|_| self.server.refuses_findings) else { return Ok(()) };
         let Looked { found, masked, .. } = self.look(params.to_owned(), BTreeSet::new()).await?;
         if found == 0 {
             return Ok(());
@@ -231,9 +171,10 @@ impl Asked<'_> {
         )
     }
 
-    /// Whether the server has such a tool.
-    fn offered(&self, taken: Taken, tool: &str) -> Result<Taken, Refusal> {
-        let known = taken.process.tools.iter().find(|known| known.name == tool);
+    /// Whether the server has it.
+    fn offered(&self, taken: Taken, called: &Called) -> Result<Taken, Refusal> {
+        let Some(tool) = called.as_tool() else { return Ok(taken) };
+        let known = taken.process.tools.iter().find(|known| known.name == **tool);
         let accepted = known.map(|known| self.is_accepted(known));
         if accepted == Some(true) {
             return Ok(taken);
@@ -255,11 +196,13 @@ impl Asked<'_> {
     }
 
     /// Whether a client's headers repeat what stands in its arguments, where the tool's description says so.
-    fn agree(&self, taken: &Taken, tool: &str, params: &RawValue) -> Result<(), String> {
-        let known = taken.process.tools.iter().find(|known| known.name == tool);
+    fn agree(&self, taken: &Taken, request: &Request<'_>) -> Result<(), String> {
+        let tool = request.called.as_tool();
+        let known = tool.and_then(|tool| taken.process.tools.iter().find(|known| known.name == **tool));
         match (self.era, known) {
             (Era::Stateless, Some(known)) => {
-                let arguments = relay::member(params, "arguments").map_err(|error| error.to_string())?;
+                let arguments = request.params.map(|params| relay::member(params, "arguments"));
+                let arguments = arguments.transpose().map_err(|error| error.to_string())?.flatten();
                 stateless::agree(&known.repeats, self.headers, arguments)
             }
             (Era::Handshake, _) | (Era::Stateless, None) => Ok(()),
@@ -270,7 +213,7 @@ impl Asked<'_> {
     async fn asked(
         &self,
         mut taken: Taken,
-        params: &RawValue,
+        request: &Request<'_>,
         lease: &Lease,
         mut under: Under<'_>,
     ) -> (Done, Option<Taken>) {
@@ -279,31 +222,28 @@ impl Asked<'_> {
         if self.server.is_elsewhere() {
             lease.goes_elsewhere();
         }
-        let during = self.during(&mut taken.process, "tools/call", Some(params), &mut under);
+        let during = self.during(&mut taken.process, request.method.as_str(), request.params, &mut under);
         let answered = match during.await {
             Ok(answered) => answered,
             Err(Unanswered::Broken(error)) => {
                 let refusal = super::process::broken(self.server, &error);
                 // Nobody wonders what became of it where it was never taken.
-                let done = if error.is_undone() {
-                    Done::refused(&refusal)
-                } else {
-                    Done::unanswered(&refusal, lease)
-                };
+                let done =
+                    if error.is_undone() { Done::refused(refusal) } else { Done::unanswered(refusal, lease) };
                 return (done, None);
             }
             Err(Unanswered::Late) => {
                 let why = format!("the call took longer than {} s", CALL.as_secs());
                 let refusal = Refusal::new(RefusalCode::TooMuch, why).hint("ask for less at a time");
-                return (Done::unanswered(&refusal, lease), None);
+                return (Done::unanswered(refusal, lease), None);
             }
         };
         taken.process.over("ended");
-        match self.understood(answered, taken.process.era, params, lease) {
+        match self.understood(answered, taken.process.era, request, lease) {
             Ok(done) => (done, Some(taken)),
             Err(error) => {
                 let refusal = super::process::broken(self.server, &error.into());
-                (Done::unanswered(&refusal, lease), None)
+                (Done::unanswered(refusal, lease), None)
             }
         }
     }
@@ -313,14 +253,14 @@ impl Asked<'_> {
         &self,
         answered: Answered,
         of_server: Era,
-        params: &RawValue,
+        request: &Request<'_>,
         lease: &Lease,
     ) -> Result<Done, RelayError> {
         let raw = match answered {
             Answered::Error(raw) if stateless::code(&raw) == Some(stateless::MISSING_CAPABILITY.into()) => {
                 // To a server no client of ours can do anything. One that cannot hears so from the server.
-                if self.era == Era::Handshake || stateless::can(params, &raw) {
-                    return Ok(Done::unanswered(&self.asks(), lease));
+                if self.era == Era::Handshake || stateless::can(request.params, &raw) {
+                    return Ok(Done::unanswered(self.asks(), lease));
                 }
                 let done = Done::of_server("error", raw.get(), CallOutcome::Failed, None);
                 return Ok(Done { status: StatusCode::BAD_REQUEST, ..done });
@@ -331,9 +271,11 @@ impl Asked<'_> {
             Answered::Result(raw) => raw,
         };
         if !stateless::is_complete(&raw)? {
-            return Ok(Done::unanswered(&self.asks(), lease));
+            return Ok(Done::unanswered(self.asks(), lease));
         }
-        let failed = relay::is_error(&raw)?;
+        let failed = match request.method {
+            Method::CallTool => relay::is_error(&raw)?,
+        };
         let code = failed.then(|| lease.refused()).flatten();
         let outcome = match (failed, code) {
             (false, _) => CallOutcome::Ok,
@@ -354,17 +296,6 @@ impl Asked<'_> {
                     give what it needs as arguments, where the tool takes them";
         Refusal::new(RefusalCode::Unsupported, what).hint(hint)
     }
-
-    /// A result of our own as this client reads results.
-    fn for_client(&self, done: Done) -> Done {
-        if done.of_server || done.what != "result" {
-            return done;
-        }
-        let raw = RawValue::from_string(done.raw.clone()).ok();
-        let made =
-            raw.and_then(|raw| Some(stateless::result(self.era, Era::Handshake, &raw).ok()?.into_owned()));
-        Done { raw: made.unwrap_or(done.raw), ..done }
-    }
 }
 
 /// Which kinds were found, as part of a sentence.
@@ -373,15 +304,11 @@ fn tags(found: &BTreeMap<String, u64>) -> String {
     if tags.is_empty() { String::new() } else { format!(" ({})", tags.join(", ")) }
 }
 
-/// Arguments in the canonical form of their JSON (RFC 8785); without any they are an empty object. They go to the server as they
-/// stand, so what is judged and recorded of them has to be all that they say.
-fn canonical(arguments: Option<&RawValue>) -> Result<Vec<u8>, Refusal> {
+/// What is asked for in the canonical form of its JSON (RFC 8785). It goes to the server as it stands, so what is judged and
+/// recorded of it has to be all that it says.
+fn canonical(request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
     let unread = |error: RelayError| {
         Refusal::new(RefusalCode::ProtocolViolation, format!("the arguments cannot be used: {error}"))
     };
-    let value: Value = match arguments {
-        Some(raw) => relay::plain(raw).map_err(unread)?,
-        None => Value::Object(serde_json::Map::new()),
-    };
-    serde_json_canonicalizer::to_vec(&value).map_err(|error| fault(&error))
+    serde_json_canonicalizer::to_vec(&request.arguments().map_err(unread)?).map_err(|error| fault(&error))
 }

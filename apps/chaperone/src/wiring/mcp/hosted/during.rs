@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use chaperone_access::{Delegation, Refusal, RefusalCode};
+use chaperone_access::{Called, Delegation, Refusal, RefusalCode};
 use chaperone_mcp::beside::{Abilities, InputRequired, Question, Told, Wanted, retried};
 use chaperone_mcp::relay::{self, RelayError};
 use chaperone_mcp::stateless::{Beside, Era};
@@ -62,16 +62,20 @@ impl From<Broken> for Unanswered {
 pub(super) struct Under<'a> {
     pub(super) call: &'a mut ToolCall,
     pub(super) delegation: &'a Delegation,
-    /// The tool; where it is none, its server asks for nothing.
-    pub(super) tool: Option<&'a str>,
+    /// What is called; where that is no tool, its server asks for nothing.
+    pub(super) called: &'a Called,
     /// When the server has to have answered: time in which its client was waited for is not its own.
     until: Instant,
     asks: u64,
 }
 
 impl<'a> Under<'a> {
-    pub(super) fn new(call: &'a mut ToolCall, delegation: &'a Delegation, tool: Option<&'a str>) -> Self {
-        Self { call, delegation, tool, until: Instant::now() + CALL, asks: 0 }
+    pub(super) fn new(call: &'a mut ToolCall, delegation: &'a Delegation, called: &'a Called) -> Self {
+        Self { call, delegation, called, until: Instant::now() + CALL, asks: 0 }
+    }
+
+    fn tool(&self) -> Option<&'a str> {
+        self.called.as_tool().map(|tool| &**tool)
     }
 }
 
@@ -113,7 +117,7 @@ impl Asked<'_> {
         for _ in 0..ROUNDS_MAX {
             let answered = self.round(process, method, params.as_deref(), beside, under).await?;
             let Answered::Result(raw) = &answered else { return Ok(answered) };
-            let asks = match (process.era, under.tool) {
+            let asks = match (process.era, under.tool()) {
                 (Era::Stateless, Some(_)) => InputRequired::of(raw)?,
                 (Era::Handshake, _) | (Era::Stateless, None) => None,
             };
@@ -126,7 +130,7 @@ impl Asked<'_> {
 
     /// What may be asked in a call: what its client can, where policy lets the tool ask for it.
     fn able(&self, under: &Under<'_>) -> Abilities {
-        let Some(tool) = under.tool.filter(|_| self.voice.answers(self.era)) else {
+        let Some(tool) = under.tool().filter(|_| self.voice.answers(self.era)) else {
             return Abilities::default();
         };
         let may = |asking| {
@@ -209,12 +213,11 @@ impl Asked<'_> {
 
     /// What policy reveals of a call's words.
     fn stays(&self, under: &Under<'_>) -> BTreeSet<&'static str> {
-        match under.tool.filter(|_| !self.server.refuses_findings) {
-            Some(tool) => {
-                self.mcp.managed.policies.stays_in(under.delegation, &self.server.name, tool, now_us())
-            }
-            None => BTreeSet::new(),
+        if self.server.refuses_findings {
+            return BTreeSet::new();
         }
+        let policies = &self.mcp.managed.policies;
+        policies.stays_in(under.delegation, &self.server.name, under.called, now_us())
     }
 
     /// Pass on what was told, once it is on record. Where it cannot be recorded, it stays untold.
@@ -367,7 +370,7 @@ impl Asked<'_> {
         let refusal = |code, what: &str| {
             Err(Refusal::new(code, what.to_owned()).hint("take what you need as arguments of the tool"))
         };
-        let Some(tool) = under.tool else {
+        let Some(tool) = under.tool() else {
             return refusal(RefusalCode::Unsupported, "only a call of a tool may ask for something");
         };
         let policies = &self.mcp.managed.policies;
@@ -402,7 +405,7 @@ impl Asked<'_> {
                 ("error", said, Some(Err(error(UNANSWERED, "the client cannot answer this"))))
             }
             Reply::Given(raw) => match (question.action(&raw), canonical(&raw)) {
-                (Ok(action), Ok(said)) => match self.may_leave(&raw).await {
+                (Ok(action), Ok(said)) => match self.may_leave(Some(&raw)).await {
                     Ok(()) => (action, Some(said), Some(Ok(raw))),
                     Err(refusal) => ("withheld", Some(said), Some(Err(refused(&refusal)))),
                 },

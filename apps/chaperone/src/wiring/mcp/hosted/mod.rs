@@ -7,6 +7,7 @@
 
 mod begin;
 mod call;
+mod done;
 mod during;
 pub(super) mod front;
 mod looked;
@@ -24,9 +25,10 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use chaperone_access::{Attribution, Delegation, Refusal, RefusalCode, SQL_TOOLS, TargetName};
+use chaperone_access::{Attribution, Called, Delegation, Refusal, RefusalCode, SQL_TOOLS, TargetName};
 use chaperone_mcp::beside::Abilities;
 use chaperone_mcp::relay::{self, Said};
+use chaperone_mcp::request::Method;
 use chaperone_mcp::revision::unspoken;
 use chaperone_mcp::stateless::{self, Era};
 use chaperone_policy::{Asking, Policies};
@@ -208,7 +210,7 @@ async fn serve(
     let abilities = permitted(voice.abilities(era, &said), &mcp.managed.policies);
     let asked = Asked { mcp, shower, server, era, headers, voice, abilities, delegation };
     // Whoever may not be there is not told that there is such a place; nothing is launched for him either.
-    match asked.may("") {
+    match asked.may(&Called::tool("")) {
         Ok(()) => {}
         Err(refusal) if refusal.code == RefusalCode::UndefinedTarget => return Err(super::unknown()),
         Err(refusal) if refusal.code == RefusalCode::NotPermitted => {}
@@ -219,8 +221,10 @@ async fn serve(
         ("server/discover", Era::Stateless) => asked.discover(id).await,
         ("ping", Era::Handshake) => answer(id.get(), "result", "{}"),
         ("tools/list", _) => asked.list(id).await,
-        ("tools/call", _) => asked.call(id, &said).await,
-        (_, era) => no_method(id, era),
+        (method, era) => match Method::of(method) {
+            Some(method) => asked.call(id, method, &said).await,
+            None => no_method(id, era),
+        },
     })
 }
 
@@ -275,11 +279,15 @@ fn refused(id: &RawValue, refusal: &Refusal) -> Response {
 }
 
 impl Asked<'_> {
-    /// Whether the caller may call a tool of the server.
-    fn may(&self, tool: &str) -> Result<(), Refusal> {
+    /// Who is behind a call.
+    fn chained(&self, called: &Called) -> Delegation {
+        Delegation { tool: called.as_tool().cloned(), ..self.delegation.clone() }
+    }
+
+    /// Whether the caller may call something of the server.
+    fn may(&self, called: &Called) -> Result<(), Refusal> {
         let policies = &self.mcp.managed.policies;
-        let chained = Delegation { tool: Some(Arc::from(tool)), ..self.delegation.clone() };
-        policies.may_invoke(&chained, &self.server.name, tool, now_us())
+        policies.may_call(&self.chained(called), &self.server.name, called, now_us())
     }
 
     /// Whether a tool is described as was accepted.
@@ -364,7 +372,8 @@ impl Asked<'_> {
             Err(refusal) => return refused(id, &refusal),
         };
         let tools = taken.process.tools.iter();
-        let shown = tools.filter(|tool| self.is_accepted(tool) && self.may(&tool.name).is_ok());
+        let shown =
+            tools.filter(|tool| self.is_accepted(tool) && self.may(&Called::tool(&tool.name)).is_ok());
         let of_server = taken.process.era;
         let shown: Vec<Cow<'_, str>> =
             shown.map(|tool| stateless::manifest(self.era, of_server, &tool.manifest)).collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::Response;
-use chaperone_mcp::beside::{Abilities, Level, Question, Told, input_required};
+use chaperone_mcp::beside::{Abilities, Level, Question, THOUGHT_S, Told, input_required};
 use chaperone_mcp::relay::{self, Said};
 use chaperone_mcp::stateless::{Era, wanted_level};
 use serde_json::value::RawValue;
@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::sessions::{Reply, Session, token};
 
 /// How long a client may think about what it is asked.
-pub(super) const THOUGHT: Duration = Duration::from_secs(120);
+pub(super) const THOUGHT: Duration = Duration::from_secs(THOUGHT_S);
 /// What waits to be taken by a client.
 const EVENTS_MAX: usize = 16;
 
