@@ -1,6 +1,7 @@
 """PyPI `mcp` as a client that can be told and asked in the middle of a call.
 
-    asked.py URL TOKEN MODE TOOL ARGUMENTS ANSWER
+    asked.py URL TOKEN MODE TOOL ARGUMENTS ANSWER         over HTTP
+    asked.py PROGRAM SERVER MODE TOOL ARGUMENTS ANSWER    a bridge on standard input and output
 
 ANSWER is what its person says: `accept`, `decline` or `cancel`. Prints what it was told and asked, and what came of the call.
 """
@@ -9,7 +10,7 @@ import asyncio
 import json
 import sys
 
-from mcp import Client
+from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
 from mcp_types import CreateMessageResult, ElicitResult, ListRootsResult, Root, TextContent
 
@@ -47,8 +48,11 @@ async def progress(done, total, message):
 
 async def main():
     http = create_mcp_http_client(headers={"Authorization": f"Bearer {token}"})
+    is_remote = "://" in url
     client = Client(
-        streamable_http_client(url, http_client=http),
+        streamable_http_client(url, http_client=http)
+        if is_remote
+        else StdioServerParameters(command=url, args=["mcp", token]),
         mode=mode,
         elicitation_callback=elicit,
         sampling_callback=sample,

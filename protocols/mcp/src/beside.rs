@@ -78,11 +78,48 @@ impl List {
         (Self::Resources, "notifications/resources/list_changed", "resourcesListChanged"),
     ];
 
+    /// Those that a request to listen names.
+    #[must_use]
+    pub fn named(params: Option<&RawValue>) -> Vec<Self> {
+        let wanted = || Members::of(Members::of(params?.get()).ok()?.get("notifications")?.get()).ok();
+        let Some(wanted) = wanted() else { return Vec::new() };
+        let is_named = |key: &str| wanted.get(key).is_some_and(|raw| raw.get() == "true");
+        Self::ALL.into_iter().filter(|(_, _, key)| is_named(key)).map(|(list, ..)| list).collect()
+    }
+
+    /// That it is another, to whoever listens under this id.
+    #[must_use]
+    pub fn written(self, subscription: &RawValue) -> String {
+        let (method, meta) = (self.method(), subscribed(subscription));
+        format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{{{meta}}}}}"#)
+    }
+
+    /// What somebody is told first who listens for these.
+    #[must_use]
+    pub fn acknowledged(lists: &[Self], subscription: &RawValue) -> String {
+        let keys = Self::ALL.into_iter().filter(|(list, ..)| lists.contains(list));
+        let all: Vec<String> = keys.map(|(_, _, key)| format!(r#""{key}":true"#)).collect();
+        let (method, meta) = ("notifications/subscriptions/acknowledged", subscribed(subscription));
+        let all = all.join(",");
+        format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{{"notifications":{{{all}}},{meta}}}}}"#)
+    }
+
     /// The notification.
     #[must_use]
     pub fn method(self) -> &'static str {
         Self::ALL.into_iter().find(|(list, ..)| *list == self).map_or("", |(_, method, _)| method)
     }
+}
+
+/// Names what somebody listens by.
+fn subscribed(id: &RawValue) -> String {
+    format!(r#""_meta":{{"io.modelcontextprotocol/subscriptionId":{}}}"#, id.get())
+}
+
+/// What came of listening, when it is over.
+#[must_use]
+pub fn listened(id: &RawValue) -> String {
+    format!(r#"{{"resultType":"complete",{}}}"#, subscribed(id))
 }
 
 /// What a server tells.
@@ -511,6 +548,22 @@ mod tests {
         assert!(with(r#"{"progressToken":"a"}"#) && with(r#"{"progressToken":-1}"#));
         assert!(!with("{}") && !with(r#"{"progressToken":{}}"#) && !with(r#"{"progressToken":true}"#));
         assert!(!with(&format!(r#"{{"progressToken":"{}"}}"#, "x".repeat(TOKEN_BYTES_MAX))));
+    }
+
+    #[test]
+    fn whoever_listens_is_told_what_for_and_by_which_request() {
+        let wanted =
+            raw(r#"{"notifications":{"toolsListChanged":true,"promptsListChanged":false,"other":true}}"#);
+        let lists = List::named(Some(wanted));
+        assert_eq!((lists.as_slice(), List::named(None).len()), (&[List::Tools][..], 0));
+        assert_eq!(
+            List::acknowledged(&lists, raw("7")),
+            r#"{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"notifications":{"toolsListChanged":true},"_meta":{"io.modelcontextprotocol/subscriptionId":7}}}"#
+        );
+        assert_eq!(
+            List::Tools.written(raw("7")),
+            r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":7}}}"#
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use chaperone_tests::{Person, root};
 use serde_json::{Value, json};
 
-use crate::place::{EVERYTHING, NEWER, OLDER, Place, beside, names, python, text};
+use crate::place::{ASKS, EVERYTHING, NEWER, OLDER, Place, beside, names, python, text};
 
 const REVISION: &str = "io.modelcontextprotocol/protocolVersion";
 
@@ -209,5 +209,16 @@ fn the_bridge_says_beside_a_call_what_its_tool_wants_there() {
         assert_eq!(came["version"], version);
         assert_eq!(came["results"][0]["error"], false, "{came}");
         assert!(text(&came["results"][0], "text").contains("\u{e9}u"), "{came}");
+        // What is told and asked before an answer passes it too.
+        let asked = root().join("tests/mcp/asked.py");
+        let about = json!({"message": "Who?"}).to_string();
+        let words = [asked.to_str().unwrap(), bridge.to_str().unwrap(), ASKS, mode, "book", &about, "accept"];
+        let came = place.client(&python(), &words, &json!([]));
+        assert_eq!(text(&came, "text"), "booked for Alice: Hello from a model", "{came}");
+        let count = json!({"count": 3}).to_string();
+        let words =
+            [asked.to_str().unwrap(), bridge.to_str().unwrap(), ASKS, mode, "steps", &count, "accept"];
+        let came = place.client(&python(), &words, &json!([]));
+        assert_eq!(came["heard"].as_array().unwrap().len(), 4, "{came}");
     }
 }

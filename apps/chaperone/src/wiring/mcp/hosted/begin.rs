@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use chaperone_mcp::beside::Abilities;
+use chaperone_mcp::beside::{Abilities, List};
 use chaperone_mcp::relay;
 use chaperone_mcp::stateless::{Beside, Era, speaks, towards};
 use chaperone_trail::Digest;
@@ -16,6 +16,9 @@ use super::talk::{Answered, Broken, Talk};
 const OLDER: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 /// How long a server may take to say whether it knows the newer one: some older ones say nothing to what they do not know.
 const PROBE: Duration = Duration::from_secs(8);
+
+/// Parts of what a server can whose lists may change, in the order of [`List::ALL`].
+const PARTS: [&str; 3] = ["tools", "prompts", "resources"];
 
 /// How the last run of a server spoke, by the digest of what was launched: others are not asked again first.
 #[derive(Default)]
@@ -83,17 +86,24 @@ async fn discover(talk: &mut Talk, listens: bool) -> Result<Option<Begun>, Broke
         Some(Answered::Result(_) | Answered::Error(_)) | None => return Ok(None),
     };
     // It does not say by itself that its tools are others; one elsewhere is asked for them again and again.
-    let listen = json!({"notifications": {"toolsListChanged": true}});
+    let mut lists = serde_json::Map::new();
+    for (part, (_, _, key)) in PARTS.into_iter().zip(List::ALL) {
+        if tells_of(&information, part)? {
+            lists.insert(key.to_owned(), true.into());
+        }
+    }
+    let is_told = !lists.is_empty();
+    let listen = json!({"notifications": lists});
     let listen = serde_json::value::to_raw_value(&listen).map_err(|_| Broken::Gone)?;
-    if listens && tells_of_tools(&information)? {
+    if listens && is_told {
         talk.subscribe("subscriptions/listen", &towards(Era::Stateless, Some(&listen), Beside::default())?);
     }
     Ok(Some(Begun { era: Era::Stateless, information }))
 }
 
-fn tells_of_tools(information: &RawValue) -> Result<bool, Broken> {
+fn tells_of(information: &RawValue, part: &str) -> Result<bool, Broken> {
     let mut within = Some(information);
-    for name in ["capabilities", "tools", "listChanged"] {
+    for name in ["capabilities", part, "listChanged"] {
         within = match within.filter(|raw| raw.get().starts_with('{')) {
             Some(raw) => relay::member(raw, name)?,
             None => None,

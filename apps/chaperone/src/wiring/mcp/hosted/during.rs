@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Asked;
 use super::looked::Looked;
 use super::process::Process;
-use super::sessions::Reply;
+use super::sessions::{Owner, Reply};
 use super::talk::{Answered, Broken, Came, Words};
 use super::voice::Event;
 use crate::wiring::installation::now_us;
@@ -205,10 +205,21 @@ impl Asked<'_> {
         let hears = match told {
             Told::Progress(_) => true,
             Told::Message(level, _) => beside.level.is_some_and(|least| *level >= least),
-            // Without a handshake it is told to whoever has subscribed to it, and not here.
-            Told::Changed(_) => self.era == Era::Handshake,
+            Told::Changed(list) => {
+                let owner = Owner::of(self.shower, self.server);
+                return self.is_told_here(told) || self.mcp.hosted.listeners.are_there(&owner, *list);
+            }
         };
         hears && self.voice.hears()
+    }
+
+    /// Whether the client is told it in its call: that a list is another only with a handshake; without one whoever listens is.
+    fn is_told_here(&self, told: &Told) -> bool {
+        let here = match told {
+            Told::Progress(_) | Told::Message(..) => true,
+            Told::Changed(_) => self.era == Era::Handshake,
+        };
+        here && self.voice.hears()
     }
 
     /// What policy reveals of a call's words.
@@ -251,6 +262,12 @@ impl Asked<'_> {
             return Ok(());
         }
         for one in leaving {
+            if let Told::Changed(list) = one {
+                self.mcp.hosted.listeners.tell(&Owner::of(self.shower, self.server), list);
+            }
+            if !self.is_told_here(&one) {
+                continue;
+            }
             // A client that takes nothing more has until the call's own time is over.
             timeout_at(under.until, self.voice.say(Event::Told(one))).await.map_err(|_| Unanswered::Late)?;
         }

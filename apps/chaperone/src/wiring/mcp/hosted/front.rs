@@ -12,7 +12,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use chaperone_api::ProblemKind;
-use chaperone_mcp::beside::{Level, progress_token, resumed};
+use chaperone_mcp::beside::{Level, List, Told, progress_token, resumed};
 use chaperone_mcp::relay::{self, Said};
 use chaperone_mcp::revision::VERSION;
 use chaperone_mcp::stateless::{self, Era};
@@ -27,10 +27,13 @@ use super::sessions::{Owner, Reply, SESSION, Session, UnderWay};
 use super::voice::{Answers, Event, THOUGHT, Turn, Voice};
 use super::{INVALID_PARAMS, Known, REVISIONS, answer, error};
 use crate::wiring::api::refused::Refused;
+use crate::wiring::mcp::query::CALL;
 use crate::wiring::mcp::{Early, Mcp, Shower};
 
 /// How often a stream on which nothing else is said shows that it is there.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+/// How long a call is kept whose client did not come back: its server hears so, and may end it in order.
+const LAST_WORD: Duration = Duration::from_secs(CALL.as_secs() + 10);
 /// Calls that wait for the next request of their client.
 const PARKED_MAX: usize = 256;
 
@@ -84,7 +87,7 @@ impl Waiting {
     /// Keep a call for its client's next request. Where there are too many it is given up.
     fn park(&self, turn: Turn, carried: Carried, asker: Asker) -> String {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, parked| parked.until > Instant::now());
+        all.retain(|_, parked| parked.until + LAST_WORD > Instant::now());
         if all.len() < PARKED_MAX {
             let until = Instant::now() + THOUGHT;
             all.insert(turn.state, Parked { carried, asker, answers: turn.answers, until });
@@ -141,7 +144,7 @@ fn session(mcp: &Mcp, owner: &Owner, headers: &HeaderMap) -> Result<Option<Arc<S
     session.map(Some).ok_or_else(|| gone().into())
 }
 
-/// Anything but a message: a client ends its session.
+/// Anything but a message: a client listens in its session, or ends it.
 pub(in crate::wiring::mcp) fn other(
     mcp: &Arc<Mcp>,
     shower: &Shower,
@@ -149,16 +152,26 @@ pub(in crate::wiring::mcp) fn other(
     headers: &HeaderMap,
     method: &Method,
 ) -> Result<Response<Body>, Early> {
-    let session = session(mcp, &Owner::of(shower, server), headers)?;
-    match session.filter(|_| method == Method::DELETE) {
-        Some(session) => {
-            mcp.hosted.sessions.end(&session);
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            Ok(response)
-        }
-        None => Err(only_post()),
+    let owner = Owner::of(shower, server);
+    let Some(session) = session(mcp, &owner, headers)? else { return Err(only_post()) };
+    if method == Method::DELETE {
+        mcp.hosted.sessions.end(&session);
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        return Ok(response);
     }
+    let lists = List::ALL.map(|(list, ..)| list).into();
+    let listening = mcp.hosted.listeners.listen(&owner, lists).filter(|_| streams(headers));
+    let Some(listening) = listening else { return Err(only_post()) };
+    let (voice, events) = Voice::new(true, Some(session));
+    let task = tokio::spawn(async move {
+        let written = |list: List| Told::Changed(list).written(None).unwrap_or_default();
+        listening.pass_on(&voice, written).await;
+    });
+    let id = "null".to_owned();
+    let carried = Carried { events, id: id.clone(), task: task.abort_handle(), _under_way: None };
+    let request = Request { mcp: mcp.clone(), owner, id, token: None, asker: None, streams: true };
+    Ok(request.stream(None, carried))
 }
 
 /// What a method is told that is not answered.
@@ -291,7 +304,7 @@ impl Request {
         let Some(Parked { carried, answers: waits, .. }) = parked else {
             let why = "`requestState` is none that you were given for this call, or was used, or has lapsed: \
                        call without it";
-            return Err((*Box::new(error(id, INVALID_PARAMS, why))).into());
+            return Err(error(id, INVALID_PARAMS, why).into());
         };
         let answers = answers.into_iter().map(|(name, answer)| (name, answer.to_owned())).collect();
         // One that waits no more has its answer already.
@@ -317,9 +330,9 @@ impl Request {
                     let result = self.parked(turn, carried);
                     return Ok(answer(&self.id, "result", &result));
                 }
-                Some(event @ (Event::Told(_) | Event::Asks(_))) => {
+                Some(event @ (Event::Told(_) | Event::Said(_))) => {
                     if let Some(text) = self.said(event) {
-                        return Ok(self.stream(text, carried));
+                        return Ok(self.stream(Some(text), carried));
                     }
                 }
             }
@@ -330,7 +343,7 @@ impl Request {
     fn said(&self, event: Event) -> Option<String> {
         match event {
             Event::Told(told) => told.written(self.token.as_deref()),
-            Event::Asks(text) => Some(text),
+            Event::Said(text) => Some(text),
             Event::Turn(_) | Event::Done(_) => None,
         }
         .filter(|_| self.streams)
@@ -351,7 +364,7 @@ impl Request {
         relay::renumbered(whole, &self.id).map_or_else(|_| whole.clone(), Bytes::from)
     }
 
-    fn stream(&self, first: String, carried: Carried) -> Response<Body> {
+    fn stream(&self, first: Option<String>, carried: Carried) -> Response<Body> {
         let mut alive = tokio::time::interval_at(Instant::now() + SIGN_OF_LIFE, SIGN_OF_LIFE);
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let request = Request {
@@ -362,7 +375,7 @@ impl Request {
             asker: self.asker.clone(),
             streams: self.streams,
         };
-        let stream = Streaming { first: Some(first), carried: Some(carried), request, alive };
+        let stream = Streaming { first, carried: Some(carried), request, alive };
         let mut response = Response::new(Body::new(stream));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -430,7 +443,7 @@ impl hyper::body::Body for Streaming {
                     let text = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, this.request.id);
                     return Poll::Ready(Some(Ok(event(text.as_bytes()))));
                 }
-                Poll::Ready(Some(other @ (Event::Told(_) | Event::Asks(_)))) => {
+                Poll::Ready(Some(other @ (Event::Told(_) | Event::Said(_)))) => {
                     this.carried = Some(carried);
                     if let Some(text) = this.request.said(other) {
                         return Poll::Ready(Some(Ok(event(text.as_bytes()))));

@@ -10,6 +10,7 @@ mod call;
 mod done;
 mod during;
 pub(super) mod front;
+mod listeners;
 mod looked;
 mod pool;
 mod process;
@@ -26,7 +27,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chaperone_access::{Attribution, Called, Delegation, Refusal, RefusalCode, SQL_TOOLS, TargetName};
-use chaperone_mcp::beside::Abilities;
+use chaperone_mcp::beside::{Abilities, List, listened};
 use chaperone_mcp::relay::{self, Said};
 use chaperone_mcp::request::Method;
 use chaperone_mcp::revision::unspoken;
@@ -38,10 +39,11 @@ use tokio::sync::Semaphore;
 
 use self::begin::Eras;
 use self::front::Waiting;
+use self::listeners::Listeners;
 use self::pool::{Key, Pool, Taken};
 use self::process::{Process, Tool};
-use self::sessions::Sessions;
-use self::voice::Voice;
+use self::sessions::{Owner, Sessions};
+use self::voice::{Event, Voice};
 use super::tools::{NotThere, chain};
 use super::{Early, Mcp, Shower};
 use crate::config::gateway::{Findings, FreeTextSection, GatewayConfig};
@@ -85,6 +87,7 @@ pub(super) struct Hosted {
     sessions: Sessions,
     /// Calls that wait for the next request of their client.
     waiting: Waiting,
+    listeners: Arc<Listeners>,
 }
 
 /// What `config check` and the start both refuse.
@@ -129,7 +132,7 @@ impl Hosted {
         });
         let servers = Arc::new(known.collect());
         let (sessions, waiting) = (Sessions::default(), Waiting::default());
-        Self { pool: Pool::new(&servers), servers, sessions, waiting }
+        Self { pool: Pool::new(&servers), servers, sessions, waiting, listeners: Arc::default() }
     }
 
     pub(super) fn get(&self, name: &TargetName) -> Option<Arc<Known>> {
@@ -219,6 +222,7 @@ async fn serve(
     Ok(match (method, era) {
         ("initialize", Era::Handshake) => asked.initialize(id, &said).await,
         ("server/discover", Era::Stateless) => asked.discover(id).await,
+        ("subscriptions/listen", Era::Stateless) => asked.listen(id, &said).await,
         ("ping", Era::Handshake) => answer(id.get(), "result", "{}"),
         ("tools/list", _) => asked.list(id).await,
         (method, era) => match Method::of(method) {
@@ -282,6 +286,23 @@ impl Asked<'_> {
     /// Who is behind a call.
     fn chained(&self, called: &Called) -> Delegation {
         Delegation { tool: called.as_tool().cloned(), ..self.delegation.clone() }
+    }
+
+    /// Let a client without a handshake hear which lists are others than they were.
+    async fn listen(&self, id: &RawValue, said: &Said<'_>) -> Response {
+        let lists = List::named(said.params);
+        let owner = Owner::of(self.shower, self.server);
+        let listening = self.mcp.hosted.listeners.listen(&owner, lists.clone());
+        let Some(listening) = listening.filter(|_| self.voice.hears()) else {
+            return error(
+                id,
+                INVALID_REQUEST,
+                "accept `text/event-stream`, and listen on few streams at a time",
+            );
+        };
+        self.voice.say(Event::Said(List::acknowledged(&lists, id))).await;
+        listening.pass_on(self.voice, |list| list.written(id)).await;
+        answer(id.get(), "result", &listened(id))
     }
 
     /// Whether the caller may call something of the server.

@@ -44,6 +44,13 @@ impl Owner {
     }
 }
 
+#[cfg(test)]
+impl Owner {
+    pub(super) fn named(holder: &str) -> Self {
+        Self { holder: holder.to_owned(), client: None, purpose: None, server: "tools".parse().unwrap() }
+    }
+}
+
 /// What came back to a question.
 pub(super) enum Reply {
     /// Its result.
@@ -203,32 +210,28 @@ impl Sessions {
 mod tests {
     use super::*;
 
-    fn owner(holder: &str) -> Owner {
-        Owner { holder: holder.to_owned(), client: None, purpose: None, server: "tools".parse().unwrap() }
-    }
-
     #[test]
     fn a_session_is_its_owners_and_the_oldest_of_his_makes_room() {
         let sessions = Sessions::default();
-        let first = sessions.begin(&owner("ana"), Abilities::default()).unwrap();
-        assert!(sessions.get(&owner("ana"), &first.id).is_some());
-        assert!(sessions.get(&owner("ben"), &first.id).is_none());
-        let others = Owner { server: "other".parse().unwrap(), ..owner("ana") };
+        let first = sessions.begin(&Owner::named("ana"), Abilities::default()).unwrap();
+        assert!(sessions.get(&Owner::named("ana"), &first.id).is_some());
+        assert!(sessions.get(&Owner::named("ben"), &first.id).is_none());
+        let others = Owner { server: "other".parse().unwrap(), ..Owner::named("ana") };
         assert!(sessions.get(&others, &first.id).is_none());
-        let bens = sessions.begin(&owner("ben"), Abilities::default()).unwrap();
+        let bens = sessions.begin(&Owner::named("ben"), Abilities::default()).unwrap();
         for _ in 0..SESSIONS_OF_ONE_MAX {
-            assert!(sessions.begin(&owner("ana"), Abilities::default()).is_some());
+            assert!(sessions.begin(&Owner::named("ana"), Abilities::default()).is_some());
         }
-        assert!(sessions.get(&owner("ana"), &first.id).is_none());
+        assert!(sessions.get(&Owner::named("ana"), &first.id).is_none());
         assert_eq!(sessions.all().len(), SESSIONS_OF_ONE_MAX + 1);
         sessions.end(&bens);
-        assert!(sessions.get(&owner("ben"), &bens.id).is_none());
+        assert!(sessions.get(&Owner::named("ben"), &bens.id).is_none());
     }
 
     #[tokio::test]
     async fn a_question_has_one_answer_while_somebody_waits() {
         let sessions = Sessions::default();
-        let session = sessions.begin(&owner("ana"), Abilities::default()).unwrap();
+        let session = sessions.begin(&Owner::named("ana"), Abilities::default()).unwrap();
         let mut open = session.open().unwrap();
         let id = open.id.clone();
         assert!(!session.answer("another", Reply::Missing));

@@ -22,8 +22,8 @@ const EVENTS_MAX: usize = 16;
 /// What goes to a client, in order.
 pub(super) enum Event {
     Told(Told),
-    /// A question to a client of a session: a whole message.
-    Asks(String),
+    /// A whole message of ours.
+    Said(String),
     /// A question to one without: it is the answer to its request, and the next request goes on.
     Turn(Turn),
     /// The answer.
@@ -126,7 +126,7 @@ impl Voice {
         for (_, question) in questions {
             let asked = session.open();
             if let Some(asked) = &asked {
-                self.say(Event::Asks(question.request(&asked.id))).await;
+                self.say(Event::Said(question.request(&asked.id))).await;
             }
             open.push(asked);
         }
