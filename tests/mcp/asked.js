@@ -19,7 +19,7 @@ const client = new Client({ name: 'a test', version: '1' }, { capabilities });
 const heard = [];
 client.setRequestHandler(ElicitRequestSchema, async ({ params }) => {
   heard.push({ asked: 'elicitation', params });
-  return params.mode === 'url' ? { action: 'accept' } : { action: 'accept', content: { name: 'Alice' } };
+  return params.mode === 'url' ? { action: 'accept' } : { action: 'accept', content: { name: 'turquoise' } };
 });
 client.setRequestHandler(CreateMessageRequestSchema, async ({ params }) => {
   heard.push({ asked: 'sampling', params });

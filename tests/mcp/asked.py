@@ -24,7 +24,7 @@ def plain(params):
 
 async def elicit(context, params):
     heard.append({"asked": "elicitation", "params": plain(params)})
-    return ElicitResult(action=action, content={"name": "Alice"} if action == "accept" else None)
+    return ElicitResult(action=action, content={"name": "turquoise"} if action == "accept" else None)
 
 
 async def sample(context, params):

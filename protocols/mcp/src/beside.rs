@@ -490,24 +490,39 @@ pub fn retried(
 /// Members of a request that answer what its server has asked for.
 pub const OF_ANSWERS: [&str; 2] = ["inputResponses", "requestState"];
 
+/// The answers that come with a request that begins a call: to what its server may ask.
+#[must_use]
+pub fn given(params: Option<&RawValue>) -> Vec<(String, Box<RawValue>)> {
+    let answers = || Members::of(Members::of(params?.get()).ok()?.get("inputResponses")?.get()).ok();
+    let Some(answers) = answers() else { return Vec::new() };
+    answers.iter().take(QUESTIONS_MAX).map(|(name, answer)| (name.to_owned(), answer.to_owned())).collect()
+}
+
+/// A request without its answers.
+///
+/// # Errors
+/// Not an object.
+pub fn begun(params: &RawValue) -> Result<Box<RawValue>, RelayError> {
+    Ok(RawValue::from_string(Members::of(params.get())?.written(&OF_ANSWERS, &[]))?)
+}
+
 /// What a client sends to go on with a request: the state that it was given, and its answers by name.
 pub type Resumed<'a> = (String, Vec<(String, &'a RawValue)>);
 
 /// Read what goes on with a request; `None` where it begins one.
 ///
 /// # Errors
-/// It has one of both only, or either is malformed.
+/// It is malformed.
 pub fn resumed(params: &RawValue) -> Result<Option<Resumed<'_>>, RelayError> {
     let members = Members::of(params.get())?;
     let (answers, state) = (members.get("inputResponses"), members.text("requestState")?);
     match (answers, state) {
-        (None, None) => Ok(None),
+        (_, None) => Ok(None),
         (answers, Some(state)) => {
             let all = Members::of(answers.map_or("{}", RawValue::get))?;
             let all = all.iter().map(|(name, answer)| (name.to_owned(), answer)).collect();
             Ok(Some((state, all)))
         }
-        (Some(_), None) => Err(malformed("`inputResponses` without the `requestState` that they answer")),
     }
 }
 
@@ -636,7 +651,10 @@ mod tests {
             r#"{"name":"t","inputResponses":{"n":{"action":"cancel"}},"requestState":"secret"}"#
         );
         assert!(resumed(raw(r#"{"name":"t"}"#)).unwrap().is_none());
-        assert!(resumed(raw(r#"{"inputResponses":{}}"#)).is_err());
+        let early = raw(r#"{"name":"t","inputResponses":{"n":{"action":"cancel"}}}"#);
+        assert!(resumed(early).unwrap().is_none());
+        assert_eq!((given(Some(early))[0].0.as_str(), given(None).len()), ("n", 0));
+        assert_eq!(begun(early).unwrap().get(), r#"{"name":"t"}"#);
         assert!(InputRequired::of(raw(r#"{"content":[]}"#)).unwrap().is_none());
         let many: Vec<String> =
             (0..=QUESTIONS_MAX).map(|n| format!(r#""{n}":{{"method":"roots/list"}}"#)).collect();

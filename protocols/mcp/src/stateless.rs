@@ -263,7 +263,7 @@ pub fn server_information(said: &RawValue) -> Option<&RawValue> {
 #[must_use]
 pub fn discovered(spoken: &[&str], server: Option<&RawValue>, instructions: Option<&RawValue>) -> String {
     let mut result = format!(
-        r#"{{"resultType":"complete","supportedVersions":{},"capabilities":{{"tools":{{}}}}"#,
+        r#"{{"resultType":"complete","supportedVersions":{},"capabilities":{{"tools":{{"listChanged":true}}}}"#,
         json!(spoken)
     );
     if let Some(raw) = instructions {

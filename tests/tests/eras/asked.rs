@@ -102,14 +102,14 @@ fn what_a_server_asks_is_answered_by_its_client_of_either_era_and_on_record() {
         let came = in_python(&place, ASKS, mode, "book", &about);
         assert_eq!(
             (&came["version"], text(&came, "text")),
-            (&json!(version), "booked for Alice: Hello from a model"),
+            (&json!(version), "booked for turquoise: Hello from a model"),
             "{came}"
         );
         let asked = heard(&came, "asked", "elicitation");
         assert_eq!(asked[0]["params"]["message"], "Who is it for?");
         assert_eq!(asked[0]["params"]["requestedSchema"]["required"], json!(["name"]));
         let sampled = heard(&came, "asked", "sampling");
-        assert_eq!(sampled[0]["params"]["messages"][0]["content"]["text"], "greet Alice", "{came}");
+        assert_eq!(sampled[0]["params"]["messages"][0]["content"]["text"], "greet turquoise", "{came}");
         let (call, entries) = last_call(&place);
         let expected =
             ["toolcall.asked", "toolcall.answered", "toolcall.asked", "toolcall.answered", "toolcall.ended"];
@@ -121,7 +121,7 @@ fn what_a_server_asks_is_answered_by_its_client_of_either_era_and_on_record() {
         assert_eq!(of(4, "outcome"), "ok");
         // Neither question nor answer stands there in clear.
         let all = format!("{entries:?}");
-        assert!(!all.contains("Alice") && !all.contains("Who is it for"), "{all}");
+        assert!(!all.contains("turquoise") && !all.contains("Who is it for"), "{all}");
         let shown = place.boundary.cli(&["toolcall", "show", &call]).unwrap();
         assert!(
             shown.contains("asked #1 elicitation  question ") && shown.contains(": accept  answer "),
@@ -140,9 +140,20 @@ fn what_a_server_asks_is_answered_by_its_client_of_either_era_and_on_record() {
         assert_eq!(last_call(&place).1[0]["masked"]["phi.ssn"], 1);
 
         // A server that does without a handshake asks by an answer that ends nothing.
+        let came = in_python(&place, NEWER, mode, "books", &json!({}));
+        assert!(text(&came, "text").contains("turquoise"), "{mode}: {came}");
+        assert_eq!(heard(&came, "asked", "elicitation").len(), 1, "{mode}: {came}");
+        assert_eq!(kinds(&last_call(&place).1), ["toolcall.asked", "toolcall.answered", "toolcall.ended"]);
+        if mode == "legacy" {
+            // One that speaks all revisions is spoken to as its client speaks, so that its tools can ask.
+            let about = json!({"prompt": "greet"});
+            let came = in_python(&place, EVERYTHING, mode, "test_sampling", &about);
+            assert_eq!(text(&came, "text"), "LLM response: Hello from a model", "{came}");
+            continue;
+        }
         for (tool, asked, says) in [
             ("test_input_required_result_sampling", "sampling", "Hello from a model"),
-            ("test_input_required_result_elicitation", "elicitation", "Hello, Alice!"),
+            ("test_input_required_result_elicitation", "elicitation", "Hello, turquoise!"),
             ("test_input_required_result_list_roots", "roots", "file:///work/notes"),
         ] {
             let came = in_python(&place, EVERYTHING, mode, tool, &json!({}));
@@ -170,12 +181,12 @@ fn npms_client_is_told_and_asked_in_its_session() {
         printed(command)
     };
     let came = call(ASKS, "book", json!({"message": "Who?"}));
-    assert_eq!(text(&came, "text"), "booked for Alice: Hello from a model", "{came}");
+    assert_eq!(text(&came, "text"), "booked for turquoise: Hello from a model", "{came}");
     assert!(text(&came, "session").len() >= 32, "{came}");
     let came = call(ASKS, "steps", json!({"count": 3}));
     assert_eq!(heard(&came, "told", "progress").len(), 3, "{came}");
-    let came = call(EVERYTHING, "test_input_required_result_elicitation", json!({}));
-    assert_eq!(text(&came, "text"), "Hello, Alice!", "{came}");
+    let came = call(NEWER, "books", json!({}));
+    assert!(text(&came, "text").contains("turquoise"), "{came}");
     // Where a person is sent stands on record, and only plain web addresses are one.
     let came = call(ASKS, "visit", json!({"url": "https://pay.example/forms/7"}));
     assert!(text(&came, "text").contains("accept"), "{came}");

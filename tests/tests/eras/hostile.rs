@@ -131,10 +131,10 @@ fn a_question_is_answered_by_whoever_was_asked_and_by_nobody_else() {
         assert_eq!(status(ASKS, "ana", Some(&mine), &forged(&guess, "Mallory")), 400);
     }
     // Whoever was asked; once.
-    assert_eq!(status(ASKS, "ana", Some(&mine), &forged(id, "Alice")), 202);
+    assert_eq!(status(ASKS, "ana", Some(&mine), &forged(id, "turquoise")), 202);
     assert_eq!(status(ASKS, "ana", Some(&mine), &forged(id, "Mallory")), 400);
     let came = asked.message().unwrap();
-    assert!(came.to_string().contains("Alice") && !came.to_string().contains("Mallory"), "{came}");
+    assert!(came.to_string().contains("turquoise") && !came.to_string().contains("Mallory"), "{came}");
     assert_eq!(came["id"], 1);
     // What answers otherwise than it was asked answers nothing.
     let mut asked = Raw::new(&place.url(ASKS), &place.token(), "POST", &[&of(&mine)], Some(&asks));
@@ -183,21 +183,24 @@ fn a_state_is_taken_once_and_for_the_call_that_it_was_given_for() {
         let key = first["result"]["inputRequests"].as_object().unwrap().keys().next().unwrap().clone();
         let with =
             |state: &str, name: &str| json!({"requestState": state, "inputResponses": answer(&key, name)});
-        // Another person; another call; a guess; answers without a state.
+        // Another person; another call; a guess.
         for (sub, arguments, more) in [
             ("ben", arguments.clone(), with(&state, "Mallory")),
             ("ana", json!({"message": "another"}), with(&state, "Mallory")),
             ("ana", arguments.clone(), with("guess", "Mallory")),
-            ("ana", arguments.clone(), json!({"inputResponses": answer(&key, "Mallory")})),
         ] {
             let came = go(sub, server, tool, arguments, more);
             assert_eq!(came["error"]["code"], -32602, "{came}");
         }
-        let came = go("ana", server, tool, arguments.clone(), with(&state, "Alice"));
-        assert!(came.to_string().contains("Alice"), "{came}");
+        let came = go("ana", server, tool, arguments.clone(), with(&state, "turquoise"));
+        assert!(came.to_string().contains("turquoise"), "{came}");
         assert_eq!(came["result"]["resultType"], "complete", "{came}");
         let again = go("ana", server, tool, arguments.clone(), with(&state, "Mallory"));
         assert_eq!(again["error"]["code"], -32602, "{again}");
+        // An answer that comes with the first request is one to what is then asked by that name, and to nothing else.
+        let early = json!({"inputResponses": {"another": {}, key.clone(): answer(&key, "scarlet")[&key]}});
+        let came = go("ana", server, tool, arguments.clone(), early);
+        assert!(came.to_string().contains("scarlet"), "{came}");
         // Whoever goes on without an answer is asked again, under another state.
         let first = go("ana", server, tool, arguments.clone(), json!({}));
         let state = text(&first["result"], "requestState").to_owned();
@@ -217,13 +220,13 @@ fn a_state_is_taken_once_and_for_the_call_that_it_was_given_for() {
             server,
             tool,
             arguments,
-            json!({"requestState": state, "inputResponses": answer(&key, "Carol")}),
+            json!({"requestState": state, "inputResponses": answer(&key, "magenta")}),
         );
-        assert!(came.to_string().contains("Carol"), "{came}");
+        assert!(came.to_string().contains("magenta"), "{came}");
     }
     // One call is on record for each, however many requests it took.
-    assert_eq!(place.boundary.entries_of("toolcall.started").unwrap().len(), 4);
-    assert_eq!(place.boundary.entries_of("toolcall.ended").unwrap().len(), 4);
+    assert_eq!(place.boundary.entries_of("toolcall.started").unwrap().len(), 6);
+    assert_eq!(place.boundary.entries_of("toolcall.ended").unwrap().len(), 6);
     place.boundary.cli(&["trail", "verify"]).unwrap();
 }
 

@@ -54,7 +54,7 @@ fn clients_of_both_eras_reach_servers_of_both() {
     let node = beside(place.home.path(), "mcp", "client.js");
     let counts = json!([{"tool": "counts"}]);
     let came = place.client("node", &[&node, &place.url(NEWER), &place.token()], &counts);
-    assert_eq!(names(&came["tools"]), ["echo", "counts", "asks", "grows"], "{came}");
+    assert_eq!(names(&came["tools"]), ["echo", "counts", "asks", "books", "grows"], "{came}");
     assert_eq!(came["version"], "2025-11-25");
     assert_eq!(came["results"][0]["structured"], Value::Null, "{came}");
     assert!(text(&came["results"][0], "text").contains("[1,2,3]"), "{came}");
@@ -111,7 +111,7 @@ fn a_server_that_asks_for_something_first_gets_nothing_and_its_caller_hears_why(
         "{ended:?}"
     );
     // So nothing can be the answer to what was asked.
-    for more in [json!({"requestState": "once"}), json!({"inputResponses": {}})] {
+    for more in [json!({"requestState": "once"}), json!({"requestState": "once", "inputResponses": {}})] {
         let mut params = json!({"name": "echo", "arguments": {}});
         params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let call = stateless("tools/call", params, &json!({}));
@@ -214,7 +214,7 @@ fn the_bridge_says_beside_a_call_what_its_tool_wants_there() {
         let about = json!({"message": "Who?"}).to_string();
         let words = [asked.to_str().unwrap(), bridge.to_str().unwrap(), ASKS, mode, "book", &about, "accept"];
         let came = place.client(&python(), &words, &json!([]));
-        assert_eq!(text(&came, "text"), "booked for Alice: Hello from a model", "{came}");
+        assert_eq!(text(&came, "text"), "booked for turquoise: Hello from a model", "{came}");
         let count = json!({"count": 3}).to_string();
         let words =
             [asked.to_str().unwrap(), bridge.to_str().unwrap(), ASKS, mode, "steps", &count, "accept"];

@@ -101,6 +101,8 @@ fn policies(folder: &Path) {
     }
     text += &format!(
         "@id(\"nobody-reveals-{ASKS}\")\nforbid (principal, action == Action::\"reveal\", resource in Target::\"{ASKS}\");\n\
+         @id(\"nurses-are-asked-by-newer\")\npermit (principal in Group::\"dev/nurses\", action == Action::\"elicit\", \
+         resource == Tool::\"{NEWER}/books\");\n\
          @id(\"nobody-is-asked-by-it\")\nforbid (principal, action == Action::\"elicit\", resource == Tool::\"{ASKS}/forbidden\");\n"
     );
     std::fs::write(folder.join("clinic.cedar"), text.replace("\"dev/", "\"org/")).unwrap();

@@ -426,8 +426,8 @@ kinds! {
     }
     /// What came of it. The server hears of it after this is durable.
     ToolcallAnswered = "toolcall.answered" {
-        /// How: `accept`, `decline` or `cancel` of a person; `given`; `error`, where the client says that it cannot; `late`, where
-        /// nothing came in time; `withheld`, where it holds identifiers and the server is elsewhere.
+        /// How: `accept`, `decline` or `cancel` of a person; `given`; `missing`, where the client goes on without one; `error`,
+        /// where it says that it cannot; `late`, where nothing came in time; `withheld`, where it holds identifiers and the server is elsewhere.
         action: String,
         /// Commitment to the answer: the canonical form (RFC 8785) of its JSON. Absent where there is none.
         answer: Option<Digest>,

@@ -1,5 +1,6 @@
 //! How a run of a server and the gateway come to speak one revision of the protocol.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +23,19 @@ const PARTS: [&str; 3] = ["tools", "prompts", "resources"];
 
 /// How the last run of a server spoke, by the digest of what was launched: others are not asked again first.
 #[derive(Default)]
-pub(super) struct Eras(Mutex<Option<[u8; 32]>>);
+pub(super) struct Eras {
+    older: Mutex<Option<[u8; 32]>>,
+    is_stateless: AtomicBool,
+}
+
+/// How a run is begun.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(super) struct Manner {
+    /// What it is told at its beginning that its client can be asked.
+    pub(super) abilities: Abilities,
+    /// In an older revision where it knows one: its client speaks one too, and many tools can only then ask for something.
+    pub(super) older: bool,
+}
 
 impl Eras {
     /// Agree on a revision with a run of what has that digest: the newest where the server knows it, and otherwise an older
@@ -32,17 +45,26 @@ impl Eras {
         talk: &mut Talk,
         Digest(command): Digest,
         is_elsewhere: bool,
-        abilities: Abilities,
+        manner: Manner,
     ) -> Result<Result<Begun, &'static str>, Broken> {
         // One elsewhere is asked in the older way first: few there know the newer one, and some end a session for the question.
-        let begun = begin(talk, is_elsewhere || self.is_older(&command), !is_elsewhere, abilities).await;
-        self.note(command, begun.as_ref().ok().and_then(|begun| Some(begun.as_ref().ok()?.era)));
+        let older = is_elsewhere || manner.older || self.is_older(&command);
+        let begun = begin(talk, older, !is_elsewhere, manner.abilities).await;
+        // What was not asked first says nothing of what would have come of it.
+        if !manner.older {
+            self.note(command, begun.as_ref().ok().and_then(|begun| Some(begun.as_ref().ok()?.era)));
+        }
         begun
+    }
+
+    /// Whether the last run did without a handshake: such a one is told with each request what its client can be asked.
+    pub(super) fn is_stateless(&self) -> bool {
+        self.is_stateless.load(Ordering::Relaxed)
     }
 
     /// Whether what is launched by that command is known to speak older revisions.
     fn is_older(&self, command: &[u8; 32]) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(command)
+        self.older.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(command)
     }
 
     /// What came of a run. One that broke off is asked in the older way next time: it may be what it could not bear.
@@ -51,7 +73,8 @@ impl Eras {
             Some(Era::Stateless) => None,
             Some(Era::Handshake) | None => Some(command),
         };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = older;
+        self.is_stateless.store(older.is_none(), Ordering::Relaxed);
+        *self.older.lock().unwrap_or_else(PoisonError::into_inner) = older;
     }
 }
 

@@ -22,9 +22,6 @@ use crate::wiring::installation::{now_us, random};
 use crate::wiring::mcp::query::CALL;
 use crate::wiring::mcp::seen::fault;
 
-/// Members of a call that answer what a server has asked for.
-const OF_REQUESTS: [&str; 2] = ["requestState", "inputResponses"];
-
 impl Asked<'_> {
     /// A call: its place among the calls, then the record, then the server.
     pub(super) async fn call(&self, id: &RawValue, method: Method, said: &Said<'_>) -> Response {
@@ -32,13 +29,10 @@ impl Asked<'_> {
             Ok(request) => request,
             Err(wrong) => return error(id, INVALID_PARAMS, &wrong.to_string()),
         };
-        // What a server gets as the answer to a request of its own would be anybody's word: what was handed out is taken before.
-        let answers = |name: &&&str| {
-            request.params.is_some_and(|params| !matches!(relay::member(params, name), Ok(None)))
-        };
-        if let Some(name) = OF_REQUESTS.iter().find(answers) {
-            let why = format!("`{name}` answers nothing that was asked");
-            return error(id, INVALID_PARAMS, &why);
+        // What goes on with a call is taken before; here is one that begins.
+        let names_a_state = |params: &RawValue| !matches!(relay::member(params, "requestState"), Ok(None));
+        if request.params.is_some_and(names_a_state) {
+            return error(id, INVALID_PARAMS, "`requestState` is none that was given for this call");
         }
         let calls = self.mcp.managed.commands.calls();
         let came = match calls.enter(&self.shower.bearer.standing.facts().subject) {

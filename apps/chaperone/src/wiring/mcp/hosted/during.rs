@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chaperone_access::{Called, Delegation, Refusal, RefusalCode};
-use chaperone_mcp::beside::{Abilities, InputRequired, Question, Told, Wanted, retried};
+use chaperone_mcp::beside::{Abilities, InputRequired, Question, Told, Wanted, begun, given, retried};
 use chaperone_mcp::relay::{self, RelayError};
 use chaperone_mcp::stateless::{Beside, Era};
 use chaperone_policy::Asking;
@@ -67,11 +67,13 @@ pub(super) struct Under<'a> {
     /// When the server has to have answered: time in which its client was waited for is not its own.
     until: Instant,
     asks: u64,
+    /// Answers that came with the request, to what is asked by these names.
+    given: Vec<(String, Box<RawValue>)>,
 }
 
 impl<'a> Under<'a> {
     pub(super) fn new(call: &'a mut ToolCall, delegation: &'a Delegation, called: &'a Called) -> Self {
-        Self { call, delegation, called, until: Instant::now() + CALL, asks: 0 }
+        Self { call, delegation, called, until: Instant::now() + CALL, asks: 0, given: Vec::new() }
     }
 
     fn tool(&self) -> Option<&'a str> {
@@ -99,6 +101,22 @@ fn refused(refusal: &Refusal) -> String {
     error(UNANSWERED, &format!("{}{hint}", refusal.message))
 }
 
+/// The answers that came with the request, where they are ones to all that is asked; each is taken once.
+fn answered_early(
+    said: &[(&str, &Question)],
+    given: &mut Vec<(String, Box<RawValue>)>,
+) -> Option<Vec<Reply>> {
+    let fits = |(name, question): &(&str, &Question)| {
+        given.iter().position(|(known, answer)| known == name && question.action(answer).is_ok())
+    };
+    let places: Vec<usize> = said.iter().map(fits).collect::<Option<_>>()?;
+    let replies =
+        places.iter().filter_map(|place| given.get(*place)).map(|(_, answer)| Reply::Given(answer.clone()));
+    let replies = replies.collect();
+    given.clear();
+    Some(replies)
+}
+
 impl Asked<'_> {
     /// Ask a run, and let it tell and ask, until its answer.
     pub(super) async fn during(
@@ -113,7 +131,11 @@ impl Asked<'_> {
             token: None,
             level: self.voice.level(self.era, params).filter(|_| self.voice.hears()),
         };
-        let mut params = params.map(Cow::Borrowed);
+        under.given = given(params);
+        let mut params = match params {
+            Some(raw) if !under.given.is_empty() => Some(Cow::Owned(begun(raw)?)),
+            other => other.map(Cow::Borrowed),
+        };
         for _ in 0..ROUNDS_MAX {
             let answered = self.round(process, method, params.as_deref(), beside, under).await?;
             let Answered::Result(raw) = &answered else { return Ok(answered) };
@@ -333,7 +355,10 @@ impl Asked<'_> {
         let began = Instant::now();
         let said: Vec<(&str, &Question)> =
             asked.iter().map(|(_, _, name, question)| (*name, question)).collect();
-        let replies = self.voice.ask(self.era, &said).await;
+        let replies = match answered_early(&said, &mut under.given) {
+            Some(replies) => replies,
+            None => self.voice.ask(self.era, &said).await,
+        };
         under.until += began.elapsed();
         for ((place, number, _, question), reply) in asked.iter().zip(replies) {
             let got = self.replied(question, *number, reply, under).await;

@@ -72,7 +72,7 @@ impl Listeners {
     pub(super) fn tell(&self, owner: &Owner, list: List) {
         let all = self.all();
         for (_, stream) in all.get(owner).into_iter().flatten().filter(|(lists, _)| lists.contains(&list)) {
-            drop(stream.try_send(list));
+            let _is_heard = stream.try_send(list).is_ok();
         }
     }
 }

@@ -37,7 +37,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use self::begin::Eras;
+use self::begin::{Eras, Manner};
 use self::front::Waiting;
 use self::listeners::Listeners;
 use self::pool::{Key, Pool, Taken};
@@ -318,13 +318,17 @@ impl Asked<'_> {
 
     /// A run that is the caller's, when it is its turn.
     async fn taken(&self) -> Result<Taken, Refusal> {
+        let older = self.era == Era::Handshake && self.abilities != Abilities::default();
+        let told_each_time = !older && self.server.eras.is_stateless();
+        let abilities = if told_each_time { Abilities::default() } else { self.abilities };
+        let manner = Manner { abilities, older };
         let key = Key {
             holder: format!("{:?}", self.shower.bearer.who),
             client: self.delegation.client.as_deref().map(str::to_owned),
             purpose: self.delegation.purpose.as_deref().map(str::to_owned),
             server: self.server.name.clone(),
             recipient: self.delegation.server.as_ref().and_then(|server| server.recipient.clone()),
-            abilities: self.abilities,
+            manner,
         };
         let pool = &self.mcp.hosted.pool;
         let mut turn = pool.turn(&key, TURN).await?;
@@ -337,8 +341,7 @@ impl Asked<'_> {
             idle = turn.another();
         }
         let place = pool.place(self.server)?;
-        let begun =
-            Process::begin(self.mcp, self.shower, self.server, &self.delegation, self.abilities, place);
+        let begun = Process::begin(self.mcp, self.shower, self.server, &self.delegation, manner, place);
         let slow = |_elapsed| {
             let why = format!("server `{}` did not begin within {} s", self.server.name, BEGIN.as_secs());
             Refusal::new(RefusalCode::TargetUnavailable, why)
@@ -360,7 +363,9 @@ impl Asked<'_> {
             Ok(taken) => taken,
             Err(refusal) => return refused(id, &refusal),
         };
-        let mut result = format!(r#"{{"protocolVersion":"{revision}","capabilities":{{"tools":{{}}}}"#);
+        let mut result = format!(
+            r#"{{"protocolVersion":"{revision}","capabilities":{{"tools":{{"listChanged":true}},"logging":{{}}}}"#
+        );
         let nameless = json!({"name": self.server.name, "version": ""}).to_string();
         let information = stateless::server_information(&taken.process.information);
         let information = information.map_or(nameless.as_str(), RawValue::get);

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chaperone_access::{Recipient, Refusal, RefusalCode, TargetName};
-use chaperone_mcp::beside::Abilities;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Known;
+use super::begin::Manner;
 use super::process::Process;
 
 /// Runs of one holder, client and server at a time: so many of its calls are carried at once.
@@ -25,8 +25,7 @@ pub(super) struct Key {
     pub(super) server: TargetName,
     /// Who sees what it reads: a run is no other recipient's than was recorded when it began.
     pub(super) recipient: Option<Recipient>,
-    /// What it was told at its beginning that its client can be asked.
-    pub(super) abilities: Abilities,
+    pub(super) manner: Manner,
 }
 
 /// The runs of one key.
@@ -192,7 +191,7 @@ mod tests {
             purpose: None,
             server: "tools".parse().unwrap(),
             recipient: None,
-            abilities: Abilities::default(),
+            manner: Manner::default(),
         };
         let patience = Duration::from_millis(50);
         let mut turns = Vec::new();

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest::{SHA256, digest};
 use chaperone_access::{Delegation, ProcessId, Refusal, RefusalCode, TargetName};
 use chaperone_identity::{Caveat, CredentialId, Grant, narrow};
-use chaperone_mcp::beside::Abilities;
 use chaperone_mcp::relay::{self, TOOLS_MAX};
 use chaperone_mcp::stateless::{Beside, Era, Repeated, repeats, towards};
 use chaperone_postgres::opening::{First, accept};
@@ -20,7 +19,7 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use super::Known;
-use super::begin::Begun;
+use super::begin::{Begun, Manner};
 use super::talk::{Answered, Broken, Came, Talk};
 use crate::wiring::installation::{now_us, random};
 use crate::wiring::manifests::Manifests;
@@ -122,7 +121,7 @@ impl Process {
         shower: &Shower,
         server: &Known,
         delegation: &Delegation,
-        abilities: Abilities,
+        manner: Manner,
         place: OwnedSemaphorePermit,
     ) -> Result<Self, Refusal> {
         let expires_s = end_of_a_run(shower);
@@ -131,7 +130,7 @@ impl Process {
             None => Self::reach(mcp, server, delegation).await?,
         };
         let Opened { mut talk, command, lease, told, run, entrance } = opened;
-        let begun = server.eras.begin(&mut talk, command, server.is_elsewhere(), abilities).await;
+        let begun = server.eras.begin(&mut talk, command, server.is_elsewhere(), manner).await;
         let begun = begun.map_err(|error| broken(server, &error))?;
         let Begun { era, information } = begun.map_err(|why| {
             Refusal::new(RefusalCode::TargetUnavailable, format!("server `{}`: {why}", server.name))
