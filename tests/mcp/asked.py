@@ -3,7 +3,7 @@
     asked.py URL TOKEN MODE TOOL ARGUMENTS ANSWER         over HTTP
     asked.py PROGRAM SERVER MODE TOOL ARGUMENTS ANSWER    a bridge on standard input and output
 
-ANSWER is what its person says: `accept`, `decline` or `cancel`. Prints what it was told and asked, and what came of the call.
+ANSWER is what its person says: `accept` (or `accept=NAME`), `decline` or `cancel`. Prints what it was told and asked, and what came of the call.
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
 from mcp_types import CreateMessageResult, ElicitResult, ListRootsResult, Root, TextContent
 
-url, token, mode, tool, arguments, action = sys.argv[1:]
+url, token, mode, tool, arguments, answer = sys.argv[1:]
+action, _, name = answer.partition("=")
 heard = []
 
 
@@ -24,7 +25,7 @@ def plain(params):
 
 async def elicit(context, params):
     heard.append({"asked": "elicitation", "params": plain(params)})
-    return ElicitResult(action=action, content={"name": "turquoise"} if action == "accept" else None)
+    return ElicitResult(action=action, content={"name": name or "turquoise"} if action == "accept" else None)
 
 
 async def sample(context, params):

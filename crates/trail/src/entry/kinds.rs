@@ -796,24 +796,3 @@ kinds! {
         session: String,
     }
 }
-
-impl Kind {
-    /// Whether it closes or explains what is already on record: such an entry may use the room kept aside on a full
-    /// disk.
-    #[must_use]
-    pub fn closes(self) -> bool {
-        matches!(
-            self,
-            Self::OperationOutcome
-                | Self::OperationProgress
-                | Self::SessionClosed
-                | Self::SessionTold
-                | Self::ToolcallEnded
-                | Self::CatalogAnswered
-                | Self::ServerEnded
-                | Self::GatewayStopped
-                | Self::GatewayHeartbeat
-                | Self::Gap
-        )
-    }
-}
