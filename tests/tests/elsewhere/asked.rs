@@ -38,11 +38,9 @@ fn a_server_elsewhere_tells_and_asks_and_gets_nobodys_identifiers() {
             ("done", 3),
             "{mode}: {came}"
         );
-        let came = client(mode, "test_sampling", json!({"prompt": "greet"}), "accept");
-        assert_eq!(text(&came, "text"), "LLM response: Hello from a model", "{mode}: {came}");
-        assert_eq!(place.ended("test_sampling")["outcome"], "ok");
         let came = client(mode, "test_elicitation_sep1034_defaults", json!({}), "accept");
         assert!(text(&came, "text").contains("action=accept"), "{mode}: {came}");
+        assert_eq!(place.ended("test_elicitation_sep1034_defaults")["outcome"], "ok");
         // What a person says goes where nobody sees what becomes of it: not with identifiers.
         let came = client(mode, "test_elicitation_sep1034_defaults", json!({}), "accept=SSN 219-09-9999");
         assert_eq!(came["error"], true, "{mode}: {came}");

@@ -28,6 +28,8 @@ use crate::wiring::mcp::query::CALL;
 const TOLD_EVERY: Duration = Duration::from_millis(100);
 /// Messages that are counted together.
 const TOLD_TOGETHER_MAX: usize = 64;
+/// The tag of what a question is about that sends a person somewhere.
+const ADDRESS: &str = "phi.url";
 /// Questions of one call.
 const ASKS_MAX: u64 = 16;
 /// How often a server without a handshake may answer one call by asking for more.
@@ -381,10 +383,23 @@ impl Asked<'_> {
         under.asks += 1;
         let mut leaving = question.clone();
         if judged.is_ok() {
-            let Looked { raw, found, masked: replaced } =
-                self.look(question.params.clone(), self.stays(under)).await?;
-            let is_address = matches!(question.wanted, Wanted::Visit(_));
-            if found > 0 && (self.server.refuses_findings || is_address) {
+            let mut stays = self.stays(under);
+            let within = match &question.wanted {
+                // The address itself is what is asked about, and stands on record; what stands in it is looked at by itself.
+                Wanted::Visit(url) => {
+                    stays.insert(ADDRESS);
+                    self.look(parts(url)?, stays.clone()).await?.masked.len()
+                }
+                Wanted::Form | Wanted::Sampling { .. } | Wanted::Roots => 0,
+            };
+            let Looked { raw, found, masked: replaced } = self.look(question.params.clone(), stays).await?;
+            let is_found = match &question.wanted {
+                Wanted::Visit(_) => within + replaced.len() > 0,
+                Wanted::Form | Wanted::Sampling { .. } | Wanted::Roots => {
+                    found > 0 && self.server.refuses_findings
+                }
+            };
+            if is_found {
                 let what = "the question holds identifiers of people".to_owned();
                 judged = Err(Refusal::new(RefusalCode::NotAttributable, what).hint("ask without them"));
             } else {
@@ -462,6 +477,13 @@ impl Asked<'_> {
             Err(refusal) => Some(Err(refused(&refusal))),
         }
     }
+}
+
+/// The words of an address, as a text of JSON.
+fn parts(url: &str) -> Result<Box<RawValue>, Refusal> {
+    let words: Vec<&str> = url.split(|one: char| "/?&=#:;".contains(one)).collect();
+    let text = serde_json::Value::from(words.join(" ")).to_string();
+    RawValue::from_string(text).map_err(|error| unread(&error.into()))
 }
 
 fn unread(wrong: &RelayError) -> Refusal {
