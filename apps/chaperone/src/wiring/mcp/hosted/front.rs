@@ -36,6 +36,8 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 const LAST_WORD: Duration = Duration::from_secs(CALL.as_secs() + 10);
 /// Calls that wait for the next request of their client.
 const PARKED_MAX: usize = 256;
+/// Those of one caller at one server; for one more the oldest is given up. Each has a run, of which there are few more.
+const PARKED_OF_ONE_MAX: usize = 2;
 
 /// A request that is carried. Where it is dropped, so is what is done for it.
 struct Carried {
@@ -88,6 +90,15 @@ impl Waiting {
     fn park(&self, turn: Turn, carried: Carried, asker: Asker) -> String {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, parked| parked.until + LAST_WORD > Instant::now());
+        let mut own: Vec<(Instant, String)> = all
+            .iter()
+            .filter(|(_, parked)| parked.asker.owner == asker.owner)
+            .map(|(state, parked)| (parked.until, state.clone()))
+            .collect();
+        own.sort();
+        for (_, state) in own.iter().take((own.len() + 1).saturating_sub(PARKED_OF_ONE_MAX)) {
+            all.remove(state);
+        }
         if all.len() < PARKED_MAX {
             let until = Instant::now() + THOUGHT;
             all.insert(turn.state, Parked { carried, asker, answers: turn.answers, until });
