@@ -12,6 +12,7 @@ import sys
 
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
+from mcp.shared.exceptions import MCPError
 from mcp_types import CreateMessageResult, ElicitResult, ListRootsResult, Root, TextContent
 
 url, token, mode, tool, arguments, answer = sys.argv[1:]
@@ -62,7 +63,10 @@ async def main():
         log_level="info",
     )
     async with http, client:
-        result = await client.call_tool(tool, json.loads(arguments), progress_callback=progress)
+        try:
+            result = await client.call_tool(tool, json.loads(arguments), progress_callback=progress)
+        except MCPError as error:
+            return {"version": client.session.protocol_version, "error": True, "text": str(error), "heard": heard}
         await asyncio.sleep(0.2)
         text = "\n".join(block.text for block in result.content if block.type == "text")
         return {"version": client.session.protocol_version, "error": bool(result.is_error), "text": text, "heard": heard}

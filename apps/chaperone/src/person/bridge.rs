@@ -465,6 +465,7 @@ mod tests {
             token: Zeroizing::new("token".to_owned()),
             headers: http::HeaderMap::new(),
             version: Mutex::default(),
+            session: Mutex::default(),
             repeats: Mutex::default(),
             under_way: Mutex::default(),
             places: Arc::new(Semaphore::new(REQUESTS_MAX)),
