@@ -74,20 +74,24 @@ impl Tree {
     /// What the call's server said to its client.
     fn said(&mut self, body: &Body) {
         let Some(view) = &mut self.view else { return };
-        match body {
-            Body::ToolcallTold(told) if told.call == self.wanted => {
-                let all = view.told.get_or_insert_with(ToolcallTold::default);
-                let sum = |sums: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>| {
-                    for (name, count) in more {
-                        *sums.entry(name.clone()).or_default() += count;
-                    }
-                };
-                sum(&mut all.kinds, &told.kinds);
-                told.masked.iter().for_each(|masked| sum(&mut all.masked, masked));
-                all.bytes += told.bytes;
-                all.withheld += told.withheld.unwrap_or_default();
-            }
-            Body::ToolcallAsked(asked) if asked.call == self.wanted => view.asked.push(ToolcallAsked {
+        if let Body::ToolcallTold(told) = body
+            && told.call == self.wanted
+        {
+            let all = view.told.get_or_insert_with(ToolcallTold::default);
+            let sum = |sums: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>| {
+                for (name, count) in more {
+                    *sums.entry(name.clone()).or_default() += count;
+                }
+            };
+            sum(&mut all.kinds, &told.kinds);
+            told.masked.iter().for_each(|masked| sum(&mut all.masked, masked));
+            all.bytes += told.bytes;
+            all.withheld += told.withheld.unwrap_or_default();
+        }
+        if let Body::ToolcallAsked(asked) = body
+            && asked.call == self.wanted
+        {
+            view.asked.push(ToolcallAsked {
                 ask: asked.ask,
                 for_what: asked.for_what.clone(),
                 question: asked.question.to_string(),
@@ -96,15 +100,14 @@ impl Tree {
                 masked: asked.masked.clone().unwrap_or_default(),
                 action: None,
                 answer: None,
-            }),
-            Body::ToolcallAnswered(answered) if answered.call == self.wanted => {
-                if let Some(asked) = view.asked.iter_mut().find(|asked| asked.ask == answered.ask) {
-                    asked.action = Some(answered.action.clone());
-                    asked.answer = answered.answer.map(|digest| digest.to_string());
-                }
-            }
-            #[allow(clippy::wildcard_enum_match_arm, reason = "all else is about something else")]
-            _ => {}
+            });
+        }
+        if let Body::ToolcallAnswered(answered) = body
+            && answered.call == self.wanted
+            && let Some(asked) = view.asked.iter_mut().find(|asked| asked.ask == answered.ask)
+        {
+            asked.action = Some(answered.action.clone());
+            asked.answer = answered.answer.map(|digest| digest.to_string());
         }
     }
 
