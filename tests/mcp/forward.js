@@ -14,6 +14,7 @@ const server = http.createServer((request, response) => {
     answer.pipe(response);
   });
   onward.on('error', () => response.destroy());
+  response.on('close', () => onward.destroy());
   request.pipe(onward);
 });
 server.listen(Number(port), '127.0.0.1');

@@ -24,6 +24,12 @@ serveStdio(
         requestState: 'once',
       }),
     );
+    server.registerTool('books', { inputSchema: given({}) }, (_, { mcpReq }) => {
+      const answer = mcpReq.inputResponses?.name;
+      if (answer) return text(`booked: ${JSON.stringify(answer)}`);
+      const asks = { message: 'whose?', requestedSchema: { type: 'object', properties: { name: { type: 'string' } } } };
+      return inputRequired({ inputRequests: { name: inputRequired.elicit(asks) } });
+    });
     server.registerTool('grows', { inputSchema: given({}) }, () => {
       server.registerTool('grown', { inputSchema: given({}) }, () => text('new'));
       return text('one more');

@@ -445,9 +445,10 @@ fn a_server_that_misbehaves_harms_its_own_call_only() {
     std::thread::sleep(Duration::from_millis(300));
     let echo = place.tool("ana", "echo", &json!({"n": 1}));
     assert!(text(&echo["result"]["content"][0], "text").contains("\"n\": 1"), "{echo}");
-    // It asks for a model's words: refused, and the call goes on.
+    // It asks for a model's words, which no policy lets it: refused, and the call goes on.
     let asked = place.tool("ana", "samples", &json!({}));
-    assert!(text(&asked["result"]["content"][0], "text").contains("-32601"), "{asked}");
+    let heard = text(&asked["result"]["content"][0], "text");
+    assert!(heard.contains("has no permission to `sample`"), "{asked}");
     // An answer with an identifier in it, for which nothing was read, whether it says that it did well or not.
     // It is replaced, unless policy reveals it there.
     let said = "as I said before, her social security number is";

@@ -38,4 +38,6 @@ pub use servers::{AcceptTool, ServerToolView, ServerView};
 pub use services::{CreateService, KeyView, RevokeService, RotateService, ServiceKeyView, ServiceView};
 pub use sessions::{EndSession, LiveSession, SessionDetail, SessionView};
 pub use targets::{AccessView, RelationAccess, TargetView};
-pub use toolcalls::{ToolcallEnd, ToolcallExchange, ToolcallOperation, ToolcallView};
+pub use toolcalls::{
+    ToolcallAsked, ToolcallEnd, ToolcallExchange, ToolcallOperation, ToolcallTold, ToolcallView,
+};

@@ -46,10 +46,57 @@ pub struct ToolcallView {
     /// Where a server elsewhere had its caller's token exchanged for it: nobody here sees its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchanged: Option<ToolcallExchange>,
+    /// What its server told before its answer, together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<ToolcallTold>,
+    /// What its server asked for, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<ToolcallAsked>,
     /// What it caused, in order.
     pub operations: Vec<ToolcallOperation>,
     /// Index of its first entry in the trail.
     pub first_entry: u64,
+}
+
+/// What a server told in a call.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct ToolcallTold {
+    /// How many messages, by kind: `progress`, `message`, `list_changed`.
+    pub kinds: BTreeMap<String, u64>,
+    /// Bytes of what went to the client.
+    pub bytes: u64,
+    /// Identifiers that were replaced, by tag.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub masked: BTreeMap<String, u64>,
+    /// How many did not go to the client, since they hold identifiers and nobody can say whose.
+    #[serde(default)]
+    pub withheld: u64,
+}
+
+/// What a server asked for in a call.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ToolcallAsked {
+    /// Its number in the call.
+    pub ask: u64,
+    /// What for: `elicitation`, `elicitation_url`, `sampling` or `roots`.
+    pub for_what: String,
+    /// Commitment to the question, in hexadecimal.
+    pub question: String,
+    /// Where it sends a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Why nobody was asked, where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Identifiers that were replaced in it, by tag.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub masked: BTreeMap<String, u64>,
+    /// What came of it, as in `toolcall.answered`; absent where nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// Commitment to the answer, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
 }
 
 /// What a server elsewhere got for a call.

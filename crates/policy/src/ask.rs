@@ -12,6 +12,7 @@ use chaperone_access::{
     Assurance, Attribute, Called, Delegation, RelationName, SubjectKind, TargetName, Verb,
 };
 
+use crate::asking::Asking;
 use crate::load::{PolicySet, Rule};
 use crate::manage::ManagementAction;
 use crate::slice;
@@ -382,6 +383,12 @@ impl Asked<'_> {
         };
         let looks = |rule: &Rule| rule.reads().contains(&("context".to_owned(), name.to_owned()));
         self.fitting(query).any(looks)
+    }
+
+    /// The question whether a tool that was called may ask its client for something.
+    pub(crate) fn asks(&self, asking: Asking, target: &TargetName, tool: &str) -> Query {
+        let call = self.call(target, &Called::tool(tool));
+        Query { action: self.set.kinds.action(asking.as_str()), ..call }
     }
 
     /// The question whether identifiers of a tag stay in what comes of a call.

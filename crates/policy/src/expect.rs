@@ -11,6 +11,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::ask::{column_name, named_column};
+use crate::asking::Asking;
 use crate::explain::{Asker, Finding, OfStatement};
 use crate::load::{Diagnostic, PolicySet, diagnostic};
 use crate::manage::ManagementAction;
@@ -130,6 +131,7 @@ impl From<&Value> for Attribute {
 enum Question {
     Connect(TargetName),
     Call(TargetName, Called),
+    Asks(Asking, TargetName, String),
     Whole(Verb, TargetName),
     Relations(Verb, TargetName, Vec<RelationName>),
     AllRows(TargetName, Vec<RelationName>),
@@ -227,12 +229,17 @@ impl Written {
         if word == "connect" {
             return Ok(Question::Connect(target()?));
         }
-        if word == "invoke" {
+        let asking = Asking::ALL.into_iter().find(|asking| asking.as_str() == word);
+        if word == "invoke" || asking.is_some() {
             let plain = |tool: &&String| !tool.is_empty() && tool.bytes().all(|byte| byte.is_ascii_graphic());
             let tool = self.tool.as_ref().filter(plain).cloned().ok_or_else(|| {
-                format!("`tool` is one of {}, or the name of a declared command", SQL_TOOLS.join(", "))
+                let known = SQL_TOOLS.join(", ");
+                format!("`tool` is one of {known}, or the name of a declared command or of a server's tool")
             })?;
-            return Ok(Question::Call(target()?, Called::tool(&tool)));
+            return Ok(match asking {
+                Some(asking) => Question::Asks(asking, target()?, tool),
+                None => Question::Call(target()?, Called::tool(&tool)),
+            });
         }
         let named = |name: &Option<String>| name.as_deref().map(Arc::from);
         for called in [Called::Resource(named(&self.uri)), Called::Prompt(named(&self.prompt))] {
@@ -259,8 +266,8 @@ impl Expectations {
         for (number, written) in parsed.test.iter().enumerate() {
             let at = diagnostic(file, written.span().start, String::new(), None);
             let written = written.get_ref();
-            let hint = "`read` with `relations = [..]`, `connect`, `invoke` with `tool = ..`, `readResource` or \
-                 `usePrompt`, perhaps with `uri = ..` or `prompt = ..`, a way of managing, `columns = [..]`, or `sql`";
+            let hint = "`read` with `relations = [..]`, `connect`, `invoke`, `elicit`, `sample` or `listRoots` with `tool = ..`, \
+                 `readResource` or `usePrompt`, perhaps with `uri = ..` or `prompt = ..`, a way of managing, `columns = [..]`, or `sql`";
             match written.question() {
                 Err(message) => errors.push(Diagnostic { message, hint: Some(hint.to_owned()), ..at }),
                 Ok(question) => found.push(Expectation {
@@ -376,6 +383,7 @@ impl Expectation {
                 return failed(Some(Outcome::Ruling(statement.ruling)), told(&statement));
             }
             Question::Call(target, called) => one(Thing::Call(target, called.clone())),
+            Question::Asks(asking, target, tool) => one(Thing::Asks(*asking, target, tool)),
             Question::Connect(target) => one(Thing::Connect(target)),
             Question::Whole(verb, target) => one(Thing::Verb(*verb, target, None)),
             Question::Manage(action) => one(Thing::Manage(*action, &world.installation)),

@@ -12,6 +12,7 @@ use chaperone_identity::Restriction;
 use serde::Serialize;
 
 use crate::ask::{Answer, Asked};
+use crate::asking::Asking;
 use crate::change::circumstances;
 use crate::decide::{self, Answers, Case};
 use crate::limits::Limits;
@@ -196,7 +197,8 @@ pub struct Explanation {
     pub unrestricted: bool,
     /// What they may not go beyond.
     pub limits: Limits,
-    /// The tools of the target: those that the gateway offers of one of statements, declared commands, or a server's own.
+    /// The tools of the target: those that the gateway offers of one of statements, declared commands, or a server's own; and
+    /// what these may ask for, where some policy permits that to any.
     pub tools: Vec<Finding>,
     /// Reading a server's resources, and using its prompts; none at another target.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -548,6 +550,13 @@ pub fn explain(
     // One that is asked about, and that nobody has declared or named yet.
     let asked_about = delegation.tool.as_deref().filter(|tool| !statements && !tools.contains(tool));
     tools.extend(asked_about);
+    let asks: Vec<Thing<'_>> = if statements {
+        Vec::new()
+    } else {
+        let about = Asking::ALL.into_iter().filter(|asking| set.is_about_asking(*asking));
+        about.flat_map(|asking| tools.iter().map(move |tool| Thing::Asks(asking, target, tool))).collect()
+    };
+    let things: Vec<Thing<'_>> = tools.iter().map(|tool| Thing::Call(target, Called::tool(tool))).chain(asks).collect();
     let verbs = Verb::ALL.into_iter().filter(|_| statements);
     let is_server = known.is_some_and(|known| known.is_server);
     let of_server = OF_SERVER.into_iter().filter(|_| is_server);
@@ -559,10 +568,7 @@ pub fn explain(
         classified: world.is_classified(target),
         unrestricted: unrestricted && statements,
         limits: set.limits(delegation, target),
-        tools: tools
-            .into_iter()
-            .map(|tool| asker.finding(&Thing::Call(target, Called::tool(tool)), &groups))
-            .collect(),
+        tools: things.iter().map(|thing| asker.finding(thing, &groups)).collect(),
         of_server: of_server.map(|called| asker.finding(&Thing::Call(target, called), &groups)).collect(),
         whole: verbs.map(|verb| asker.finding(&Thing::Verb(verb, target, None), &bare)).collect(),
         relations,

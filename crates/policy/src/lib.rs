@@ -3,6 +3,7 @@
 
 mod admission;
 mod ask;
+mod asking;
 mod change;
 mod decide;
 mod describe;
@@ -26,6 +27,7 @@ mod world;
 
 pub use admission::{Admission, AdmissionFacts, Denial, Policies};
 pub use ask::column_name;
+pub use asking::Asking;
 pub use diff::{Change, Difference, LimitChange, compare};
 pub use expect::{Expectations, Outcome, TESTS_FILE, Unmet};
 pub use explain::{

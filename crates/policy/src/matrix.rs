@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chaperone_access::{Called, Delegation, RelationFacts, TargetName, Verb};
 
 use crate::ask::{Asked, On};
+use crate::asking::Asking;
 use crate::load::PolicySet;
 use crate::manage::ManagementAction;
 use crate::profile::{Class, Hand};
@@ -98,6 +99,12 @@ fn lines(set: &PolicySet, who: &Delegation, world: &World, now_us: u64) -> Lines
             line(format!("{target}: resources and prompts"), some.then(|| words.collect()));
         }
         if known.tools.is_some() {
+            let asks = known.asks(target).filter_map(|thing| {
+                let Thing::Asks(_, _, tool) = thing else { return None };
+                Some(format!("{}:{tool}", word(&asked, &thing)?))
+            });
+            let is_about = Asking::ALL.into_iter().any(|asking| set.is_about_asking(asking));
+            line(format!("{target}: its tools may ask"), is_about.then(|| asks.collect()));
             continue;
         }
         let mut whole = verbs(&asked, |verb| Thing::Verb(verb, target, None));

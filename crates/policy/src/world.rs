@@ -7,6 +7,7 @@ use cedar_policy::Effect;
 use chaperone_access::{Called, RelationFacts, RelationName, SQL_TOOLS, TargetName, Verb};
 
 use crate::ask::{Answer, Asked, On, Query, column_name};
+use crate::asking::Asking;
 use crate::load::{PolicySet, Rule};
 use crate::manage::ManagementAction;
 use crate::profile::{self, Class};
@@ -45,6 +46,12 @@ impl OfTarget {
             Some(tools) => tools.iter().map(String::as_str).collect(),
             None => SQL_TOOLS.to_vec(),
         }
+    }
+
+    /// What they may ask for, where they are of a server: tools of the gateway's own ask nothing.
+    pub(crate) fn asks<'a>(&'a self, target: &'a TargetName) -> impl Iterator<Item = Thing<'a>> {
+        let tools = self.tools.iter().flatten();
+        tools.flat_map(|tool| Asking::ALL.map(|asking| Thing::Asks(asking, target, tool)))
     }
 }
 
@@ -87,6 +94,8 @@ pub(crate) enum Thing<'a> {
     Connect(&'a TargetName),
     /// Something that can be called: a tool of a target, or a resource or prompt of a server.
     Call(&'a TargetName, Called),
+    /// What a tool of a server's may ask its caller for.
+    Asks(Asking, &'a TargetName, &'a str),
     Verb(Verb, &'a TargetName, Option<On<'a>>),
     /// Columns of a relation that policies cannot tell apart.
     Columns(Sight, &'a TargetName, On<'a>, Alike),
@@ -102,6 +111,7 @@ impl Thing<'_> {
         match self {
             Self::Connect(_) => "connect",
             Self::Call(_, called) => called.action(),
+            Self::Asks(asking, ..) => asking.as_str(),
             Self::Verb(verb, ..) => verb.as_str(),
             Self::Columns(sight, ..) => sight.as_str(),
             Self::Everything(_) => Sight::Reveal.as_str(),
@@ -119,6 +129,7 @@ impl Thing<'_> {
             | Self::AllRows(target, None)
             | Self::Everything(target) => target.to_string(),
             Self::Call(target, Called::Tool(tool)) => format!("{target}/{tool}"),
+            Self::Asks(_, target, tool) => format!("{target}/{tool}"),
             Self::Call(target, Called::Resource(_) | Called::Prompt(_)) => target.to_string(),
             Self::Verb(_, target, Some((relation, _))) | Self::AllRows(target, Some((relation, _))) => {
                 format!("{target}/{relation}")
@@ -139,6 +150,7 @@ impl Thing<'_> {
             Self::Columns(sight, target, on, alike) => asked.sight_queries(*sight, target, *on, alike),
             Self::Connect(target) => vec![asked.connect(target)],
             Self::Call(target, called) => vec![asked.call(target, called)],
+            Self::Asks(asking, target, tool) => vec![asked.asks(*asking, target, tool)],
             Self::Manage(action, installation) => vec![asked.manage(*action, installation)],
             Self::Verb(verb, target, on) => vec![asked.verb(*verb, target, *on, false)],
             Self::Everything(target) => vec![asked.on(Sight::Reveal.as_str(), target, None)],
@@ -164,6 +176,7 @@ impl Thing<'_> {
         match self {
             Self::Connect(target)
             | Self::Call(target, _)
+            | Self::Asks(_, target, _)
             | Self::Verb(_, target, _)
             | Self::Columns(_, target, ..)
             | Self::Everything(target)
@@ -183,6 +196,7 @@ impl Thing<'_> {
             Self::Columns(sight, target, on, alike) => asked.sight(*sight, target, *on, alike, &counts),
             Self::Connect(target) => one(asked.connect(target)),
             Self::Call(target, called) => one(asked.call(target, called)),
+            Self::Asks(asking, target, tool) => one(asked.asks(*asking, target, tool)),
             Self::Manage(action, installation) => one(asked.manage(*action, installation)),
             Self::Verb(verb, target, on) => one(asked.verb(*verb, target, *on, false)),
             Self::Everything(target) => one(asked.on(Sight::Reveal.as_str(), target, None)),
@@ -200,6 +214,7 @@ impl Thing<'_> {
             Self::Verb(verb, target, on) => asked.ask(&asked.verb(*verb, target, *on, true)).allowed,
             Self::Connect(_)
             | Self::Call(..)
+            | Self::Asks(..)
             | Self::Columns(..)
             | Self::Everything(_)
             | Self::AllRows(..)
@@ -273,6 +288,7 @@ impl World {
                 things.extend(OF_SERVER.map(|called| Thing::Call(target, called)));
             }
             if known.tools.is_some() {
+                things.extend(known.asks(target));
                 continue;
             }
             things.extend(Verb::ALL.map(|verb| Thing::Verb(verb, target, None)));

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chaperone_access::{CallId, Called, Delegation, Refusal, RefusalCode, Source, TargetName};
-use chaperone_trail::{Body, CallOutcome, Digest, ToolcallEnded, ToolcallStarted};
+use chaperone_trail::{
+    Body, CallOutcome, Digest, ToolcallAnswered, ToolcallAsked, ToolcallEnded, ToolcallStarted, ToolcallTold,
+};
 
 use crate::commit::KindTag;
 use crate::lease::Lease;
@@ -52,6 +54,34 @@ pub struct CallEnd {
     pub bytes: u64,
 }
 
+/// What a server told in a call, counted together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Telling {
+    /// Bytes of what goes to the client.
+    pub bytes: u64,
+    /// How many messages, by kind.
+    pub kinds: BTreeMap<String, u64>,
+    /// Identifiers that were replaced in them, by tag.
+    pub masked: BTreeMap<String, u64>,
+    /// How many of them do not go to the client.
+    pub withheld: u64,
+}
+
+/// What a server asks for in a call.
+#[derive(Debug, Clone)]
+pub struct Question<'a> {
+    /// What for.
+    pub for_what: &'static str,
+    /// Its parameters, in the canonical form of their JSON: only a commitment to them is kept.
+    pub said: &'a [u8],
+    /// Why the client is not asked, where it is not.
+    pub code: Option<RefusalCode>,
+    /// Identifiers that were replaced in it, by tag.
+    pub masked: BTreeMap<String, u64>,
+    /// Where it sends a person.
+    pub url: Option<String>,
+}
+
 /// A call under way. One that is dropped without an end was abandoned, and the record says so.
 #[must_use = "it is under way until it is ended"]
 pub struct ToolCall {
@@ -59,6 +89,8 @@ pub struct ToolCall {
     call: CallId,
     lease: Lease,
     began: Instant,
+    /// Questions of its server so far.
+    asks: u64,
     ended: bool,
 }
 
@@ -93,7 +125,7 @@ impl Recorder {
         });
         // From here on its end is owed, also where nobody waits for this any more.
         let appended = self.append(&body).map_err(|error| error.refusal())?;
-        let under_way = ToolCall { recorder: self.clone(), call, lease, began, ended: false };
+        let under_way = ToolCall { recorder: self.clone(), call, lease, began, asks: 0, ended: false };
         self.written(appended).await?;
         under_way.lease.begin(call);
         Ok(under_way)
@@ -105,6 +137,62 @@ impl ToolCall {
     #[must_use]
     pub fn id(&self) -> CallId {
         self.call
+    }
+
+    async fn write(&self, body: &Body) -> Result<(), Refusal> {
+        let appended = self.recorder.append(body).map_err(|error| error.refusal())?;
+        self.recorder.written(appended).await
+    }
+
+    /// Its server told something: on durable record when this returns.
+    ///
+    /// # Errors
+    /// The trail cannot be written: nothing of it reaches the client.
+    pub async fn told(&self, telling: &Telling) -> Result<(), Refusal> {
+        let body = ToolcallTold {
+            bytes: telling.bytes,
+            call: self.call.to_string(),
+            kinds: telling.kinds.clone(),
+            masked: Some(telling.masked.clone()).filter(|masked| !masked.is_empty()),
+            withheld: Some(telling.withheld).filter(|withheld| *withheld > 0),
+        };
+        self.write(&Body::ToolcallTold(body)).await
+    }
+
+    /// Its server asks for something: on durable record when this returns, under the number that is returned.
+    ///
+    /// # Errors
+    /// The trail cannot be written: nobody is asked.
+    pub async fn asked(&mut self, question: Question<'_>) -> Result<u64, Refusal> {
+        self.asks += 1;
+        let body = ToolcallAsked {
+            ask: self.asks,
+            bytes: question.said.len() as u64,
+            call: self.call.to_string(),
+            code: question.code,
+            for_what: question.for_what.to_owned(),
+            masked: Some(question.masked).filter(|masked| !masked.is_empty()),
+            question: Digest(self.recorder.commitment().commit(KindTag::Question, question.said)),
+            url: question.url,
+        };
+        self.write(&Body::ToolcallAsked(body)).await?;
+        Ok(self.asks)
+    }
+
+    /// What came of a question: on durable record when this returns. `said` is the answer in the canonical form of its JSON.
+    ///
+    /// # Errors
+    /// The trail cannot be written: the server does not hear of it.
+    pub async fn answered(&self, ask: u64, action: &'static str, said: Option<&[u8]>) -> Result<(), Refusal> {
+        let answer = said.map(|said| Digest(self.recorder.commitment().commit(KindTag::Answer, said)));
+        let body = ToolcallAnswered {
+            action: action.to_owned(),
+            answer,
+            ask,
+            bytes: said.map_or(0, |said| said.len() as u64),
+            call: self.call.to_string(),
+        };
+        self.write(&Body::ToolcallAnswered(body)).await
     }
 
     /// End it: on durable record when this returns.

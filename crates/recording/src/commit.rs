@@ -13,12 +13,16 @@ const DOMAIN: &[u8] = b"chaperone commitment v1\0";
 /// What a committed value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KindTag {
+    /// What came back to a question of a server.
+    Answer,
     /// The arguments of a tool call.
     Arguments,
     /// A bound value too large to seal.
     Parameter,
     /// A value that tells which patient a row is about.
     Patient,
+    /// What a server asked its client.
+    Question,
     /// Issuer and subject.
     Subject,
     /// What was typed as a user name.
@@ -29,9 +33,11 @@ impl KindTag {
     /// Its name in the commitment, after a byte that holds the name's length.
     fn framed(self) -> &'static [u8] {
         match self {
+            Self::Answer => b"\x06answer",
             Self::Arguments => b"\x09arguments",
             Self::Parameter => b"\x09parameter",
             Self::Patient => b"\x07patient",
+            Self::Question => b"\x08question",
             Self::Subject => b"\x07subject",
             Self::UserName => b"\x09user-name",
         }

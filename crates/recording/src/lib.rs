@@ -24,7 +24,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-pub use calls::{CallEnd, CallOpening, ToolCall};
+pub use calls::{CallEnd, CallOpening, Question, Telling, ToolCall};
 pub use chaperone_trail::Seq;
 pub use end::{End, Hit, Traffic};
 pub use exchange::{CallElsewhere, Exchanged};

@@ -193,6 +193,33 @@ fn tool_calls_are_followed() {
     finds("words of the target in a tool call that is not under way", |story| {
         calls_of(story, "session.told", Some("another"));
     });
+    for (kind, what) in [
+        ("toolcall.told", "words of a server in a tool call that is not under way"),
+        ("toolcall.asked", "a question of a server in a tool call that is not under way"),
+        ("toolcall.answered", "an answer to a question that is not open"),
+    ] {
+        finds(what, |story| {
+            let at = story.last(kind, 0);
+            let again = story.steps[at].body.clone();
+            let ended = story.last("toolcall.ended", 0);
+            story.insert(ended + 1, again);
+        });
+    }
+    finds("an answer to a question that is not open", |story| {
+        let at = story.last("toolcall.answered", 0);
+        let again = story.steps[at].body.clone();
+        story.insert(at + 1, again);
+    });
+    finds("an answer to a question that is not open", |story| {
+        let at = story.last("toolcall.asked", 0);
+        let Body::ToolcallAsked(body) = &mut story.steps[at].body else { panic!() };
+        body.code = Some(chaperone_access::RefusalCode::NotPermitted);
+    });
+    finds("question 1 stands where question 2 has to", |story| {
+        let at = story.last("toolcall.asked", 0);
+        let again = story.steps[at].body.clone();
+        story.insert(at + 1, again);
+    });
     // A call whose beginning was left out takes its operations with it, or they tell.
     let found = wrong(|story| {
         let at = story.last("toolcall.started", 0);
@@ -205,6 +232,10 @@ fn tool_calls_are_followed() {
 #[test]
 fn a_call_of_a_server_elsewhere_begins_with_its_exchange_and_has_no_end() {
     let exchanged = |story: &mut Story| {
+        // What its server says to its caller passes nobody here.
+        story.steps.retain(|step| {
+            !["toolcall.told", "toolcall.asked", "toolcall.answered"].contains(&step.body.kind().as_str())
+        });
         let at = story.last("toolcall.ended", 0);
         story.steps.remove(at);
         let at = story.last("toolcall.started", 0);

@@ -2,6 +2,7 @@
 //!
 //! Knows the protocol and nothing of policy, trail, store or SQL: what the tools do is behind [`Tools`].
 
+pub mod beside;
 mod face;
 pub mod guard;
 mod offer;

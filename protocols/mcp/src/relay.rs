@@ -143,6 +143,14 @@ impl<'a> Members<'a> {
         text
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(name, value)| (name.as_ref(), *value))
+    }
+
     pub(crate) fn get(&self, wanted: &str) -> Option<&'a RawValue> {
         self.0.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value)
     }
@@ -226,15 +234,19 @@ pub enum Heard<'a> {
     },
     /// A request of its own.
     Asks {
-        /// Its id, to be refused with.
+        /// Its id, to be answered with.
         id: &'a RawValue,
         /// What for.
         method: String,
+        /// Its parameters.
+        params: Option<&'a RawValue>,
     },
     /// A notification.
     Tells {
         /// Of what.
         method: String,
+        /// Its parameters.
+        params: Option<&'a RawValue>,
     },
 }
 
@@ -254,9 +266,10 @@ pub enum Came<'a> {
 pub fn heard(bytes: &[u8]) -> Result<Heard<'_>, RelayError> {
     let members = message(bytes)?;
     let answer = (members.get("result"), members.get("error"));
+    let params = members.get("params");
     match (members.text("method")?, members.get("id"), answer) {
-        (Some(method), Some(id), (None, None)) => Ok(Heard::Asks { id, method }),
-        (Some(method), None, (None, None)) => Ok(Heard::Tells { method }),
+        (Some(method), Some(id), (None, None)) => Ok(Heard::Asks { id, method, params }),
+        (Some(method), None, (None, None)) => Ok(Heard::Tells { method, params }),
         (None, Some(id), (Some(result), None)) => {
             if !result.get().starts_with('{') {
                 return Err(malformed("a result is an object"));
@@ -272,6 +285,27 @@ pub fn heard(bytes: &[u8]) -> Result<Heard<'_>, RelayError> {
         (None, _, (Some(_), Some(_))) => Err(malformed("an answer that is a result and an error")),
         (_, _, _) => Err(malformed("neither a request, nor a notification, nor an answer")),
     }
+}
+
+/// What a client says to a question that it was asked, or we to a request.
+///
+/// # Errors
+/// See [`RelayError`].
+pub fn replied(bytes: &[u8]) -> Result<Came<'_>, RelayError> {
+    let members = message(bytes)?;
+    match (members.get("result"), members.get("error")) {
+        (Some(result), None) if result.get().starts_with('{') => Ok(Came::Result(result)),
+        (None, Some(error)) if error.get().starts_with('{') => Ok(Came::Error(error)),
+        (_, _) => Err(malformed("neither a result nor an error")),
+    }
+}
+
+/// A message with another id.
+///
+/// # Errors
+/// See [`RelayError`].
+pub fn renumbered(bytes: &[u8], id: &str) -> Result<String, RelayError> {
+    Ok(message(bytes)?.written(&["id"], &[("id", id)]))
 }
 
 fn number(id: &RawValue) -> Result<u64, RelayError> {
@@ -546,7 +580,7 @@ mod tests {
         assert!(matches!(error, Heard::Answer { id: 7, came: Came::Error(_) }));
         let asks = heard(br#"{"jsonrpc":"2.0","id":"s","method":"sampling/createMessage"}"#).unwrap();
         assert!(
-            matches!(asks, Heard::Asks { id, method } if id.get() == "\"s\"" && method.starts_with("sampling"))
+            matches!(asks, Heard::Asks { id, method, .. } if id.get() == "\"s\"" && method.starts_with("sampling"))
         );
         let tells = heard(br#"{"jsonrpc":"2.0","method":"notifications/message"}"#).unwrap();
         assert!(matches!(tells, Heard::Tells { .. }));

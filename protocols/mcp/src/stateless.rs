@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::beside::{Abilities, Level};
 use crate::relay::{Listing, Members, RelayError, Said, unread};
 use crate::request::Method;
 use crate::revision::{VERSION, unspoken};
@@ -28,9 +29,10 @@ const INVALID_PARAMS: i32 = -32602;
 /// Members of a request's `_meta` that are the hop's own, and no other's.
 const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
-const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+pub(crate) const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
-const OF_THE_HOP: [&str; 4] = [PROTOCOL_VERSION, CLIENT_INFO, CLIENT_CAPABILITIES, LOG_LEVEL];
+const PROGRESS_TOKEN: &str = "progressToken";
+const OF_THE_HOP: [&str; 5] = [PROTOCOL_VERSION, CLIENT_INFO, CLIENT_CAPABILITIES, LOG_LEVEL, PROGRESS_TOKEN];
 /// Longest name of a client's that is kept, in characters.
 const APPLICATION_CHARS_MAX: usize = 128;
 /// Who a server is, in the `_meta` of a result.
@@ -98,7 +100,7 @@ fn repeated(headers: &HeaderMap, name: &HeaderName, in_body: &str) -> Result<(),
 }
 
 /// The `_meta` of parameters; `None` where there is none.
-fn meta(params: Option<&RawValue>) -> Result<Option<Members<'_>>, RelayError> {
+pub(crate) fn meta(params: Option<&RawValue>) -> Result<Option<Members<'_>>, RelayError> {
     let Some(params) = params.filter(|params| params.get().starts_with('{')) else { return Ok(None) };
     Members::of(params.get())?.get("_meta").map(|meta| Members::of(meta.get())).transpose()
 }
@@ -194,31 +196,57 @@ pub fn code(error: &RawValue) -> Option<i64> {
     code.get().parse().ok()
 }
 
+/// What one request says to its server beside what it asks for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Beside {
+    /// What the server may ask of its client.
+    pub abilities: Abilities,
+    /// The token for what is told of the request.
+    pub token: Option<u64>,
+    /// From which level on the server's log is wanted.
+    pub level: Option<Level>,
+}
+
 /// Parameters as a server takes them that speaks so: what a client says of itself is between it and us, and to the server we
-/// are the client, with nothing that it could ask of us.
+/// are the client, with what it may ask of us.
 ///
 /// # Errors
 /// Not an object, or its `_meta` is none.
-pub fn towards(server: Era, params: Option<&RawValue>) -> Result<Cow<'_, str>, RelayError> {
+pub fn towards(server: Era, params: Option<&RawValue>, beside: Beside) -> Result<Cow<'_, str>, RelayError> {
     let text = params.map_or("{}", RawValue::get);
-    let carried = meta(params);
-    match (server, carried) {
-        (Era::Handshake, Ok(Some(carried))) if OF_THE_HOP.iter().any(|name| carried.get(name).is_some()) => {
-            let rest = carried.written(&OF_THE_HOP, &[]);
-            Ok(Cow::Owned(Members::of(text)?.written(&["_meta"], &[("_meta", &rest)])))
-        }
-        (Era::Handshake, Ok(_) | Err(_)) => Ok(Cow::Borrowed(text)),
-        (Era::Stateless, carried) => {
-            let client = json!({"name": "chaperone", "version": env!("CARGO_PKG_VERSION")}).to_string();
-            let revision = Value::from(REVISION).to_string();
-            let ours = [(PROTOCOL_VERSION, &*revision), (CLIENT_INFO, &*client), (CLIENT_CAPABILITIES, "{}")];
-            let carried = match carried? {
-                Some(carried) => carried.written(&OF_THE_HOP, &ours),
-                None => Members::of("{}")?.written(&[], &ours),
-            };
-            Ok(Cow::Owned(Members::of(text)?.written(&["_meta"], &[("_meta", &carried)])))
-        }
+    let carried = match (server, meta(params)) {
+        (_, Ok(carried)) => carried,
+        (Era::Handshake, Err(_)) => return Ok(Cow::Borrowed(text)),
+        (Era::Stateless, Err(error)) => return Err(error),
+    };
+    let client = json!({"name": "chaperone", "version": env!("CARGO_PKG_VERSION")}).to_string();
+    let (revision, capabilities) = (Value::from(REVISION).to_string(), beside.abilities.written());
+    let token = beside.token.map(|token| token.to_string());
+    let level = beside.level.map(|level| Value::from(level.as_str()).to_string());
+    let mut ours: Vec<(&str, &str)> = token.iter().map(|token| (PROGRESS_TOKEN, token.as_str())).collect();
+    if server == Era::Stateless {
+        ours.extend([
+            (PROTOCOL_VERSION, &*revision),
+            (CLIENT_INFO, &*client),
+            (CLIENT_CAPABILITIES, &*capabilities),
+        ]);
+        ours.extend(level.iter().map(|level| (LOG_LEVEL, level.as_str())));
     }
+    let is_kept = |carried: &Members<'_>| OF_THE_HOP.iter().all(|name| carried.get(name).is_none());
+    let carried = match carried {
+        None if ours.is_empty() => return Ok(Cow::Borrowed(text)),
+        Some(carried) if ours.is_empty() && is_kept(&carried) => return Ok(Cow::Borrowed(text)),
+        Some(carried) => carried.written(&OF_THE_HOP, &ours),
+        None => Members::of("{}")?.written(&[], &ours),
+    };
+    Ok(Cow::Owned(Members::of(text)?.written(&["_meta"], &[("_meta", &carried)])))
+}
+
+/// From which level on a client wants its server's log in the answer to one request.
+#[must_use]
+pub fn wanted_level(params: Option<&RawValue>) -> Option<Level> {
+    let meta = meta(params).ok()??;
+    Level::of(&meta.text(LOG_LEVEL).ok()??)
 }
 
 /// Whether an answer to `server/discover` names this revision.
@@ -238,8 +266,8 @@ pub fn server_information(said: &RawValue) -> Option<&RawValue> {
     members.get("serverInfo").or_else(within)
 }
 
-/// What a server says that it can, of the parts that are `shown`. What would be told of them beside calls is left out: it is
-/// not carried, but for a subscription where both ends know one by that name.
+/// What a server says that it can, of the parts that are `shown`. That its list of tools is another is always told: which are
+/// shown is not the server's alone. A subscription is carried where both ends know one by that name.
 #[must_use]
 pub fn capabilities(said: &RawValue, both_older: bool, shown: impl Fn(&str) -> bool) -> String {
     let all = Members::of(said.get()).ok().and_then(|said| said.get("capabilities"));
@@ -247,8 +275,10 @@ pub fn capabilities(said: &RawValue, both_older: bool, shown: impl Fn(&str) -> b
     let mut parts = Vec::new();
     for part in PARTS.into_iter().filter(|part| shown(part)) {
         let Some(of) = all.as_ref().and_then(|all| Members::of(all.get(part)?.get()).ok()) else { continue };
-        let left_out: &[&str] = if both_older { &["listChanged"] } else { &["listChanged", "subscribe"] };
-        parts.push(format!("\"{part}\":{}", of.written(left_out, &[])));
+        let mut left_out = Vec::from(if both_older { [].as_slice() } else { &["subscribe"] });
+        let told: &[(&str, &str)] = if part == TOOLS { &[("listChanged", "true")] } else { &[] };
+        left_out.extend(told.iter().map(|(name, _)| *name));
+        parts.push(format!("\"{part}\":{}", of.written(&left_out, told)));
     }
     format!("{{{}}}", parts.join(","))
 }
@@ -261,7 +291,8 @@ pub fn has(said: &RawValue, part: &str) -> bool {
 }
 
 /// Parts of what a server can that are carried.
-const PARTS: [&str; 4] = ["tools", "resources", "prompts", "completions"];
+const PARTS: [&str; 4] = [TOOLS, "resources", "prompts", "completions"];
+const TOOLS: &str = "tools";
 
 /// The answer to `server/discover`: what is offered, and who the server says that it is.
 #[must_use]
@@ -553,9 +584,10 @@ mod tests {
             r#"{{"name":"q","arguments":{{"a": 1.50}},{}}}"#,
             META.replace("{}", r#"{"elicitation":{}},"traceparent":"00-1""#)
         );
-        let older = towards(Era::Handshake, Some(raw(&said))).unwrap();
+        let nothing = Beside::default();
+        let older = towards(Era::Handshake, Some(raw(&said)), nothing).unwrap();
         assert_eq!(older, r#"{"name":"q","arguments":{"a": 1.50},"_meta":{"traceparent":"00-1"}}"#);
-        let newer = towards(Era::Stateless, Some(raw(&said))).unwrap();
+        let newer = towards(Era::Stateless, Some(raw(&said)), nothing).unwrap();
         assert!(
             newer.contains(r#""arguments":{"a": 1.50}"#) && newer.contains(r#""traceparent":"00-1""#),
             "{newer}"
@@ -565,11 +597,24 @@ mod tests {
         assert_eq!(meta[CLIENT_INFO]["name"], "chaperone");
         assert_eq!(meta[CLIENT_CAPABILITIES], json!({}));
         // Between two that speak alike nothing is touched.
-        let plain = r#"{ "name":"q", "_meta":{"progressToken": 1.0} }"#;
+        let plain = r#"{ "name":"q", "_meta":{"later": 1.0} }"#;
         assert!(
-            matches!(towards(Era::Handshake, Some(raw(plain))), Ok(Cow::Borrowed(same)) if same == plain)
+            matches!(towards(Era::Handshake, Some(raw(plain)), nothing), Ok(Cow::Borrowed(same)) if same == plain)
         );
-        assert!(towards(Era::Stateless, None).unwrap().contains(REVISION));
+        assert!(towards(Era::Stateless, None, nothing).unwrap().contains(REVISION));
+        // A client's token is another hop's, whose numbers may be the same.
+        let told = r#"{"name":"q","_meta":{"progressToken":7}}"#;
+        assert_eq!(towards(Era::Handshake, Some(raw(told)), nothing).unwrap(), r#"{"name":"q","_meta":{}}"#);
+        let able = Abilities { sampling: true, ..Abilities::default() };
+        let beside = Beside { abilities: able, token: Some(3), level: Some(Level::Warning) };
+        let older = towards(Era::Handshake, Some(raw(told)), beside).unwrap();
+        assert_eq!(older, r#"{"name":"q","_meta":{"progressToken":3}}"#);
+        let newer = towards(Era::Stateless, None, beside).unwrap();
+        let meta = serde_json::from_str::<Value>(&newer).unwrap()["_meta"].clone();
+        assert_eq!(meta[CLIENT_CAPABILITIES], json!({"sampling": {}}));
+        assert_eq!((&meta[LOG_LEVEL], &meta["progressToken"]), (&json!("warning"), &json!(3)));
+        let wanted = json!({"_meta": meta}).to_string();
+        assert_eq!(wanted_level(Some(raw(&wanted))), Some(Level::Warning));
         let claims = r#"{"_meta":{"io.modelcontextprotocol/clientInfo":{"name":"a","version":"1"}}}"#;
         assert_eq!(application(Some(raw(claims))).as_deref(), Some("a 1"));
     }
@@ -643,8 +688,11 @@ mod tests {
             r#"{"capabilities":{"tools":{"listChanged":true,"later":[ ]},"resources":{"subscribe":true,"listChanged":true},"prompts":{},"logging":{}}}"#,
         );
         let all = |both_older| capabilities(said, both_older, |_| true);
-        assert_eq!(all(true), r#"{"tools":{"later":[ ]},"resources":{"subscribe":true},"prompts":{}}"#);
-        assert_eq!(all(false), r#"{"tools":{"later":[ ]},"resources":{},"prompts":{}}"#);
+        assert_eq!(all(true), r#"{"tools":{"later":[ ],"listChanged":true},"resources":{"subscribe":true,"listChanged":true},"prompts":{}}"#);
+        assert_eq!(
+            all(false),
+            r#"{"tools":{"later":[ ],"listChanged":true},"resources":{"listChanged":true},"prompts":{}}"#
+        );
         assert_eq!(capabilities(said, true, |part| part == "prompts"), r#"{"prompts":{}}"#);
         assert_eq!(capabilities(raw("{}"), true, |_| true), "{}");
         assert!(has(said, "prompts") && !has(said, "completions") && !has(raw("{}"), "tools"));

@@ -9,6 +9,7 @@
     reason = "a test's own set-up may fail it"
 )]
 
+mod asked;
 mod hostile;
 mod notes;
 mod place;

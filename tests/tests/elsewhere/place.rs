@@ -59,6 +59,15 @@ impl Listening {
         Self::start("notes", &python, &words, port, log)
     }
 
+    /// PyPI `mcp` as it is, with tools that tell and ask.
+    pub(crate) fn everything(folder: &Path) -> Self {
+        let port = free_port().unwrap();
+        let script = root().join("tests/mcp/everything.py").to_string_lossy().into_owned();
+        let python = target_dir().join("mcp/python/bin/python");
+        let words = [script.as_str(), "http", &port.to_string()];
+        Self::start("everything", &python, &words, port, folder.join("everything.log"))
+    }
+
     /// A server of our own making that does as it is told, also what no server may.
     pub(crate) fn hostile(folder: &Path, description: &Path) -> Self {
         let (port, log) = (free_port().unwrap(), folder.join("hostile.log"));
@@ -107,7 +116,10 @@ fn policies(folder: &Path, servers: &[Declared]) {
              permit (principal in Group::\"dev/nurses\", action in [Action::\"readResource\", Action::\"usePrompt\"], \
              resource == Target::\"{name}\");\n\
              @id(\"nurses-{name}-see\")\n\
-             permit (principal in Group::\"dev/nurses\", action == Action::\"reveal\", resource == Tool::\"{name}/echo\");\n"
+             permit (principal in Group::\"dev/nurses\", action == Action::\"reveal\", resource == Tool::\"{name}/echo\");\n\
+             @id(\"nurses-{name}-are-asked\")\n\
+             permit (principal in Group::\"dev/nurses\", action in [Action::\"elicit\", Action::\"sample\"], \
+             resource in Target::\"{name}\");\n"
         );
     }
     std::fs::write(folder.join("clinic.cedar"), text.replace("\"dev/", "\"org/")).unwrap();

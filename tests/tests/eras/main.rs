@@ -9,6 +9,8 @@
     reason = "a test's own set-up may fail it"
 )]
 
+mod asked;
 mod conformance;
+mod hostile;
 mod pairs;
 mod place;

@@ -5,12 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use chaperone_tests::{Person, root};
 use serde_json::{Value, json};
 
-use crate::place::{EVERYTHING, NEWER, OLDER, Place, beside, names, python, text};
+use crate::place::{ASKS, EVERYTHING, NEWER, OLDER, Place, beside, names, python, text};
 
 const REVISION: &str = "io.modelcontextprotocol/protocolVersion";
 
 /// A request of the newest revision, by a client that can do this.
-fn stateless(method: &str, mut params: Value, capabilities: &Value) -> Value {
+pub(crate) fn stateless(method: &str, mut params: Value, capabilities: &Value) -> Value {
     params["_meta"] = json!({
         REVISION: "2026-07-28",
         "io.modelcontextprotocol/clientInfo": {"name": "a test", "version": "1"},
@@ -19,8 +19,8 @@ fn stateless(method: &str, mut params: Value, capabilities: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": "x\"1", "method": method, "params": params})
 }
 
-const NEW: &str = "mcp-protocol-version: 2026-07-28";
-const CALLS: &str = "mcp-method: tools/call";
+pub(crate) const NEW: &str = "mcp-protocol-version: 2026-07-28";
+pub(crate) const CALLS: &str = "mcp-method: tools/call";
 
 #[test]
 fn clients_of_both_eras_reach_servers_of_both() {
@@ -54,7 +54,7 @@ fn clients_of_both_eras_reach_servers_of_both() {
     let node = beside(place.home.path(), "mcp", "client.js");
     let counts = json!([{"tool": "counts"}]);
     let came = place.client("node", &[&node, &place.url(NEWER), &place.token()], &counts);
-    assert_eq!(names(&came["tools"]), ["echo", "counts", "asks", "grows"], "{came}");
+    assert_eq!(names(&came["tools"]), ["echo", "counts", "asks", "books", "grows"], "{came}");
     assert_eq!(came["version"], "2025-11-25");
     assert_eq!(came["results"][0]["structured"], Value::Null, "{came}");
     assert!(text(&came["results"][0], "text").contains("[1,2,3]"), "{came}");
@@ -91,7 +91,10 @@ fn a_server_that_asks_for_something_first_gets_nothing_and_its_caller_hears_why(
         {
             assert!(text(result, "text").contains(part), "{part}: {came}");
         }
-        // Also where the client could answer: it is asked nothing, and no state of anybody's is handed out.
+        // Where the client could answer, and no policy lets the server ask, no state of anybody's is handed out either.
+        if server == EVERYTHING {
+            continue;
+        }
         let call = stateless("tools/call", json!({"name": tool}), &json!({"elicitation": {}}));
         let (status, came) = place.raw(server, &[NEW, CALLS, &format!("mcp-name: {tool}")], &call);
         assert_eq!((status, &came["result"]["isError"]), (200, &json!(true)), "{came}");
@@ -102,20 +105,20 @@ fn a_server_that_asks_for_something_first_gets_nothing_and_its_caller_hears_why(
         );
     }
     let ended = place.boundary.entries_of("toolcall.ended").unwrap();
-    assert_eq!(ended.len(), 4);
+    assert_eq!(ended.len(), 3);
     assert!(
         ended.iter().all(|entry| entry["outcome"] == "refused" && entry["code"] == "unsupported"),
         "{ended:?}"
     );
     // So nothing can be the answer to what was asked.
-    for more in [json!({"requestState": "once"}), json!({"inputResponses": {}})] {
+    for more in [json!({"requestState": "once"}), json!({"requestState": "once", "inputResponses": {}})] {
         let mut params = json!({"name": "echo", "arguments": {}});
         params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let call = stateless("tools/call", params, &json!({}));
         let (_, came) = place.raw(NEWER, &[NEW, CALLS, "mcp-name: echo"], &call);
         assert_eq!(came["error"]["code"], -32602, "{came}");
     }
-    assert_eq!(place.boundary.entries_of("toolcall.ended").unwrap().len(), 4);
+    assert_eq!(place.boundary.entries_of("toolcall.ended").unwrap().len(), 3);
 }
 
 #[test]
@@ -206,5 +209,16 @@ fn the_bridge_says_beside_a_call_what_its_tool_wants_there() {
         assert_eq!(came["version"], version);
         assert_eq!(came["results"][0]["error"], false, "{came}");
         assert!(text(&came["results"][0], "text").contains("\u{e9}u"), "{came}");
+        // What is told and asked before an answer passes it too.
+        let asked = root().join("tests/mcp/asked.py");
+        let about = json!({"message": "Who?"}).to_string();
+        let words = [asked.to_str().unwrap(), bridge.to_str().unwrap(), ASKS, mode, "book", &about, "accept"];
+        let came = place.client(&python(), &words, &json!([]));
+        assert_eq!(text(&came, "text"), "booked for turquoise: Hello from a model", "{came}");
+        let count = json!({"count": 3}).to_string();
+        let words =
+            [asked.to_str().unwrap(), bridge.to_str().unwrap(), ASKS, mode, "steps", &count, "accept"];
+        let came = place.client(&python(), &words, &json!([]));
+        assert_eq!(came["heard"].as_array().unwrap().len(), 4, "{came}");
     }
 }

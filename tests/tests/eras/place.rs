@@ -18,7 +18,11 @@ pub(crate) const NEWER: &str = "newer";
 pub(crate) const OLDER: &str = "older";
 /// On PyPI `mcp`.
 pub(crate) const EVERYTHING: &str = "everything";
-const SERVERS: [&str; 3] = [NEWER, OLDER, EVERYTHING];
+/// On npm `@modelcontextprotocol/sdk`, with a handshake: tells and asks in the middle of its calls.
+pub(crate) const ASKS: &str = "asks";
+const SERVERS: [&str; 4] = [NEWER, OLDER, EVERYTHING, ASKS];
+/// Those that may ask for something.
+const ASKING: [&str; 2] = [EVERYTHING, ASKS];
 
 /// Fields end in order: what stands before the database ends first.
 pub(crate) struct Place {
@@ -55,22 +59,26 @@ pub(crate) fn beside(home: &Path, pins: &str, file: &str) -> String {
 
 fn declared(home: &Path) -> String {
     let newer = beside(home, "servers", "newer.js");
+    let asks = beside(home, "mcp", "asks.js");
     // What they are made of lies where walls show it only on demand.
     let made_of = [
         root().join("tests"),
         target_dir().join("servers"),
         target_dir().join("mcp"),
         home.join("with-servers"),
+        home.join("with-mcp"),
     ];
     let whom = format!("{}read = {}\n", as_itself(), json!(made_of));
     let hostile = root().join("tests/servers/hostile.py");
     format!(
         "[servers.{NEWER}]\n{whom}command = {}\n\
          [servers.{OLDER}]\n{whom}command = {}\nenvironment = {{ SILENT = \"yes\" }}\n\
-         [servers.{EVERYTHING}]\n{whom}command = {}\n",
+         [servers.{EVERYTHING}]\n{whom}command = {}\n\
+         [servers.{ASKS}]\n{whom}command = {}\n",
         json!([program("node"), newer]),
         json!(["/usr/bin/python3", hostile]),
         json!([python(), root().join("tests/mcp/everything.py")]),
+        json!([program("node"), asks]),
     )
 }
 
@@ -87,6 +95,18 @@ fn policies(folder: &Path) {
              action in [Action::\"readResource\", Action::\"usePrompt\"], resource == Target::\"{server}\");\n"
         );
     }
+    for server in ASKING {
+        text += &format!(
+            "@id(\"nurses-{server}-asks\")\npermit (principal in Group::\"dev/nurses\", action in [Action::\"elicit\", \
+             Action::\"sample\", Action::\"listRoots\"], resource in Target::\"{server}\");\n"
+        );
+    }
+    text += &format!(
+        "@id(\"nobody-reveals-{ASKS}\")\nforbid (principal, action == Action::\"reveal\", resource in Target::\"{ASKS}\");\n\
+         @id(\"nurses-are-asked-by-newer\")\npermit (principal in Group::\"dev/nurses\", action == Action::\"elicit\", \
+         resource == Tool::\"{NEWER}/books\");\n\
+         @id(\"nobody-is-asked-by-it\")\nforbid (principal, action == Action::\"elicit\", resource == Tool::\"{ASKS}/forbidden\");\n"
+    );
     std::fs::write(folder.join("clinic.cedar"), text.replace("\"dev/", "\"org/")).unwrap();
 }
 
@@ -122,8 +142,13 @@ impl Place {
     }
 
     pub(crate) fn token(&self) -> String {
+        self.token_of("ana")
+    }
+
+    pub(crate) fn token_of(&self, sub: &str) -> String {
         let resource = format!("{}/mcp", self.boundary.api_url());
-        let claims = json!({"aud": resource, "client_id": "assistant", "scope": "", "sub": "ana", "groups": ["nurses"]});
+        let claims =
+            json!({"aud": resource, "client_id": "assistant", "scope": "", "sub": sub, "groups": ["nurses"]});
         self.issuer.token(&claims).unwrap()
     }
 

@@ -1,5 +1,5 @@
 //! MCP from standard input and output to a gateway's endpoint: a line is a message, and each is one request (Streamable
-//! HTTP). Messages pass as they are; the only words of our own are errors where the gateway gave no answer.
+//! HTTP); what comes back before its answer is a line too. Messages pass as they are; the only words of our own are errors where the gateway gave no answer.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use chaperone_access::TargetName;
 use chaperone_api::Problem;
 use chaperone_mcp::relay::TOOLS_MAX;
+use chaperone_mcp::remote::Events;
 use chaperone_mcp::request::Method;
 use chaperone_mcp::revision::VERSION;
 use chaperone_mcp::stateless::{self, Repeated, encoded, repeats, written};
@@ -39,6 +40,7 @@ const NAMED_SINCE: &str = stateless::REVISION;
 
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
 /// JSON-RPC 2.0, section 5.1.
 const PARSE_ERROR: i32 = -32700;
@@ -86,6 +88,8 @@ pub(crate) struct Bridge {
     headers: http::HeaderMap,
     /// The revision that was agreed on.
     version: Mutex<Option<String>>,
+    /// The session that the gateway gave.
+    session: Mutex<Option<HeaderValue>>,
     /// Arguments that headers repeat, by the tools that were listed and have some.
     repeats: Mutex<HashMap<String, Vec<Repeated>>>,
     /// What is under way, by the text of its id.
@@ -100,6 +104,11 @@ fn key(id: &Value) -> String {
 
 fn failed(id: &str, code: i32, message: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{}}}"#, json!({"code": code, "message": message}))
+}
+
+/// Whether a message ends a request, and is not said before its answer.
+fn is_answer(message: &[u8]) -> bool {
+    serde_json::from_slice::<Message<'_>>(message).is_ok_and(|message| message.method.is_none())
 }
 
 /// A message of the client's, or that it was too long.
@@ -190,6 +199,7 @@ impl Bridge {
             gateway,
             headers,
             version: Mutex::default(),
+            session: Mutex::default(),
             repeats: Mutex::default(),
             under_way: Mutex::default(),
             places: Arc::new(Semaphore::new(REQUESTS_MAX)),
@@ -240,15 +250,16 @@ impl Bridge {
             }
             return;
         }
-        let id = message.id.map(|id| id.get().to_owned());
+        // An answer of the client's own is answered by nobody.
+        let asks = message.id.filter(|_| !method.is_empty());
+        let id = asks.map(|id| id.get().to_owned());
         let headers = self.headers(&method, &params);
-        let known = message
-            .id
+        let known = asks
             .map(|id| serde_json::from_str::<Value>(id.get()).map_or_else(|_| String::new(), |id| key(&id)));
         let (this, own) = (self.clone(), known.clone());
         let refused = answers.clone();
         let sending = async move {
-            let answer = this.sent(line, headers, &method, id.as_deref()).await;
+            let answer = this.sent(line, headers, &method, id.as_deref(), &answers).await;
             if let Some(own) = &own {
                 this.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(own);
             }
@@ -286,6 +297,11 @@ impl Bridge {
         let agreed = self.version.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let version = said.and_then(Value::as_str).map(str::to_owned).or(agreed);
         let Some(version) = version.filter(|_| method != "initialize") else { return headers };
+        if said.is_none()
+            && let Some(session) = self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        {
+            headers.insert(SESSION, session);
+        }
         let mut put = |name: HeaderName, text: &str| {
             if let Ok(value) = HeaderValue::try_from(text) {
                 headers.insert(name, value);
@@ -332,8 +348,9 @@ impl Bridge {
         headers: http::HeaderMap,
         method: &str,
         id: Option<&str>,
+        beside: &mpsc::Sender<String>,
     ) -> Option<String> {
-        let answered = self.exchanged(body, headers).await;
+        let answered = self.exchanged(body, headers, beside).await;
         // A notification or an answer of the client's own gets none.
         let id = id?;
         let (status, bytes) = match answered {
@@ -382,6 +399,7 @@ impl Bridge {
         &self,
         body: Vec<u8>,
         headers: http::HeaderMap,
+        beside: &mpsc::Sender<String>,
     ) -> Result<(StatusCode, Vec<u8>), Unanswered> {
         let gateway = &self.gateway;
         let unreachable = |error: reqwest::Error| Unanswered {
@@ -398,6 +416,26 @@ impl Bridge {
             .body(body);
         let mut response = request.send().await.map_err(unreachable)?;
         let (status, mut bytes) = (response.status(), Vec::new());
+        if let Some(session) = response.headers().get(SESSION) {
+            *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.clone());
+        }
+        let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        if kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
+            let broke = |why: String| Unanswered { why, may_have_arrived: true };
+            let mut events = Events::default();
+            while let Some(piece) = response.chunk().await.map_err(unreachable)? {
+                events.push(&piece);
+                while let Some(data) = events.next_data().map_err(|fault| broke(fault.to_string()))? {
+                    if is_answer(&data) {
+                        return Ok((status, data));
+                    }
+                    let line = String::from_utf8_lossy(&data).replace(['\n', '\r'], " ");
+                    // Nobody listens any more: the program is about to end.
+                    drop(beside.send(line).await);
+                }
+            }
+            return Err(broke("the gateway's answer broke off".to_owned()));
+        }
         while let Some(piece) = response.chunk().await.map_err(unreachable)? {
             if bytes.len() + piece.len() > ANSWER_BYTES_MAX {
                 let why = format!("the gateway answered with more than {ANSWER_BYTES_MAX} bytes");
@@ -429,6 +467,7 @@ mod tests {
             token: Zeroizing::new("token".to_owned()),
             headers: http::HeaderMap::new(),
             version: Mutex::default(),
+            session: Mutex::default(),
             repeats: Mutex::default(),
             under_way: Mutex::default(),
             places: Arc::new(Semaphore::new(REQUESTS_MAX)),

@@ -1,9 +1,10 @@
 //! `chaperone toolcall`: one call of a tool, from its caller to the fields.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use chaperone_access::CallId;
-use chaperone_api::{ToolcallExchange, ToolcallOperation, ToolcallView};
+use chaperone_api::{ToolcallAsked, ToolcallExchange, ToolcallOperation, ToolcallTold, ToolcallView};
 use chaperone_trail::Counting;
 use clap::Subcommand;
 use serde_json::Value;
@@ -104,6 +105,8 @@ fn tree(view: &ToolcallView) -> String {
     if let Some(bytes) = view.end.as_ref().and_then(|end| end.not_looked_through) {
         out.push(format!("    │ {bytes} bytes in the answer are no text, and were not looked through"));
     }
+    out.extend(view.told.as_ref().map(told));
+    out.extend(view.asked.iter().map(asked));
     for operation in &view.operations {
         of_operation(&mut out, operation);
     }
@@ -131,6 +134,45 @@ fn elsewhere(exchanged: &ToolcallExchange) -> String {
     let named = exchanged.named.as_ref().map(|named| format!(", there `{named}`")).unwrap_or_default();
     let until = clock(exchanged.not_after.saturating_mul(1_000_000));
     format!("carried out elsewhere{named}: credential {} until {until}", exchanged.credential)
+}
+
+/// How many of which, as part of a sentence.
+fn listed(counts: &BTreeMap<String, u64>) -> String {
+    let words: Vec<String> = counts.iter().map(|(name, count)| format!("{count} x {name}")).collect();
+    words.join(", ")
+}
+
+/// What the server told before its answer.
+fn told(told: &ToolcallTold) -> String {
+    let mut line = format!("    │ told meanwhile: {} ({} bytes)", listed(&told.kinds), told.bytes);
+    if !told.masked.is_empty() {
+        line.push_str(&format!(", replaced: {}", listed(&told.masked)));
+    }
+    if told.withheld > 0 {
+        line.push_str(&format!(", {} withheld", told.withheld));
+    }
+    line
+}
+
+/// What the server asked for, and what came of it.
+fn asked(asked: &ToolcallAsked) -> String {
+    let mut line = format!("    │ asked #{} {}", asked.ask, asked.for_what);
+    if let Some(url) = &asked.url {
+        line.push_str(&format!(" {url}"));
+    }
+    line.push_str(&format!("  question {}", asked.question));
+    if !asked.masked.is_empty() {
+        line.push_str(&format!(", replaced: {}", listed(&asked.masked)));
+    }
+    match (&asked.code, &asked.action) {
+        (Some(code), _) => line.push_str(&format!(": refused ({code})")),
+        (None, Some(action)) => line.push_str(&format!(": {action}")),
+        (None, None) => line.push_str(": no answer"),
+    }
+    if let Some(answer) = &asked.answer {
+        line.push_str(&format!("  answer {answer}"));
+    }
+    line
 }
 
 fn of_operation(out: &mut Vec<String>, operation: &ToolcallOperation) {

@@ -2,7 +2,7 @@
 //! its question here and not of each of them.
 
 use super::kinds::{
-    Body, OperationIntent, OperationOutcome, OperationRefused, OperationsUndone, SessionClosed,
+    Body, Kind, OperationIntent, OperationOutcome, OperationRefused, OperationsUndone, SessionClosed,
     SessionOpened, ToolcallEnded, ToolcallStarted,
 };
 
@@ -81,6 +81,9 @@ impl Body {
             | Self::CredentialRevoked(_)
             | Self::SessionFollowed(_)
             | Self::SessionTold(_)
+            | Self::ToolcallTold(_)
+            | Self::ToolcallAsked(_)
+            | Self::ToolcallAnswered(_)
             | Self::AgentRemoved(_)
             | Self::SessionKilled(_)
             | Self::ServerStarted(_)
@@ -89,5 +92,26 @@ impl Body {
             | Self::ToolHeld(_)
             | Self::RecordingRead(_) => return None,
         })
+    }
+}
+
+impl Kind {
+    /// Whether it closes or explains what is already on record: such an entry may use the room kept aside on a full
+    /// disk.
+    #[must_use]
+    pub fn closes(self) -> bool {
+        matches!(
+            self,
+            Self::OperationOutcome
+                | Self::OperationProgress
+                | Self::SessionClosed
+                | Self::SessionTold
+                | Self::ToolcallEnded
+                | Self::CatalogAnswered
+                | Self::ServerEnded
+                | Self::GatewayStopped
+                | Self::GatewayHeartbeat
+                | Self::Gap
+        )
     }
 }

@@ -386,16 +386,60 @@ kinds! {
         duration_us: u64,
         /// Identifiers that were replaced in a server's answer, by tag. Absent where there were none.
         masked: Option<BTreeMap<String, u64>>,
-        /// Bytes of images, sound and other data in a server's answer that are no text, and that nobody looked through.
-        /// Absent where there are none.
+        /// Bytes of data in a server's answer that are no text, and that nobody looked through. Absent where there are none.
         not_looked_through: Option<u64>,
         /// How.
         outcome: CallOutcome,
-        /// Identifiers that detectors found in a server's answer to a call that read nothing of a target's: the server has
-        /// them from elsewhere. Absent where there are none.
+        /// Identifiers in a server's answer to a call that read nothing of a target's. Absent where there are none.
         phi_without_statement: Option<u64>,
         /// Rows in the answer.
         rows: u64,
+    }
+    /// A server told something in a call. It reaches the client after this is durable; what comes together is counted so.
+    ToolcallTold = "toolcall.told" {
+        /// Bytes of what went to the client.
+        bytes: u64,
+        /// The call.
+        call: String,
+        /// How many messages there were, by kind: `progress`, `message`, `list_changed`.
+        kinds: BTreeMap<String, u64>,
+        /// Identifiers that were replaced in them, by tag. Absent where there were none.
+        masked: Option<BTreeMap<String, u64>>,
+        /// How many of them did not go to the client, for the identifiers in them. Absent where all went.
+        withheld: Option<u64>,
+    }
+    /// A server asked for something in a call. The client hears of it after this is durable, or not at all.
+    ToolcallAsked = "toolcall.asked" {
+        /// The question's number in its call, from 1 on.
+        ask: u64,
+        /// Bytes of the question.
+        bytes: u64,
+        /// The call.
+        call: String,
+        /// Why the client was not asked; absent where it was.
+        code: Option<RefusalCode>,
+        /// What for: `elicitation`, `elicitation_url`, `sampling` or `roots`.
+        for_what: String,
+        /// Identifiers that were replaced in it, by tag. Absent where there were none.
+        masked: Option<BTreeMap<String, u64>>,
+        /// Commitment to the question: the canonical form (RFC 8785) of its parameters, as the server sent them.
+        question: Digest,
+        /// Where it sends a person (`elicitation_url`).
+        url: Option<String>,
+    }
+    /// What came of it. The server hears of it after this is durable.
+    ToolcallAnswered = "toolcall.answered" {
+        /// `accept`, `decline`, `cancel` (of a person); `given`; `missing` (the client goes on without one); `error` (it cannot);
+        /// `late` (nothing in time); `withheld` (it holds identifiers, and the server is elsewhere).
+        action: String,
+        /// Commitment to the answer: the canonical form (RFC 8785) of its JSON. Absent where there is none.
+        answer: Option<Digest>,
+        /// The question's number.
+        ask: u64,
+        /// Bytes of the answer.
+        bytes: u64,
+        /// The call.
+        call: String,
     }
     /// An operation is permitted and about to run.
     OperationIntent = "operation.intent" {
@@ -753,26 +797,5 @@ kinds! {
         reader: Option<String>,
         /// Whose recording.
         session: String,
-    }
-}
-
-impl Kind {
-    /// Whether it closes or explains what is already on record: such an entry may use the room kept aside on a full
-    /// disk.
-    #[must_use]
-    pub fn closes(self) -> bool {
-        matches!(
-            self,
-            Self::OperationOutcome
-                | Self::OperationProgress
-                | Self::SessionClosed
-                | Self::SessionTold
-                | Self::ToolcallEnded
-                | Self::CatalogAnswered
-                | Self::ServerEnded
-                | Self::GatewayStopped
-                | Self::GatewayHeartbeat
-                | Self::Gap
-        )
     }
 }

@@ -11,7 +11,8 @@ use super::accounts::Accounts;
 use crate::{
     AgentEnrolled, Body, CAUSE_KILLED, CatalogAnswered, CredentialExchanged, Entry, Gap, GatewayHeartbeat,
     ObjectRef, OperationIntent, OperationOutcome, OperationProgress, OperationRefused, REASON_LOST,
-    SessionClosed, SessionOpened, SessionTold, SignedTally, Status, cumulative_tally_message, tally_message,
+    SessionClosed, SessionOpened, SessionTold, SignedTally, Status, ToolcallAsked, cumulative_tally_message,
+    tally_message,
 };
 
 /// A session that is open.
@@ -27,6 +28,15 @@ struct Session {
     rows: u64,
 }
 
+/// What a server asked for in a call.
+#[derive(Default)]
+struct Asks {
+    /// The last question's number.
+    last: u64,
+    /// Questions that the client was asked and that have no answer.
+    open: BTreeSet<u64>,
+}
+
 /// An agent's key that was enrolled.
 struct Key {
     agent: String,
@@ -38,7 +48,7 @@ struct Key {
 pub(super) struct Followed {
     open: BTreeMap<String, Session>,
     /// Tool calls that have begun and not ended.
-    calls: BTreeSet<String>,
+    calls: BTreeMap<String, Asks>,
     /// Those that servers had credentials exchanged for: nobody says when they end.
     elsewhere: BTreeSet<String>,
     keys: HashMap<String, Key>,
@@ -88,6 +98,9 @@ impl Followed {
             Body::OperationRefused(body) => self.refuse(report, seq, body),
             Body::ToolcallStarted(body) => self.begin_call(report, seq, &body.call),
             Body::ToolcallEnded(body) => self.end_call(report, seq, &body.call),
+            Body::ToolcallTold(body) => self.aside(report, seq, &body.call),
+            Body::ToolcallAsked(body) => self.ask(report, seq, body),
+            Body::ToolcallAnswered(body) => self.answer(report, seq, &body.call, body.ask),
             Body::CredentialExchanged(body) => self.exchange(report, seq, body),
             Body::SessionTold(body) => self.tell(report, seq, body),
             Body::SessionClosed(body) => self.close(report, seq, body),
@@ -137,7 +150,7 @@ impl Followed {
         if self.running {
             return;
         }
-        for call in &self.calls {
+        for call in self.calls.keys() {
             report.find(None, format!("tool call `{call}` never ended"));
         }
         for (name, session) in self.open {
@@ -168,13 +181,42 @@ impl Followed {
     }
 
     fn begin_call(&mut self, report: &mut Report, seq: u64, call: &str) {
-        if !self.calls.insert(call.to_owned()) {
+        if self.calls.insert(call.to_owned(), Asks::default()).is_some() {
             report.find(Some(seq), "a tool call that has begun already");
         }
     }
 
+    /// A server told something in a call.
+    fn aside(&mut self, report: &mut Report, seq: u64, call: &str) {
+        if !self.calls.contains_key(call) {
+            report.find(Some(seq), "words of a server in a tool call that is not under way");
+        }
+    }
+
+    /// A server asked something in a call: with the number after the one before it.
+    fn ask(&mut self, report: &mut Report, seq: u64, body: &ToolcallAsked) {
+        let Some(asks) = self.calls.get_mut(&body.call) else {
+            report.find(Some(seq), "a question of a server in a tool call that is not under way");
+            return;
+        };
+        let wanted = asks.last + 1;
+        if body.ask != wanted {
+            report.find(Some(seq), format!("question {} stands where question {wanted} has to", body.ask));
+        }
+        asks.last = body.ask.min(u64::MAX - 1);
+        if body.code.is_none() {
+            asks.open.insert(body.ask);
+        }
+    }
+
+    fn answer(&mut self, report: &mut Report, seq: u64, call: &str, ask: u64) {
+        if !self.calls.get_mut(call).is_some_and(|asks| asks.open.remove(&ask)) {
+            report.find(Some(seq), "an answer to a question that is not open");
+        }
+    }
+
     fn end_call(&mut self, report: &mut Report, seq: u64, call: &str) {
-        if !self.calls.remove(call) {
+        if self.calls.remove(call).is_none() {
             report.find(Some(seq), "the end of a tool call that is not under way");
         }
     }
@@ -182,13 +224,13 @@ impl Followed {
     /// A server elsewhere has a call under way, of which no end is told.
     fn exchange(&mut self, report: &mut Report, seq: u64, body: &CredentialExchanged) {
         let Some(call) = &body.call else { return };
-        if self.calls.contains(call) || !self.elsewhere.insert(call.clone()) {
+        if self.calls.contains_key(call) || !self.elsewhere.insert(call.clone()) {
             report.find(Some(seq), "a tool call that has begun already");
         }
     }
 
     fn is_under_way(&self, call: &String) -> bool {
-        self.calls.contains(call) || self.elsewhere.contains(call)
+        self.calls.contains_key(call) || self.elsewhere.contains(call)
     }
 
     /// An operation says that it is a tool call's: that one has to be under way.

@@ -8,7 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -521,6 +521,30 @@ impl Story {
             ended
         });
         self.push(refused(0, 2, call));
+        self.push(Body::ToolcallTold(ToolcallTold {
+            bytes: 5,
+            call: "call-1".to_owned(),
+            kinds: BTreeMap::from([("progress".to_owned(), 2)]),
+            masked: None,
+            withheld: None,
+        }));
+        self.push(Body::ToolcallAsked(ToolcallAsked {
+            ask: 1,
+            bytes: 2,
+            call: "call-1".to_owned(),
+            code: None,
+            for_what: "elicitation".to_owned(),
+            masked: None,
+            question: Digest([7; 32]),
+            url: None,
+        }));
+        self.push(Body::ToolcallAnswered(ToolcallAnswered {
+            action: "accept".to_owned(),
+            answer: Some(Digest([8; 32])),
+            ask: 1,
+            bytes: 2,
+            call: "call-1".to_owned(),
+        }));
         self.push(Body::ToolcallEnded(ToolcallEnded {
             masked: None,
             not_looked_through: None,

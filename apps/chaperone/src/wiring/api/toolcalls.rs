@@ -1,9 +1,13 @@
 //! Tool calls, as the trail has them.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use chaperone_access::CallId;
-use chaperone_api::{ToolcallEnd, ToolcallExchange, ToolcallOperation, ToolcallView};
+use chaperone_api::{
+    ToolcallAsked, ToolcallEnd, ToolcallExchange, ToolcallOperation, ToolcallTold, ToolcallView,
+};
 use chaperone_trail::{
     Body, Course, CredentialExchanged, Entry, OperationIntent, OperationOutcome, OperationRefused,
     OperationsUndone, Status, ToolcallEnded, ToolcallStarted,
@@ -67,7 +71,48 @@ impl Tree {
         }
     }
 
+    /// What the call's server said to its client.
+    fn said(&mut self, body: &Body) {
+        let Some(view) = &mut self.view else { return };
+        if let Body::ToolcallTold(told) = body
+            && told.call == self.wanted
+        {
+            let all = view.told.get_or_insert_with(ToolcallTold::default);
+            let sum = |sums: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>| {
+                for (name, count) in more {
+                    *sums.entry(name.clone()).or_default() += count;
+                }
+            };
+            sum(&mut all.kinds, &told.kinds);
+            told.masked.iter().for_each(|masked| sum(&mut all.masked, masked));
+            all.bytes += told.bytes;
+            all.withheld += told.withheld.unwrap_or_default();
+        }
+        if let Body::ToolcallAsked(asked) = body
+            && asked.call == self.wanted
+        {
+            view.asked.push(ToolcallAsked {
+                ask: asked.ask,
+                for_what: asked.for_what.clone(),
+                question: asked.question.to_string(),
+                url: asked.url.clone(),
+                code: asked.code.map(|code| code.as_str().to_owned()),
+                masked: asked.masked.clone().unwrap_or_default(),
+                action: None,
+                answer: None,
+            });
+        }
+        if let Body::ToolcallAnswered(answered) = body
+            && answered.call == self.wanted
+            && let Some(asked) = view.asked.iter_mut().find(|asked| asked.ask == answered.ask)
+        {
+            asked.action = Some(answered.action.clone());
+            asked.answer = answered.answer.map(|digest| digest.to_string());
+        }
+    }
+
     fn take(&mut self, entry: &Entry) {
+        self.said(&entry.body);
         if let Body::CredentialExchanged(exchanged) = &entry.body
             && exchanged.call.as_ref() == Some(&self.wanted)
         {
@@ -137,6 +182,8 @@ fn begun(call: CallId, entry: &Entry, started: &ToolcallStarted) -> ToolcallView
         started_at: entry.at,
         end: None,
         exchanged: None,
+        told: None,
+        asked: Vec::new(),
         operations: Vec::new(),
         first_entry: entry.seq,
     }
@@ -162,6 +209,8 @@ fn elsewhere(call: CallId, entry: &Entry, exchanged: &CredentialExchanged) -> To
             named: exchanged.named.clone(),
             not_after: exchanged.not_after,
         }),
+        told: None,
+        asked: Vec::new(),
         operations: Vec::new(),
         first_entry: entry.seq,
     }
@@ -269,6 +318,8 @@ mod tests {
             started_at: 1,
             end: None,
             exchanged: None,
+            told: None,
+            asked: Vec::new(),
             operations: vec![
                 operation("a", 1, "ok"),
                 operation("a", 2, "failed"),

@@ -31,7 +31,7 @@ use serde_json::json;
 
 use self::commands::OfCommands;
 use self::held::Held;
-use self::hosted::Hosted;
+use self::hosted::{Hosted, front};
 use self::tools::{NotThere, OfCaller};
 use crate::config::gateway::GatewayConfig;
 use crate::verbs::Failure;
@@ -340,12 +340,8 @@ async fn served(mcp: &Arc<Mcp>, peer: Peer, target: &str, request: Request) -> R
         tracing::warn!(peer = %peer.0, %stranger, "a request to the tools was not let in");
         Refused::new(ProblemKind::NotPermitted, stranger.to_string())
     })?;
-    if request.method() != Method::POST {
-        let refused =
-            Refused::new(ProblemKind::NoSuchMethod, "only POST is answered: nothing is pushed here");
-        let mut response = refused.into_response();
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-        return Err(response.into());
+    if ![Method::POST, Method::GET, Method::DELETE].contains(request.method()) {
+        return Err(front::only_post());
     }
     // 2. whose token
     let source = Source::Ip(peer.0.ip().to_canonical());
@@ -354,6 +350,13 @@ async fn served(mcp: &Arc<Mcp>, peer: Peer, target: &str, request: Request) -> R
         newcomer.proved();
     }
     // 3. what is asked for, within bounds
+    let server = || TargetName::new(target).ok().and_then(|target| mcp.hosted.get(&target));
+    if request.method() != Method::POST {
+        return match server() {
+            Some(server) => front::other(mcp, &shower, &server, request.headers(), request.method()),
+            None => Err(front::only_post()),
+        };
+    }
     let (parts, rest) = request.into_parts();
     let bytes = body(Request::from_parts(parts.clone(), rest)).await?;
     let peeked = peek(&bytes).map_err(|error| Refused::malformed(error.to_string()))?;
@@ -366,8 +369,8 @@ async fn served(mcp: &Arc<Mcp>, peer: Peer, target: &str, request: Request) -> R
         return Err(mcp.challenged(refused, Some("insufficient_scope"), &needed).into());
     }
     // 4. the tools; everything up to here is said without a look at the target, so that nothing tells whether there is one
-    if let Some(server) = TargetName::new(target).ok().and_then(|target| mcp.hosted.get(&target)) {
-        return hosted::serve(mcp, &shower, &server, &parts.headers, &bytes).await;
+    if let Some(server) = server() {
+        return front::serve(mcp, shower, server, parts.headers, bytes).await;
     }
     let commands = TargetName::new(target)
         .ok()

@@ -1,10 +1,12 @@
 //! How a run of a server and the gateway come to speak one revision of the protocol.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use chaperone_mcp::beside::{Abilities, List};
 use chaperone_mcp::relay;
-use chaperone_mcp::stateless::{Era, speaks, towards};
+use chaperone_mcp::stateless::{Beside, Era, speaks, towards};
 use chaperone_trail::Digest;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -16,9 +18,24 @@ const OLDER: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"
 /// How long a server may take to say whether it knows the newer one: some older ones say nothing to what they do not know.
 const PROBE: Duration = Duration::from_secs(8);
 
+/// Parts of what a server can whose lists may change, in the order of [`List::ALL`].
+const PARTS: [&str; 3] = ["tools", "prompts", "resources"];
+
 /// How the last run of a server spoke, by the digest of what was launched: others are not asked again first.
 #[derive(Default)]
-pub(super) struct Eras(Mutex<Option<[u8; 32]>>);
+pub(super) struct Eras {
+    older: Mutex<Option<[u8; 32]>>,
+    is_stateless: AtomicBool,
+}
+
+/// How a run is begun.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(super) struct Manner {
+    /// What it is told at its beginning that its client can be asked.
+    pub(super) abilities: Abilities,
+    /// In an older revision where it knows one: its client speaks one too, and many tools can only then ask for something.
+    pub(super) older: bool,
+}
 
 impl Eras {
     /// Agree on a revision with a run of what has that digest: the newest where the server knows it, and otherwise an older
@@ -28,16 +45,26 @@ impl Eras {
         talk: &mut Talk,
         Digest(command): Digest,
         is_elsewhere: bool,
+        manner: Manner,
     ) -> Result<Result<Begun, &'static str>, Broken> {
         // One elsewhere is asked in the older way first: few there know the newer one, and some end a session for the question.
-        let begun = begin(talk, is_elsewhere || self.is_older(&command), !is_elsewhere).await;
-        self.note(command, begun.as_ref().ok().and_then(|begun| Some(begun.as_ref().ok()?.era)));
+        let older = is_elsewhere || manner.older || self.is_older(&command);
+        let begun = begin(talk, older, !is_elsewhere, manner.abilities).await;
+        // What was not asked first says nothing of what would have come of it.
+        if !manner.older {
+            self.note(command, begun.as_ref().ok().and_then(|begun| Some(begun.as_ref().ok()?.era)));
+        }
         begun
+    }
+
+    /// Whether the last run did without a handshake: such a one is told with each request what its client can be asked.
+    pub(super) fn is_stateless(&self) -> bool {
+        self.is_stateless.load(Ordering::Relaxed)
     }
 
     /// Whether what is launched by that command is known to speak older revisions.
     fn is_older(&self, command: &[u8; 32]) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(command)
+        self.older.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(command)
     }
 
     /// What came of a run. One that broke off is asked in the older way next time: it may be what it could not bear.
@@ -46,7 +73,8 @@ impl Eras {
             Some(Era::Stateless) => None,
             Some(Era::Handshake) | None => Some(command),
         };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = older;
+        self.is_stateless.store(older.is_none(), Ordering::Relaxed);
+        *self.older.lock().unwrap_or_else(PoisonError::into_inner) = older;
     }
 }
 
@@ -61,34 +89,37 @@ async fn begin(
     talk: &mut Talk,
     is_older: bool,
     listens: bool,
+    abilities: Abilities,
 ) -> Result<Result<Begun, &'static str>, Broken> {
-    let first = if is_older { initialize(talk).await? } else { discover(talk, listens).await? };
+    let first = if is_older { initialize(talk, abilities).await? } else { discover(talk, listens).await? };
     match first {
         Some(begun) => Ok(Ok(begun)),
         None => {
-            let second = if is_older { discover(talk, listens).await? } else { initialize(talk).await? };
+            let second =
+                if is_older { discover(talk, listens).await? } else { initialize(talk, abilities).await? };
             Ok(second.ok_or("it begins in none of the revisions 2024-11-05 to 2026-07-28"))
         }
     }
 }
 
 async fn discover(talk: &mut Talk, listens: bool) -> Result<Option<Begun>, Broken> {
-    let params = towards(Era::Stateless, None)?;
+    let params = towards(Era::Stateless, None, Beside::default())?;
     let information = match talk.ask_within(PROBE, "server/discover", &params).await? {
         Some(Answered::Result(information)) if speaks(&information) => information,
         Some(Answered::Result(_) | Answered::Error(_)) | None => return Ok(None),
     };
-    // It does not say by itself that what it has is another; one elsewhere is asked for it again and again.
-    let mut wanted = serde_json::Map::new();
-    for part in ["tools", "prompts", "resources"] {
+    // It does not say by itself that its tools are others; one elsewhere is asked for them again and again.
+    let mut lists = serde_json::Map::new();
+    for (part, (_, _, key)) in PARTS.into_iter().zip(List::ALL) {
         if tells_of(&information, part)? {
-            wanted.insert(format!("{part}ListChanged"), true.into());
+            lists.insert(key.to_owned(), true.into());
         }
     }
-    if listens && !wanted.is_empty() {
-        let listen = serde_json::value::to_raw_value(&json!({"notifications": wanted}));
-        let listen = listen.map_err(|_| Broken::Gone)?;
-        talk.subscribe("subscriptions/listen", &towards(Era::Stateless, Some(&listen))?);
+    let is_told = !lists.is_empty();
+    let listen = json!({"notifications": lists});
+    let listen = serde_json::value::to_raw_value(&listen).map_err(|_| Broken::Gone)?;
+    if listens && is_told {
+        talk.subscribe("subscriptions/listen", &towards(Era::Stateless, Some(&listen), Beside::default())?);
     }
     Ok(Some(Begun { era: Era::Stateless, information }))
 }
@@ -104,13 +135,13 @@ fn tells_of(information: &RawValue, part: &str) -> Result<bool, Broken> {
     Ok(within.is_some_and(|raw| raw.get() == "true"))
 }
 
-async fn initialize(talk: &mut Talk) -> Result<Option<Begun>, Broken> {
-    let params = json!({
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "chaperone", "version": env!("CARGO_PKG_VERSION")},
-    });
-    let information = match talk.ask("initialize", &params.to_string()).await? {
+async fn initialize(talk: &mut Talk, abilities: Abilities) -> Result<Option<Begun>, Broken> {
+    let client = json!({"name": "chaperone", "version": env!("CARGO_PKG_VERSION")});
+    let params = format!(
+        r#"{{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{client}}}"#,
+        abilities.written()
+    );
+    let information = match talk.ask("initialize", &params).await? {
         Answered::Result(information) => information,
         Answered::Error(_) => return Ok(None),
     };

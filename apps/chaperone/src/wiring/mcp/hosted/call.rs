@@ -13,6 +13,7 @@ use chaperone_trail::CallOutcome;
 use serde_json::value::RawValue;
 
 use super::done::{Done, Words};
+use super::during::{Unanswered, Under};
 use super::looked::{Looked, look};
 use super::pool::Taken;
 use super::talk::Answered;
@@ -32,9 +33,6 @@ struct Net {
     unread: u64,
 }
 
-/// Members of a call that answer what a server has asked for.
-const OF_REQUESTS: [&str; 2] = ["requestState", "inputResponses"];
-
 impl Asked<'_> {
     /// A call: its place among the calls, then the record, then the server.
     pub(super) async fn call(&self, id: &RawValue, method: Method, said: &Said<'_>) -> Response {
@@ -42,13 +40,10 @@ impl Asked<'_> {
             Ok(request) => request,
             Err(wrong) => return error(id, INVALID_PARAMS, &wrong.to_string()),
         };
-        // What a server gets as the answer to a request of its own would be anybody's word: none was handed out.
-        let answers = |name: &&&str| {
-            request.params.is_some_and(|params| !matches!(relay::member(params, name), Ok(None)))
-        };
-        if let Some(name) = OF_REQUESTS.iter().find(answers) {
-            let why = format!("`{name}` answers nothing: the gateway hands out no requests of servers");
-            return error(id, INVALID_PARAMS, &why);
+        // What goes on with a call is taken before; here is one that begins.
+        let names_a_state = |params: &RawValue| !matches!(relay::member(params, "requestState"), Ok(None));
+        if request.params.is_some_and(names_a_state) {
+            return error(id, INVALID_PARAMS, "`requestState` is none that was given for this call");
         }
         let calls = self.mcp.managed.commands.calls();
         let came = match calls.enter(&self.shower.bearer.standing.facts().subject) {
@@ -88,10 +83,13 @@ impl Asked<'_> {
             application: stateless::application(*params),
             client: self.shower.bearer.oauth_client.clone(),
         };
-        let call = self.mcp.managed.recorder.begin_call(opening, lease.clone()).await?;
+        let mut call = self.mcp.managed.recorder.begin_call(opening, lease.clone()).await?;
         let (done, taken) = match taken {
             Ok(taken) => match self.agree(&taken, request) {
-                Ok(()) => self.asked(taken, request, &lease).await,
+                Ok(()) => {
+                    let under = Under::new(&mut call, &delegation, called);
+                    self.asked(taken, request, &lease, under).await
+                }
                 Err(why) => (Done::mismatch(why), Some(taken)),
             },
             Err(refusal) => (self.turned_away(called, refusal), None),
@@ -144,14 +142,18 @@ impl Asked<'_> {
         Ok((Done { words: Words::OfServer(what, raw), ..done }, Net { masked, found, unread }))
     }
 
-    async fn look(&self, raw: Box<RawValue>, stays: BTreeSet<&'static str>) -> Result<Looked, Refusal> {
+    pub(super) async fn look(
+        &self,
+        raw: Box<RawValue>,
+        stays: BTreeSet<&'static str>,
+    ) -> Result<Looked, Refusal> {
         let detectors = self.server.detectors.clone();
         let looking = tokio::task::spawn_blocking(move || look(&raw, &detectors, &stays));
         looking.await.map_err(|error| fault(&error))
     }
 
     /// Whether what a call says may go to its server: identifiers go to none that is elsewhere.
-    async fn may_leave(&self, params: Option<&RawValue>) -> Result<(), Refusal> {
+    pub(super) async fn may_leave(&self, params: Option<&RawValue>) -> Result<(), Refusal> {
         let Some(params) = params.filter(|_| self.server.refuses_findings) else { return Ok(()) };
         let Looked { found, masked, .. } = self.look(params.to_owned(), BTreeSet::new()).await?;
         if found == 0 {
@@ -251,7 +253,13 @@ impl Asked<'_> {
     }
 
     /// Let the server answer. A run whose answer did not come in time is not used again.
-    async fn asked(&self, mut taken: Taken, request: &Request<'_>, lease: &Lease) -> (Done, Option<Taken>) {
+    async fn asked(
+        &self,
+        mut taken: Taken,
+        request: &Request<'_>,
+        lease: &Lease,
+        mut under: Under<'_>,
+    ) -> (Done, Option<Taken>) {
         // Unless it comes to an answer: whoever leaves takes the run with him.
         taken.process.over("abandoned");
         if self.server.is_elsewhere() {
@@ -265,18 +273,18 @@ impl Asked<'_> {
             Ok(own) => own.flatten(),
             Err(error) => return (Done::refused(unread(&error)), Some(taken)),
         };
-        let asking = taken.process.ask(request.method.as_str(), own.as_deref().or(request.params));
-        let asking = tokio::time::timeout(CALL, asking);
-        let answered = match asking.await {
-            Ok(Ok(answered)) => answered,
-            Ok(Err(error)) => {
+        let params = own.as_deref().or(request.params);
+        let during = self.during(&mut taken.process, request.method.as_str(), params, &mut under);
+        let answered = match during.await {
+            Ok(answered) => answered,
+            Err(Unanswered::Broken(error)) => {
                 let refusal = super::process::broken(self.server, &error);
                 // Nobody wonders what became of it where it was never taken.
                 let done =
                     if error.is_undone() { Done::refused(refusal) } else { Done::unanswered(refusal, lease) };
                 return (done, None);
             }
-            Err(_elapsed) => {
+            Err(Unanswered::Late) => {
                 let why = format!("the call took longer than {} s", CALL.as_secs());
                 let refusal = Refusal::new(RefusalCode::TooMuch, why).hint("ask for less at a time");
                 return (Done::unanswered(refusal, lease), None);
@@ -362,7 +370,7 @@ impl Asked<'_> {
             "server `{}` asks for more before it ends the call: a person's or a model's words, files, or another call",
             self.server.name
         );
-        let hint = "the gateway carries no requests of servers (elicitation, sampling, roots, tasks): \
+        let hint = "policy or your client does not let it ask (`elicit`, `sample`, `listRoots`), or it had no answer: \
                     give what it needs as arguments, where the tool takes them";
         Refusal::new(RefusalCode::Unsupported, what).hint(hint)
     }

@@ -8,10 +8,15 @@
 mod begin;
 mod call;
 mod done;
+mod during;
+pub(super) mod front;
+mod listeners;
 mod looked;
 mod pool;
 mod process;
+mod sessions;
 mod talk;
+mod voice;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,18 +27,24 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chaperone_access::{Attribution, Called, Delegation, Refusal, RefusalCode, SQL_TOOLS, TargetName};
+use chaperone_mcp::beside::{Abilities, List, listened};
 use chaperone_mcp::relay::{self, Listing, Said};
 use chaperone_mcp::request::Method;
 use chaperone_mcp::revision::unspoken;
 use chaperone_mcp::stateless::{self, Era};
+use chaperone_policy::{Asking, Policies};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use self::begin::Eras;
+use self::begin::{Eras, Manner};
 use self::done::{NOT_HERE, as_error, status_of_no_method};
+use self::front::Waiting;
+use self::listeners::Listeners;
 use self::pool::{Key, Pool, Taken};
 use self::process::{Offered, Process};
+use self::sessions::{Owner, Sessions};
+use self::voice::{Event, Voice};
 use super::tools::{NotThere, chain};
 use super::{Early, Mcp, Shower};
 use crate::config::gateway::{Findings, FreeTextSection, GatewayConfig};
@@ -74,6 +85,10 @@ pub(super) struct Known {
 pub(super) struct Hosted {
     servers: Arc<BTreeMap<TargetName, Arc<Known>>>,
     pool: Arc<Pool>,
+    sessions: Sessions,
+    /// Calls that wait for the next request of their client.
+    waiting: Waiting,
+    listeners: Arc<Listeners>,
 }
 
 /// What `config check` and the start both refuse.
@@ -117,7 +132,8 @@ impl Hosted {
             (name.clone(), Arc::new(known))
         });
         let servers = Arc::new(known.collect());
-        Self { pool: Pool::new(&servers), servers }
+        let (sessions, waiting) = (Sessions::default(), Waiting::default());
+        Self { pool: Pool::new(&servers), servers, sessions, waiting, listeners: Arc::default() }
     }
 
     pub(super) fn get(&self, name: &TargetName) -> Option<Arc<Known>> {
@@ -126,6 +142,7 @@ impl Hosted {
 
     /// The gateway stops.
     pub(super) fn clear(&self) {
+        self.waiting.clear();
         self.pool.clear();
     }
 }
@@ -151,17 +168,22 @@ struct Asked<'a> {
     /// How the client speaks.
     era: Era,
     headers: &'a HeaderMap,
+    /// The client's end of it.
+    voice: &'a Voice,
+    /// What the client says that it can be asked, as far as any policy lets anybody ask for it.
+    abilities: Abilities,
     /// The caller's chain with the server in the place of a tool: a run's own.
     delegation: Delegation,
 }
 
 /// Answer one message.
-pub(super) async fn serve(
+async fn serve(
     mcp: &Arc<Mcp>,
     shower: &Shower,
     server: &Arc<Known>,
     headers: &HeaderMap,
     body: &Bytes,
+    voice: &Voice,
 ) -> Result<Response, Early> {
     let said = match relay::said(body) {
         Ok(said) => said,
@@ -189,7 +211,8 @@ pub(super) async fn serve(
         return Err(super::unknown());
     };
     let delegation = Delegation { server: Some(acting), ..delegation };
-    let asked = Asked { mcp, shower, server, era, headers, delegation };
+    let abilities = permitted(voice.abilities(era, &said), &mcp.managed.policies);
+    let asked = Asked { mcp, shower, server, era, headers, voice, abilities, delegation };
     // Whoever may not be there is not told that there is such a place; nothing is launched for him either.
     match asked.may(&Called::tool("")) {
         Ok(()) => {}
@@ -200,6 +223,7 @@ pub(super) async fn serve(
     Ok(match (method, era) {
         ("initialize", Era::Handshake) => asked.initialize(id, &said).await,
         ("server/discover", Era::Stateless) => asked.discover(id).await,
+        ("subscriptions/listen", Era::Stateless) => asked.listen(id, &said).await,
         ("ping", Era::Handshake) => answer(id.get(), "result", "{}"),
         (method, era) => match (Method::of(method), Listing::of(method)) {
             (Some(method), _) if method.is_older() && era == Era::Stateless => no_method(id, era),
@@ -208,6 +232,18 @@ pub(super) async fn serve(
             (None, None) => no_method(id, era),
         },
     })
+}
+
+/// What no policy lets anybody ask for, no server need know of.
+fn permitted(abilities: Abilities, policies: &Policies) -> Abilities {
+    let [elicit, sample, roots] = Asking::ALL.map(|asking| policies.is_about_asking(asking));
+    Abilities {
+        form: abilities.form && elicit,
+        url: abilities.url && elicit,
+        sampling: abilities.sampling && sample,
+        sampling_tools: abilities.sampling_tools && sample,
+        roots: abilities.roots && roots,
+    }
 }
 
 /// An answer of JSON-RPC; `what` is `result` or `error`, `raw` its JSON as it stands.
@@ -245,6 +281,23 @@ impl Asked<'_> {
         Delegation { tool: called.as_tool().cloned(), ..self.delegation.clone() }
     }
 
+    /// Let a client without a handshake hear which lists are others than they were.
+    async fn listen(&self, id: &RawValue, said: &Said<'_>) -> Response {
+        let lists = List::named(said.params);
+        let owner = Owner::of(self.shower, self.server);
+        let listening = self.mcp.hosted.listeners.listen(&owner, lists.clone());
+        let Some(listening) = listening.filter(|_| self.voice.hears()) else {
+            return error(
+                id,
+                INVALID_REQUEST,
+                "accept `text/event-stream`, and listen on few streams at a time",
+            );
+        };
+        self.voice.say(Event::Said(List::acknowledged(&lists, id))).await;
+        listening.pass_on(self.voice, |list| list.written(id)).await;
+        answer(id.get(), "result", &listened(id))
+    }
+
     /// Whether the caller may call something of the server.
     fn may(&self, called: &Called) -> Result<(), Refusal> {
         let policies = &self.mcp.managed.policies;
@@ -277,9 +330,16 @@ impl Asked<'_> {
     /// What the server can, as far as it is there for the caller.
     fn capabilities(&self, process: &Process) -> String {
         let both_older = (self.era, process.era) == (Era::Handshake, Era::Handshake);
-        let all = stateless::capabilities(&process.information, both_older, |part| self.has_part(part));
-        let has_tools = process.of(Listing::Tools).next().is_some();
-        if all == "{}" && has_tools { r#"{"tools":{}}"#.to_owned() } else { all }
+        let mut all = stateless::capabilities(&process.information, both_older, |part| self.has_part(part));
+        if all == "{}" && process.of(Listing::Tools).next().is_some() {
+            all = r#"{"tools":{"listChanged":true}}"#.to_owned();
+        }
+        // Which of a server's messages reach a client is said here, whatever the server itself can be told of it.
+        match (self.era, all.strip_suffix('}')) {
+            (Era::Handshake, Some("{")) => r#"{"logging":{}}"#.to_owned(),
+            (Era::Handshake, Some(rest)) => format!(r#"{rest},"logging":{{}}}}"#),
+            (Era::Handshake, None) | (Era::Stateless, _) => all,
+        }
     }
 
     /// Whether something is described as was accepted.
@@ -290,12 +350,17 @@ impl Asked<'_> {
 
     /// A run that is the caller's, when it is its turn.
     async fn taken(&self) -> Result<Taken, Refusal> {
+        let older = self.era == Era::Handshake && self.abilities != Abilities::default();
+        let told_each_time = !older && self.server.eras.is_stateless();
+        let abilities = if told_each_time { Abilities::default() } else { self.abilities };
+        let manner = Manner { abilities, older };
         let key = Key {
             holder: format!("{:?}", self.shower.bearer.who),
             client: self.delegation.client.as_deref().map(str::to_owned),
             purpose: self.delegation.purpose.as_deref().map(str::to_owned),
             server: self.server.name.clone(),
             recipient: self.delegation.server.as_ref().and_then(|server| server.recipient.clone()),
+            manner,
         };
         let pool = &self.mcp.hosted.pool;
         let mut turn = pool.turn(&key, TURN).await?;
@@ -308,7 +373,7 @@ impl Asked<'_> {
             idle = turn.another();
         }
         let place = pool.place(self.server)?;
-        let begun = Process::begin(self.mcp, self.shower, self.server, &self.delegation, place);
+        let begun = Process::begin(self.mcp, self.shower, self.server, &self.delegation, manner, place);
         let slow = |_elapsed| {
             let why = format!("server `{}` did not begin within {} s", self.server.name, BEGIN.as_secs());
             Refusal::new(RefusalCode::TargetUnavailable, why)

@@ -8,6 +8,7 @@ use chaperone_access::{Recipient, Refusal, RefusalCode, TargetName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Known;
+use super::begin::Manner;
 use super::process::Process;
 
 /// Runs of one holder, client and server at a time: so many of its calls are carried at once.
@@ -24,6 +25,7 @@ pub(super) struct Key {
     pub(super) server: TargetName,
     /// Who sees what it reads: a run is no other recipient's than was recorded when it began.
     pub(super) recipient: Option<Recipient>,
+    pub(super) manner: Manner,
 }
 
 /// The runs of one key.
@@ -189,6 +191,7 @@ mod tests {
             purpose: None,
             server: "tools".parse().unwrap(),
             recipient: None,
+            manner: Manner::default(),
         };
         let patience = Duration::from_millis(50);
         let mut turns = Vec::new();

@@ -8,7 +8,7 @@ use chaperone_access::{Delegation, ProcessId, Refusal, RefusalCode, TargetName};
 use chaperone_identity::{Caveat, CredentialId, Grant, narrow};
 use chaperone_mcp::relay::{self, Listing, TOOLS_MAX};
 use chaperone_mcp::request::USER;
-use chaperone_mcp::stateless::{Era, Repeated, has, repeats, towards};
+use chaperone_mcp::stateless::{Beside, Era, Repeated, has, repeats, towards};
 use chaperone_postgres::opening::{First, accept};
 use chaperone_recording::{Lease, LinkFacts, ServerOpening, ServerRun};
 use chaperone_trail::Digest;
@@ -20,8 +20,8 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use super::Known;
-use super::begin::Begun;
-use super::talk::{Answered, Broken, Talk};
+use super::begin::{Begun, Manner};
+use super::talk::{Answered, Broken, Came, Talk};
 use crate::wiring::installation::{now_us, random};
 use crate::wiring::manifests::Manifests;
 use crate::wiring::mcp::query::CALL;
@@ -123,6 +123,7 @@ impl Process {
         shower: &Shower,
         server: &Known,
         delegation: &Delegation,
+        manner: Manner,
         place: OwnedSemaphorePermit,
     ) -> Result<Self, Refusal> {
         let expires_s = end_of_a_run(shower);
@@ -131,7 +132,7 @@ impl Process {
             None => Self::reach(mcp, server, delegation).await?,
         };
         let Opened { mut talk, command, lease, told, run, entrance } = opened;
-        let begun = server.eras.begin(&mut talk, command, server.is_elsewhere()).await;
+        let begun = server.eras.begin(&mut talk, command, server.is_elsewhere(), manner).await;
         let begun = begun.map_err(|error| broken(server, &error))?;
         let Begun { era, information } = begun.map_err(|why| {
             Refusal::new(RefusalCode::TargetUnavailable, format!("server `{}`: {why}", server.name))
@@ -250,7 +251,7 @@ impl Process {
 
     /// Ask it.
     pub(super) async fn ask(&mut self, method: &str, params: Option<&RawValue>) -> Result<Answered, Broken> {
-        let answered = match towards(self.era, params) {
+        let answered = match towards(self.era, params, Beside::default()) {
             Ok(params) => self.talk.ask(method, &params).await,
             Err(error) => Err(error.into()),
         };
@@ -285,6 +286,31 @@ impl Process {
     /// What it says, without what it logs in with.
     pub(super) fn untold(&self, said: Box<RawValue>) -> Box<RawValue> {
         untold(said, &self.told)
+    }
+
+    /// Begin to ask it; the number of what it is asked, which is also its token for what is told of it.
+    pub(super) fn begin_request(
+        &mut self,
+        method: &str,
+        params: Option<&RawValue>,
+        beside: Beside,
+    ) -> Result<u64, Broken> {
+        let beside = Beside { token: Some(self.talk.next_number()), ..beside };
+        Ok(self.talk.begin(method, &towards(self.era, params, beside)?))
+    }
+
+    /// What comes next of it. Cancel safe.
+    pub(super) async fn come(&mut self, number: u64) -> Result<Came, Broken> {
+        let came = self.talk.come(number).await;
+        if came.is_err() {
+            self.over("broken");
+        }
+        came
+    }
+
+    /// Answer what it asked.
+    pub(super) fn reply(&mut self, id: &str, what: &str, raw: &str) -> Result<(), Broken> {
+        self.talk.reply(id, what, raw)
     }
 
     /// Hear what it has.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use chaperone_mcp::relay::{Came, FRAME_BYTES_MAX, Heard, RelayError, heard};
+use chaperone_mcp::relay::{self, FRAME_BYTES_MAX, Heard, RelayError, heard};
 use chaperone_mcp::remote::Fault;
 use chaperone_tunnel::Stream;
 use serde_json::value::RawValue;
@@ -82,7 +82,26 @@ pub(super) struct Talk {
 /// What came of one line.
 enum Line {
     Answer(u64, Answered),
+    /// It asks for something: its id, as it stands, and what for.
+    Asks(String, Words),
+    Tells(Words),
     Aside,
+}
+
+/// What a run says beside answers, as it stands.
+pub(super) struct Words {
+    pub(super) method: String,
+    pub(super) params: Option<Box<RawValue>>,
+}
+
+/// What comes while an answer is waited for.
+pub(super) enum Came {
+    /// The answer.
+    Answer(Answered),
+    /// Something that is asked, under this id.
+    Asks(String, Words),
+    /// Something that is told.
+    Tells(Words),
 }
 
 impl Talk {
@@ -141,6 +160,39 @@ impl Talk {
         self.unawaited.push(id);
     }
 
+    /// The number that the next request will have.
+    pub(super) fn next_number(&self) -> u64 {
+        self.next
+    }
+
+    /// Ask; its number, by which its answer is known.
+    pub(super) fn begin(&mut self, method: &str, params: &str) -> u64 {
+        self.asides = (0, 0);
+        self.put_request(method, params)
+    }
+
+    /// What comes next of a request, in the order in which it was said. Cancel safe.
+    pub(super) async fn come(&mut self, id: u64) -> Result<Came, Broken> {
+        loop {
+            match self.turn().await? {
+                Line::Answer(answered, came) if answered == id => return Ok(Came::Answer(came)),
+                Line::Answer(..) => return Err(Broken::Unasked),
+                Line::Asks(id, words) => return Ok(Came::Asks(id, words)),
+                Line::Tells(words) => return Ok(Came::Tells(words)),
+                Line::Aside => {}
+            }
+        }
+    }
+
+    /// Answer what it asked; `what` is `result` or `error`.
+    pub(super) fn reply(&mut self, id: &str, what: &str, raw: &str) -> Result<(), Broken> {
+        if self.output.len() > UNREAD_BYTES_MAX {
+            return Err(Broken::TooMuch);
+        }
+        self.put(&[r#"{"jsonrpc":"2.0","id":"#, id, ",\"", what, "\":", raw, "}"]);
+        Ok(())
+    }
+
     fn put_request(&mut self, method: &str, params: &str) -> u64 {
         let id = self.next;
         self.next += 1;
@@ -164,9 +216,16 @@ impl Talk {
             match self.turn().await? {
                 Line::Answer(answered, came) if answered == id => return Ok(came),
                 Line::Answer(..) => return Err(Broken::Unasked),
-                Line::Aside => {}
+                Line::Asks(id, _) => self.refuse(&id)?,
+                Line::Tells(_) | Line::Aside => {}
             }
         }
+    }
+
+    /// It asks for something outside of a call.
+    fn refuse(&mut self, id: &str) -> Result<(), Broken> {
+        let error = r#"{"code":-32601,"message":"nothing is asked of a client but in a call of its own"}"#;
+        self.reply(id, "error", error)
     }
 
     /// Look at what has come since the last answer: whether more can be asked.
@@ -175,7 +234,8 @@ impl Talk {
         loop {
             match tokio::time::timeout(Duration::ZERO, self.turn()).await {
                 Err(_nothing) => return Ok(()),
-                Ok(Ok(Line::Aside)) => {}
+                Ok(Ok(Line::Asks(id, _))) => self.refuse(&id)?,
+                Ok(Ok(Line::Tells(_) | Line::Aside)) => {}
                 Ok(Ok(Line::Answer(..))) => return Err(Broken::Unasked),
                 Ok(Err(broken)) => return Err(broken),
             }
@@ -237,20 +297,26 @@ impl Talk {
                 self.unawaited.retain(|known| *known != id);
                 self.aside(line.len())
             }
-            Heard::Answer { id, came: Came::Result(result) } => {
+            Heard::Answer { id, came: relay::Came::Result(result) } => {
                 Ok(Line::Answer(id, Answered::Result(result.to_owned())))
             }
-            Heard::Answer { id, came: Came::Error(error) } => {
+            Heard::Answer { id, came: relay::Came::Error(error) } => {
                 Ok(Line::Answer(id, Answered::Error(error.to_owned())))
             }
-            Heard::Asks { id, method } => {
+            Heard::Asks { id, method, .. } if method == "ping" => {
                 let id = id.get().to_owned();
-                self.refused(&id, &method)?;
+                self.reply(&id, "result", "{}")?;
                 self.aside(line.len())
             }
-            Heard::Tells { method } => {
+            Heard::Asks { id, method, params } => {
+                let id = id.get().to_owned();
+                let words = Words { method, params: params.map(ToOwned::to_owned) };
+                self.aside(line.len()).map(|_| Line::Asks(id, words))
+            }
+            Heard::Tells { method, params } => {
                 self.changed |= CHANGES.contains(&method.as_str());
-                self.aside(line.len())
+                let words = Words { method, params: params.map(ToOwned::to_owned) };
+                self.aside(line.len()).map(|_| Line::Tells(words))
             }
         }
     }
@@ -261,20 +327,6 @@ impl Talk {
             return Err(Broken::TooMuch);
         }
         Ok(Line::Aside)
-    }
-
-    /// A server asks for nothing here: neither a model's words (sampling), nor a person's (elicitation), nor files (roots).
-    fn refused(&mut self, id: &str, method: &str) -> Result<(), Broken> {
-        if self.output.len() > UNREAD_BYTES_MAX {
-            return Err(Broken::TooMuch);
-        }
-        if method == "ping" {
-            self.put(&[r#"{"jsonrpc":"2.0","id":"#, id, r#","result":{}}"#]);
-        } else {
-            let error = r#","error":{"code":-32601,"message":"the gateway carries no requests of servers"}}"#;
-            self.put(&[r#"{"jsonrpc":"2.0","id":"#, id, error]);
-        }
-        Ok(())
     }
 }
 

@@ -31,8 +31,18 @@ const ANSWER: Duration = Duration::from_secs(ANSWER_S);
 const STREAM_BYTES_MAX: usize = 16 * 1024 * 1024 + FRAME_BYTES_MAX;
 /// How long a stream is listened to once it has brought its answer: a second one is noticed.
 const AFTER: Duration = Duration::from_secs(2);
+/// How long a client may think about what it is asked.
+const THOUGHT: Duration = Duration::from_secs(chaperone_mcp::beside::THOUGHT_S);
 /// How long a server may take to hear that a session is over.
 const LEAVE: Duration = Duration::from_secs(3);
+
+/// What a message of the server's is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Answer,
+    Asks,
+    Tells,
+}
 
 /// What both ends agreed on at the beginning.
 #[derive(Default)]
@@ -199,7 +209,7 @@ impl Exchange {
         match kind.as_str() {
             "application/json" => {
                 let body = whole(&mut response, until).await?;
-                if !self.message(&outgoing, &response, &body)? {
+                if self.message(&outgoing, &response, &body)? != Said::Answer {
                     return Err(Fault::Unanswered);
                 }
                 pass(say, body).await
@@ -219,10 +229,15 @@ impl Exchange {
         let (mut events, mut bytes, mut until, mut answered) = (Events::default(), 0, until, false);
         loop {
             while let Some(data) = events.next_data()? {
-                let is_answer = self.message(outgoing, &response, &data)?;
+                let kind = self.message(outgoing, &response, &data)?;
                 pass(say, data).await?;
-                if is_answer && !std::mem::replace(&mut answered, true) {
-                    until = until.min(Instant::now() + AFTER);
+                match kind {
+                    Said::Answer if !std::mem::replace(&mut answered, true) => {
+                        until = until.min(Instant::now() + AFTER);
+                    }
+                    // Somebody may think about it; how long, and how often, the gateway bounds.
+                    Said::Asks if !answered => until = until.max(Instant::now() + THOUGHT + ANSWER),
+                    Said::Answer | Said::Asks | Said::Tells => {}
                 }
             }
             match timeout_at(until, response.chunk()).await {
@@ -241,8 +256,8 @@ impl Exchange {
         }
     }
 
-    /// Whether a message is an answer. What the first one agrees on holds from before it is passed on.
-    fn message(&self, outgoing: &Outgoing, response: &Response, message: &[u8]) -> Result<bool, Fault> {
+    /// What a message is. What the first one agrees on holds from before it is passed on.
+    fn message(&self, outgoing: &Outgoing, response: &Response, message: &[u8]) -> Result<Said, Fault> {
         match heard(message)? {
             Heard::Answer { came, .. } => {
                 if let (Some("initialize"), Came::Result(result)) = (outgoing.method.as_deref(), came) {
@@ -256,9 +271,10 @@ impl Exchange {
                     }
                     *self.agreed() = Agreed { session, revision };
                 }
-                Ok(true)
+                Ok(Said::Answer)
             }
-            Heard::Asks { .. } | Heard::Tells { .. } => Ok(false),
+            Heard::Asks { .. } => Ok(Said::Asks),
+            Heard::Tells { .. } => Ok(Said::Tells),
         }
     }
 
