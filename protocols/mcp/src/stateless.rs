@@ -114,7 +114,9 @@ pub fn judged(headers: &HeaderMap, said: &Said<'_>, spoken: &[&str]) -> Result<E
     let beside = header(headers, &VERSION).map_err(mismatch)?;
     if named.is_none() && beside != Some(REVISION) && method != "server/discover" {
         return match unspoken(headers, spoken) {
-            None => agreed(beside, said).map(|()| Era::Handshake),
+            None => agreed(beside, said)
+                .and_then(|()| follows(headers, said).map_err(mismatch))
+                .map(|()| Era::Handshake),
             Some(error) => Err(error),
         };
     }
@@ -129,22 +131,45 @@ pub fn judged(headers: &HeaderMap, said: &Said<'_>, spoken: &[&str]) -> Result<E
     }
     if named != REVISION {
         // An older one, in which these words mean nothing.
-        return Ok(Era::Handshake);
+        return follows(headers, said).map(|()| Era::Handshake).map_err(mismatch);
     }
     let capabilities = meta.as_ref().and_then(|meta| meta.get(CLIENT_CAPABILITIES));
     if !capabilities.is_some_and(|raw| raw.get().starts_with('{')) {
         return Err(lacks(CLIENT_CAPABILITIES));
     }
     repeated(headers, &METHOD, method).map_err(mismatch)?;
-    let source = match method {
-        "tools/call" | "prompts/get" => "name",
-        "resources/read" => "uri",
-        _ => return Ok(Era::Stateless),
-    };
+    let Some(source) = source(method) else { return Ok(Era::Stateless) };
     let name = said.params.and_then(|params| Members::of(params.get()).ok()?.text(source).ok()?);
     let name = name.ok_or_else(|| wrong(INVALID_PARAMS, format!("`{method}` without a `{source}`")))?;
     repeated(headers, &NAME, &name).map_err(mismatch)?;
     Ok(Era::Stateless)
+}
+
+/// The parameter that a request of a method repeats in its headers.
+fn source(method: &str) -> Option<&'static str> {
+    match method {
+        "tools/call" | "prompts/get" => Some("name"),
+        "resources/read" => Some("uri"),
+        _ => None,
+    }
+}
+
+/// Whether what an older request repeats in headers, which it need not, is what stands in its body: whoever stands between may
+/// read it all the same.
+fn follows(headers: &HeaderMap, said: &Said<'_>) -> Result<(), String> {
+    let method = said.method.as_deref().unwrap_or_default();
+    if headers.contains_key(&METHOD) {
+        repeated(headers, &METHOD, method)?;
+    }
+    if !headers.contains_key(&NAME) {
+        return Ok(());
+    }
+    let members = said.params.and_then(|params| Members::of(params.get()).ok());
+    let name = members.zip(source(method)).and_then(|(members, source)| members.text(source).ok()?);
+    match name {
+        Some(name) => repeated(headers, &NAME, &name),
+        None => Err(format!("`{NAME}` repeats what is not there")),
+    }
 }
 
 /// Whether a handshake names the same revision in its header, where it has one, and in its body.
@@ -482,6 +507,37 @@ mod tests {
         }
         assert_eq!(named("a", r#""name":"a","name":"b""#), Err(-32602));
         assert_eq!(judge(&[NEW, call], "tools/call", &format!(r#""name":"a",{META}"#)), Err(-32020));
+    }
+
+    #[test]
+    fn an_older_request_need_not_repeat_anything_and_repeats_nothing_else() {
+        let older = ("mcp-protocol-version", "2025-11-25");
+        let call = ("mcp-method", "tools/call");
+        let of = |lines: &[(&'static str, &'static str)]| judge(lines, "tools/call", r#""name":"a""#);
+        for fine in
+            [&[][..], &[older], &[older, call], &[older, ("mcp-name", "a")], &[call, ("mcp-name", "a")]]
+        {
+            assert_eq!(of(fine), Ok(Era::Handshake), "{fine:?}");
+        }
+        for (name, value) in [
+            ("mcp-method", "tools/list"),
+            ("mcp-method", ""),
+            ("mcp-name", "b"),
+            ("mcp-name", "=?base64?!?="),
+        ] {
+            assert_eq!(of(&[older, (name, value)]), Err(-32020), "{name}: {value}");
+            assert_eq!(of(&[(name, value)]), Err(-32020), "{name}: {value}");
+        }
+        assert_eq!(of(&[older, call, call]), Err(-32020));
+        assert_eq!(judge(&[older, ("mcp-name", "a")], "tools/list", ""), Err(-32020));
+        assert_eq!(judge(&[older, ("mcp-name", "a")], "tools/call", r#""name":"a","name":"b""#), Err(-32020));
+        // One that names its own older revision in its body is no other.
+        let meta = META.replace("2026-07-28", "2025-11-25");
+        let named = |lines: &[(&'static str, &'static str)]| {
+            judge(lines, "tools/call", &format!(r#""name":"a",{meta}"#))
+        };
+        assert_eq!(named(&[older, call]), Ok(Era::Handshake));
+        assert_eq!(named(&[older, ("mcp-method", "tools/list")]), Err(-32020));
     }
 
     #[test]
