@@ -112,6 +112,17 @@ impl Servers {
         Ok(Self { known, runs: Runs::default(), elsewhere: Elsewhere::new(elsewhere, path)? })
     }
 
+    /// Before anything is run: end what an agent that was killed has left under the users of these servers.
+    pub(crate) fn clear(&self) -> Result<(), String> {
+        let clear = |server: &Arc<Server>| server.places.clear().map_err(|why| (server.name.clone(), why));
+        self.known.values().try_for_each(clear).map_err(|(name, why)| {
+            format!(
+                "server `{name}`: something of an earlier run is left: {why} (hint: `ps` shows what runs as its `uid` and the \
+                 `uids` after it)"
+            )
+        })
+    }
+
     /// Their names.
     pub(crate) fn names(&self) -> impl Iterator<Item = TargetName> {
         self.known.keys().cloned().chain(self.elsewhere.names())
