@@ -258,6 +258,7 @@ impl Asked<'_> {
     /// A run that is the caller's, when it is its turn.
     async fn taken(&self) -> Result<Taken, Refusal> {
         let key = Key {
+            subject: self.delegation.subject.clone(),
             holder: format!("{:?}", self.shower.bearer.who),
             client: self.delegation.client.as_deref().map(str::to_owned),
             purpose: self.delegation.purpose.as_deref().map(str::to_owned),
@@ -274,7 +275,7 @@ impl Asked<'_> {
             }
             idle = turn.another();
         }
-        let place = pool.place(self.server)?;
+        let place = pool.place(self.server, &self.delegation.subject)?;
         let begun = Process::begin(self.mcp, self.shower, self.server, &self.delegation, place);
         let slow = |_elapsed| {
             let why = format!("server `{}` did not begin within {} s", self.server.name, BEGIN.as_secs());
