@@ -306,3 +306,25 @@ fn a_machine_without_namespaces_says_so_and_so_does_the_record() {
     let (is_fine, said) = agent(&["config", "check", "--agent"]);
     assert!(is_fine && !said.contains("namespaces"), "{said}");
 }
+
+#[test]
+fn an_agent_begins_by_ending_what_a_killed_one_left() {
+    use std::os::unix::process::CommandExt as _;
+    if !is_root() {
+        return;
+    }
+    let (uid, place) = (71_771, private_folder("left").unwrap());
+    let cluster = Cluster::start(&place.path().join("postgres"), Fsync::Off, None).unwrap();
+    let mut left =
+        Command::new("/bin/sleep").arg("600").uid(uid + 1).gid(uid).current_dir("/").spawn().unwrap();
+    let mut layout = Layout::new(AgentPlace::Separate);
+    layout.api_port = Some(chaperone_tests::free_port().unwrap());
+    layout.more = format!("[mcp]\n[servers.{SERVER}]\ntarget = \"clinic\"\nowner = \"it\"\n");
+    layout.more_of_agent = format!(
+        "[servers.{SERVER}]\ncommand = [\"/bin/cat\"]\nuid = {uid}\ngid = {uid}\nuids = 2\nprocesses_max = 2\n"
+    );
+    layout.servers = vec![SERVER.to_owned()];
+    let boundary = Boundary::start(&place.path().join("chaperone"), &cluster, layout).unwrap();
+    assert!(!left.wait().unwrap().success(), "what was left goes on");
+    drop(boundary);
+}

@@ -125,9 +125,13 @@ impl Place {
 
     /// One request as nobody's library would send it: status and body.
     fn raw(&self, sub: &str, body: &str) -> (u16, String) {
+        self.shown(&self.token(sub), body)
+    }
+
+    fn shown(&self, token: &str, body: &str) -> (u16, String) {
         let mut curl = Command::new("curl");
         curl.args(["-sS", "-m", "30", "-w", "\n%{http_code}", "-X", "POST", "--data-binary", "@-"]);
-        let token = format!("authorization: Bearer {}", self.token(sub));
+        let token = format!("authorization: Bearer {token}");
         for header in [token.as_str(), "content-type: application/json", "accept: application/json"] {
             curl.args(["-H", header]);
         }
@@ -684,4 +688,27 @@ fn a_run_does_not_outlive_its_agent_where_nothing_else_ends_it() {
             });
         }
     }
+}
+
+#[test]
+fn nobody_takes_everybodys_places_by_calling_in_many_ways() {
+    let place = Place::new(AgentPlace::InProcess, &hostile(""), "");
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).to_string();
+    let resource = format!("{}/mcp", place.boundary.api_url());
+    for n in 0..11 {
+        let claims = json!({"aud": resource, "client_id": format!("client-{n}"), "scope": "", "sub": "ana",
+            "groups": ["nurses"]});
+        let (status, body) = place.shown(&place.issuer.token(&claims).unwrap(), &list);
+        assert!(status == 200 && body.contains("\"tools\""), "{body}");
+    }
+    // Each way to call has a run of its own, and the one that was idle longest made room.
+    let begun = Instant::now();
+    while place.of_kind("server.ended").len() < 3 && begun.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let (started, ended) = (place.of_kind("server.started"), place.of_kind("server.ended"));
+    assert_eq!(started.len(), 11);
+    let first: BTreeSet<&str> = started[..3].iter().map(|entry| text(entry, "process")).collect();
+    assert_eq!(ended.iter().map(|entry| text(entry, "process")).collect::<BTreeSet<_>>(), first, "{ended:?}");
+    assert!(ended.iter().all(|entry| entry["reason"] == "idle"), "{ended:?}");
 }

@@ -32,10 +32,10 @@ pub struct IdentityView {
     pub client: Option<String>,
 }
 
-/// `GET /clients`: a registered client.
+/// `GET /clients`: a registered client, or a server that has its callers' tokens exchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ClientView {
-    /// Its name, as policies and credentials name it.
+    /// Its name, as policies and credentials name it: `server/NAME` of a server that has tokens exchanged.
     pub client: String,
     /// Who answers for it.
     pub owner: String,
@@ -45,6 +45,9 @@ pub struct ClientView {
     /// Reference of the agreement under which that one may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<String>,
-    /// OAuth clients, as issuers name them, whose tokens are this client's.
+    /// OAuth clients, as issuers name them, whose tokens are this client's; what they call it, of a server.
     pub oauth_clients: BTreeSet<String>,
+    /// Of a server that has tokens exchanged: its own resource, for which they have to be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
 }

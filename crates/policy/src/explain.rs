@@ -556,7 +556,8 @@ pub fn explain(
         let about = Asking::ALL.into_iter().filter(|asking| set.is_about_asking(*asking));
         about.flat_map(|asking| tools.iter().map(move |tool| Thing::Asks(asking, target, tool))).collect()
     };
-    let things: Vec<Thing<'_>> = tools.iter().map(|tool| Thing::Call(target, Called::tool(tool))).chain(asks).collect();
+    let things: Vec<Thing<'_>> =
+        tools.iter().map(|tool| Thing::Call(target, Called::tool(tool))).chain(asks).collect();
     let verbs = Verb::ALL.into_iter().filter(|_| statements);
     let is_server = known.is_some_and(|known| known.is_server);
     let of_server = OF_SERVER.into_iter().filter(|_| is_server);

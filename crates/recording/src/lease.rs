@@ -14,6 +14,8 @@ pub(crate) struct Carried {
     pub(crate) call: Option<CallId>,
     /// Why its first refused operation was.
     pub(crate) refused: Option<RefusalCode>,
+    /// Whether an operation of it was permitted: before, the target has run nothing for it.
+    pub(crate) permitted: bool,
     /// Something that may write was permitted: it may have been carried out, whatever is heard of it.
     pub(crate) may_have_written: bool,
     /// Operations that were permitted to it and touch something of a target's beside its catalog.
@@ -42,6 +44,13 @@ impl Lease {
     #[must_use]
     pub fn refused(&self) -> Option<RefusalCode> {
         self.look().refused
+    }
+
+    /// Whether no operation of the call was permitted or refused: what was asked of the session for it was never judged.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        let carried = self.look();
+        !carried.permitted && carried.refused.is_none()
     }
 
     /// The call goes to where no operation of it is seen: from now on nobody can say that it changed nothing.

@@ -198,6 +198,7 @@ impl Record {
             return Ok(Intended::Outside(permit));
         }
         current.touching += touching;
+        current.permitted = true;
         let mut frames = Vec::new();
         let statement = self.seal_statement(&analysis, &mut frames)?;
         let values = self.seal_parameters(parameters, &mut frames)?;

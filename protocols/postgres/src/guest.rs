@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use chaperone_wire::Stream;
 use thiserror::Error;
 
-use crate::codec::backend::{Authentication, BackendView, Report, view};
+use crate::codec::backend::{Authentication, BackendView, Report, TransactionStatus, view};
 use crate::codec::startup::{self, ProtocolVersion, SessionRequest, Startup};
 use crate::codec::{Backend, BackendTag, CodecError, Frame, Limits, Message, encode, frontend};
 use crate::line::{Break, Line};
@@ -77,6 +77,18 @@ pub enum GuestError {
     Gone(String),
 }
 
+impl GuestError {
+    /// Whether the session has ended with it.
+    #[must_use]
+    pub fn ends(&self) -> bool {
+        match self {
+            Self::Told(told) => told.fatal,
+            Self::Gone(_) => true,
+            Self::RowTooLong | Self::TooMuch | Self::Copy => false,
+        }
+    }
+}
+
 impl From<Break> for GuestError {
     fn from(broken: Break) -> Self {
         match broken {
@@ -144,6 +156,8 @@ pub struct Piece {
 pub struct Guest {
     line: Line,
     decoder: Backend,
+    /// Whether it was asked for the end of something, and has not said yet that this is over.
+    ending: bool,
 }
 
 impl Guest {
@@ -162,7 +176,7 @@ impl Guest {
             Err(error) => return Err(GuestError::Gone(error.to_string())),
         }
         let decoder = Backend::new(Limits::backend().whole_bytes_max(ROW_BYTES_MAX));
-        let mut this = Self { line: session.line, decoder };
+        let mut this = Self { line: session.line, decoder, ending: false };
         this.until_ready().await?;
         Ok(this)
     }
@@ -255,10 +269,29 @@ impl Guest {
     /// # Errors
     /// It fails after all.
     pub async fn settle(&mut self) -> Result<(), GuestError> {
+        self.finish().await?;
+        self.until_ready().await.map(drop)
+    }
+
+    /// Ask for the end of what was done last, or has failed. Nobody waits for it here: [`Self::is_free`] hears of it.
+    ///
+    /// # Errors
+    /// The session is gone.
+    pub async fn finish(&mut self) -> Result<(), GuestError> {
         let mut out = BytesMut::new();
         encode::sync(&mut out);
-        self.line.send(&out).await?;
-        self.until_ready().await
+        self.ending = true;
+        Ok(self.line.send(&out).await?)
+    }
+
+    /// Whether the session is in no transaction, and can begin something else. What it was asked to finish is waited for.
+    ///
+    /// # Errors
+    /// The session is gone, or what was done last fails after all.
+    pub async fn is_free(&mut self) -> Result<bool, GuestError> {
+        let free = !self.ending || self.until_ready().await? == TransactionStatus::Idle;
+        self.still_there().await?;
+        Ok(free)
     }
 
     /// Say good-bye.
@@ -273,12 +306,13 @@ impl Guest {
         Ok(self.line.message(&mut self.decoder).await?)
     }
 
-    async fn until_ready(&mut self) -> Result<(), GuestError> {
+    async fn until_ready(&mut self) -> Result<TransactionStatus, GuestError> {
         loop {
             let message = self.message().await?;
             let seen = view(&message)?;
-            if matches!(seen, BackendView::ReadyForQuery(_)) {
-                return Ok(());
+            if let BackendView::ReadyForQuery(status) = seen {
+                self.ending = false;
+                return Ok(status);
             } else if !matches!(seen, BackendView::BackendKeyData(_)) {
                 aside(&seen)?;
             }

@@ -180,6 +180,19 @@ fn a_server_finds_its_way_by_what_the_gateway_publishes() {
     let said = capture(Command::new("curl").args(["-sS", "--fail", &url])).unwrap();
     let metadata: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(metadata["issuer"], place.server());
+    // Whoever writes policies reads of it what is registered.
+    let (_, registered) = place.boundary.api("GET", "/clients", &Value::Null).unwrap();
+    let names: Vec<&Value> =
+        registered["items"].as_array().unwrap().iter().map(|client| &client["client"]).collect();
+    assert_eq!(names, ["claude", "server/notes", "server/other"]);
+    let notes = &registered["items"][1];
+    assert_eq!(
+        *notes,
+        json!({"client": "server/notes", "owner": "it", "recipient": "Tool Inc", "agreement": "baa-7",
+            "oauth_clients": ["notes-mcp"], "resource": RESOURCE})
+    );
+    let (_, next) = place.boundary.api("GET", "/clients?after=claude&limit=1", &Value::Null).unwrap();
+    assert_eq!(next["items"], json!([notes]));
     assert_eq!(metadata["token_endpoint"], format!("{}/token", place.server()));
     assert_eq!(metadata["grant_types_supported"], json!(["urn:ietf:params:oauth:grant-type:token-exchange"]));
     assert_eq!(metadata["token_endpoint_auth_methods_supported"], json!(["private_key_jwt"]));

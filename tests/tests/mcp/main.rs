@@ -10,5 +10,6 @@
 
 mod calls;
 mod clients;
+mod idle;
 mod place;
 mod refusals;

@@ -55,6 +55,7 @@ pub(crate) async fn run(path: &Path, token: Option<&Path>) -> Result<(), Failure
             )));
         }
     };
+    declared.start()?;
     let agent = Agent {
         gateway,
         serving: Serving::new(name, declared.clone(), key.clone()),

@@ -434,6 +434,7 @@ fn local_agent(path: &Path, config: &GatewayConfig, key: AgentKey) -> Result<Opt
     let agent: AgentConfig = config::load(&file)?;
     let (name, public) = (agent.name.clone(), key.public());
     let declared = Arc::new(Declared::new(agent, &file)?);
+    declared.start()?;
     let dialer = Arc::new(InProcess::new(name.clone(), declared, key));
     Ok(Some(LocalAgent { name, public, dialer }))
 }

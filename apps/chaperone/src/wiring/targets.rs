@@ -70,6 +70,11 @@ impl Declared {
         Ok(Self { places, commands, servers })
     }
 
+    /// The agent starts: what one before it has left is ended.
+    pub(crate) fn start(&self) -> Result<(), Failure> {
+        self.servers.clear().map_err(Failure::Failed)
+    }
+
     /// The agent stops: what runs here is asked to end, and ended.
     pub(crate) fn stop(&self) {
         self.commands.stop();

@@ -290,8 +290,7 @@ kinds! {
         bytes_to_target: u64,
         /// How long it lasted, in microseconds.
         duration_us: u64,
-        /// From when the gateway learnt that it had to end until this entry, in microseconds; absent where nobody told
-        /// it to.
+        /// From when the gateway learnt that it had to end until this entry, in microseconds; absent where nobody told it to.
         ended_after_us: Option<u64>,
         /// Operations permitted.
         operations: u64,
@@ -351,7 +350,7 @@ kinds! {
         /// The tool; a prompt as `prompt:NAME`, a template of resources as `template:URI`.
         tool: String,
     }
-    /// A tool was called, or something else asked of a server: nothing is done for it before this is durable.
+    /// A tool was called, or something else of a server: nothing is done for it before this is durable.
     ToolcallStarted = "toolcall.started" {
         /// What the client calls itself: a claim.
         application: Option<String>,
@@ -384,7 +383,7 @@ kinds! {
         code: Option<RefusalCode>,
         /// How long it took, in microseconds.
         duration_us: u64,
-        /// Identifiers that were replaced in a server's answer, by tag. Absent where there were none.
+        /// Identifiers that were replaced in a server's answer, by tag.
         masked: Option<BTreeMap<String, u64>>,
         /// Bytes of data in a server's answer that are no text, and that nobody looked through. Absent where there are none.
         not_looked_through: Option<u64>,

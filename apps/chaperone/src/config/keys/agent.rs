@@ -119,7 +119,7 @@ pub(super) const AGENT: &[Key] = &[
         "environment",
         "{ LANG = \"C.UTF-8\" }",
         "{}",
-        "All of their environment: nothing of the agent's own is passed on.",
+        "All of their environment: nothing of the agent's own is passed on. Where an agent that is root runs them as another user, what the system's loader obeys (`LD_PRELOAD` and the like) is refused.",
     ),
     optional(
         "targets.ops",

@@ -1,12 +1,12 @@
 //! Those whom the gateway knows, and the clients that may act for them: what whoever writes policies needs to see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::extract::State;
-use chaperone_access::{Assurance, AttributeKind, Subject, SubjectKind};
+use chaperone_access::{Assurance, AttributeKind, Recipient, SERVER_ISSUER, Subject, SubjectKind};
 use chaperone_api::{ClientView, IdentityView, Page};
-use chaperone_identity::{Client, Facts, LOCAL_ISSUER, Person, Service};
+use chaperone_identity::{Client, Exchange, Facts, LOCAL_ISSUER, Person, Service};
 use chaperone_policy::Profile;
 
 use super::given::{Asked, PageQuery};
@@ -135,19 +135,39 @@ pub(super) async fn list(
     Ok(Json(asked.cut(views, |view| format!("{}:{}", kind(view), view.subject))))
 }
 
-/// The registered clients: who answers for each, who sees what it reads, and under which agreement.
+/// A registered client, or a server, as it is shown.
+fn registered(client: String, owner: &str, recipient: Option<&Recipient>) -> ClientView {
+    ClientView {
+        client,
+        owner: owner.to_owned(),
+        recipient: recipient.map(|recipient| recipient.name.clone()),
+        agreement: recipient.and_then(|recipient| recipient.agreement.clone()),
+        oauth_clients: BTreeSet::new(),
+        resource: None,
+    }
+}
+
+/// What may act for subjects, clients and servers that have tokens exchanged: who answers for each, who sees what it reads, and
+/// under which agreement.
 #[utoipa::path(get, path = "/clients", params(PageQuery), responses((status = 200, body = Page<ClientView>)))]
 pub(super) async fn clients(
     State(managed): Shared,
     Asked(asked): Asked<PageQuery>,
 ) -> Json<Page<ClientView>> {
     let set = managed.policies.now();
-    let view = |(name, client): (&String, &Client)| ClientView {
-        client: name.clone(),
-        owner: client.owner.clone(),
-        recipient: client.recipient.as_ref().map(|recipient| recipient.name.clone()),
-        agreement: client.recipient.as_ref().and_then(|recipient| recipient.agreement.clone()),
+    let client = |(name, client): (&String, &Client)| ClientView {
         oauth_clients: client.oauth_clients.clone(),
+        ..registered(name.clone(), &client.owner, client.recipient.as_ref())
     };
-    Json(asked.page(set.clients().iter().map(view), |view| view.client.clone()))
+    let server = |(name, server): (&String, &Exchange)| ClientView {
+        // Its own name is among what it is known as, and is nothing that issuers call a client.
+        oauth_clients: server.known_as.iter().filter(|known| *known != name).cloned().collect(),
+        resource: Some(server.resource.clone()),
+        ..registered(format!("{SERVER_ISSUER}/{name}"), &server.owner, server.recipient.as_ref())
+    };
+    let clients = set.clients();
+    let mut all: Vec<ClientView> =
+        clients.iter().map(client).chain(clients.all_exchanging().map(server)).collect();
+    all.sort_by(|one, other| one.client.cmp(&other.client));
+    Json(asked.page(all, |view| view.client.clone()))
 }

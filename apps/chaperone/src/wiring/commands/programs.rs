@@ -26,6 +26,8 @@ const PIPE_BYTES: usize = 64 * 1024;
 const USERS: &str = "/etc/passwd";
 /// Variables of one target's environment.
 const VARIABLES_MAX: usize = 64;
+/// Variables that a program's loader and library obey, beside those that begin with `LD_`.
+const OF_LOADER: [&str; 4] = ["GCONV_PATH", "GLIBC_TUNABLES", "LOCPATH", "MALLOC_TRACE"];
 
 /// The commands of an agent's targets.
 pub(crate) struct Programs {
@@ -120,6 +122,7 @@ fn place(
             "`environment` has at most {VARIABLES_MAX} variables, without `=` in names and without NUL"
         ));
     }
+    check_environment(&target.environment, run_as.is_some_and(|other| !is_own(other.uid)))?;
     let (mut declaration, mut secrets) = (Declaration::default(), BTreeMap::new());
     for (called, command) in &target.commands {
         let secret = secret(command).map_err(|why| format!("command `{called}`: {why}"))?;
@@ -167,6 +170,29 @@ pub(crate) fn check_written(file: &Path) -> Result<(), String> {
         return Err(format!("everybody may write to `{shown}` (hint: `chmod o-w`)"));
     }
     Ok(())
+}
+
+/// Whether the system's loader or library obeys a variable before a program's first instruction.
+fn is_of_loader(variable: &str) -> bool {
+    variable.starts_with("LD_") || OF_LOADER.contains(&variable)
+}
+
+/// What becomes somebody else's program is the agent's own until then, and obeys nothing that is meant for the program alone.
+pub(crate) fn check_environment(
+    environment: &BTreeMap<String, String>,
+    as_another: bool,
+) -> Result<(), String> {
+    match environment.keys().find(|name| as_another && is_of_loader(name)) {
+        None => Ok(()),
+        Some(bad) => Err(format!(
+            "`{bad}` tells whatever loads a program what else to load, and what becomes this one is root until then (hint: \
+             a script that sets it and is the program)"
+        )),
+    }
+}
+
+fn is_own(uid: u32) -> bool {
+    rustix::process::geteuid().as_raw() == uid
 }
 
 /// As whom commands run, and what that is called. An agent that is not root can run them as itself only; one that is has to
@@ -243,6 +269,24 @@ mod tests {
             let error = target(&FINE.replacen(from, to, 1)).err().unwrap().to_string();
             assert!(error.contains(told), "{to}: {error}");
         }
+    }
+
+    #[test]
+    fn what_root_would_obey_is_not_in_the_environment() {
+        for name in ["LD_PRELOAD", "LD_LIBRARY_PATH", "GCONV_PATH", "GLIBC_TUNABLES"] {
+            let set = format!("environment = {{ {name} = \"x\" }}\n{FINE}");
+            // Only root is more than what its commands are.
+            let refused = rustix::process::geteuid().is_root();
+            assert_eq!(
+                target(&set).err().is_some_and(|why| why.to_string().contains(name)),
+                refused,
+                "{name}"
+            );
+        }
+        assert!(!is_of_loader("LANG") && !is_of_loader("OLD_PATH"));
+        assert!(target(&format!("environment = {{ LANG = \"C.UTF-8\" }}\n{FINE}")).is_ok());
+        let own = BTreeMap::from([("LD_PRELOAD".to_owned(), "x".to_owned())]);
+        assert_eq!(check_environment(&own, false), Ok(()));
     }
 
     #[test]

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chaperone_access::{Subject, TargetName};
-use chaperone_postgres::guest::{Guest, Row};
-use chaperone_recording::Lease;
+use chaperone_postgres::guest::Row;
 
+use super::idle::Open;
 use super::seen::Columns;
 use crate::wiring::installation::random;
 
@@ -31,9 +31,9 @@ pub(super) struct Owner {
 
 /// A result that waits.
 pub(super) struct Waiting {
-    pub(super) guest: Guest,
-    /// The call that the session carries.
-    pub(super) lease: Lease,
+    pub(super) open: Open,
+    /// Whether nothing is left behind in the session when the statement has ended.
+    pub(super) clean: bool,
     pub(super) columns: Columns,
     /// Rows that came and found no room in the answer.
     pub(super) rows: VecDeque<Row>,

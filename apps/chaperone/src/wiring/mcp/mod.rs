@@ -6,6 +6,7 @@
 mod commands;
 mod held;
 pub(crate) mod hosted;
+mod idle;
 mod query;
 mod seen;
 mod tools;
@@ -32,6 +33,7 @@ use serde_json::json;
 use self::commands::OfCommands;
 use self::held::Held;
 use self::hosted::{Hosted, front};
+use self::idle::Idle;
 use self::tools::{NotThere, OfCaller};
 use crate::config::gateway::GatewayConfig;
 use crate::verbs::Failure;
@@ -133,11 +135,12 @@ pub(crate) struct Mcp {
     boundary: Arc<Boundary>,
     options: ListenerOptions,
     held: Arc<Held>,
+    idle: Arc<Idle>,
     hosted: Hosted,
 }
 
 impl Mcp {
-    /// In a runtime: idle runs of servers are looked for.
+    /// In a runtime: idle runs of servers are looked for, and idle sessions.
     pub(crate) fn new(
         setting: Setting,
         managed: Arc<Managed>,
@@ -150,19 +153,22 @@ impl Mcp {
             statement_bytes_max: boundary.statement_bytes_max,
             in_process: true,
         };
+        let idle = Idle::new(managed.policies.clone());
         Arc::new(Self {
             setting,
             managed,
             boundary,
             options,
             held: Arc::default(),
+            idle,
             hosted: Hosted::new(config),
         })
     }
 
-    /// The gateway stops: results that wait are given up, and servers that are idle.
+    /// The gateway stops: results that wait are given up, and what is idle.
     pub(crate) fn stop(&self) {
         self.held.clear();
+        self.idle.clear();
         self.hosted.clear();
     }
 

@@ -1,10 +1,10 @@
-//! The tool `query`: a statement through the boundary, in a session made for the call, and what comes of it.
+//! The tool `query`: a statement through the boundary, in a session made for calls of its caller, and what comes of it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chaperone_access::{Analysis, CallId, Delegation, Effect, QUERY, Refusal, RefusalCode};
+use chaperone_access::{Analysis, CallId, Delegation, Effect, QUERY, Refusal, RefusalCode, SessionEffect};
 use chaperone_identity::{Caveat, Grant, narrow};
 use chaperone_mcp::{Answer, ROWS_DEFAULT, ROWS_MAX};
 use chaperone_postgres::guest::{Beyond, Entrance, Guest, GuestError, Row, Stopped};
@@ -14,9 +14,11 @@ use chaperone_trail::CallOutcome;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::Shower;
 use super::held::{Owner, Waiting};
+use super::idle::{Open, Whose};
 use super::seen::{self, Columns};
-use super::tools::{Carrying, Done, OfCaller};
+use super::tools::{Attempt, Carrying, Done, OfCaller};
 use crate::wiring::installation::now_us;
 
 /// Longest life of a session that is made for calls, in seconds: a held result included.
@@ -117,51 +119,105 @@ impl Shown<'_> {
     }
 }
 
+/// How much of a statement is run.
+#[derive(Clone, Copy)]
+enum Manner {
+    /// Up to so many rows: it changes nothing.
+    First(u32),
+    /// All of it, made to stay: it may change something.
+    Whole,
+}
+
+/// Whether a session in which a statement has ended is as it was before, whatever came of it.
+fn leaves_nothing(analysis: &Analysis) -> bool {
+    analysis.members.iter().all(|member| {
+        member.tag == "SELECT"
+            && member.effect == Effect::ReadOnly
+            && matches!(member.session, SessionEffect::None)
+    })
+}
+
 impl OfCaller {
-    /// Run a statement.
-    pub(super) async fn run(&self, carrying: &Carrying<'_>, sql: String, rows: u32) -> Done {
+    /// Run a statement, in the session that waited for it where there is one.
+    pub(super) async fn run(
+        &self,
+        carrying: &Carrying<'_>,
+        idle: Option<Open>,
+        sql: String,
+        rows: u32,
+    ) -> (Done, Option<Open>) {
         let Carrying { call, lease, delegation, attempt: _ } = *carrying;
         let analysis = match self.analysed(&sql).await {
             Ok(analysis) => analysis,
-            Err(refusal) => return Done::refused(&refusal),
+            Err(refusal) => return (Done::refused(&refusal), idle),
         };
         let reads = analysis.members.iter().all(|member| member.effect == Effect::ReadOnly);
-        let mut guest = match self.entered(lease, delegation).await {
-            Ok(guest) => guest,
-            Err(GuestError::Told(told)) => return Done::kept_out(&told, lease),
-            Err(error) => return Done::broken(&error, lease),
+        let manner = if reads { Manner::First(rows) } else { Manner::Whole };
+        let (open, came) = match self.asked(carrying, idle, &sql, manner).await {
+            Ok(asked) => asked,
+            Err(done) => return (done, None),
         };
         if !reads {
-            return self.changed(carrying, guest, &sql, rows, &analysis).await;
+            return (self.changed(carrying, open, came, rows, &analysis).await, None);
         }
-        let came = match self.first(&mut guest, &sql, rows).await {
+        let clean = leaves_nothing(&analysis);
+        let came = match came {
             Ok(came) => came,
-            Err(error) => return Done::broken(&error, lease),
+            Err(error) => {
+                // What was told is all that comes of it.
+                let told = matches!(error, GuestError::Told(_)) && !error.ends();
+                return (Done::broken(&error, lease), released(open, clean && told).await);
+            }
         };
         let columns = match self.columns(came.shapes, delegation, &analysis).await {
             Ok(columns) => columns,
-            Err(refusal) => return Done::refused(&refusal),
+            Err(refusal) => return (Done::refused(&refusal), None),
         };
         let purpose = delegation.purpose.as_deref().map(str::to_owned);
         let suspended = came.stopped == Stopped::Suspended;
-        let waiting =
-            Waiting { guest, lease: lease.clone(), columns, rows: came.rows.into(), suspended, purpose };
+        let waiting = Waiting { open, clean, columns, rows: came.rows.into(), suspended, purpose };
         self.answered(call, delegation, waiting, rows, command(came.stopped)).await
     }
 
-    /// Run a statement that may change something, to its end. From here on no answer says that it was not carried out but the
+    /// Have a statement run. Where the session that waited has ended meanwhile, and before it was asked for anything of this call,
+    /// a new one takes its place.
+    async fn asked(
+        &self,
+        carrying: &Carrying<'_>,
+        idle: Option<Open>,
+        sql: &str,
+        manner: Manner,
+    ) -> Result<(Open, Result<Came, GuestError>), Done> {
+        let Carrying { call: _, lease, delegation, attempt } = *carrying;
+        if let Some(mut open) = idle {
+            let came = did(&mut open.guest, sql, manner, attempt).await;
+            let is_over = came.as_ref().is_err_and(GuestError::ends);
+            if !(is_over && lease.is_untouched()) {
+                return Ok((open, came));
+            }
+            attempt.came_to_nothing();
+        }
+        let mut open = match self.opened(lease, delegation).await {
+            Ok(open) => open,
+            Err(GuestError::Told(told)) => return Err(Done::kept_out(&told, lease)),
+            Err(error) => return Err(Done::broken(&error, lease)),
+        };
+        let came = did(&mut open.guest, sql, manner, attempt).await;
+        Ok((open, came))
+    }
+
+    /// What came of a statement that may change something. From here on no answer says that it was not carried out but the
     /// target's own.
     async fn changed(
         &self,
         carrying: &Carrying<'_>,
-        mut guest: Guest,
-        sql: &str,
+        open: Open,
+        came: Result<Came, GuestError>,
         rows: u32,
         analysis: &Arc<Analysis>,
     ) -> Done {
         let Carrying { call, lease, delegation, attempt } = *carrying;
-        attempt.begin();
-        let came = match whole(&mut guest, sql).await {
+        let came = match came {
             Ok(came) => came,
             Err(error) => {
                 let done = Done::unsettled(&error, lease);
@@ -171,7 +227,7 @@ impl OfCaller {
                 return done;
             }
         };
-        guest.leave().await;
+        open.guest.leave().await;
         // It is done: what cannot be told of its columns is no reason to say otherwise.
         let told = self.columns(came.shapes.clone(), delegation, analysis).await;
         let columns = told.unwrap_or_else(|_| Columns::plain(came.shapes));
@@ -189,17 +245,23 @@ impl OfCaller {
     }
 
     /// Go on with a result that waited.
-    pub(super) async fn go_on(&self, carrying: &Carrying<'_>, mut waiting: Waiting, rows: u32) -> Done {
+    pub(super) async fn go_on(
+        &self,
+        carrying: &Carrying<'_>,
+        mut waiting: Waiting,
+        rows: u32,
+    ) -> (Done, Option<Open>) {
         let Carrying { call, lease: _, delegation, attempt: _ } = *carrying;
         // Rows that wait here are given to nobody whose session was ended since.
-        if let Err(error) = waiting.guest.still_there().await {
-            return Done::broken(&error, &waiting.lease);
+        if let Err(error) = waiting.open.guest.still_there().await {
+            return (Done::broken(&error, &waiting.open.lease), None);
         }
         let mut ended = None;
         if waiting.rows.is_empty() && waiting.suspended {
+            let guest = &mut waiting.open.guest;
             let more = async {
-                waiting.guest.more(rows).await?;
-                waiting.guest.piece(PIECE_BYTES_MAX, Beyond::Refuse).await
+                guest.more(rows).await?;
+                guest.piece(PIECE_BYTES_MAX, Beyond::Refuse).await
             };
             match more.await {
                 Ok(piece) => {
@@ -207,7 +269,7 @@ impl OfCaller {
                     waiting.suspended = piece.stopped == Stopped::Suspended;
                     ended = command(piece.stopped);
                 }
-                Err(error) => return Done::broken(&error, &waiting.lease),
+                Err(error) => return (Done::broken(&error, &waiting.open.lease), None),
             }
         }
         self.answered(call, delegation, waiting, rows, ended).await
@@ -221,32 +283,32 @@ impl OfCaller {
         mut waiting: Waiting,
         rows: u32,
         command: Option<String>,
-    ) -> Done {
+    ) -> (Done, Option<Open>) {
         let (shown, rest) = cut(std::mem::take(&mut waiting.rows), rows);
         if shown.is_empty() && !rest.is_empty() {
-            waiting.guest.leave().await;
+            waiting.open.guest.leave().await;
             let refusal = Refusal::new(
                 RefusalCode::TooMuch,
                 format!("a row is longer than the {ANSWER_BYTES_MAX} bytes of an answer"),
             )
             .hint("name fewer columns, or take a part of the long ones with `left(column, 1000)`");
-            return Done::refused(&refusal);
+            return (Done::refused(&refusal), None);
         }
         let columns = waiting.columns.clone();
         let truncated = waiting.suspended || !rest.is_empty();
-        let continuation = if truncated {
+        let (continuation, open) = if truncated {
             waiting.rows = rest;
-            self.mcp().held.put(self.owner(delegation), waiting)
+            (self.mcp().held.put(self.owner(delegation), waiting), None)
         } else {
-            waiting.guest.leave().await;
-            None
+            (None, released(waiting.open, waiting.clean).await)
         };
         let note = match (&continuation, truncated) {
             (Some(_), _) => Some("there may be more rows: call again with `continuation` alone".to_owned()),
             (None, true) => Some("there may be more rows: narrow the statement".to_owned()),
             (None, false) => None,
         };
-        Shown { call, columns: &columns, rows: shown, command, continuation, truncated, note }.done()
+        let shown = Shown { call, columns: &columns, rows: shown, command, continuation, truncated, note };
+        (shown.done(), open)
     }
 
     /// Whose results these are.
@@ -293,25 +355,44 @@ impl OfCaller {
         looked.await.map_err(|error| seen::fault(&error))
     }
 
+    /// Whose a session for a call is.
+    pub(super) fn whose(&self, delegation: &Delegation) -> Whose {
+        let Shower { bearer, client: _, purpose: _, source } = self.shower();
+        Whose {
+            who: bearer.who.clone(),
+            delegation: delegation.clone(),
+            target: self.target().clone(),
+            application: self.application(),
+            source: *source,
+            not_after: bearer.not_after,
+        }
+    }
+
+    /// When a session that is opened now ends, in seconds since the Unix epoch.
+    pub(super) fn end_of_a_session(&self) -> u64 {
+        let now = now_us() / 1_000_000;
+        (now + SESSION_S).min(self.shower().bearer.not_after).max(now + 1)
+    }
+
     /// A session through the boundary: the same listener's code as for every client, over a stream that stays in this
     /// process, with a credential for this tool that lives as long as a call may take.
-    async fn entered(&self, lease: &Lease, delegation: &Delegation) -> Result<Guest, GuestError> {
+    async fn opened(&self, lease: &Lease, delegation: &Delegation) -> Result<Open, GuestError> {
         let mcp = self.mcp();
         let broken = |error: &dyn std::fmt::Display| GuestError::Gone(error.to_string());
-        let now = now_us() / 1_000_000;
+        let (whose, expires_s) = (self.whose(delegation), self.end_of_a_session());
         let grant = Grant {
-            who: self.shower().bearer.who.clone(),
+            who: whose.who.clone(),
             client: delegation.client.as_deref().map(str::to_owned),
-            target: self.target().clone(),
+            target: whose.target.clone(),
             purpose: delegation.purpose.as_deref().map(str::to_owned),
-            not_before: now,
-            not_after: (now + SESSION_S).min(self.shower().bearer.not_after).max(now + 1),
+            not_before: now_us() / 1_000_000,
+            not_after: expires_s,
         };
         let made = mcp.managed.identity.issue(&grant).map_err(|error| broken(&error))?;
         let (user, password) = narrow(&made.user, &made.password, &Caveat::Tool(QUERY.to_owned()))
             .map_err(|error| broken(&error))?;
         let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
-        let (boundary, options, source) = (mcp.boundary.clone(), mcp.options.clone(), self.shower().source);
+        let (boundary, options, source) = (mcp.boundary.clone(), mcp.options.clone(), whose.source);
         let link = LinkFacts { tls: None, tool: Some(Arc::from(QUERY)), lease: lease.clone(), only: None };
         mcp.managed.counters.session();
         tokio::spawn(async move {
@@ -324,30 +405,41 @@ impl OfCaller {
                 Err(fault) => tracing::warn!(%fault, "a tool's session was refused before its claim"),
             }
         });
-        let application = self.application();
         let entrance = Entrance {
             user: &user,
             password: password.as_bytes(),
-            target: self.target().as_str(),
-            application: &application,
+            target: whose.target.as_str(),
+            application: &whose.application,
             statement_ms: STATEMENT_MS,
         };
-        Guest::enter(Box::new(ours), &entrance).await
-    }
-
-    /// The first rows of a statement that changes nothing.
-    async fn first(&self, guest: &mut Guest, sql: &str, rows: u32) -> Result<Came, GuestError> {
-        let shapes = guest.run(sql, rows).await?;
-        let piece = guest.piece(PIECE_BYTES_MAX, Beyond::Refuse).await?;
-        Ok(Came { shapes, rows: piece.rows, forgotten: 0, stopped: piece.stopped })
+        let guest = Guest::enter(Box::new(ours), &entrance).await?;
+        Ok(Open { guest, lease: lease.clone(), whose, expires_s })
     }
 }
 
-/// All of a statement that may change something, made to stay.
-async fn whole(guest: &mut Guest, sql: &str) -> Result<Came, GuestError> {
-    let shapes = guest.run(sql, 0).await?;
-    let piece = guest.piece(PIECE_BYTES_MAX, Beyond::Count).await?;
-    guest.settle().await?;
+/// A session whose statement has ended, for another call; none where something may have been left behind in it.
+async fn released(mut open: Open, clean: bool) -> Option<Open> {
+    if !clean {
+        open.guest.leave().await;
+        return None;
+    }
+    open.guest.finish().await.ok().map(|()| open)
+}
+
+/// Run a statement in a session.
+async fn did(guest: &mut Guest, sql: &str, manner: Manner, attempt: &Attempt) -> Result<Came, GuestError> {
+    let (rows, beyond) = match manner {
+        Manner::First(rows) => (rows, Beyond::Refuse),
+        Manner::Whole => {
+            attempt.begin();
+            (0, Beyond::Count)
+        }
+    };
+    let shapes = guest.run(sql, rows).await?;
+    let piece = guest.piece(PIECE_BYTES_MAX, beyond).await?;
+    if matches!(manner, Manner::Whole) {
+        guest.settle().await?;
+    }
     Ok(Came { shapes, rows: piece.rows, forgotten: piece.forgotten, stopped: piece.stopped })
 }
 

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::held::Waiting;
+use super::idle::Open;
 use super::query::{self, CALL, Wish};
 use super::seen::{DescribeArguments, ExplainArguments, fault};
 use super::{Mcp, Shower};
@@ -160,6 +161,14 @@ enum Work {
     Explain(ExplainArguments),
 }
 
+/// What was open before a call, and is for it: one of the two at most.
+struct Session {
+    /// A result that it goes on with.
+    waiting: Option<Waiting>,
+    /// A session that waited for it.
+    idle: Option<Open>,
+}
+
 /// A call that is being carried out.
 pub(super) struct Carrying<'a> {
     pub(super) call: CallId,
@@ -278,7 +287,13 @@ impl OfCaller {
             delegation.purpose = waiting.purpose.as_deref().map(Arc::from);
         }
         let arguments = serde_json_canonicalizer::to_vec(&asked.arguments).map_err(|error| fault(&error))?;
-        let lease = waiting.as_ref().map(|waiting| waiting.lease.clone()).unwrap_or_default();
+        let idle = if matches!(work, Ok(Work::Query(Wish::Run { .. }))) {
+            self.mcp().idle.take(&self.whose(&delegation), self.end_of_a_session()).await
+        } else {
+            None
+        };
+        let open = waiting.as_ref().map(|waiting| &waiting.open).or(idle.as_ref());
+        let lease = open.map(|open| open.lease.clone()).unwrap_or_default();
         let opening = CallOpening {
             call: CallId::from_parts(now_us() / 1000, random()),
             delegation: &delegation,
@@ -294,10 +309,10 @@ impl OfCaller {
         let attempt = Attempt::default();
         let carrying =
             Carrying { call: call.id(), lease: &lease, delegation: &delegation, attempt: &attempt };
-        let doing = self.done(&carrying, tool, work, waiting);
-        let done = match tokio::time::timeout(CALL, doing).await {
+        let doing = self.done(&carrying, tool, work, Session { waiting, idle });
+        let (done, open) = match tokio::time::timeout(CALL, doing).await {
             Ok(done) => done,
-            Err(_elapsed) => overdue(&attempt),
+            Err(_elapsed) => (overdue(&attempt), None),
         };
         let Done { answer, outcome, code, rows } = done;
         let bytes = answer.size() as u64;
@@ -312,7 +327,11 @@ impl OfCaller {
             bytes,
         };
         match call.end(end).await {
-            Ok(()) => Ok(answer),
+            Ok(()) => {
+                // Only now may another call have it: the lease carries this one no more.
+                open.into_iter().for_each(|open| self.mcp().idle.put(open));
+                Ok(answer)
+            }
             // Its answer does not leave; but that it was refused would be no truth either.
             Err(refusal) if attempt.is_open() => {
                 Ok(Answer::unknown(&refusal.message, Some(refusal.code.as_str())))
@@ -321,37 +340,38 @@ impl OfCaller {
         }
     }
 
-    /// Decide and do it.
+    /// Decide and do it; with the session that another call may have when this one has ended.
     async fn done(
         &self,
         carrying: &Carrying<'_>,
         tool: &'static str,
         work: Result<Work, String>,
-        waiting: Option<Waiting>,
-    ) -> Done {
+        Session { waiting, idle }: Session,
+    ) -> (Done, Option<Open>) {
         let delegation = carrying.delegation;
         let may = self.mcp().managed.policies.may_invoke(delegation, self.target(), tool, now_us());
         if let Err(refusal) = may {
-            return Done::refused(&refusal);
+            return (Done::refused(&refusal), idle);
         }
         match (work, waiting) {
-            (Err(why), _) => Done::refused(
-                &Refusal::new(RefusalCode::ProtocolViolation, format!("the arguments cannot be used: {why}"))
-                    .hint("the tool's `inputSchema` says what it takes"),
-            ),
-            (Ok(Work::Query(Wish::Run { sql, rows })), _) => self.run(carrying, sql, rows).await,
+            (Err(why), _) => {
+                let what = format!("the arguments cannot be used: {why}");
+                let refusal = Refusal::new(RefusalCode::ProtocolViolation, what)
+                    .hint("the tool's `inputSchema` says what it takes");
+                (Done::refused(&refusal), None)
+            }
+            (Ok(Work::Query(Wish::Run { sql, rows })), _) => self.run(carrying, idle, sql, rows).await,
             (Ok(Work::Query(Wish::GoOn { rows })), Some(waiting)) => {
                 self.go_on(carrying, waiting, rows).await
             }
-            (Ok(Work::Query(Wish::GoOn { .. })), None) => Done::refused(
-                &Refusal::new(
-                    RefusalCode::UndefinedStatement,
-                    "there is nothing to go on with under that value",
-                )
-                .hint("a continuation works once and within a minute: run the statement again"),
-            ),
-            (Ok(Work::Describe(arguments)), _) => self.describe(delegation, &arguments).await,
-            (Ok(Work::Explain(arguments)), _) => self.explain(delegation, &arguments).await,
+            (Ok(Work::Query(Wish::GoOn { .. })), None) => {
+                let what = "there is nothing to go on with under that value";
+                let refusal = Refusal::new(RefusalCode::UndefinedStatement, what)
+                    .hint("a continuation works once and within a minute: run the statement again");
+                (Done::refused(&refusal), None)
+            }
+            (Ok(Work::Describe(arguments)), _) => (self.describe(delegation, &arguments).await, None),
+            (Ok(Work::Explain(arguments)), _) => (self.explain(delegation, &arguments).await, None),
         }
     }
 }

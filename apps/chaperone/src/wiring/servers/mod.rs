@@ -20,7 +20,7 @@ use self::places::{Places, Users, check_apart};
 use self::run::Run;
 use crate::config::agent::{HostedServer, ServerElsewhere};
 use crate::config::beside;
-use crate::wiring::commands::programs::{check_program, check_written};
+use crate::wiring::commands::programs::{check_environment, check_program, check_written};
 use crate::wiring::walls::Platform;
 use chaperone_access::{ProcessId, Refusal, RefusalCode, TargetName};
 use chaperone_command::walls::Bubblewrap;
@@ -28,8 +28,6 @@ use chaperone_tunnel::{BoxFuture, Host, HostFacts, HostOpened, Launch};
 
 /// Programs that fetch what they run at the moment they run it: nobody could say what was run.
 const FETCHERS: [&str; 8] = ["npx", "pnpx", "bunx", "uvx", "pipx", "npm", "yarn", "uv"];
-/// Variables that a program's loader and library obey, beside those that begin with `LD_`.
-const OF_LOADER: [&str; 4] = ["GCONV_PATH", "GLIBC_TUNABLES", "LOCPATH", "MALLOC_TRACE"];
 /// How long what was ended may take to be gone.
 const LAST: Duration = Duration::from_secs(5);
 /// Arguments, variables and files of one server.
@@ -112,6 +110,17 @@ impl Servers {
         });
         check_apart(&users, &targets.collect::<Vec<_>>())?;
         Ok(Self { known, runs: Runs::default(), elsewhere: Elsewhere::new(elsewhere, path)? })
+    }
+
+    /// Before anything is run: end what an agent that was killed has left under the users of these servers.
+    pub(crate) fn clear(&self) -> Result<(), String> {
+        let clear = |server: &Arc<Server>| server.places.clear().map_err(|why| (server.name.clone(), why));
+        self.known.values().try_for_each(clear).map_err(|(name, why)| {
+            format!(
+                "server `{name}`: something of an earlier run is left: {why} (hint: `ps` shows what runs as its `uid` and the \
+                 `uids` after it)"
+            )
+        })
     }
 
     /// Their names.
@@ -202,11 +211,6 @@ fn runs(runs: &Runs) -> MutexGuard<'_, All> {
     runs.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether the system's loader or library obeys a variable before a program's first instruction.
-fn is_of_loader(variable: &str) -> bool {
-    variable.starts_with("LD_") || OF_LOADER.contains(&variable)
-}
-
 fn ended() -> Refusal {
     Refusal::new(RefusalCode::TargetLost, "the server's run has ended")
 }
@@ -235,12 +239,7 @@ impl Server {
         if let Some(bad) = environment.keys().find(|name| name.is_empty() || name.contains(['=', '\0'])) {
             return Err(format!("`{bad}` is no name of a variable"));
         }
-        if let Some(bad) = environment.keys().find(|name| places.have_others() && is_of_loader(name)) {
-            return Err(format!(
-                "`{bad}` tells whatever loads a program what else to load, and what becomes the server is root until then \
-                 (hint: a script that sets it and is the `command`)"
-            ));
-        }
+        check_environment(&environment, places.have_others())?;
         let plain = |name: &&String| {
             let fits = !name.is_empty() && !name.starts_with('.') && name.len() <= 64;
             fits && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
@@ -335,6 +334,5 @@ mod tests {
             assert_eq!(checked(&set).is_err_and(|why| why.contains(name)), refused, "{name}");
             assert_eq!(declared(&format!("uid = 0\ngid = 0\nsame_user = true\n{set}")).is_ok(), refused);
         }
-        assert!(!is_of_loader("LANG") && !is_of_loader("OLD_PATH"));
     }
 }

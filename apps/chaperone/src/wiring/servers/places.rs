@@ -136,6 +136,15 @@ impl Places {
         Arc::strong_count(self) > 1
     }
 
+    /// Before its first run: end what an agent that was killed has left of its runs, under users that the new ones get.
+    pub(super) fn clear(&self) -> Result<(), String> {
+        match self.first {
+            // What shares its user with others is nobody's to end.
+            Some(RunAs { uid, .. }) if !self.same_user => end_all_of(&(uid..uid.saturating_add(self.uids))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn give_back(&self, number: u32) {
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push_back(number);
     }
@@ -156,7 +165,7 @@ impl Drop for Place {
             Some(_) | None => return self.places.give_back(self.number),
         };
         let (number, places) = (self.number, self.places.clone());
-        let clear = move || match end_all_of(uid) {
+        let clear = move || match end_all_of(&(uid..uid.saturating_add(1))) {
             Ok(()) => places.give_back(number),
             Err(why) => {
                 tracing::error!(uid, %why, "a run's user is not used again until the agent is started anew");
@@ -169,10 +178,10 @@ impl Drop for Place {
     }
 }
 
-/// End whatever is left of a user's processes: what left the group of its run is found by nothing else.
-fn end_all_of(uid: u32) -> Result<(), String> {
+/// End whatever is left of the processes of some users: what left the group of its run is found by nothing else.
+fn end_all_of(uids: &Range<u32>) -> Result<(), String> {
     for _ in 0..TRIES {
-        let left = left_of(uid).map_err(|error| format!("cannot see which processes there are: {error}"))?;
+        let left = left_of(uids).map_err(|error| format!("cannot see which processes there are: {error}"))?;
         if left.is_empty() {
             return Ok(());
         }
@@ -182,17 +191,17 @@ fn end_all_of(uid: u32) -> Result<(), String> {
         }
         std::thread::sleep(PAUSE);
     }
-    Err("some of its processes cannot be ended".to_owned())
+    Err("some of their processes cannot be ended".to_owned())
 }
 
-fn left_of(uid: u32) -> std::io::Result<Vec<Pid>> {
+fn left_of(uids: &Range<u32>) -> std::io::Result<Vec<Pid>> {
     let mut left = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
         let entry = entry?;
         let number = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
         let Some(pid) = number.and_then(Pid::from_raw) else { continue };
         match std::fs::read_to_string(entry.path().join("status")) {
-            Ok(status) if is_left(&status, uid) => left.push(pid),
+            Ok(status) if is_left(&status, uids) => left.push(pid),
             Ok(_) => {}
             // It ended between the two looks.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -203,16 +212,17 @@ fn left_of(uid: u32) -> std::io::Result<Vec<Pid>> {
     Ok(left)
 }
 
-/// Whether a process, by what the kernel says of it, is of a user and has not ended. One that has and was not waited for does
+/// Whether a process, by what the kernel says of it, is of one of the users and has not ended. One that has and was not waited for does
 /// nothing any more, unless only its first thread has ended.
-fn is_left(status: &str, uid: u32) -> bool {
+fn is_left(status: &str, uids: &Range<u32>) -> bool {
     let said = |key: &str| {
         let mut lines = status.lines();
         lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).unwrap_or_default()
     };
     let has_ended = said("State").trim_start().starts_with(['Z', 'X'])
         && said("Threads").trim().parse::<u32>().is_ok_and(|threads| threads <= 1);
-    !has_ended && said("Uid").split_whitespace().any(|one| one.parse::<u32>() == Ok(uid))
+    let is_one = |one: &str| one.parse::<u32>().is_ok_and(|uid| uids.contains(&uid));
+    !has_ended && said("Uid").split_whitespace().any(is_one)
 }
 
 /// As whom a server runs. An agent that is not root can run it as itself only; one that is has to be told as whom.
@@ -323,9 +333,10 @@ mod tests {
             ("Z (zombie)", 1, "7\t7\t7\t7", false),
             ("Z (zombie)", 2, "7\t7\t7\t7", true),
         ] {
-            assert_eq!(is_left(&status(state, threads, uids), 7), left, "{state} {threads} {uids}");
+            assert_eq!(is_left(&status(state, threads, uids), &(7..8)), left, "{state} {threads} {uids}");
+            assert_eq!(is_left(&status(state, threads, uids), &(5..8)), left, "{state} {threads} {uids}");
         }
-        assert!(!is_left("", 7));
+        assert!(!is_left("", &(0..8)));
     }
 
     #[test]
@@ -344,5 +355,27 @@ mod tests {
             std::thread::sleep(PAUSE);
         }
         assert!(places.take(false).is_some());
+    }
+
+    #[test]
+    fn what_an_earlier_agent_left_is_ended_before_the_first_run_and_nothing_else() {
+        use std::os::unix::process::CommandExt as _;
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let sleeps = |uid: u32| {
+            let mut sleeps = std::process::Command::new("/bin/sleep");
+            sleeps.arg("600").uid(uid).gid(uid).current_dir("/").spawn().unwrap()
+        };
+        let (mut left, mut another) = (sleeps(70_332), sleeps(70_333));
+        places("uid = 70331\ngid = 70331\nuids = 2\nprocesses_max = 2").unwrap().clear().unwrap();
+        assert!(!left.wait().unwrap().success());
+        assert!(another.try_wait().unwrap().is_none());
+        // Who shares his user may have it from a process of somebody's.
+        let shared = "uid = 70333\ngid = 70333\nsame_user = true\nprocesses_max = 1";
+        places(shared).unwrap().clear().unwrap();
+        assert!(another.try_wait().unwrap().is_none());
+        another.kill().unwrap();
+        another.wait().unwrap();
     }
 }

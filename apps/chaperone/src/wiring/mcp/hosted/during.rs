@@ -392,7 +392,8 @@ impl Asked<'_> {
                 }
                 Wanted::Form | Wanted::Sampling { .. } | Wanted::Roots => 0,
             };
-            let Looked { raw, found, masked: replaced, unread: _ } = self.look(question.params.clone(), stays).await?;
+            let Looked { raw, found, masked: replaced, unread: _ } =
+                self.look(question.params.clone(), stays).await?;
             let is_found = match &question.wanted {
                 Wanted::Visit(_) => within + replaced.len() > 0,
                 Wanted::Form | Wanted::Sampling { .. } | Wanted::Roots => {

@@ -355,6 +355,7 @@ impl Asked<'_> {
         let abilities = if told_each_time { Abilities::default() } else { self.abilities };
         let manner = Manner { abilities, older };
         let key = Key {
+            subject: self.delegation.subject.clone(),
             holder: format!("{:?}", self.shower.bearer.who),
             client: self.delegation.client.as_deref().map(str::to_owned),
             purpose: self.delegation.purpose.as_deref().map(str::to_owned),
@@ -372,7 +373,7 @@ impl Asked<'_> {
             }
             idle = turn.another();
         }
-        let place = pool.place(self.server)?;
+        let place = pool.place(self.server, &self.delegation.subject)?;
         let begun = Process::begin(self.mcp, self.shower, self.server, &self.delegation, manner, place);
         let slow = |_elapsed| {
             let why = format!("server `{}` did not begin within {} s", self.server.name, BEGIN.as_secs());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chaperone_access::{Recipient, Refusal, RefusalCode, TargetName};
+use chaperone_access::{Recipient, Refusal, RefusalCode, Subject, TargetName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Known;
@@ -13,12 +13,15 @@ use super::process::Process;
 
 /// Runs of one holder, client and server at a time: so many of its calls are carried at once.
 const RUNS_OF_ONE_MAX: usize = 4;
+/// Runs of one server for one subject at a time, over all logins, clients and purposes: nobody takes everybody's places.
+const RUNS_OF_SUBJECT_MAX: usize = 8;
 /// How often idle runs are looked for.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// Whose a run is. No call of anybody else's is ever carried by it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
+    pub(super) subject: Subject,
     pub(super) holder: String,
     pub(super) client: Option<String>,
     pub(super) purpose: Option<String>,
@@ -43,6 +46,13 @@ impl Kin {
 /// All runs. Owner of each field: this type.
 pub(super) struct Pool {
     kins: Mutex<HashMap<Key, Arc<Kin>>>,
+    of_subjects: Mutex<HashMap<(Subject, TargetName), Arc<Semaphore>>>,
+}
+
+/// The place of a run among its server's, and among its subject's there: given back when it is dropped.
+pub(super) struct Place {
+    _of_server: OwnedSemaphorePermit,
+    _of_subject: OwnedSemaphorePermit,
 }
 
 /// A run that carries one call. Where it is not given back, it ends.
@@ -79,7 +89,7 @@ impl Turn {
 
 impl Pool {
     pub(super) fn new(servers: &Arc<BTreeMap<TargetName, Arc<Known>>>) -> Arc<Self> {
-        let this = Arc::new(Self { kins: Mutex::default() });
+        let this = Arc::new(Self { kins: Mutex::default(), of_subjects: Mutex::default() });
         let (weak, servers) = (Arc::downgrade(&this), servers.clone());
         tokio::spawn(async move {
             loop {
@@ -114,23 +124,46 @@ impl Pool {
         Ok(Turn { kin, turn, idle })
     }
 
-    /// A place for one more run of a server; where there is none, that of the run of it that has been idle longest.
-    pub(super) fn place(&self, server: &Known) -> Result<OwnedSemaphorePermit, Refusal> {
+    fn of_subjects(&self) -> MutexGuard<'_, HashMap<(Subject, TargetName), Arc<Semaphore>>> {
+        self.of_subjects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for one more run of a server for a subject. Where there is none, that of the run that has been idle longest, of
+    /// his own where he has as many as he may.
+    pub(super) fn place(&self, server: &Known, subject: &Subject) -> Result<Place, Refusal> {
+        let busy = |what: String| Refusal::new(RefusalCode::Busy, what).hint("call again in a moment");
+        let own = {
+            let fresh = || Arc::new(Semaphore::new(RUNS_OF_SUBJECT_MAX));
+            let (subject, server) = (subject.clone(), server.name.clone());
+            self.of_subjects().entry((subject, server)).or_insert_with(fresh).clone()
+        };
+        let is_his = |key: &Key| key.server == server.name && key.subject == *subject;
+        let _of_subject = self.permit(&own, is_his).ok_or_else(|| {
+            busy(format!("server `{}` runs as often for you as it may for one", server.name))
+        })?;
+        let is_its = |key: &Key| key.server == server.name;
+        let _of_server = self
+            .permit(&server.places, is_its)
+            .ok_or_else(|| busy(format!("server `{}` runs as often as it may", server.name)))?;
+        Ok(Place { _of_server, _of_subject })
+    }
+
+    /// One of these places, which are of the runs of such keys.
+    fn permit(&self, places: &Arc<Semaphore>, is: impl Fn(&Key) -> bool) -> Option<OwnedSemaphorePermit> {
         for _ in 0..2 {
-            if let Ok(place) = server.places.clone().try_acquire_owned() {
-                return Ok(place);
+            if let Ok(place) = places.clone().try_acquire_owned() {
+                return Some(place);
             }
-            if !self.give_up_one(&server.name) {
+            if !self.give_up_one(&is) {
                 break;
             }
         }
-        Err(Refusal::new(RefusalCode::Busy, format!("server `{}` runs as often as it may", server.name))
-            .hint("call again in a moment"))
+        None
     }
 
-    fn give_up_one(&self, server: &TargetName) -> bool {
+    fn give_up_one(&self, is: impl Fn(&Key) -> bool) -> bool {
         let kins: Vec<Arc<Kin>> =
-            self.kins().iter().filter(|(key, _)| key.server == *server).map(|(_, kin)| kin.clone()).collect();
+            self.kins().iter().filter(|(key, _)| is(key)).map(|(_, kin)| kin.clone()).collect();
         let oldest = kins
             .iter()
             .filter_map(|kin| Some((kin.idle().iter().map(|(since, _)| *since).min()?, kin)))
@@ -164,6 +197,8 @@ impl Pool {
         }
         // Nobody but the table holds it, and under the table's lock nobody can take it.
         self.kins().retain(|_, kin| Arc::strong_count(kin) > 1 || !kin.idle().is_empty());
+        // Likewise: a place that is taken holds it too.
+        self.of_subjects().retain(|_, places| Arc::strong_count(places) > 1);
     }
 
     /// End all that is idle: the gateway stops.
@@ -180,12 +215,51 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
+    use chaperone_access::SubjectKind;
+
+    use super::super::begin::Eras;
     use super::*;
+
+    fn subject(sub: &str) -> Subject {
+        Subject { issuer: "org".to_owned(), kind: SubjectKind::Person, sub: sub.to_owned() }
+    }
+
+    #[tokio::test]
+    async fn nobody_takes_everybodys_places() {
+        let pool = Pool::new(&Arc::default());
+        let server = Known {
+            name: "tools".parse().unwrap(),
+            target: None,
+            refuses_findings: false,
+            idle: Duration::from_secs(1),
+            places: Arc::new(Semaphore::new(RUNS_OF_SUBJECT_MAX + 1)),
+            detectors: Arc::default(),
+            eras: Eras::default(),
+        };
+        let mut places = Vec::new();
+        for _ in 0..RUNS_OF_SUBJECT_MAX {
+            places.push(pool.place(&server, &subject("ana")).ok().unwrap());
+        }
+        let told = |sub: &str| pool.place(&server, &subject(sub)).err().unwrap();
+        assert_eq!(told("ana").code, RefusalCode::Busy);
+        assert!(told("ana").message.contains("as often for you as it may for one"));
+        let bens = pool.place(&server, &subject("ben")).ok().unwrap();
+        // What she may still have is of no use where the server has none.
+        places.pop();
+        places.push(pool.place(&server, &subject("ana")).ok().unwrap());
+        places.pop();
+        let carl = pool.place(&server, &subject("carl")).ok().unwrap();
+        assert!(told("ana").message.ends_with("runs as often as it may"));
+        drop((places, bens, carl));
+        pool.sweep(&BTreeMap::new());
+        assert!(pool.of_subjects().is_empty());
+    }
 
     #[tokio::test]
     async fn nobody_waits_for_a_turn_without_end() {
         let pool = Pool::new(&Arc::default());
         let key = |holder: &str| Key {
+            subject: subject(holder),
             holder: holder.to_owned(),
             client: None,
             purpose: None,

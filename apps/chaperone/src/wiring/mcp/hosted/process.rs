@@ -15,12 +15,13 @@ use chaperone_trail::Digest;
 use chaperone_tunnel::{Accept, Access, Host, HostFacts, Hosted, Launch, Reach};
 use serde_json::json;
 use serde_json::value::RawValue;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use super::Known;
 use super::begin::{Begun, Manner};
+use super::pool::Place;
 use super::talk::{Answered, Broken, Came, Talk};
 use crate::wiring::installation::{now_us, random};
 use crate::wiring::manifests::Manifests;
@@ -68,7 +69,7 @@ pub(super) struct Process {
     expires_s: u64,
     run: ServerRun,
     _entrance: Option<Entrance>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// Takes what the run connects, until it is dropped. Sessions end with their connections, so that their records are sealed.
@@ -124,7 +125,7 @@ impl Process {
         server: &Known,
         delegation: &Delegation,
         manner: Manner,
-        place: OwnedSemaphorePermit,
+        place: Place,
     ) -> Result<Self, Refusal> {
         let expires_s = end_of_a_run(shower);
         let opened = match &server.target {
