@@ -261,7 +261,8 @@ impl Rewriter<'_> {
                 _ => return refused("DROP of what is not temporary", "ask for `define`"),
             };
             let own = self.temporary.iter().any(|known| **known == *name);
-            if !own && !(it.missing_ok && self.catalog.resolve("", name, self.path).is_none()) {
+            let nothing = it.missing_ok && self.catalog.resolve("", name, self.path).is_none();
+            if !own && !nothing {
                 return refused("DROP of what is not temporary", "ask for `define`");
             }
             names.items = vec![super::string(TEMPORARY), super::string(name)];
