@@ -172,12 +172,26 @@ async def settings(c):
     return [str(c.get_server_version()), c.get_settings().client_encoding, c.get_settings().server_version]
 
 
+async def pool(c):
+    # What goes back to the pool is reset, and a row with an enumeration in it has the driver ask about its type.
+    await c.execute("create type driver_asyncpg.pooled as enum ('a', 'b')")
+    found = []
+    async with asyncpg.create_pool(URL, min_size=1, max_size=2) as made:
+        for _ in range(3):
+            async with made.acquire() as one:
+                found.append(await one.fetchval("select 'b'::driver_asyncpg.pooled"))
+                await one.execute("set statement_timeout = 54321")
+                found.append(plain(await one.fetch("show statement_timeout")))
+        found.append(await made.fetchval("show statement_timeout"))
+    return found
+
+
 async def main():
     setup = await asyncpg.connect(URL)
     await setup.execute("drop schema if exists driver_asyncpg cascade; create schema driver_asyncpg; "
                         "create table driver_asyncpg.t (id integer primary key, word text, amount numeric, data bytea)")
     for body in [settings, simple, prepared_reused, cached, types, nulls, unicode, arrays, own_types, big_values, rollback, error_then_continue,
-                 execute_many, copy, notify, cancel, cursor]:
+                 execute_many, copy, notify, cancel, cursor, pool]:
         connection = None
         try:
             connection = await asyncpg.connect(URL)

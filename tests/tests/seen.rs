@@ -455,6 +455,18 @@ fn a_restricted_caller_hears_nothing_of_hidden_values() {
     assert!(said.contains("LOCATION"), "{said}");
 }
 
+/// A pool says to each connection that comes back that nothing of its use is to stay.
+#[test]
+fn a_restricted_callers_pool_takes_its_connections_back() {
+    let clinic = Clinic::start(&names());
+    let mut program = Command::new(target_dir().join("drivers/python/bin/python"));
+    program.arg(root().join("tests/drivers/pool.py")).arg(clinic.url());
+    let said = capture(program.arg("select patient_id from clinic.patients where patient_id = 1")).unwrap();
+    let found: Vec<Value> = serde_json::from_str(&said).unwrap();
+    assert_eq!(found, vec![found[0].clone(); 3]);
+    assert!(found[0][0] != "54321ms" && found[0][1] == 1, "{said}");
+}
+
 /// Two ways to the same rows: psql's simple protocol, and binary values without a description.
 #[test]
 fn the_record_says_which_columns_and_whose() {

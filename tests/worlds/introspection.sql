@@ -198,3 +198,23 @@ select 1/0 as x;
 -- @t psql97 psql works
 \timing off
 select 1;
+-- @t psql98 psql works
+\dF
+\dF+
+-- @t psql99 psql works
+\dFd
+\dFd+
+-- @t psql100 psql works
+\dFp
+\dFp+
+-- @t psql101 psql works
+\dFt
+\dFt+
+-- @t psql102 psql works
+\dl
+\lo_list+
+-- @t psql103 psql works
+\deu
+\deu+
+-- @t psql104 psql works
+\dconfig+ search_path

@@ -1217,3 +1217,27 @@ BEGIN; MERGE INTO more.moved m USING (VALUES (1)) v(i) ON m.id = v.i WHEN MATCHE
 BEGIN; UPDATE more.shifted SET region = 'w' WHERE id = 1; UPDATE more.moved SET id = 10 WHERE id = 1; ROLLBACK;
 -- @t rls07 values mask
 SELECT id, ssn FROM more.fenced ORDER BY id;
+-- @t rec31 search infer
+with recursive t(n, s) as (select id, ssn from patients where id = 1 union all select p.id, p.ssn from t join patients p on p.id = t.n + 1 and p.id < 20) search breadth first by s set o select n, o from t order by o, n;
+-- @t rec32 cycle infer
+with recursive t(n, s) as (select id, left(ssn, 1) from patients where id = 1 union all select p.id, left(p.ssn, 1) from t join patients p on p.id = t.n + 1) cycle s set again to text 'y' default 'n' using way select * from t order by n; with recursive t(n, s) as (select id, left(ssn, 1) from patients where id = 1 union all select p.id, left(p.ssn, 1) from t join patients p on p.id = t.n + 1) cycle s set again using way select * from t order by n;
+-- @t phy16 tableoid_star infer
+select tableoid::regclass, * from patients order by id; select p.tableoid, p.* from more.events p order by p.id; select tableoid, ctid, * from more.events limit 1;
+-- @t phy17 tableoid_star_filtered infer
+select *, tableoid from orders order by id; select tableoid::regclass, * from more.shared; select tableoid, * from claims order by 2, 3;
+-- @t phy18 catalog_xmin infer
+select max(xmin::text::bigint), count(xmin), count(distinct age(xmin)) from pg_class; select age(xmin) from pg_attribute where attrelid = 'patients'::regclass order by 1;
+-- @t sys27 locks_of_rows infer
+begin; select id from patients for update; select mode, count(*) from pg_locks group by 1 order by 1; select count(*) from pg_cursors; rollback; select count(*), sum(numbackends), sum(tup_fetched), max(stats_reset) from pg_stat_database;
+-- @t sys28 counts infer
+select pg_stat_get_numscans(indexrelid), pg_stat_get_tuples_inserted(indrelid), pg_stat_get_live_tuples(indrelid), pg_stat_get_blocks_hit(indrelid) from pg_index where indrelid = 'patients'::regclass order by 1; select (c.oid).pg_stat_get_live_tuples from pg_class c where relname = 'patients'; select (t.o).pg_stat_get_numscans, (t.o).pg_stat_get_blocks_hit from (select 'patients_pkey'::regclass::oid) t(o);
+-- @t sys29 large_objects infer
+select count(*) from pg_largeobject_metadata; select lomacl from pg_largeobject_metadata limit 1; select umoptions from pg_user_mappings; select dictinitoption from pg_ts_dict order by 1 nulls last limit 1;
+-- @t ses18 reset_all infer
+set datestyle = 'German'; reset all; show standard_conforming_strings; select 'a\' || max(ssn) from patients; reset all; set standard_conforming_strings = off; select 'a\' || max(ssn) from patients;
+-- @t ses19 role_stays deny
+set role none; select max(ssn) from patients; set session authorization default; select max(ssn) from patients; reset role; select current_user = session_user, max(ssn) from patients;
+-- @t tmp31 truncate infer
+begin; create temp table patients (id int4, ssn text); truncate patients; select max(ssn) from public.patients; truncate public.patients; rollback; begin; truncate patients; rollback;
+-- @t tmp32 drop_nothing infer
+drop table if exists pg_temp.patients; drop table if exists nothing_here, patients; drop table if exists more.nothing_here; select max(ssn) from patients;

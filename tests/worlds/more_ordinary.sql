@@ -526,3 +526,28 @@ SELECT id, ssn FROM more.split_w ORDER BY id;
 SELECT id, ssn FROM more.branch ORDER BY id; SELECT count(*) FROM more.branch;
 -- @t beside04 clear works
 SELECT id, label FROM more.fenced_clear ORDER BY id;
+-- @t pool01 asyncpg works
+SELECT pg_advisory_unlock_all();
+CLOSE ALL;
+UNLISTEN *;
+RESET ALL;
+-- @t pool02 asyncpg works
+SELECT current_setting('jit') AS cur, set_config('jit', 'off', false) AS new;
+-- @t pool03 npgsql works
+SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); DISCARD SEQUENCES; DISCARD TEMP; DISCARD PLANS; RESET ROLE; SET ROLE NONE; RESET SESSION AUTHORIZATION;
+-- @t pool04 rails works
+SET client_min_messages TO 'warning'; SET standard_conforming_strings = on; SET intervalstyle = iso_8601; SET SESSION timezone TO 'UTC'; SET xmloption = content; SET row_security = on; SET default_transaction_deferrable = off; SET jit = off; SHOW jit;
+-- @t pool05 people works
+set search_path = more, public; reset all; select id, ssn, diagnosis from patients order by id limit 3; set datestyle = 'German'; reset all; select date '2026-01-31', 'a\b';
+-- @t people41 people works
+drop table if exists none_yet; create temp table none_yet as select id, diagnosis from patients where id < 5; drop table if exists none_yet, never_there; create temp table none_yet (id int4 primary key, d text); insert into none_yet select id, diagnosis from patients; truncate none_yet; select count(*) from none_yet; truncate table pg_temp.none_yet restart identity cascade;
+-- @t people42 people works
+with recursive t(n, parent) as (values (1, null), (2, 1), (3, 1), (4, 2)), s as (select n, parent from t where parent is null union all select t.n, t.parent from s join t on t.parent = s.n) search depth first by n set o select n, o from s order by o; with recursive s(id, kin) as (select id, kin from more.people where id = 1 union all select p.id, p.kin from s join more.people p on p.id = s.kin) cycle id set again to 'y' default text 'n' using way select * from s order by id, again limit 10;
+-- @t people43 people works
+select tableoid::regclass, * from more.events order by id, tableoid limit 5; select e.tableoid::regclass as part, e.* from staff e order by e.id, 1 limit 5; select *, tableoid::regclass from plain order by id;
+-- @t people44 people works
+select pg_client_encoding(), collation for ('a' collate "C"), inet_server_addr(), inet_client_addr(), inet_server_port(), pg_encoding_max_length(6), pg_has_role(current_user, 'usage'), pg_postmaster_start_time(), pg_conf_load_time();
+-- @t tool01 datagrip works
+select t.oid, t.xmin as state_number, t.relname from pg_catalog.pg_class t where t.relname = 'patients' order by 1; select p.xmin is null, p.proname from pg_proc p where p.proname = 'f_sql'; select abbrev from pg_catalog.pg_timezone_abbrevs limit 0; select l.transactionid::varchar::bigint as transaction_id from pg_catalog.pg_locks l where l.transactionid is not null order by pg_catalog.age(l.transactionid) desc limit 1;
+-- @t tool02 dbeaver works
+select i.indexrelid::regclass, pg_catalog.pg_stat_get_numscans(i.indexrelid) as index_num_scans, pg_stat_get_live_tuples(i.indrelid), pg_stat_get_last_vacuum_time(i.indrelid) from pg_catalog.pg_index i where i.indrelid = 'patients'::regclass order by 1; select name, default_version from pg_available_extensions where name = 'hstore'; select * from pg_cursors; select name, statement from pg_prepared_statements; select datname from pg_stat_database where datname = current_database();

@@ -13,13 +13,16 @@ use crate::limits;
 use crate::lineage;
 use crate::pool;
 use crate::rewrite::{Place, rewrite};
-use crate::settings::APPLICATION;
-use crate::tree::{self, Fields, Parsed, Value, constant, flag, node, number, text};
+use crate::settings::{self, APPLICATION};
+use crate::tree::{self, Fields, Parsed, Value, constant, flag, node, number, text, unset};
 use crate::walk::{self, Found, Walk};
 
 /// Texts up to this may be analysed on any thread: no tree of so short a text is deep. It is also what is written out
 /// only when it is asked for.
 pub const AT_ONCE_BYTES_MAX: usize = 512;
+
+/// `DiscardMode` of temporary tables.
+const DISCARD_TEMP: i64 = pg_query::protobuf::DiscardMode::DiscardTemp as i64;
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
@@ -77,7 +80,7 @@ pub fn analyse(
         // Not provably read-only unless every node of it is on the list.
         members.iter_mut().for_each(|member| member.effect = Effect::MayWrite);
     }
-    let replaced = application(text, &parsed).map(Arc::<str>::from);
+    let replaced = replaced(text, &parsed).map(Arc::<str>::from);
     let confined = match refusal {
         Some(refusal) => Confined::made(Err(refusal)),
         None if let Some(replaced) = &replaced => analyse(replaced, path, temporary, catalog).confined,
@@ -153,19 +156,23 @@ fn is_view(catalog: &Catalog, name: &chaperone_access::RelationName) -> bool {
 }
 
 /// The text with every SET and SHOW of `application_name` turned to the setting of ours that keeps the client's own
-/// value. `None` where there is none.
-fn application(text: &str, parsed: &Parsed) -> Option<String> {
+/// value, and with words that leave the session's role what it is in the place of those that would only seem to. `None`
+/// where there is none.
+fn replaced(text: &str, parsed: &Parsed) -> Option<String> {
     const NAME: &str = "application_name";
     let mut out = String::new();
     let mut from = 0;
     for (statement, span) in parsed.statements(text) {
         let Some((kind, fields)) = node(statement) else { continue };
-        if !tree::text(fields, "name").eq_ignore_ascii_case(NAME) {
+        let name = tree::text(fields, "name");
+        let role = kind == "VariableSetStmt" && is_seeming(name, fields);
+        if !role && !name.eq_ignore_ascii_case(NAME) {
             continue;
         }
         let source = text.get(span.clone())?;
         let local = if flag(fields, "is_local") { "LOCAL " } else { "" };
         let words = match kind {
+            _ if role => walk::stays_itself(fields)?.to_owned(),
             "VariableShowStmt" => {
                 format!("SELECT COALESCE(pg_catalog.current_setting('{APPLICATION}', true), '') AS {NAME}")
             }
@@ -186,6 +193,13 @@ fn application(text: &str, parsed: &Parsed) -> Option<String> {
     }
     out.push_str(text.get(from..)?);
     Some(out)
+}
+
+/// Whether a SET names the session's role without changing it in words that would end it.
+fn is_seeming(name: &str, fields: &Fields) -> bool {
+    let role = name.eq_ignore_ascii_case("role");
+    let value = fields.get("args").is_some_and(|value| !unset(value));
+    settings::identity(name) && (!role || value) && walk::stays_itself(fields).is_some()
 }
 
 /// What `SET application_name` names: at most what PostgreSQL keeps, and nothing that its log could not show.
@@ -264,8 +278,7 @@ fn member(
     let empty = Fields::default();
     let fields = fields.unwrap_or(&empty);
     let (tag, mut class) = classify(kind, fields);
-    let temporary =
-        walk::temporary_made(kind, fields).is_some() || walk::temporary_drop(fields, place.temporary);
+    let temporary = walk::temporary_made(kind, fields).is_some() || walk::temporary_drop(fields, place);
     if temporary {
         class = Class::Other;
     }
@@ -419,6 +432,9 @@ fn session_effect(
         }
         // DISCARD ALL is the first of its kinds.
         "DiscardStmt" if number(fields, "target") == 1 => SessionEffect::DiscardsAll,
+        "DiscardStmt" if number(fields, "target") == DISCARD_TEMP => {
+            SessionEffect::DropsTemporary { names: own.temporary.clone() }
+        }
         "VariableSetStmt" => setting_effect(fields),
         "ExplainStmt" | "CreateTableAsStmt" => {
             match fields.get("query").and_then(node).filter(|(kind, _)| *kind == "ExecuteStmt") {

@@ -47,7 +47,7 @@ const REFUSED: [&str; 18] = [
 ];
 
 /// What tells of bytes, pages and transactions, each with its type: NULL stands in its place.
-const NOTHING: [(&str, &str); 10] = [
+const NOTHING: [(&str, &str); 33] = [
     ("pg_table_size", "int8"),
     ("pg_relation_size", "int8"),
     ("pg_total_relation_size", "int8"),
@@ -58,15 +58,44 @@ const NOTHING: [(&str, &str); 10] = [
     ("txid_current_if_assigned", "int8"),
     ("pg_relation_filenode", "oid"),
     ("pg_tablespace_location", "text"),
+    ("pg_stat_get_blocks_fetched", "int8"),
+    ("pg_stat_get_blocks_hit", "int8"),
+    ("pg_stat_get_dead_tuples", "int8"),
+    ("pg_stat_get_ins_since_vacuum", "int8"),
+    ("pg_stat_get_last_analyze_time", "timestamptz"),
+    ("pg_stat_get_last_autoanalyze_time", "timestamptz"),
+    ("pg_stat_get_last_autovacuum_time", "timestamptz"),
+    ("pg_stat_get_last_vacuum_time", "timestamptz"),
+    ("pg_stat_get_live_tuples", "int8"),
+    ("pg_stat_get_mod_since_analyze", "int8"),
+    ("pg_stat_get_numscans", "int8"),
+    ("pg_stat_get_tuples_deleted", "int8"),
+    ("pg_stat_get_tuples_fetched", "int8"),
+    ("pg_stat_get_tuples_hot_updated", "int8"),
+    ("pg_stat_get_tuples_inserted", "int8"),
+    ("pg_stat_get_tuples_returned", "int8"),
+    ("pg_stat_get_tuples_updated", "int8"),
+    // When the server began, and where it and whoever asks it are: an agent alone knows.
+    ("pg_conf_load_time", "timestamptz"),
+    ("pg_postmaster_start_time", "timestamptz"),
+    ("inet_client_addr", "inet"),
+    ("inet_client_port", "int4"),
+    ("inet_server_addr", "inet"),
+    ("inet_server_port", "int4"),
 ];
 
-/// Calls that reach other sessions: there are none for a caller who sees a part, so nothing is found to be ended.
-const NOBODY: [&str; 2] = ["pg_cancel_backend", "pg_terminate_backend"];
+/// Calls that find nothing to do, each with its answer: there are no other sessions for a caller who sees a part, and he
+/// holds no advisory locks.
+const IDLE: [(&str, &str); 3] = [
+    ("pg_advisory_unlock_all", "''::pg_catalog.void"),
+    ("pg_cancel_backend", "false"),
+    ("pg_terminate_backend", "false"),
+];
 
 /// What stands in the place of a call, if something does.
 pub(crate) fn instead_of(name: &str) -> Option<String> {
-    if NOBODY.contains(&name) {
-        return Some("false".to_owned());
+    if let Some((_, answer)) = IDLE.iter().find(|(known, _)| *known == name) {
+        return Some((*answer).to_owned());
     }
     NOTHING.iter().find(|(known, _)| *known == name).map(|(_, typ)| format!("NULL::pg_catalog.{typ}"))
 }
@@ -134,13 +163,16 @@ pub(crate) fn extension_function(catalog: &Catalog, name: &str) -> bool {
 }
 
 /// Introspection: what psql, drivers and tools ask of the catalog.
-const LISTED: [&str; 52] = [
+const LISTED: [&str; 56] = [
     "pg_backend_pid",
     "pg_char_to_encoding",
+    "pg_client_encoding",
     "pg_collation_actual_version",
+    "pg_collation_for",
     "pg_collation_is_visible",
     "pg_conversion_is_visible",
     "pg_describe_object",
+    "pg_encoding_max_length",
     "pg_encoding_to_char",
     "pg_function_is_visible",
     "pg_get_constraintdef",
@@ -162,6 +194,7 @@ const LISTED: [&str; 52] = [
     "pg_get_triggerdef",
     "pg_get_userbyid",
     "pg_get_viewdef",
+    "pg_has_role",
     "pg_identify_object",
     "pg_index_column_has_property",
     "pg_index_has_property",
@@ -276,11 +309,13 @@ fn own_type(catalog: &Catalog, name: &str) -> bool {
 
 /// System relations for introspection that are read as they are: they tell names and types. What tells about data
 /// (statistics, sizes), about other sessions, or holds secrets is not among them.
-const SYSTEM: [&str; 29] = [
+const SYSTEM: [&str; 36] = [
     "pg_am",
     "pg_amop",
     "pg_amproc",
     "pg_auth_members",
+    "pg_available_extension_versions",
+    "pg_available_extensions",
     "pg_cast",
     "pg_collation",
     "pg_conversion",
@@ -297,6 +332,7 @@ const SYSTEM: [&str; 29] = [
     "pg_opclass",
     "pg_operator",
     "pg_opfamily",
+    "pg_parameter_acl",
     "pg_publication",
     "pg_publication_namespace",
     "pg_range",
@@ -304,8 +340,12 @@ const SYSTEM: [&str; 29] = [
     "pg_shdescription",
     "pg_tables",
     "pg_tablespace",
+    "pg_timezone_abbrevs",
     "pg_timezone_names",
     "pg_ts_config",
+    "pg_ts_config_map",
+    "pg_ts_parser",
+    "pg_ts_template",
 ];
 
 /// The views of the information schema, but for those of foreign things, whose options may be secrets, and `column_options`, which

@@ -55,7 +55,14 @@ const NODES: &[(&str, Fields)] = &[
     ("ColumnRef", &[("fields", Nodes)]),
     (
         "CommonTableExpr",
-        &[("ctename", Plain), ("aliascolnames", Nodes), ("ctematerialized", Plain), ("ctequery", Node)],
+        &[
+            ("ctename", Plain),
+            ("aliascolnames", Nodes),
+            ("ctematerialized", Plain),
+            ("ctequery", Node),
+            ("search_clause", Of("CteSearchClause")),
+            ("cycle_clause", Of("CteCycleClause")),
+        ],
     ),
     (
         "Constraint",
@@ -96,6 +103,20 @@ const NODES: &[(&str, Fields)] = &[
             ("is_select_into", Plain),
             ("if_not_exists", Plain),
         ],
+    ),
+    (
+        "CteCycleClause",
+        &[
+            ("cycle_col_list", Nodes),
+            ("cycle_mark_column", Plain),
+            ("cycle_mark_value", Node),
+            ("cycle_mark_default", Node),
+            ("cycle_path_column", Plain),
+        ],
+    ),
+    (
+        "CteSearchClause",
+        &[("search_col_list", Nodes), ("search_breadth_first", Plain), ("search_seq_column", Plain)],
     ),
     ("DeallocateStmt", &[("name", Plain), ("isall", Plain)]),
     ("DeclareCursorStmt", &[("portalname", Plain), ("options", Plain), ("query", Node)]),
@@ -256,8 +277,11 @@ const NODES: &[(&str, Fields)] = &[
     ("String", &[("sval", Plain)]),
     ("SubLink", &[("sub_link_type", Plain), ("testexpr", Node), ("oper_name", Nodes), ("subselect", Node)]),
     ("TransactionStmt", &[("kind", Plain), ("options", Nodes), ("savepoint_name", Plain), ("chain", Plain)]),
+    // Only temporary ones: the names are looked at where the statement is.
+    ("TruncateStmt", &[("relations", Nodes), ("restart_seqs", Plain), ("behavior", Plain)]),
     ("TypeCast", &[("arg", Node), ("type_name", Of("TypeName"))]),
     ("TypeName", &[("names", Nodes), ("typmods", Nodes), ("typemod", Plain), ("array_bounds", Nodes)]),
+    ("UnlistenStmt", &[("conditionname", Plain)]),
     (
         "UpdateStmt",
         &[

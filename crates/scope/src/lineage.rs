@@ -5,6 +5,8 @@
 //! One thing is decided by it: a credential that was narrowed to some columns assigns to no other ones, and in doubt to
 //! none.
 
+mod traversal;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use crate::catalog::{Catalog, Relation};
 use crate::rewrite::Place;
 use crate::tree::{self, Fields, Value, flag, node, number, strings, text};
 use crate::walk::TEMPORARY;
+use traversal::renamed;
 
 /// Views and queries within queries are followed to this depth.
 const DEPTH_MAX: usize = 24;
@@ -303,11 +306,11 @@ impl<'a> Lineage<'a> {
             if let Some(first) = query.get("larg").and_then(Value::fields).filter(|_| recursive) {
                 // Its first term gives what the second one finds under the name.
                 let (outputs, misplaced) = self.inner("SelectStmt", first);
-                let columns = renamed(outputs, &strings(cte, "aliascolnames"));
+                let columns = traversal::columns(outputs, cte);
                 self.ctes.push(Cte { name: name.clone(), columns, misplaced });
             }
             let (outputs, misplaced) = self.inner(kind, query);
-            let columns = renamed(outputs, &strings(cte, "aliascolnames"));
+            let columns = traversal::columns(outputs, cte);
             self.ctes.push(Cte { name, columns, misplaced });
         }
     }
@@ -762,13 +765,6 @@ fn names(list: Option<&Value>) -> Vec<String> {
 fn itself(relation: &RelationName, column: &Arc<str>) -> Output {
     let this = (relation.clone(), column.clone());
     Output { name: column.to_string(), origin: Origin::from([this.clone()]), plain: Some(this) }
-}
-
-fn renamed(mut outputs: Vec<Output>, names: &[&str]) -> Vec<Output> {
-    for (output, name) in outputs.iter_mut().zip(names) {
-        (*name).clone_into(&mut output.name);
-    }
-    outputs
 }
 
 fn aliased(columns: Vec<Output>, alias: Option<&Fields>, open: Option<Origin>) -> Item {

@@ -5,17 +5,19 @@
 pub const APPLICATION: &str = "chaperone.application_name";
 
 /// May be set: they change how values look or how long a statement may take, nothing that a statement means.
-const SETTABLE: [&str; 19] = [
+const SETTABLE: [&str; 21] = [
     "application_name",
     "bytea_output",
     APPLICATION,
     "client_min_messages",
     "datestyle",
+    "default_transaction_deferrable",
     "default_transaction_isolation",
     "default_transaction_read_only",
     "extra_float_digits",
     "idle_in_transaction_session_timeout",
     "intervalstyle",
+    "jit",
     "lock_timeout",
     "search_path",
     "statement_timeout",
@@ -28,7 +30,7 @@ const SETTABLE: [&str; 19] = [
 ];
 
 /// May be shown beside those.
-const SHOWABLE: [&str; 14] = [
+const SHOWABLE: [&str; 16] = [
     "client_encoding",
     "block_size",
     "default_table_access_method",
@@ -39,10 +41,12 @@ const SHOWABLE: [&str; 14] = [
     "max_index_keys",
     "integer_datetimes",
     "max_identifier_length",
+    "row_security",
     "server_encoding",
     "server_version",
     "server_version_num",
     "standard_conforming_strings",
+    "xmloption",
 ];
 
 pub(crate) fn settable(name: &str) -> bool {
@@ -56,6 +60,19 @@ pub(crate) fn showable(name: &str) -> bool {
 /// Those that may be shown.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     SETTABLE.into_iter().chain(SHOWABLE)
+}
+
+/// Settings that stay what they are, for the sake of what is analysed or filtered, and the values that say so again.
+pub(crate) fn keeps(name: &str, value: &str) -> bool {
+    let value = value.to_lowercase();
+    match name.to_lowercase().as_str() {
+        "client_encoding" => matches!(value.as_str(), "utf8" | "utf-8"),
+        "row_security" | "standard_conforming_strings" => {
+            matches!(value.as_str(), "on" | "true" | "yes" | "1")
+        }
+        "xmloption" => value == "content",
+        _ => false,
+    }
 }
 
 /// Settings that change who the session is at the target: nobody may change them under an open session.

@@ -42,9 +42,9 @@ fn has(list: &str, column: &str) -> bool {
     list.split(' ').any(|known| known == column)
 }
 
-/// The sub-select in the place of a system relation, if it is not read as it is. Of a table with the column that names
-/// it, where `named` says so.
-pub(crate) fn stand_in(telling: &Telling<'_>, name: &RelationName, named: Option<&str>) -> Option<String> {
+/// The sub-select in the place of a system relation, if it is not read as it is. Of a table with the system columns that are
+/// `asked` for, each by its name and what is shown of it.
+pub(crate) fn stand_in(telling: &Telling<'_>, name: &RelationName, asked: &[(&str, &str)]) -> Option<String> {
     let part = part(&name.schema, &name.name)?;
     let known = telling.catalog.relations.get(name);
     let whose = part.described.map(|(columns, of)| (columns, telling.of(of)));
@@ -62,8 +62,8 @@ pub(crate) fn stand_in(telling: &Telling<'_>, name: &RelationName, named: Option
         };
         columns.push(format!("{shown} AS {name}"));
     }
-    if let (Some(named), Some(b'r')) = (named, known.map(|relation| relation.kind)) {
-        columns.push(format!("t.{named} AS {named}"));
+    if known.is_some_and(|relation| relation.kind == b'r') {
+        columns.extend(asked.iter().map(|(name, shown)| format!("{shown} AS {name}")));
     }
     let columns = columns.join(", ");
     let from = format!("{}.{} AS t", part.schema, quoted(&name.name));
@@ -71,6 +71,7 @@ pub(crate) fn stand_in(telling: &Telling<'_>, name: &RelationName, named: Option
         Rows::All => format!("SELECT {columns} FROM {from}"),
         // Its own conditions must not be tried on what is left out.
         Rows::Own => format!("SELECT {columns} FROM {from} WHERE t.pid = pg_backend_pid() OFFSET 0"),
+        Rows::None => format!("SELECT {columns} FROM {from} WHERE false"),
         Rows::Settings => {
             let names: Vec<String> = shown_of_all().map(literal).collect();
             format!("SELECT {columns} FROM {from} WHERE t.name = ANY (ARRAY[{}]) OFFSET 0", names.join(", "))

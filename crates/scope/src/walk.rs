@@ -1,6 +1,7 @@
 //! One walk over a statement: what it touches, for everybody's record, and whether it keeps to the grammar that a
 //! restricted caller may use.
 
+mod session;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -15,6 +16,8 @@ use crate::ranges::{Columns, Ranges};
 use crate::rewrite::Place;
 use crate::tree::{Fields, Value, constant, flag, node, number, strings, text, unset};
 use crate::{settings, system};
+use session::identity_fixed;
+pub(crate) use session::{stays_itself, temporary_drop};
 use views::query_refusal;
 pub(crate) use views::{introspects, view_refusal};
 
@@ -183,6 +186,7 @@ impl<'a> Walk<'a> {
             "DiscardStmt" | "DefElem" => {}
             "CreateTableAsStmt" | "CreateStmt" | "IntoClause" | "Constraint" => self.made(kind, fields),
             "DropStmt" => self.dropped(fields),
+            "TruncateStmt" => self.truncated(fields),
             "LockStmt" if number(fields, "mode") > ACCESS_SHARE => self.found.not_understood(
                 "LOCK in a mode that keeps others out".into(),
                 "ACCESS SHARE is the mode that your permissions cover",
@@ -242,7 +246,8 @@ impl<'a> Walk<'a> {
                 continue;
             }
             // The verbs of a write are those of its target only: whatever else it names is read.
-            let verbs = if name == "relation" { verbs } else { READ.with(Verb::Read) };
+            let is_target = name == "relation" || kind == "TruncateStmt";
+            let verbs = if is_target { verbs } else { READ.with(Verb::Read) };
             match allowed.iter().find(|(known, _)| *known == name) {
                 Some((_, Field::Plain)) => {}
                 Some((_, Field::Node)) => self.node(value, verbs),
@@ -365,9 +370,19 @@ impl<'a> Walk<'a> {
     fn dropped(&mut self, fields: &Fields) {
         self.found.writes = true;
         self.triggered(&["DROP TABLE"]);
-        if !temporary_drop(fields, self.temporary) {
+        // What names mean is not known where they have moved: then only what is known to be there is dropped.
+        let known = dropped(fields).iter().all(|name| self.is_temporary(name));
+        if !temporary_drop(fields, self.place()) || (self.moved && !known) {
             self.found.not_understood("DROP of what is not temporary".into(), "ask for `define`");
         }
+    }
+
+    fn is_temporary(&self, name: &str) -> bool {
+        self.temporary.iter().any(|known| **known == *name)
+    }
+
+    fn place(&self) -> Place<'a> {
+        Place { catalog: self.catalog, path: self.path, temporary: self.temporary }
     }
 
     /// A relation and everything that reading or writing it reaches.
@@ -606,47 +621,6 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn setting(&mut self, fields: &'a Fields) {
-        let name = text(fields, "name");
-        if settings::identity(name) {
-            self.found.forbidden = Some(identity_fixed());
-        }
-        let utf8 = name.eq_ignore_ascii_case("client_encoding") && {
-            let arguments = fields.get("args").and_then(Value::as_array);
-            let value = arguments.and_then(|arguments| arguments.first()).and_then(constant);
-            value.is_some_and(|value| {
-                value.eq_ignore_ascii_case("utf8") || value.eq_ignore_ascii_case("utf-8")
-            })
-        };
-        // RESET ALL would undo what keeps texts unambiguous.
-        if !settings::settable(name) && !utf8 {
-            self.found.not_understood(
-                format!("setting `{name}` may not be changed with your permissions"),
-                "docs/reference/sql.md lists those that may",
-            );
-        }
-        if name.eq_ignore_ascii_case("search_path") {
-            let values = fields.get("args").and_then(Value::as_array);
-            let listed = values.into_iter().flatten().filter_map(constant);
-            let local = flag(fields, "is_local");
-            if local || listed.into_iter().any(|schema| schema.starts_with("pg_")) {
-                self.found.not_understood(
-                    "SET LOCAL search_path, or a path that names a system schema".into(),
-                    "set the path for the session, or name relations with their schema",
-                );
-            }
-        }
-    }
-
-    fn shown(&mut self, name: &str) {
-        if !settings::showable(name) {
-            self.found.not_understood(
-                format!("setting `{name}` may not be shown"),
-                "docs/reference/sql.md lists those that may",
-            );
-        }
-    }
-
     fn copy(&mut self, fields: &'a Fields) {
         // A program stands in the place of a file's name.
         if !text(fields, "filename").is_empty() {
@@ -712,14 +686,6 @@ pub(crate) fn dropped(fields: &Fields) -> Vec<&str> {
         .collect()
 }
 
-/// Whether a DROP is of the session's own temporary tables only.
-pub(crate) fn temporary_drop(fields: &Fields, temporary: &[Arc<str>]) -> bool {
-    let names = dropped(fields);
-    number(fields, "remove_type") == OBJECT_TABLE
-        && !names.is_empty()
-        && names.iter().all(|name| temporary.iter().any(|known| **known == **name))
-}
-
 /// Fields outside the list that may hold something without meaning anything.
 fn harmless(kind: &str, name: &str) -> bool {
     match (kind, name) {
@@ -729,12 +695,6 @@ fn harmless(kind: &str, name: &str) -> bool {
         ("AArrayExpr" | "AExpr", name) => name.contains("list_"),
         (_, _) => false,
     }
-}
-
-/// Nobody becomes somebody else under an open session.
-pub(crate) fn identity_fixed() -> Refusal {
-    Refusal::new(RefusalCode::NotPermitted, "the role of a session is fixed at the boundary")
-        .hint("ask for a credential of your own for what the other role may do")
 }
 
 /// All names of common table expressions, wherever they stand.

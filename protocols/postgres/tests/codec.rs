@@ -61,15 +61,34 @@ fn lengths_and_types_are_judged_before_the_body() {
 }
 
 #[test]
-fn names_that_the_server_would_confuse_are_refused() {
-    for (length, fits) in [(63, true), (64, false)] {
+fn names_are_what_the_server_keeps_of_them() {
+    let long = "n".repeat(63);
+    let split = format!("{}é", "n".repeat(62));
+    for (name, kept) in [
+        (long.clone(), Some(long.as_str())),
+        (format!("{long}and more"), Some(&long)),
+        (format!("{long}é"), Some(&long)),
+        ("n".repeat(1024), Some(&long)),
+        ("n".repeat(1025), None),
+        (split, None),
+    ] {
         let mut input = BytesMut::new();
-        encode::parse(&"n".repeat(length), "", &[], &mut input);
+        encode::parse(&name, "", &[], &mut input);
         let Some(Frame::Whole(message)) = Frontend::new(Limits::frontend(9)).decode(&mut input).unwrap()
         else {
             panic!("not whole")
         };
-        assert_eq!(matches!(view(&message), Ok(FrontendView::Parse(_))), fits);
+        match view(&message) {
+            Ok(FrontendView::Parse(parse)) => assert_eq!(Some(parse.name), kept, "{name}"),
+            other => assert!(kept.is_none() && other.is_err(), "{name}: {other:?}"),
+        }
+        let body = [name.as_bytes(), b"\0s\0\0\0\0\0\0\0"].concat();
+        let mut reader = BindReader::new(u32::try_from(body.len()).unwrap(), 4);
+        reader.feed(&Bytes::from(body));
+        match reader.poll() {
+            Ok(Some(BindPart::Names { portal, .. })) => assert_eq!(Some(&*portal), kept, "{name}"),
+            other => assert!(kept.is_none() && other.is_err(), "{name}: {other:?}"),
+        }
     }
 }
 

@@ -168,7 +168,11 @@ fn what_could_defeat_a_policy_on_relations_is_refused() {
         "select 1 into x",
         "set session_preload_libraries = 'x'",
         "set standard_conforming_strings = off",
-        "reset all",
+        "set standard_conforming_strings to default",
+        "set row_security = off",
+        "set xmloption = document",
+        "set local role x",
+        "reset standard_conforming_strings",
         "show data_directory",
         "select current_setting('data_directory')",
         "set local search_path = other",
@@ -199,8 +203,9 @@ fn what_could_defeat_a_policy_on_relations_is_refused() {
 fn the_identity_at_the_target_is_fixed_for_everybody() {
     for sql in [
         "set role x",
-        "reset role",
         "set session authorization x",
+        "set session authorization none",
+        "set session_authorization to none",
         "select set_config('role', 'x', false)",
         "select pg_catalog.set_config('SESSION_authorization', 'x', true)",
         "select 1; set local role x",
@@ -289,6 +294,54 @@ fn session_effects_are_seen() {
     assert_eq!(look("-- nothing").members.len(), 0);
     assert_eq!(look("select 1").members[0].template, look("select 2").members[0].template);
     assert_ne!(look("select 1").members[0].template, look("select a").members[0].template);
+}
+
+/// What would leave the role, and is no more than what drivers say to a connection that goes back to its pool.
+#[test]
+fn words_that_leave_the_role_as_it_is_are_sent_as_ones_that_do() {
+    for (sql, words) in [
+        ("set role none", "SET role TO DEFAULT"),
+        ("set local role none", "SET role TO DEFAULT"),
+        ("set session authorization default", "SET role TO DEFAULT"),
+        ("reset session authorization", "RESET role"),
+        (
+            "select 1; set session authorization default; reset all",
+            "SELECT 1; SET role TO DEFAULT; RESET ALL",
+        ),
+    ] {
+        let analysis = look(sql);
+        assert!(analysis.forbidden.is_none(), "{sql}");
+        let replaced = analysis.replaced.as_ref().unwrap();
+        assert!(replaced.eq_ignore_ascii_case(words), "{sql}: {replaced}");
+        assert_eq!(sent(sql), words, "{sql}");
+    }
+    for sql in ["reset role", "set role to default"] {
+        assert!(look(sql).forbidden.is_none() && look(sql).replaced.is_none(), "{sql}");
+        assert!(sent(sql).eq_ignore_ascii_case(sql), "{}", sent(sql));
+    }
+}
+
+#[test]
+fn nothing_is_dropped_where_there_is_nothing() {
+    let sql = "drop table if exists mine; create temporary table mine as select 1";
+    assert_eq!(sent(sql), "DROP TABLE IF EXISTS pg_temp.mine; CREATE TEMPORARY TABLE mine AS SELECT 1");
+    let analysis = look(sql);
+    assert!(analysis.members.iter().all(|member| member.whole == Verbs::NONE), "{:?}", analysis.members);
+    assert!(look("drop table if exists patients").members[0].whole.contains(Verb::Define));
+}
+
+#[test]
+fn a_query_may_search_and_find_cycles() {
+    let sql = "with recursive t(n) as (select 1 union all select n from t) search depth first by n set o \
+               cycle n set c to 'y' default 'n' using p select n, o, c, p from t";
+    let sent = sent(sql);
+    assert!(
+        sent.contains("SEARCH DEPTH FIRST BY n SET o CYCLE n SET c TO 'y' DEFAULT 'n' USING p"),
+        "{sent}"
+    );
+    let strange = "with recursive t(n) as (select 1 union all select n from t) \
+                   cycle n set c to leak(1) default 'n' using p select n from t";
+    assert!(look(strange).confined.get(&Scope::default()).is_err());
 }
 
 #[test]
@@ -465,6 +518,15 @@ fn what_is_not_listed_is_refused_wherever_it_stands() {
         "create temporary view mine as select 1",
         "create materialized view mine as select 1",
         "drop table mine",
+        "drop table if exists patients",
+        "drop table if exists mine, patients",
+        "drop table if exists other.mine",
+        "drop view if exists mine",
+        "set search_path = other; drop table if exists mine",
+        "truncate patients",
+        "truncate mine",
+        "create temporary table mine (a int4); truncate mine, patients",
+        "create temporary table mine (a int4); truncate other.mine",
         "drop view pg_temp.mine",
         "create temporary table mine (a int); drop table mine, patients",
         "create temporary table mine (a int); drop view mine",
@@ -492,7 +554,18 @@ fn what_is_not_listed_is_refused_wherever_it_stands() {
         "create temporary table mine (a int4 not null default 1 check (a > 0), unique (a), primary key (a))",
         "create temporary table mine (a int4); drop table mine",
         "create temporary table mine (a int4); drop table if exists pg_temp.mine",
+        "create temporary table mine (a int4); truncate table mine, pg_temp.mine restart identity cascade",
         "set client_encoding = 'UTF8'",
+        "set standard_conforming_strings = on",
+        "set jit = off",
+        "select set_config('jit', 'off', false), current_setting('jit')",
+        "set row_security = on",
+        "set xmloption = content",
+        "set default_transaction_deferrable = on",
+        "reset all",
+        "unlisten *",
+        "close all",
+        "discard temp",
         "set client_encoding = 'utf-8'",
         "select set_config('work_mem', '1MB', false)",
         "select current_setting('server_version')",

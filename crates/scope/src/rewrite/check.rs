@@ -91,6 +91,9 @@ impl Checking<'_> {
         if !text(fields, "relname").is_empty() && !self.relation(fields, at) {
             return false;
         }
+        if kind == "TruncateStmt" && !of_temporary_only(fields) {
+            return false;
+        }
         let function = tree::strings(fields, "funcname");
         let spelled = |name: &str| extension_function(self.telling.catalog, name);
         if matches!(function.as_slice(), [name] if !spelled(name)) || !self.looked_at(&function, fields) {
@@ -179,6 +182,12 @@ impl Checking<'_> {
             None => false,
         }
     }
+}
+
+/// Whether what is emptied is the session's own.
+fn of_temporary_only(fields: &Fields) -> bool {
+    let relations = fields.get("relations").and_then(Value::as_array).into_iter().flatten();
+    relations.filter_map(node).all(|(_, relation)| text(relation, "schemaname") == TEMPORARY)
 }
 
 /// The condition of a look: `(SELECT g.o FROM (SELECT … OFFSET 0) AS g(o) WHERE …)`. `None` for anything else, also where

@@ -7,6 +7,7 @@
 //! - `times`: what stands for times, whatever zone the session is in
 //! - `barrier`: views at the target that stand in the place of sub-selects
 //! - `look`: what stands before the arguments of functions that describe objects
+//! - `star`: lists of columns in the place of `*`
 //! - `query`: SELECT and what it consists of
 //! - `expression`: everything in it that computes
 //! - `write`: INSERT, UPDATE, DELETE, MERGE, whose target cannot be replaced
@@ -23,6 +24,7 @@ mod look;
 mod mask;
 mod query;
 mod relation;
+mod star;
 mod times;
 mod utility;
 mod write;
@@ -55,6 +57,8 @@ pub(crate) struct Place<'a> {
 
 /// The system column that names a row's own table.
 const TABLEOID: &str = "tableoid";
+/// The system column that names the transaction which made a row.
+const XMIN: &str = "xmin";
 
 type Outcome<T = ()> = Result<T, Refusal>;
 
@@ -89,7 +93,11 @@ pub(crate) fn rewrite(text: &str, place: Place<'_>, scope: &Scope) -> Outcome<Ar
     }
     let mut tree = parse(text)?;
     let mut rewriter = Rewriter::new(place, scope);
-    rewriter.tableoid = names_tableoid(text, &tree);
+    if text.contains(TABLEOID) {
+        rewriter.write_stars_out(&mut tree);
+    }
+    rewriter.tableoid = names_column(TABLEOID, text, &tree);
+    rewriter.xmin = names_column(XMIN, text, &tree);
     for raw in &mut tree.stmts {
         if let Some(statement) = &mut raw.stmt {
             rewriter.statement(statement)?;
@@ -108,9 +116,9 @@ pub(crate) fn rewrite(text: &str, place: Place<'_>, scope: &Scope) -> Outcome<Ar
     Ok(Arc::from(sent))
 }
 
-/// Whether the one system column is named that tells nothing but the name of a partition.
-fn names_tableoid(text: &str, tree: &ParseResult) -> bool {
-    if !text.contains(TABLEOID) {
+/// Whether a system column is named, and no `*` would show it unasked.
+fn names_column(column: &str, text: &str, tree: &ParseResult) -> bool {
+    if !text.contains(column) {
         return false;
     }
     let Some(tree) = tree::of(tree) else { return false };
@@ -118,7 +126,7 @@ fn names_tableoid(text: &str, tree: &ParseResult) -> bool {
     tree.each(&mut |fields| {
         let items = fields.get("fields").and_then(Value::as_array);
         star |= items.into_iter().flatten().filter_map(tree::node).any(|(kind, _)| kind == "AStar");
-        named |= tree::strings(fields, "fields").last() == Some(&TABLEOID);
+        named |= tree::strings(fields, "fields").last() == Some(&column);
     });
     named && !star
 }
@@ -151,6 +159,8 @@ struct Rewriter<'a> {
     explaining: bool,
     /// The text names `tableoid`, and no `*` would show it unasked.
     tableoid: bool,
+    /// The same of `xmin`.
+    xmin: bool,
     /// What catalogs tell the caller, made when it is first needed.
     telling: OnceCell<Telling<'a>>,
     /// What is gone through is our own text about system relations: every name in it is complete, and those relations
@@ -172,6 +182,7 @@ impl<'a> Rewriter<'a> {
             ctes_made: 0,
             explaining: false,
             tableoid: false,
+            xmin: false,
             telling: OnceCell::new(),
             introspecting: false,
         }

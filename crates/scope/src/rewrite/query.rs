@@ -102,6 +102,11 @@ impl Rewriter<'_> {
                 Some(query) => self.query(query)?,
                 None => return Err(unfaithful()),
             }
+            // SEARCH and CYCLE name columns of its own; what marks a cycle are constants.
+            if let Some(cycle) = &mut cte.cycle_clause {
+                self.optional(&mut cycle.cycle_mark_value)?;
+                self.optional(&mut cycle.cycle_mark_default)?;
+            }
             if !with.recursive
                 && let Some(scope) = self.ctes.last_mut()
             {

@@ -11,7 +11,8 @@ use pg_query::protobuf::{Alias, Node, RangeSubselect, RangeVar, SelectStmt};
 use super::barrier::{Barrier, FLOOR_SCHEMA};
 use super::mask::{self, literal};
 use super::{
-    Outcome, Rewriter, TABLEOID, hidden, node, our_expression, our_select, refused, sval, times, unfaithful,
+    Outcome, Rewriter, TABLEOID, XMIN, hidden, node, our_expression, our_select, refused, sval, times,
+    unfaithful,
 };
 use crate::catalog::{Guard, Relation, TableColumn};
 use crate::walk::{TEMPORARY, quoted};
@@ -238,8 +239,14 @@ impl<'a> Rewriter<'a> {
         relation: &'a Relation,
         sample: Option<&Node>,
     ) -> Outcome<Reading> {
-        let named = self.tableoid.then_some(TABLEOID);
-        let Some(mut text) = system::stand_in(self.telling(), name, named) else {
+        // A transaction's number tells how many there have been.
+        let shown = [(TABLEOID, "t.tableoid"), (XMIN, "NULL::pg_catalog.xid")];
+        let asked = shown.into_iter().filter(|(name, _)| match *name {
+            TABLEOID => self.tableoid,
+            _ => self.xmin,
+        });
+        let asked: Vec<_> = asked.collect();
+        let Some(mut text) = system::stand_in(self.telling(), name, &asked) else {
             return Ok(Reading::Itself);
         };
         if sample.is_some() {

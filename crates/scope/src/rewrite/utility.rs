@@ -6,6 +6,7 @@ use chaperone_access::RelationScope;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     CopyStmt, CreateStmt, DefElem, DropStmt, ExplainStmt, IntoClause, Node, RangeVar, SelectStmt,
+    TruncateStmt,
 };
 
 use super::relation::{Named, facts};
@@ -48,6 +49,7 @@ impl Rewriter<'_> {
             }
             Some(NodeEnum::CreateStmt(it)) => self.create_temporary(it),
             Some(NodeEnum::DropStmt(it)) => self.drop_temporary(it),
+            Some(NodeEnum::TruncateStmt(it)) => self.truncate_temporary(it),
             Some(NodeEnum::LockStmt(it)) => {
                 for item in &mut it.relations {
                     let Some(NodeEnum::RangeVar(relation)) = &mut item.node else { return Err(unfaithful()) };
@@ -62,7 +64,8 @@ impl Rewriter<'_> {
                 | NodeEnum::DeallocateStmt(_)
                 | NodeEnum::FetchStmt(_)
                 | NodeEnum::ClosePortalStmt(_)
-                | NodeEnum::DiscardStmt(_),
+                | NodeEnum::DiscardStmt(_)
+                | NodeEnum::UnlistenStmt(_),
             ) => Ok(()),
             Some(_) | None => refused(
                 "a statement that your permissions do not cover",
@@ -233,6 +236,22 @@ impl Rewriter<'_> {
         Ok(())
     }
 
+    fn truncate_temporary(&mut self, it: &mut TruncateStmt) -> Outcome {
+        for item in &mut it.relations {
+            let Some(NodeEnum::RangeVar(relation)) = &mut item.node else { return Err(unfaithful()) };
+            match self.stored(relation)? {
+                Named::Temporary => TEMPORARY.clone_into(&mut relation.schemaname),
+                Named::Cte(_) | Named::Relation(_, _) => {
+                    return refused(
+                        "TRUNCATE of what is not temporary",
+                        "DELETE takes the rows that you may delete",
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn drop_temporary(&mut self, it: &mut DropStmt) -> Outcome {
         for object in &mut it.objects {
             let Some(NodeEnum::List(names)) = &mut object.node else { return Err(unfaithful()) };
@@ -241,7 +260,9 @@ impl Rewriter<'_> {
                 [name] | [TEMPORARY, name] => *name,
                 _ => return refused("DROP of what is not temporary", "ask for `define`"),
             };
-            if !self.temporary.iter().any(|known| **known == *name) {
+            let own = self.temporary.iter().any(|known| **known == *name);
+            let nothing = it.missing_ok && self.catalog.resolve("", name, self.path).is_none();
+            if !own && !nothing {
                 return refused("DROP of what is not temporary", "ask for `define`");
             }
             names.items = vec![super::string(TEMPORARY), super::string(name)];

@@ -29,13 +29,15 @@ pub(super) enum Rows {
     Settings,
     /// The session's own.
     Own,
+    /// Nobody's: what sessions hold, and objects that are data.
+    None,
 }
 
 pub(super) const CATALOG: &str = "pg_catalog";
 pub(super) const INFORMATION: &str = "information_schema";
 
 /// Sorted by schema and name within each.
-pub(super) const PARTS: [Part; 49] = [
+pub(super) const PARTS: [Part; 56] = [
     Part {
         schema: CATALOG,
         relation: "pg_aggregate",
@@ -93,6 +95,13 @@ pub(super) const PARTS: [Part; 49] = [
     },
     Part {
         schema: CATALOG,
+        relation: "pg_cursors",
+        shown: Columns::These(""),
+        described: None,
+        rows: Rows::None,
+    },
+    Part {
+        schema: CATALOG,
         relation: "pg_db_role_setting",
         shown: Columns::These("setdatabase setrole"),
         described: None,
@@ -146,6 +155,20 @@ pub(super) const PARTS: [Part; 49] = [
     },
     Part {
         schema: CATALOG,
+        relation: "pg_largeobject_metadata",
+        shown: Columns::These(""),
+        described: None,
+        rows: Rows::None,
+    },
+    Part {
+        schema: CATALOG,
+        relation: "pg_locks",
+        shown: Columns::These(""),
+        described: None,
+        rows: Rows::None,
+    },
+    Part {
+        schema: CATALOG,
         relation: "pg_matviews",
         shown: Columns::These("schemaname matviewname matviewowner tablespace hasindexes ispopulated"),
         described: Some(("definition", Of::NamedRelation("schemaname", "matviewname"))),
@@ -171,6 +194,13 @@ pub(super) const PARTS: [Part; 49] = [
         shown: Columns::These("oid polname polrelid polcmd polpermissive polroles"),
         described: Some(("polqual polwithcheck", Of::Relation("polrelid"))),
         rows: Rows::All,
+    },
+    Part {
+        schema: CATALOG,
+        relation: "pg_prepared_statements",
+        shown: Columns::These(""),
+        described: None,
+        rows: Rows::None,
     },
     Part {
         schema: CATALOG,
@@ -257,6 +287,13 @@ pub(super) const PARTS: [Part; 49] = [
         schema: CATALOG,
         relation: "pg_stat_all_tables",
         shown: Columns::These("relid schemaname relname"),
+        described: None,
+        rows: Rows::All,
+    },
+    Part {
+        schema: CATALOG,
+        relation: "pg_stat_database",
+        shown: Columns::These("datid datname"),
         described: None,
         rows: Rows::All,
     },
@@ -350,6 +387,13 @@ pub(super) const PARTS: [Part; 49] = [
     },
     Part {
         schema: CATALOG,
+        relation: "pg_ts_dict",
+        shown: Columns::These("oid dictname dictnamespace dictowner dicttemplate"),
+        described: None,
+        rows: Rows::All,
+    },
+    Part {
+        schema: CATALOG,
         relation: "pg_type",
         shown: Columns::These(
             "oid typname typnamespace typowner typlen typbyval typtype typcategory \
@@ -364,6 +408,13 @@ pub(super) const PARTS: [Part; 49] = [
         schema: CATALOG,
         relation: "pg_user",
         shown: Columns::These("usename usesysid usecreatedb usesuper userepl usebypassrls passwd valuntil"),
+        described: None,
+        rows: Rows::All,
+    },
+    Part {
+        schema: CATALOG,
+        relation: "pg_user_mappings",
+        shown: Columns::These("umid srvid srvname umuser usename"),
         described: None,
         rows: Rows::All,
     },

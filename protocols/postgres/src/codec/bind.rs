@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::frontend::formats_fit;
-use super::{CodecError, NAME_BYTES_MAX};
+use super::{CodecError, NAME_GIVEN_BYTES_MAX, kept_of_name};
 
 /// Type byte of Bind, for errors.
 const TAG: u8 = b'B';
@@ -217,14 +217,14 @@ impl BindReader {
 
 /// A terminated name at the beginning of `bytes` and what follows it; `None` where it is not complete.
 fn name<'a>(bytes: &'a [u8], field: &'static str) -> Result<Option<(&'a str, &'a [u8])>, CodecError> {
-    let within = bytes.get(..=NAME_BYTES_MAX).unwrap_or(bytes);
+    let within = bytes.get(..=NAME_GIVEN_BYTES_MAX).unwrap_or(bytes);
     let Some(end) = within.iter().position(|byte| *byte == 0) else {
-        if bytes.len() > NAME_BYTES_MAX {
-            return Err(CodecError::TooLong { tag: TAG, field, max: NAME_BYTES_MAX });
+        if bytes.len() > NAME_GIVEN_BYTES_MAX {
+            return Err(CodecError::TooLong { tag: TAG, field, max: NAME_GIVEN_BYTES_MAX });
         }
         return Ok(None);
     };
     let (text, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
     let text = std::str::from_utf8(text).map_err(|_| CodecError::NotUtf8 { tag: TAG, field })?;
-    Ok(Some((text, rest.get(1..).unwrap_or_default())))
+    Ok(Some((kept_of_name(text, TAG, field)?, rest.get(1..).unwrap_or_default())))
 }

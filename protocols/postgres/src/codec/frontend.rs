@@ -242,7 +242,7 @@ const _: () = assert!(PARAMETERS_MAX == u16::MAX as usize, "a 16-bit count is th
 /// Read a whole message.
 ///
 /// # Errors
-/// Fields that do not fit the message, texts that are not UTF-8, names over [`super::NAME_BYTES_MAX`].
+/// Fields that do not fit the message, texts that are not UTF-8, names over [`super::NAME_GIVEN_BYTES_MAX`].
 pub fn view(message: &Message<FrontendTag>) -> Result<FrontendView<'_>, CodecError> {
     let tag = message.tag();
     let mut reader = Reader::new(tag.byte(), message.body());

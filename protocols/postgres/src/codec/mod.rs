@@ -36,14 +36,25 @@ pub const BULK_WHOLE_BYTES_MAX: u32 = 64 * 1024;
 /// Longest message without a limit of its own: names, codes, a reason (`PQ_SMALL_MESSAGE_LIMIT`).
 pub const SMALL_BYTES_MAX: u32 = 10_000;
 /// Room for a name and type identifiers that a Parse may have beside its text: 65,535 types of 4 bytes and a name.
-pub const PARSE_EXTRA_BYTES_MAX: u32 = 4 * 65_535 + 128;
+pub const PARSE_EXTRA_BYTES_MAX: u32 = 4 * 65_535 + 1024 + 64;
 /// Longest message of a server that is collected: row descriptions, errors, notices, notifications.
 pub const BACKEND_BYTES_MAX: u32 = 1024 * 1024;
-/// Longest name of a prepared statement or portal, in bytes.
+/// As much of the name of a prepared statement or portal as PostgreSQL keeps, in bytes.
 ///
-/// PostgreSQL keeps both in hash tables with keys of `NAMEDATALEN` bytes: names that differ only after the 63rd byte
-/// are the same name there. Whoever follows names must not tell apart what the server does not.
+/// It has both in hash tables with keys of `NAMEDATALEN` bytes: names that differ only after the 63rd byte are the same name
+/// there. Whoever follows names must not tell apart what the server does not.
 pub const NAME_BYTES_MAX: usize = 63;
+/// Longest name of a prepared statement or portal that is read.
+pub const NAME_GIVEN_BYTES_MAX: usize = 1024;
+
+/// A name as the server keeps it. One of which it would keep a part of a character is refused: it is none here.
+fn kept_of_name<'t>(text: &'t str, tag: u8, field: &'static str) -> Result<&'t str, CodecError> {
+    if text.len() > NAME_GIVEN_BYTES_MAX {
+        return Err(CodecError::TooLong { tag, field, max: NAME_GIVEN_BYTES_MAX });
+    }
+    let kept = text.get(..text.len().min(NAME_BYTES_MAX));
+    kept.ok_or(CodecError::TooLong { tag, field, max: NAME_BYTES_MAX })
+}
 
 /// Feeds arbitrary bytes to everything that reads a client.
 #[doc(hidden)]

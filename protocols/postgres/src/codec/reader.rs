@@ -1,6 +1,6 @@
 //! Bounds-checked reading of one message's fields.
 
-use super::{CodecError, NAME_BYTES_MAX};
+use super::{CodecError, kept_of_name};
 
 /// What is left of a message's body.
 #[derive(Debug, Clone, Copy)]
@@ -74,13 +74,9 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.terminated(field)?).map_err(|_| CodecError::NotUtf8 { tag, field })
     }
 
-    /// A statement's or portal's name.
+    /// A statement's or portal's name, as the server keeps it.
     pub(crate) fn name(&mut self, field: &'static str) -> Result<&'a str, CodecError> {
-        let text = self.text(field)?;
-        if text.len() > NAME_BYTES_MAX {
-            return Err(CodecError::TooLong { tag: self.tag, field, max: NAME_BYTES_MAX });
-        }
-        Ok(text)
+        kept_of_name(self.text(field)?, self.tag, field)
     }
 
     /// A length of -1 for none, or that many bytes.

@@ -96,6 +96,7 @@ fn named(message: &str) -> Option<&str> {
 /// The text for a code; of its class where the code has none.
 pub(super) fn by_code(code: [u8; 5]) -> &'static str {
     match &code {
+        b"08P01" => "the request does not keep to the protocol",
         b"22001" => "value too long for its type",
         b"22003" => "value out of range for its type",
         b"22004" => "a null value is not allowed here",

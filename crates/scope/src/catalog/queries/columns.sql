@@ -95,14 +95,16 @@ where c.relkind in ('r','v','m','f','p','S') and a.attnum > 0 and not a.attisdro
   and (n.nspname not in ('pg_catalog','information_schema') and n.nspname !~ '^pg_(toast|temp)'
     -- Those of which a caller reads a part.
     or n.nspname = 'pg_catalog' and c.relname in (
-      'pg_aggregate','pg_attrdef','pg_attribute','pg_class','pg_constraint','pg_db_role_setting',
+      'pg_aggregate','pg_attrdef','pg_attribute','pg_class','pg_constraint','pg_cursors','pg_db_role_setting',
       'pg_description','pg_extension','pg_foreign_server','pg_foreign_table','pg_index','pg_indexes',
-      'pg_matviews','pg_partitioned_table','pg_policies','pg_policy','pg_proc','pg_publication_rel',
+      'pg_largeobject_metadata','pg_locks','pg_matviews','pg_partitioned_table','pg_policies','pg_policy',
+      'pg_prepared_statements','pg_proc','pg_publication_rel',
       'pg_publication_tables','pg_rewrite','pg_roles','pg_rules','pg_sequences','pg_settings',
-      'pg_stat_activity','pg_stat_all_indexes','pg_stat_all_tables','pg_stat_sys_indexes',
+      'pg_stat_activity','pg_stat_all_indexes','pg_stat_all_tables','pg_stat_database','pg_stat_sys_indexes',
       'pg_stat_sys_tables','pg_stat_user_indexes','pg_stat_user_tables','pg_statio_all_indexes',
       'pg_statio_all_tables','pg_statio_user_indexes','pg_statio_user_tables','pg_statistic_ext',
-      'pg_subscription','pg_subscription_rel','pg_trigger','pg_type','pg_user','pg_views')
+      'pg_subscription','pg_subscription_rel','pg_trigger','pg_ts_dict','pg_type','pg_user',
+      'pg_user_mappings','pg_views')
     or n.nspname = 'information_schema' and c.relname in (
       'check_constraints','columns','domains','parameters','routines','triggers','views'))
 group by a.attrelid order by a.attrelid

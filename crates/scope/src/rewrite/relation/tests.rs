@@ -174,8 +174,14 @@ fn a_relation_is_read_in_the_ways_that_tell_no_more_than_its_columns() {
             "select tableoid, id from patients",
             format!("SELECT {HIDDEN}, t.tableoid AS tableoid FROM public.patients t"),
         ),
-        // It would stand in `*`, too.
-        ("select tableoid, * from secret", "tableoid".to_owned()),
+        // It would stand in `*`, too: that is written out.
+        (
+            "select p.*, tableoid from patients p",
+            format!(
+                "SELECT p.id, tableoid FROM (SELECT {HIDDEN}, t.tableoid AS tableoid FROM public.patients t) p"
+            ),
+        ),
+        ("select tableoid, * from secret", "SELECT tableoid, secret.id FROM public.secret".to_owned()),
         ("select id from only patients", "FROM ONLY public.patients t".to_owned()),
         ("explain select id from patients", "stand_in_for_patients".to_owned()),
         (
@@ -196,8 +202,14 @@ fn a_relation_is_read_in_the_ways_that_tell_no_more_than_its_columns() {
     ] {
         assert!(sent(&catalog, &seen, sql).is_err(), "{sql}: {:?}", sent(&catalog, &seen, sql));
     }
-    for unnamed in ["select *, tableoid from patients", "select 'tableoid' from patients"] {
-        assert!(!sent(&catalog, &seen, unnamed).unwrap().contains("t.tableoid"), "{unnamed}");
+    for sql in [
+        "select 'tableoid' from patients",
+        "select *, tableoid from patients p join secret s on true",
+        "with x as (select 1) select *, tableoid from patients",
+        "select *, tableoid from (select * from patients) p",
+        "select count(*), (select count(*) from (select *, tableoid from patients) x) from patients",
+    ] {
+        assert!(!sent(&catalog, &seen, sql).unwrap().contains("t.tableoid"), "{sql}");
     }
 }
 

@@ -1,0 +1,106 @@
+//! What statements do to their session: settings, and tables of its own.
+
+use chaperone_access::{Refusal, RefusalCode};
+
+use super::{OBJECT_TABLE, TEMPORARY, Walk, dropped};
+use crate::rewrite::Place;
+use crate::settings;
+use crate::tree::{Fields, Value, constant, flag, node, number, text};
+
+/// `VariableSetKind` of `SET x = y`, `SET x = DEFAULT`, `RESET x` and `RESET ALL`.
+const SET_VALUE: i64 = pg_query::protobuf::VariableSetKind::VarSetValue as i64;
+const SET_DEFAULT: i64 = pg_query::protobuf::VariableSetKind::VarSetDefault as i64;
+const RESET: i64 = pg_query::protobuf::VariableSetKind::VarReset as i64;
+const RESET_ALL: i64 = pg_query::protobuf::VariableSetKind::VarResetAll as i64;
+
+impl<'a> Walk<'a> {
+    pub(super) fn truncated(&mut self, fields: &Fields) {
+        let relations = fields.get("relations").and_then(Value::as_array).into_iter().flatten();
+        let own = relations.filter_map(node).all(|(_, relation)| {
+            matches!(text(relation, "schemaname"), "" | TEMPORARY)
+                && self.is_temporary(text(relation, "relname"))
+        });
+        if !own {
+            self.found.not_understood(
+                "TRUNCATE of what is not temporary".into(),
+                "DELETE takes the rows that you may delete",
+            );
+        }
+    }
+
+    pub(super) fn setting(&mut self, fields: &'a Fields) {
+        let name = text(fields, "name");
+        if settings::identity(name) {
+            // A role was taken on when the session began, and is what these go back to.
+            if stays_itself(fields).is_some() {
+                return;
+            }
+            self.found.forbidden = Some(identity_fixed());
+        }
+        let arguments = fields.get("args").and_then(Value::as_array);
+        let value = arguments.and_then(|arguments| arguments.first()).and_then(constant);
+        // What keeps texts unambiguous was set when the session began, and is what RESET ALL goes back to.
+        let reset_all = number(fields, "kind") == RESET_ALL;
+        let fine = reset_all || settings::settable(name);
+        if !fine && !value.is_some_and(|value| settings::keeps(name, value)) {
+            self.found.not_understood(
+                format!("setting `{name}` may not be changed with your permissions"),
+                "docs/reference/sql.md lists those that may",
+            );
+        }
+        if name.eq_ignore_ascii_case("search_path") {
+            let values = fields.get("args").and_then(Value::as_array);
+            let listed = values.into_iter().flatten().filter_map(constant);
+            let local = flag(fields, "is_local");
+            if local || listed.into_iter().any(|schema| schema.starts_with("pg_")) {
+                self.found.not_understood(
+                    "SET LOCAL search_path, or a path that names a system schema".into(),
+                    "set the path for the session, or name relations with their schema",
+                );
+            }
+        }
+    }
+
+    pub(super) fn shown(&mut self, name: &str) {
+        if !settings::showable(name) {
+            self.found.not_understood(
+                format!("setting `{name}` may not be shown"),
+                "docs/reference/sql.md lists those that may",
+            );
+        }
+    }
+}
+
+/// Whether a DROP is of the session's own temporary tables only. `IF EXISTS` may name what there is not: nothing can be
+/// dropped, and nothing is, because what is sent says `pg_temp`.
+pub(crate) fn temporary_drop(fields: &Fields, place: Place<'_>) -> bool {
+    let names = dropped(fields);
+    let if_exists = flag(fields, "missing_ok");
+    let is_own = |name: &str| place.temporary.iter().any(|known| **known == *name);
+    let is_nothing =
+        |name: &str| if_exists && !name.is_empty() && place.catalog.resolve("", name, place.path).is_none();
+    number(fields, "remove_type") == OBJECT_TABLE
+        && !names.is_empty()
+        && names.iter().all(|name| is_own(name) || is_nothing(name))
+}
+
+/// What a statement that names the session's role, and leaves it what it is, is sent as: SET of a session's authorization would
+/// end the role that was taken on, and NONE would be the login. `None` for a statement that would change it.
+pub(crate) fn stays_itself(fields: &Fields) -> Option<&'static str> {
+    let values = fields.get("args").and_then(Value::as_array);
+    let value = values.and_then(|values| values.first()).and_then(constant);
+    let none = text(fields, "name").eq_ignore_ascii_case("role")
+        && value.is_some_and(|value| value.eq_ignore_ascii_case("none"));
+    match number(fields, "kind") {
+        RESET => Some("RESET role"),
+        SET_DEFAULT => Some("SET role TO DEFAULT"),
+        SET_VALUE if none => Some("SET role TO DEFAULT"),
+        _ => None,
+    }
+}
+
+/// Nobody becomes somebody else under an open session.
+pub(crate) fn identity_fixed() -> Refusal {
+    Refusal::new(RefusalCode::NotPermitted, "the role of a session is fixed at the boundary")
+        .hint("ask for a credential of your own for what the other role may do")
+}
