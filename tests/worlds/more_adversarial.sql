@@ -1220,7 +1220,7 @@ SELECT id, ssn FROM more.fenced ORDER BY id;
 -- @t rec31 search infer
 with recursive t(n, s) as (select id, ssn from patients where id = 1 union all select p.id, p.ssn from t join patients p on p.id = t.n + 1 and p.id < 20) search breadth first by s set o select n, o from t order by o, n;
 -- @t rec32 cycle infer
-with recursive t(n, s) as (select id, left(ssn, 1) from patients where id = 1 union all select p.id, left(p.ssn, 1) from t join patients p on p.id = t.n + 1) cycle s set again to text 'y' default 'n' using way select * from t order by n; with recursive t(n, s) as (select id, left(ssn, 1) from patients where id = 1 union all select p.id, left(p.ssn, 1) from t join patients p on p.id = t.n + 1) cycle s set again using way select * from t order by n;
+with recursive t(n, s) as (select id, left(ssn, 1) from patients where id = 1 union all select p.id, left(p.ssn, 1) from t join patients p on p.id = t.n + 1) cycle s set again to 'y' default 'n' using way select * from t order by n; with recursive t(n, s) as (select id, left(ssn, 1) from patients where id = 1 union all select p.id, left(p.ssn, 1) from t join patients p on p.id = t.n + 1) cycle s set again using way select * from t order by n;
 -- @t phy16 tableoid_star infer
 select tableoid::regclass, * from patients order by id; select p.tableoid, p.* from more.events p order by p.id; select tableoid, ctid, * from more.events limit 1;
 -- @t phy17 tableoid_star_filtered infer
