@@ -536,6 +536,7 @@ fn what_is_not_listed_is_refused_wherever_it_stands() {
         "select set_config('work_mem', upper('x'), false)",
         "select set_config(upper('x'), '1', false)",
         "select set_config('search_path', 'x', false)",
+        "select set_config('data_directory', 'x', false)",
         "select upper(x::int4[]) from patients, leak(1) x",
         "select 1 order by 1 using operator(public.<)",
         "select 1 = any (select 1) and 1 operator(public.=) any (select 1)",

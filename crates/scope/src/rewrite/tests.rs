@@ -668,3 +668,15 @@ fn whoever_nothing_is_said_of_sees_no_rows() {
     let sent = rewrite("select id from patients", place, &scope).unwrap();
     assert!(sent.contains("WHERE false OFFSET 0"), "{sent}");
 }
+
+#[test]
+fn a_filter_speaks_of_instants_in_utc() {
+    let rules = FILTERED
+        .replace("id = any(caller.clinics::integer[]) or caller.level > 3", "ssn > '2026-01-02' and id = 7");
+    for (typ, zoned) in [("timestamp with time zone", 1), ("timestamp without time zone", 0)] {
+        let catalog = with_floor_over(typ, &rules, &[]);
+        let hidden = [Showing::Hidden; 2];
+        let sent = sent_under(&catalog, (&hidden, false), None, "select 1 from patients").unwrap();
+        assert_eq!(sent.matches("'UTC'").count(), zoned, "{sent}");
+    }
+}

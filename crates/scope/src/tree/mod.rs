@@ -264,3 +264,27 @@ pub(crate) fn constant(value: &Value) -> Option<&str> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trees_are_alike_where_they_differ_in_places_alone() {
+        let alike = |one: &str, other: &str| {
+            let tree = |sql: &str| parse(sql).ok().unwrap().tree;
+            alike(&tree(one), &tree(other))
+        };
+        assert!(alike("select a  from t", "select a from t"));
+        for (one, other) in [
+            ("select 1", "select 1, 2"),
+            ("select 1, 2", "select 1"),
+            ("select coalesce(1)", "select grouping(1)"),
+            ("select a from t where b", "select a from t having b"),
+            ("select a from t", "select b from t"),
+            ("select 1 limit 2", "select 1"),
+        ] {
+            assert!(!alike(one, other), "{one}: {other}");
+        }
+    }
+}

@@ -184,6 +184,8 @@ fn a_relation_is_read_in_the_ways_that_tell_no_more_than_its_columns() {
         ("select tableoid, * from secret", "SELECT tableoid, secret.id FROM public.secret".to_owned()),
         ("select id from only patients", "FROM ONLY public.patients t".to_owned()),
         ("explain select id from patients", "stand_in_for_patients".to_owned()),
+        ("explain (analyze off) select id from patients", "stand_in_for_patients".to_owned()),
+        ("copy patients (id) to stdout", "COPY (SELECT id FROM".to_owned()),
         (
             "select id from secret tablesample system (10) repeatable (1)",
             "public.secret TABLESAMPLE".to_owned(),
@@ -199,6 +201,8 @@ fn a_relation_is_read_in_the_ways_that_tell_no_more_than_its_columns() {
         "select id from pg_class tablesample bernoulli (10)",
         "select id from elsewhere.public.patients",
         "select id from pg_temp.patients",
+        "explain (analyze) select id from patients",
+        "explain execute s",
     ] {
         assert!(sent(&catalog, &seen, sql).is_err(), "{sql}: {:?}", sent(&catalog, &seen, sql));
     }
