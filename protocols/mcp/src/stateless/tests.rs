@@ -86,7 +86,7 @@ fn an_older_request_need_not_repeat_anything_and_repeats_nothing_else() {
     }
     assert_eq!(of(&[older, call, call]), Err(-32020));
     assert_eq!(judge(&[older, ("mcp-name", "a")], "tools/list", ""), Err(-32020));
-    assert_eq!(judge(&[older, ("mcp-name", "a")], "tools/call", r#""name":"a","name":"b""#), Err(-32020));
+    assert_eq!(judge(&[older, ("mcp-name", "a")], "tools/call", r#""name":"a","name":"b""#), Err(-32602));
     // One that names its own older revision in its body is no other.
     let meta = META.replace("2026-07-28", "2025-11-25");
     let named =
