@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use chaperone_access::{OwnRelation, RelationName};
+use chaperone_access::{OwnRelation, RelationName, Row, Rows};
 
 use super::{
     Called, Catalog, CatalogError, FloorView, ForeignKey, Function, Home, Relation, TableColumn, ancestors,
@@ -13,8 +13,6 @@ use crate::classification::Classification;
 use crate::rewrite::FLOOR_SCHEMA;
 use crate::system;
 
-/// One row of text cells, `None` for NULL.
-type Row = Vec<Option<String>>;
 /// A column as the query writes it: name, type, flags, a domain's base type, what it is generated from.
 type Written<'a> = (
     std::borrow::Cow<'a, str>,
@@ -28,11 +26,11 @@ const GENERATED: u8 = 1;
 const DEFAULT: u8 = 2;
 const CODE: u8 = 4;
 
-fn cell(row: &Row, index: usize) -> Result<&str, CatalogError> {
-    row.get(index).and_then(Option::as_deref).ok_or(CatalogError("a row is too short or has a NULL"))
+fn cell(row: Row<'_>, index: usize) -> Result<&str, CatalogError> {
+    row.get(index).ok_or(CatalogError("a row is too short or has a NULL"))
 }
 
-fn truth(row: &Row, index: usize) -> Result<bool, CatalogError> {
+fn truth(row: Row<'_>, index: usize) -> Result<bool, CatalogError> {
     Ok(cell(row, index)? == "true")
 }
 
@@ -76,7 +74,20 @@ impl Catalog {
     /// Rows that do not fit.
     pub fn build(
         version: u64,
-        results: &[Vec<Row>],
+        results: &[Vec<Vec<Option<String>>>],
+        classification: Option<&Arc<Classification>>,
+    ) -> Result<Self, CatalogError> {
+        let results: Vec<Rows> = results.iter().map(|rows| rows.iter().cloned().collect()).collect();
+        Self::of_rows(version, &results, classification)
+    }
+
+    /// The same from rows as they were asked for.
+    ///
+    /// # Errors
+    /// Rows that do not fit.
+    pub fn of_rows(
+        version: u64,
+        results: &[Rows],
         classification: Option<&Arc<Classification>>,
     ) -> Result<Self, CatalogError> {
         let [
@@ -102,7 +113,7 @@ impl Catalog {
         let mut reading = Reading::default();
         reading.catalog.version = version;
         reading.catalog.digest = digest(results);
-        reading.session(session.first().ok_or(CatalogError("no session row"))?)?;
+        reading.session(session.iter().next().ok_or(CatalogError("no session row"))?)?;
         reading.relations(relations)?;
         reading.columns(columns)?;
         reading.constraints(constraints)?;
@@ -122,15 +133,15 @@ impl Catalog {
 }
 
 impl Reading {
-    fn session(&mut self, row: &Row) -> Result<(), CatalogError> {
+    fn session(&mut self, row: Row<'_>) -> Result<(), CatalogError> {
         self.catalog.server_version = cell(row, 0)?.parse().map_err(|_| CatalogError("no server version"))?;
         self.catalog.path =
             cell(row, 2)?.split(',').filter(|schema| !schema.is_empty()).map(Arc::from).collect();
         Ok(())
     }
 
-    fn relations(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn relations(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let name =
                 RelationName { schema: self.names.once(cell(row, 0)?), name: self.names.once(cell(row, 1)?) };
             self.catalog.names.insert(name.name.clone());
@@ -149,7 +160,7 @@ impl Reading {
     }
 
     /// The relation of an oid; `None` for what is none of ours: an index, something temporary.
-    fn named(&self, row: &Row, index: usize) -> Result<Option<&RelationName>, CatalogError> {
+    fn named(&self, row: Row<'_>, index: usize) -> Result<Option<&RelationName>, CatalogError> {
         let oid = cell(row, index)?;
         if oid.is_empty() {
             return Ok(None);
@@ -157,8 +168,8 @@ impl Reading {
         Ok(self.by_oid.get(&number(oid)?))
     }
 
-    fn columns(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn columns(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let Some(name) = self.named(row, 0)?.cloned() else { continue };
             let written: Vec<Written<'_>> = serde_json::from_str(cell(row, 1)?)
                 .map_err(|_| CatalogError("the columns of a relation are none"))?;
@@ -186,8 +197,8 @@ impl Reading {
         Ok(())
     }
 
-    fn constraints(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn constraints(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let Some(name) = self.named(row, 1)?.cloned() else { continue };
             let target = self.named(row, 3)?.cloned();
             let mut columns = self.names.all(cell(row, 2)?)?;
@@ -225,8 +236,8 @@ impl Reading {
         Ok(())
     }
 
-    fn inherits(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn inherits(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let (Some(child), Some(parent)) = (self.named(row, 0)?.cloned(), self.named(row, 1)?.cloned())
             else {
                 continue;
@@ -262,8 +273,8 @@ impl Reading {
         }
     }
 
-    fn views(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn views(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let Some(view) = self.named(row, 0)?.cloned() else { continue };
             let (read, call) = (self.named(row, 1)?.cloned(), cell(row, 2)?);
             let call = (!call.is_empty()).then(|| self.names.once(call));
@@ -274,8 +285,8 @@ impl Reading {
         Ok(())
     }
 
-    fn functions(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn functions(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let function =
                 Function { stable: truth(row, 2)?, one_argument: truth(row, 3)?, procedure: truth(row, 4)? };
             let (schema, name) = (self.names.once(cell(row, 0)?), self.names.once(cell(row, 1)?));
@@ -294,8 +305,8 @@ impl Reading {
         Ok(())
     }
 
-    fn operators(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn operators(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let name = self.names.once(cell(row, 0)?);
             if let Some(extension) = self.names.extension(cell(row, 1)?) {
                 self.catalog.extension_operators.insert(name.clone(), extension);
@@ -305,8 +316,8 @@ impl Reading {
         Ok(())
     }
 
-    fn types(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn types(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let (schema, name) = (self.names.once(cell(row, 0)?), self.names.once(cell(row, 1)?));
             let extension = self.names.extension(cell(row, 3)?);
             match (&*schema, cell(row, 2)?, extension) {
@@ -324,8 +335,8 @@ impl Reading {
         Ok(())
     }
 
-    fn called(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn called(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let function = RelationName::new(cell(row, 1)?, cell(row, 2)?);
             let (what, extension) = (cell(row, 0)?.to_owned(), cell(row, 3)?.to_owned());
             self.catalog.called.push(Called { what, function, extension });
@@ -333,8 +344,8 @@ impl Reading {
         Ok(())
     }
 
-    fn definitions(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn definitions(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let Some(view) = self.named(row, 0)?.cloned() else { continue };
             let text = cell(row, 1)?.trim().trim_end_matches(';');
             let Some(relation) = self.catalog.relations.get_mut(&view) else { continue };
@@ -348,8 +359,8 @@ impl Reading {
         Ok(())
     }
 
-    fn floor(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn floor(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let (view, about) = (self.names.once(cell(row, 0)?), Arc::from(cell(row, 1)?));
             let granted = self.names.all(cell(row, 2)?)?.into_iter().collect();
             self.catalog.floor.push(FloorView { view, about, granted });
@@ -375,10 +386,10 @@ fn number(text: &str) -> Result<u32, CatalogError> {
     text.parse().map_err(|_| CatalogError("an oid is no number"))
 }
 
-pub(super) fn digest(results: &[Vec<Row>]) -> [u8; 32] {
+pub(super) fn digest(results: &[Rows]) -> [u8; 32] {
     let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-    for cell in results.iter().flatten().flatten() {
-        let text = cell.as_deref().unwrap_or("\u{0}");
+    for cell in results.iter().flat_map(Rows::iter).flat_map(Row::cells) {
+        let text = cell.unwrap_or("\u{0}");
         context.update(&(text.len() as u64).to_be_bytes());
         context.update(text.as_bytes());
     }
