@@ -10,6 +10,7 @@ mod column;
 mod ids;
 mod operation;
 mod refusal;
+mod rows;
 mod subject;
 mod tools;
 
@@ -25,6 +26,7 @@ pub use operation::{
     SessionEffect, Since, Touch, TransactionStep, Verb, Verbs, WORDS_KEPT_BYTES_MAX, Words,
 };
 pub use refusal::{Blame, Refusal, RefusalCode};
+pub use rows::{Row, Rows};
 pub use subject::{
     Assurance, Attribute, AttributeKind, Attributes, Attribution, Delegation, PURPOSE_BYTES_MAX, Recipient,
     SERVER_ISSUER, Server, Subject, SubjectKind, is_purpose,

@@ -9,7 +9,7 @@ pub(crate) mod tests;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
-use chaperone_access::{Class, OwnRelation, Refusal, RelationFacts, RelationName};
+use chaperone_access::{Class, OwnRelation, Refusal, RelationFacts, RelationName, Rows};
 use thiserror::Error;
 
 pub use queries::QUERIES;
@@ -262,7 +262,7 @@ impl Catalog {
 
     /// What [`Catalog::digest`] of a catalog of these rows would be.
     #[must_use]
-    pub fn digest_of(results: &[Vec<Vec<Option<String>>>]) -> [u8; 32] {
+    pub fn digest_of(results: &[Rows]) -> [u8; 32] {
         read::digest(results)
     }
 

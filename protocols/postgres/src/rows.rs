@@ -1,7 +1,7 @@
 //! Asking a logged-in target something ourselves: one query, text rows. For catalogs, not for clients' data.
 
 use bytes::BytesMut;
-use chaperone_access::{Refusal, RefusalCode};
+use chaperone_access::{Refusal, RefusalCode, Rows};
 use chaperone_wire::Stream;
 
 use crate::codec::backend::{BackendView, view};
@@ -10,9 +10,6 @@ use crate::line::Line;
 
 /// Most bytes of cells that one query may return.
 const RESULT_BYTES_MAX: usize = 256 * 1024 * 1024;
-
-/// One result: rows of text cells, `None` for NULL.
-pub type Rows = Vec<Vec<Option<String>>>;
 
 fn lost(what: impl std::fmt::Display) -> Refusal {
     Refusal::new(
@@ -71,7 +68,7 @@ impl Asking {
         let mut out = BytesMut::new();
         encode::query(query, &mut out);
         self.line.send(&out).await.map_err(|_| lost("it went away"))?;
-        let (mut rows, mut failed): (Rows, _) = (Vec::new(), None);
+        let (mut rows, mut failed) = (Rows::default(), None);
         loop {
             let message = self.line.message(&mut self.decoder).await.map_err(|_| lost("it went away"))?;
             match view(&message).map_err(lost)? {
@@ -80,13 +77,10 @@ impl Asking {
                     if self.bytes > RESULT_BYTES_MAX {
                         return Err(lost("its catalog is too large"));
                     }
-                    let cells: Result<Vec<_>, _> = row
-                        .iter()
-                        .map(|cell| {
-                            cell.map(|cell| cell.map(|text| String::from_utf8_lossy(text).into_owned()))
-                        })
-                        .collect();
-                    rows.push(cells.map_err(lost)?);
+                    rows.row();
+                    for cell in row.iter() {
+                        rows.cell(cell.map_err(lost)?.map(String::from_utf8_lossy).as_deref());
+                    }
                 }
                 BackendView::Error(report) => {
                     failed = Some(String::from_utf8_lossy(report.message()).into_owned());

@@ -73,7 +73,8 @@ impl Cluster {
         let session = login(Box::new(stream), &options, None).await?;
         Ok(match ask(session.stream, statements).await {
             Ok(results) => {
-                let cells = results.into_iter().map(|rows| rows.into_iter().flatten().flatten().collect());
+                let cells =
+                    results.iter().map(|rows| rows.to_cells().into_iter().flatten().flatten().collect());
                 cells.collect()
             }
             Err(refusal) => vec![refusal.message],

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use chaperone_access::{
-    Analysis, Confined, Effect, FreeText, Member, NameRule, Refusal, RefusalCode, SessionEffect, SessionId,
-    Since, Subjects, TargetName, Verb, Verbs,
+    Analysis, Confined, Effect, FreeText, Member, NameRule, Refusal, RefusalCode, Rows, SessionEffect,
+    SessionId, Since, Subjects, TargetName, Verb, Verbs,
 };
 use chaperone_masking::{Config, scan_bytes};
 use chaperone_recording::Recorder;
@@ -32,9 +32,6 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_PER_READING: u32 = 10;
 /// Texts above this are not kept: they are loads of data, which do not come again.
 const KEPT_TEXT_BYTES_MAX: usize = 16 * 1024;
-
-/// The results of [`QUERIES`]: what a catalog is built from.
-pub(crate) type CatalogRows = Vec<Vec<Vec<Option<String>>>>;
 
 /// Hears of every catalog that is not the one before.
 pub(crate) type Watcher = Box<dyn Fn(&TargetName, &Catalog) + Send + Sync>;
@@ -230,7 +227,7 @@ impl Analysts {
 
     /// The rows of a target's catalog, read now. Where they are not what is known, the next statement is understood by what
     /// is there.
-    pub(crate) async fn export(&self, target: &TargetName) -> Result<CatalogRows, Refusal> {
+    pub(crate) async fn export(&self, target: &TargetName) -> Result<Vec<Rows>, Refusal> {
         let at = self.at(target)?;
         let rows = at.rows().await?;
         let digest = Catalog::digest_of(&rows);
@@ -310,7 +307,7 @@ impl AtTarget {
     }
 
     /// The rows that the catalog is made of, asked of the target.
-    async fn rows(&self) -> Result<CatalogRows, Refusal> {
+    async fn rows(&self) -> Result<Vec<Rows>, Refusal> {
         if !self.has_catalog {
             let what = format!("`{}` has declared commands and no relations", self.name);
             return Err(
@@ -341,7 +338,7 @@ impl AtTarget {
                     None
                 }
                 None => {
-                    let catalog = Catalog::build(version, &rows, classification)
+                    let catalog = Catalog::of_rows(version, &rows, classification)
                         .map_err(|error| Refusal::new(RefusalCode::TargetUnavailable, error.to_string()))?;
                     self.recorder.catalog_loaded(&self.name, digest, catalog.len() as u64).await?;
                     Some(self.checked(catalog).await)

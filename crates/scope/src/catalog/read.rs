@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use chaperone_access::{OwnRelation, RelationName};
+use chaperone_access::{OwnRelation, RelationName, Row, Rows};
 
 use super::{
     Called, Catalog, CatalogError, EventTrigger, FloorView, ForeignKey, Function, Guard, Home, Index,
@@ -13,8 +13,6 @@ use crate::classification::Classification;
 use crate::rewrite::FLOOR_SCHEMA;
 use crate::system;
 
-/// One row of text cells, `None` for NULL.
-type Row = Vec<Option<String>>;
 /// A column as the query writes it: name, type, flags, a domain's base type, what it is generated from.
 type Written<'a> = (
     std::borrow::Cow<'a, str>,
@@ -30,11 +28,11 @@ const CODE: u8 = 4;
 /// What a value of any type can be handed on as.
 const WITHOUT_CODE: &str = "text";
 
-fn cell(row: &Row, index: usize) -> Result<&str, CatalogError> {
-    row.get(index).and_then(Option::as_deref).ok_or(CatalogError("a row is too short or has a NULL"))
+fn cell(row: Row<'_>, index: usize) -> Result<&str, CatalogError> {
+    row.get(index).ok_or(CatalogError("a row is too short or has a NULL"))
 }
 
-fn truth(row: &Row, index: usize) -> Result<bool, CatalogError> {
+fn truth(row: Row<'_>, index: usize) -> Result<bool, CatalogError> {
     Ok(cell(row, index)? == "true")
 }
 
@@ -78,7 +76,20 @@ impl Catalog {
     /// Rows that do not fit.
     pub fn build(
         version: u64,
-        results: &[Vec<Row>],
+        results: &[Vec<Vec<Option<String>>>],
+        classification: Option<&Arc<Classification>>,
+    ) -> Result<Self, CatalogError> {
+        let results: Vec<Rows> = results.iter().map(|rows| rows.iter().cloned().collect()).collect();
+        Self::of_rows(version, &results, classification)
+    }
+
+    /// The same from rows as they were asked for.
+    ///
+    /// # Errors
+    /// Rows that do not fit.
+    pub fn of_rows(
+        version: u64,
+        results: &[Rows],
         classification: Option<&Arc<Classification>>,
     ) -> Result<Self, CatalogError> {
         let [
@@ -106,7 +117,7 @@ impl Catalog {
         let mut reading = Reading::default();
         reading.catalog.version = version;
         reading.catalog.digest = digest(results);
-        reading.session(session.first().ok_or(CatalogError("no session row"))?)?;
+        reading.session(session.iter().next().ok_or(CatalogError("no session row"))?)?;
         reading.relations(relations)?;
         reading.columns(columns)?;
         reading.constraints(constraints)?;
@@ -133,15 +144,15 @@ impl Catalog {
 }
 
 impl Reading {
-    fn session(&mut self, row: &Row) -> Result<(), CatalogError> {
+    fn session(&mut self, row: Row<'_>) -> Result<(), CatalogError> {
         self.catalog.server_version = cell(row, 0)?.parse().map_err(|_| CatalogError("no server version"))?;
         self.catalog.path =
             cell(row, 2)?.split(',').filter(|schema| !schema.is_empty()).map(Arc::from).collect();
         Ok(())
     }
 
-    fn relations(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn relations(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let name =
                 RelationName { schema: self.names.once(cell(row, 0)?), name: self.names.once(cell(row, 1)?) };
             self.catalog.names.insert(name.name.clone());
@@ -154,7 +165,7 @@ impl Reading {
             let extension = self.names.extension(cell(row, 5)?);
             self.by_oid.insert(oid, name.clone());
             // An older gateway does not ask for it.
-            let called = row.get(6).and_then(Option::as_deref).unwrap_or_default();
+            let called = row.get(6).unwrap_or_default();
             let called = called.split(',').filter(|name| !name.is_empty()).map(|name| self.names.once(name));
             let called = called.collect();
             let active = truth(row, 3)?;
@@ -165,7 +176,7 @@ impl Reading {
     }
 
     /// The relation of an oid; `None` for what is none of ours: an index, something temporary.
-    fn named(&self, row: &Row, index: usize) -> Result<Option<&RelationName>, CatalogError> {
+    fn named(&self, row: Row<'_>, index: usize) -> Result<Option<&RelationName>, CatalogError> {
         let oid = cell(row, index)?;
         if oid.is_empty() {
             return Ok(None);
@@ -173,8 +184,8 @@ impl Reading {
         Ok(self.by_oid.get(&number(oid)?))
     }
 
-    fn columns(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn columns(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let Some(name) = self.named(row, 0)?.cloned() else { continue };
             let written: Vec<Written<'_>> = serde_json::from_str(cell(row, 1)?)
                 .map_err(|_| CatalogError("the columns of a relation are none"))?;
@@ -207,8 +218,8 @@ impl Reading {
         Ok(())
     }
 
-    fn constraints(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn constraints(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let Some(name) = self.named(row, 1)?.cloned() else { continue };
             let target = self.named(row, 3)?.cloned();
             let mut columns = self.names.all(cell(row, 2)?)?;
@@ -250,8 +261,8 @@ impl Reading {
         Ok(())
     }
 
-    fn inherits(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn inherits(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let (Some(child), Some(parent)) = (self.named(row, 0)?.cloned(), self.named(row, 1)?.cloned())
             else {
                 continue;
@@ -301,8 +312,8 @@ impl Reading {
         }
     }
 
-    fn rows(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn rows(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let Some(name) = self.named(row, 1)?.cloned() else { continue };
             match cell(row, 0)? {
                 "c" => {
@@ -338,7 +349,7 @@ impl Reading {
         }
     }
 
-    fn guard(&mut self, row: &Row) -> Result<Guard, CatalogError> {
+    fn guard(&mut self, row: Row<'_>) -> Result<Guard, CatalogError> {
         let pairs = |index: usize| -> Result<Vec<(String, String)>, CatalogError> {
             serde_json::from_str(cell(row, index)?)
                 .map_err(|_| CatalogError("what a policy reads is no list"))
@@ -360,8 +371,8 @@ impl Reading {
         Ok(guard)
     }
 
-    fn triggers(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn triggers(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let tags = cell(row, 0)?.split(',').filter(|tag| !tag.is_empty()).map(Arc::from).collect();
             let function = RelationName::new(cell(row, 1)?, cell(row, 2)?);
             let extension = Arc::from(cell(row, 3)?);
@@ -370,8 +381,8 @@ impl Reading {
         Ok(())
     }
 
-    fn views(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn views(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let Some(view) = self.named(row, 0)?.cloned() else { continue };
             let (read, call) = (self.named(row, 1)?.cloned(), cell(row, 2)?);
             let call = (!call.is_empty()).then(|| self.names.once(call));
@@ -382,8 +393,8 @@ impl Reading {
         Ok(())
     }
 
-    fn functions(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn functions(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let function =
                 Function { stable: truth(row, 2)?, one_argument: truth(row, 3)?, procedure: truth(row, 4)? };
             let (schema, name) = (self.names.once(cell(row, 0)?), self.names.once(cell(row, 1)?));
@@ -402,8 +413,8 @@ impl Reading {
         Ok(())
     }
 
-    fn operators(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn operators(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let name = self.names.once(cell(row, 0)?);
             let extensions: Vec<_> =
                 cell(row, 1)?.split(',').filter_map(|name| self.names.extension(name)).collect();
@@ -415,8 +426,8 @@ impl Reading {
         Ok(())
     }
 
-    fn types(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn types(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let (schema, name) = (self.names.once(cell(row, 0)?), self.names.once(cell(row, 1)?));
             let extension = self.names.extension(cell(row, 3)?);
             match (&*schema, cell(row, 2)?, extension) {
@@ -445,8 +456,8 @@ impl Reading {
         self.catalog.own_types.extend(coded.map(|(name, _)| name.name.clone()));
     }
 
-    fn called(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn called(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let function = RelationName::new(cell(row, 1)?, cell(row, 2)?);
             let (what, extension) = (cell(row, 0)?.to_owned(), cell(row, 3)?.to_owned());
             self.catalog.called.push(Called { what, function, extension });
@@ -454,8 +465,8 @@ impl Reading {
         Ok(())
     }
 
-    fn definitions(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn definitions(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let Some(view) = self.named(row, 0)?.cloned() else { continue };
             let text = cell(row, 1)?.trim().trim_end_matches(';');
             let Some(relation) = self.catalog.relations.get_mut(&view) else { continue };
@@ -469,8 +480,8 @@ impl Reading {
         Ok(())
     }
 
-    fn floor(&mut self, rows: &[Row]) -> Result<(), CatalogError> {
-        for row in rows {
+    fn floor(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        for row in rows.iter() {
             let (view, about) = (self.names.once(cell(row, 0)?), Arc::from(cell(row, 1)?));
             let granted = self.names.all(cell(row, 2)?)?.into_iter().collect();
             self.catalog.floor.push(FloorView { view, about, granted });
@@ -496,10 +507,10 @@ fn number(text: &str) -> Result<u32, CatalogError> {
     text.parse().map_err(|_| CatalogError("an oid is no number"))
 }
 
-pub(super) fn digest(results: &[Vec<Row>]) -> [u8; 32] {
+pub(super) fn digest(results: &[Rows]) -> [u8; 32] {
     let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-    for cell in results.iter().flatten().flatten() {
-        let text = cell.as_deref().unwrap_or("\u{0}");
+    for cell in results.iter().flat_map(Rows::iter).flat_map(Row::cells) {
+        let text = cell.unwrap_or("\u{0}");
         context.update(&(text.len() as u64).to_be_bytes());
         context.update(text.as_bytes());
     }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use chaperone_access::{Refusal, RefusalCode, RelationName, SessionId, TargetName};
+use chaperone_access::{Refusal, RefusalCode, RelationName, Rows, SessionId, TargetName};
 use chaperone_masking::{Config, Entity, scan};
-use chaperone_postgres::rows::{Rows, ask};
+use chaperone_postgres::rows::ask;
 use chaperone_scope::{Undecided, UndecidedColumn};
 use chaperone_tunnel::{ApplicationName, As, Dial, Parameters, Targets};
 
@@ -69,7 +69,7 @@ pub(super) fn look(
             }
         };
         for (place, column) in open.iter_mut().enumerate() {
-            let values = rows.iter().filter_map(|row| row.get(place)?.as_deref());
+            let values = rows.iter().filter_map(|row| row.get(place));
             let sampled = sampled(&column.name, values, detectors);
             tell(column, &sampled);
         }

@@ -4,7 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use axum::extract::State;
 use axum::{Extension, Json};
-use chaperone_access::{Refusal, RefusalCode, TargetName};
+use chaperone_access::{Refusal, RefusalCode, Rows, TargetName};
 use chaperone_api::{CatalogView, Page, PolicySetView, PolicyTextView, ProblemKind, ReloadView};
 
 use super::Shared;
@@ -87,6 +87,7 @@ pub(super) async fn catalog(
     let classified = managed.analysts.classified(&target);
     let classification = classified.map(|classified| classified.text.clone());
     let attributes = managed.keeper.attributes().clone();
+    let results = results.iter().map(Rows::to_cells).collect();
     Ok(Json(CatalogView { target, results, classification, attributes }))
 }
 
