@@ -131,7 +131,9 @@ impl Place {
         child.stdin.take().unwrap().write_all(body.to_string().as_bytes()).unwrap();
         let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
         let (body, status) = said.rsplit_once('\n').unwrap();
-        (status.parse().unwrap(), serde_json::from_str(body).map_err(|_| said.clone()).unwrap())
+        // Where something was told first, the answer is the last message of a stream.
+        let answer = body.lines().filter_map(|line| line.strip_prefix("data: ")).last().unwrap_or(body);
+        (status.parse().unwrap(), serde_json::from_str(answer).map_err(|_| said.clone()).unwrap())
     }
 
     /// Ask, as clients do that begin with a handshake; the answer's JSON.
@@ -243,11 +245,12 @@ fn what_policy_does_not_permit_is_not_there() {
             place.ask_newer(sub, "server/discover", None, &json!({})).1["result"]["capabilities"].clone();
         (older, newer)
     };
-    let all = json!({"tools": {}, "resources": {"subscribe": true}, "prompts": {}, "completions": {}});
-    let newer = json!({"tools": {}, "resources": {}, "prompts": {}, "completions": {}});
+    let tools = json!({"listChanged": true});
+    let all = json!({"tools": tools, "resources": {"subscribe": true, "listChanged": true}, "prompts": {}, "completions": {}, "logging": {}});
+    let newer = json!({"tools": tools, "resources": tools, "prompts": {}, "completions": {}});
     assert_eq!(can("ana"), (all, newer));
     // A clerk has tools, and to him the server has nothing else.
-    assert_eq!(can("bert"), (json!({"tools": {}}), json!({"tools": {}})));
+    assert_eq!(can("bert"), (json!({"tools": tools, "logging": {}}), json!({"tools": tools})));
     let prompt = json!({"name": "two words"});
     let completes =
         json!({"ref": {"type": "ref/prompt", "name": "two words"}, "argument": {"name": "a", "value": "b"}});

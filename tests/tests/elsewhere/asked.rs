@@ -31,16 +31,21 @@ fn a_server_elsewhere_tells_and_asks_and_gets_nobodys_identifiers() {
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
         serde_json::from_slice(&out.stdout).map_err(|_| said).unwrap()
     };
-    let mode = "legacy";
-    let came = client(mode, "test_tool_with_progress", json!({}), "accept");
-    assert_eq!((text(&came, "text"), came["heard"].as_array().unwrap().len()), ("done", 3), "{mode}: {came}");
-    let came = client(mode, "test_elicitation_sep1034_defaults", json!({}), "accept");
-    assert!(text(&came, "text").contains("action=accept"), "{mode}: {came}");
-    assert_eq!(place.ended("test_elicitation_sep1034_defaults")["outcome"], "ok");
-    // What a person says goes where nobody sees what becomes of it: not with identifiers.
-    let came = client(mode, "test_elicitation_sep1034_defaults", json!({}), "accept=SSN 219-09-9999");
-    assert_eq!(came["error"], true, "{mode}: {came}");
-    let answered = place.of_kind("toolcall.answered");
-    assert_eq!(answered.last().unwrap()["action"], "withheld", "{answered:?}");
+    for mode in ["legacy", "auto"] {
+        let came = client(mode, "test_tool_with_progress", json!({}), "accept");
+        assert_eq!(
+            (text(&came, "text"), came["heard"].as_array().unwrap().len()),
+            ("done", 3),
+            "{mode}: {came}"
+        );
+        let came = client(mode, "test_elicitation_sep1034_defaults", json!({}), "accept");
+        assert!(text(&came, "text").contains("action=accept"), "{mode}: {came}");
+        assert_eq!(place.ended("test_elicitation_sep1034_defaults")["outcome"], "ok");
+        // What a person says goes where nobody sees what becomes of it: not with identifiers.
+        let came = client(mode, "test_elicitation_sep1034_defaults", json!({}), "accept=SSN 219-09-9999");
+        assert_eq!(came["error"], true, "{mode}: {came}");
+        let answered = place.of_kind("toolcall.answered");
+        assert_eq!(answered.last().unwrap()["action"], "withheld", "{answered:?}");
+    }
     place.boundary.cli(&["trail", "verify"]).unwrap();
 }

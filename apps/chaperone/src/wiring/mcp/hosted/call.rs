@@ -7,7 +7,7 @@ use axum::response::Response;
 use chaperone_access::{CallId, Called, Delegation, Refusal, RefusalCode};
 use chaperone_mcp::relay::{self, Listing, RelayError, Said};
 use chaperone_mcp::request::{Method, Request};
-use chaperone_mcp::stateless::{self, Era};
+use chaperone_mcp::stateless::{self, Beside, Era};
 use chaperone_recording::{CallEnd, CallOpening, Lease};
 use chaperone_trail::CallOutcome;
 use serde_json::value::RawValue;
@@ -155,7 +155,11 @@ impl Asked<'_> {
     /// Whether what a call says may go to its server: identifiers go to none that is elsewhere.
     pub(super) async fn may_leave(&self, params: Option<&RawValue>) -> Result<(), Refusal> {
         let Some(params) = params.filter(|_| self.server.refuses_findings) else { return Ok(()) };
-        let Looked { found, masked, .. } = self.look(params.to_owned(), BTreeSet::new()).await?;
+        // What is between the client and us (its revision looks like a date) goes to no server.
+        let own = stateless::towards(Era::Handshake, Some(params), Beside::default());
+        let own = own.ok().and_then(|own| RawValue::from_string(own.into_owned()).ok());
+        let own = own.unwrap_or_else(|| params.to_owned());
+        let Looked { found, masked, .. } = self.look(own, BTreeSet::new()).await?;
         if found == 0 {
             return Ok(());
         }
