@@ -300,7 +300,10 @@ impl<'a> Walk<'a> {
             self.found
                 .not_understood("a relation named with its database".into(), "name schema and relation only");
         }
-        if self.stands && !system::is_system(schema) {
+        // As the target writes a query down, only names of the system have no schema.
+        let of_system = system::is_system(schema)
+            || schema.is_empty() && self.catalog.resolve("pg_catalog", name, &[]).is_some();
+        if self.stands && !of_system {
             return;
         }
         let temporary = self.temporary.iter().any(|known| **known == *name);

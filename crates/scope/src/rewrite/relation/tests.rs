@@ -83,7 +83,7 @@ fn a_view_stands_for_itself_where_all_under_it_is_seen() {
 #[test]
 fn a_view_that_asks_catalogs_never_stands_for_itself() {
     let catalog = target(&[
-        ("21", "pages", &[], "SELECT c.relpages AS id FROM pg_catalog.pg_class c"),
+        ("21", "pages", &[], "SELECT c.relpages AS id FROM pg_class c"),
         ("22", "texts", &["5"], "SELECT pg_catalog.pg_get_viewdef(secret.id) AS id FROM public.secret"),
         ("23", "around", &["21"], "SELECT pages.id FROM public.pages"),
         // It only looks like one.
