@@ -122,7 +122,9 @@ fn what_a_server_says_beside_its_answer_is_heard_and_its_own_requests_are_refuse
         assert!(text(&came["result"]["content"][0], "text").contains("[1.5, null]"), "{tool}: {came}");
     }
     let came = place.tool("ana", HOSTILE, "asks", &json!({}));
-    assert!(text(&came["result"]["content"][0], "text").contains("-32601"), "{came}");
+    // Policy lets its tools ask for nothing, and this client could not be asked.
+    let refused = text(&came["result"]["content"][0], "text");
+    assert!(refused.contains("-32000") && refused.contains("take what you need as arguments"), "{came}");
     // Two answers: the first is the call's, the second is noticed before anything is asked again.
     assert_eq!(place.tool("ana", HOSTILE, "two_answers", &json!({}))["result"]["isError"], Value::Null);
     std::thread::sleep(Duration::from_millis(300));
