@@ -122,7 +122,7 @@ fn what_a_server_says_beside_its_answer_is_heard_and_its_own_requests_are_refuse
         assert!(text(&came["result"]["content"][0], "text").contains("[1.5, null]"), "{tool}: {came}");
     }
     let came = place.tool("ana", HOSTILE, "asks", &json!({}));
-    // Policy lets its tools ask for nothing, and this client could not be asked.
+    // This client does not say that it can be asked for anything.
     let refused = text(&came["result"]["content"][0], "text");
     assert!(refused.contains("-32000") && refused.contains("take what you need as arguments"), "{came}");
     // Two answers: the first is the call's, the second is noticed before anything is asked again.
