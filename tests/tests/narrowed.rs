@@ -22,6 +22,7 @@ patient_id = { clear = true, subject = true }
 mrn = { tags = ["phi.mrn"], mask = "last_four" }
 ssn = { tags = ["phi.ssn"], mask = "last_four" }
 family_name = { tags = ["phi.name"], mask = "first_letter" }
+given_name = { tags = ["phi.name"], mask = "first_letter" }
 birth_date = { tags = ["phi.date"], mask = "year" }
 "#;
 /// A view over what is left out.
@@ -62,7 +63,8 @@ impl Clinic {
     }
 }
 
-const COLUMNS: &str = "clinic.patients(patient_id, family_name)";
+/// Both names, since an index is over both: who does not see one of them does not write the other.
+const COLUMNS: &str = "clinic.patients(patient_id, family_name, given_name)";
 
 fn sees_two_columns(clinic: &Clinic) {
     let mut all = clinic.open(&[]);
