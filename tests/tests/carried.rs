@@ -132,7 +132,7 @@ impl Place {
         let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
         let (body, status) = said.rsplit_once('\n').unwrap();
         // Where something was told first, the answer is the last message of a stream.
-        let answer = body.lines().filter_map(|line| line.strip_prefix("data: ")).last().unwrap_or(body);
+        let answer = body.lines().filter_map(|line| line.strip_prefix("data: ")).next_back().unwrap_or(body);
         (status.parse().unwrap(), serde_json::from_str(answer).map_err(|_| said.clone()).unwrap())
     }
 
