@@ -223,7 +223,8 @@ fn gateway(scoped: &Scoped, beside: &Beside, effort: &Effort, home: &Path) -> Re
     ];
     if *past {
         let login = scoped.cluster.login_url()?;
-        let sent = format!("{};\n", scoped.sent(part.trim_end())?.trim_end_matches(';'));
+        let sent =
+            format!("{};\n", scoped.sent(part.trim_end().trim_end_matches(';'))?.trim_end_matches(';'));
         sides.push((login.clone(), script(home, "plain", whole)?, Vec::new()));
         sides.push((login, script(home, "sent", &sent)?, Vec::new()));
     }
