@@ -27,7 +27,7 @@ client.setRequestHandler(CreateMessageRequestSchema, async ({ params }) => {
 });
 client.setRequestHandler(ListRootsRequestSchema, async () => {
   heard.push({ asked: 'roots' });
-  return { roots: [{ uri: 'file:///work/notes' }] };
+  return { roots: [{ uri: 'file:///srv/notes' }] };
 });
 client.setNotificationHandler(LoggingMessageNotificationSchema, ({ params }) => heard.push({ told: 'message', ...params }));
 const transport = new StreamableHTTPClientTransport(new URL(url), {

@@ -37,7 +37,7 @@ async def sample(context, params):
 
 async def roots(context):
     heard.append({"asked": "roots"})
-    return ListRootsResult(roots=[Root(uri="file:///work/notes")])
+    return ListRootsResult(roots=[Root(uri="file:///srv/notes")])
 
 
 async def logged(params):

@@ -133,7 +133,7 @@ fn what_a_server_asks_is_answered_by_its_client_of_either_era_and_on_record() {
         assert_eq!(text(&came, "text"), "not booked: decline", "{came}");
         assert_eq!(last_call(&place).1[1]["action"], "decline");
         let came = in_python(&place, ASKS, mode, "roots", &json!({}));
-        assert!(text(&came, "text").contains("file:///work/notes"), "{came}");
+        assert!(text(&came, "text").contains("file:///srv/notes"), "{came}");
         // Identifiers in a question are replaced.
         let came = in_python(&place, ASKS, mode, "elicit", &json!({"message": "Is SSN 219-09-9999 hers?"}));
         assert_eq!(heard(&came, "asked", "elicitation")[0]["params"]["message"], "Is SSN [phi.ssn] hers?");
@@ -154,7 +154,7 @@ fn what_a_server_asks_is_answered_by_its_client_of_either_era_and_on_record() {
         for (tool, asked, says) in [
             ("test_input_required_result_sampling", "sampling", "Hello from a model"),
             ("test_input_required_result_elicitation", "elicitation", "Hello, turquoise!"),
-            ("test_input_required_result_list_roots", "roots", "file:///work/notes"),
+            ("test_input_required_result_list_roots", "roots", "file:///srv/notes"),
         ] {
             let came = in_python(&place, EVERYTHING, mode, tool, &json!({}));
             assert_eq!(
