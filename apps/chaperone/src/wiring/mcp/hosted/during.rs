@@ -202,14 +202,11 @@ impl Asked<'_> {
                         let one = Told::of(&method, params.as_deref(), number);
                         told.extend(one.filter(|one| self.wants(one, beside)));
                         if told.len() >= TOLD_TOGETHER_MAX {
-                            due = Some(Instant::now());
+                            self.tell(&mut told, under).await?;
+                            (last, due) = (Some(Instant::now()), None);
                         } else if !told.is_empty() && due.is_none() {
                             let now = Instant::now();
                             due = Some(last.map_or(now, |last| now.max(last + TOLD_EVERY)));
-                        }
-                        if told.len() >= TOLD_TOGETHER_MAX {
-                            self.tell(&mut told, under).await?;
-                            (last, due) = (Some(Instant::now()), None);
                         }
                     }
                     Came::Asks(id, words) => {
@@ -266,7 +263,13 @@ impl Asked<'_> {
             *telling.kinds.entry(one.kind().to_owned()).or_default() += 1;
             let one = match one.words().map(ToOwned::to_owned) {
                 Some(words) => {
-                    let Ok(looked) = self.look(words, stays.clone()).await else { return Ok(()) };
+                    let looked = match self.look(words, stays.clone()).await {
+                        Ok(looked) => looked,
+                        Err(refusal) => {
+                            tracing::warn!(%refusal, "what a server told is not passed on");
+                            return Ok(());
+                        }
+                    };
                     if looked.found > 0 && self.server.refuses_findings {
                         telling.withheld += 1;
                         continue;
