@@ -118,7 +118,9 @@ pub(crate) struct Walk<'a> {
     temporary: &'a [Arc<str>],
     /// Names of the statement's own CTEs, wherever they stand.
     ctes: HashSet<&'a str>,
-    ranges: Ranges<'a>,
+    /// The statement, and what its ranges are, once a name after a dot is one that could be more than a column.
+    root: Option<&'a Value>,
+    ranges: Option<Ranges<'a>>,
     /// Relation names are not resolved: something before in the same string has changed what they mean.
     pub(crate) moved: bool,
     /// What is gone through is a view's query, as the target has it: what its columns are called means nothing else, and the
@@ -134,9 +136,9 @@ const READ: Verbs = Verbs::NONE;
 impl<'a> Walk<'a> {
     pub(crate) fn new(place: Place<'a>, moved: bool) -> Self {
         let Place { catalog, path, temporary } = place;
-        let (ctes, ranges) = (HashSet::new(), Ranges::default());
+        let (ctes, root, ranges) = (HashSet::new(), None, None);
         let (stands, stated, found) = (false, false, Found::default());
-        Self { catalog, path, temporary, ctes, ranges, moved, stands, stated, found }
+        Self { catalog, path, temporary, ctes, root, ranges, moved, stands, stated, found }
     }
 
     /// Walk one statement.
@@ -144,7 +146,7 @@ impl<'a> Walk<'a> {
         let mut ctes = BTreeSet::new();
         cte_names(statement, &mut ctes);
         self.ctes = ctes.into_iter().collect();
-        self.ranges = Ranges::of(statement, &|relation| self.columns_of(relation));
+        self.root = Some(statement);
         self.node(statement, READ.with(Verb::Read));
         if self.found.locks {
             let verbs = Verbs::NONE.with(Verb::Update);
@@ -554,11 +556,17 @@ impl<'a> Walk<'a> {
         Some(relation.columns.iter().map(|column| &*column.name).collect())
     }
 
-    /// `x.f` is a column where everything that `x` stands for has one.
+    /// `x.f` is a column where everything that `x` stands for has one. Hardly any name has to be asked about.
     fn column(&mut self, fields: &'a Fields) {
-        if let [.., range, name] = strings(fields, "fields").as_slice()
-            && !self.ranges.has(range, name)
-        {
+        let names = strings(fields, "fields");
+        let [.., range, name] = names.as_slice() else { return };
+        if !dangerous_field(self.catalog, name) {
+            return;
+        }
+        let known = self.ranges.take();
+        let of = |root| Ranges::of(root, &|relation| self.columns_of(relation));
+        self.ranges = known.or_else(|| self.root.map(of));
+        if !self.ranges.as_ref().is_some_and(|ranges| ranges.has(range, name)) {
             self.field(name);
         }
     }
