@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use chaperone_access::{NameRule, Refusal, RefusalCode, RelationName, Touch, Verb, Verbs};
+use pg_query::protobuf::AExprKind;
 
 use crate::catalog::{Catalog, Relation, ancestors};
 use crate::functions::{self, SCHEMA_FUNCTIONS, Standing, dangerous_field, listed_relation, standing};
@@ -22,7 +23,14 @@ use views::query_refusal;
 pub(crate) use views::{introspects, view_refusal};
 
 /// `AExprKind` whose operator is completed where it is written out: `x op y`, with ANY, with ALL, and as LIKE, ILIKE, SIMILAR TO.
-const COMPLETED: [i64; 6] = [1, 2, 3, 7, 8, 9];
+const COMPLETED: [i64; 6] = [
+    AExprKind::AexprOp as i64,
+    AExprKind::AexprOpAny as i64,
+    AExprKind::AexprOpAll as i64,
+    AExprKind::AexprLike as i64,
+    AExprKind::AexprIlike as i64,
+    AExprKind::AexprSimilar as i64,
+];
 /// Operators that IN, DISTINCT FROM, NULLIF, BETWEEN, CASE, USING and ORDER BY call, written or not.
 const COMPARISONS: [&str; 10] =
     ["=", "<>", "<", "<=", ">", ">=", "BETWEEN", "NOT BETWEEN", "BETWEEN SYMMETRIC", "NOT BETWEEN SYMMETRIC"];

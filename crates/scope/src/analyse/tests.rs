@@ -1,3 +1,5 @@
+mod operators;
+
 use super::*;
 
 fn rows(rows: &[&[&str]]) -> Vec<Vec<Option<String>>> {
