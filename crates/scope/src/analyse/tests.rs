@@ -1,4 +1,6 @@
 mod operators;
+mod session;
+mod views;
 
 use super::*;
 
