@@ -131,3 +131,24 @@ fn places_are_known_but_where_columns_are_merged_or_a_row_is_taken_apart() {
         assert_eq!(traced(sql).results.is_some(), told, "{sql}");
     }
 }
+
+#[test]
+fn what_a_search_adds_is_made_of_what_it_goes_by() {
+    let recursive = |added: &str, result: &str| {
+        format!(
+            "with recursive r(x, y) as (select id, note from patients union all select x, y from r) {added} \
+             select {result} from r"
+        )
+    };
+    for (added, result) in [
+        ("search depth first by x set way", "way"),
+        ("cycle x set looped using way", "looped"),
+        ("cycle x set looped using way", "way"),
+    ] {
+        assert_eq!(
+            uses(&recursive(added, result)),
+            ["patients.id shown", "patients.note"],
+            "{added} {result}"
+        );
+    }
+}
