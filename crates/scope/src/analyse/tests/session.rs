@@ -70,6 +70,7 @@ fn the_walk_lets_only_tables_of_the_sessions_own_be_emptied_and_dropped() {
         "drop table mine",
         "drop table pg_temp.mine",
         "drop table if exists nothing_there, mine",
+        "create temporary table other (a int4)",
     ] {
         assert!(walked(sql), "{sql}");
     }
@@ -81,6 +82,7 @@ fn the_walk_lets_only_tables_of_the_sessions_own_be_emptied_and_dropped() {
         "drop table if exists patients",
         "drop table if exists public.mine",
         "drop view mine",
+        "create temporary table public.other (a int4)",
     ] {
         assert!(!walked(sql), "{sql}");
     }

@@ -146,10 +146,11 @@ fn only_tables_of_the_sessions_own_are_made_and_dropped() {
         "create table other (a int4)",
         "create table pg_temp.other (a int4)",
         "create temporary table public.other (a int4)",
-        "create temporary table other (a int4 references patients)",
     ] {
         assert!(sent(sql).is_err(), "{sql}: {:?}", sent(sql));
     }
+    let key = sent("create temporary table other (a int4 references patients)").unwrap_err();
+    assert!(key.message.contains("a foreign key"), "{key}");
 }
 
 #[test]
@@ -158,6 +159,8 @@ fn which_table_a_row_was_in_is_returned_where_all_is_seen() {
     let place = Place { catalog: &catalog, path: &path, temporary: &[] };
     let sent = rewrite("delete from patients returning tableoid", place, &scope_of(&[("patients", "whole")]));
     assert_eq!(&*sent.unwrap(), "DELETE FROM public.patients RETURNING tableoid");
+    let only = rewrite("delete from only patients", place, &scope_of(&[("patients", "whole")]));
+    assert_eq!(&*only.unwrap(), "DELETE FROM ONLY public.patients");
 }
 
 #[test]

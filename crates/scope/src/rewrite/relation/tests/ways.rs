@@ -85,6 +85,7 @@ fn a_star_is_written_out_where_it_is_plain_what_it_is() {
     ] {
         let sent = sent(&catalog, &seen, sql).unwrap();
         assert_eq!(sent.contains("t.tableoid"), shown, "{sql}: {sent}");
+        assert_eq!(sent.starts_with("SELECT *"), !shown, "{sql}: {sent}");
     }
     // Nothing is known of its columns.
     let sent = sent(&catalog, &seen, "select *, tableoid from audited").unwrap();
@@ -97,4 +98,17 @@ fn a_view_that_only_computes_with_a_word_like_one_of_the_systems_stands_for_itse
     let catalog = target(&[("21", "below", &["5"], definition)]);
     let sent = sent(&catalog, &[("secret", "whole"), ("below", "h")], "select id from below");
     assert_eq!(sent.unwrap(), "SELECT id FROM public.below");
+}
+
+/// Where nothing is classified nobody has reviewed a view, and a credential may leave out what it reads.
+#[test]
+fn a_view_of_an_unclassified_target_stands_for_no_more_than_what_it_reads() {
+    let catalog =
+        target(&[("21", "below", &["5"], "SELECT secret.id FROM public.secret")]).classified(2, None);
+    for (secret, itself) in [("h", false), ("whole", true)] {
+        let seen = [("below", "whole"), ("secret", secret), ("patients", "h")];
+        let sent = sent(&catalog, &seen, "select id from below").unwrap();
+        assert_eq!(sent.contains("FROM public.below"), itself, "{sent}");
+        assert_eq!(sent.contains("NULL::int AS id"), !itself, "{sent}");
+    }
 }
