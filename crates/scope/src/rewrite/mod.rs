@@ -266,4 +266,4 @@ fn values(node: &Node) -> Outcome<Value> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -15,7 +15,7 @@ rows = "id = 7"
 id = { clear = true }
 "#;
 
-fn catalog() -> Catalog {
+pub(crate) fn catalog() -> Catalog {
     let columns = |oid: &str, columns: &str| vec![Some(oid.to_owned()), Some(columns.to_owned())];
     let mut results = results();
     results[4] = vec![
@@ -49,7 +49,7 @@ pub(super) fn scope_of(seen: &[(&str, &str)]) -> Scope {
 }
 
 /// A caller to whom clear columns are revealed and nothing else, in the rows of the filter.
-fn scope(catalog: &Catalog) -> Scope {
+pub(crate) fn scope(catalog: &Catalog) -> Scope {
     let part = |name: &str| {
         let name = RelationName::new("public", name);
         let facts = catalog.facts(&name).unwrap();
