@@ -38,14 +38,27 @@ LEFT_OUT = {"lib.rs", "pool.rs", "classification/propose.rs", "classification/pr
 
 def sources():
     """The files whose conditions are taken out: every one that is not a test's, so that a new one is not forgotten."""
-    found = []
+    found, tests = [], []
     for folder, _, names in os.walk(SOURCES):
-        found += [os.path.relpath(os.path.join(folder, name), SOURCES) for name in names if name.endswith(".rs")]
-    return sorted(name for name in found if os.path.basename(name) != "tests.rs" and name not in LEFT_OUT)
+        for name in sorted(names):
+            path = os.path.relpath(os.path.join(folder, name), SOURCES)
+            if not name.endswith(".rs"):
+                continue
+            found.append(path)
+            with open(os.path.join(SOURCES, path), encoding="utf-8") as file:
+                modules = re.findall(r"#\[cfg\(test\)\]\n(?:pub\(crate\) )?mod (\w+);", file.read())
+            beside = os.path.dirname(path) if name in ("lib.rs", "mod.rs") else path.removesuffix(".rs")
+            tests += [os.path.join(beside, module) for module in modules]
+    of_tests = {path for path in found for test in tests if path == f"{test}.rs" or path.startswith(f"{test}/")}
+    return sorted(set(found) - of_tests - LEFT_OUT)
 
 
-# Tests of what texts are too large, which take longer than all others together: asked of what bounds texts alone.
-SLOW = {"limits.rs": ["no_text_makes_it_panic", "hostile_sizes_end_cleanly"]}
+# Tests with large texts, each of which takes longer than all others together: asked of what they are about alone.
+SLOW = {
+    "limits.rs": ["no_text_makes_it_panic", "hostile_sizes_end_cleanly"],
+    "analyse.rs": ["what_may_be_deep_is_written_out_where_it_is"],
+    "classification/file.rs": ["a_long_file_is_read_in_pieces_with_the_same_result"],
+}
 
 SWITCH = '''
 /// One condition is not what it says; for mutants.py.

@@ -14,7 +14,7 @@ use crate::lineage;
 use crate::pool;
 use crate::rewrite::{Place, rewrite};
 use crate::settings::{self, APPLICATION};
-use crate::tree::{self, Fields, Parsed, Value, constant, flag, node, number, text, unset};
+use crate::tree::{self, Fields, Parsed, Value, constant, flag, node, number, text};
 use crate::walk::{self, Found, Walk};
 
 /// Texts up to this may be analysed on any thread: no tree of so short a text is deep. It is also what is written out
@@ -198,7 +198,7 @@ fn replaced(text: &str, parsed: &Parsed) -> Option<String> {
 /// Whether a SET names the session's role without changing it in words that would end it.
 fn is_seeming(name: &str, fields: &Fields) -> bool {
     let role = name.eq_ignore_ascii_case("role");
-    let value = fields.get("args").is_some_and(|value| !unset(value));
+    let value = fields.get("args").is_some();
     settings::identity(name) && (!role || value) && walk::stays_itself(fields).is_some()
 }
 

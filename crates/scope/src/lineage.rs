@@ -100,7 +100,7 @@ pub(crate) fn trace(statement: &Value, place: Place<'_>, touches: &[Touch]) -> T
         }
     }
     if lineage.lost {
-        for touch in touches.iter().filter(|touch| touch.verbs.iter().next().is_some()) {
+        for touch in touches {
             let columns = place.catalog.relations.get(&touch.relation).map(|known| &known.columns);
             for column in columns.into_iter().flatten() {
                 let column = (touch.relation.clone(), column.name.clone());
@@ -403,8 +403,7 @@ impl<'a> Lineage<'a> {
                 continue;
             }
             // `(row).*` is as many columns as the row has.
-            self.misplaced |= node(value)
-                .is_some_and(|(kind, fields)| kind == "AIndirection" && has_star(fields.get("indirection")));
+            self.misplaced |= node(value).is_some_and(|(_, fields)| has_star(fields.get("indirection")));
             let plain = self.plain(value).filter(|_| placed);
             let origin = self.expression(value, &[]);
             let name = match (text(fields, "name"), node(value)) {
@@ -523,8 +522,7 @@ impl<'a> Lineage<'a> {
         if origin.is_empty() {
             // A whole row, a result's name, or a column of something whose columns are not known.
             let alias = names.last().copied().unwrap_or_default();
-            let whole = |item: &&Item| (star && names.is_empty()) || item.alias == alias;
-            let items: Vec<&Item> = self.frames.iter().flatten().filter(whole).collect();
+            let items: Vec<&Item> = self.frames.iter().flatten().filter(|item| item.alias == alias).collect();
             let found = !items.is_empty();
             for item in items {
                 origin.extend(item.columns.iter().flat_map(|column| column.origin.iter().cloned()));
@@ -596,8 +594,7 @@ impl<'a> Lineage<'a> {
             }
             _ => {
                 let mut origin = Origin::new();
-                for (_, value) in fields.iter().filter(|(name, _)| *name != "alias" && *name != "coldeflist")
-                {
+                for value in fields.values() {
                     origin.extend(self.expression(value, &[]));
                 }
                 vec![aliased(Vec::new(), alias, Some(origin))]
@@ -723,7 +720,7 @@ impl<'a> Lineage<'a> {
         if temporary {
             self.disclose(&outputs);
         }
-        let mut items = vec![target, excluded];
+        let mut items = vec![target];
         for list in ["from_clause", "using_clause"] {
             for item in fields.get(list).and_then(Value::as_array).into_iter().flatten() {
                 items.extend(self.item_of_from(item, &mut merged));
@@ -733,14 +730,13 @@ impl<'a> Lineage<'a> {
             items.extend(self.item_of_from(source, &mut merged));
         }
         self.frames.pop();
+        items.push(excluded);
         self.frames.push(items);
         let rest =
             ["target_list", "where_clause", "on_conflict_clause", "join_condition", "merge_when_clauses"];
         self.expressions(fields, &rest, &[]);
-        if let Some(frame) = self.frames.last_mut()
-            && frame.len() > 1
-        {
-            frame.remove(1);
+        if let Some(frame) = self.frames.last_mut() {
+            frame.pop();
         }
         let returned =
             fields.get("returning_clause").and_then(Value::fields).and_then(|clause| clause.get("exprs"));

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::tree::{Fields, Value, node, text, unset};
+use crate::tree::{Fields, Value, node, text};
 
 /// Columns that something has for certain; it may have more.
 pub(crate) type Columns<'a> = HashSet<&'a str>;
@@ -42,7 +42,7 @@ impl<'a> Ranges<'a> {
 
     fn see(&mut self, fields: &'a Fields, columns: &dyn Fn(&'a Fields) -> Columns<'a>) {
         let alias = |name: &str| fields.get(name).and_then(Value::fields);
-        let renamed = alias("alias").and_then(|alias| alias.get("colnames")).filter(|names| !unset(names));
+        let renamed = alias("alias").and_then(|alias| alias.get("colnames"));
         let relation = text(fields, "relname");
         match (alias("alias").map(|alias| text(alias, "aliasname")), relation.is_empty(), renamed) {
             (Some(name), true, renamed) => {
@@ -80,7 +80,7 @@ fn query<'a>(query: Option<&'a Value>, renamed: Option<&'a Value>) -> Columns<'a
     let list = |value: Option<&'a Value>| {
         value.and_then(Value::as_array).into_iter().flatten().filter_map(node).map(|(_, fields)| fields)
     };
-    if let Some(renamed) = renamed.filter(|names| !unset(names)) {
+    if let Some(renamed) = renamed {
         return list(Some(renamed)).map(|name| text(name, "sval")).collect();
     }
     let select = query.and_then(node).filter(|(kind, _)| *kind == "SelectStmt");
@@ -130,6 +130,8 @@ mod tests {
             "with y(email) as (values (1)) select x.email from y x",
             "update people x set id = 1 where x.email = ''",
             "select 1 from unnest(array['']) y, people x where x.email = ''",
+            "select x.email from people x, (select x.email from people x) y",
+            "with people as (select 1 as id) select x.email from public.people x",
         ] {
             assert!(has(certain), "{certain}");
         }

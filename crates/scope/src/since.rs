@@ -63,6 +63,8 @@ mod tests {
         let rows = told(&rules.replace("id > 3", "id > 4"), true);
         assert_eq!(facts(&rows.then), facts(&rows.now));
         assert!(rows.filtered.contains(&visits), "{:?}", rows.filtered);
+        let lifted = told(&rules.replace("rows = \"id > 3\"\n", ""), true);
+        assert!(lifted.filtered.is_empty() && facts(&lifted.then).filtered && !facts(&lifted.now).filtered);
         assert!(told(rules, false).filtered.contains(&visits), "nobody knows which filter it was");
         let gone = since(&analysis, Some(&before), &before.classified(2, None));
         assert!(analysis.classified && !gone.now.classified);

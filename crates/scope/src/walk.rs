@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use chaperone_access::{NameRule, Refusal, RefusalCode, RelationName, Touch, Verb, Verbs};
+use pg_query::protobuf::AExprKind;
 
 use crate::catalog::{Catalog, Relation, ancestors};
 use crate::functions::{self, SCHEMA_FUNCTIONS, Standing, dangerous_field, listed_relation, standing};
@@ -22,7 +23,14 @@ use views::query_refusal;
 pub(crate) use views::{introspects, view_refusal};
 
 /// `AExprKind` whose operator is completed where it is written out: `x op y`, with ANY, with ALL, and as LIKE, ILIKE, SIMILAR TO.
-const COMPLETED: [i64; 6] = [1, 2, 3, 7, 8, 9];
+const COMPLETED: [i64; 6] = [
+    AExprKind::AexprOp as i64,
+    AExprKind::AexprOpAny as i64,
+    AExprKind::AexprOpAll as i64,
+    AExprKind::AexprLike as i64,
+    AExprKind::AexprIlike as i64,
+    AExprKind::AexprSimilar as i64,
+];
 /// Operators that IN, DISTINCT FROM, NULLIF, BETWEEN, CASE, USING and ORDER BY call, written or not.
 const COMPARISONS: [&str; 10] =
     ["=", "<>", "<", "<=", ">", ">=", "BETWEEN", "NOT BETWEEN", "BETWEEN SYMMETRIC", "NOT BETWEEN SYMMETRIC"];
@@ -408,7 +416,7 @@ impl<'a> Walk<'a> {
             );
         }
         self.found.touch(name, NameRule2::Named, verbs, ancestors(self.catalog, name));
-        self.compared(name, relation, writes);
+        self.compared(relation, writes);
         if depth >= VIEW_DEPTH_MAX {
             self.found
                 .not_understood(format!("views under `{name}` are nested too deeply"), "name the tables");
@@ -468,14 +476,14 @@ impl<'a> Walk<'a> {
 
     /// What constraints compare with, and what policies of the database read: nothing is done to it, but how it is seen decides what may
     /// be assigned, and whether rows are read.
-    fn compared(&mut self, name: &RelationName, relation: &'a Relation, writes: bool) {
+    fn compared(&mut self, relation: &'a Relation, writes: bool) {
         if self.catalog.classification.is_none() {
             return;
         }
         let keys = relation.references.iter().map(|key| &key.to);
         let keys = keys.chain(relation.referenced.iter().map(|(from, _)| from)).filter(|_| writes);
         let guard = relation.guard.iter().flat_map(|guard| &guard.reads).map(|(other, _)| other);
-        for other in keys.chain(guard.filter(|other| *other != name)) {
+        for other in keys.chain(guard) {
             self.found.touch(other, NameRule2::Named, Verbs::NONE, ancestors(self.catalog, other));
         }
     }
@@ -613,13 +621,9 @@ impl<'a> Walk<'a> {
                 true
             }
             [name] => {
-                let others = self.catalog.operators.contains(*name);
-                self.found.volatile |= others;
+                self.found.volatile |= self.catalog.operators.contains(*name);
                 // Comparisons that are called without being named are looked at for the target as a whole.
-                completed
-                    || COMPARISONS.contains(name)
-                    || !others
-                    || functions::extension_operator(self.catalog, name)
+                completed || COMPARISONS.contains(name)
             }
             _ => false,
         };

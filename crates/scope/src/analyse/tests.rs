@@ -1,3 +1,7 @@
+mod operators;
+mod session;
+mod views;
+
 use super::*;
 
 fn rows(rows: &[&[&str]]) -> Vec<Vec<Option<String>>> {

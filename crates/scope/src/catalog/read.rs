@@ -281,7 +281,7 @@ impl Reading {
     /// A row that does not fit a partition is refused by the partition, too. From the top down, each once; and what is above
     /// is split as what is below it is.
     fn partition_keys(&mut self) {
-        let split = self.catalog.relations.iter().filter(|(_, relation)| !relation.parents.is_empty());
+        let split = self.catalog.relations.iter();
         let split: Vec<(RelationName, Vec<Arc<str>>)> = split
             .filter(|(_, relation)| !relation.partition_key.is_empty())
             .map(|(name, relation)| (name.clone(), relation.partition_key.clone()))

@@ -1,3 +1,5 @@
+mod names;
+
 use super::*;
 use crate::analyse::analyse;
 use crate::analyse::tests::results;
@@ -23,17 +25,21 @@ fn traced(sql: &str) -> chaperone_access::Member {
         columns("4", r#"[["id","integer",0,null,null],["note","text",0,null,null]]"#),
         columns("5", r#"[["id","integer",0,null,null],["label","text",0,null,null]]"#),
         columns("7", r#"[["id","integer",0,null,null],["said","text",0,null,null]]"#),
+        columns("8", r#"[["id","integer",0,null,null]]"#),
+        columns("30", r#"[["id","integer",0,null,null],["label","text",0,null,null]]"#),
     ];
+    let cells = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
+    results[3].push(cells(&["public", "shadowed", "r", "false", "30", ""]));
     results[5] =
         vec![["f", "5", "[\"id\"]", "4", "[\"id\"]", "false"].map(|cell| Some(cell.to_owned())).to_vec()];
-    results[12] = vec![vec![
-        Some("7".to_owned()),
-        Some("SELECT p.id, p.note AS said FROM public.patients p".to_owned()),
-    ]];
+    results[12] = vec![
+        cells(&["7", "SELECT p.id, p.note AS said FROM public.patients p"]),
+        cells(&["8", "SELECT s.id FROM public.secret s WHERE s.label = 'x'"]),
+    ];
     let classification = Classification::load("t.toml", CLASSIFIED, &[].into()).unwrap();
     let catalog = Arc::new(Catalog::build(1, &results, Some(&Arc::new(classification))).unwrap());
     let text: Arc<str> = Arc::from(sql);
-    let temporary: Arc<[Arc<str>]> = Arc::from([Arc::from("kept")]);
+    let temporary: Arc<[Arc<str>]> = Arc::from([Arc::from("kept"), Arc::from("shadowed")]);
     // Trees are dropped on the same deep stack.
     std::thread::Builder::new()
         .stack_size(256 << 20)

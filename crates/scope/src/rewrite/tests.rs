@@ -1,3 +1,5 @@
+mod rules;
+
 use chaperone_access::{Attribute, Class, Described, Showing, Under};
 
 use super::*;

@@ -193,11 +193,7 @@ impl<'a> Rewriter<'a> {
             name,
             alias,
             withheld: stored.map(|(_, known)| with_code(known)).unwrap_or_default(),
-            columns: stored
-                .map(|(_, known)| known)
-                .filter(|known| known.runs_code())
-                .map(revealed_all)
-                .unwrap_or_default(),
+            columns: stored.map(|(_, known)| revealed_all(known)).unwrap_or_default(),
             given: BTreeSet::new(),
             returning: false,
         };
@@ -221,7 +217,6 @@ impl<'a> Rewriter<'a> {
                 match self.seen(full)? {
                     RelationScope::Whole if placed => {
                         let mut target = plain(Some((full, known)), full.to_string(), alias);
-                        target.columns = revealed_all(known);
                         let tells = Shown::Returned("NULL::oid".to_owned());
                         target.withheld.push(Withheld { name: TABLEOID.to_owned(), shown: tells });
                         Ok(target)

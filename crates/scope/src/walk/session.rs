@@ -79,9 +79,7 @@ pub(crate) fn temporary_drop(fields: &Fields, place: Place<'_>) -> bool {
     let is_own = |name: &str| place.temporary.iter().any(|known| **known == *name);
     let is_nothing =
         |name: &str| if_exists && !name.is_empty() && place.catalog.resolve("", name, place.path).is_none();
-    number(fields, "remove_type") == OBJECT_TABLE
-        && !names.is_empty()
-        && names.iter().all(|name| is_own(name) || is_nothing(name))
+    number(fields, "remove_type") == OBJECT_TABLE && names.iter().all(|name| is_own(name) || is_nothing(name))
 }
 
 /// What a statement that names the session's role, and leaves it what it is, is sent as: SET of a session's authorization would

@@ -12,8 +12,17 @@ fn a_year_is_of_dates_and_instants_alone_and_in_utc() {
     ] {
         assert_eq!(year(base).unwrap().contains(&in_utc("v")), zoned, "{base}");
     }
+    assert!(!is_zoned("time with time zone") && !is_zoned("timestamp without time zone"));
     for base in ["text", "interval", "time without time zone", "timestamp(3) with time zone[]", "integer"] {
         assert_eq!(year(base), None, "{base}");
+    }
+}
+
+#[test]
+fn only_where_a_bucket_could_fail_it_is_left_out() {
+    for (base, left_out) in [("numeric(400,0)", false), ("real", false), ("double precision", true)] {
+        let bucket = masked(&MaskOperator::Bucket(10), "v", base).unwrap();
+        assert_eq!(bucket.contains("1e300"), left_out, "{base}");
     }
 }
 

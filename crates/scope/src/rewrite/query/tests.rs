@@ -36,6 +36,8 @@ fn columns_that_a_primary_key_determines_are_grouped_by_where_they_are_used() {
             "select name as n from patients group by id order by ssn",
             "id, patients.name, patients.ssn ORDER BY ssn",
         ),
+        // Of what stands for itself the server knows it.
+        ("whole", "select id, name from patients group by id", "id"),
         ("rrrh", "select id, name from patients group by 1, 2", "1, 2"),
         // What cannot be grouped by is not.
         ("rrrh", "select id, born from patients group by id", "id"),

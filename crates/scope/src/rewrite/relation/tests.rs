@@ -1,3 +1,5 @@
+mod ways;
+
 use std::sync::Arc;
 
 use chaperone_access::{Scope, Under};

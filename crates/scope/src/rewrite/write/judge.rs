@@ -75,11 +75,9 @@ impl Rewriter<'_> {
             return Ok(());
         }
         let parts = self.parts(target, relation, kind)?;
-        let split = |relation: &Relation| {
-            let mut key = relation.partition_key.iter();
-            relation.kind == b'p' && key.any(|column| assigned.contains(&**column))
-        };
-        let moves = kind == Kind::Update && (split(relation) || parts.iter().any(|&(_, part)| split(part)));
+        // What splits it further down is among its own key.
+        let mut key = relation.partition_key.iter();
+        let moves = kind == Kind::Update && key.any(|column| assigned.contains(&**column));
         // Through a partitioned relation its own defaults are taken, not the partitions'.
         let assigned = with_what_follows(relation, assigned.clone(), kind);
         let before = |name: &RelationName, relation, arrives, assigned| Assignment {

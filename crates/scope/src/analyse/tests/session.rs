@@ -1,0 +1,87 @@
+//! What a statement says of its session, where another one reads nearly the same.
+
+use super::*;
+
+#[test]
+fn a_statement_without_relations_means_the_same_wherever_names_are_looked_for() {
+    for (sql, carried) in [
+        ("set search_path = public; select 1", true),
+        ("set search_path = public; select 1 from patients", false),
+    ] {
+        assert_eq!(look(sql).confined.get(&Scope::default()).is_ok(), carried, "{sql}");
+    }
+}
+
+#[test]
+fn only_a_setting_of_that_name_is_one_of_the_sessions_role() {
+    for sql in ["reindex database session_authorization", "show role", "prepare role as select 1"] {
+        assert_eq!(look(sql).replaced, None, "{sql}");
+    }
+    assert_eq!(look("reset session authorization").replaced.as_deref(), Some("RESET role"));
+}
+
+#[test]
+fn what_is_discarded_is_what_was_named() {
+    let told = |sql: &str| {
+        let text: Arc<str> = Arc::from(sql);
+        let own: Arc<[Arc<str>]> = Arc::from([Arc::from("mine")]);
+        let analysis = analyse(&text, &Arc::from([]), &own, &Arc::new(catalog()));
+        format!("{:?}", analysis.members[0].session)
+    };
+    assert_eq!(told("discard all"), "DiscardsAll");
+    assert_eq!(told("discard temp"), r#"DropsTemporary { names: ["mine"] }"#);
+    for nothing in ["discard plans", "discard sequences"] {
+        assert_eq!(told(nothing), "None", "{nothing}");
+    }
+}
+
+/// Asking what there is of pages asks for nothing that some relations tell to some.
+#[test]
+fn what_nobody_is_told_needs_no_list_of_what_is_described() {
+    assert!(look("select pg_catalog.pg_table_size(1)").describes.is_none());
+    assert!(look("select 1 from pg_class").describes.is_some());
+}
+
+/// What is sent names the session's own schema; what the name meant is not known any more.
+#[test]
+fn where_names_have_moved_only_what_was_made_is_dropped() {
+    const MADE: &str = "create temporary table mine (a int4);";
+    for (sql, carried) in [
+        (format!("{MADE} set search_path = other; drop table mine"), true),
+        (format!("{MADE} drop table if exists nothing_there"), true),
+        (format!("{MADE} set search_path = other; drop table if exists nothing_there"), false),
+    ] {
+        assert_eq!(look(&sql).confined.get(&Scope::default()).is_ok(), carried, "{sql}");
+    }
+}
+
+/// What is written out is asked the same again.
+#[test]
+fn the_walk_lets_only_tables_of_the_sessions_own_be_emptied_and_dropped() {
+    let (catalog, path, temporary) = (catalog(), [Arc::from("public")], [Arc::from("mine")]);
+    let walked = |sql: &str| {
+        let parsed = tree::parse(sql).ok().unwrap();
+        let place = Place { catalog: &catalog, path: &path, temporary: &temporary };
+        Walk::new(place, false).statement(parsed.statements(sql)[0].0).refusal.is_none()
+    };
+    for sql in [
+        "truncate mine",
+        "truncate pg_temp.mine",
+        "drop table mine",
+        "drop table pg_temp.mine",
+        "drop table if exists nothing_there, mine",
+    ] {
+        assert!(walked(sql), "{sql}");
+    }
+    for sql in [
+        "truncate public.mine",
+        "truncate pg_temp.other",
+        "truncate mine, patients",
+        "drop table nothing_there",
+        "drop table if exists patients",
+        "drop table if exists public.mine",
+        "drop view mine",
+    ] {
+        assert!(!walked(sql), "{sql}");
+    }
+}
