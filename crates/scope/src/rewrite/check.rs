@@ -164,7 +164,7 @@ impl Checking<'_> {
         if at == At::Target {
             return true;
         }
-        if self.telling.catalog.relations.get(&full).is_some_and(|relation| relation.runs_code()) {
+        if self.telling.catalog.relations.get(&full).is_some_and(|relation| !relation.is_plain()) {
             return false;
         }
         if is_open(self.telling.catalog, self.scope) {

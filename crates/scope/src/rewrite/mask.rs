@@ -57,6 +57,8 @@ pub(super) fn expression(
     let value = format!("{}.{}", quoted(from), quoted(&column.name));
     match showing {
         Showing::Revealed if column.code => format!("{value}::{}", column.base),
+        // Without what is known of its values the planner has nothing to take the difference of.
+        Showing::Revealed if column.planned => veiled(&value),
         Showing::Revealed => value,
         Showing::Hidden => nothing(column),
         Showing::Masked => class
@@ -100,7 +102,7 @@ const FLOATING: &str = "double precision";
 const EXACT: &str = "numeric";
 
 /// A value that is shown as it is, as an expression: of a column by itself the planner looks up which values it has in
-/// the whole table, and tries conditions on them that can fail.
+/// the whole table, and tries conditions on them that can fail, or that call what is not for the caller to call.
 pub(super) fn veiled(value: &str) -> String {
     format!("COALESCE({value}, {value})")
 }

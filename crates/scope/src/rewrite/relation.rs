@@ -134,7 +134,7 @@ impl<'a> Rewriter<'a> {
             return Err(guarded(name));
         }
         match self.reading_seen(name, relation, inh, sample)? {
-            Reading::Itself if placed || relation.runs_code() || (inh && self.hides_below(relation)) => {
+            Reading::Itself if placed || !relation.is_plain() || (inh && self.hides_below(relation)) => {
                 self.all_columns(name, relation, self.tableoid && !placed, inh, sample)
             }
             reading @ (Reading::Itself | Reading::Instead(_) | Reading::Through(_)) => Ok(reading),
@@ -303,7 +303,7 @@ impl<'a> Rewriter<'a> {
 
     /// Whether a relation that is seen whole is read under its own name.
     pub(super) fn stands_for_itself(&self, relation: &Relation) -> bool {
-        !relation.runs_code() && relation.guard.is_none() && !self.tells_below(relation)
+        relation.is_plain() && relation.guard.is_none() && !self.tells_below(relation)
     }
 
     /// Whether how rows lie, or which relation each is in, tells of what is not seen of a relation that inherits from this one.

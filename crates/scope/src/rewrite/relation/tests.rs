@@ -263,6 +263,20 @@ fn coded(rules: Option<&str>) -> Catalog {
     Catalog::build(1, &results, rules.as_ref()).unwrap()
 }
 
+/// What the planner knows of a column's values, it takes the difference of with whatever function the type has for it.
+#[test]
+fn a_range_whose_difference_is_code_is_planned_as_if_nothing_was_known() {
+    const PATIENTS: &str = "(SELECT t.id AS id, COALESCE(t.hours, t.hours) AS hours FROM public.patients t)";
+    let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
+    let mut results = results();
+    results[4] = vec![row(&["4", r#"[["id","integer",0,null,null],["hours","public.hours",8,null,null]]"#])];
+    let catalog = Catalog::build(1, &results, None).unwrap();
+    for seen in ["whole", "rr"] {
+        let sent = sent(&catalog, &[("patients", seen)], "select hours from patients").unwrap();
+        assert_eq!(sent, format!("SELECT hours FROM {PATIENTS} patients"));
+    }
+}
+
 const CLEAR: &str =
     "[relations.\"public.patients\"]\nclear = true\n[relations.\"public.secret\"]\nclear = true\n";
 
