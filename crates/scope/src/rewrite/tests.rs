@@ -302,6 +302,11 @@ fn the_second_look_finds_what_was_left_standing() {
     generated.add(patients(), ours.pop().unwrap());
     let beside = |sql: &str| generated.holds(&tree::parse(sql).ok().unwrap().tree, &telling, &scope);
     assert!(beside(&select("id")) && !beside(&select("ssn")) && !beside("select 1 from public.patients"));
+    // Whole, but for a partition of it that nothing was said of.
+    let whole = [(RelationName::new("public", "visits"), RelationScope::Whole)].into();
+    let whole = Scope { relations: whole, ..Scope::default() };
+    let below = |sql: &str| Generated::default().holds(&tree(sql), &telling, &whole);
+    assert!(!below("select 1 from public.visits") && below("select 1 from only public.visits"));
     for left in [
         "select 1 from chaperone_floor.mine",
         "insert into chaperone_floor.mine default values",
