@@ -1241,3 +1241,29 @@ set role none; select max(ssn) from patients; set session authorization default;
 begin; create temp table patients (id int4, ssn text); truncate patients; select max(ssn) from public.patients; truncate public.patients; rollback; begin; truncate patients; rollback;
 -- @t tmp32 drop_nothing infer
 drop table if exists pg_temp.patients; drop table if exists nothing_here, patients; drop table if exists more.nothing_here; select max(ssn) from patients;
+-- @t inh14 tableoid_in_a_view infer
+select part, count(*) from more.v_yard group by 1 order by 1; select * from more.v_yard order by id;
+-- @t inh15 only_in_a_view infer
+select count(*) from more.v_yard_only; select max(id) from more.v_yard_only;
+-- @t inh16 views_of_parents infer
+select count(*), max(id) from more.yard where id > 15; select y from more.yard y order by id limit 1; copy more.yard to stdout; select visits, count(*) from more.yard group by id order by 1 limit 2;
+-- @t phy19 ctid_of_a_parent infer
+select id, ctid, xmin, cmax from more.plot order by id; select (p).ctid from more.plot p; select max(ctid) from more.plot; select (p.*).ctid from more.plot p;
+-- @t phy20 sample_of_a_parent infer
+select count(*) from more.plot tablesample system (50) repeatable (1); select count(*) from more.plot tablesample system (50);
+-- @t phy21 ctid_in_a_view infer
+select * from more.v_plot order by id; select max(lies) from more.v_plot;
+-- @t phy22 sample_in_a_view infer
+select count(*) from more.v_plot_sample;
+-- @t phy23 ctid_of_a_written_parent infer
+begin; update more.plot set visits = 1 where id = 300 returning ctid; rollback; begin; delete from more.plot where ctid > '(0,200)' returning id; rollback;
+-- @t row31 filter_of_a_view mask
+select * from more.v_pool order by id; select count(*), sum(amount) from more.v_pool; select * from more.v_pool_over order by id;
+-- @t row32 errors_of_a_view infer
+select count(*) from more.v_pool where 1 / (amount - 7) is not null; select count(*) from more.v_pool_over where 1 / (amount - 8) is not null;
+-- @t row33 plan_of_a_view infer
+explain select * from more.v_pool where amount = 7; explain (verbose) select id from more.v_pool_over where amount = 8;
+-- @t msk01 bucket_of_a_small_number err
+select dose from more.scaled order by id; select id from more.scaled where dose = 0 order by id;
+-- @t msk02 bucket_of_many_digits err
+select sum from more.scaled order by id; select max(sum) from more.scaled;

@@ -205,3 +205,19 @@ CREATE TABLE more.shifted(id int, region text, ssn text, CHECK (ssn <> ''), FORE
 CREATE INDEX ON more.shifted (ssn);
 CREATE TABLE more.shifted_e PARTITION OF more.shifted FOR VALUES IN ('e');
 CREATE TABLE more.shifted_w PARTITION OF more.shifted FOR VALUES IN ('w');
+-- Parents that are seen whole, with views of them: in which of the two a row is, follows from what is hidden in one (yard), and how
+-- rows lie, from how wide it is (plot).
+CREATE TABLE more.yard(id int primary key, visits int);
+CREATE TABLE more.yard_low(ssn text, CHECK (ssn < 'm')) INHERITS (more.yard);
+CREATE VIEW more.v_yard AS SELECT tableoid::regclass::text AS part, id FROM more.yard;
+CREATE VIEW more.v_yard_only AS SELECT id FROM ONLY more.yard;
+CREATE TABLE more.plot(id int primary key, visits int);
+CREATE TABLE more.plot_wide(ssn text) INHERITS (more.plot);
+CREATE VIEW more.v_plot AS SELECT id, ctid AS lies FROM more.plot;
+CREATE VIEW more.v_plot_sample AS SELECT id FROM more.plot TABLESAMPLE SYSTEM (50) REPEATABLE (1);
+-- A view with a row filter of its own, and all clear, of a table that is hidden but for its keys.
+CREATE TABLE more.pool(id int primary key, tenant text, amount int);
+CREATE VIEW more.v_pool AS SELECT id, tenant, amount FROM more.pool;
+CREATE VIEW more.v_pool_over AS SELECT id, amount FROM more.v_pool;
+-- Numbers that are seen masked, at the ends of what their types hold.
+CREATE TABLE more.scaled(id int primary key, dose double precision, sum numeric(20,0));

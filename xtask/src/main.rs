@@ -54,6 +54,12 @@ fn main() -> ExitCode {
 
 fn dispatch(arguments: &[String]) -> Result<(), Failure> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if matches!(words.as_slice(), [] | ["help", ..])
+        || words.iter().any(|word| ["--help", "-h"].contains(word))
+    {
+        print!("{HELP}");
+        return Ok(());
+    }
     match words.as_slice() {
         ["setup"] | ["setup", "test"] => setup::setup(setup::For::Testing),
         ["setup", "demo"] => setup::setup(setup::For::Demonstration),
@@ -66,12 +72,9 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
         ["test"] => test::test(),
         ["worlds", rest @ ..] => worlds::worlds(rest),
         ["fuzz", rest @ ..] => fuzz::fuzz(rest),
-        [] | ["help" | "--help" | "-h"] => {
-            print!("{HELP}");
-            Ok(())
-        }
-        [other, ..] => {
-            Err(Failure::usage(format!("cannot do `{}`\nhint: `cargo xtask help` lists what it can", other)))
-        }
+        other => Err(Failure::usage(format!(
+            "cannot do `{}`\nhint: `cargo xtask help` lists what it can",
+            other.join(" ")
+        ))),
     }
 }

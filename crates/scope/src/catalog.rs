@@ -34,8 +34,8 @@ pub(crate) struct Relation {
     pub(crate) children: Vec<RelationName>,
     /// What a view reads.
     pub(crate) reads: Vec<RelationName>,
-    /// Functions that a view calls.
-    pub(crate) calls: Vec<Arc<str>>,
+    /// Functions that a view calls, those of operators among them.
+    pub(crate) calls: Vec<RelationName>,
     /// `pg_class.oid`.
     pub(crate) oid: u32,
     /// In order. Empty for system relations.
@@ -116,12 +116,19 @@ pub(crate) struct TableColumn {
     /// Its type runs code of the target's own: a domain with a check or default, also inside an array, a range or a
     /// composite, or a base type whose functions are neither built in nor an extension's C.
     pub(crate) code: bool,
+    /// A condition on it is planned with code of the target's own: the difference of a range.
+    pub(crate) planned: bool,
 }
 
 impl Relation {
     /// Whether a column's type runs code of the target's own: to whoever has it as it is, that code can be given values.
     pub(crate) fn runs_code(&self) -> bool {
         self.columns.iter().any(|column| column.code)
+    }
+
+    /// Whether reading it under its own name runs no code of the target's own.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.columns.iter().any(|column| column.code || column.planned)
     }
 }
 

@@ -156,10 +156,10 @@ pub(crate) fn extension_operator(catalog: &Catalog, name: &str) -> bool {
 pub(crate) fn extension_function(catalog: &Catalog, name: &str) -> bool {
     let Some(classification) = &catalog.classification else { return false };
     let allowed = |extension: &Arc<str>| classification.allows_extension(extension);
-    catalog
-        .homes
-        .get(name)
-        .is_some_and(|homes| homes.iter().all(|home| home.extension.as_ref().is_some_and(allowed)))
+    let homes = catalog.homes.get(name);
+    homes.is_some_and(|homes| homes.iter().all(|home| home.extension.as_ref().is_some_and(allowed)))
+        // A call with one argument is a cast where no function fits.
+        && !own_type(catalog, name)
 }
 
 /// Introspection: what psql, drivers and tools ask of the catalog.

@@ -25,5 +25,5 @@ pub use classification::{BUILT_IN_TAGS, Classification, Fault, Undecided, Undeci
 pub use pool::Analyser;
 pub use rewrite::{BarrierView, FLOOR_CALLER, FLOOR_CALLERS, FLOOR_KEY, FLOOR_SCHEMA};
 pub use settings::APPLICATION;
-pub use shape::{Shape, alike};
+pub use shape::{Shape, Shaped};
 pub use since::since;

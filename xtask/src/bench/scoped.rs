@@ -18,6 +18,8 @@ const PART: Caller = Caller { subject: "paul", groups: &["part"], client: None }
 
 /// Stands for a key in statements that are compared, and is none that exists.
 const KEY: &str = "4242424";
+/// Stands for it in a script that sets it.
+const VARIABLE: &str = ":id";
 /// One that does.
 const SOMEBODY: &str = "4242";
 /// What PostgreSQL keeps of a statement that runs, in bytes, with the zero at its end (`track_activity_query_size`).
@@ -86,7 +88,7 @@ const COMPARED: &[Compared] = &[
 
 /// The same text each time: it is written out once.
 const AGAIN: &str = "select person_id, clinic_id, family_name, ssn, birth_date from measured.people where person_id = 4242424;\n";
-/// The same text each time, with a parameter.
+/// The same text each time, with a parameter; another number each time where there are none.
 const PREPARED: &str = "\\set id random(1, 1000000)\n\
     select person_id, clinic_id, family_name, ssn, birth_date from measured.people where person_id = :id;\n";
 /// A text that nobody has sent before: another name for a column each time.
@@ -101,9 +103,9 @@ struct Beside {
     part: &'static str,
     /// Microseconds that the gateway may take more at the median.
     most_us: f64,
-    /// Whether both texts are sent past the gateway, too: what the database takes more for the longer one is not the
-    /// gateway's. Of a text that comes again as it is.
-    past: bool,
+    /// Whether the unrestricted caller sends the words that were written out, too, and is what is compared with: what the
+    /// database takes more for the longer text is not the gateway's.
+    passed: bool,
 }
 
 const BESIDE: &[Beside] = &[
@@ -113,16 +115,24 @@ const BESIDE: &[Beside] = &[
         whole: PREPARED,
         part: PREPARED,
         most_us: 10.0,
-        past: false,
+        passed: false,
     },
-    Beside { name: "known, simple", mode: "simple", whole: AGAIN, part: AGAIN, most_us: 10.0, past: true },
+    Beside { name: "known, simple", mode: "simple", whole: AGAIN, part: AGAIN, most_us: 10.0, passed: true },
+    Beside {
+        name: "known but for its number, simple",
+        mode: "simple",
+        whole: PREPARED,
+        part: PREPARED,
+        most_us: 10.0,
+        passed: true,
+    },
     Beside {
         name: "new text, simple",
         mode: "simple",
         whole: AGAIN,
         part: NEW,
         most_us: 2_000.0,
-        past: false,
+        passed: false,
     },
 ];
 
@@ -216,17 +226,18 @@ fn execution(scoped: &Scoped, compared: &Compared, effort: &Effort) -> Result<Va
 
 /// What the restricted caller's median statement takes longer than the unrestricted caller's, one client each.
 fn gateway(scoped: &Scoped, beside: &Beside, effort: &Effort, home: &Path) -> Result<Value, Failure> {
-    let Beside { name, mode, whole, part, most_us, past } = beside;
+    let Beside { name, mode, whole, part, most_us, passed } = beside;
     let mut sides = vec![
         (scoped.whole.clone(), script(home, "whole", whole)?, Vec::new()),
         (scoped.part.clone(), script(home, "part", part)?, Vec::new()),
     ];
-    if *past {
-        let login = scoped.cluster.login_url()?;
-        let sent =
-            format!("{};\n", scoped.sent(part.trim_end().trim_end_matches(';'))?.trim_end_matches(';'));
-        sides.push((login.clone(), script(home, "plain", whole)?, Vec::new()));
-        sides.push((login, script(home, "sent", &sent)?, Vec::new()));
+    if *passed {
+        let (sets, statement) = part.split_at(part.find("select").unwrap_or_default());
+        let asked = statement.trim_end().trim_end_matches(';').replace(VARIABLE, KEY);
+        let sent = scoped.sent(&asked)?;
+        let sent = if sets.is_empty() { sent } else { sent.replace(KEY, VARIABLE) };
+        let text = format!("{sets}{};\n", sent.trim_end_matches(';'));
+        sides.push((scoped.whole.clone(), script(home, "sent", &text)?, Vec::new()));
     }
     // Many short turns: what else the machine does meanwhile is then the same for all.
     for round in 0..effort.rounds * usize::try_from(effort.seconds).unwrap_or(1) {
@@ -243,10 +254,11 @@ fn gateway(scoped: &Scoped, beside: &Beside, effort: &Effort, home: &Path) -> Re
     let more = |one: usize, than: usize| -> Vec<f64> {
         latencies(one).iter().zip(latencies(than)).map(|(one, other)| one - other).collect()
     };
-    let (wholes, parts, added) = (latencies(0), latencies(1), more(1, 0));
-    let database = if *past { median(&more(3, 2)) } else { 0.0 };
+    let (wholes, parts) = (latencies(0), latencies(1));
+    let (added, database) = if *passed { (more(1, 2), more(2, 0)) } else { (more(1, 0), Vec::new()) };
+    let database = if *passed { median(&database) } else { 0.0 };
     eprintln!(
-        "gateway    {name:<36} {:>9.1} us, restricted {:>9.1} us, {database:.1} of it the database's: {added:?}",
+        "gateway    {name:<36} {:>9.1} us, restricted {:>9.1} us, {database:.1} more are the database's: {added:?}",
         median(wholes),
         median(parts)
     );

@@ -13,7 +13,7 @@ use chaperone_access::{
 };
 use chaperone_masking::{Config, scan_bytes};
 use chaperone_recording::Recorder;
-use chaperone_scope::{AT_ONCE_BYTES_MAX, Analyser, Catalog, QUERIES, Shape, alike, since};
+use chaperone_scope::{AT_ONCE_BYTES_MAX, Analyser, Catalog, QUERIES, Shape, Shaped, since};
 use chaperone_tunnel::{ApplicationName, As, Dial, Dialer, Parameters};
 use chaperone_wire::futures::BoxFuture;
 use chaperone_wire::{Analyst, Detectors, Looking, Names, Stream};
@@ -70,7 +70,7 @@ struct State {
     stale: bool,
     kept: LruCache<(Arc<str>, Names), Arc<Analysis>>,
     /// One analysis of each shape that short texts have.
-    shapes: LruCache<(Shape, Names), Arc<Analysis>>,
+    shapes: LruCache<(Shape, Names), Arc<Shaped>>,
 }
 
 impl State {
@@ -565,9 +565,9 @@ impl Analyst for Session {
             (state.catalog.clone()?, known, look_again)
         };
         // Not kept: it costs less to make again than a place that another text would lose.
-        let known = known.filter(|known| !(look_again && names_something_new(known)));
+        let known = known.filter(|known| !(look_again && names_something_new(&known.analysis)));
         if let Some(analysis) =
-            known.and_then(|known| alike(&known, text, &names.path, &names.temporary, &catalog))
+            known.and_then(|known| known.alike(text, &names.path, &names.temporary, &catalog))
         {
             return Some(Arc::new(analysis));
         }
@@ -581,7 +581,7 @@ impl Analyst for Session {
             return None;
         }
         if let Some(shape) = shape.filter(|(shape, _)| shape.has_one_template(text)) {
-            hold(&self.0.state).shapes.put(shape, analysis.clone());
+            hold(&self.0.state).shapes.put(shape, Arc::new(Shaped::new(analysis.clone())));
         }
         self.0.keep(key, &analysis);
         Some(analysis)

@@ -25,6 +25,7 @@ type Written<'a> = (
 const GENERATED: u8 = 1;
 const DEFAULT: u8 = 2;
 const CODE: u8 = 4;
+const PLANNED: u8 = 8;
 /// What a value of any type can be handed on as.
 const WITHOUT_CODE: &str = "text";
 
@@ -212,6 +213,7 @@ impl Reading {
                     default: flags & DEFAULT != 0,
                     generated_from,
                     code: flags & CODE != 0,
+                    planned: flags & PLANNED != 0,
                 });
             }
         }
@@ -385,7 +387,10 @@ impl Reading {
         for row in rows.iter() {
             let Some(view) = self.named(row, 0)?.cloned() else { continue };
             let (read, call) = (self.named(row, 1)?.cloned(), cell(row, 2)?);
-            let call = (!call.is_empty()).then(|| self.names.once(call));
+            // An older gateway does not ask for its schema; then its name is all that there is.
+            let schema = row.get(3).filter(|schema| !schema.is_empty()).unwrap_or("pg_catalog");
+            let call = (!call.is_empty())
+                .then(|| RelationName { schema: self.names.once(schema), name: self.names.once(call) });
             let Some(relation) = self.catalog.relations.get_mut(&view) else { continue };
             relation.reads.extend(read);
             relation.calls.extend(call);

@@ -17,7 +17,7 @@ const BEFORE: &str = "select from t where ";
 /// The name before the dot of what is said of the caller.
 const CALLER: &str = "caller";
 
-/// Functions that only look at their arguments and cannot fail on any.
+/// Functions that only look at their arguments and, called as [`may_fail`] wants it, cannot fail on any.
 const FUNCTIONS: [&str; 15] = [
     "btrim",
     "cardinality",
@@ -170,6 +170,15 @@ impl Reading<'_> {
                         Wrong::new(Self::at(fields), what).hint(format!("there are {}", OPERATORS.join(" ")))
                     );
                 }
+                // One that ends with what escapes nothing is an error.
+                let is_like = names.last().is_some_and(|name| name.trim_start_matches('!').starts_with("~~"));
+                if is_like && fields.get("rexpr").and_then(node).is_some_and(|(_, pattern)| mentions(pattern))
+                {
+                    let what = "a pattern cannot be made of columns in a row filter";
+                    return Err(
+                        Wrong::new(Self::at(fields), what).hint("`starts_with(a, b)` looks for a text")
+                    );
+                }
                 self.expressions(fields, &["lexpr", "rexpr"])
             }
             "List" => self.expressions(fields, &["items"]),
@@ -265,6 +274,12 @@ impl Reading<'_> {
                 Wrong::new(Self::at(fields), what).hint(format!("there are {}", FUNCTIONS.join(", ")))
             );
         }
+        let arguments = fields.get("args").and_then(Value::as_array).unwrap_or_default();
+        if let Some(what) = may_fail(name.last().copied().unwrap_or_default(), arguments) {
+            return Err(
+                Wrong::new(Self::at(fields), what).hint("a failure would tell about rows that are not shown")
+            );
+        }
         self.expressions(fields, &["args"])
     }
 
@@ -337,19 +352,44 @@ fn amounts(interval: &str) -> usize {
     before.zip(interval.chars()).filter(begins).count()
 }
 
+/// What is wrong with a call that can fail for what is in a row: a field of a date, or the place of a part, that is no constant.
+fn may_fail(name: &str, arguments: &[Value]) -> Option<&'static str> {
+    let written = |at: usize| {
+        let argument = arguments.get(at).and_then(node);
+        argument.filter(|(kind, _)| *kind == "AConst").map(|(_, constant)| constant)
+    };
+    let place = || written(2)?.get("val")?.fields()?.get("Ival")?.fields();
+    match name {
+        "date_part" | "date_trunc" | "extract" if written(0).is_none() || arguments.len() != 2 => {
+            Some("the part of a date is not a constant")
+        }
+        "split_part" if place().is_none_or(|place| number(place, "ival") < 1) => {
+            Some("the place of a part is not a number from 1")
+        }
+        "length" if arguments.len() != 1 => Some("a length is of one text"),
+        _ => None,
+    }
+}
+
 fn is_between(name: &str) -> bool {
     matches!(name, "NOT BETWEEN" | "BETWEEN SYMMETRIC" | "NOT BETWEEN SYMMETRIC")
 }
 
-/// Whether a column is anywhere in it, beside what is said of the caller.
+/// Whether a column is anywhere inside of it, beside what is said of the caller.
 fn mentions_column(fields: &Fields) -> bool {
     let mut found = false;
-    let mut look = |fields: &Fields| {
-        let names = strings(fields, "fields");
-        found |= names.len() == 1;
-    };
+    let mut look = |fields: &Fields| found |= is_column(fields);
     fields.values().for_each(|value| value.each(&mut look));
     found
+}
+
+/// The same, or it is one.
+fn mentions(fields: &Fields) -> bool {
+    is_column(fields) || mentions_column(fields)
+}
+
+fn is_column(fields: &Fields) -> bool {
+    strings(fields, "fields").len() == 1
 }
 
 #[cfg(test)]
@@ -380,6 +420,8 @@ mod tests {
             "status = '1, 2' or note = 'may jun 7'",
             "array['a', 'b'] && caller.clinics",
             "extract(year from d) = 2026",
+            "date_part('year', d) > 2000 and split_part(note, '-', 2) = 'x' and length(note) > 3",
+            "note like caller.level::text || '%' and note not like 'b%'",
             "d >= '2026-01-02' and d < localtimestamp and version = '1.2'",
             "status = 'not now, later' or note = 'a-1 b-2'",
             "d > '2026-Jan-02' or d > '2026-01-02 10:30' or code = '-12' or d > now() - interval '-1 day'",
@@ -406,6 +448,13 @@ mod tests {
             ("lower(a) over () = 'x'", 0, "function `lower`"),
             ("lower(distinct a) = 'x'", 0, "function `lower`"),
             ("d > now() - interval '-1day2hours'", 21, "settings"),
+            ("date_part(unit, d) > 1", 0, "part of a date"),
+            ("d = date_trunc('day', d, zone)", 4, "part of a date"),
+            ("split_part(a, '-', n) = 'x'", 0, "place of a part"),
+            ("split_part(a, '-', 0) = 'x'", 0, "place of a part"),
+            ("length(a, coding) > 1", 0, "one text"),
+            ("'x' not like b", 4, "made of columns"),
+            ("a like 'x' || b", 2, "made of columns"),
             ("a / 0 = 1", 2, "operator `/`"),
             ("a operator(public.=) 1", 2, "operator `public.=`"),
             ("current_user = 'x'", 0, "SqlvalueFunction"),

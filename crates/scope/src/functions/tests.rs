@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use chaperone_access::{Refusal, Scope};
+use chaperone_access::{Refusal, RelationName, RelationScope, Scope};
 
 use crate::analyse::analyse;
 use crate::analyse::tests::results;
@@ -28,6 +28,7 @@ fn target(called: &[[&str; 4]]) -> Catalog {
         results[8].push(row(&[schema, name, "true", "true", "false", extension, oid]));
     }
     results[8].push(row(&["tools", "pair", "true", "false", "false", "known", "21006"]));
+    results[8].push(row(&["tools", "glyph", "true", "true", "false", "known", "21007"]));
     for (name, one_argument, procedure) in
         [("pg_two", "false", "false"), ("pg_get_viewdef", "true", "false"), ("proceed", "false", "true")]
     {
@@ -38,6 +39,7 @@ fn target(called: &[[&str; 4]]) -> Catalog {
         ["own", "shaped", "b", "other"],
         ["tools", "odd", "b", "other"],
         ["own", "colour", "e", ""],
+        ["own", "glyph", "d", ""],
     ] {
         results[10].push(row(&[schema, name, kind, extension]));
     }
@@ -76,6 +78,9 @@ fn a_function_is_the_first_of_the_path_and_has_to_be_allowed_there() {
         (&["public"], "select tools.reviewed(1)", None),
         (&["tools"], "select tools.strange(1)", None),
         (&["tools"], "select strange(1)", None),
+        // The types of its arguments say which is meant, but for one that could be cast to a type of that name.
+        (&["own", "tools"], "select pair(1, 2)", Some("SELECT pair(1, 2)")),
+        (&["own", "tools"], "select glyph('x')", Some("SELECT tools.glyph('x')")),
         (&["public"], "select information_schema._pg_expandarray($1)", {
             Some("SELECT information_schema._pg_expandarray($1)")
         }),
@@ -130,6 +135,36 @@ fn a_field_is_no_function_that_may_not_be_called() {
         assert_eq!(field(name), stands, "{name}");
     }
     assert!(sent(&["tools"], "select proceed(1)").is_err());
+}
+
+/// A view calls what its reader may call, whoever wrote it: not what is only called like that.
+#[test]
+fn a_view_calls_what_may_be_called() {
+    let mut rows = results();
+    rows[8].push(
+        ["public", "upper", "true", "true", "false", "", "20002"].map(|cell| Some(cell.to_owned())).to_vec(),
+    );
+    rows[12][1][1] = Some("SELECT public.upper('x') AS upper".to_owned());
+    let look = |rows: &[Vec<Vec<Option<String>>>], rules: &str| {
+        let rules = Classification::load("t.toml", rules, &[].into()).unwrap();
+        let catalog = Arc::new(Catalog::build(1, rows, Some(&Arc::new(rules))).unwrap());
+        let path: Arc<[Arc<str>]> = Arc::from([Arc::from("public")]);
+        let seen = [(RelationName::new("public", "calling"), RelationScope::Whole)];
+        let scope = Scope { relations: seen.into(), ..Scope::default() };
+        analyse(&Arc::from("select 1 from calling"), &path, &Arc::from([]), &catalog).confined.get(&scope)
+    };
+    let (clear, allowed) =
+        ("[relations.\"public.calling\"]\nclear = true\n", "[functions]\nallowed = [\"public.upper\"]\n");
+    rows[4].push(vec![Some("8".to_owned()), Some(r#"[["upper","text",0,null,null]]"#.to_owned())]);
+    for (schema, rules, stands) in [
+        ("public", clear, false),
+        ("public", allowed, true),
+        ("pg_catalog", clear, true),
+        ("tools", allowed, false),
+    ] {
+        rows[7][1] = ["8", "", "upper", schema].map(|cell| Some(cell.to_owned())).to_vec();
+        assert_eq!(look(&rows, rules).is_ok(), stands, "{schema} {rules}: {:?}", look(&rows, rules));
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use pg_query::protobuf::{SetOperation, SubLinkType};
 
 use super::barrier::{FLOOR_SCHEMA, stands_alone};
 use super::is_open;
-use crate::catalog::Relation;
+use super::relation::hides_below;
 use crate::functions::{extension_function, extension_operator};
 use crate::system::{self, Telling};
 use crate::tree::{self, Fields, Value, alike, node, text};
@@ -164,11 +164,15 @@ impl Checking<'_> {
         if at == At::Target {
             return true;
         }
-        if self.telling.catalog.relations.get(&full).is_some_and(Relation::runs_code) {
+        if self.telling.catalog.relations.get(&full).is_some_and(|relation| !relation.is_plain()) {
             return false;
         }
         if is_open(self.telling.catalog, self.scope) {
             return true;
+        }
+        let below = self.telling.catalog.relations.get(&full).filter(|_| tree::flag(fields, "inh"));
+        if below.is_some_and(|relation| hides_below(self.telling.catalog, self.scope, relation)) {
+            return false;
         }
         match self.scope.relations.get(&full) {
             Some(RelationScope::Whole) => true,

@@ -57,6 +57,8 @@ pub(super) fn expression(
     let value = format!("{}.{}", quoted(from), quoted(&column.name));
     match showing {
         Showing::Revealed if column.code => format!("{value}::{}", column.base),
+        // Without what is known of its values the planner has nothing to take the difference of.
+        Showing::Revealed if column.planned => veiled(&value),
         Showing::Revealed => value,
         Showing::Hidden => nothing(column),
         Showing::Masked => class
@@ -94,11 +96,13 @@ fn pseudonym(tag: &str, value: &str) -> String {
     )
 }
 
-/// The type whose multiplication can overflow.
+/// The type whose multiplication can overflow, and whose division underflow.
 const FLOATING: &str = "double precision";
+/// The type whose numbers are exact.
+const EXACT: &str = "numeric";
 
 /// A value that is shown as it is, as an expression: of a column by itself the planner looks up which values it has in
-/// the whole table, and tries conditions on them that can fail.
+/// the whole table, and tries conditions on them that can fail, or that call what is not for the caller to call.
 pub(super) fn veiled(value: &str) -> String {
     format!("COALESCE({value}, {value})")
 }
@@ -141,11 +145,20 @@ fn masked(operator: &MaskOperator, value: &str, base: &str) -> Option<String> {
         }
         (MaskOperator::Bucket(width), Values::Number) => {
             let width = (*width).max(1);
+            if base.starts_with(EXACT) {
+                // Of many digits a quotient is rounded, and the way back may lead beyond what the type holds.
+                return Some(format!("div({value}, {width}) * {width}"));
+            }
             // There is a zero below zero.
             let rounded = format!("trunc({value} / {width}) * {width} + 0");
-            // Near the largest number of its type the way back may lead beyond it, and a failure would tell about the value.
+            // Near the largest number of its type the way back may lead beyond it, near the smallest the quotient below it, and
+            // a failure would tell about the value.
             let far = format!("abs({value}) > 1e300 AND abs({value}) < 'infinity'::float8");
-            Some(if base == FLOATING { format!("CASE WHEN NOT ({far}) THEN {rounded} END") } else { rounded })
+            Some(if base == FLOATING {
+                format!("CASE WHEN abs({value}) < {width} THEN 0 WHEN NOT ({far}) THEN {rounded} END")
+            } else {
+                rounded
+            })
         }
         (
             MaskOperator::Fixed(_)

@@ -116,7 +116,7 @@ pub(crate) fn rewrite(text: &str, place: Place<'_>, scope: &Scope) -> Outcome<Ar
     Ok(Arc::from(sent))
 }
 
-/// Whether a system column is named, and no `*` would show it unasked.
+/// Whether a system column is named, and no `*` would show it, and no NATURAL join compare it, unasked.
 fn names_column(column: &str, text: &str, tree: &ParseResult) -> bool {
     if !text.contains(column) {
         return false;
@@ -126,9 +126,15 @@ fn names_column(column: &str, text: &str, tree: &ParseResult) -> bool {
     tree.each(&mut |fields| {
         let items = fields.get("fields").and_then(Value::as_array);
         star |= items.into_iter().flatten().filter_map(tree::node).any(|(kind, _)| kind == "AStar");
+        star |= tree::flag(fields, "is_natural");
         named |= tree::strings(fields, "fields").last() == Some(&column);
     });
     named && !star
+}
+
+/// The same of a text that is one of the target's own.
+fn names_in(column: &str, text: &str) -> bool {
+    text.contains(column) && parse(text).is_ok_and(|tree| names_column(column, text, &tree))
 }
 
 fn parse(text: &str) -> Outcome<ParseResult> {
@@ -266,4 +272,4 @@ fn values(node: &Node) -> Outcome<Value> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

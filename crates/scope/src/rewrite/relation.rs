@@ -1,9 +1,10 @@
 //! What a relation's name stands for, and what stands in its place where it is read.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chaperone_access::{
-    Attribute, Column, Refusal, RefusalCode, RelationFacts, RelationName, RelationScope, Showing,
+    Attribute, Column, Refusal, RefusalCode, RelationFacts, RelationName, RelationScope, Scope, Showing,
 };
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Alias, Node, RangeSubselect, RangeVar, SelectStmt};
@@ -14,7 +15,7 @@ use super::{
     Outcome, Rewriter, TABLEOID, XMIN, hidden, node, our_expression, our_select, refused, sval, times,
     unfaithful,
 };
-use crate::catalog::{Guard, Relation, TableColumn};
+use crate::catalog::{Catalog, Guard, Relation, TableColumn};
 use crate::walk::{TEMPORARY, quoted};
 use crate::{functions, system};
 
@@ -133,14 +134,14 @@ impl<'a> Rewriter<'a> {
             return Err(guarded(name));
         }
         match self.reading_seen(name, relation, inh, sample)? {
-            Reading::Itself if placed || relation.runs_code() => {
+            Reading::Itself if placed || !relation.is_plain() || (inh && self.hides_below(relation)) => {
                 self.all_columns(name, relation, self.tableoid && !placed, inh, sample)
             }
             reading @ (Reading::Itself | Reading::Instead(_) | Reading::Through(_)) => Ok(reading),
         }
     }
 
-    /// All of a relation, its columns of types that have no code.
+    /// All of a relation, its columns of types that have no code, and no plan of what tells of more.
     fn all_columns(
         &mut self,
         name: &RelationName,
@@ -149,6 +150,9 @@ impl<'a> Rewriter<'a> {
         inh: bool,
         sample: Option<&Node>,
     ) -> Outcome<Reading> {
+        if self.explaining && inh && self.tells_below(relation) {
+            return self.ours(name, &unplanned(name, relation), None);
+        }
         let columns = relation.columns.iter().map(|column| {
             let value = mask::expression(column, None, Showing::Revealed, INSIDE);
             format!("{value} AS {}", quoted(&column.name))
@@ -205,13 +209,7 @@ impl<'a> Rewriter<'a> {
                             "read it whole",
                         );
                     }
-                    return match exactly {
-                        true => {
-                            self.generated.barrier(barrier.view.clone());
-                            Ok(Reading::Through(barrier.view.clone()))
-                        }
-                        false => self.over(barrier, name, relation, (showings, *all_rows)),
-                    };
+                    return self.behind(barrier, exactly, name, relation, (showings, *all_rows));
                 }
                 let filter = if *all_rows { None } else { relation.filter.as_deref() };
                 let mut columns = match filter {
@@ -258,6 +256,22 @@ impl<'a> Rewriter<'a> {
         self.introspect(|this| this.ours(name, &text, None))
     }
 
+    /// What a view of the floor shows, or less.
+    fn behind(
+        &mut self,
+        barrier: &Barrier,
+        exactly: bool,
+        name: &RelationName,
+        relation: &Relation,
+        seen: (&[Showing], bool),
+    ) -> Outcome<Reading> {
+        if !exactly {
+            return self.over(barrier, name, relation, seen);
+        }
+        self.generated.barrier(barrier.view.clone());
+        Ok(Reading::Through(barrier.view.clone()))
+    }
+
     /// Less than a view of the floor shows: a sub-select over it.
     fn over(
         &mut self,
@@ -289,7 +303,18 @@ impl<'a> Rewriter<'a> {
 
     /// Whether a relation that is seen whole is read under its own name.
     pub(super) fn stands_for_itself(&self, relation: &Relation) -> bool {
-        !relation.runs_code() && relation.guard.is_none() && !self.places_by_hidden(relation)
+        relation.is_plain() && relation.guard.is_none() && !self.tells_below(relation)
+    }
+
+    /// Whether how rows lie, or which relation each is in, tells of what is not seen of a relation that inherits from this one.
+    fn tells_below(&self, relation: &Relation) -> bool {
+        self.places_by_hidden(relation) || self.hides_below(relation)
+    }
+
+    /// Whether what inherits from a relation has columns that are not seen: its rows are read through the relation, and where they
+    /// lie and when they were written would tell of those.
+    pub(super) fn hides_below(&self, relation: &Relation) -> bool {
+        !self.is_open() && hides_below(self.catalog, self.scope, relation)
     }
 
     /// Whether what inherits from a relation has rows by what is not seen: which one a row is in would tell.
@@ -332,7 +357,7 @@ impl<'a> Rewriter<'a> {
         guard.reads_more || !guard.reads.iter().all(reads) || !guard.calls.iter().all(calls)
     }
 
-    /// A view is expanded where something under it is not seen whole, and not itself cleared.
+    /// A view is taken apart where something under it is not seen whole, and not itself cleared.
     fn reading_view(
         &mut self,
         name: &RelationName,
@@ -341,18 +366,38 @@ impl<'a> Rewriter<'a> {
     ) -> Outcome<Reading> {
         let scope = self.seen(name)?;
         let stated = self.catalog.states(name);
-        let cleared =
-            matches!(scope, RelationScope::Whole) && stated && self.catalog.classification.is_some();
-        let part = matches!(scope, RelationScope::Part { .. }) && stated;
-        if !part && self.whole_under(view, 0)? {
+        let (revealed, filter) = match scope {
+            RelationScope::Whole => (true, None),
+            RelationScope::Part { showings, all_rows } => {
+                let revealed = showings.iter().all(|showing| *showing == Showing::Revealed);
+                (revealed, view.filter.as_deref().filter(|_| !all_rows))
+            }
+        };
+        let whole = (!stated || revealed) && self.whole_under(view, 0)?;
+        if whole && filter.is_none() {
             return Ok(Reading::Itself);
-        }
-        if cleared {
-            return self.cleared(name, view, sample);
         }
         if sample.is_some() {
             return refused("TABLESAMPLE of a view", "sample a table");
         }
+        if whole || revealed && stated && self.catalog.classification.is_some() {
+            return self.as_it_is(name, view, filter);
+        }
+        let showings: Vec<Showing> = match scope {
+            RelationScope::Part { showings, .. } if stated => showings.to_vec(),
+            RelationScope::Part { .. } | RelationScope::Whole => vec![Showing::Revealed; view.columns.len()],
+        };
+        self.taken_apart(name, view, &showings, filter)
+    }
+
+    /// A view's query in its place, of which in turn everything is read as it is seen.
+    fn taken_apart(
+        &mut self,
+        name: &RelationName,
+        view: &'a Relation,
+        showings: &[Showing],
+        filter: Option<&str>,
+    ) -> Outcome<Reading> {
         if self.views.len() >= VIEW_DEPTH_MAX || self.views.contains(name) {
             return refused(format!("views under `{name}` are nested too deeply"), "name the tables");
         }
@@ -364,22 +409,27 @@ impl<'a> Rewriter<'a> {
         }
         let mut inner = node(NodeEnum::SelectStmt(Box::new(our_select(&definition)?)));
         self.views.push(name.clone());
-        let outside = (std::mem::take(&mut self.ctes), self.target.take());
+        // What the caller's text names beside, is nothing in here; and no `*` is left in what the target wrote down.
+        let outside = (std::mem::take(&mut self.ctes), self.target.take(), self.tableoid, self.xmin);
+        self.tableoid = super::names_in(TABLEOID, &definition);
+        self.xmin = super::names_in(XMIN, &definition);
         let done = self.query(&mut inner);
-        (self.ctes, self.target) = outside;
+        (self.ctes, self.target, self.tableoid, self.xmin) = outside;
         self.views.pop();
         done?;
-        let showings: Vec<Showing> = match scope {
-            RelationScope::Part { showings, .. } if stated => showings.to_vec(),
-            RelationScope::Part { .. } | RelationScope::Whole => vec![Showing::Revealed; view.columns.len()],
+        let columns = match (&view.facts, filter) {
+            (Some(facts), Some(_)) => veiled(view, facts, showings, INSIDE)?,
+            (Some(facts), None) => shown(view, facts, showings, INSIDE)?,
+            (None, None) => "*".to_owned(),
+            (None, Some(_)) => return Err(unfaithful()),
         };
-        let columns = match &view.facts {
-            Some(facts) => shown(view, facts, &showings, INSIDE)?,
-            None => "*".to_owned(),
-        };
-        let mut outer = our_select(&format!("SELECT {columns} FROM (SELECT) AS {INSIDE}"))?;
+        let barrier = if filter.is_some() { " OFFSET 0" } else { "" };
+        let mut outer = our_select(&format!("SELECT {columns} FROM (SELECT) AS {INSIDE}{barrier}"))?;
         for item in &mut outer.target_list {
             self.expression(item)?;
+        }
+        if let Some(filter) = filter {
+            outer.where_clause = Some(Box::new(self.filter(name, view, filter)?));
         }
         let names = view.columns.iter().map(|column| super::string(&column.name)).collect();
         match outer.from_clause.first_mut().and_then(|item| item.node.as_mut()) {
@@ -392,19 +442,22 @@ impl<'a> Rewriter<'a> {
         Ok(Reading::Instead(Box::new(outer)))
     }
 
-    /// A view that is itself classified stands for itself, over tables that need not be seen: its rows are all that there is to try
-    /// the caller's conditions on, and nothing is known of others.
-    fn cleared(&mut self, name: &RelationName, view: &Relation, sample: Option<&Node>) -> Outcome<Reading> {
-        if sample.is_some() {
-            return refused("TABLESAMPLE of a view", "sample a table");
-        }
+    /// A view that is itself classified stands for itself, over tables that need not be seen: its rows, or those of them that its
+    /// filter leaves, are all that there is to try the caller's conditions on, and nothing is known of others.
+    fn as_it_is(&mut self, name: &RelationName, view: &Relation, filter: Option<&str>) -> Outcome<Reading> {
         let facts = facts(name, view)?;
         if self.explaining {
             return self.ours(name, &unplanned(name, view), None);
         }
-        let columns = veiled(view, facts, &vec![Showing::Revealed; view.columns.len()], INSIDE)?;
+        let showings = vec![Showing::Revealed; view.columns.len()];
+        if filter.is_some()
+            && let Some((barrier, exactly)) = self.barrier(name, view, (&showings, false))?
+        {
+            return self.behind(barrier, exactly, name, view, (&showings, false));
+        }
+        let columns = veiled(view, facts, &showings, INSIDE)?;
         let from = from(name, true);
-        self.ours(name, &format!("SELECT {columns} FROM {from} OFFSET 0"), None)
+        self.ours(name, &format!("SELECT {columns} FROM {from} OFFSET 0"), filter)
     }
 
     /// Whether everything that a view reads is seen whole.
@@ -418,15 +471,31 @@ impl<'a> Rewriter<'a> {
         for name in view.reads.iter().filter(|name| !system::is_system(&name.schema)) {
             let Some(relation) = self.catalog.relations.get(name) else { return Ok(false) };
             let whole = match relation.kind {
-                b'v' => self.whole_under(relation, depth + 1)?,
+                b'v' => self.is_whole(name, relation)? && self.whole_under(relation, depth + 1)?,
                 // A view reads as its owner, whoever that is.
-                _ => *self.seen(name)? == RelationScope::Whole && !self.guards_by_hidden(name, relation),
+                _ => {
+                    *self.seen(name)? == RelationScope::Whole
+                        && !self.guards_by_hidden(name, relation)
+                        && !self.tells_below(relation)
+                }
             };
             if !whole {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Whether nothing that is said of a view itself takes of it.
+    fn is_whole(&self, name: &RelationName, view: &Relation) -> Outcome<bool> {
+        let (seen, stated) = (self.seen(name)?, self.catalog.states(name));
+        Ok(match seen {
+            RelationScope::Whole => true,
+            RelationScope::Part { showings, all_rows } => {
+                (*all_rows || view.filter.is_none())
+                    && (!stated || showings.iter().all(|showing| *showing == Showing::Revealed))
+            }
+        })
     }
 
     /// A sub-select of our own making: every name in it is completed, and it is remembered for the check.
@@ -509,6 +578,21 @@ pub(super) fn all_revealed(relation: &Relation, showings: &[Showing], columns: &
         let mut shown = relation.columns.iter().zip(showings);
         shown.any(|(column, showing)| column.name == *wanted && *showing == Showing::Revealed)
     })
+}
+
+/// Whether anything that inherits from a relation, all the way down, is not seen whole.
+pub(super) fn hides_below(catalog: &Catalog, scope: &Scope, relation: &Relation) -> bool {
+    let (mut next, mut seen) = (relation.children.iter().collect::<Vec<_>>(), HashSet::new());
+    while let Some(name) = next.pop() {
+        if !seen.insert(name) {
+            continue;
+        }
+        if scope.relations.get(name) != Some(&RelationScope::Whole) {
+            return true;
+        }
+        next.extend(catalog.relations.get(name).into_iter().flat_map(|child| &child.children));
+    }
+    false
 }
 
 /// Whether what decides in which partition a row is, is not all seen; elsewhere, what decides whether it can be in the

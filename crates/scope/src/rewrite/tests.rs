@@ -17,7 +17,7 @@ rows = "id = 7"
 id = { clear = true }
 "#;
 
-fn catalog() -> Catalog {
+pub(crate) fn catalog() -> Catalog {
     let columns = |oid: &str, columns: &str| vec![Some(oid.to_owned()), Some(columns.to_owned())];
     let mut results = results();
     results[4] = vec![
@@ -51,7 +51,7 @@ pub(super) fn scope_of(seen: &[(&str, &str)]) -> Scope {
 }
 
 /// A caller to whom clear columns are revealed and nothing else, in the rows of the filter.
-fn scope(catalog: &Catalog) -> Scope {
+pub(crate) fn scope(catalog: &Catalog) -> Scope {
     let part = |name: &str| {
         let name = RelationName::new("public", name);
         let facts = catalog.facts(&name).unwrap();
@@ -302,6 +302,11 @@ fn the_second_look_finds_what_was_left_standing() {
     generated.add(patients(), ours.pop().unwrap());
     let beside = |sql: &str| generated.holds(&tree::parse(sql).ok().unwrap().tree, &telling, &scope);
     assert!(beside(&select("id")) && !beside(&select("ssn")) && !beside("select 1 from public.patients"));
+    // Whole, but for a partition of it that nothing was said of.
+    let whole = [(RelationName::new("public", "visits"), RelationScope::Whole)].into();
+    let whole = Scope { relations: whole, ..Scope::default() };
+    let below = |sql: &str| Generated::default().holds(&tree(sql), &telling, &whole);
+    assert!(!below("select 1 from public.visits") && below("select 1 from only public.visits"));
     for left in [
         "select 1 from chaperone_floor.mine",
         "insert into chaperone_floor.mine default values",

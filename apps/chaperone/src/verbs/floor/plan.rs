@@ -104,7 +104,8 @@ pub(super) fn comment(text: &str) -> String {
 impl Granted {
     /// Where a view stands for it, the relation itself is only written: what a write may name of its target is what is
     /// seen by value. Nobody writes to a relation of which he sees only some rows.
-    fn of(catalog: &Catalog, name: &RelationName, needs: &Needs, view: Option<&View>) -> Self {
+    /// `below`: something that inherits from it is not seen whole.
+    fn of(catalog: &Catalog, name: &RelationName, needs: &Needs, view: Option<&View>, below: bool) -> Self {
         let mut select = needs.columns.clone();
         if needs.read && needs.unclassified {
             select.extend(catalog.columns(name).map(ToString::to_string));
@@ -122,7 +123,8 @@ impl Granted {
                 if needs.filtered {
                     select.extend(catalog.filter_columns(name).map(ToString::to_string));
                 }
-                select.extend(system_columns(catalog, name, needs, &select).map(str::to_owned));
+                let hides = below || hides(catalog, name, needs, &select);
+                select.extend(system_columns(catalog, name, hides, &select).map(str::to_owned));
             }
         }
         let sequence = catalog.is_sequence(name);
@@ -207,10 +209,16 @@ impl Plan {
             }
             let callers = callers.into_iter().map(|(label, _)| label).collect();
             let mut login = LoginPlan { login: name, user, callers, ..LoginPlan::default() };
+            // Rows of what inherits from a relation lie where the relation says that its rows lie.
+            let part = floor.relations.iter().filter(|(name, needs)| {
+                !(needs.read && needs.unclassified) && hides(&catalog, name, needs, &needs.columns)
+            });
+            let above: BTreeSet<RelationName> = part.flat_map(|(name, _)| catalog.above(name)).collect();
             for (relation, needs) in &floor.relations {
+                let below = above.contains(relation);
                 match View::of(&catalog, relation, needs, teller.is_some()) {
                     Ok(view) => {
-                        login.needs(&catalog, relation, needs, view.as_ref());
+                        login.needs(&catalog, relation, needs, view.as_ref(), below);
                         view.into_iter().for_each(|view| view.kept_in(&mut views));
                     }
                     Err(refusal) => notes.push(login.goes_without(relation, &refusal)),
@@ -245,15 +253,19 @@ impl Plan {
     }
 }
 
+/// Whether not all rows, or not all columns, of a relation are among what is granted.
+fn hides(catalog: &Catalog, name: &RelationName, needs: &Needs, select: &BTreeSet<String>) -> bool {
+    needs.filtered || !catalog.columns(name).all(|column| select.contains(&**column))
+}
+
 /// Which of the columns that every table has go with those that are granted of a relation itself.
 fn system_columns(
     catalog: &Catalog,
     name: &RelationName,
-    needs: &Needs,
+    hides: bool,
     select: &BTreeSet<String>,
 ) -> impl Iterator<Item = &'static str> + use<> {
     let has = !select.is_empty() && catalog.kind(name) == "table" && !catalog.is_sequence(name);
-    let hides = needs.filtered || !catalog.columns(name).all(|column| select.contains(&**column));
     let of_rows = OF_ROWS.into_iter().filter(move |_| has && !hides);
     has.then_some(TABLEOID).into_iter().chain(of_rows)
 }
@@ -314,8 +326,15 @@ pub(super) fn block(body: &str) -> String {
 
 impl LoginPlan {
     /// What its users do with one relation, through a view or not.
-    fn needs(&mut self, catalog: &Catalog, name: &RelationName, needs: &Needs, view: Option<&View>) {
-        self.relations.insert(name.to_string(), Granted::of(catalog, name, needs, view));
+    fn needs(
+        &mut self,
+        catalog: &Catalog,
+        name: &RelationName,
+        needs: &Needs,
+        view: Option<&View>,
+        below: bool,
+    ) {
+        self.relations.insert(name.to_string(), Granted::of(catalog, name, needs, view, below));
         self.views.extend(view.map(|view| (view.name.clone(), view.through())));
     }
 

@@ -1,5 +1,5 @@
--- One row a relation of the target's own: its columns as [name, type, 1 generated + 2 has a default + 4 code of its own,
--- the type without code that its values are handed on as, or null for its own, what it is generated from or null].
+-- One row a relation of the target's own: its columns as [name, type, 1 generated + 2 has a default + 4 code of its own
+-- + 8 code that planning calls, the type without code that its values are handed on as, or null for its own, what it is generated from or null].
 with recursive
 -- A domain's base type, all the way down, with the innermost modifier.
 down (domain, typ, modifier) as (
@@ -34,13 +34,24 @@ own (typ) as (
   union
   select t.oid from pg_catalog.pg_type t
   left join pg_catalog.pg_range r on r.rngtypid = t.oid
-  join pg_catalog.pg_proc p on p.oid in (t.typinput, t.typoutput, r.rngcanonical)
+  join pg_catalog.pg_proc p
+    on p.oid in (t.typinput, t.typoutput, t.typreceive, t.typsend, t.typmodin, t.typmodout, r.rngcanonical)
   join pg_catalog.pg_language l on l.oid = p.prolang
   where t.oid >= 16384 and l.lanname <> 'internal'
     and not (l.lanname = 'c' and exists (select from pg_catalog.pg_depend d
       where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'))
   union
   select m.whole from own o join made m on m.part = o.typ
+),
+-- Ranges whose difference is code: what is planned with what is known of their values calls it.
+planned (typ) as (
+  select r.rngtypid from pg_catalog.pg_range r
+  join pg_catalog.pg_proc p on p.oid = r.rngsubdiff and p.oid >= 16384
+  join pg_catalog.pg_language l on l.oid = p.prolang and l.lanname <> 'internal'
+  where not (l.lanname = 'c' and exists (select from pg_catalog.pg_depend d
+    where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'))
+  union
+  select m.whole from planned p join made m on m.part = p.typ
 ),
 coded as materialized (select coalesce(array_agg(o.typ), '{}') as types from own o),
 -- Down from a column's type with code to the first one without: from domains to what they are based on, from arrays to
@@ -82,6 +93,7 @@ sources as (
 select a.attrelid::text, json_agg(json_build_array(a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
     case when a.attgenerated <> '' then 1 else 0 end
       + case when o.typ is not null then 4 else 0 end
+      + case when w.typ is not null then 8 else 0 end
       + case when a.attgenerated = '' and (a.atthasdef or a.attidentity <> '' or t.typdefault is not null) then 2 else 0 end, case when o.typ is null then b.text else coalesce(h.text, 'text') end, s.names) order by a.attnum)::text
 from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid
@@ -89,6 +101,7 @@ join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 join pg_catalog.pg_type t on t.oid = a.atttypid
 left join base b on b.domain = a.atttypid
 left join own o on o.typ = a.atttypid
+left join planned w on w.typ = a.atttypid
 left join handed h on h.typ = o.typ
 left join sources s on s.relation = a.attrelid and s.number = a.attnum
 where c.relkind in ('r','v','m','f','p','S') and a.attnum > 0 and not a.attisdropped

@@ -19,6 +19,8 @@ from pg_catalog.pg_operator o
 join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
 join code c on c.oid = o.oprcode
 where o.oprname in ('=','<>','<','<=','>','>=') or n.nspname = 'pg_catalog'
+  -- Whatever they are called: what sorts, groups and hashes calls those of its operator class, of btree and hash.
+  or exists (select from pg_catalog.pg_amop a where a.amopopr = o.oid and a.amopmethod in (403, 405))
 union all
 -- Sorting, grouping and hashing call those of operator classes.
 select distinct 'operator class for ' || pg_catalog.format_type(a.amproclefttype, null), c.home, c.name, c.extension

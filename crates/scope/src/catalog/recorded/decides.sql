@@ -51,3 +51,21 @@ create event trigger on_tags on ddl_command_end when tag in ('CREATE TABLE', 'GR
 create event trigger on_all on sql_drop execute function app.trigger();
 create event trigger on_nothing on ddl_command_end execute function app.trigger();
 alter event trigger on_nothing disable;
+create type app.tone as enum ('a', 'b');
+create function app.alike(app.tone, app.tone) returns bool language sql immutable as 'select true';
+create operator app.~=~ (function = app.alike, leftarg = app.tone, rightarg = app.tone);
+create operator class app.tones default for type app.tone using btree as
+  operator 1 < (anyenum, anyenum), operator 2 <= (anyenum, anyenum), operator 3 app.~=~,
+  operator 4 >= (anyenum, anyenum), operator 5 > (anyenum, anyenum), function 1 (app.tone, app.tone) enum_cmp(anyenum, anyenum);
+create function app.apart(time, time) returns float8 language sql immutable as 'select 1.0::float8';
+create type app.hours as range (subtype = time, subtype_diff = app.apart);
+create domain app.open_at as app.hours;
+create type app.sent;
+create function app.sent_in(cstring) returns app.sent language internal immutable strict as 'textin';
+create function app.sent_out(app.sent) returns cstring language internal immutable strict as 'textout';
+create type app.sent (input = app.sent_in, output = app.sent_out, like = text);
+create function app.sent_send(app.sent) returns bytea language plpgsql as $$ begin return ''; end $$;
+alter type app.sent set (send = app.sent_send);
+create table app.spans (a app.hours, b app.hours_multirange, c app.open_at, d int4range, e app.sent);
+create view app.calling as select app.same(t.id, 1) as a from app.tree t;
+create view app.comparing as select t.id operator(app.===) 1 as a from app.tree t;

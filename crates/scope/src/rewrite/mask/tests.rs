@@ -32,3 +32,13 @@ fn a_text_stays_a_text_whatever_is_in_it() {
         assert_eq!(literal(text), written);
     }
 }
+
+#[test]
+fn a_bucket_fails_on_no_number() {
+    let bucket = |base: &str| masked(&MaskOperator::Bucket(10), "v", base).unwrap();
+    // A quotient of many digits would be rounded, up beyond what the type holds.
+    assert_eq!(bucket("numeric(20,0)"), "div(v, 10) * 10");
+    // That of a number near zero would be none at all.
+    assert!(bucket("double precision").starts_with("CASE WHEN abs(v) < 10 THEN 0 WHEN NOT ("));
+    assert_eq!(bucket("real"), "trunc(v / 10) * 10 + 0");
+}

@@ -265,6 +265,20 @@ fn coded(rules: Option<&str>) -> Catalog {
     Catalog::build(1, &results, rules.as_ref()).unwrap()
 }
 
+/// What the planner knows of a column's values, it takes the difference of with whatever function the type has for it.
+#[test]
+fn a_range_whose_difference_is_code_is_planned_as_if_nothing_was_known() {
+    const PATIENTS: &str = "(SELECT t.id AS id, COALESCE(t.hours, t.hours) AS hours FROM public.patients t)";
+    let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
+    let mut results = results();
+    results[4] = vec![row(&["4", r#"[["id","integer",0,null,null],["hours","public.hours",8,null,null]]"#])];
+    let catalog = Catalog::build(1, &results, None).unwrap();
+    for seen in ["whole", "rr"] {
+        let sent = sent(&catalog, &[("patients", seen)], "select hours from patients").unwrap();
+        assert_eq!(sent, format!("SELECT hours FROM {PATIENTS} patients"));
+    }
+}
+
 const CLEAR: &str =
     "[relations.\"public.patients\"]\nclear = true\n[relations.\"public.secret\"]\nclear = true\n";
 
@@ -331,7 +345,7 @@ fn what_is_written_hands_on_no_type_with_code() {
     assert!(sent(&catalog, &part, "delete from patients where word = 'x'").is_err());
 }
 
-/// Tables `id`, `ssn`, of which these are children or partitions of others, each `(oid, name, kind, parent)`, and rows of what
+/// Tables `id`, `ssn`, each with a view `v_NAME` that tells where its rows are, of which these are children or partitions of others, each `(oid, name, kind, parent)`, and rows of what
 /// decides where their rows are.
 fn split(tables: &[(&str, &str, &str, &str)], keys: &[(&str, &str)], decides: &[[&str; 5]]) -> Catalog {
     let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
@@ -349,6 +363,15 @@ fn split(tables: &[(&str, &str, &str, &str)], keys: &[(&str, &str)], decides: &[
             "[relations.\"public.{name}\".columns]\nid = {{ clear = true }}\nssn = {{ tags = [\"phi.ssn\"] }}\n"
         ));
     }
+    for (oid, name, ..) in tables {
+        let view = format!("9{oid}");
+        results[3].push(row(&["public", &format!("v_{name}"), "v", "false", &view, ""]));
+        results[4].push(row(&[&view, r#"[["id","integer",0,null,null],["at","oid",0,null,null]]"#]));
+        results[7].push(row(&[&view, oid, ""]));
+        let definition = format!("SELECT {name}.id, {name}.tableoid AS at FROM public.{name}");
+        results[12].push(row(&[&view, &definition]));
+    }
+    results[8].push(row(&["pg_catalog", "generate_series", "true", "true", "false", ""]));
     results[4].push(row(&["4", r#"[["id","integer",0,null,null]]"#]));
     results[4].push(row(&["5", r#"[["id","integer",0,null,null]]"#]));
     results[5] = keys.iter().map(|(oid, key)| row(&["k", oid, key, "0", "[]", "false"])).collect();
@@ -378,6 +401,72 @@ fn what_is_split_below_by_what_is_hidden_is_not_read() {
     assert!(sent(&catalog, &shown, "select tableoid, id from top").unwrap().contains("t.tableoid"));
 }
 
+/// The rows of what inherits are read through what it inherits from: how wide they are, and when they were written, is told by
+/// where they lie.
+#[test]
+fn where_rows_lie_is_not_told_where_what_inherits_is_not_seen() {
+    let tables = [("40", "tree", "r", ""), ("41", "branch", "r", "40"), ("42", "leaf", "r", "41")];
+    let catalog = split(&tables, &[], &[]);
+    let views = [("v_tree", "hh"), ("v_leaf", "hh")];
+    let with = |leaf, sql: &str| {
+        let seen = [views.as_slice(), &[("tree", "whole"), ("branch", "whole"), ("leaf", leaf)]].concat();
+        sent(&catalog, &seen, sql)
+    };
+    let sub = "(SELECT t.id AS id, t.ssn AS ssn FROM public.tree t)";
+    for (sql, expected) in [
+        ("select ctid, xmin from tree", format!("SELECT ctid, xmin FROM {sub} tree")),
+        ("select (x).ctid from tree x", format!("SELECT (x).ctid FROM {sub} x")),
+        ("copy tree to stdout", "COPY (SELECT id, ssn FROM ONLY public.tree) TO STDOUT".to_owned()),
+        ("select ctid from only tree", "SELECT ctid FROM ONLY public.tree".to_owned()),
+    ] {
+        assert_eq!(with("rh", sql).unwrap(), expected, "{sql}");
+    }
+    for sql in ["select id from tree tablesample system (10)", "update tree set id = 1 returning ctid"] {
+        assert!(with("rh", sql).is_err(), "{sql}");
+        assert!(with("whole", sql).is_ok(), "{sql}");
+    }
+    let sampled = with("rh", "select id from tree tablesample bernoulli (10)").unwrap();
+    assert!(sampled.contains("(SELECT t.id AS id, t.ssn AS ssn FROM public.tree t TABLESAMPLE"), "{sampled}");
+    let planned = with("rh", "explain select id from tree").unwrap();
+    assert!(planned.contains("stand_in_for_tree") && !planned.contains("public.tree"), "{planned}");
+    let apart = with("rh", "select at from v_tree").unwrap();
+    assert!(apart.contains("t.tableoid AS tableoid FROM public.tree t)"), "{apart}");
+    assert_eq!(with("whole", "select ctid from tree").unwrap(), "SELECT ctid FROM public.tree");
+    assert_eq!(with("whole", "select at from v_tree").unwrap(), "SELECT at FROM public.v_tree");
+}
+
+/// A row filter of a view leaves out rows of whatever its query makes.
+#[test]
+fn a_view_has_the_rows_of_its_filter() {
+    let below = "[relations.\"public.below\"]\nrows = \"id = 7\"\n";
+    let views: [(&str, &str, &[&str], &str); 2] = [
+        ("21", "below", &["5"], "SELECT secret.id FROM public.secret"),
+        ("22", "above", &["21"], "SELECT below.id FROM public.below"),
+    ];
+    let only = |from: &str| {
+        format!(
+            "(SELECT COALESCE(t.id, t.id) AS id FROM {from} WHERE id OPERATOR(pg_catalog.=) 7 OFFSET 0) below"
+        )
+    };
+    for (clear, letters) in [("clear = true\n", "r"), ("", "h")] {
+        let catalog = target_under(&format!("{RULES}{below}{clear}"), &views);
+        let with = |below, secret, sql: &str| {
+            sent(&catalog, &[("below", below), ("above", "h"), ("secret", secret)], sql).unwrap()
+        };
+        let itself = format!("SELECT id FROM {}", only("public.below t"));
+        assert_eq!(with(letters, "whole", "select id from below"), itself, "{clear}");
+        assert!(with(letters, "whole", "select id from above").contains(&only("public.below t")), "{clear}");
+        if clear.is_empty() {
+            let apart = "(SELECT secret.id FROM (SELECT NULL::int AS id FROM public.secret t) secret) t(id)";
+            assert_eq!(with("h", "h", "select id from below"), format!("SELECT id FROM {}", only(apart)));
+        } else {
+            assert_eq!(with(letters, "h", "select id from below"), itself, "cleared");
+        }
+        let all = format!("{letters}*");
+        assert_eq!(with(&all, "whole", "select id from above"), "SELECT id FROM public.above");
+    }
+}
+
 /// Rows that lie where they do by a check of what is hidden: which relation that is, tells.
 #[test]
 fn children_with_checks_of_what_is_hidden_tell_nothing() {
@@ -397,6 +486,9 @@ fn children_with_checks_of_what_is_hidden_tell_nothing() {
     }
     // Also where all of what they are in is seen.
     let whole = [("tree", "whole"), ("low", "rh"), ("deep", "rh"), ("rest", "whole")];
+    let with_view = [whole.as_slice(), &[("v_tree", "hh")]].concat();
+    let apart = sent(&catalog, &with_view, "select id from v_tree").unwrap();
+    assert!(apart.contains("FROM public.tree t)") && !apart.contains("t.tableoid AS"), "{apart}");
     for seen in [part, whole] {
         assert!(!sent(&catalog, &seen, "select tableoid, id from tree").unwrap().contains("t.tableoid"));
         assert!(sent(&catalog, &seen, "select id from tree").unwrap().contains("FROM public.tree t)"));
