@@ -1241,3 +1241,26 @@ set role none; select max(ssn) from patients; set session authorization default;
 begin; create temp table patients (id int4, ssn text); truncate patients; select max(ssn) from public.patients; truncate public.patients; rollback; begin; truncate patients; rollback;
 -- @t tmp32 drop_nothing infer
 drop table if exists pg_temp.patients; drop table if exists nothing_here, patients; drop table if exists more.nothing_here; select max(ssn) from patients;
+-- @t idx11 unique_text_of_a_fraction infer
+BEGIN; SET LOCAL extra_float_digits = -15; UPDATE more.loose SET n = 3 WHERE id = 2; ROLLBACK;
+-- @t idx12 failing_text_of_a_fraction infer
+BEGIN; SET LOCAL extra_float_digits = -15; UPDATE more.loose_expr SET n = 3 WHERE id = 1; ROLLBACK;
+-- @t idx13 failing_text_of_bytes infer
+BEGIN; SET LOCAL bytea_output = escape; INSERT INTO more.loose_where(id, n) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = 3; ROLLBACK;
+-- @t mov09 moved_with_text_of_a_fraction infer
+BEGIN; SET LOCAL extra_float_digits = -15; UPDATE more.loose_moved SET region = 'w' WHERE id = 1; ROLLBACK;
+-- @t idx14 loose_and_assigned works
+BEGIN; UPDATE more.loose_expr SET n = 3, f = 100.5 WHERE id = 1; INSERT INTO more.loose_expr(id, n, f) VALUES (9, 1, 100.5); DELETE FROM more.loose WHERE id = 2; ROLLBACK;
+-- @t num01 shared_sequence infer
+BEGIN; INSERT INTO more.ticket(label) VALUES ('x') RETURNING id; ROLLBACK;
+-- @t num02 shared_sequence_by_word infer
+BEGIN; INSERT INTO more.ticket VALUES (DEFAULT, 'x'); SELECT max(id) FROM more.ticket WHERE label = 'x'; ROLLBACK; BEGIN; UPDATE more.ticket SET id = DEFAULT RETURNING id; ROLLBACK;
+-- @t num03 shared_sequence_by_copy infer
+BEGIN; COPY more.ticket(label) FROM STDIN;
+x
+\.
+SELECT id FROM more.ticket WHERE label = 'x'; ROLLBACK;
+-- @t num04 shared_sequence_by_merge infer
+BEGIN; MERGE INTO more.ticket t USING (VALUES ('x')) v(l) ON t.label = v.l WHEN NOT MATCHED THEN INSERT (label) VALUES (v.l); SELECT max(id) FROM more.ticket WHERE label = 'x'; ROLLBACK;
+-- @t num05 number_given works
+BEGIN; INSERT INTO more.ticket(id, label) VALUES (900, 'x'), (901, 'y') RETURNING id; UPDATE more.ticket SET label = 'z' WHERE id = 900; DELETE FROM more.ticket WHERE id = 901; ROLLBACK;

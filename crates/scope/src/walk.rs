@@ -473,7 +473,8 @@ impl<'a> Walk<'a> {
             return;
         }
         let keys = relation.references.iter().map(|key| &key.to);
-        let keys = keys.chain(relation.referenced.iter().map(|(from, _)| from)).filter(|_| writes);
+        let keys = keys.chain(relation.referenced.iter().map(|(from, _)| from));
+        let keys = keys.chain(relation.draws.iter().map(|(_, with)| with)).filter(|_| writes);
         let guard = relation.guard.iter().flat_map(|guard| &guard.reads).map(|(other, _)| other);
         for other in keys.chain(guard.filter(|other| *other != name)) {
             self.found.touch(other, NameRule2::Named, Verbs::NONE, ancestors(self.catalog, other));
