@@ -546,6 +546,7 @@ fn what_is_not_listed_is_refused_wherever_it_stands() {
         "select 1::other.kind",
         "select extract(year from x) from patients where json_exists(x, '$')",
         "select 1 from json_table('[]', '$[*]' columns (a int path '$')) as t",
+        "set constraints patients_key deferred",
     ] {
         assert!(look(sql).confined.get(&Scope::default()).is_err(), "{sql}");
     }
@@ -564,6 +565,8 @@ fn what_is_not_listed_is_refused_wherever_it_stands() {
         "set xmloption = content",
         "set default_transaction_deferrable = on",
         "reset all",
+        "set constraints all deferred",
+        "set constraints all immediate",
         "unlisten *",
         "close all",
         "discard temp",
@@ -737,6 +740,7 @@ fn what_a_statement_does_to_its_session_is_told() {
         ("alter table patients add column a int", "ChangesCatalog true"),
         ("insert into patients default values", "None false"),
         ("reset all", "SetsSearchPath { path: None }"),
+        ("set constraints all deferred", "None false"),
     ] {
         assert!(told(sql).starts_with(beginning), "{sql}: {}", told(sql));
     }

@@ -59,6 +59,8 @@ impl Rewriter<'_> {
             }
             Some(
                 NodeEnum::TransactionStmt(_)
+                // Each write was judged by itself: when what is left is looked at does not matter.
+                | NodeEnum::ConstraintsSetStmt(_)
                 | NodeEnum::VariableSetStmt(_)
                 | NodeEnum::VariableShowStmt(_)
                 | NodeEnum::DeallocateStmt(_)
