@@ -1264,3 +1264,9 @@ SELECT id FROM more.ticket WHERE label = 'x'; ROLLBACK;
 BEGIN; MERGE INTO more.ticket t USING (VALUES ('x')) v(l) ON t.label = v.l WHEN NOT MATCHED THEN INSERT (label) VALUES (v.l); SELECT max(id) FROM more.ticket WHERE label = 'x'; ROLLBACK;
 -- @t num05 number_given works
 BEGIN; INSERT INTO more.ticket(id, label) VALUES (900, 'x'), (901, 'y') RETURNING id; UPDATE more.ticket SET label = 'z' WHERE id = 900; DELETE FROM more.ticket WHERE id = 901; ROLLBACK;
+-- @t tra01 path_of_a_failed_transaction mask
+BEGIN; SET search_path = more; SELECT 1 / 0; COMMIT; SELECT ssn, diagnosis FROM patients ORDER BY id LIMIT 1;
+-- @t tra02 path_of_a_savepoint mask
+BEGIN; SAVEPOINT a; SET search_path = more; ROLLBACK TO a; SELECT ssn, diagnosis FROM patients ORDER BY id LIMIT 1; COMMIT;
+-- @t tra03 path_of_a_chain mask
+BEGIN; SET search_path = more; COMMIT AND CHAIN; SET search_path = public; ROLLBACK; SELECT ssn, label FROM patients ORDER BY id LIMIT 1;

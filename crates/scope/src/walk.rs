@@ -17,7 +17,7 @@ use crate::rewrite::Place;
 use crate::tree::{Fields, Value, constant, flag, node, number, strings, text, unset};
 use crate::{settings, system};
 use session::identity_fixed;
-pub(crate) use session::{stays_itself, temporary_drop};
+pub(crate) use session::{is_passing, stays_itself, temporary_drop};
 use views::query_refusal;
 pub(crate) use views::{introspects, view_refusal};
 

@@ -9,6 +9,7 @@
 //! - `telling`: what the client hears of errors and notices
 //! - `subjects`: which patients rows are about
 //! - `sieve`, `spelled`: free text in rows, looked through before it leaves
+//! - `resolving`: what names mean, as transactions move it
 //! - `names`: prepared statements, portals and cursors
 //! - `weights`: how many bytes all of that comes to
 //! - `pieces`: the values that travel
@@ -20,6 +21,7 @@ mod names;
 mod permitting;
 mod pieces;
 mod pipe;
+mod resolving;
 mod sieve;
 mod spelled;
 mod subjects;
@@ -34,7 +36,7 @@ use bytes::{Bytes, BytesMut};
 use chaperone_access::{Analysis, Refusal, RefusalCode, Words};
 use chaperone_wire::futures::BoxFuture;
 use chaperone_wire::limits::{BACKLOG_BYTES_MAX, KEPT_BYTES_MAX};
-use chaperone_wire::{Company, Ending, Event, Fault, Interest, Known, Names, Part, TargetEnd};
+use chaperone_wire::{Company, Ending, Event, Fault, Interest, Known, Part, TargetEnd};
 
 use crate::codec::{Backend, BackendTag, Frame, Frontend, FrontendTag, Limits, Message, encode};
 use crate::opening::{Claimed, Joined};
@@ -44,6 +46,7 @@ use meaning::Merged;
 use names::{Book, Undo};
 use pieces::{Expect, Kind};
 use pipe::Pipe;
+use resolving::Resolving;
 use subjects::{Look, Shape};
 use telling::Looks;
 use weights::Weights;
@@ -62,9 +65,7 @@ pub struct Conversation {
     backend: Backend,
     company: Company,
     book: Book,
-    /// How unqualified names resolve now, and how they did before the open transaction.
-    names: Names,
-    names_before: Option<Names>,
+    resolving: Resolving,
     expected: VecDeque<Expect>,
     replies: VecDeque<Reply>,
     analysing: Option<(BoxFuture<Arc<Analysis>>, Then)>,
@@ -135,8 +136,7 @@ impl Conversation {
             backend: Backend::new(Limits::backend()),
             company,
             book: Book::default(),
-            names,
-            names_before: None,
+            resolving: Resolving::new(names),
             expected: VecDeque::new(),
             replies: VecDeque::new(),
             analysing: None,
