@@ -518,7 +518,7 @@ impl Conversation {
         self.book.temporaries_moved(moved, &self.resolving.now().temporary);
         if self.expected.is_empty() {
             // Ends that no COPY wanted are ignored by the server as well.
-            self.copies_ended = 0;
+            self.copies_ended.clear();
         }
         self.book.ready(idle);
         self.say(raw, Part::Aside);
@@ -527,14 +527,19 @@ impl Conversation {
 
     /// From here to CopyDone the server ignores Sync; one that was sent ahead has been read and dropped by it.
     fn begin_copy_in(&mut self) {
-        // A driver may send all data and its end without waiting for this message.
-        self.copying_in = self.copies_ended == 0;
-        self.copies_ended = self.copies_ended.saturating_sub(1);
-        if matches!(self.expected.front(), Some(Expect::Execute { .. }))
+        // A driver may send all data and its end without waiting for this message. A Sync behind that end is answered.
+        let end = self.copies_ended.pop_front();
+        self.copying_in = end.is_none();
+        let ahead = end.unwrap_or(self.syncs);
+        let waiting = self.expected.iter().filter(|expect| matches!(expect, Expect::Sync)).count();
+        let mut next = self.syncs.saturating_sub(u64::try_from(waiting).unwrap_or(self.syncs));
+        while next < ahead
+            && matches!(self.expected.front(), Some(Expect::Execute { .. }))
             && matches!(self.expected.get(1), Some(Expect::Sync))
         {
             self.expected.remove(1);
             self.book.answered += 1;
+            next += 1;
         }
     }
 

@@ -57,6 +57,9 @@ pub use pieces::{Outgoing, Reply, Request, Step};
 /// reports in any state of a transaction, and which says in the target's own log why it is there.
 const FAILING_STATEMENT: &str = "refused by chaperone";
 
+/// Ends of COPY data that are known before their COPY has begun.
+const COPIES_ENDED_MAX: usize = 1_000;
+
 /// Both ends, joined.
 pub struct Conversation {
     client: Pipe,
@@ -81,8 +84,10 @@ pub struct Conversation {
     copying_in: bool,
     /// A Flush was sent for the frame that waits.
     flushed: bool,
-    /// Ends of COPY data that were sent before the server had said that it wants any.
-    copies_ended: u32,
+    /// Ends of COPY data that were sent before the server had said that it wants any, each with the Syncs before it.
+    copies_ended: VecDeque<u64>,
+    /// Syncs that were sent and are to be answered, or were.
+    syncs: u64,
     /// Requests under way that change what later texts mean.
     unsettled: usize,
     merged: Option<Merged>,
@@ -146,7 +151,8 @@ impl Conversation {
             lost_until_sync: false,
             undone: Vec::new(),
             copying_in: false,
-            copies_ended: 0,
+            copies_ended: VecDeque::new(),
+            syncs: 0,
             flushed: false,
             unsettled: 0,
             merged: None,
@@ -418,7 +424,10 @@ impl chaperone_wire::Conversation for Conversation {
 
     fn forward_step(&mut self, step: Step) {
         if step.ends_copy && !self.copying_in {
-            self.copies_ended += 1;
+            // Without a COPY the server ignores them, and nobody needs many.
+            if self.copies_ended.len() < COPIES_ENDED_MAX {
+                self.copies_ended.push_back(self.syncs);
+            }
         } else if step.ends_copy {
             self.copying_in = false;
         }
@@ -429,6 +438,7 @@ impl chaperone_wire::Conversation for Conversation {
                 } else {
                     self.lost_until_sync = false;
                     self.take_back();
+                    self.syncs += 1;
                     self.expected.push_back(expect);
                 }
             } else if self.lost_until_sync {
