@@ -54,7 +54,8 @@ pub(crate) struct Relation {
     /// has code of its own.
     pub(crate) checks: Vec<Vec<Arc<str>>>,
     /// Columns of what rows may violate already, and an UPDATE of any column meets: constraints that nobody validated, or
-    /// that answer otherwise at another time or under other settings; unique indexes that were not finished.
+    /// that answer otherwise at another time or under other settings; unique indexes that were not finished, and indexes whose
+    /// expression or predicate is another under other settings.
     pub(crate) standing: Vec<Vec<Arc<str>>>,
     /// What an UPDATE may fail at for a value that it keeps.
     pub(crate) indexes: Vec<Index>,
@@ -64,6 +65,8 @@ pub(crate) struct Relation {
     /// Columns of the partition keys of the relation, of those above it and of those below: they decide in which partition a
     /// row is.
     pub(crate) partition_key: Vec<Arc<str>>,
+    /// Columns whose defaults draw from a sequence which numbers rows of another relation, too.
+    pub(crate) draws: Vec<(Vec<Arc<str>>, RelationName)>,
     pub(crate) references: Vec<ForeignKey>,
     /// Foreign keys of others that point here.
     pub(crate) referenced: Vec<(RelationName, ForeignKey)>,

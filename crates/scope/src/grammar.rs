@@ -64,6 +64,8 @@ const NODES: &[(&str, Fields)] = &[
             ("cycle_clause", Of("CteCycleClause")),
         ],
     ),
+    // Only of all of them: names would be looked up in the search path.
+    ("ConstraintsSetStmt", &[("deferred", Plain)]),
     (
         "Constraint",
         &[

@@ -18,7 +18,7 @@ use crate::rewrite::Place;
 use crate::tree::{Fields, Value, constant, flag, node, number, strings, text, unset};
 use crate::{settings, system};
 use session::identity_fixed;
-pub(crate) use session::{stays_itself, temporary_drop};
+pub(crate) use session::{is_passing, stays_itself, temporary_drop};
 use views::query_refusal;
 pub(crate) use views::{introspects, view_refusal};
 
@@ -487,7 +487,8 @@ impl<'a> Walk<'a> {
             return;
         }
         let keys = relation.references.iter().map(|key| &key.to);
-        let keys = keys.chain(relation.referenced.iter().map(|(from, _)| from)).filter(|_| writes);
+        let keys = keys.chain(relation.referenced.iter().map(|(from, _)| from));
+        let keys = keys.chain(relation.draws.iter().map(|(_, with)| with)).filter(|_| writes);
         let guard = relation.guard.iter().flat_map(|guard| &guard.reads).map(|(other, _)| other);
         for other in keys.chain(guard) {
             self.found.touch(other, NameRule2::Named, Verbs::NONE, ancestors(self.catalog, other));

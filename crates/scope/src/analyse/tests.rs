@@ -550,6 +550,12 @@ fn what_is_not_listed_is_refused_wherever_it_stands() {
         "select 1::other.kind",
         "select extract(year from x) from patients where json_exists(x, '$')",
         "select 1 from json_table('[]', '$[*]' columns (a int path '$')) as t",
+        "set constraints patients_key deferred",
+        "create temporary table patients (a int4); rollback; select 1 from patients",
+        "create temporary table patients (a int4); drop table patients; rollback to s; delete from patients",
+        "create temporary table mine (a int4) on commit drop; commit; select 1 from patients",
+        "create temporary table mine on commit drop as select 1; end and chain; select 1 from patients",
+        "select 1 into temporary mine; abort; select 1 from patients",
     ] {
         assert!(look(sql).confined.get(&Scope::default()).is_err(), "{sql}");
     }
@@ -568,6 +574,11 @@ fn what_is_not_listed_is_refused_wherever_it_stands() {
         "set xmloption = content",
         "set default_transaction_deferrable = on",
         "reset all",
+        "set constraints all deferred",
+        "set constraints all immediate",
+        "create temporary table mine (a int4); commit; select 1 from mine, patients",
+        "create temporary table mine (a int4); savepoint s; release s; begin; select 1 from mine",
+        "commit; rollback; savepoint s; rollback to s; select 1 from patients",
         "unlisten *",
         "close all",
         "discard temp",
@@ -741,6 +752,21 @@ fn what_a_statement_does_to_its_session_is_told() {
         ("alter table patients add column a int", "ChangesCatalog true"),
         ("insert into patients default values", "None false"),
         ("reset all", "SetsSearchPath { path: None }"),
+        ("set constraints all deferred", "None false"),
+        ("savepoint \"S 1\"", "Transaction(Savepoint { name: \"S 1\" })"),
+        ("release s", "Transaction(Release { name: \"s\" })"),
+        ("rollback to savepoint s", "Transaction(RollbackTo { name: \"s\" })"),
+        ("end and chain", "Transaction(Commit)"),
+        ("create temporary table x (a int4) on commit drop", "MakesTemporary { name: \"x\", passing: true }"),
+        (
+            "create temporary table x (a int4) on commit delete rows",
+            "MakesTemporary { name: \"x\", passing: false }",
+        ),
+        (
+            "create temporary table x on commit drop as select 1",
+            "MakesTemporary { name: \"x\", passing: true }",
+        ),
+        ("select 1 into temporary x", "MakesTemporary { name: \"x\", passing: false }"),
     ] {
         assert!(told(sql).starts_with(beginning), "{sql}: {}", told(sql));
     }

@@ -250,6 +250,7 @@ impl Reading {
                 ("a", _) => relation.standing.push(columns),
                 ("i", _) => relation.indexes.push(Index { columns, by: to_columns }),
                 ("m", _) => relation.arrivals.extend(columns),
+                ("s", Some(with)) => relation.draws.push((columns, with)),
                 ("f", Some(to)) => {
                     let key = ForeignKey { columns, to: to.clone(), to_columns, cascades: flag };
                     relation.references.push(key.clone());

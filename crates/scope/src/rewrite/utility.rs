@@ -59,6 +59,8 @@ impl Rewriter<'_> {
             }
             Some(
                 NodeEnum::TransactionStmt(_)
+                // Each write was judged by itself: when what is left is looked at does not matter.
+                | NodeEnum::ConstraintsSetStmt(_)
                 | NodeEnum::VariableSetStmt(_)
                 | NodeEnum::VariableShowStmt(_)
                 | NodeEnum::DeallocateStmt(_)
@@ -140,8 +142,15 @@ impl Rewriter<'_> {
         }
         let names: Vec<String> = it.attlist.iter().filter_map(sval).map(str::to_owned).collect();
         if it.is_from {
-            let target = self.target_of(&mut it.relation)?;
+            let mut target = self.target_of(&mut it.relation)?;
             let listed = (!names.is_empty()).then(|| names.iter().cloned().collect::<BTreeSet<_>>());
+            let defaults = it.options.iter().any(|option| match &option.node {
+                Some(NodeEnum::DefElem(option)) => option.defname == "default",
+                Some(_) | None => true,
+            });
+            if !defaults {
+                target.give(listed.clone().unwrap_or_else(|| target.all()));
+            }
             self.may_load(&target, listed)?;
             self.target = Some(target);
             let done = self.optional(&mut it.where_clause);

@@ -47,7 +47,7 @@ pub(super) struct Target<'a> {
     withheld: Vec<Withheld>,
     /// All columns in order, each revealed or not.
     columns: Vec<(String, bool)>,
-    /// What an INSERT names to give values to: in ON CONFLICT `excluded` holds these very values.
+    /// What an INSERT or COPY names to give values to: in ON CONFLICT `excluded` holds these very values.
     given: BTreeSet<String>,
     /// In RETURNING constants stand for what is withheld; elsewhere it is refused.
     returning: bool,
@@ -62,12 +62,17 @@ enum Kind {
 }
 
 impl Target<'_> {
+    /// Columns that all rows which come are given values for.
+    pub(super) fn give(&mut self, columns: BTreeSet<String>) {
+        self.given = columns;
+    }
+
     fn seen_in_part(&self) -> bool {
         !self.withheld.is_empty()
     }
 
     /// Every column.
-    fn all(&self) -> BTreeSet<String> {
+    pub(super) fn all(&self) -> BTreeSet<String> {
         let columns = self.stored.into_iter().flat_map(|(_, relation)| &relation.columns);
         columns.map(|column| column.name.to_string()).collect()
     }

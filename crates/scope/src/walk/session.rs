@@ -13,6 +13,9 @@ const SET_DEFAULT: i64 = pg_query::protobuf::VariableSetKind::VarSetDefault as i
 const RESET: i64 = pg_query::protobuf::VariableSetKind::VarReset as i64;
 const RESET_ALL: i64 = pg_query::protobuf::VariableSetKind::VarResetAll as i64;
 
+/// `OnCommitAction` of `ON COMMIT DROP`.
+const ON_COMMIT_DROP: i64 = pg_query::protobuf::OnCommitAction::OncommitDrop as i64;
+
 impl<'a> Walk<'a> {
     pub(super) fn truncated(&mut self, fields: &Fields) {
         let relations = fields.get("relations").and_then(Value::as_array).into_iter().flatten();
@@ -101,4 +104,15 @@ pub(crate) fn stays_itself(fields: &Fields) -> Option<&'static str> {
 pub(crate) fn identity_fixed() -> Refusal {
     Refusal::new(RefusalCode::NotPermitted, "the role of a session is fixed at the boundary")
         .hint("ask for a credential of your own for what the other role may do")
+}
+
+/// Whether a temporary table that is made goes with the transaction in which it is.
+pub(crate) fn is_passing(kind: &str, fields: &Fields) -> bool {
+    let into = match kind {
+        "CreateStmt" => return number(fields, "oncommit") == ON_COMMIT_DROP,
+        "CreateTableAsStmt" => fields.get("into"),
+        "SelectStmt" => fields.get("into_clause"),
+        _ => None,
+    };
+    into.and_then(Value::fields).is_some_and(|into| number(into, "on_commit") == ON_COMMIT_DROP)
 }
