@@ -116,6 +116,7 @@ pub(crate) struct TableColumn {
     /// Its type runs code of the target's own: a domain with a check or default, also inside an array, a range or a
     /// composite, or a base type whose functions are neither built in nor an extension's C.
     pub(crate) code: bool,
+    pub(crate) not_null: bool,
 }
 
 impl Relation {
@@ -232,9 +233,9 @@ pub struct Catalog {
     /// Of those of which all belong to extensions, which ones.
     pub(crate) extension_operators: HashMap<Arc<str>, Vec<Arc<str>>>,
     pub(crate) builtin_types: HashSet<Arc<str>>,
-    /// Enums, which have no code of their own: by name, the schemas that have such a one.
+    /// Enums, and other types of the target's own that have no code of theirs: by name, the schemas that have such a one.
     pub(crate) enums: HashMap<Arc<str>, Vec<Arc<str>>>,
-    /// Names of types that may have code of their own: neither built in, enumerations, nor of an extension.
+    /// Names of types that may have code of their own: neither built in, nor of an extension, nor among those.
     pub(crate) own_types: HashSet<Arc<str>>,
     /// Types of extensions, by name.
     pub(crate) extension_types: HashMap<Arc<str>, Vec<Home>>,

@@ -25,6 +25,7 @@ type Written<'a> = (
 const GENERATED: u8 = 1;
 const DEFAULT: u8 = 2;
 const CODE: u8 = 4;
+const NOT_NULL: u8 = 8;
 /// What a value of any type can be handed on as.
 const WITHOUT_CODE: &str = "text";
 
@@ -212,6 +213,7 @@ impl Reading {
                     default: flags & DEFAULT != 0,
                     generated_from,
                     code: flags & CODE != 0,
+                    not_null: flags & NOT_NULL != 0,
                 });
             }
         }

@@ -1,4 +1,5 @@
--- One row a relation of the target's own: its columns as [name, type, 1 generated + 2 has a default + 4 code of its own,
+-- One row a relation of the target's own: its columns as [name, type, 1 generated + 2 has a default + 4 code of its own
+-- + 8 not null,
 -- the type without code that its values are handed on as, or null for its own, what it is generated from or null].
 with recursive
 -- A domain's base type, all the way down, with the innermost modifier.
@@ -82,6 +83,7 @@ sources as (
 select a.attrelid::text, json_agg(json_build_array(a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
     case when a.attgenerated <> '' then 1 else 0 end
       + case when o.typ is not null then 4 else 0 end
+      + case when a.attnotnull then 8 else 0 end
       + case when a.attgenerated = '' and (a.atthasdef or a.attidentity <> '' or t.typdefault is not null) then 2 else 0 end, case when o.typ is null then b.text else coalesce(h.text, 'text') end, s.names) order by a.attnum)::text
 from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid
