@@ -207,3 +207,6 @@ fn columns(relation: &Relation) -> Outcome<Vec<Node>> {
         Some(_) | None => Err(unfaithful()),
     }
 }
+
+#[cfg(test)]
+mod tests;
