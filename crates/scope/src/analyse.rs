@@ -309,7 +309,7 @@ fn member(
     let fields = fields.unwrap_or(&empty);
     let (tag, mut class) = classify(kind, fields);
     let temporary = walk::temporary_made(kind, fields).is_some() || walk::temporary_drop(fields, place);
-    if temporary {
+    if temporary || walk::alters_temporary(kind, fields, place) {
         class = Class::Other;
     }
     let mut whole = found.whole;
@@ -378,6 +378,7 @@ fn classify(kind: &str, fields: &Fields) -> (&'static str, Class) {
         // Where it loads rows, the walk has found that it writes.
         "CopyStmt" => ("COPY", Class::Query),
         "VariableSetStmt" => ("SET", Class::Other),
+        "ConstraintsSetStmt" => ("SET CONSTRAINTS", Class::Other),
         "PrepareStmt" => ("PREPARE", Class::Other),
         "ExecuteStmt" => ("EXECUTE", Class::Other),
         "DeallocateStmt" => ("DEALLOCATE", Class::Session),

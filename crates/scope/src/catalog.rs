@@ -121,6 +121,7 @@ pub(crate) struct TableColumn {
     pub(crate) code: bool,
     /// A condition on it is planned with code of the target's own: the difference of a range.
     pub(crate) planned: bool,
+    pub(crate) not_null: bool,
 }
 
 impl Relation {
@@ -242,9 +243,9 @@ pub struct Catalog {
     /// Of those of which all belong to extensions, which ones.
     pub(crate) extension_operators: HashMap<Arc<str>, Vec<Arc<str>>>,
     pub(crate) builtin_types: HashSet<Arc<str>>,
-    /// Enums, which have no code of their own: by name, the schemas that have such a one.
+    /// Enums, and other types of the target's own that have no code of theirs: by name, the schemas that have such a one.
     pub(crate) enums: HashMap<Arc<str>, Vec<Arc<str>>>,
-    /// Names of types that may have code of their own: neither built in, enumerations, nor of an extension.
+    /// Names of types that may have code of their own: neither built in, nor of an extension, nor among those.
     pub(crate) own_types: HashSet<Arc<str>>,
     /// Types of extensions, by name.
     pub(crate) extension_types: HashMap<Arc<str>, Vec<Home>>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chaperone_access::RelationName;
 
-use crate::catalog::{Catalog, Home};
+use crate::catalog::{Catalog, Home, TableColumn};
 use crate::classification::Classification;
 use crate::system;
 
@@ -24,11 +24,10 @@ const REFUSED_PREFIXES: [&str; 10] = [
 ];
 
 /// Names that run SQL or read what is not a relation, although they are declared stable.
-const REFUSED: [&str; 18] = [
+const REFUSED: [&str; 17] = [
     "current_setting",
     "set_config",
     "current_query",
-    "row_security_active",
     "icu_unicode_version",
     "nextval",
     "currval",
@@ -46,8 +45,25 @@ const REFUSED: [&str; 18] = [
     "record_recv",
 ];
 
-/// What tells of bytes, pages and transactions, each with its type: NULL stands in its place.
-const NOTHING: [(&str, &str); 33] = [
+/// What tells of bytes, pages, transactions and the log of changes, each with its type: NULL stands in its place.
+const NOTHING: [(&str, &str); 49] = [
+    // How a value lies in its row depends on what else is in the row, and goes with it into another table.
+    ("pg_column_compression", "text"),
+    ("pg_column_size", "int4"),
+    ("pg_current_snapshot", "pg_snapshot"),
+    ("pg_current_wal_flush_lsn", "pg_lsn"),
+    ("pg_current_wal_insert_lsn", "pg_lsn"),
+    ("pg_current_wal_lsn", "pg_lsn"),
+    ("pg_current_xact_id", "xid8"),
+    ("pg_current_xact_id_if_assigned", "xid8"),
+    ("pg_last_wal_receive_lsn", "pg_lsn"),
+    ("pg_last_wal_replay_lsn", "pg_lsn"),
+    ("pg_last_xact_replay_timestamp", "timestamptz"),
+    ("pg_relation_filepath", "text"),
+    ("pg_sequence_last_value", "int8"),
+    ("pg_xact_status", "text"),
+    ("txid_current_snapshot", "txid_snapshot"),
+    ("txid_status", "text"),
     ("pg_table_size", "int8"),
     ("pg_relation_size", "int8"),
     ("pg_total_relation_size", "int8"),
@@ -100,6 +116,27 @@ pub(crate) fn instead_of(name: &str) -> Option<String> {
     NOTHING.iter().find(|(known, _)| *known == name).map(|(_, typ)| format!("NULL::pg_catalog.{typ}"))
 }
 
+/// Of those, the ones that answer for a value that was never stored.
+const MEASURES: [&str; 2] = ["pg_column_compression", "pg_column_size"];
+
+/// Whether a function tells how a value lies in its row.
+pub(crate) fn measures(name: &str) -> bool {
+    MEASURES.contains(&name)
+}
+
+/// What the argument of a call is that has NULL in its place: what a parameter there is taken for.
+pub(crate) fn argument_of(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "pg_table_size" | "pg_relation_size" | "pg_total_relation_size" | "pg_indexes_size"
+        | "pg_relation_filenode" | "pg_relation_filepath" | "pg_sequence_last_value" => "regclass",
+        "pg_database_size" | "pg_tablespace_size" => "name",
+        "pg_xact_status" => "xid8",
+        "txid_status" => "int8",
+        _ if name == "pg_tablespace_location" || name.starts_with("pg_stat_get_") => "oid",
+        _ => return None,
+    })
+}
+
 /// Functions of the information schema that its views, and JDBC, use to look into arrays.
 pub(crate) const SCHEMA_FUNCTIONS: [&str; 1] = ["_pg_expandarray"];
 
@@ -141,6 +178,23 @@ pub(crate) fn is_allowed_type(catalog: &Catalog, schema: &str, name: &str) -> bo
         })
 }
 
+/// Whether the rows of a relation of that name in that schema are a type without code of the target's own: each of its columns is of
+/// one. What a type tells is what its columns are called and hold, as catalogs tell everybody.
+pub(crate) fn is_row_type(catalog: &Catalog, schema: &str, name: &str) -> bool {
+    let Some(relation) = catalog.relations.get(&RelationName::new(schema, name)) else { return false };
+    let plain = |column: &TableColumn| {
+        let element = column.typ.trim_end_matches("[]");
+        match element.split_once('.') {
+            None => true,
+            Some((schema, name)) => is_allowed_type(catalog, schema.trim_matches('"'), name.trim_matches('"')),
+        }
+    };
+    !system::is_system(schema)
+        && matches!(relation.kind, b'r' | b'p' | b'v' | b'm')
+        && !relation.columns.is_empty()
+        && relation.columns.iter().all(|column| !column.code && plain(column))
+}
+
 /// Whether there are operators of that name outside `pg_catalog`, and all of them belong to extensions that may be used.
 pub(crate) fn extension_operator(catalog: &Catalog, name: &str) -> bool {
     let (Some(classification), Some(extensions)) =
@@ -163,13 +217,16 @@ pub(crate) fn extension_function(catalog: &Catalog, name: &str) -> bool {
 }
 
 /// Introspection: what psql, drivers and tools ask of the catalog.
-const LISTED: [&str; 56] = [
+const LISTED: [&str; 74] = [
+    "inet_merge",
+    "inet_same_family",
     "pg_backend_pid",
     "pg_char_to_encoding",
     "pg_client_encoding",
     "pg_collation_actual_version",
     "pg_collation_for",
     "pg_collation_is_visible",
+    "pg_column_is_updatable",
     "pg_conversion_is_visible",
     "pg_describe_object",
     "pg_encoding_max_length",
@@ -187,15 +244,18 @@ const LISTED: [&str; 56] = [
     "pg_get_keywords",
     "pg_get_partition_constraintdef",
     "pg_get_partkeydef",
+    "pg_get_replica_identity_index",
     "pg_get_ruledef",
     "pg_get_serial_sequence",
     "pg_get_statisticsobjdef",
     "pg_get_statisticsobjdef_columns",
+    "pg_get_statisticsobjdef_expressions",
     "pg_get_triggerdef",
     "pg_get_userbyid",
     "pg_get_viewdef",
     "pg_has_role",
     "pg_identify_object",
+    "pg_identify_object_as_address",
     "pg_index_column_has_property",
     "pg_index_has_property",
     "pg_indexam_has_property",
@@ -210,20 +270,48 @@ const LISTED: [&str; 56] = [
     "pg_partition_root",
     "pg_partition_tree",
     "pg_relation_is_publishable",
+    "pg_relation_is_updatable",
+    "pg_sequence_parameters",
     "pg_size_bytes",
     "pg_size_pretty",
+    "pg_snapshot_xip",
+    "pg_snapshot_xmax",
+    "pg_snapshot_xmin",
     "pg_statistics_obj_is_visible",
     "pg_table_is_visible",
+    "pg_trigger_depth",
     "pg_ts_config_is_visible",
     "pg_ts_dict_is_visible",
     "pg_ts_parser_is_visible",
     "pg_ts_template_is_visible",
     "pg_type_is_visible",
     "pg_typeof",
+    "pg_visible_in_snapshot",
+    "pg_wal_lsn_diff",
+    "txid_snapshot_xip",
+    "txid_snapshot_xmax",
+    "txid_snapshot_xmin",
+    "txid_visible_in_snapshot",
 ];
 
-/// Volatile, and harmless: they neither write nor read anything of the database.
-const HARMLESS: [&str; 5] = ["random", "clock_timestamp", "gen_random_uuid", "timeofday", "random_normal"];
+/// Volatile, and harmless: they neither write nor read anything of the database. What `setseed` sets is seen in `random`
+/// only; a wait is as long as its caller says, and he says it of what he sees.
+const HARMLESS: [&str; 9] = [
+    "clock_timestamp",
+    "gen_random_uuid",
+    "pg_sleep",
+    "pg_sleep_for",
+    "pg_sleep_until",
+    "random",
+    "random_normal",
+    "setseed",
+    "timeofday",
+];
+
+/// Whether `ts_rewrite` is given what it is to put in: with less it runs a statement that is its argument.
+pub(crate) fn rewrites_by_values(name: &str, arguments: usize) -> bool {
+    name == "ts_rewrite" && arguments == 3
+}
 
 /// How a function stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

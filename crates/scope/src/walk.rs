@@ -1,6 +1,7 @@
 //! One walk over a statement: what it touches, for everybody's record, and whether it keeps to the grammar that a
 //! restricted caller may use.
 
+mod own;
 mod session;
 mod views;
 
@@ -14,10 +15,11 @@ use crate::catalog::{Catalog, Relation, ancestors};
 use crate::functions::{self, SCHEMA_FUNCTIONS, Standing, dangerous_field, listed_relation, standing};
 use crate::grammar::{self, Field};
 use crate::ranges::{Columns, Ranges};
-use crate::rewrite::Place;
+use crate::rewrite::{Place, is_serial};
 use crate::tree::{Fields, Value, constant, flag, node, number, strings, text, unset};
 use crate::{settings, system};
 use session::identity_fixed;
+pub(crate) use own::alters_temporary;
 pub(crate) use session::{is_passing, stays_itself, temporary_drop};
 use views::query_refusal;
 pub(crate) use views::{introspects, view_refusal};
@@ -34,8 +36,9 @@ const COMPLETED: [i64; 6] = [
 /// Operators that IN, DISTINCT FROM, NULLIF, BETWEEN, CASE, USING and ORDER BY call, written or not.
 const COMPARISONS: [&str; 10] =
     ["=", "<>", "<", "<=", ">", ">=", "BETWEEN", "NOT BETWEEN", "BETWEEN SYMMETRIC", "NOT BETWEEN SYMMETRIC"];
-/// `ConstrType` of NULL, NOT NULL, DEFAULT, CHECK, PRIMARY KEY, UNIQUE, and of what says when they are looked at.
-const CONSTRAINTS: [i64; 6] = [1, 2, 3, 6, 7, 8];
+/// `ConstrType` of NULL, NOT NULL, DEFAULT, IDENTITY, GENERATED, CHECK, PRIMARY KEY, UNIQUE, FOREIGN KEY, and of what says when
+/// they are looked at.
+const CONSTRAINTS: [i64; 13] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14];
 /// The mode of LOCK that every SELECT takes.
 const ACCESS_SHARE: i64 = 1;
 /// `ObjectType` of a table.
@@ -134,6 +137,8 @@ pub(crate) struct Walk<'a> {
     /// What is gone through is a view's query, as the target has it: what its columns are called means nothing else, and the
     /// relations in it are gone through by whoever asks.
     stands: bool,
+    /// Columns of a table are defined: integers with a sequence have names of their own there.
+    defines: bool,
     /// What is looked at is under a view of which the classification says what it shows, or is kept.
     stated: bool,
     found: Found,
@@ -145,8 +150,8 @@ impl<'a> Walk<'a> {
     pub(crate) fn new(place: Place<'a>, moved: bool) -> Self {
         let Place { catalog, path, temporary } = place;
         let (ctes, root, ranges) = (HashSet::new(), None, None);
-        let (stands, stated, found) = (false, false, Found::default());
-        Self { catalog, path, temporary, ctes, root, ranges, moved, stands, stated, found }
+        let (stands, defines, stated, found) = (false, false, false, Found::default());
+        Self { catalog, path, temporary, ctes, root, ranges, moved, stands, defines, stated, found }
     }
 
     /// Walk one statement.
@@ -195,6 +200,8 @@ impl<'a> Walk<'a> {
             "ExplainStmt" => self.explain(fields),
             "DiscardStmt" | "DefElem" => {}
             "CreateTableAsStmt" | "CreateStmt" | "IntoClause" | "Constraint" => self.made(kind, fields),
+            "IndexStmt" | "AlterTableStmt" | "AlterTableCmd" | "RenameStmt" | "VacuumStmt" => self.own(kind, fields),
+            "ConstraintsSetStmt" => self.constraints(fields),
             "DropStmt" => self.dropped(fields),
             "TruncateStmt" => self.truncated(fields),
             "LockStmt" if number(fields, "mode") > ACCESS_SHARE => self.found.not_understood(
@@ -350,21 +357,24 @@ impl<'a> Walk<'a> {
     fn made(&mut self, kind: &str, fields: &Fields) {
         let relation = |name: &str| fields.get(name).and_then(Value::fields);
         let fine = match kind {
-            "CreateStmt" => relation("relation").is_some_and(temporary),
-            "IntoClause" => relation("rel").is_some_and(temporary),
-            "Constraint" => CONSTRAINTS.contains(&number(fields, "contype")),
+            "CreateStmt" => relation("relation").is_some_and(temporary) && own::stores_plainly(fields),
+            "IntoClause" => relation("rel").is_some_and(temporary) && own::stores_plainly(fields),
+            "Constraint" => CONSTRAINTS.contains(&number(fields, "contype")) && own::counts_plainly(fields),
             _ => number(fields, "objtype") == OBJECT_TABLE,
         };
         self.found.writes = true;
         match kind {
-            "CreateStmt" => self.triggered(&["CREATE TABLE"]),
+            "CreateStmt" => {
+                self.defines = true;
+                self.triggered(&["CREATE TABLE"]);
+            }
             "IntoClause" => self.triggered(&["CREATE TABLE AS", "SELECT INTO"]),
             _ => {}
         }
         if !fine {
             self.found.not_understood(
                 "a table that is not temporary, or is made with more than plain columns".into(),
-                "CREATE TEMPORARY TABLE with columns, defaults, checks and keys, or AS a query",
+                "CREATE TEMPORARY TABLE with columns, defaults, identities, checks and keys, or AS a query",
             );
         }
     }
@@ -382,7 +392,7 @@ impl<'a> Walk<'a> {
 
     fn dropped(&mut self, fields: &Fields) {
         self.found.writes = true;
-        self.triggered(&["DROP TABLE"]);
+        self.triggered(&["DROP TABLE", "DROP INDEX"]);
         // What names mean is not known where they have moved: then only what is known to be there is dropped.
         let known = dropped(fields).iter().all(|name| self.is_temporary(name));
         if !temporary_drop(fields, self.place()) || (self.moved && !known) {
@@ -528,10 +538,15 @@ impl<'a> Walk<'a> {
         self.found.describes |= system::look(name).is_some_and(|look| look != system::Look::Setting);
         // Nothing is put in its place where the view stands for itself.
         self.found.describes |= self.stands && functions::instead_of(name).is_some();
-        // Reads a setting by name: only names that SHOW may show. One that is not known yet is looked at where it runs.
+        let count = arguments.map_or(0, |arguments| arguments.len());
+        // Reads a setting by name: only names that SHOW may show. One that is not known yet, or need not be there, is
+        // looked at where it runs.
         if name == "current_setting"
-            && first.is_some_and(|first| constant(first).is_none_or(settings::showable))
+            && first.is_some_and(|first| constant(first).is_none_or(settings::showable) || count == 2)
         {
+            return;
+        }
+        if functions::rewrites_by_values(name, count) {
             return;
         }
         if name == "set_config"
@@ -597,14 +612,20 @@ impl<'a> Walk<'a> {
     }
 
     fn type_name(&mut self, fields: &'a Fields) {
+        let serial = self.defines && is_serial(&strings(fields, "names"));
         let known = match strings(fields, "names").as_slice() {
+            _ if serial => unset(fields.get("array_bounds").unwrap_or(&Value::Null)),
             ["pg_catalog", name] => self.catalog.builtin_types.contains(*name),
             [name] => {
                 self.catalog.builtin_types.contains(*name)
                     || functions::homes_of_type(self.catalog, name)
                         .any(|schema| functions::is_allowed_type(self.catalog, schema, name))
+                    || self.path.iter().any(|schema| functions::is_row_type(self.catalog, schema, name))
             }
-            [schema, name] => functions::is_allowed_type(self.catalog, schema, name),
+            [schema, name] => {
+                functions::is_allowed_type(self.catalog, schema, name)
+                    || functions::is_row_type(self.catalog, schema, name)
+            }
             _ => false,
         };
         if !known {

@@ -11,7 +11,8 @@
 //! - `query`: SELECT and what it consists of
 //! - `expression`: everything in it that computes
 //! - `write`: INSERT, UPDATE, DELETE, MERGE, whose target cannot be replaced
-//! - `utility`: statements around others, temporary tables, COPY
+//! - `utility`: statements around others, COPY
+//! - `temporary`: the session's own tables
 //! - `check`: the independent look at what is sent
 //!
 //! The argument does not rest on scoping being judged right: after rewriting, a relation that is seen in part stands only
@@ -25,6 +26,7 @@ mod mask;
 mod query;
 mod relation;
 mod star;
+mod temporary;
 mod times;
 mod utility;
 mod write;
@@ -43,6 +45,7 @@ pub(crate) use barrier::Barrier;
 pub use barrier::{BarrierView, FLOOR_CALLER, FLOOR_CALLERS, FLOOR_KEY, FLOOR_SCHEMA};
 use check::Generated;
 pub(crate) use mask::literal;
+pub(crate) use temporary::is_serial;
 use write::Target;
 
 /// Where a text's names are looked up.

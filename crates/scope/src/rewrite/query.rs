@@ -167,6 +167,22 @@ impl Rewriter<'_> {
                 }
                 self.column_definitions(&mut function.coldeflist)
             }
+            Some(NodeEnum::RangeTableFunc(table)) => {
+                self.expressions(&mut table.namespaces)?;
+                self.optional(&mut table.docexpr)?;
+                self.optional(&mut table.rowexpr)?;
+                for column in &mut table.columns {
+                    let Some(NodeEnum::RangeTableFuncCol(column)) = &mut column.node else {
+                        return Err(unfaithful());
+                    };
+                    if let Some(name) = &mut column.type_name {
+                        self.type_name(name)?;
+                    }
+                    self.optional(&mut column.colexpr)?;
+                    self.optional(&mut column.coldefexpr)?;
+                }
+                Ok(())
+            }
             Some(_) | None => refused("a FROM item of an unknown kind", "name a table or write a sub-select"),
         }
     }

@@ -71,6 +71,11 @@ impl Target<'_> {
         !self.withheld.is_empty()
     }
 
+    /// Whether it is read, elsewhere, as it is.
+    pub(super) fn stands_for_itself(&self) -> bool {
+        !self.seen_in_part()
+    }
+
     /// Every column.
     pub(super) fn all(&self) -> BTreeSet<String> {
         let columns = self.stored.into_iter().flat_map(|(_, relation)| &relation.columns);

@@ -15,6 +15,7 @@ const RESET_ALL: i64 = pg_query::protobuf::VariableSetKind::VarResetAll as i64;
 
 /// `OnCommitAction` of `ON COMMIT DROP`.
 const ON_COMMIT_DROP: i64 = pg_query::protobuf::OnCommitAction::OncommitDrop as i64;
+const OBJECT_INDEX: i64 = pg_query::protobuf::ObjectType::ObjectIndex as i64;
 
 impl<'a> Walk<'a> {
     pub(super) fn truncated(&mut self, fields: &Fields) {
@@ -65,6 +66,10 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn shown(&mut self, name: &str) {
+        if name.eq_ignore_ascii_case("all") {
+            // A list of those that may be shown takes its place.
+            return;
+        }
         if !settings::showable(name) {
             self.found.not_understood(
                 format!("setting `{name}` may not be shown"),
@@ -82,7 +87,12 @@ pub(crate) fn temporary_drop(fields: &Fields, place: Place<'_>) -> bool {
     let is_own = |name: &str| place.temporary.iter().any(|known| **known == *name);
     let is_nothing =
         |name: &str| if_exists && !name.is_empty() && place.catalog.resolve("", name, place.path).is_none();
-    number(fields, "remove_type") == OBJECT_TABLE && names.iter().all(|name| is_own(name) || is_nothing(name))
+    // An index lies where its table does, and what is sent says `pg_temp`.
+    let is_index = number(fields, "remove_type") == OBJECT_INDEX;
+    let is_table = number(fields, "remove_type") == OBJECT_TABLE;
+    (is_index || is_table)
+        && !names.is_empty()
+        && names.iter().all(|name| !name.is_empty() && (is_index || is_own(name) || is_nothing(name)))
 }
 
 /// What a statement that names the session's role, and leaves it what it is, is sent as: SET of a session's authorization would

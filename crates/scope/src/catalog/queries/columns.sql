@@ -1,5 +1,6 @@
 -- One row a relation of the target's own: its columns as [name, type, 1 generated + 2 has a default + 4 code of its own
--- + 8 code that planning calls, the type without code that its values are handed on as, or null for its own, what it is generated from or null].
+-- + 8 code that planning calls + 16 not null,
+-- the type without code that its values are handed on as, or null for its own, what it is generated from or null].
 with recursive
 -- A domain's base type, all the way down, with the innermost modifier.
 down (domain, typ, modifier) as (
@@ -94,6 +95,7 @@ select a.attrelid::text, json_agg(json_build_array(a.attname::text, pg_catalog.f
     case when a.attgenerated <> '' then 1 else 0 end
       + case when o.typ is not null then 4 else 0 end
       + case when w.typ is not null then 8 else 0 end
+      + case when a.attnotnull then 16 else 0 end
       + case when a.attgenerated = '' and (a.atthasdef or a.attidentity <> '' or t.typdefault is not null) then 2 else 0 end, case when o.typ is null then b.text else coalesce(h.text, 'text') end, s.names) order by a.attnum)::text
 from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid
