@@ -5,7 +5,7 @@
 pub const APPLICATION: &str = "chaperone.application_name";
 
 /// May be set: they change how values look or how long a statement may take, nothing that a statement means.
-const SETTABLE: [&str; 21] = [
+const SETTABLE: [&str; 25] = [
     "application_name",
     "bytea_output",
     APPLICATION,
@@ -27,10 +27,15 @@ const SETTABLE: [&str; 21] = [
     "transaction",
     "work_mem",
     "session characteristics",
+    "escape_string_warning",
+    "idle_session_timeout",
+    "synchronize_seqscans",
+    "transaction_timeout",
 ];
 
-/// May be shown beside those.
-const SHOWABLE: [&str; 16] = [
+/// May be shown beside those: how the server was built and set up for everybody, and who the session is there. Not where it is,
+/// what its files are called, or what it writes into its log.
+const SHOWABLE: [&str; 43] = [
     "client_encoding",
     "block_size",
     "default_table_access_method",
@@ -47,6 +52,33 @@ const SHOWABLE: [&str; 16] = [
     "server_version_num",
     "standard_conforming_strings",
     "xmloption",
+    "array_nulls",
+    "backslash_quote",
+    "check_function_bodies",
+    "constraint_exclusion",
+    "cursor_tuple_fraction",
+    "default_text_search_config",
+    "default_toast_compression",
+    "default_with_oids",
+    "enable_partition_pruning",
+    "in_hot_standby",
+    "is_superuser",
+    "lc_messages",
+    "lc_monetary",
+    "lc_numeric",
+    "lc_time",
+    "lo_compat_privileges",
+    "max_connections",
+    "max_prepared_transactions",
+    "quote_all_identifiers",
+    "role",
+    "segment_size",
+    "session_authorization",
+    "ssl",
+    "track_activities",
+    "transform_null_equals",
+    "wal_block_size",
+    "wal_level",
 ];
 
 pub(crate) fn settable(name: &str) -> bool {
@@ -66,7 +98,11 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 pub(crate) fn keeps(name: &str, value: &str) -> bool {
     let value = value.to_lowercase();
     match name.to_lowercase().as_str() {
-        "client_encoding" => matches!(value.as_str(), "utf8" | "utf-8"),
+        // PostgreSQL reads no more of it than letters and digits; `unicode` is another name of the same.
+        "client_encoding" => {
+            let name: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
+            matches!(name.as_str(), "utf8" | "unicode")
+        }
         "row_security" | "standard_conforming_strings" => {
             matches!(value.as_str(), "on" | "true" | "yes" | "1")
         }
