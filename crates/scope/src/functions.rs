@@ -45,8 +45,8 @@ const REFUSED: [&str; 17] = [
     "record_recv",
 ];
 
-/// What tells of bytes, pages, transactions and the log of changes, each with its type: NULL stands in its place.
-const NOTHING: [(&str, &str); 49] = [
+/// What tells of bytes, pages, transactions, the log of changes and where the server is, each with its type: NULL stands in its place.
+const NOTHING: [(&str, &str); 57] = [
     // How a value lies in its row depends on what else is in the row, and goes with it into another table.
     ("pg_column_compression", "text"),
     ("pg_column_size", "int4"),
@@ -98,13 +98,24 @@ const NOTHING: [(&str, &str); 49] = [
     ("inet_client_port", "int4"),
     ("inet_server_addr", "inet"),
     ("inet_server_port", "int4"),
+    // How far a sequence, transactions, the log and what follows it are.
+    ("pg_xact_commit_timestamp", "timestamptz"),
+    ("pg_is_wal_replay_paused", "bool"),
+    ("pg_get_wal_replay_pause_state", "text"),
+    ("pg_stat_get_analyze_count", "int8"),
+    ("pg_stat_get_autoanalyze_count", "int8"),
+    ("pg_stat_get_autovacuum_count", "int8"),
+    ("pg_stat_get_vacuum_count", "int8"),
+    ("pg_notification_queue_usage", "float8"),
 ];
 
 /// Calls that find nothing to do, each with its answer: there are no other sessions for a caller who sees a part, and he
 /// holds no advisory locks.
-const IDLE: [(&str, &str); 3] = [
+const IDLE: [(&str, &str); 5] = [
     ("pg_advisory_unlock_all", "''::pg_catalog.void"),
+    ("pg_blocking_pids", "'{}'::pg_catalog.int4[]"),
     ("pg_cancel_backend", "false"),
+    ("pg_safe_snapshot_blocking_pids", "'{}'::pg_catalog.int4[]"),
     ("pg_terminate_backend", "false"),
 ];
 
@@ -166,6 +177,22 @@ pub(crate) fn homes_of_type<'c>(catalog: &'c Catalog, name: &str) -> impl Iterat
     enums.chain(catalog.extension_types.get(name).into_iter().flatten().map(|home| &*home.schema))
 }
 
+/// The types of the information schema, which tools that ask like its views cast to, and what each is written as: without a
+/// check, whoever may have changed it.
+const INFORMATION_TYPES: [(&str, &str); 5] = [
+    ("cardinal_number", "int4"),
+    ("character_data", "varchar"),
+    ("sql_identifier", "name"),
+    ("time_stamp", "timestamptz"),
+    ("yes_or_no", "varchar"),
+];
+
+/// The built-in type that one of the information schema is written as.
+pub(crate) fn written_as(schema: &str, name: &str) -> Option<&'static str> {
+    let known = INFORMATION_TYPES.iter().find(|(known, _)| schema == "information_schema" && *known == name);
+    known.map(|(_, typ)| *typ)
+}
+
 /// Whether the type of that name in that schema may be used: an enum, which has no code, or one of an extension that may be.
 pub(crate) fn is_allowed_type(catalog: &Catalog, schema: &str, name: &str) -> bool {
     let enums = catalog.enums.get(name).into_iter().flatten();
@@ -216,11 +243,16 @@ pub(crate) fn extension_function(catalog: &Catalog, name: &str) -> bool {
         && !own_type(catalog, name)
 }
 
-/// Introspection: what psql, drivers and tools ask of the catalog.
-const LISTED: [&str; 74] = [
+/// Introspection: what psql, drivers and tools ask of the catalog. All of it is names, types, numbers of objects and what the
+/// server was built and set up with, or computed from what is given (`inet_merge`, `pg_wal_lsn_diff`). Whether a relation is
+/// updatable is in the information schema, too.
+const LISTED: [&str; 86] = [
     "inet_merge",
     "inet_same_family",
+    "pg_available_extension_versions",
+    "pg_available_extensions",
     "pg_backend_pid",
+    "pg_basetype",
     "pg_char_to_encoding",
     "pg_client_encoding",
     "pg_collation_actual_version",
@@ -228,10 +260,14 @@ const LISTED: [&str; 74] = [
     "pg_collation_is_visible",
     "pg_column_is_updatable",
     "pg_conversion_is_visible",
+    "pg_database_collation_actual_version",
     "pg_describe_object",
     "pg_encoding_max_length",
     "pg_encoding_to_char",
+    "pg_extension_update_paths",
     "pg_function_is_visible",
+    "pg_get_acl",
+    "pg_get_catalog_foreign_keys",
     "pg_get_constraintdef",
     "pg_get_expr",
     "pg_get_function_arg_default",
@@ -242,6 +278,7 @@ const LISTED: [&str; 74] = [
     "pg_get_functiondef",
     "pg_get_indexdef",
     "pg_get_keywords",
+    "pg_get_object_address",
     "pg_get_partition_constraintdef",
     "pg_get_partkeydef",
     "pg_get_replica_identity_index",
@@ -261,6 +298,7 @@ const LISTED: [&str; 74] = [
     "pg_indexam_has_property",
     "pg_is_in_recovery",
     "pg_is_other_temp_schema",
+    "pg_jit_available",
     "pg_my_temp_schema",
     "pg_opclass_is_visible",
     "pg_operator_is_visible",
@@ -272,6 +310,7 @@ const LISTED: [&str; 74] = [
     "pg_relation_is_publishable",
     "pg_relation_is_updatable",
     "pg_sequence_parameters",
+    "pg_settings_get_flags",
     "pg_size_bytes",
     "pg_size_pretty",
     "pg_snapshot_xip",
@@ -279,6 +318,8 @@ const LISTED: [&str; 74] = [
     "pg_snapshot_xmin",
     "pg_statistics_obj_is_visible",
     "pg_table_is_visible",
+    "pg_timezone_abbrevs",
+    "pg_timezone_names",
     "pg_trigger_depth",
     "pg_ts_config_is_visible",
     "pg_ts_dict_is_visible",
@@ -397,7 +438,7 @@ fn own_type(catalog: &Catalog, name: &str) -> bool {
 
 /// System relations for introspection that are read as they are: they tell names and types. What tells about data
 /// (statistics, sizes), about other sessions, or holds secrets is not among them.
-const SYSTEM: [&str; 36] = [
+const SYSTEM: [&str; 39] = [
     "pg_am",
     "pg_amop",
     "pg_amproc",
@@ -413,6 +454,7 @@ const SYSTEM: [&str; 36] = [
     "pg_enum",
     "pg_event_trigger",
     "pg_foreign_data_wrapper",
+    "pg_group",
     "pg_inherits",
     "pg_init_privs",
     "pg_language",
@@ -425,20 +467,22 @@ const SYSTEM: [&str; 36] = [
     "pg_publication_namespace",
     "pg_range",
     "pg_sequence",
+    "pg_shdepend",
     "pg_shdescription",
     "pg_tables",
     "pg_tablespace",
     "pg_timezone_abbrevs",
     "pg_timezone_names",
+    "pg_transform",
     "pg_ts_config",
     "pg_ts_config_map",
     "pg_ts_parser",
     "pg_ts_template",
 ];
 
-/// The views of the information schema, but for those of foreign things, whose options may be secrets, and `column_options`, which
-/// are those of foreign tables' columns.
-const INFORMATION: [&str; 55] = [
+/// The views of the information schema that are read as they are: not those of the options of foreign things, which may be secrets
+/// and are read in part.
+const INFORMATION: [&str; 59] = [
     "administrable_role_authorizations",
     "applicable_roles",
     "attributes",
@@ -460,6 +504,9 @@ const INFORMATION: [&str; 55] = [
     "domains",
     "element_types",
     "enabled_roles",
+    "foreign_data_wrappers",
+    "foreign_servers",
+    "foreign_tables",
     "information_schema_catalog_name",
     "key_column_usage",
     "parameters",
@@ -490,6 +537,7 @@ const INFORMATION: [&str; 55] = [
     "udt_privileges",
     "usage_privileges",
     "user_defined_types",
+    "user_mappings",
     "view_column_usage",
     "view_routine_usage",
     "view_table_usage",
@@ -501,7 +549,7 @@ pub(crate) fn listed_relation(schema: &str, name: &str) -> bool {
     match schema {
         "pg_catalog" => SYSTEM.contains(&name) || system::is_part(schema, name),
         // By name, because somebody may have made something of his own there.
-        "information_schema" => INFORMATION.contains(&name),
+        "information_schema" => INFORMATION.contains(&name) || system::is_part(schema, name),
         _ => false,
     }
 }

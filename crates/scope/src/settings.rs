@@ -6,7 +6,7 @@ pub const APPLICATION: &str = "chaperone.application_name";
 
 /// May be set: they change how values look, how long a statement may take, or how it is planned; nothing that a statement
 /// means. No row filter and no mask can call what looks at one of them.
-const SETTABLE: [&str; 74] = [
+const SETTABLE: [&str; 75] = [
     "application_name",
     "bytea_output",
     APPLICATION,
@@ -81,10 +81,12 @@ const SETTABLE: [&str; 74] = [
     "transaction_isolation",
     "transaction_read_only",
     "work_mem",
+    "transaction_timeout",
 ];
 
-/// May be shown beside those: what the server can do and how it plans. Not where it is, what it writes down, or whom it talks to.
-const SHOWABLE: [&str; 48] = [
+/// May be shown beside those: how the server was built and set up for everybody, how it plans, and who the session is there. Not
+/// where it is, what its files are called, or what it writes into its log.
+const SHOWABLE: [&str; 50] = [
     "array_nulls",
     "autovacuum",
     "backslash_quote",
@@ -95,6 +97,7 @@ const SHOWABLE: [&str; 48] = [
     "default_table_access_method",
     "default_tablespace",
     "default_toast_compression",
+    "default_with_oids",
     "fsync",
     "full_page_writes",
     "gin_fuzzy_search_limit",
@@ -127,6 +130,7 @@ const SHOWABLE: [&str; 48] = [
     "standard_conforming_strings",
     "temp_tablespaces",
     "timezone_abbreviations",
+    "track_activities",
     "transaction_deferrable",
     "transform_null_equals",
     "wal_block_size",
@@ -152,7 +156,11 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 pub(crate) fn keeps(name: &str, value: &str) -> bool {
     let value = value.to_lowercase();
     match name.to_lowercase().as_str() {
-        "client_encoding" => matches!(value.as_str(), "utf8" | "utf-8"),
+        // PostgreSQL reads no more of it than letters and digits; `unicode` is another name of the same.
+        "client_encoding" => {
+            let name: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
+            matches!(name.as_str(), "utf8" | "unicode")
+        }
         "row_security" | "standard_conforming_strings" => {
             matches!(value.as_str(), "on" | "true" | "yes" | "1")
         }

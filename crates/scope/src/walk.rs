@@ -184,6 +184,12 @@ impl<'a> Walk<'a> {
 
     /// A node of a known kind: what it means first, then what is in it.
     fn typed(&mut self, kind: &'a str, fields: &'a Fields, verbs: Verbs) {
+        if kind == "RangeFunction"
+            && let Some(relation) = system::read_as(fields)
+            && let Some((full, relation)) = self.catalog.resolve("pg_catalog", relation, &[])
+        {
+            return self.resolved(full, relation, verbs, 0);
+        }
         match kind {
             "RangeVar" => self.relation(fields, verbs),
             "FuncCall" => self.function(fields),
@@ -549,12 +555,9 @@ impl<'a> Walk<'a> {
         if functions::rewrites_by_values(name, count) {
             return;
         }
-        if name == "set_config"
-            && first.and_then(constant).is_some_and(settings::configurable)
-            && arguments.and_then(|arguments| arguments.get(1)).and_then(constant).is_some()
-        {
+        if name == "set_config" {
             self.found.volatile = true;
-            return;
+            return self.configured(arguments.unwrap_or_default());
         }
         // What the server does not have, as a special syntax of a newer one, is refused, too.
         match standing(self.catalog, name) {
@@ -623,7 +626,8 @@ impl<'a> Walk<'a> {
                     || self.path.iter().any(|schema| functions::is_row_type(self.catalog, schema, name))
             }
             [schema, name] => {
-                functions::is_allowed_type(self.catalog, schema, name)
+                functions::written_as(schema, name).is_some()
+                    || functions::is_allowed_type(self.catalog, schema, name)
                     || functions::is_row_type(self.catalog, schema, name)
             }
             _ => false,

@@ -292,6 +292,12 @@ impl Rewriter<'_> {
             self.expression(modifier)?;
         }
         let names: Vec<&str> = name.names.iter().filter_map(sval).collect();
+        if let [schema, typ] = names.as_slice()
+            && let Some(typ) = functions::written_as(schema, typ)
+        {
+            name.names = vec![string(CATALOG), string(typ)];
+            return Ok(());
+        }
         let [plain] = names.as_slice() else { return Ok(()) };
         if self.catalog.builtin_types.contains(*plain) {
             name.names.insert(0, string(CATALOG));

@@ -96,7 +96,7 @@ pub(crate) fn rewrite(text: &str, place: Place<'_>, scope: &Scope) -> Outcome<Ar
     }
     let mut tree = parse(text)?;
     let mut rewriter = Rewriter::new(place, scope);
-    if text.contains(TABLEOID) {
+    if text.contains(TABLEOID) || text.contains(XMIN) {
         rewriter.write_stars_out(&mut tree);
     }
     rewriter.tableoid = names_column(TABLEOID, text, &tree);

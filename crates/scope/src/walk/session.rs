@@ -43,6 +43,22 @@ impl<'a> Walk<'a> {
         }
         let arguments = fields.get("args").and_then(Value::as_array);
         let value = arguments.and_then(|arguments| arguments.first()).and_then(constant);
+        // `SET TIME ZONE INTERVAL '…'` without fields is a tree that the deparser does not bear: it would end this process.
+        let spoken = |value: &Value| match node(value) {
+            Some(("TypeCast", cast)) => cast
+                .get("type_name")
+                .and_then(Value::fields)
+                .and_then(|name| name.get("typmods"))
+                .and_then(Value::as_array)
+                .is_some_and(|modifiers| modifiers.len() == 1),
+            Some(_) | None => true,
+        };
+        if !arguments.unwrap_or_default().iter().all(spoken) {
+            self.found.not_understood(
+                "SET TIME ZONE with an interval that does not say of which fields".into(),
+                "name the zone, or write INTERVAL '+01:00' HOUR TO MINUTE",
+            );
+        }
         // What keeps texts unambiguous was set when the session began, and is what RESET ALL goes back to.
         let reset_all = number(fields, "kind") == RESET_ALL;
         let fine = reset_all || settings::settable(name);
@@ -65,6 +81,20 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// `set_config` of a setting that is named, to a constant or to a value that comes with the statement.
+    pub(super) fn configured(&mut self, arguments: &'a [Value]) {
+        let named = arguments.first().and_then(constant);
+        let given = arguments
+            .get(1)
+            .is_some_and(|value| constant(value).is_some() || matches!(value, Value::Node("ParamRef", _)));
+        if !named.is_some_and(settings::configurable) || !given {
+            self.found.not_understood(
+                format!("`set_config` of `{}` may not be called with your permissions", named.unwrap_or("?")),
+                "SET changes what docs/reference/sql.md lists; pg_dump and its kind need every permission on the whole target",
+            );
+        }
+    }
+
     pub(super) fn shown(&mut self, name: &str) {
         if name.eq_ignore_ascii_case("all") {
             // A list of those that may be shown takes its place.
@@ -73,7 +103,7 @@ impl<'a> Walk<'a> {
         if !settings::showable(name) {
             self.found.not_understood(
                 format!("setting `{name}` may not be shown"),
-                "docs/reference/sql.md lists those that may",
+                "`SELECT name, setting FROM pg_settings` has those that may",
             );
         }
     }
