@@ -1267,3 +1267,9 @@ explain select * from more.v_pool where amount = 7; explain (verbose) select id 
 select dose from more.scaled order by id; select id from more.scaled where dose = 0 order by id;
 -- @t msk02 bucket_of_many_digits err
 select sum from more.scaled order by id; select max(sum) from more.scaled;
+-- @t phy24 locks_of_foreign_keys infer
+select id, xmax from more.doctor order by id; select id from more.doctor where xmax <> 0 order by id; select (d).xmax from more.doctor d order by id; select d.XMAX, U&"xm\0061x" from more.doctor d order by id;
+-- @t phy25 locks_in_a_view infer
+select * from more.v_doctor order by id; select count(distinct locked::text) from more.v_doctor;
+-- @t phy26 locks_of_a_written_row infer
+begin; update more.doctor set name = name where xmax::text <> '0' returning id; rollback; begin; update more.doctor set name = 'x' where id = 1 returning xmax::text = '0'; rollback;

@@ -221,3 +221,7 @@ CREATE VIEW more.v_pool AS SELECT id, tenant, amount FROM more.pool;
 CREATE VIEW more.v_pool_over AS SELECT id, amount FROM more.v_pool;
 -- Numbers that are seen masked, at the ends of what their types hold.
 CREATE TABLE more.scaled(id int primary key, dose double precision, sum numeric(20,0));
+-- A table that is all clear, and one whose hidden column points to it.
+CREATE TABLE more.doctor(id int primary key, name text);
+CREATE TABLE more.seen_by(id int primary key, doctor int REFERENCES more.doctor(id));
+CREATE VIEW more.v_doctor AS SELECT id, xmax AS locked FROM more.doctor;

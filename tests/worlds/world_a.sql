@@ -519,5 +519,7 @@ INSERT INTO more.plot_wide SELECT g, g, repeat('x', 10) FROM generate_series(11,
 INSERT INTO more.pool SELECT g, 't' || (g % 2 + 1), CASE WHEN g % 2 = 1 THEN 7 ELSE g END FROM generate_series(1, 20) g;
 INSERT INTO more.scaled VALUES (1, 1e-323, 99999999999999999999), (2, 17, 25);
 COMMIT;
+INSERT INTO more.doctor VALUES (1, 'one'), (2, 'two'), (3, 'three');
+INSERT INTO more.seen_by VALUES (1, 1), (2, 3);
 SELECT brin_summarize_new_values('more.wide_brin_memo_ssn_idx');
 ANALYZE;

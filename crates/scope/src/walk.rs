@@ -34,6 +34,8 @@ const ACCESS_SHARE: i64 = 1;
 const OBJECT_TABLE: i64 = pg_query::protobuf::ObjectType::ObjectTable as i64;
 /// The schema of a session's temporary relations, whatever its number is.
 pub(crate) const TEMPORARY: &str = "pg_temp";
+/// The system column that names the transaction which locked a row last.
+const XMAX: &str = "xmax";
 /// Views are followed to this depth.
 const VIEW_DEPTH_MAX: usize = 32;
 
@@ -126,6 +128,8 @@ pub(crate) struct Walk<'a> {
     /// What is gone through is a view's query, as the target has it: what its columns are called means nothing else, and the
     /// relations in it are gone through by whoever asks.
     stands: bool,
+    /// It names `xmax`: which rows were locked, and so what points to them.
+    locked: bool,
     /// What is looked at is under a view of which the classification says what it shows, or is kept.
     stated: bool,
     found: Found,
@@ -137,14 +141,15 @@ impl<'a> Walk<'a> {
     pub(crate) fn new(place: Place<'a>, moved: bool) -> Self {
         let Place { catalog, path, temporary } = place;
         let (ctes, root, ranges) = (HashSet::new(), None, None);
-        let (stands, stated, found) = (false, false, Found::default());
-        Self { catalog, path, temporary, ctes, root, ranges, moved, stands, stated, found }
+        let (stands, stated, locked, found) = (false, false, false, Found::default());
+        Self { catalog, path, temporary, ctes, root, ranges, moved, stands, locked, stated, found }
     }
 
     /// Walk one statement.
     pub(crate) fn statement(mut self, statement: &'a Value) -> Found {
         let mut ctes = BTreeSet::new();
         cte_names(statement, &mut ctes);
+        self.locked = names_locks(statement);
         self.ctes = ctes.into_iter().collect();
         self.root = Some(statement);
         self.node(statement, READ.with(Verb::Read));
@@ -429,7 +434,8 @@ impl<'a> Walk<'a> {
             }
         }
         self.found.describes |= relation.introspects;
-        let outside = self.stated;
+        let outside = (self.stated, self.locked);
+        self.locked |= relation.definition.as_ref().is_some_and(|definition| definition.contains(XMAX));
         self.stated |=
             relation.kind != b'v' || self.catalog.classification.is_some() && self.catalog.states(name);
         if !self.stated
@@ -448,7 +454,7 @@ impl<'a> Walk<'a> {
                     .not_understood(format!("view `{name}` reads what is not known"), "name the tables"),
             }
         }
-        self.stated = outside;
+        (self.stated, self.locked) = outside;
         for child in &relation.children {
             if let Some(relation) = self.catalog.relations.get(child) {
                 self.resolved(child, relation, verbs, depth + 1);
@@ -479,7 +485,9 @@ impl<'a> Walk<'a> {
             return;
         }
         let keys = relation.references.iter().map(|key| &key.to);
-        let keys = keys.chain(relation.referenced.iter().map(|(from, _)| from)).filter(|_| writes);
+        let keys = keys.filter(|_| writes);
+        let keys =
+            keys.chain(relation.referenced.iter().map(|(from, _)| from).filter(|_| writes || self.locked));
         let guard = relation.guard.iter().flat_map(|guard| &guard.reads).map(|(other, _)| other);
         for other in keys.chain(guard.filter(|other| *other != name)) {
             self.found.touch(other, NameRule2::Named, Verbs::NONE, ancestors(self.catalog, other));
@@ -712,6 +720,13 @@ fn harmless(kind: &str, name: &str) -> bool {
         ("AArrayExpr" | "AExpr", name) => name.contains("list_"),
         (_, _) => false,
     }
+}
+
+/// Whether something is called like the column that tells of locks.
+fn names_locks(value: &Value) -> bool {
+    let mut found = false;
+    value.each(&mut |fields| found |= text(fields, "sval") == XMAX);
+    found
 }
 
 /// All names of common table expressions, wherever they stand.

@@ -219,7 +219,11 @@ impl<'a> Rewriter<'a> {
                     ));
                 }
                 match self.seen(full)? {
-                    RelationScope::Whole if placed || (range.inh && self.hides_below(known)) => {
+                    RelationScope::Whole
+                        if placed
+                            || (range.inh && self.hides_below(known))
+                            || (self.locks && self.locks_tell(known)) =>
+                    {
                         let mut target = plain(Some((full, known)), full.to_string(), alias);
                         target.columns = revealed_all(known);
                         let tells = Shown::Returned("NULL::oid".to_owned());
