@@ -1296,3 +1296,9 @@ BEGIN; SET search_path = more; SELECT 1 / 0; COMMIT; SELECT ssn, diagnosis FROM 
 BEGIN; SAVEPOINT a; SET search_path = more; ROLLBACK TO a; SELECT ssn, diagnosis FROM patients ORDER BY id LIMIT 1; COMMIT;
 -- @t tra03 path_of_a_chain mask
 BEGIN; SET search_path = more; COMMIT AND CHAIN; SET search_path = public; ROLLBACK; SELECT ssn, label FROM patients ORDER BY id LIMIT 1;
+-- @t phy24 locks_of_foreign_keys infer
+select id, xmax from more.doctor order by id; select id from more.doctor where xmax <> 0 order by id; select (d).xmax from more.doctor d order by id; select d.XMAX, U&"xm\0061x" from more.doctor d order by id;
+-- @t phy25 locks_in_a_view infer
+select * from more.v_doctor order by id; select count(distinct locked::text) from more.v_doctor;
+-- @t phy26 locks_of_a_written_row infer
+begin; update more.doctor set name = name where xmax::text <> '0' returning id; rollback; begin; update more.doctor set name = 'x' where id = 1 returning xmax::text = '0'; rollback;

@@ -238,3 +238,7 @@ CREATE TABLE more.loose_moved_w PARTITION OF more.loose_moved FOR VALUES IN ('w'
 CREATE SEQUENCE more.numbers;
 CREATE TABLE more.ticket(id int primary key default nextval('more.numbers'), label text);
 CREATE TABLE more.ticket_of(id int primary key default nextval('more.numbers'), tenant text, amount int);
+-- A table that is all clear, and one whose hidden column points to it.
+CREATE TABLE more.doctor(id int primary key, name text);
+CREATE TABLE more.seen_by(id int primary key, doctor int REFERENCES more.doctor(id));
+CREATE VIEW more.v_doctor AS SELECT id, xmax AS locked FROM more.doctor;

@@ -551,5 +551,7 @@ INSERT INTO more.ticket_of(tenant, amount) SELECT 't2', g FROM generate_series(1
 INSERT INTO more.ticket_of(id, tenant, amount) VALUES (101, 't1', 1);
 INSERT INTO more.ticket(id, label) VALUES (102, 'a');
 COMMIT;
+INSERT INTO more.doctor VALUES (1, 'one'), (2, 'two'), (3, 'three');
+INSERT INTO more.seen_by VALUES (1, 2), (2, 3);
 SELECT brin_summarize_new_values('more.wide_brin_memo_ssn_idx');
 ANALYZE;

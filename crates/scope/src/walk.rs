@@ -45,6 +45,8 @@ const ACCESS_SHARE: i64 = 1;
 const OBJECT_TABLE: i64 = pg_query::protobuf::ObjectType::ObjectTable as i64;
 /// The schema of a session's temporary relations, whatever its number is.
 pub(crate) const TEMPORARY: &str = "pg_temp";
+/// The system column that names the transaction which locked a row last.
+const XMAX: &str = "xmax";
 /// Views are followed to this depth.
 const VIEW_DEPTH_MAX: usize = 32;
 
@@ -139,6 +141,8 @@ pub(crate) struct Walk<'a> {
     stands: bool,
     /// Columns of a table are defined: integers with a sequence have names of their own there.
     defines: bool,
+    /// It names `xmax`: which rows were locked, and so what points to them.
+    locked: bool,
     /// What is looked at is under a view of which the classification says what it shows, or is kept.
     stated: bool,
     found: Found,
@@ -150,14 +154,15 @@ impl<'a> Walk<'a> {
     pub(crate) fn new(place: Place<'a>, moved: bool) -> Self {
         let Place { catalog, path, temporary } = place;
         let (ctes, root, ranges) = (HashSet::new(), None, None);
-        let (stands, defines, stated, found) = (false, false, false, Found::default());
-        Self { catalog, path, temporary, ctes, root, ranges, moved, stands, defines, stated, found }
+        let (stands, defines, locked, stated, found) = (false, false, false, false, Found::default());
+        Self { catalog, path, temporary, ctes, root, ranges, moved, stands, defines, locked, stated, found }
     }
 
     /// Walk one statement.
     pub(crate) fn statement(mut self, statement: &'a Value) -> Found {
         let mut ctes = BTreeSet::new();
         cte_names(statement, &mut ctes);
+        self.locked = names_locks(statement);
         self.ctes = ctes.into_iter().collect();
         self.root = Some(statement);
         self.node(statement, READ.with(Verb::Read));
@@ -453,7 +458,8 @@ impl<'a> Walk<'a> {
             }
         }
         self.found.describes |= relation.introspects;
-        let outside = self.stated;
+        let outside = (self.stated, self.locked);
+        self.locked |= relation.definition.as_ref().is_some_and(|definition| definition.contains(XMAX));
         self.stated |=
             relation.kind != b'v' || self.catalog.classification.is_some() && self.catalog.states(name);
         if !self.stated
@@ -472,7 +478,7 @@ impl<'a> Walk<'a> {
                     .not_understood(format!("view `{name}` reads what is not known"), "name the tables"),
             }
         }
-        self.stated = outside;
+        (self.stated, self.locked) = outside;
         for child in &relation.children {
             if let Some(relation) = self.catalog.relations.get(child) {
                 self.resolved(child, relation, verbs, depth + 1);
@@ -503,8 +509,9 @@ impl<'a> Walk<'a> {
             return;
         }
         let keys = relation.references.iter().map(|key| &key.to);
-        let keys = keys.chain(relation.referenced.iter().map(|(from, _)| from));
         let keys = keys.chain(relation.draws.iter().map(|(_, with)| with)).filter(|_| writes);
+        let keys =
+            keys.chain(relation.referenced.iter().map(|(from, _)| from).filter(|_| writes || self.locked));
         let guard = relation.guard.iter().flat_map(|guard| &guard.reads).map(|(other, _)| other);
         for other in keys.chain(guard) {
             self.found.touch(other, NameRule2::Named, Verbs::NONE, ancestors(self.catalog, other));
@@ -742,6 +749,13 @@ fn harmless(kind: &str, name: &str) -> bool {
         ("AArrayExpr" | "AExpr", name) => name.contains("list_"),
         (_, _) => false,
     }
+}
+
+/// Whether something is called like the column that tells of locks.
+fn names_locks(value: &Value) -> bool {
+    let mut found = false;
+    value.each(&mut |fields| found |= text(fields, "sval") == XMAX);
+    found
 }
 
 /// All names of common table expressions, wherever they stand.

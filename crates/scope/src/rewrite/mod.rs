@@ -7,6 +7,7 @@
 //! - `times`: what stands for times, whatever zone the session is in
 //! - `barrier`: views at the target that stand in the place of sub-selects
 //! - `look`: what stands before the arguments of functions that describe objects
+//! - `traces`: what rows tell beside their columns
 //! - `star`: lists of columns in the place of `*`
 //! - `query`: SELECT and what it consists of
 //! - `expression`: everything in it that computes
@@ -28,6 +29,7 @@ mod relation;
 mod star;
 mod temporary;
 mod times;
+mod traces;
 mod utility;
 mod write;
 
@@ -101,6 +103,7 @@ pub(crate) fn rewrite(text: &str, place: Place<'_>, scope: &Scope) -> Outcome<Ar
     }
     rewriter.tableoid = names_column(TABLEOID, text, &tree);
     rewriter.xmin = names_column(XMIN, text, &tree);
+    rewriter.locks = traces::names_locks(text);
     for raw in &mut tree.stmts {
         if let Some(statement) = &mut raw.stmt {
             rewriter.statement(statement)?;
@@ -170,6 +173,8 @@ struct Rewriter<'a> {
     tableoid: bool,
     /// The same of `xmin`.
     xmin: bool,
+    /// The text may name `xmax`, which tells of locks.
+    locks: bool,
     /// What catalogs tell the caller, made when it is first needed.
     telling: OnceCell<Telling<'a>>,
     /// What is gone through is our own text about system relations: every name in it is complete, and those relations
@@ -192,6 +197,7 @@ impl<'a> Rewriter<'a> {
             explaining: false,
             tableoid: false,
             xmin: false,
+            locks: false,
             telling: OnceCell::new(),
             introspecting: false,
         }

@@ -225,7 +225,11 @@ impl<'a> Rewriter<'a> {
                     ));
                 }
                 match self.seen(full)? {
-                    RelationScope::Whole if placed || (range.inh && self.hides_below(known)) => {
+                    RelationScope::Whole
+                        if placed
+                            || (range.inh && self.hides_below(known))
+                            || (self.locks && self.locks_tell(known)) =>
+                    {
                         let mut target = plain(Some((full, known)), full.to_string(), alias);
                         let tells = Shown::Returned("NULL::oid".to_owned());
                         target.withheld.push(Withheld { name: TABLEOID.to_owned(), shown: tells });
