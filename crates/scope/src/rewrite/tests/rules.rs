@@ -225,3 +225,37 @@ fn a_view_of_the_systems_has_no_system_columns() {
         assert_eq!(text.unwrap().contains("t.tableoid AS tableoid"), shown, "{name}");
     }
 }
+
+/// `peek`, a view with a filter of its own, at a target where the floor has these views.
+fn peeked(views: &[BarrierView]) -> Catalog {
+    let mut results = results();
+    let id = r#"[["id","integer",0,null,null]]"#;
+    results[4] = vec![cells(&["5", id]), cells(&["7", id])];
+    let row = |view: &BarrierView| cells(&[view.name.as_str(), &view.about, "[\"clerk\"]"]);
+    results[14] = views.iter().map(row).collect();
+    let rules = "[relations.\"public.peek\"]\nclear = true\nrows = \"id = 7\"\n";
+    let rules = Classification::load("t.toml", rules, &[].into()).unwrap();
+    Catalog::build(1, &results, Some(&Arc::new(rules))).unwrap()
+}
+
+#[test]
+fn a_view_is_read_through_the_floor_for_the_rows_of_its_filter_alone() {
+    let peek = RelationName::new("public", "peek");
+    let made = peeked(&[]).barrier(&peek, &[Showing::Revealed], true).unwrap();
+    let catalog = peeked(std::slice::from_ref(&made));
+    let sent = |all_rows: bool| {
+        let showings = [Showing::Revealed];
+        let hidden = RelationScope::Part { showings: [Showing::Hidden].into(), all_rows: true };
+        let part = RelationScope::Part { showings: showings.into(), all_rows };
+        let scope = Scope {
+            relations: [(peek.clone(), part), (RelationName::new("public", "secret"), hidden)].into(),
+            under: Some(Arc::new(Under { role: "clerk".into(), told: Some(Arc::default()) })),
+            ..Scope::default()
+        };
+        let path = [Arc::from("public")];
+        let place = Place { catalog: &catalog, path: &path, temporary: &[] };
+        rewrite("select id from peek", place, &scope).unwrap().to_string()
+    };
+    assert!(sent(false).contains(&made.name), "{}", sent(false));
+    assert!(sent(true).contains("FROM public.peek t OFFSET 0"), "{}", sent(true));
+}
