@@ -144,7 +144,7 @@ def places(text):
 # What divides expressions: texts, which are gone over; what joins; what begins one anew, closures and fields among it; brackets.
 PART = re.compile(
     r"""(?P<literal>(?:(?<!\w)r)?"(?:\\.|[^"\\])*"|'(?:\\.[^\\']*|[^'\\])')
-    |(?P<joins>(?<=\s)(?:&&|\|\|)(?=\s))
+    |(?P<joins>(?<=\s)(?<!move\s)(?:&&|\|\|)(?=\s))
     |(?P<begins>\b(?:if|while|match|return|else|let|in)\b|\|[^|;{}()]*(?:\([^()]*\)[^|;{}()]*)*\|(?=[ ])|=>|[;,]|(?<!:):(?!:)|(?<![=!<>])=(?![=>]))
     |(?P<opens>[(\[{])|(?P<closes>[)\]}])""",
     re.S | re.X,

@@ -1,5 +1,6 @@
 mod operators;
 mod session;
+mod shapes;
 mod views;
 
 use super::*;

@@ -58,7 +58,8 @@ fn where_names_have_moved_only_what_was_made_is_dropped() {
 /// What is written out is asked the same again.
 #[test]
 fn the_walk_lets_only_tables_of_the_sessions_own_be_emptied_and_dropped() {
-    let (catalog, path, temporary) = (catalog(), [Arc::from("public")], [Arc::from("mine")]);
+    let (catalog, path) = (catalog(), [Arc::from("public")]);
+    let temporary = [Arc::from("mine"), Arc::from("secret")];
     let walked = |sql: &str| {
         let parsed = tree::parse(sql).ok().unwrap();
         let place = Place { catalog: &catalog, path: &path, temporary: &temporary };
@@ -70,17 +71,20 @@ fn the_walk_lets_only_tables_of_the_sessions_own_be_emptied_and_dropped() {
         "drop table mine",
         "drop table pg_temp.mine",
         "drop table if exists nothing_there, mine",
+        "create temporary table other (a int4)",
     ] {
         assert!(walked(sql), "{sql}");
     }
     for sql in [
         "truncate public.mine",
+        "truncate public.secret",
         "truncate pg_temp.other",
         "truncate mine, patients",
         "drop table nothing_there",
         "drop table if exists patients",
         "drop table if exists public.mine",
         "drop view mine",
+        "create temporary table public.other (a int4)",
     ] {
         assert!(!walked(sql), "{sql}");
     }

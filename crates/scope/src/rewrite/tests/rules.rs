@@ -146,10 +146,11 @@ fn only_tables_of_the_sessions_own_are_made_and_dropped() {
         "create table other (a int4)",
         "create table pg_temp.other (a int4)",
         "create temporary table public.other (a int4)",
-        "create temporary table other (a int4 references patients)",
     ] {
         assert!(sent(sql).is_err(), "{sql}: {:?}", sent(sql));
     }
+    let key = sent("create temporary table other (a int4 references patients)").unwrap_err();
+    assert!(key.message.contains("a foreign key"), "{key}");
 }
 
 #[test]
@@ -158,6 +159,8 @@ fn which_table_a_row_was_in_is_returned_where_all_is_seen() {
     let place = Place { catalog: &catalog, path: &path, temporary: &[] };
     let sent = rewrite("delete from patients returning tableoid", place, &scope_of(&[("patients", "whole")]));
     assert_eq!(&*sent.unwrap(), "DELETE FROM public.patients RETURNING tableoid");
+    let only = rewrite("delete from only patients", place, &scope_of(&[("patients", "whole")]));
+    assert_eq!(&*only.unwrap(), "DELETE FROM ONLY public.patients");
 }
 
 #[test]
@@ -221,4 +224,38 @@ fn a_view_of_the_systems_has_no_system_columns() {
         let text = crate::system::stand_in(&telling, &RelationName::new("pg_catalog", name), &asked);
         assert_eq!(text.unwrap().contains("t.tableoid AS tableoid"), shown, "{name}");
     }
+}
+
+/// `peek`, a view with a filter of its own, at a target where the floor has these views.
+fn peeked(views: &[BarrierView]) -> Catalog {
+    let mut results = results();
+    let id = r#"[["id","integer",0,null,null]]"#;
+    results[4] = vec![cells(&["5", id]), cells(&["7", id])];
+    let row = |view: &BarrierView| cells(&[view.name.as_str(), &view.about, "[\"clerk\"]"]);
+    results[14] = views.iter().map(row).collect();
+    let rules = "[relations.\"public.peek\"]\nclear = true\nrows = \"id = 7\"\n";
+    let rules = Classification::load("t.toml", rules, &[].into()).unwrap();
+    Catalog::build(1, &results, Some(&Arc::new(rules))).unwrap()
+}
+
+#[test]
+fn a_view_is_read_through_the_floor_for_the_rows_of_its_filter_alone() {
+    let peek = RelationName::new("public", "peek");
+    let made = peeked(&[]).barrier(&peek, &[Showing::Revealed], true).unwrap();
+    let catalog = peeked(std::slice::from_ref(&made));
+    let sent = |all_rows: bool| {
+        let showings = [Showing::Revealed];
+        let hidden = RelationScope::Part { showings: [Showing::Hidden].into(), all_rows: true };
+        let part = RelationScope::Part { showings: showings.into(), all_rows };
+        let scope = Scope {
+            relations: [(peek.clone(), part), (RelationName::new("public", "secret"), hidden)].into(),
+            under: Some(Arc::new(Under { role: "clerk".into(), told: Some(Arc::default()) })),
+            ..Scope::default()
+        };
+        let path = [Arc::from("public")];
+        let place = Place { catalog: &catalog, path: &path, temporary: &[] };
+        rewrite("select id from peek", place, &scope).unwrap().to_string()
+    };
+    assert!(sent(false).contains(&made.name), "{}", sent(false));
+    assert!(sent(true).contains("FROM public.peek t OFFSET 0"), "{}", sent(true));
 }

@@ -85,6 +85,7 @@ fn a_star_is_written_out_where_it_is_plain_what_it_is() {
     ] {
         let sent = sent(&catalog, &seen, sql).unwrap();
         assert_eq!(sent.contains("t.tableoid"), shown, "{sql}: {sent}");
+        assert_eq!(sent.starts_with("SELECT *"), !shown, "{sql}: {sent}");
     }
     // Nothing is known of its columns.
     let sent = sent(&catalog, &seen, "select *, tableoid from audited").unwrap();
@@ -97,4 +98,87 @@ fn a_view_that_only_computes_with_a_word_like_one_of_the_systems_stands_for_itse
     let catalog = target(&[("21", "below", &["5"], definition)]);
     let sent = sent(&catalog, &[("secret", "whole"), ("below", "h")], "select id from below");
     assert_eq!(sent.unwrap(), "SELECT id FROM public.below");
+}
+
+/// Where nothing is classified nobody has reviewed a view, and a credential may leave out what it reads.
+#[test]
+fn a_view_of_an_unclassified_target_stands_for_no_more_than_what_it_reads() {
+    let catalog =
+        target(&[("21", "below", &["5"], "SELECT secret.id FROM public.secret")]).classified(2, None);
+    for (secret, itself) in [("h", false), ("whole", true)] {
+        let seen = [("below", "whole"), ("secret", secret), ("patients", "h")];
+        let sent = sent(&catalog, &seen, "select id from below").unwrap();
+        assert_eq!(sent.contains("FROM public.below"), itself, "{sent}");
+        assert_eq!(sent.contains("NULL::int AS id"), !itself, "{sent}");
+    }
+}
+
+/// A text that only has the word names no column.
+#[test]
+fn which_table_a_row_is_in_is_shown_in_a_view_that_asks_for_it() {
+    let shown = |condition: &str| {
+        let definition = format!("SELECT secret.id FROM public.secret WHERE {condition} IS NULL");
+        let catalog = target(&[("21", "below", &["5"], &definition)]);
+        let seen = [("secret", "h"), ("below", "h")];
+        sent(&catalog, &seen, "select id from below").unwrap().contains("t.tableoid")
+    };
+    assert!(shown("secret.tableoid") && !shown("upper('tableoid'::text)"));
+}
+
+#[test]
+fn a_view_of_which_all_rows_are_seen_has_no_filter() {
+    let rules = format!("{RULES}[relations.\"public.below\"]\nclear = true\nrows = \"id = 7\"\n");
+    let catalog = target_under(&rules, &[("21", "below", &["5"], "SELECT secret.id FROM public.secret")]);
+    let of =
+        |below| sent(&catalog, &[("below", below), ("secret", "whole")], "select id from below").unwrap();
+    assert_eq!(of("r*"), "SELECT id FROM public.below");
+    assert!(of("r").contains("OPERATOR(pg_catalog.=) 7"), "{}", of("r"));
+}
+
+/// How much there is of what inherits would show in the plan.
+#[test]
+fn a_relation_is_not_planned_for_where_it_is_read_with_what_is_hidden() {
+    let mut catalog = coded(Some(CLEAR));
+    let secret = chaperone_access::RelationName::new("public", "secret");
+    let patients = chaperone_access::RelationName::new("public", "patients");
+    catalog.relations.get_mut(&patients).unwrap().children.push(secret);
+    let series = crate::catalog::Function { stable: true, one_argument: false, procedure: false };
+    catalog.builtin.insert(Arc::from("generate_series"), series);
+    for (secret, sql, planned) in [
+        ("hr", "explain select id from patients", false),
+        ("hr", "explain select id from only patients", true),
+        ("whole", "explain select id from patients", true),
+    ] {
+        let seen = [("patients", "whole"), ("secret", secret)];
+        let sent = sent(&catalog, &seen, sql).unwrap();
+        assert_eq!(sent.contains("public.patients"), planned, "{secret} {sql}: {sent}");
+    }
+}
+
+/// What is hidden of a view by its own lines is hidden of what reads it.
+#[test]
+fn a_view_over_one_that_hides_something_is_taken_apart() {
+    let rules = format!("{RULES}[relations.\"public.below\"]\nclear = true\n");
+    let views: [(&str, &str, &[&str], &str); 2] = [
+        ("21", "below", &["5"], "SELECT secret.id FROM public.secret"),
+        ("22", "above", &["21"], "SELECT below.id FROM public.below"),
+    ];
+    let catalog = target_under(&rules, &views);
+    let of = |below| {
+        let seen = [("above", "h"), ("below", below), ("secret", "whole")];
+        sent(&catalog, &seen, "select id from above").unwrap()
+    };
+    assert!(of("h").contains("NULL::int AS id") && !of("h").contains("public.above"), "{}", of("h"));
+    assert_eq!(of("r"), "SELECT id FROM public.above");
+}
+
+#[test]
+fn where_a_row_lies_is_returned_where_only_the_table_itself_is_written() {
+    let catalog = split(&[("40", "tree", "r", ""), ("41", "leaf", "r", "40")], &[], &[]);
+    let seen = [("tree", "whole"), ("leaf", "rh")];
+    for (sql, returned) in
+        [("delete from only tree returning ctid", true), ("delete from tree returning ctid", false)]
+    {
+        assert_eq!(sent(&catalog, &seen, sql).is_ok(), returned, "{sql}");
+    }
 }
