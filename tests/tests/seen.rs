@@ -386,6 +386,34 @@ fn cursors_and_temporary_tables_stay_what_they_were_filled_with() {
     assert_eq!(psql.ask("deallocate one").unwrap(), "");
 }
 
+/// What undoes a DROP, or only seems to make a table, changes nothing of what the table holds.
+#[test]
+fn a_temporary_table_that_stays_stays_what_it_was_filled_with() {
+    const READ: &str = "select count(*) from kept";
+    let clinic = Clinic::start(&names());
+    let url = clinic.url();
+    let mut command = Command::new("psql");
+    command.args(["-XAtq", "-v", "VERBOSITY=verbose", "-d", &url]);
+    let mut psql = chaperone_tests::Talk::start(&command).unwrap();
+    let make = "create temporary table kept as select family_name from clinic.patients where patient_id < 4";
+    assert_eq!(psql.ask(make).unwrap(), "");
+    clinic.rules(&masks());
+    for statements in [
+        &["create temporary table if not exists kept (x int4)"] as &[&str],
+        &["begin", "drop table kept", "rollback"],
+        &["begin", "savepoint a", "drop table kept", "rollback to a", "commit"],
+        &["begin", "drop table kept", "create temporary table kept (x int4)", "select 1 / 0", "commit"],
+    ] {
+        statements.iter().for_each(|statement| drop(psql.ask(statement).unwrap()));
+        let said = psql.ask(READ).unwrap();
+        assert!(said.contains("26000") && said.contains("make it again"), "{statements:?}: {said}");
+    }
+    for statement in ["drop table kept", "create temporary table kept (x int4)"] {
+        assert_eq!(psql.ask(statement).unwrap(), "");
+    }
+    assert_eq!(psql.ask(READ).unwrap(), "0");
+}
+
 /// What a session made before goes on showing what its caller might see then: not after another classification says less.
 #[test]
 fn what_was_made_before_another_classification_shows_no_more_than_it() {

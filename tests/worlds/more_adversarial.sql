@@ -1267,3 +1267,38 @@ explain select * from more.v_pool where amount = 7; explain (verbose) select id 
 select dose from more.scaled order by id; select id from more.scaled where dose = 0 order by id;
 -- @t msk02 bucket_of_many_digits err
 select sum from more.scaled order by id; select max(sum) from more.scaled;
+-- @t idx11 unique_text_of_a_fraction infer
+BEGIN; SET LOCAL extra_float_digits = -15; UPDATE more.loose SET n = 3 WHERE id = 2; ROLLBACK;
+-- @t idx12 failing_text_of_a_fraction infer
+BEGIN; SET LOCAL extra_float_digits = -15; UPDATE more.loose_expr SET n = 3 WHERE id = 1; ROLLBACK;
+-- @t idx13 failing_text_of_bytes infer
+BEGIN; SET LOCAL bytea_output = escape; INSERT INTO more.loose_where(id, n) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = 3; ROLLBACK;
+-- @t mov09 moved_with_text_of_a_fraction infer
+BEGIN; SET LOCAL extra_float_digits = -15; UPDATE more.loose_moved SET region = 'w' WHERE id = 1; ROLLBACK;
+-- @t idx14 loose_and_assigned works
+BEGIN; UPDATE more.loose_expr SET n = 3, f = 100.5 WHERE id = 1; INSERT INTO more.loose_expr(id, n, f) VALUES (9, 1, 100.5); DELETE FROM more.loose WHERE id = 2; ROLLBACK;
+-- @t num01 shared_sequence infer
+BEGIN; INSERT INTO more.ticket(label) VALUES ('x') RETURNING id; ROLLBACK;
+-- @t num02 shared_sequence_by_word infer
+BEGIN; INSERT INTO more.ticket VALUES (DEFAULT, 'x'); SELECT max(id) FROM more.ticket WHERE label = 'x'; ROLLBACK; BEGIN; UPDATE more.ticket SET id = DEFAULT RETURNING id; ROLLBACK;
+-- @t num03 shared_sequence_by_copy infer
+BEGIN; COPY more.ticket(label) FROM STDIN;
+x
+\.
+SELECT id FROM more.ticket WHERE label = 'x'; ROLLBACK;
+-- @t num04 shared_sequence_by_merge infer
+BEGIN; MERGE INTO more.ticket t USING (VALUES ('x')) v(l) ON t.label = v.l WHEN NOT MATCHED THEN INSERT (label) VALUES (v.l); SELECT max(id) FROM more.ticket WHERE label = 'x'; ROLLBACK;
+-- @t num05 number_given works
+BEGIN; INSERT INTO more.ticket(id, label) VALUES (900, 'x'), (901, 'y') RETURNING id; UPDATE more.ticket SET label = 'z' WHERE id = 900; DELETE FROM more.ticket WHERE id = 901; ROLLBACK;
+-- @t tra01 path_of_a_failed_transaction mask
+BEGIN; SET search_path = more; SELECT 1 / 0; COMMIT; SELECT ssn, diagnosis FROM patients ORDER BY id LIMIT 1;
+-- @t tra02 path_of_a_savepoint mask
+BEGIN; SAVEPOINT a; SET search_path = more; ROLLBACK TO a; SELECT ssn, diagnosis FROM patients ORDER BY id LIMIT 1; COMMIT;
+-- @t tra03 path_of_a_chain mask
+BEGIN; SET search_path = more; COMMIT AND CHAIN; SET search_path = public; ROLLBACK; SELECT ssn, label FROM patients ORDER BY id LIMIT 1;
+-- @t phy24 locks_of_foreign_keys infer
+select id, xmax from more.doctor order by id; select id from more.doctor where xmax <> 0 order by id; select (d).xmax from more.doctor d order by id; select d.XMAX, U&"xm\0061x" from more.doctor d order by id;
+-- @t phy25 locks_in_a_view infer
+select * from more.v_doctor order by id; select count(distinct locked::text) from more.v_doctor;
+-- @t phy26 locks_of_a_written_row infer
+begin; update more.doctor set name = name where xmax::text <> '0' returning id; rollback; begin; update more.doctor set name = 'x' where id = 1 returning xmax::text = '0'; rollback;

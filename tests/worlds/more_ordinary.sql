@@ -552,8 +552,16 @@ select t.oid, t.xmin as state_number, t.relname from pg_catalog.pg_class t where
 -- @t tool02 dbeaver works
 select i.indexrelid::regclass, pg_catalog.pg_stat_get_numscans(i.indexrelid) as index_num_scans, pg_stat_get_live_tuples(i.indrelid), pg_stat_get_last_vacuum_time(i.indrelid) from pg_catalog.pg_index i where i.indrelid = 'patients'::regclass order by 1; select name, default_version from pg_available_extensions where name = 'hstore'; select * from pg_cursors; select name, statement from pg_prepared_statements; select datname from pg_stat_database where datname = current_database();
 -- @t people45 people works
-select id, visits from more.plot order by id limit 3; select count(*) from more.plot tablesample bernoulli (100); select y.tableoid::regclass, y.id from more.plot y where y.id = 11; select p.id, p.visits, count(*) from more.plot p group by p.id order by p.id limit 2; select id from only more.plot order by ctid limit 2; copy more.plot to stdout;
+select id, visits from more.plot order by id limit 3; select count(*) from more.plot tablesample bernoulli (100); select y.tableoid::regclass, y.id from more.plot y where y.id = 11; select p.id, p.visits, count(*) from more.plot p group by p.id order by p.id limit 2; select id from only more.plot order by id limit 2; copy more.plot to stdout;
 -- @t people46 people works
 select * from more.v_pool order by id limit 3; select count(*) from more.v_pool_over o join more.v_pool p using (id); select dose, sum from more.scaled order by id;
 -- @t people47 people works
 select p.tableoid::regclass, p.id from plain p natural join more.link order by 2 limit 1; select id, tableoid::regclass from patients natural join encounters order by 1 limit 1;
+begin; create temp table patients (x int) on commit drop; commit; select diagnosis from patients order by id limit 1;
+-- @t people46 people works
+begin; create temp table patients (x int); rollback; select diagnosis from patients order by id limit 1;
+-- @t people47 people works
+begin; savepoint a; set search_path = more; rollback to a; update patients set visits = visits where id = 1; commit; select diagnosis from patients order by id limit 1;
+-- @t people48 people works
+begin; set constraints all deferred; insert into plain values (77, 'x'); set constraints all immediate; rollback;
+select id, xmin, ctid from more.doctor where id < 3 order by id; select id, xmax = 0 as unlocked from plain order by id limit 2;

@@ -221,3 +221,24 @@ CREATE VIEW more.v_pool AS SELECT id, tenant, amount FROM more.pool;
 CREATE VIEW more.v_pool_over AS SELECT id, amount FROM more.v_pool;
 -- Numbers that are seen masked, at the ends of what their types hold.
 CREATE TABLE more.scaled(id int primary key, dose double precision, sum numeric(20,0));
+-- Indexes that are others under other settings (hidden: f, b), and a generated column that is.
+CREATE TABLE more.loose(id int primary key, n int, f float8);
+CREATE UNIQUE INDEX ON more.loose ((f::text));
+CREATE INDEX ON more.loose (n);
+CREATE TABLE more.loose_expr(id int primary key, n int, f float8);
+CREATE INDEX ON more.loose_expr ((10 / (length(f::text) - 1)));
+CREATE INDEX ON more.loose_expr (n);
+CREATE TABLE more.loose_where(id int primary key, n int, b bytea);
+CREATE INDEX ON more.loose_where (n) WHERE 10 / (length(b::text) - 4) > 0;
+CREATE TABLE more.loose_moved(id int, region text, f float8, up text GENERATED ALWAYS AS (f::text) STORED, CHECK (length(up) > 1))
+  PARTITION BY LIST (region);
+CREATE TABLE more.loose_moved_e PARTITION OF more.loose_moved FOR VALUES IN ('e');
+CREATE TABLE more.loose_moved_w PARTITION OF more.loose_moved FOR VALUES IN ('w');
+-- Numbers that rows of other tenants are given, too (rows of ticket_of: tenant = 't1').
+CREATE SEQUENCE more.numbers;
+CREATE TABLE more.ticket(id int primary key default nextval('more.numbers'), label text);
+CREATE TABLE more.ticket_of(id int primary key default nextval('more.numbers'), tenant text, amount int);
+-- A table that is all clear, and one whose hidden column points to it.
+CREATE TABLE more.doctor(id int primary key, name text);
+CREATE TABLE more.seen_by(id int primary key, doctor int REFERENCES more.doctor(id));
+CREATE VIEW more.v_doctor AS SELECT id, xmax AS locked FROM more.doctor;

@@ -214,7 +214,7 @@ pub enum Effect {
 }
 
 /// What a transaction statement does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TransactionStep {
     /// BEGIN, START TRANSACTION.
     Begin,
@@ -222,10 +222,34 @@ pub enum TransactionStep {
     Commit,
     /// ROLLBACK, ABORT.
     Rollback,
-    /// SAVEPOINT, RELEASE, ROLLBACK TO.
-    Savepoint,
+    /// SAVEPOINT.
+    Savepoint {
+        /// Its name.
+        name: Arc<str>,
+    },
+    /// RELEASE.
+    Release {
+        /// The savepoint's name.
+        name: Arc<str>,
+    },
+    /// ROLLBACK TO.
+    RollbackTo {
+        /// The savepoint's name.
+        name: Arc<str>,
+    },
     /// PREPARE TRANSACTION.
     Prepare,
+}
+
+impl TransactionStep {
+    /// Whether what was done before in the transaction may be taken back by it. A COMMIT of one that has failed is a ROLLBACK.
+    #[must_use]
+    pub fn may_take_back(&self) -> bool {
+        match self {
+            Self::Commit | Self::Rollback | Self::RollbackTo { .. } | Self::Prepare => true,
+            Self::Begin | Self::Savepoint { .. } | Self::Release { .. } => false,
+        }
+    }
 }
 
 /// What a statement changes in the session itself once it has succeeded.
@@ -273,6 +297,8 @@ pub enum SessionEffect {
     MakesTemporary {
         /// Its name.
         name: Arc<str>,
+        /// It goes when the transaction ends (`ON COMMIT DROP`).
+        passing: bool,
     },
     /// Removes temporary relations.
     DropsTemporary {
@@ -286,6 +312,28 @@ pub enum SessionEffect {
     },
     /// May have changed the catalog: DDL, or something that can run DDL.
     ChangesCatalog,
+}
+
+impl SessionEffect {
+    /// What it does to the transaction.
+    #[must_use]
+    pub fn step(&self) -> Option<&TransactionStep> {
+        match self {
+            Self::Transaction(step) => Some(step),
+            Self::None
+            | Self::Prepares { .. }
+            | Self::Executes { .. }
+            | Self::Declares { .. }
+            | Self::Fetches { .. }
+            | Self::Deallocates { .. }
+            | Self::DiscardsAll
+            | Self::SetsSearchPath { .. }
+            | Self::MakesTemporary { .. }
+            | Self::DropsTemporary { .. }
+            | Self::NamesApplication { .. }
+            | Self::ChangesCatalog => None,
+        }
+    }
 }
 
 /// One statement of a string, understood.

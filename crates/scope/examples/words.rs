@@ -91,7 +91,7 @@ fn case(name: &str, script: &str, catalog: &Arc<Catalog>, full: bool) {
                 SessionEffect::SetsSearchPath { path: set } => {
                     path = set.as_ref().map_or_else(|| fresh.clone(), |set| set.iter().cloned().collect());
                 }
-                SessionEffect::MakesTemporary { name } => temporary.push(name.clone()),
+                SessionEffect::MakesTemporary { name, .. } => temporary.push(name.clone()),
                 SessionEffect::DropsTemporary { names } => temporary.retain(|known| !names.contains(known)),
                 SessionEffect::DiscardsAll => (path, temporary) = (fresh.clone(), Vec::new()),
                 SessionEffect::None

@@ -59,6 +59,7 @@ pub fn analyse(
     let mut members = Vec::with_capacity(count);
     let mut known = temporary.to_vec();
     let (mut views, mut moved, mut describes) = (false, false, false);
+    let mut tables = Tables::default();
     let (mut refusal, mut forbidden): (Option<Refusal>, Option<Refusal>) = (None, None);
     for (statement, span) in statements {
         let place = Place { catalog, path, temporary: &known };
@@ -73,7 +74,8 @@ pub fn analyse(
         if moved && !member.touches.is_empty() {
             refusal = refusal.or_else(|| Some(moved_before()));
         }
-        moved |= moves(&member.session);
+        tables.note(&member.session);
+        moved |= moves(&member.session) || tables.are_taken_back(&member.session);
         members.push(member);
     }
     if refusal.is_some() {
@@ -107,7 +109,7 @@ pub fn analyse(
 
 /// Which temporary relations there are for the next statement.
 fn remember(known: &mut Vec<Arc<str>>, effect: &SessionEffect) {
-    if let SessionEffect::MakesTemporary { name } = effect {
+    if let SessionEffect::MakesTemporary { name, .. } = effect {
         known.push(name.clone());
     }
     if let SessionEffect::DropsTemporary { names } = effect {
@@ -242,6 +244,34 @@ fn opaque(
     }
 }
 
+/// What statements of one string have done to temporary tables. One that failed would have ended the string.
+#[derive(Default)]
+struct Tables {
+    moved: bool,
+    passing: bool,
+}
+
+impl Tables {
+    fn note(&mut self, effect: &SessionEffect) {
+        if let SessionEffect::MakesTemporary { passing, .. } = effect {
+            (self.moved, self.passing) = (true, self.passing || *passing);
+        }
+        self.moved |= matches!(effect, SessionEffect::DropsTemporary { .. });
+    }
+
+    /// Whether a statement takes some of it back, so that names after it may mean something else.
+    fn are_taken_back(&self, by: &SessionEffect) -> bool {
+        match by.step() {
+            Some(TransactionStep::Rollback | TransactionStep::RollbackTo { .. }) => self.moved,
+            Some(TransactionStep::Commit | TransactionStep::Prepare) => self.passing,
+            Some(
+                TransactionStep::Begin | TransactionStep::Savepoint { .. } | TransactionStep::Release { .. },
+            )
+            | None => false,
+        }
+    }
+}
+
 /// Whether what comes after it in the same string may mean something else than the catalog says.
 fn moves(effect: &SessionEffect) -> bool {
     match effect {
@@ -279,7 +309,7 @@ fn member(
     let fields = fields.unwrap_or(&empty);
     let (tag, mut class) = classify(kind, fields);
     let temporary = walk::temporary_made(kind, fields).is_some() || walk::temporary_drop(fields, place);
-    if temporary {
+    if temporary || walk::alters_temporary(kind, fields, place) {
         class = Class::Other;
     }
     let mut whole = found.whole;
@@ -348,9 +378,11 @@ fn classify(kind: &str, fields: &Fields) -> (&'static str, Class) {
         // Where it loads rows, the walk has found that it writes.
         "CopyStmt" => ("COPY", Class::Query),
         "VariableSetStmt" => ("SET", Class::Other),
+        "ConstraintsSetStmt" => ("SET CONSTRAINTS", Class::Other),
         "PrepareStmt" => ("PREPARE", Class::Other),
         "ExecuteStmt" => ("EXECUTE", Class::Other),
         "DeallocateStmt" => ("DEALLOCATE", Class::Session),
+        "ConstraintsSetStmt" => ("SET CONSTRAINTS", Class::Other),
         "DeclareCursorStmt" => ("DECLARE CURSOR", Class::Query),
         "FetchStmt" => ("FETCH", Class::Query),
         "ClosePortalStmt" => ("CLOSE CURSOR", Class::Session),
@@ -399,6 +431,7 @@ fn session_effect(
     own: &Own<'_>,
     class: Class,
 ) -> SessionEffect {
+    let savepoint = || Arc::from(text(fields, "savepoint_name"));
     match kind {
         "DropStmt" if temporary => SessionEffect::DropsTemporary {
             names: walk::dropped(fields).into_iter().map(Arc::from).collect(),
@@ -407,13 +440,15 @@ fn session_effect(
             && fields.get("query").and_then(node).is_none_or(|(kind, _)| kind != "ExecuteStmt") =>
         {
             let name = walk::temporary_made(kind, fields).unwrap_or_default();
-            SessionEffect::MakesTemporary { name: Arc::from(name) }
+            SessionEffect::MakesTemporary { name: Arc::from(name), passing: walk::is_passing(kind, fields) }
         }
         "TransactionStmt" => SessionEffect::Transaction(match number(fields, "kind") {
             1 | 2 => TransactionStep::Begin,
             3 => TransactionStep::Commit,
             4 => TransactionStep::Rollback,
-            5..=7 => TransactionStep::Savepoint,
+            5 => TransactionStep::Savepoint { name: savepoint() },
+            6 => TransactionStep::Release { name: savepoint() },
+            7 => TransactionStep::RollbackTo { name: savepoint() },
             _ => TransactionStep::Prepare,
         }),
         "PrepareStmt" => {

@@ -54,7 +54,8 @@ pub(crate) struct Relation {
     /// has code of its own.
     pub(crate) checks: Vec<Vec<Arc<str>>>,
     /// Columns of what rows may violate already, and an UPDATE of any column meets: constraints that nobody validated, or
-    /// that answer otherwise at another time or under other settings; unique indexes that were not finished.
+    /// that answer otherwise at another time or under other settings; unique indexes that were not finished, and indexes whose
+    /// expression or predicate is another under other settings.
     pub(crate) standing: Vec<Vec<Arc<str>>>,
     /// What an UPDATE may fail at for a value that it keeps.
     pub(crate) indexes: Vec<Index>,
@@ -64,6 +65,8 @@ pub(crate) struct Relation {
     /// Columns of the partition keys of the relation, of those above it and of those below: they decide in which partition a
     /// row is.
     pub(crate) partition_key: Vec<Arc<str>>,
+    /// Columns whose defaults draw from a sequence which numbers rows of another relation, too.
+    pub(crate) draws: Vec<(Vec<Arc<str>>, RelationName)>,
     pub(crate) references: Vec<ForeignKey>,
     /// Foreign keys of others that point here.
     pub(crate) referenced: Vec<(RelationName, ForeignKey)>,
@@ -118,6 +121,7 @@ pub(crate) struct TableColumn {
     pub(crate) code: bool,
     /// A condition on it is planned with code of the target's own: the difference of a range.
     pub(crate) planned: bool,
+    pub(crate) not_null: bool,
 }
 
 impl Relation {
@@ -239,9 +243,9 @@ pub struct Catalog {
     /// Of those of which all belong to extensions, which ones.
     pub(crate) extension_operators: HashMap<Arc<str>, Vec<Arc<str>>>,
     pub(crate) builtin_types: HashSet<Arc<str>>,
-    /// Enums, which have no code of their own: by name, the schemas that have such a one.
+    /// Enums, and other types of the target's own that have no code of theirs: by name, the schemas that have such a one.
     pub(crate) enums: HashMap<Arc<str>, Vec<Arc<str>>>,
-    /// Names of types that may have code of their own: neither built in, enumerations, nor of an extension.
+    /// Names of types that may have code of their own: neither built in, nor of an extension, nor among those.
     pub(crate) own_types: HashSet<Arc<str>>,
     /// Types of extensions, by name.
     pub(crate) extension_types: HashMap<Arc<str>, Vec<Home>>,

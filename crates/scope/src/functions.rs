@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chaperone_access::RelationName;
 
-use crate::catalog::{Catalog, Home};
+use crate::catalog::{Catalog, Home, TableColumn};
 use crate::classification::Classification;
 use crate::system;
 
@@ -28,7 +28,8 @@ const REFUSED: [&str; 18] = [
     "current_setting",
     "set_config",
     "current_query",
-    "row_security_active",
+    // Which large objects there are: they are data, and belong to nobody who sees a part.
+    "has_largeobject_privilege",
     "icu_unicode_version",
     "nextval",
     "currval",
@@ -46,8 +47,25 @@ const REFUSED: [&str; 18] = [
     "record_recv",
 ];
 
-/// What tells of bytes, pages and transactions, each with its type: NULL stands in its place.
-const NOTHING: [(&str, &str); 33] = [
+/// What tells of bytes, pages, transactions, the log of changes and where the server is, each with its type: NULL stands in its place.
+const NOTHING: [(&str, &str); 57] = [
+    // How a value lies in its row depends on what else is in the row, and goes with it into another table.
+    ("pg_column_compression", "text"),
+    ("pg_column_size", "int4"),
+    ("pg_current_snapshot", "pg_snapshot"),
+    ("pg_current_wal_flush_lsn", "pg_lsn"),
+    ("pg_current_wal_insert_lsn", "pg_lsn"),
+    ("pg_current_wal_lsn", "pg_lsn"),
+    ("pg_current_xact_id", "xid8"),
+    ("pg_current_xact_id_if_assigned", "xid8"),
+    ("pg_last_wal_receive_lsn", "pg_lsn"),
+    ("pg_last_wal_replay_lsn", "pg_lsn"),
+    ("pg_last_xact_replay_timestamp", "timestamptz"),
+    ("pg_relation_filepath", "text"),
+    ("pg_sequence_last_value", "int8"),
+    ("pg_xact_status", "text"),
+    ("txid_current_snapshot", "txid_snapshot"),
+    ("txid_status", "text"),
     ("pg_table_size", "int8"),
     ("pg_relation_size", "int8"),
     ("pg_total_relation_size", "int8"),
@@ -82,13 +100,24 @@ const NOTHING: [(&str, &str); 33] = [
     ("inet_client_port", "int4"),
     ("inet_server_addr", "inet"),
     ("inet_server_port", "int4"),
+    // How far a sequence, transactions, the log and what follows it are.
+    ("pg_xact_commit_timestamp", "timestamptz"),
+    ("pg_is_wal_replay_paused", "bool"),
+    ("pg_get_wal_replay_pause_state", "text"),
+    ("pg_stat_get_analyze_count", "int8"),
+    ("pg_stat_get_autoanalyze_count", "int8"),
+    ("pg_stat_get_autovacuum_count", "int8"),
+    ("pg_stat_get_vacuum_count", "int8"),
+    ("pg_notification_queue_usage", "float8"),
 ];
 
 /// Calls that find nothing to do, each with its answer: there are no other sessions for a caller who sees a part, and he
 /// holds no advisory locks.
-const IDLE: [(&str, &str); 3] = [
+const IDLE: [(&str, &str); 5] = [
     ("pg_advisory_unlock_all", "''::pg_catalog.void"),
+    ("pg_blocking_pids", "'{}'::pg_catalog.int4[]"),
     ("pg_cancel_backend", "false"),
+    ("pg_safe_snapshot_blocking_pids", "'{}'::pg_catalog.int4[]"),
     ("pg_terminate_backend", "false"),
 ];
 
@@ -98,6 +127,27 @@ pub(crate) fn instead_of(name: &str) -> Option<String> {
         return Some((*answer).to_owned());
     }
     NOTHING.iter().find(|(known, _)| *known == name).map(|(_, typ)| format!("NULL::pg_catalog.{typ}"))
+}
+
+/// Of those, the ones that answer for a value that was never stored.
+const MEASURES: [&str; 2] = ["pg_column_compression", "pg_column_size"];
+
+/// Whether a function tells how a value lies in its row.
+pub(crate) fn measures(name: &str) -> bool {
+    MEASURES.contains(&name)
+}
+
+/// What the argument of a call is that has NULL in its place: what a parameter there is taken for.
+pub(crate) fn argument_of(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "pg_table_size" | "pg_relation_size" | "pg_total_relation_size" | "pg_indexes_size"
+        | "pg_relation_filenode" | "pg_relation_filepath" | "pg_sequence_last_value" => "regclass",
+        "pg_database_size" | "pg_tablespace_size" => "name",
+        "pg_xact_status" => "xid8",
+        "txid_status" => "int8",
+        _ if name == "pg_tablespace_location" || name.starts_with("pg_stat_get_") => "oid",
+        _ => return None,
+    })
 }
 
 /// Functions of the information schema that its views, and JDBC, use to look into arrays.
@@ -129,6 +179,22 @@ pub(crate) fn homes_of_type<'c>(catalog: &'c Catalog, name: &str) -> impl Iterat
     enums.chain(catalog.extension_types.get(name).into_iter().flatten().map(|home| &*home.schema))
 }
 
+/// The types of the information schema, which tools that ask like its views cast to, and what each is written as: without a
+/// check, whoever may have changed it.
+const INFORMATION_TYPES: [(&str, &str); 5] = [
+    ("cardinal_number", "int4"),
+    ("character_data", "varchar"),
+    ("sql_identifier", "name"),
+    ("time_stamp", "timestamptz"),
+    ("yes_or_no", "varchar"),
+];
+
+/// The built-in type that one of the information schema is written as.
+pub(crate) fn written_as(schema: &str, name: &str) -> Option<&'static str> {
+    let known = INFORMATION_TYPES.iter().find(|(known, _)| schema == "information_schema" && *known == name);
+    known.map(|(_, typ)| *typ)
+}
+
 /// Whether the type of that name in that schema may be used: an enum, which has no code, or one of an extension that may be.
 pub(crate) fn is_allowed_type(catalog: &Catalog, schema: &str, name: &str) -> bool {
     let enums = catalog.enums.get(name).into_iter().flatten();
@@ -139,6 +205,23 @@ pub(crate) fn is_allowed_type(catalog: &Catalog, schema: &str, name: &str) -> bo
             *home.schema == *schema
                 && allowed.is_some_and(|(known, extension)| known.allows_extension(extension))
         })
+}
+
+/// Whether the rows of a relation of that name in that schema are a type without code of the target's own: each of its columns is of
+/// one. What a type tells is what its columns are called and hold, as catalogs tell everybody.
+pub(crate) fn is_row_type(catalog: &Catalog, schema: &str, name: &str) -> bool {
+    let Some(relation) = catalog.relations.get(&RelationName::new(schema, name)) else { return false };
+    let plain = |column: &TableColumn| {
+        let element = column.typ.trim_end_matches("[]");
+        match element.split_once('.') {
+            None => true,
+            Some((schema, name)) => is_allowed_type(catalog, schema.trim_matches('"'), name.trim_matches('"')),
+        }
+    };
+    !system::is_system(schema)
+        && matches!(relation.kind, b'r' | b'p' | b'v' | b'm')
+        && !relation.columns.is_empty()
+        && relation.columns.iter().all(|column| !column.code && plain(column))
 }
 
 /// Whether there are operators of that name outside `pg_catalog`, and all of them belong to extensions that may be used.
@@ -162,19 +245,31 @@ pub(crate) fn extension_function(catalog: &Catalog, name: &str) -> bool {
         && !own_type(catalog, name)
 }
 
-/// Introspection: what psql, drivers and tools ask of the catalog.
-const LISTED: [&str; 56] = [
+/// Introspection: what psql, drivers and tools ask of the catalog. All of it is names, types, numbers of objects and what the
+/// server was built and set up with, or computed from what is given (`inet_merge`, `pg_wal_lsn_diff`). Whether a relation is
+/// updatable is in the information schema, too.
+const LISTED: [&str; 86] = [
+    "inet_merge",
+    "inet_same_family",
+    "pg_available_extension_versions",
+    "pg_available_extensions",
     "pg_backend_pid",
+    "pg_basetype",
     "pg_char_to_encoding",
     "pg_client_encoding",
     "pg_collation_actual_version",
     "pg_collation_for",
     "pg_collation_is_visible",
+    "pg_column_is_updatable",
     "pg_conversion_is_visible",
+    "pg_database_collation_actual_version",
     "pg_describe_object",
     "pg_encoding_max_length",
     "pg_encoding_to_char",
+    "pg_extension_update_paths",
     "pg_function_is_visible",
+    "pg_get_acl",
+    "pg_get_catalog_foreign_keys",
     "pg_get_constraintdef",
     "pg_get_expr",
     "pg_get_function_arg_default",
@@ -185,22 +280,27 @@ const LISTED: [&str; 56] = [
     "pg_get_functiondef",
     "pg_get_indexdef",
     "pg_get_keywords",
+    "pg_get_object_address",
     "pg_get_partition_constraintdef",
     "pg_get_partkeydef",
+    "pg_get_replica_identity_index",
     "pg_get_ruledef",
     "pg_get_serial_sequence",
     "pg_get_statisticsobjdef",
     "pg_get_statisticsobjdef_columns",
+    "pg_get_statisticsobjdef_expressions",
     "pg_get_triggerdef",
     "pg_get_userbyid",
     "pg_get_viewdef",
     "pg_has_role",
     "pg_identify_object",
+    "pg_identify_object_as_address",
     "pg_index_column_has_property",
     "pg_index_has_property",
     "pg_indexam_has_property",
     "pg_is_in_recovery",
     "pg_is_other_temp_schema",
+    "pg_jit_available",
     "pg_my_temp_schema",
     "pg_opclass_is_visible",
     "pg_operator_is_visible",
@@ -210,20 +310,51 @@ const LISTED: [&str; 56] = [
     "pg_partition_root",
     "pg_partition_tree",
     "pg_relation_is_publishable",
+    "pg_relation_is_updatable",
+    "pg_sequence_parameters",
+    "pg_settings_get_flags",
     "pg_size_bytes",
     "pg_size_pretty",
+    "pg_snapshot_xip",
+    "pg_snapshot_xmax",
+    "pg_snapshot_xmin",
     "pg_statistics_obj_is_visible",
     "pg_table_is_visible",
+    "pg_timezone_abbrevs",
+    "pg_timezone_names",
+    "pg_trigger_depth",
     "pg_ts_config_is_visible",
     "pg_ts_dict_is_visible",
     "pg_ts_parser_is_visible",
     "pg_ts_template_is_visible",
     "pg_type_is_visible",
     "pg_typeof",
+    "pg_visible_in_snapshot",
+    "pg_wal_lsn_diff",
+    "txid_snapshot_xip",
+    "txid_snapshot_xmax",
+    "txid_snapshot_xmin",
+    "txid_visible_in_snapshot",
 ];
 
-/// Volatile, and harmless: they neither write nor read anything of the database.
-const HARMLESS: [&str; 5] = ["random", "clock_timestamp", "gen_random_uuid", "timeofday", "random_normal"];
+/// Volatile, and harmless: they neither write nor read anything of the database. What `setseed` sets is seen in `random`
+/// only; a wait is as long as its caller says, and he says it of what he sees.
+const HARMLESS: [&str; 9] = [
+    "clock_timestamp",
+    "gen_random_uuid",
+    "pg_sleep",
+    "pg_sleep_for",
+    "pg_sleep_until",
+    "random",
+    "random_normal",
+    "setseed",
+    "timeofday",
+];
+
+/// Whether `ts_rewrite` is given what it is to put in: with less it runs a statement that is its argument.
+pub(crate) fn rewrites_by_values(name: &str, arguments: usize) -> bool {
+    name == "ts_rewrite" && arguments == 3
+}
 
 /// How a function stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -309,7 +440,7 @@ fn own_type(catalog: &Catalog, name: &str) -> bool {
 
 /// System relations for introspection that are read as they are: they tell names and types. What tells about data
 /// (statistics, sizes), about other sessions, or holds secrets is not among them.
-const SYSTEM: [&str; 36] = [
+const SYSTEM: [&str; 39] = [
     "pg_am",
     "pg_amop",
     "pg_amproc",
@@ -325,6 +456,7 @@ const SYSTEM: [&str; 36] = [
     "pg_enum",
     "pg_event_trigger",
     "pg_foreign_data_wrapper",
+    "pg_group",
     "pg_inherits",
     "pg_init_privs",
     "pg_language",
@@ -337,20 +469,22 @@ const SYSTEM: [&str; 36] = [
     "pg_publication_namespace",
     "pg_range",
     "pg_sequence",
+    "pg_shdepend",
     "pg_shdescription",
     "pg_tables",
     "pg_tablespace",
     "pg_timezone_abbrevs",
     "pg_timezone_names",
+    "pg_transform",
     "pg_ts_config",
     "pg_ts_config_map",
     "pg_ts_parser",
     "pg_ts_template",
 ];
 
-/// The views of the information schema, but for those of foreign things, whose options may be secrets, and `column_options`, which
-/// are those of foreign tables' columns.
-const INFORMATION: [&str; 55] = [
+/// The views of the information schema that are read as they are: not those of the options of foreign things, which may be secrets
+/// and are read in part.
+const INFORMATION: [&str; 59] = [
     "administrable_role_authorizations",
     "applicable_roles",
     "attributes",
@@ -372,6 +506,9 @@ const INFORMATION: [&str; 55] = [
     "domains",
     "element_types",
     "enabled_roles",
+    "foreign_data_wrappers",
+    "foreign_servers",
+    "foreign_tables",
     "information_schema_catalog_name",
     "key_column_usage",
     "parameters",
@@ -402,6 +539,7 @@ const INFORMATION: [&str; 55] = [
     "udt_privileges",
     "usage_privileges",
     "user_defined_types",
+    "user_mappings",
     "view_column_usage",
     "view_routine_usage",
     "view_table_usage",
@@ -413,7 +551,7 @@ pub(crate) fn listed_relation(schema: &str, name: &str) -> bool {
     match schema {
         "pg_catalog" => SYSTEM.contains(&name) || system::is_part(schema, name),
         // By name, because somebody may have made something of his own there.
-        "information_schema" => INFORMATION.contains(&name),
+        "information_schema" => INFORMATION.contains(&name) || system::is_part(schema, name),
         _ => false,
     }
 }

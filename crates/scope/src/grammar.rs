@@ -31,6 +31,22 @@ const NODES: &[(&str, Fields)] = &[
     ("AIndirection", &[("arg", Node), ("indirection", Nodes)]),
     ("AStar", &[]),
     ("Alias", &[("aliasname", Plain), ("colnames", Nodes)]),
+    (
+        "AlterTableCmd",
+        &[
+            ("subtype", Plain),
+            ("name", Plain),
+            ("def", Node),
+            ("behavior", Plain),
+            ("missing_ok", Plain),
+            ("recurse", Plain),
+        ],
+    ),
+    // Only of temporary ones, as are indexes, VACUUM and what is renamed.
+    (
+        "AlterTableStmt",
+        &[("relation", Of("RangeVar")), ("cmds", Nodes), ("objtype", Plain), ("missing_ok", Plain)],
+    ),
     ("BitString", &[("bsval", Plain)]),
     ("BoolExpr", &[("boolop", Plain), ("args", Nodes)]),
     ("Boolean", &[("boolval", Plain)]),
@@ -64,6 +80,8 @@ const NODES: &[(&str, Fields)] = &[
             ("cycle_clause", Of("CteCycleClause")),
         ],
     ),
+    // Only of all of them: names would be looked up in the search path.
+    ("ConstraintsSetStmt", &[("deferred", Plain)]),
     (
         "Constraint",
         &[
@@ -72,12 +90,28 @@ const NODES: &[(&str, Fields)] = &[
             ("deferrable", Plain),
             ("initdeferred", Plain),
             ("is_enforced", Plain),
+            ("skip_validation", Plain),
             ("initially_valid", Plain),
+            ("is_no_inherit", Plain),
             ("nulls_not_distinct", Plain),
             ("raw_expr", Node),
+            ("generated_when", Plain),
+            ("generated_kind", Plain),
             ("keys", Nodes),
+            ("including", Nodes),
+            ("options", Nodes),
+            // Only to temporary ones.
+            ("pktable", Of("RangeVar")),
+            ("fk_attrs", Nodes),
+            ("pk_attrs", Nodes),
+            ("fk_matchtype", Plain),
+            ("fk_upd_action", Plain),
+            ("fk_del_action", Plain),
+            ("fk_del_set_cols", Nodes),
         ],
     ),
+    // Without names: which constraints those would be, the search path would say.
+    ("ConstraintsSetStmt", &[("deferred", Plain)]),
     (
         "CopyStmt",
         &[
@@ -92,7 +126,13 @@ const NODES: &[(&str, Fields)] = &[
     // Only temporary ones: the names are looked at where the statement is.
     (
         "CreateStmt",
-        &[("relation", Plain), ("table_elts", Nodes), ("oncommit", Plain), ("if_not_exists", Plain)],
+        &[
+            ("relation", Plain),
+            ("table_elts", Nodes),
+            ("options", Nodes),
+            ("oncommit", Plain),
+            ("if_not_exists", Plain),
+        ],
     ),
     (
         "CreateTableAsStmt",
@@ -118,6 +158,7 @@ const NODES: &[(&str, Fields)] = &[
         "CteSearchClause",
         &[("search_col_list", Nodes), ("search_breadth_first", Plain), ("search_seq_column", Plain)],
     ),
+    ("CurrentOfExpr", &[("cvarno", Plain), ("cursor_name", Plain)]),
     ("DeallocateStmt", &[("name", Plain), ("isall", Plain)]),
     ("DeclareCursorStmt", &[("portalname", Plain), ("options", Plain), ("query", Node)]),
     ("DefElem", &[("defname", Plain), ("arg", Node), ("defaction", Plain)]),
@@ -154,7 +195,33 @@ const NODES: &[(&str, Fields)] = &[
     ),
     ("GroupingFunc", &[("args", Nodes)]),
     ("GroupingSet", &[("kind", Plain), ("content", Nodes)]),
-    ("IndexElem", &[("name", Plain), ("expr", Node), ("ordering", Plain), ("nulls_ordering", Plain)]),
+    (
+        "IndexElem",
+        &[
+            ("name", Plain),
+            ("expr", Node),
+            ("collation", Nodes),
+            ("opclass", Nodes),
+            ("ordering", Plain),
+            ("nulls_ordering", Plain),
+        ],
+    ),
+    (
+        "IndexStmt",
+        &[
+            ("idxname", Plain),
+            ("relation", Of("RangeVar")),
+            ("access_method", Plain),
+            ("index_params", Nodes),
+            ("index_including_params", Nodes),
+            ("options", Nodes),
+            ("where_clause", Node),
+            ("unique", Plain),
+            ("nulls_not_distinct", Plain),
+            ("concurrent", Plain),
+            ("if_not_exists", Plain),
+        ],
+    ),
     ("InferClause", &[("index_elems", Nodes), ("where_clause", Node), ("conname", Plain)]),
     (
         "InsertStmt",
@@ -170,7 +237,10 @@ const NODES: &[(&str, Fields)] = &[
         ],
     ),
     ("Integer", &[("ival", Plain)]),
-    ("IntoClause", &[("rel", Plain), ("col_names", Nodes), ("on_commit", Plain), ("skip_data", Plain)]),
+    (
+        "IntoClause",
+        &[("rel", Plain), ("col_names", Nodes), ("options", Nodes), ("on_commit", Plain), ("skip_data", Plain)],
+    ),
     (
         "JoinExpr",
         &[
@@ -232,6 +302,28 @@ const NODES: &[(&str, Fields)] = &[
         ],
     ),
     ("RangeSubselect", &[("lateral", Plain), ("subquery", Node), ("alias", Of("Alias"))]),
+    (
+        "RangeTableFunc",
+        &[
+            ("lateral", Plain),
+            ("docexpr", Node),
+            ("rowexpr", Node),
+            ("namespaces", Nodes),
+            ("columns", Nodes),
+            ("alias", Of("Alias")),
+        ],
+    ),
+    (
+        "RangeTableFuncCol",
+        &[
+            ("colname", Plain),
+            ("type_name", Of("TypeName")),
+            ("for_ordinality", Plain),
+            ("is_not_null", Plain),
+            ("colexpr", Node),
+            ("coldefexpr", Node),
+        ],
+    ),
     ("RangeTableSample", &[("relation", Node), ("method", Nodes), ("args", Nodes), ("repeatable", Node)]),
     (
         "RangeVar",
@@ -241,6 +333,18 @@ const NODES: &[(&str, Fields)] = &[
             ("inh", Plain),
             ("relpersistence", Plain),
             ("alias", Of("Alias")),
+        ],
+    ),
+    (
+        "RenameStmt",
+        &[
+            ("rename_type", Plain),
+            ("relation_type", Plain),
+            ("relation", Of("RangeVar")),
+            ("subname", Plain),
+            ("newname", Plain),
+            ("behavior", Plain),
+            ("missing_ok", Plain),
         ],
     ),
     ("ResTarget", &[("name", Plain), ("indirection", Nodes), ("val", Node)]),
@@ -276,6 +380,7 @@ const NODES: &[(&str, Fields)] = &[
     ("SortBy", &[("node", Node), ("sortby_dir", Plain), ("sortby_nulls", Plain), ("use_op", Nodes)]),
     ("String", &[("sval", Plain)]),
     ("SubLink", &[("sub_link_type", Plain), ("testexpr", Node), ("oper_name", Nodes), ("subselect", Node)]),
+    ("TableLikeClause", &[("relation", Of("RangeVar")), ("options", Plain)]),
     ("TransactionStmt", &[("kind", Plain), ("options", Nodes), ("savepoint_name", Plain), ("chain", Plain)]),
     // Only temporary ones: the names are looked at where the statement is.
     ("TruncateStmt", &[("relations", Nodes), ("restart_seqs", Plain), ("behavior", Plain)]),
@@ -293,6 +398,8 @@ const NODES: &[(&str, Fields)] = &[
             ("with_clause", Of("WithClause")),
         ],
     ),
+    ("VacuumRelation", &[("relation", Of("RangeVar")), ("va_cols", Nodes)]),
+    ("VacuumStmt", &[("options", Nodes), ("rels", Nodes), ("is_vacuumcmd", Plain)]),
     ("VariableSetStmt", &[("kind", Plain), ("name", Plain), ("args", Nodes), ("is_local", Plain)]),
     ("VariableShowStmt", &[("name", Plain)]),
     (

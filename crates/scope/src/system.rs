@@ -14,6 +14,7 @@ pub(crate) use whose::Telling;
 
 use crate::rewrite::literal;
 use crate::settings::shown_of_all;
+use crate::tree::{Fields, Value, node, strings, unset};
 use crate::walk::quoted;
 use parts::{CATALOG, Columns, INFORMATION, PARTS, Part, Rows};
 
@@ -29,6 +30,24 @@ pub(crate) fn is_system(schema: &str) -> bool {
 /// Whether a relation is a system relation that is read in part.
 pub(crate) fn is_part(schema: &str, name: &str) -> bool {
     part(schema, name).is_some()
+}
+
+/// The relation that a function in FROM is read as: `pg_show_all_settings()`, which pgAdmin asks when it connects, is what the view
+/// `pg_settings` consists of. Only where the call is all that stands there.
+pub(crate) fn read_as(range_function: &Fields) -> Option<&'static str> {
+    let plain = range_function.iter().all(|(name, value)| {
+        matches!(name, "functions" | "alias" | "lateral") || value.as_array().is_some_and(<[Value]>::is_empty)
+    });
+    let [list] = range_function.get("functions").and_then(Value::as_array)? else { return None };
+    let items = list.fields()?.get("items").and_then(Value::as_array)?;
+    let (call, definitions) = items.split_first()?;
+    let (kind, call) = node(call)?;
+    let alone = kind == "FuncCall" && call.get("args").is_none() && definitions.iter().all(unset);
+    let named = matches!(
+        strings(call, "funcname").as_slice(),
+        ["pg_show_all_settings"] | [CATALOG, "pg_show_all_settings"]
+    );
+    (plain && alone && named).then_some("pg_settings")
 }
 
 /// Whether a view's query may read a system relation, or call a function behind a look or one that nothing is told of. Says so too often rather than too
@@ -80,58 +99,4 @@ pub(crate) fn stand_in(telling: &Telling<'_>, name: &RelationName, asked: &[(&st
 }
 
 #[cfg(test)]
-mod tests {
-    use chaperone_access::Described;
-
-    use super::whose::Of;
-    use super::*;
-
-    /// A function is described to whoever may call it, and a comment may be of one: no relation decides that.
-    #[test]
-    fn whoever_may_do_something_to_all_relations_is_told_all_but_of_functions() {
-        let catalog = crate::analyse::tests::catalog();
-        let all = Telling::new(&catalog, Some(&Described::All), false);
-        let none = Telling::new(&catalog, None, false);
-        for (look, open) in [
-            (Look::Relation, true),
-            (Look::PartitionKey, true),
-            (Look::Index, true),
-            (Look::Constraint, true),
-            (Look::Rule, true),
-            (Look::Trigger, true),
-            (Look::Statistics, true),
-            (Look::Function, false),
-            (Look::Arguments, false),
-            (Look::Comment, false),
-            (Look::Setting, false),
-        ] {
-            assert_eq!(look.condition(&all).is_none(), open, "{look:?}");
-            assert!(look.condition(&none).is_some(), "{look:?}");
-        }
-        for (of, open) in [
-            (Of::Relation("oid"), true),
-            (Of::Type("oid"), true),
-            (Of::Constraint, true),
-            (Of::NamedCheck, true),
-            (Of::Function("oid"), false),
-            (Of::NamedFunction, false),
-            (Of::Comment, false),
-        ] {
-            assert_eq!(all.of(of).is_none(), open, "{of:?}");
-            assert!(none.of(of).is_some(), "{of:?}");
-        }
-        assert!(is_part(CATALOG, "pg_class") && !is_part("public", "pg_class"));
-    }
-
-    #[test]
-    fn the_columns_of_each_are_loaded() {
-        let query = crate::catalog::QUERIES.join("\n");
-        for part in &PARTS {
-            assert!(
-                query.contains(&format!("'{}'", part.relation)),
-                "{} is not in columns.sql",
-                part.relation
-            );
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! One walk over a statement: what it touches, for everybody's record, and whether it keeps to the grammar that a
 //! restricted caller may use.
 
+mod own;
 mod session;
 mod views;
 
@@ -14,11 +15,12 @@ use crate::catalog::{Catalog, Relation, ancestors};
 use crate::functions::{self, SCHEMA_FUNCTIONS, Standing, dangerous_field, listed_relation, standing};
 use crate::grammar::{self, Field};
 use crate::ranges::{Columns, Ranges};
-use crate::rewrite::Place;
+use crate::rewrite::{Place, is_serial};
 use crate::tree::{Fields, Value, constant, flag, node, number, strings, text, unset};
 use crate::{settings, system};
 use session::identity_fixed;
-pub(crate) use session::{stays_itself, temporary_drop};
+pub(crate) use own::alters_temporary;
+pub(crate) use session::{is_passing, stays_itself, temporary_drop};
 use views::query_refusal;
 pub(crate) use views::{introspects, view_refusal};
 
@@ -34,14 +36,17 @@ const COMPLETED: [i64; 6] = [
 /// Operators that IN, DISTINCT FROM, NULLIF, BETWEEN, CASE, USING and ORDER BY call, written or not.
 const COMPARISONS: [&str; 10] =
     ["=", "<>", "<", "<=", ">", ">=", "BETWEEN", "NOT BETWEEN", "BETWEEN SYMMETRIC", "NOT BETWEEN SYMMETRIC"];
-/// `ConstrType` of NULL, NOT NULL, DEFAULT, CHECK, PRIMARY KEY, UNIQUE, and of what says when they are looked at.
-const CONSTRAINTS: [i64; 6] = [1, 2, 3, 6, 7, 8];
+/// `ConstrType` of NULL, NOT NULL, DEFAULT, IDENTITY, GENERATED, CHECK, PRIMARY KEY, UNIQUE, FOREIGN KEY, and of what says when
+/// they are looked at.
+const CONSTRAINTS: [i64; 13] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14];
 /// The mode of LOCK that every SELECT takes.
 const ACCESS_SHARE: i64 = 1;
 /// `ObjectType` of a table.
 const OBJECT_TABLE: i64 = pg_query::protobuf::ObjectType::ObjectTable as i64;
 /// The schema of a session's temporary relations, whatever its number is.
 pub(crate) const TEMPORARY: &str = "pg_temp";
+/// The system column that names the transaction which locked a row last.
+const XMAX: &str = "xmax";
 /// Views are followed to this depth.
 const VIEW_DEPTH_MAX: usize = 32;
 
@@ -134,6 +139,10 @@ pub(crate) struct Walk<'a> {
     /// What is gone through is a view's query, as the target has it: what its columns are called means nothing else, and the
     /// relations in it are gone through by whoever asks.
     stands: bool,
+    /// Columns of a table are defined: integers with a sequence have names of their own there.
+    defines: bool,
+    /// It names `xmax`: which rows were locked, and so what points to them.
+    locked: bool,
     /// What is looked at is under a view of which the classification says what it shows, or is kept.
     stated: bool,
     found: Found,
@@ -145,14 +154,15 @@ impl<'a> Walk<'a> {
     pub(crate) fn new(place: Place<'a>, moved: bool) -> Self {
         let Place { catalog, path, temporary } = place;
         let (ctes, root, ranges) = (HashSet::new(), None, None);
-        let (stands, stated, found) = (false, false, Found::default());
-        Self { catalog, path, temporary, ctes, root, ranges, moved, stands, stated, found }
+        let (stands, defines, locked, stated, found) = (false, false, false, false, Found::default());
+        Self { catalog, path, temporary, ctes, root, ranges, moved, stands, defines, locked, stated, found }
     }
 
     /// Walk one statement.
     pub(crate) fn statement(mut self, statement: &'a Value) -> Found {
         let mut ctes = BTreeSet::new();
         cte_names(statement, &mut ctes);
+        self.locked = names_locks(statement);
         self.ctes = ctes.into_iter().collect();
         self.root = Some(statement);
         self.node(statement, READ.with(Verb::Read));
@@ -179,6 +189,12 @@ impl<'a> Walk<'a> {
 
     /// A node of a known kind: what it means first, then what is in it.
     fn typed(&mut self, kind: &'a str, fields: &'a Fields, verbs: Verbs) {
+        if kind == "RangeFunction"
+            && let Some(relation) = system::read_as(fields)
+            && let Some((full, relation)) = self.catalog.resolve("pg_catalog", relation, &[])
+        {
+            return self.resolved(full, relation, verbs, 0);
+        }
         match kind {
             "RangeVar" => self.relation(fields, verbs),
             "FuncCall" => self.function(fields),
@@ -195,6 +211,8 @@ impl<'a> Walk<'a> {
             "ExplainStmt" => self.explain(fields),
             "DiscardStmt" | "DefElem" => {}
             "CreateTableAsStmt" | "CreateStmt" | "IntoClause" | "Constraint" => self.made(kind, fields),
+            "IndexStmt" | "AlterTableStmt" | "AlterTableCmd" | "RenameStmt" | "VacuumStmt" => self.own(kind, fields),
+            "ConstraintsSetStmt" => self.constraints(fields),
             "DropStmt" => self.dropped(fields),
             "TruncateStmt" => self.truncated(fields),
             "LockStmt" if number(fields, "mode") > ACCESS_SHARE => self.found.not_understood(
@@ -350,21 +368,24 @@ impl<'a> Walk<'a> {
     fn made(&mut self, kind: &str, fields: &Fields) {
         let relation = |name: &str| fields.get(name).and_then(Value::fields);
         let fine = match kind {
-            "CreateStmt" => relation("relation").is_some_and(temporary),
-            "IntoClause" => relation("rel").is_some_and(temporary),
-            "Constraint" => CONSTRAINTS.contains(&number(fields, "contype")),
+            "CreateStmt" => relation("relation").is_some_and(temporary) && own::stores_plainly(fields),
+            "IntoClause" => relation("rel").is_some_and(temporary) && own::stores_plainly(fields),
+            "Constraint" => CONSTRAINTS.contains(&number(fields, "contype")) && own::counts_plainly(fields),
             _ => number(fields, "objtype") == OBJECT_TABLE,
         };
         self.found.writes = true;
         match kind {
-            "CreateStmt" => self.triggered(&["CREATE TABLE"]),
+            "CreateStmt" => {
+                self.defines = true;
+                self.triggered(&["CREATE TABLE"]);
+            }
             "IntoClause" => self.triggered(&["CREATE TABLE AS", "SELECT INTO"]),
             _ => {}
         }
         if !fine {
             self.found.not_understood(
                 "a table that is not temporary, or is made with more than plain columns".into(),
-                "CREATE TEMPORARY TABLE with columns, defaults, checks and keys, or AS a query",
+                "CREATE TEMPORARY TABLE with columns, defaults, identities, checks and keys, or AS a query",
             );
         }
     }
@@ -382,7 +403,7 @@ impl<'a> Walk<'a> {
 
     fn dropped(&mut self, fields: &Fields) {
         self.found.writes = true;
-        self.triggered(&["DROP TABLE"]);
+        self.triggered(&["DROP TABLE", "DROP INDEX"]);
         // What names mean is not known where they have moved: then only what is known to be there is dropped.
         let known = dropped(fields).iter().all(|name| self.is_temporary(name));
         if !temporary_drop(fields, self.place()) || (self.moved && !known) {
@@ -437,7 +458,8 @@ impl<'a> Walk<'a> {
             }
         }
         self.found.describes |= relation.introspects;
-        let outside = self.stated;
+        let outside = (self.stated, self.locked);
+        self.locked |= relation.definition.as_ref().is_some_and(|definition| definition.contains(XMAX));
         self.stated |=
             relation.kind != b'v' || self.catalog.classification.is_some() && self.catalog.states(name);
         if !self.stated
@@ -456,7 +478,7 @@ impl<'a> Walk<'a> {
                     .not_understood(format!("view `{name}` reads what is not known"), "name the tables"),
             }
         }
-        self.stated = outside;
+        (self.stated, self.locked) = outside;
         for child in &relation.children {
             if let Some(relation) = self.catalog.relations.get(child) {
                 self.resolved(child, relation, verbs, depth + 1);
@@ -487,7 +509,9 @@ impl<'a> Walk<'a> {
             return;
         }
         let keys = relation.references.iter().map(|key| &key.to);
-        let keys = keys.chain(relation.referenced.iter().map(|(from, _)| from)).filter(|_| writes);
+        let keys = keys.chain(relation.draws.iter().map(|(_, with)| with)).filter(|_| writes);
+        let keys =
+            keys.chain(relation.referenced.iter().map(|(from, _)| from).filter(|_| writes || self.locked));
         let guard = relation.guard.iter().flat_map(|guard| &guard.reads).map(|(other, _)| other);
         for other in keys.chain(guard) {
             self.found.touch(other, NameRule2::Named, Verbs::NONE, ancestors(self.catalog, other));
@@ -527,18 +551,20 @@ impl<'a> Walk<'a> {
         self.found.describes |= system::look(name).is_some_and(|look| look != system::Look::Setting);
         // Nothing is put in its place where the view stands for itself.
         self.found.describes |= self.stands && functions::instead_of(name).is_some();
-        // Reads a setting by name: only names that SHOW may show. One that is not known yet is looked at where it runs.
+        let count = arguments.map_or(0, |arguments| arguments.len());
+        // Reads a setting by name: only names that SHOW may show. One that is not known yet, or need not be there, is
+        // looked at where it runs.
         if name == "current_setting"
-            && first.is_some_and(|first| constant(first).is_none_or(settings::showable))
+            && first.is_some_and(|first| constant(first).is_none_or(settings::showable) || count == 2)
         {
             return;
         }
-        if name == "set_config"
-            && first.and_then(constant).is_some_and(settings::configurable)
-            && arguments.and_then(|arguments| arguments.get(1)).and_then(constant).is_some()
-        {
-            self.found.volatile = true;
+        if functions::rewrites_by_values(name, count) {
             return;
+        }
+        if name == "set_config" {
+            self.found.volatile = true;
+            return self.configured(arguments.unwrap_or_default());
         }
         // What the server does not have, as a special syntax of a newer one, is refused, too.
         match standing(self.catalog, name) {
@@ -596,14 +622,21 @@ impl<'a> Walk<'a> {
     }
 
     fn type_name(&mut self, fields: &'a Fields) {
+        let serial = self.defines && is_serial(&strings(fields, "names"));
         let known = match strings(fields, "names").as_slice() {
+            _ if serial => unset(fields.get("array_bounds").unwrap_or(&Value::Null)),
             ["pg_catalog", name] => self.catalog.builtin_types.contains(*name),
             [name] => {
                 self.catalog.builtin_types.contains(*name)
                     || functions::homes_of_type(self.catalog, name)
                         .any(|schema| functions::is_allowed_type(self.catalog, schema, name))
+                    || self.path.iter().any(|schema| functions::is_row_type(self.catalog, schema, name))
             }
-            [schema, name] => functions::is_allowed_type(self.catalog, schema, name),
+            [schema, name] => {
+                functions::written_as(schema, name).is_some()
+                    || functions::is_allowed_type(self.catalog, schema, name)
+                    || functions::is_row_type(self.catalog, schema, name)
+            }
             _ => false,
         };
         if !known {
@@ -716,6 +749,13 @@ fn harmless(kind: &str, name: &str) -> bool {
         ("AArrayExpr" | "AExpr", name) => name.contains("list_"),
         (_, _) => false,
     }
+}
+
+/// Whether something is called like the column that tells of locks.
+fn names_locks(value: &Value) -> bool {
+    let mut found = false;
+    value.each(&mut |fields| found |= text(fields, "sval") == XMAX);
+    found
 }
 
 /// All names of common table expressions, wherever they stand.

@@ -26,6 +26,7 @@ const GENERATED: u8 = 1;
 const DEFAULT: u8 = 2;
 const CODE: u8 = 4;
 const PLANNED: u8 = 8;
+const NOT_NULL: u8 = 16;
 /// What a value of any type can be handed on as.
 const WITHOUT_CODE: &str = "text";
 
@@ -214,6 +215,7 @@ impl Reading {
                     generated_from,
                     code: flags & CODE != 0,
                     planned: flags & PLANNED != 0,
+                    not_null: flags & NOT_NULL != 0,
                 });
             }
         }
@@ -250,6 +252,7 @@ impl Reading {
                 ("a", _) => relation.standing.push(columns),
                 ("i", _) => relation.indexes.push(Index { columns, by: to_columns }),
                 ("m", _) => relation.arrivals.extend(columns),
+                ("s", Some(with)) => relation.draws.push((columns, with)),
                 ("f", Some(to)) => {
                     let key = ForeignKey { columns, to: to.clone(), to_columns, cascades: flag };
                     relation.references.push(key.clone());

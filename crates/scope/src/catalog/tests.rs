@@ -143,6 +143,17 @@ fn what_an_update_can_fail_at_for_a_value_that_it_keeps_is_known() {
 }
 
 #[test]
+fn what_settings_write_otherwise_may_be_judged_otherwise() {
+    let catalog = odd(None);
+    assert_eq!(
+        lists(&relation(&catalog, "loose").standing),
+        ["f", "k b", "place", "f"],
+        "text of a fraction, of bytes, of a figure; neither of a whole number nor of what JSON has"
+    );
+    assert_eq!(relation(&catalog, "loose_part").arrivals.join(" "), "f", "what is computed anew there");
+}
+
+#[test]
 fn views_are_known_by_what_they_read() {
     let catalog = odd(None);
     let names = relation(&catalog, "names");

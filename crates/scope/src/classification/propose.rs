@@ -142,8 +142,20 @@ mod tests {
     fn only_what_is_open_is_proposed() {
         let all = odd(None).undecided(&recorded());
         let names: Vec<String> = all.iter().map(|undecided| undecided.relation.to_string()).collect();
-        let expected = ["broad", "judged", "kept", "keyed", "moved", "orders", "people", "staff", "visits"]
-            .map(|name| format!("app.{name}"));
+        let expected = [
+            "broad",
+            "judged",
+            "kept",
+            "keyed",
+            "loose",
+            "loose_parts",
+            "moved",
+            "orders",
+            "people",
+            "staff",
+            "visits",
+        ];
+        let expected = expected.map(|name| format!("app.{name}"));
         assert_eq!(names, expected, "without partitions, which are decided above");
         let staff = all.iter().find(|undecided| &*undecided.relation.name == "staff").unwrap();
         assert_eq!(staff.columns.len(), 1, "what is inherited is decided above");

@@ -168,14 +168,19 @@ fn a_view_calls_what_may_be_called() {
 }
 
 #[test]
-fn options_of_what_is_foreign_are_not_listed() {
-    for (name, listed) in [
-        ("tables", true),
-        ("columns", true),
-        ("foreign_server_options", false),
-        ("user_mapping_options", false),
-        ("column_options", false),
+fn options_of_what_is_foreign_are_read_in_part() {
+    for (name, listed, part) in [
+        ("tables", true, false),
+        ("columns", true, true),
+        ("foreign_server_options", true, true),
+        ("foreign_table_options", true, true),
+        ("foreign_data_wrapper_options", true, true),
+        ("user_mapping_options", true, true),
+        ("column_options", true, true),
+        ("foreign_servers", true, false),
+        ("_pg_user_mappings", false, false),
     ] {
         assert_eq!(super::listed_relation("information_schema", name), listed, "{name}");
+        assert_eq!(crate::system::is_part("information_schema", name), part, "{name}");
     }
 }

@@ -8,7 +8,7 @@ use pg_query::protobuf::{SetOperation, SubLinkType};
 
 use super::barrier::{FLOOR_SCHEMA, stands_alone};
 use super::is_open;
-use super::relation::hides_below;
+use super::traces::hides_below;
 use crate::functions::{extension_function, extension_operator};
 use crate::system::{self, Telling};
 use crate::tree::{self, Fields, Value, alike, node, text};

@@ -2,9 +2,10 @@
 //! decides what runs.
 
 use pg_query::NodeEnum;
+use pg_query::protobuf::a_const::Val;
 use pg_query::protobuf::{AExpr, AExprKind, CoercionForm, FuncCall, Node, TypeCast, TypeName, WindowDef};
 
-use super::{Outcome, Rewriter, node, our_expression, refused, string, sval};
+use super::{Outcome, Rewriter, node, our_expression, refused, string, sval, unfaithful};
 use crate::{functions, system};
 
 const CATALOG: &str = "pg_catalog";
@@ -47,6 +48,7 @@ fn children(node: &mut Node, visit: Visit<'_>) -> Outcome {
             | NodeEnum::SetToDefault(_)
             | NodeEnum::TypeName(_)
             | NodeEnum::ColumnDef(_)
+            | NodeEnum::CurrentOfExpr(_)
             | NodeEnum::Alias(_),
         ) => Ok(()),
         Some(NodeEnum::AExpr(it)) => {
@@ -173,6 +175,7 @@ impl Rewriter<'_> {
                 if let Some(name) = &mut it.type_name {
                     self.type_name(name)?;
                 }
+                spelled_out(it);
                 if is_blank_padded(it) {
                     node.node = Some(padded(it.arg.take()));
                 }
@@ -183,6 +186,12 @@ impl Rewriter<'_> {
                 }
             }
             Some(NodeEnum::CollateClause(it)) => complete_collation(&mut it.collname),
+            Some(NodeEnum::CurrentOfExpr(_)) => self.current_of()?,
+            Some(NodeEnum::IndexElem(it)) => {
+                complete_collation(&mut it.collation);
+                // One of the target's own could have code of its own.
+                complete(&mut it.opclass);
+            }
             Some(_) | None => {}
         }
         let (called, cast) = (called(node), cast(node)?);
@@ -215,6 +224,17 @@ impl Rewriter<'_> {
         }
     }
 
+    /// A cursor stands on a row of a relation that it reads as it is: of one that a sub-select stands for it does not.
+    fn current_of(&self) -> Outcome {
+        match &self.target {
+            Some(target) if target.stands_for_itself() => Ok(()),
+            Some(_) | None => refused(
+                "WHERE CURRENT OF, for a relation of which you see a part,",
+                "name the row by its key",
+            ),
+        }
+    }
+
     /// A call; what is put in its place where it tells about pages and bytes.
     fn call(&mut self, call: &mut FuncCall) -> Outcome<Option<Node>> {
         let name = call.funcname.iter().filter_map(sval).collect::<Vec<_>>();
@@ -222,8 +242,10 @@ impl Rewriter<'_> {
             [name] | [CATALOG, name] => (*name).to_owned(),
             _ => return Ok(None),
         };
-        if let Some(instead) = functions::instead_of(&name) {
-            return our_expression(&instead).map(Some);
+        if let Some(instead) = functions::instead_of(&name)
+            && !(functions::measures(&name) && call.args.iter().all(is_given))
+        {
+            return nothing(&name, &instead, &call.args).map(Some);
         }
         if let Some(look) = system::look(&name).filter(|_| !self.introspecting) {
             let first = call.args.first().map(super::values).transpose()?;
@@ -270,6 +292,12 @@ impl Rewriter<'_> {
             self.expression(modifier)?;
         }
         let names: Vec<&str> = name.names.iter().filter_map(sval).collect();
+        if let [schema, typ] = names.as_slice()
+            && let Some(typ) = functions::written_as(schema, typ)
+        {
+            name.names = vec![string(CATALOG), string(typ)];
+            return Ok(());
+        }
         let [plain] = names.as_slice() else { return Ok(()) };
         if self.catalog.builtin_types.contains(*plain) {
             name.names.insert(0, string(CATALOG));
@@ -281,9 +309,10 @@ impl Rewriter<'_> {
             return Ok(());
         }
         let homes: Vec<&str> = functions::homes_of_type(self.catalog, plain).collect();
-        match self.path.iter().find(|schema| homes.contains(&&***schema)) {
+        let is_row = |schema: &str| functions::is_row_type(self.catalog, schema, plain);
+        match self.path.iter().find(|schema| homes.contains(&&***schema) || is_row(schema)) {
             // The first of the path is meant, whatever others of that name there are.
-            Some(schema) if functions::is_allowed_type(self.catalog, schema, plain) => {
+            Some(schema) if functions::is_allowed_type(self.catalog, schema, plain) || is_row(schema) => {
                 name.names.insert(0, string(schema));
                 Ok(())
             }
@@ -296,6 +325,41 @@ impl Rewriter<'_> {
     }
 }
 
+/// Whether a value is the statement's own: no relation and no function has had it.
+fn is_given(value: &Node) -> bool {
+    match &value.node {
+        Some(NodeEnum::AConst(_) | NodeEnum::ParamRef(_)) => true,
+        Some(NodeEnum::TypeCast(cast)) => cast.arg.as_deref().is_some_and(is_given),
+        Some(NodeEnum::AArrayExpr(array)) => array.elements.iter().all(is_given),
+        Some(NodeEnum::RowExpr(row)) => row.args.iter().all(is_given),
+        Some(_) | None => false,
+    }
+}
+
+/// What stands in the place of a call. A parameter is still there, as what it would have been taken for.
+fn nothing(name: &str, instead: &str, arguments: &[Node]) -> Outcome<Node> {
+    let parameter = arguments.first().filter(|first| matches!(first.node, Some(NodeEnum::ParamRef(_))));
+    let (Some(parameter), Some(typ)) = (parameter, functions::argument_of(name)) else {
+        return our_expression(instead);
+    };
+    let mut made = our_expression(&format!("CASE WHEN CAST(NULL AS {CATALOG}.{typ}) IS NULL THEN {instead} END"))?;
+    let place = match &mut made.node {
+        Some(NodeEnum::CaseExpr(case)) => match case.args.first_mut().and_then(|when| when.node.as_mut()) {
+            Some(NodeEnum::CaseWhen(when)) => when.expr.as_mut().and_then(|test| test.node.as_mut()),
+            Some(_) | None => None,
+        },
+        Some(_) | None => None,
+    };
+    match place {
+        Some(NodeEnum::NullTest(test)) => match test.arg.as_mut().and_then(|cast| cast.node.as_mut()) {
+            Some(NodeEnum::TypeCast(cast)) => cast.arg = Some(Box::new(parameter.clone())),
+            Some(_) | None => return Err(unfaithful()),
+        },
+        Some(_) | None => return Err(unfaithful()),
+    }
+    Ok(made)
+}
+
 /// The type of `character` with no length. What is written for a cast to it would be read as `character(1)`.
 const PADDED: &str = "bpchar";
 
@@ -306,6 +370,25 @@ fn is_bare(name: &TypeName) -> bool {
 
 fn is_blank_padded(cast: &TypeCast) -> bool {
     cast.type_name.as_ref().is_some_and(|name| is_bare(name) && name.array_bounds.is_empty())
+}
+
+/// `'t'` and `'f'` as truth values are written out as the keywords, which are not casts.
+fn spelled_out(cast: &mut TypeCast) {
+    let is_bool = |name: &TypeName| {
+        name.array_bounds.is_empty() && name.names.last().and_then(sval) == Some("bool")
+    };
+    let Some(NodeEnum::AConst(constant)) = cast.arg.as_mut().and_then(|value| value.node.as_mut()) else {
+        return;
+    };
+    if let Some(Val::Sval(text)) = &mut constant.val
+        && cast.type_name.as_ref().is_some_and(is_bool)
+    {
+        match text.sval.as_str() {
+            "t" => "true".clone_into(&mut text.sval),
+            "f" => "false".clone_into(&mut text.sval),
+            _ => {}
+        }
+    }
 }
 
 /// A cast as the call that PostgreSQL takes for the same cast.
@@ -361,7 +444,7 @@ fn called(node: &Node) -> Option<String> {
     }
 }
 
-fn complete_collation(name: &mut Vec<Node>) {
+pub(super) fn complete_collation(name: &mut Vec<Node>) {
     // Collations of the catalog alone: another one could not do more than sort.
     if name.len() == 1 {
         name.insert(0, string(CATALOG));

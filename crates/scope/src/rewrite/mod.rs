@@ -7,11 +7,13 @@
 //! - `times`: what stands for times, whatever zone the session is in
 //! - `barrier`: views at the target that stand in the place of sub-selects
 //! - `look`: what stands before the arguments of functions that describe objects
+//! - `traces`: what rows tell beside their columns
 //! - `star`: lists of columns in the place of `*`
 //! - `query`: SELECT and what it consists of
 //! - `expression`: everything in it that computes
 //! - `write`: INSERT, UPDATE, DELETE, MERGE, whose target cannot be replaced
-//! - `utility`: statements around others, temporary tables, COPY
+//! - `utility`: statements around others, COPY
+//! - `temporary`: the session's own tables
 //! - `check`: the independent look at what is sent
 //!
 //! The argument does not rest on scoping being judged right: after rewriting, a relation that is seen in part stands only
@@ -25,7 +27,9 @@ mod mask;
 mod query;
 mod relation;
 mod star;
+mod temporary;
 mod times;
+mod traces;
 mod utility;
 mod write;
 
@@ -43,6 +47,7 @@ pub(crate) use barrier::Barrier;
 pub use barrier::{BarrierView, FLOOR_CALLER, FLOOR_CALLERS, FLOOR_KEY, FLOOR_SCHEMA};
 use check::Generated;
 pub(crate) use mask::literal;
+pub(crate) use temporary::is_serial;
 use write::Target;
 
 /// Where a text's names are looked up.
@@ -93,11 +98,12 @@ pub(crate) fn rewrite(text: &str, place: Place<'_>, scope: &Scope) -> Outcome<Ar
     }
     let mut tree = parse(text)?;
     let mut rewriter = Rewriter::new(place, scope);
-    if text.contains(TABLEOID) {
+    if text.contains(TABLEOID) || text.contains(XMIN) {
         rewriter.write_stars_out(&mut tree);
     }
     rewriter.tableoid = names_column(TABLEOID, text, &tree);
     rewriter.xmin = names_column(XMIN, text, &tree);
+    rewriter.locks = traces::names_locks(text);
     for raw in &mut tree.stmts {
         if let Some(statement) = &mut raw.stmt {
             rewriter.statement(statement)?;
@@ -167,6 +173,8 @@ struct Rewriter<'a> {
     tableoid: bool,
     /// The same of `xmin`.
     xmin: bool,
+    /// The text may name `xmax`, which tells of locks.
+    locks: bool,
     /// What catalogs tell the caller, made when it is first needed.
     telling: OnceCell<Telling<'a>>,
     /// What is gone through is our own text about system relations: every name in it is complete, and those relations
@@ -189,6 +197,7 @@ impl<'a> Rewriter<'a> {
             explaining: false,
             tableoid: false,
             xmin: false,
+            locks: false,
             telling: OnceCell::new(),
             introspecting: false,
         }

@@ -2,11 +2,12 @@
 
 use chaperone_access::{RelationScope, Showing};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{ColumnRef, FuncCall, Node, RangeFunction, RangeVar, SelectStmt, WithClause};
+use pg_query::protobuf::{Alias, ColumnRef, FuncCall, Node, RangeFunction, RangeVar, SelectStmt, WithClause};
 
 use super::expression::each_reference;
 use super::relation::{Named, facts};
 use super::{Outcome, Rewriter, node, refused, string, sval, unfaithful};
+use crate::system;
 
 /// Types that cannot be grouped by: `pg_type` without an equality operator.
 const UNGROUPABLE: [&str; 9] = ["json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle"];
@@ -130,6 +131,10 @@ impl Rewriter<'_> {
     }
 
     pub(super) fn item_of_from(&mut self, item: &mut Node) -> Outcome {
+        if let Some(relation) = read_as(item)? {
+            item.node = Some(self.read_relation(&relation, None)?);
+            return Ok(());
+        }
         match &mut item.node {
             Some(NodeEnum::RangeVar(relation)) => {
                 let relation = std::mem::take(relation);
@@ -166,6 +171,22 @@ impl Rewriter<'_> {
                     }
                 }
                 self.column_definitions(&mut function.coldeflist)
+            }
+            Some(NodeEnum::RangeTableFunc(table)) => {
+                self.expressions(&mut table.namespaces)?;
+                self.optional(&mut table.docexpr)?;
+                self.optional(&mut table.rowexpr)?;
+                for column in &mut table.columns {
+                    let Some(NodeEnum::RangeTableFuncCol(column)) = &mut column.node else {
+                        return Err(unfaithful());
+                    };
+                    if let Some(name) = &mut column.type_name {
+                        self.type_name(name)?;
+                    }
+                    self.optional(&mut column.colexpr)?;
+                    self.optional(&mut column.coldefexpr)?;
+                }
+                Ok(())
             }
             Some(_) | None => refused("a FROM item of an unknown kind", "name a table or write a sub-select"),
         }
@@ -249,6 +270,10 @@ impl Rewriter<'_> {
     fn keyed_relation(&self, relation: &RangeVar) -> Outcome<Option<Keyed>> {
         // What is not known is refused where it is read.
         let Ok(Named::Relation(name, known)) = self.named(relation) else { return Ok(None) };
+        // A key of the system's determines nothing, since none is a constraint.
+        if system::is_system(&name.schema) {
+            return Ok(None);
+        }
         let showings: &[Showing] = match self.scope.relations.get(name) {
             Some(RelationScope::Part { showings, .. }) => showings,
             Some(RelationScope::Whole) if !self.stands_for_itself(known) => {
@@ -275,6 +300,21 @@ impl Rewriter<'_> {
             columns: columns.collect(),
         }))
     }
+}
+
+/// The relation that a function in FROM is read as.
+fn read_as(item: &Node) -> Outcome<Option<RangeVar>> {
+    let Some(NodeEnum::RangeFunction(function)) = &item.node else { return Ok(None) };
+    let named = |text: &str| Alias { aliasname: text.to_owned(), ..Alias::default() };
+    let read_as = super::values(item)?.fields().and_then(system::read_as);
+    Ok(read_as.map(|relation| RangeVar {
+        schemaname: "pg_catalog".to_owned(),
+        relname: relation.to_owned(),
+        inh: true,
+        relpersistence: "p".to_owned(),
+        alias: Some(function.alias.clone().unwrap_or_else(|| named("pg_show_all_settings"))),
+        ..RangeVar::default()
+    }))
 }
 
 /// `unnest(a, b)` is a syntax of its own, which a completed name is not: written as what it stands for.

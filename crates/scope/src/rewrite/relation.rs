@@ -1,21 +1,21 @@
 //! What a relation's name stands for, and what stands in its place where it is read.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use chaperone_access::{
-    Attribute, Column, Refusal, RefusalCode, RelationFacts, RelationName, RelationScope, Scope, Showing,
+    Attribute, Column, Refusal, RefusalCode, RelationFacts, RelationName, RelationScope, Showing,
 };
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Alias, Node, RangeSubselect, RangeVar, SelectStmt};
 
 use super::barrier::{Barrier, FLOOR_SCHEMA};
 use super::mask::{self, literal};
+use super::traces::names_locks;
 use super::{
     Outcome, Rewriter, TABLEOID, XMIN, hidden, node, our_expression, our_select, refused, sval, times,
     unfaithful,
 };
-use crate::catalog::{Catalog, Guard, Relation, TableColumn};
+use crate::catalog::{Guard, Relation, TableColumn};
 use crate::walk::{TEMPORARY, quoted};
 use crate::{functions, system};
 
@@ -134,7 +134,12 @@ impl<'a> Rewriter<'a> {
             return Err(guarded(name));
         }
         match self.reading_seen(name, relation, inh, sample)? {
-            Reading::Itself if placed || !relation.is_plain() || (inh && self.hides_below(relation)) => {
+            Reading::Itself
+                if placed
+                    || !relation.is_plain()
+                    || (inh && self.hides_below(relation))
+                    || (self.locks && self.locks_tell(relation)) =>
+            {
                 self.all_columns(name, relation, self.tableoid && !placed, inh, sample)
             }
             reading @ (Reading::Itself | Reading::Instead(_) | Reading::Through(_)) => Ok(reading),
@@ -303,18 +308,8 @@ impl<'a> Rewriter<'a> {
 
     /// Whether a relation that is seen whole is read under its own name.
     pub(super) fn stands_for_itself(&self, relation: &Relation) -> bool {
-        relation.is_plain() && relation.guard.is_none() && !self.tells_below(relation)
-    }
-
-    /// Whether how rows lie, or which relation each is in, tells of what is not seen of a relation that inherits from this one.
-    fn tells_below(&self, relation: &Relation) -> bool {
-        self.places_by_hidden(relation) || self.hides_below(relation)
-    }
-
-    /// Whether what inherits from a relation has columns that are not seen: its rows are read through the relation, and where they
-    /// lie and when they were written would tell of those.
-    pub(super) fn hides_below(&self, relation: &Relation) -> bool {
-        !self.is_open() && hides_below(self.catalog, self.scope, relation)
+        let tells = self.tells_below(relation) || self.locks && self.locks_tell(relation);
+        relation.is_plain() && relation.guard.is_none() && !tells
     }
 
     /// Whether what inherits from a relation has rows by what is not seen: which one a row is in would tell.
@@ -410,11 +405,14 @@ impl<'a> Rewriter<'a> {
         let mut inner = node(NodeEnum::SelectStmt(Box::new(our_select(&definition)?)));
         self.views.push(name.clone());
         // What the caller's text names beside, is nothing in here; and no `*` is left in what the target wrote down.
-        let outside = (std::mem::take(&mut self.ctes), self.target.take(), self.tableoid, self.xmin);
+        let named = (self.tableoid, self.xmin, self.locks);
+        let outside = (std::mem::take(&mut self.ctes), self.target.take());
         self.tableoid = super::names_in(TABLEOID, &definition);
         self.xmin = super::names_in(XMIN, &definition);
+        self.locks = names_locks(&definition);
         let done = self.query(&mut inner);
-        (self.ctes, self.target, self.tableoid, self.xmin) = outside;
+        (self.ctes, self.target) = outside;
+        (self.tableoid, self.xmin, self.locks) = named;
         self.views.pop();
         done?;
         let columns = match (&view.facts, filter) {
@@ -468,15 +466,18 @@ impl<'a> Rewriter<'a> {
         if view.introspects && crate::walk::introspects(self.catalog, definition) {
             return Ok(false);
         }
+        let locks = names_locks(definition);
         for name in view.reads.iter().filter(|name| !system::is_system(&name.schema)) {
             let Some(relation) = self.catalog.relations.get(name) else { return Ok(false) };
             let whole = match relation.kind {
                 b'v' => self.is_whole(name, relation)? && self.whole_under(relation, depth + 1)?,
                 // A view reads as its owner, whoever that is.
                 _ => {
-                    *self.seen(name)? == RelationScope::Whole
-                        && !self.guards_by_hidden(name, relation)
-                        && !self.tells_below(relation)
+                    let whole = *self.seen(name)? == RelationScope::Whole;
+                    let tells = self.guards_by_hidden(name, relation)
+                        || self.tells_below(relation)
+                        || locks && self.locks_tell(relation);
+                    whole && !tells
                 }
             };
             if !whole {
@@ -578,21 +579,6 @@ pub(super) fn all_revealed(relation: &Relation, showings: &[Showing], columns: &
         let mut shown = relation.columns.iter().zip(showings);
         shown.any(|(column, showing)| column.name == *wanted && *showing == Showing::Revealed)
     })
-}
-
-/// Whether anything that inherits from a relation, all the way down, is not seen whole.
-pub(super) fn hides_below(catalog: &Catalog, scope: &Scope, relation: &Relation) -> bool {
-    let (mut next, mut seen) = (relation.children.iter().collect::<Vec<_>>(), HashSet::new());
-    while let Some(name) = next.pop() {
-        if !seen.insert(name) {
-            continue;
-        }
-        if scope.relations.get(name) != Some(&RelationScope::Whole) {
-            return true;
-        }
-        next.extend(catalog.relations.get(name).into_iter().flat_map(|child| &child.children));
-    }
-    false
 }
 
 /// Whether what decides in which partition a row is, is not all seen; elsewhere, what decides whether it can be in the

@@ -9,7 +9,7 @@ use super::relation::Named;
 use super::{Rewriter, node, string, sval};
 
 impl Rewriter<'_> {
-    /// Write `*` out in each statement that is a SELECT from one table.
+    /// Write `*` out in each statement that is a SELECT from one table, and `x.*` of a table among others.
     pub(super) fn write_stars_out(&self, tree: &mut ParseResult) {
         for raw in &mut tree.stmts {
             if let Some(NodeEnum::SelectStmt(select)) =
@@ -21,21 +21,38 @@ impl Rewriter<'_> {
     }
 
     fn write_out(&self, select: &mut SelectStmt) {
-        let [Node { node: Some(NodeEnum::RangeVar(relation)) }] = select.from_clause.as_slice() else {
+        if select.with_clause.is_some() {
             return;
-        };
-        let Some((alias, columns)) = self.columns_of(relation).filter(|_| select.with_clause.is_none())
-        else {
-            return;
-        };
-        let named = |column: &String| {
-            let fields = vec![string(&alias), string(column)];
-            item(node(NodeEnum::ColumnRef(ColumnRef { fields, location: 0 })), "")
-        };
+        }
+        let mut tables = Vec::new();
+        select.from_clause.iter().for_each(|item| self.tables(item, &mut tables));
+        let alone = matches!(select.from_clause.as_slice(), [Node { node: Some(NodeEnum::RangeVar(_)) }]);
         let items = std::mem::take(&mut select.target_list).into_iter().flat_map(|target| {
-            if is_star(&target, &alias) { columns.iter().map(&named).collect() } else { vec![target] }
+            let of = star_of(&target);
+            let table = tables.iter().find(|(called, _)| match of {
+                Some(Some(qualifier)) => qualifier == called,
+                Some(None) => alone,
+                None => false,
+            });
+            let Some((called, columns)) = table else { return vec![target] };
+            let named = |column: &String| {
+                let fields = vec![string(called), string(column)];
+                item(node(NodeEnum::ColumnRef(ColumnRef { fields, location: 0 })), "")
+            };
+            columns.iter().map(named).collect()
         });
         select.target_list = items.collect();
+    }
+
+    /// The tables of an item of FROM that `x.*` can be of. A join with a name hides them.
+    fn tables(&self, item: &Node, tables: &mut Vec<(String, Vec<String>)>) {
+        match &item.node {
+            Some(NodeEnum::RangeVar(relation)) => tables.extend(self.columns_of(relation)),
+            Some(NodeEnum::JoinExpr(join)) if join.alias.is_none() => {
+                [&join.larg, &join.rarg].into_iter().flatten().for_each(|side| self.tables(side, tables));
+            }
+            Some(_) | None => {}
+        }
     }
 
     /// What a table is called in its statement, and its columns.
@@ -50,15 +67,15 @@ impl Rewriter<'_> {
     }
 }
 
-/// Whether an item of a list of results is `*`, or that of what is called so.
-fn is_star(target: &Node, alias: &str) -> bool {
-    let Some(NodeEnum::ResTarget(target)) = &target.node else { return false };
+/// Of an item of a list of results that is `*`: what stands before it.
+fn star_of(target: &Node) -> Option<Option<&str>> {
+    let Some(NodeEnum::ResTarget(target)) = &target.node else { return None };
     let Some(NodeEnum::ColumnRef(column)) = target.val.as_ref().and_then(|value| value.node.as_ref()) else {
-        return false;
+        return None;
     };
     match column.fields.as_slice() {
-        [Node { node: Some(NodeEnum::AStar(_)) }] => true,
-        [of, Node { node: Some(NodeEnum::AStar(_)) }] => sval(of) == Some(alias),
-        _ => false,
+        [Node { node: Some(NodeEnum::AStar(_)) }] => Some(None),
+        [of, Node { node: Some(NodeEnum::AStar(_)) }] => sval(of).map(Some),
+        _ => None,
     }
 }

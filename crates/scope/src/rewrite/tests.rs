@@ -24,10 +24,14 @@ pub(crate) fn catalog() -> Catalog {
         columns("4", r#"[["id","integer",0,null,null],["ssn","text",0,null,null]]"#),
         columns("5", r#"[["id","integer",0,null,null]]"#),
     ];
-    let left = ["pg_catalog", "left", "true", "false", "false", ""];
-    results[8].push(left.iter().map(|cell| Some((*cell).to_owned())).collect());
-    let padded = ["pg_catalog", "bpchar", "b", ""];
-    results[10].push(padded.iter().map(|cell| Some((*cell).to_owned())).collect());
+    for name in ["left", "pg_column_size", "pg_relation_size"] {
+        let function = ["pg_catalog", name, "true", "false", "false", ""];
+        results[8].push(function.iter().map(|cell| Some((*cell).to_owned())).collect());
+    }
+    for name in ["bpchar", "bool", "int8", "regclass"] {
+        let padded = ["pg_catalog", name, "b", ""];
+        results[10].push(padded.iter().map(|cell| Some((*cell).to_owned())).collect());
+    }
     let classification = Classification::load("t.toml", CLASSIFIED, &[].into()).unwrap();
     Catalog::build(1, &results, Some(&Arc::new(classification))).unwrap()
 }
@@ -686,4 +690,53 @@ fn a_filter_speaks_of_instants_in_utc() {
         let sent = sent_under(&catalog, (&hidden, false), None, "select 1 from patients").unwrap();
         assert_eq!(sent.matches("'UTC'").count(), zoned, "{sent}");
     }
+}
+
+/// What a caller measures is a value that he gave, never one that lies somewhere.
+#[test]
+fn a_size_is_told_of_what_was_never_stored() {
+    for (sql, expected) in [
+        ("select pg_column_size('a'::text)", "SELECT pg_catalog.pg_column_size('a'::pg_catalog.text)"),
+        ("select pg_column_size(row(1, $1))", "SELECT pg_catalog.pg_column_size(ROW(1, $1))"),
+        ("select pg_column_size(upper('a'))", "SELECT NULL::int AS pg_column_size"),
+        ("select pg_column_size(a) from (values (1)) t(a)", "SELECT NULL::int AS pg_column_size FROM (VALUES (1)) t(a)"),
+        (
+            "select pg_relation_size($1)",
+            "SELECT CASE WHEN $1::pg_catalog.regclass IS NULL THEN NULL::bigint END AS pg_relation_size",
+        ),
+        ("select pg_relation_size('patients')", "SELECT NULL::bigint AS pg_relation_size"),
+    ] {
+        assert_eq!(sent(sql).unwrap(), expected, "{sql}");
+    }
+}
+
+/// The writer writes a cast of `'t'` as the keyword, which is read as no cast.
+#[test]
+fn a_truth_value_of_one_letter_is_written_as_what_it_stands_for() {
+    assert_eq!(sent("select 't'::bool, cast('f' as boolean)").unwrap(), "SELECT 'true'::boolean, 'false'::boolean");
+    assert_eq!(sent("select 't'::text").unwrap(), "SELECT 't'::pg_catalog.text");
+}
+
+#[test]
+fn rows_are_a_type_where_no_column_of_theirs_has_code() {
+    assert_eq!(sent("select null::patients, '(1,a)'::public.patients").unwrap(), "SELECT NULL::public.patients, '(1,a)'::public.patients");
+    assert!(sent("select null::pg_class").is_err() && sent("select null::nothing").is_err());
+}
+
+#[test]
+fn a_cursor_stands_on_a_row_of_what_is_read_as_it_is() {
+    let catalog = catalog();
+    let path = [Arc::from("public")];
+    let place = Place { catalog: &catalog, path: &path, temporary: &[] };
+    let update = "update patients set id = 1 where current of c";
+    assert!(sent(update).is_err());
+    let whole = scope_of(&[("patients", "whole")]);
+    assert_eq!(&*rewrite(update, place, &whole).unwrap(), "UPDATE public.patients SET id = 1 WHERE CURRENT OF c");
+}
+
+#[test]
+fn tables_are_made_of_xml_as_of_any_value() {
+    let sql = "select x.a from xmltable('/a' passing ssn columns a int4 path '@n' default length('x'), o for ordinality) as x";
+    let expected = "SELECT x.a FROM xmltable(('/a') PASSING ssn COLUMNS a int PATH '@n' DEFAULT pg_catalog.length('x'), o FOR ORDINALITY) AS x";
+    assert_eq!(sent(sql).unwrap().to_lowercase(), expected.to_lowercase());
 }

@@ -1,12 +1,11 @@
-//! Statements around others, temporary tables, COPY and LOCK.
+//! Statements around others, COPY and LOCK.
 
 use std::collections::BTreeSet;
 
 use chaperone_access::RelationScope;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    CopyStmt, CreateStmt, DefElem, DropStmt, ExplainStmt, IntoClause, Node, RangeVar, SelectStmt,
-    TruncateStmt,
+    CopyStmt, DefElem, ExplainStmt, IntoClause, Node, RangeVar, SelectStmt,
 };
 
 use super::relation::{Named, facts};
@@ -17,6 +16,11 @@ use crate::walk::TEMPORARY;
 
 /// EXPLAIN's options that tell of costs, pages and settings.
 const EXPLAIN_LEFT_OUT: [&str; 6] = ["buffers", "costs", "wal", "settings", "memory", "serialize"];
+
+/// What SHOW calls all settings, and what stands in its place: those that it shows one by one.
+const ALL: &str = "all";
+const SHOW_ALL: &str = "SELECT s.name, current_setting(s.name) AS setting, s.short_desc AS description \
+                        FROM pg_catalog.pg_settings AS s";
 
 impl Rewriter<'_> {
     pub(super) fn statement(&mut self, statement: &mut Node) -> Outcome {
@@ -50,6 +54,20 @@ impl Rewriter<'_> {
             Some(NodeEnum::CreateStmt(it)) => self.create_temporary(it),
             Some(NodeEnum::DropStmt(it)) => self.drop_temporary(it),
             Some(NodeEnum::TruncateStmt(it)) => self.truncate_temporary(it),
+            Some(NodeEnum::IndexStmt(it)) => self.index_temporary(it),
+            Some(NodeEnum::AlterTableStmt(it)) => self.alter_temporary(it),
+            Some(NodeEnum::RenameStmt(it)) => self.own(&mut it.relation),
+            Some(NodeEnum::VacuumStmt(it)) => {
+                for item in &mut it.rels {
+                    let Some(NodeEnum::VacuumRelation(it)) = &mut item.node else { return Err(unfaithful()) };
+                    self.own(&mut it.relation)?;
+                }
+                Ok(())
+            }
+            Some(NodeEnum::VariableShowStmt(it)) if it.name.eq_ignore_ascii_case(ALL) => {
+                *statement = node(NodeEnum::SelectStmt(Box::new(our_select(SHOW_ALL)?)));
+                self.query(statement)
+            }
             Some(NodeEnum::LockStmt(it)) => {
                 for item in &mut it.relations {
                     let Some(NodeEnum::RangeVar(relation)) = &mut item.node else { return Err(unfaithful()) };
@@ -59,12 +77,15 @@ impl Rewriter<'_> {
             }
             Some(
                 NodeEnum::TransactionStmt(_)
+                // Each write was judged by itself: when what is left is looked at does not matter.
+                | NodeEnum::ConstraintsSetStmt(_)
                 | NodeEnum::VariableSetStmt(_)
                 | NodeEnum::VariableShowStmt(_)
                 | NodeEnum::DeallocateStmt(_)
                 | NodeEnum::FetchStmt(_)
                 | NodeEnum::ClosePortalStmt(_)
                 | NodeEnum::DiscardStmt(_)
+                | NodeEnum::ConstraintsSetStmt(_)
                 | NodeEnum::UnlistenStmt(_),
             ) => Ok(()),
             Some(_) | None => refused(
@@ -140,8 +161,15 @@ impl Rewriter<'_> {
         }
         let names: Vec<String> = it.attlist.iter().filter_map(sval).map(str::to_owned).collect();
         if it.is_from {
-            let target = self.target_of(&mut it.relation)?;
+            let mut target = self.target_of(&mut it.relation)?;
             let listed = (!names.is_empty()).then(|| names.iter().cloned().collect::<BTreeSet<_>>());
+            let defaults = it.options.iter().any(|option| match &option.node {
+                Some(NodeEnum::DefElem(option)) => option.defname == "default",
+                Some(_) | None => true,
+            });
+            if !defaults {
+                target.give(listed.clone().unwrap_or_else(|| target.all()));
+            }
             self.may_load(&target, listed)?;
             self.target = Some(target);
             let done = self.optional(&mut it.where_clause);
@@ -193,80 +221,12 @@ impl Rewriter<'_> {
         }
     }
 
-    fn make(&mut self, relation: &mut RangeVar) -> Outcome {
+    pub(super) fn make(&mut self, relation: &mut RangeVar) -> Outcome {
         let ours = relation.schemaname.is_empty() || relation.schemaname == TEMPORARY;
         if !ours || relation.relpersistence != "t" {
             return refused("a table that is not temporary", "write CREATE TEMPORARY TABLE");
         }
         self.temporary.push(std::sync::Arc::from(relation.relname.as_str()));
-        Ok(())
-    }
-
-    fn create_temporary(&mut self, it: &mut CreateStmt) -> Outcome {
-        match &mut it.relation {
-            Some(relation) => self.make(relation)?,
-            None => return Err(unfaithful()),
-        }
-        for element in &mut it.table_elts {
-            match &mut element.node {
-                Some(NodeEnum::ColumnDef(column)) => {
-                    if let Some(name) = &mut column.type_name {
-                        self.type_name(name)?;
-                    }
-                    self.optional(&mut column.raw_default)?;
-                    self.constraints(&mut column.constraints)?;
-                }
-                Some(NodeEnum::Constraint(_)) => self.constraints(std::slice::from_mut(element))?,
-                Some(_) | None => return refused("a table made like another", "name its columns"),
-            }
-        }
-        Ok(())
-    }
-
-    fn constraints(&mut self, constraints: &mut [Node]) -> Outcome {
-        for constraint in constraints {
-            let Some(NodeEnum::Constraint(constraint)) = &mut constraint.node else {
-                return Err(unfaithful());
-            };
-            if constraint.pktable.is_some() {
-                return refused("a foreign key", "leave it out of a temporary table");
-            }
-            self.optional(&mut constraint.raw_expr)?;
-        }
-        Ok(())
-    }
-
-    fn truncate_temporary(&mut self, it: &mut TruncateStmt) -> Outcome {
-        for item in &mut it.relations {
-            let Some(NodeEnum::RangeVar(relation)) = &mut item.node else { return Err(unfaithful()) };
-            match self.stored(relation)? {
-                Named::Temporary => TEMPORARY.clone_into(&mut relation.schemaname),
-                Named::Cte(_) | Named::Relation(_, _) => {
-                    return refused(
-                        "TRUNCATE of what is not temporary",
-                        "DELETE takes the rows that you may delete",
-                    );
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn drop_temporary(&mut self, it: &mut DropStmt) -> Outcome {
-        for object in &mut it.objects {
-            let Some(NodeEnum::List(names)) = &mut object.node else { return Err(unfaithful()) };
-            let parts: Vec<&str> = names.items.iter().filter_map(sval).collect();
-            let name = match parts.as_slice() {
-                [name] | [TEMPORARY, name] => *name,
-                _ => return refused("DROP of what is not temporary", "ask for `define`"),
-            };
-            let own = self.temporary.iter().any(|known| **known == *name);
-            let nothing = it.missing_ok && self.catalog.resolve("", name, self.path).is_none();
-            if !own && !nothing {
-                return refused("DROP of what is not temporary", "ask for `define`");
-            }
-            names.items = vec![super::string(TEMPORARY), super::string(name)];
-        }
         Ok(())
     }
 }

@@ -47,7 +47,7 @@ pub(super) struct Target<'a> {
     withheld: Vec<Withheld>,
     /// All columns in order, each revealed or not.
     columns: Vec<(String, bool)>,
-    /// What an INSERT names to give values to: in ON CONFLICT `excluded` holds these very values.
+    /// What an INSERT or COPY names to give values to: in ON CONFLICT `excluded` holds these very values.
     given: BTreeSet<String>,
     /// In RETURNING constants stand for what is withheld; elsewhere it is refused.
     returning: bool,
@@ -62,12 +62,22 @@ enum Kind {
 }
 
 impl Target<'_> {
+    /// Columns that all rows which come are given values for.
+    pub(super) fn give(&mut self, columns: BTreeSet<String>) {
+        self.given = columns;
+    }
+
     fn seen_in_part(&self) -> bool {
         !self.withheld.is_empty()
     }
 
+    /// Whether it is read, elsewhere, as it is.
+    pub(super) fn stands_for_itself(&self) -> bool {
+        !self.seen_in_part()
+    }
+
     /// Every column.
-    fn all(&self) -> BTreeSet<String> {
+    pub(super) fn all(&self) -> BTreeSet<String> {
         let columns = self.stored.into_iter().flat_map(|(_, relation)| &relation.columns);
         columns.map(|column| column.name.to_string()).collect()
     }
@@ -215,7 +225,11 @@ impl<'a> Rewriter<'a> {
                     ));
                 }
                 match self.seen(full)? {
-                    RelationScope::Whole if placed || (range.inh && self.hides_below(known)) => {
+                    RelationScope::Whole
+                        if placed
+                            || (range.inh && self.hides_below(known))
+                            || (self.locks && self.locks_tell(known)) =>
+                    {
                         let mut target = plain(Some((full, known)), full.to_string(), alias);
                         let tells = Shown::Returned("NULL::oid".to_owned());
                         target.withheld.push(Withheld { name: TABLEOID.to_owned(), shown: tells });

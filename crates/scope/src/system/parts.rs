@@ -36,8 +36,18 @@ pub(super) enum Rows {
 pub(super) const CATALOG: &str = "pg_catalog";
 pub(super) const INFORMATION: &str = "information_schema";
 
-/// Sorted by schema and name within each.
-pub(super) const PARTS: [Part; 56] = [
+/// One of `pg_catalog` of which some columns are shown of everything.
+const fn names(relation: &'static str, shown: &'static str) -> Part {
+    Part { schema: CATALOG, relation, shown: Columns::These(shown), described: None, rows: Rows::All }
+}
+
+/// One of `pg_catalog` that has no rows.
+const fn nobodys(relation: &'static str) -> Part {
+    Part { schema: CATALOG, relation, shown: Columns::These(""), described: None, rows: Rows::None }
+}
+
+/// Sorted by schema and name within each. Labels of security labels are comments; those of what is not in one database are not shown.
+pub(super) const PARTS: [Part; 101] = [
     Part {
         schema: CATALOG,
         relation: "pg_aggregate",
@@ -93,20 +103,8 @@ pub(super) const PARTS: [Part; 56] = [
         described: Some(("conbin", Of::Constraint)),
         rows: Rows::All,
     },
-    Part {
-        schema: CATALOG,
-        relation: "pg_cursors",
-        shown: Columns::These(""),
-        described: None,
-        rows: Rows::None,
-    },
-    Part {
-        schema: CATALOG,
-        relation: "pg_db_role_setting",
-        shown: Columns::These("setdatabase setrole"),
-        described: None,
-        rows: Rows::All,
-    },
+    nobodys("pg_cursors"),
+    names("pg_db_role_setting", "setdatabase setrole"),
     Part {
         schema: CATALOG,
         relation: "pg_description",
@@ -114,27 +112,9 @@ pub(super) const PARTS: [Part; 56] = [
         described: Some(("description", Of::Comment)),
         rows: Rows::All,
     },
-    Part {
-        schema: CATALOG,
-        relation: "pg_extension",
-        shown: Columns::These("oid extname extowner extnamespace extrelocatable extversion extconfig"),
-        described: None,
-        rows: Rows::All,
-    },
-    Part {
-        schema: CATALOG,
-        relation: "pg_foreign_server",
-        shown: Columns::These("oid srvname srvowner srvfdw srvtype srvversion srvacl"),
-        described: None,
-        rows: Rows::All,
-    },
-    Part {
-        schema: CATALOG,
-        relation: "pg_foreign_table",
-        shown: Columns::These("ftrelid ftserver"),
-        described: None,
-        rows: Rows::All,
-    },
+    names("pg_extension", "oid extname extowner extnamespace extrelocatable extversion extconfig"),
+    names("pg_foreign_server", "oid srvname srvowner srvfdw srvtype srvversion srvacl"),
+    names("pg_foreign_table", "ftrelid ftserver"),
     Part {
         schema: CATALOG,
         relation: "pg_index",
@@ -153,20 +133,8 @@ pub(super) const PARTS: [Part; 56] = [
         described: Some(("indexdef", Of::NamedIndex("schemaname", "indexname"))),
         rows: Rows::All,
     },
-    Part {
-        schema: CATALOG,
-        relation: "pg_largeobject_metadata",
-        shown: Columns::These(""),
-        described: None,
-        rows: Rows::None,
-    },
-    Part {
-        schema: CATALOG,
-        relation: "pg_locks",
-        shown: Columns::These(""),
-        described: None,
-        rows: Rows::None,
-    },
+    nobodys("pg_largeobject_metadata"),
+    nobodys("pg_locks"),
     Part {
         schema: CATALOG,
         relation: "pg_matviews",
@@ -195,13 +163,8 @@ pub(super) const PARTS: [Part; 56] = [
         described: Some(("polqual polwithcheck", Of::Relation("polrelid"))),
         rows: Rows::All,
     },
-    Part {
-        schema: CATALOG,
-        relation: "pg_prepared_statements",
-        shown: Columns::These(""),
-        described: None,
-        rows: Rows::None,
-    },
+    nobodys("pg_prepared_statements"),
+    nobodys("pg_prepared_xacts"),
     Part {
         schema: CATALOG,
         relation: "pg_proc",
@@ -228,6 +191,8 @@ pub(super) const PARTS: [Part; 56] = [
         described: Some(("rowfilter", Of::NamedRelation("schemaname", "tablename"))),
         rows: Rows::All,
     },
+    nobodys("pg_replication_origin"),
+    nobodys("pg_replication_slots"),
     Part {
         schema: CATALOG,
         relation: "pg_rewrite",
@@ -254,6 +219,14 @@ pub(super) const PARTS: [Part; 56] = [
     },
     Part {
         schema: CATALOG,
+        relation: "pg_seclabel",
+        shown: Columns::These("objoid classoid objsubid provider"),
+        described: Some(("label", Of::Comment)),
+        rows: Rows::All,
+    },
+    names("pg_seclabels", "objoid classoid objsubid objtype objnamespace objname provider"),
+    Part {
+        schema: CATALOG,
         relation: "pg_sequences",
         shown: Columns::These(
             "schemaname sequencename sequenceowner data_type start_value min_value max_value \
@@ -269,6 +242,7 @@ pub(super) const PARTS: [Part; 56] = [
         described: None,
         rows: Rows::Settings,
     },
+    names("pg_shseclabel", "objoid classoid provider"),
     Part {
         schema: CATALOG,
         relation: "pg_stat_activity",
@@ -276,83 +250,60 @@ pub(super) const PARTS: [Part; 56] = [
         described: None,
         rows: Rows::Own,
     },
+    names("pg_stat_all_indexes", "relid indexrelid schemaname relname indexrelname"),
+    names("pg_stat_all_tables", "relid schemaname relname"),
+    names("pg_stat_archiver", ""),
+    names("pg_stat_bgwriter", ""),
+    names("pg_stat_checkpointer", ""),
+    names("pg_stat_database", "datid datname"),
+    names("pg_stat_database_conflicts", "datid datname"),
     Part {
         schema: CATALOG,
-        relation: "pg_stat_all_indexes",
-        shown: Columns::These("relid indexrelid schemaname relname indexrelname"),
+        relation: "pg_stat_gssapi",
+        shown: Columns::These("pid"),
         described: None,
-        rows: Rows::All,
+        rows: Rows::Own,
     },
+    names("pg_stat_io", "backend_type object context"),
+    nobodys("pg_stat_progress_analyze"),
+    nobodys("pg_stat_progress_basebackup"),
+    nobodys("pg_stat_progress_cluster"),
+    nobodys("pg_stat_progress_copy"),
+    nobodys("pg_stat_progress_create_index"),
+    nobodys("pg_stat_progress_vacuum"),
+    nobodys("pg_stat_recovery_prefetch"),
+    nobodys("pg_stat_replication"),
+    nobodys("pg_stat_replication_slots"),
+    names("pg_stat_slru", "name"),
     Part {
         schema: CATALOG,
-        relation: "pg_stat_all_tables",
-        shown: Columns::These("relid schemaname relname"),
+        relation: "pg_stat_ssl",
+        shown: Columns::These("pid"),
         described: None,
-        rows: Rows::All,
+        rows: Rows::Own,
     },
-    Part {
-        schema: CATALOG,
-        relation: "pg_stat_database",
-        shown: Columns::These("datid datname"),
-        described: None,
-        rows: Rows::All,
-    },
-    Part {
-        schema: CATALOG,
-        relation: "pg_stat_sys_indexes",
-        shown: Columns::These("relid indexrelid schemaname relname indexrelname"),
-        described: None,
-        rows: Rows::All,
-    },
-    Part {
-        schema: CATALOG,
-        relation: "pg_stat_sys_tables",
-        shown: Columns::These("relid schemaname relname"),
-        described: None,
-        rows: Rows::All,
-    },
-    Part {
-        schema: CATALOG,
-        relation: "pg_stat_user_indexes",
-        shown: Columns::These("relid indexrelid schemaname relname indexrelname"),
-        described: None,
-        rows: Rows::All,
-    },
-    Part {
-        schema: CATALOG,
-        relation: "pg_stat_user_tables",
-        shown: Columns::These("relid schemaname relname"),
-        described: None,
-        rows: Rows::All,
-    },
-    Part {
-        schema: CATALOG,
-        relation: "pg_statio_all_indexes",
-        shown: Columns::These("relid indexrelid schemaname relname indexrelname"),
-        described: None,
-        rows: Rows::All,
-    },
-    Part {
-        schema: CATALOG,
-        relation: "pg_statio_all_tables",
-        shown: Columns::These("relid schemaname relname"),
-        described: None,
-        rows: Rows::All,
-    },
-    Part {
-        schema: CATALOG,
-        relation: "pg_statio_user_indexes",
-        shown: Columns::These("relid indexrelid schemaname relname indexrelname"),
-        described: None,
-        rows: Rows::All,
-    },
-    Part {
-        schema: CATALOG,
-        relation: "pg_statio_user_tables",
-        shown: Columns::These("relid schemaname relname"),
-        described: None,
-        rows: Rows::All,
-    },
+    nobodys("pg_stat_subscription"),
+    nobodys("pg_stat_subscription_stats"),
+    names("pg_stat_sys_indexes", "relid indexrelid schemaname relname indexrelname"),
+    names("pg_stat_sys_tables", "relid schemaname relname"),
+    names("pg_stat_user_functions", "funcid schemaname funcname"),
+    names("pg_stat_user_indexes", "relid indexrelid schemaname relname indexrelname"),
+    names("pg_stat_user_tables", "relid schemaname relname"),
+    names("pg_stat_wal", ""),
+    nobodys("pg_stat_wal_receiver"),
+    names("pg_stat_xact_all_tables", "relid schemaname relname"),
+    names("pg_stat_xact_sys_tables", "relid schemaname relname"),
+    names("pg_stat_xact_user_functions", "funcid schemaname funcname"),
+    names("pg_stat_xact_user_tables", "relid schemaname relname"),
+    names("pg_statio_all_indexes", "relid indexrelid schemaname relname indexrelname"),
+    names("pg_statio_all_sequences", "relid schemaname relname"),
+    names("pg_statio_all_tables", "relid schemaname relname"),
+    names("pg_statio_sys_indexes", "relid indexrelid schemaname relname indexrelname"),
+    names("pg_statio_sys_sequences", "relid schemaname relname"),
+    names("pg_statio_sys_tables", "relid schemaname relname"),
+    names("pg_statio_user_indexes", "relid indexrelid schemaname relname indexrelname"),
+    names("pg_statio_user_sequences", "relid schemaname relname"),
+    names("pg_statio_user_tables", "relid schemaname relname"),
     Part {
         schema: CATALOG,
         relation: "pg_statistic_ext",
@@ -360,20 +311,11 @@ pub(super) const PARTS: [Part; 56] = [
         described: Some(("stxexprs", Of::Relation("stxrelid"))),
         rows: Rows::All,
     },
-    Part {
-        schema: CATALOG,
-        relation: "pg_subscription",
-        shown: Columns::These("oid subdbid subname subowner subenabled subpublications"),
-        described: None,
-        rows: Rows::All,
-    },
-    Part {
-        schema: CATALOG,
-        relation: "pg_subscription_rel",
-        shown: Columns::These("srsubid srrelid"),
-        described: None,
-        rows: Rows::All,
-    },
+    nobodys("pg_stats"),
+    nobodys("pg_stats_ext"),
+    nobodys("pg_stats_ext_exprs"),
+    names("pg_subscription", "oid subdbid subname subowner subenabled subpublications"),
+    names("pg_subscription_rel", "srsubid srrelid"),
     Part {
         schema: CATALOG,
         relation: "pg_trigger",
@@ -385,13 +327,7 @@ pub(super) const PARTS: [Part; 56] = [
         described: Some(("tgargs tgqual", Of::Relation("tgrelid"))),
         rows: Rows::All,
     },
-    Part {
-        schema: CATALOG,
-        relation: "pg_ts_dict",
-        shown: Columns::These("oid dictname dictnamespace dictowner dicttemplate"),
-        described: None,
-        rows: Rows::All,
-    },
+    names("pg_ts_dict", "oid dictname dictnamespace dictowner dicttemplate"),
     Part {
         schema: CATALOG,
         relation: "pg_type",
@@ -404,20 +340,8 @@ pub(super) const PARTS: [Part; 56] = [
         described: Some(("typdefaultbin typdefault", Of::Type("oid"))),
         rows: Rows::All,
     },
-    Part {
-        schema: CATALOG,
-        relation: "pg_user",
-        shown: Columns::These("usename usesysid usecreatedb usesuper userepl usebypassrls passwd valuntil"),
-        described: None,
-        rows: Rows::All,
-    },
-    Part {
-        schema: CATALOG,
-        relation: "pg_user_mappings",
-        shown: Columns::These("umid srvid srvname umuser usename"),
-        described: None,
-        rows: Rows::All,
-    },
+    names("pg_user", "usename usesysid usecreatedb usesuper userepl usebypassrls passwd valuntil"),
+    names("pg_user_mappings", "umid srvid srvname umuser usename"),
     Part {
         schema: CATALOG,
         relation: "pg_views",
@@ -430,6 +354,13 @@ pub(super) const PARTS: [Part; 56] = [
         relation: "check_constraints",
         shown: Columns::Others,
         described: Some(("check_clause", Of::NamedCheck)),
+        rows: Rows::All,
+    },
+    Part {
+        schema: INFORMATION,
+        relation: "column_options",
+        shown: Columns::These("table_catalog table_schema table_name column_name option_name"),
+        described: None,
         rows: Rows::All,
     },
     Part {
@@ -447,6 +378,27 @@ pub(super) const PARTS: [Part; 56] = [
         relation: "domains",
         shown: Columns::Others,
         described: Some(("domain_default", Of::NamedType("domain_schema", "domain_name"))),
+        rows: Rows::All,
+    },
+    Part {
+        schema: INFORMATION,
+        relation: "foreign_data_wrapper_options",
+        shown: Columns::These("foreign_data_wrapper_catalog foreign_data_wrapper_name option_name"),
+        described: None,
+        rows: Rows::All,
+    },
+    Part {
+        schema: INFORMATION,
+        relation: "foreign_server_options",
+        shown: Columns::These("foreign_server_catalog foreign_server_name option_name"),
+        described: None,
+        rows: Rows::All,
+    },
+    Part {
+        schema: INFORMATION,
+        relation: "foreign_table_options",
+        shown: Columns::These("foreign_table_catalog foreign_table_schema foreign_table_name option_name"),
+        described: None,
         rows: Rows::All,
     },
     Part {
@@ -471,6 +423,15 @@ pub(super) const PARTS: [Part; 56] = [
             "action_condition action_statement",
             Of::NamedRelation("event_object_schema", "event_object_table"),
         )),
+        rows: Rows::All,
+    },
+    Part {
+        schema: INFORMATION,
+        relation: "user_mapping_options",
+        shown: Columns::These(
+            "authorization_identifier foreign_server_catalog foreign_server_name option_name",
+        ),
+        described: None,
         rows: Rows::All,
     },
     Part {

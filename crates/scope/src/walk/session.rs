@@ -13,6 +13,10 @@ const SET_DEFAULT: i64 = pg_query::protobuf::VariableSetKind::VarSetDefault as i
 const RESET: i64 = pg_query::protobuf::VariableSetKind::VarReset as i64;
 const RESET_ALL: i64 = pg_query::protobuf::VariableSetKind::VarResetAll as i64;
 
+/// `OnCommitAction` of `ON COMMIT DROP`.
+const ON_COMMIT_DROP: i64 = pg_query::protobuf::OnCommitAction::OncommitDrop as i64;
+const OBJECT_INDEX: i64 = pg_query::protobuf::ObjectType::ObjectIndex as i64;
+
 impl<'a> Walk<'a> {
     pub(super) fn truncated(&mut self, fields: &Fields) {
         let relations = fields.get("relations").and_then(Value::as_array).into_iter().flatten();
@@ -39,6 +43,22 @@ impl<'a> Walk<'a> {
         }
         let arguments = fields.get("args").and_then(Value::as_array);
         let value = arguments.and_then(|arguments| arguments.first()).and_then(constant);
+        // `SET TIME ZONE INTERVAL '…'` without fields is a tree that the deparser does not bear: it would end this process.
+        let spoken = |value: &Value| match node(value) {
+            Some(("TypeCast", cast)) => cast
+                .get("type_name")
+                .and_then(Value::fields)
+                .and_then(|name| name.get("typmods"))
+                .and_then(Value::as_array)
+                .is_some_and(|modifiers| modifiers.len() == 1),
+            Some(_) | None => true,
+        };
+        if !arguments.unwrap_or_default().iter().all(spoken) {
+            self.found.not_understood(
+                "SET TIME ZONE with an interval that does not say of which fields".into(),
+                "name the zone, or write INTERVAL '+01:00' HOUR TO MINUTE",
+            );
+        }
         // What keeps texts unambiguous was set when the session began, and is what RESET ALL goes back to.
         let reset_all = number(fields, "kind") == RESET_ALL;
         let fine = reset_all || settings::settable(name);
@@ -61,11 +81,29 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// `set_config` of a setting that is named, to a constant or to a value that comes with the statement.
+    pub(super) fn configured(&mut self, arguments: &'a [Value]) {
+        let named = arguments.first().and_then(constant);
+        let given = arguments
+            .get(1)
+            .is_some_and(|value| constant(value).is_some() || matches!(value, Value::Node("ParamRef", _)));
+        if !named.is_some_and(settings::configurable) || !given {
+            self.found.not_understood(
+                format!("`set_config` of `{}` may not be called with your permissions", named.unwrap_or("?")),
+                "SET changes what docs/reference/sql.md lists; pg_dump and its kind need every permission on the whole target",
+            );
+        }
+    }
+
     pub(super) fn shown(&mut self, name: &str) {
+        if name.eq_ignore_ascii_case("all") {
+            // A list of those that may be shown takes its place.
+            return;
+        }
         if !settings::showable(name) {
             self.found.not_understood(
                 format!("setting `{name}` may not be shown"),
-                "docs/reference/sql.md lists those that may",
+                "`SELECT name, setting FROM pg_settings` has those that may",
             );
         }
     }
@@ -79,7 +117,12 @@ pub(crate) fn temporary_drop(fields: &Fields, place: Place<'_>) -> bool {
     let is_own = |name: &str| place.temporary.iter().any(|known| **known == *name);
     let is_nothing =
         |name: &str| if_exists && !name.is_empty() && place.catalog.resolve("", name, place.path).is_none();
-    number(fields, "remove_type") == OBJECT_TABLE && names.iter().all(|name| is_own(name) || is_nothing(name))
+    // An index lies where its table does, and what is sent says `pg_temp`.
+    let is_index = number(fields, "remove_type") == OBJECT_INDEX;
+    let is_table = number(fields, "remove_type") == OBJECT_TABLE;
+    (is_index || is_table)
+        && !names.is_empty()
+        && names.iter().all(|name| !name.is_empty() && (is_index || is_own(name) || is_nothing(name)))
 }
 
 /// What a statement that names the session's role, and leaves it what it is, is sent as: SET of a session's authorization would
@@ -101,4 +144,15 @@ pub(crate) fn stays_itself(fields: &Fields) -> Option<&'static str> {
 pub(crate) fn identity_fixed() -> Refusal {
     Refusal::new(RefusalCode::NotPermitted, "the role of a session is fixed at the boundary")
         .hint("ask for a credential of your own for what the other role may do")
+}
+
+/// Whether a temporary table that is made goes with the transaction in which it is.
+pub(crate) fn is_passing(kind: &str, fields: &Fields) -> bool {
+    let into = match kind {
+        "CreateStmt" => return number(fields, "oncommit") == ON_COMMIT_DROP,
+        "CreateTableAsStmt" => fields.get("into"),
+        "SelectStmt" => fields.get("into_clause"),
+        _ => None,
+    };
+    into.and_then(Value::fields).is_some_and(|into| number(into, "on_commit") == ON_COMMIT_DROP)
 }

@@ -157,6 +157,12 @@ pub struct BackendKey<'a> {
 pub struct CommandTag<'a>(pub &'a str);
 
 impl CommandTag<'_> {
+    /// Whether a transaction was taken back, which COMMIT of one that had failed says, too.
+    #[must_use]
+    pub fn is_rollback(&self) -> bool {
+        self.0 == "ROLLBACK"
+    }
+
     /// Rows returned or affected, where the tag says.
     #[must_use]
     pub fn rows(&self) -> Option<u64> {

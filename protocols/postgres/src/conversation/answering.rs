@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use chaperone_access::{
-    Analysis, NameRule, Refusal, RefusalCode, SessionEffect, TransactionStep, Verb, Words,
+    Analysis, Member, NameRule, Refusal, RefusalCode, SessionEffect, TransactionStep, Verb, Words,
 };
 use chaperone_wire::{Ending, Fault, LookedThrough, Part};
 
@@ -33,10 +33,11 @@ pub(super) fn unsettling(analysis: &Analysis) -> bool {
         | SessionEffect::DropsTemporary { .. }
         | SessionEffect::ChangesCatalog => true,
         SessionEffect::Transaction(step) => match step {
-            TransactionStep::Rollback => true,
+            TransactionStep::Rollback | TransactionStep::RollbackTo { .. } => true,
             TransactionStep::Begin
             | TransactionStep::Commit
-            | TransactionStep::Savepoint
+            | TransactionStep::Savepoint { .. }
+            | TransactionStep::Release { .. }
             | TransactionStep::Prepare => false,
         },
         SessionEffect::None
@@ -193,7 +194,10 @@ impl Conversation {
                 self.say(raw, Part::Head);
                 Ok(())
             }
-            BackendView::CommandComplete(tag) => self.complete(raw.clone(), tag.rows()),
+            BackendView::CommandComplete(tag) => {
+                let committed = !tag.is_rollback();
+                self.complete(raw.clone(), tag.rows(), committed)
+            }
             BackendView::EmptyQuery => {
                 if matches!(self.expected.front(), Some(Expect::Execute { .. })) {
                     self.expected.pop_front();
@@ -238,8 +242,12 @@ impl Conversation {
 
     fn suspended(&mut self, raw: Bytes) -> Result<(), Fault> {
         match self.expected.pop_front() {
-            Some(Expect::Execute { run: Some(Run { analysis, .. }) }) => {
+            Some(Expect::Execute { run: Some(Run { analysis, granted, .. }) }) => {
                 self.settle(&analysis);
+                // What it writes is written, however many of its rows were asked for.
+                if let Some(member) = analysis.members.first() {
+                    self.fills(&analysis, member, &granted.words);
+                }
                 if analysis.members.iter().any(|m| matches!(m.session, SessionEffect::ChangesCatalog)) {
                     self.company.analyst.catalog_changed();
                 }
@@ -294,7 +302,7 @@ impl Conversation {
     }
 
     /// CommandComplete: one statement has ended well.
-    fn complete(&mut self, raw: Bytes, rows: Option<u64>) -> Result<(), Fault> {
+    fn complete(&mut self, raw: Bytes, rows: Option<u64>, committed: bool) -> Result<(), Fault> {
         let done = |rows| Part::End(Ending::Done { rows });
         match self.expected.front_mut() {
             Some(Expect::Query { analysis, ended, granted, .. }) if *ended < analysis.members.len() => {
@@ -308,7 +316,7 @@ impl Conversation {
                     return Ok(());
                 }
                 *ended += 1;
-                self.succeed(&analysis, member, words);
+                self.succeed(&analysis, member, words, committed);
                 self.say(raw, done(rows));
                 Ok(())
             }
@@ -316,7 +324,7 @@ impl Conversation {
                 let (analysis, words) = (run.analysis.clone(), run.granted.words.clone());
                 self.expected.pop_front();
                 self.settle(&analysis);
-                self.succeed(&analysis, 0, words);
+                self.succeed(&analysis, 0, words, committed);
                 self.say(raw, done(rows));
                 Ok(())
             }
@@ -350,6 +358,7 @@ impl Conversation {
     /// Sync is skipped.
     fn fail(&mut self, raw: Bytes, code: [u8; 5], fatal: bool) {
         self.copying_in = false;
+        self.resolving.fail();
         let failed = Part::End(Ending::Failed { code });
         match self.expected.front_mut() {
             Some(Expect::Query { analysis, ended, .. }) => {
@@ -491,7 +500,8 @@ impl Conversation {
             Some(Expect::Query { analysis, ended, granted, .. }) => {
                 self.settle(&analysis);
                 if unparsed(&analysis) && ended < analysis.members.len() {
-                    self.succeed(&analysis, ended, granted.map(|granted| granted.words).unwrap_or_default());
+                    let words = granted.map(|granted| granted.words).unwrap_or_default();
+                    self.succeed(&analysis, ended, words, true);
                     self.say(Bytes::new(), Part::End(Ending::Done { rows: None }));
                 } else {
                     self.not_run(analysis.members.len() - ended);
@@ -504,12 +514,11 @@ impl Conversation {
             TransactionStatus::Active | TransactionStatus::Failed => false,
         };
         self.idle = idle;
-        if idle {
-            self.names_before = None;
-        }
+        let moved = self.resolving.ready(idle);
+        self.book.temporaries_moved(moved, &self.resolving.now().temporary);
         if self.expected.is_empty() {
             // Ends that no COPY wanted are ignored by the server as well.
-            self.copies_ended = 0;
+            self.copies_ended.clear();
         }
         self.book.ready(idle);
         self.say(raw, Part::Aside);
@@ -518,14 +527,19 @@ impl Conversation {
 
     /// From here to CopyDone the server ignores Sync; one that was sent ahead has been read and dropped by it.
     fn begin_copy_in(&mut self) {
-        // A driver may send all data and its end without waiting for this message.
-        self.copying_in = self.copies_ended == 0;
-        self.copies_ended = self.copies_ended.saturating_sub(1);
-        if matches!(self.expected.front(), Some(Expect::Execute { .. }))
+        // A driver may send all data and its end without waiting for this message. A Sync behind that end is answered.
+        let end = self.copies_ended.pop_front();
+        self.copying_in = end.is_none();
+        let ahead = end.unwrap_or(self.syncs);
+        let waiting = self.expected.iter().filter(|expect| matches!(expect, Expect::Sync)).count();
+        let mut next = self.syncs.saturating_sub(u64::try_from(waiting).unwrap_or(self.syncs));
+        while next < ahead
+            && matches!(self.expected.front(), Some(Expect::Execute { .. }))
             && matches!(self.expected.get(1), Some(Expect::Sync))
         {
             self.expected.remove(1);
             self.book.answered += 1;
+            next += 1;
         }
     }
 
@@ -535,32 +549,31 @@ impl Conversation {
         }
     }
 
-    /// A statement succeeded: the session is what it made of it.
-    fn succeed(&mut self, analysis: &Arc<Analysis>, place: usize, words: Words) {
-        let Some(member) = analysis.members.get(place) else { return };
+    /// Temporary tables that it writes hold what was seen through it.
+    fn fills(&mut self, analysis: &Arc<Analysis>, member: &Member, words: &Words) {
         for touch in &member.touches {
             if touch.rule == NameRule::Temporary && touch.verbs.iter().any(|verb| verb != Verb::Read) {
-                self.book.fill(&touch.relation.name, analysis, &words);
+                self.book.fill(&touch.relation.name, analysis, words);
             }
         }
+    }
+
+    /// A statement succeeded: the session is what it made of it. The end of a transaction may have been no COMMIT.
+    fn succeed(&mut self, analysis: &Arc<Analysis>, place: usize, words: Words, committed: bool) {
+        let Some(member) = analysis.members.get(place) else { return };
+        self.fills(analysis, member, &words);
         match &member.session {
             SessionEffect::None | SessionEffect::Executes { .. } | SessionEffect::Fetches { .. } => {}
-            SessionEffect::Transaction(step) => match step {
-                TransactionStep::Begin => self.names_before = Some(self.names.clone()),
-                TransactionStep::Rollback => {
-                    if let Some(before) = self.names_before.take() {
-                        self.names = before;
-                    }
-                }
-                TransactionStep::Commit | TransactionStep::Prepare => self.names_before = None,
-                TransactionStep::Savepoint => {}
-            },
+            SessionEffect::Transaction(step) => {
+                let moved = self.resolving.step(step, committed);
+                self.book.temporaries_moved(moved, &self.resolving.now().temporary);
+            }
             SessionEffect::Prepares { name, inner } => {
                 // Sent as SQL: the words of the whole PREPARE were chosen when it was sent.
                 let statement = Statement {
                     analysis: inner.clone(),
                     types: Bytes::new(),
-                    names: self.names.clone(),
+                    names: self.resolving.now().clone(),
                     lies: Lies::Within(analysis.clone(), words),
                     group: 0,
                 };
@@ -573,11 +586,12 @@ impl Conversation {
             SessionEffect::Deallocates { name } => self.book.deallocate(name.as_deref()),
             SessionEffect::DiscardsAll => {
                 self.book.discard();
-                self.names = self.company.analyst.fresh_names();
+                self.resolving.forget(self.company.analyst.fresh_names());
             }
             SessionEffect::SetsSearchPath { path } => {
                 let fresh = self.company.analyst.fresh_names();
-                self.names.path = path.as_ref().map_or(fresh.path, |path| path.iter().cloned().collect());
+                let path = path.as_ref().map_or(fresh.path, |path| path.iter().cloned().collect());
+                self.resolving.look_in(path);
             }
             SessionEffect::NamesApplication { name } => {
                 // The target reports nothing for a setting that is not its own.
@@ -586,26 +600,19 @@ impl Conversation {
                 let bytes = bytes.freeze();
                 self.say(bytes, Part::Aside);
             }
-            // After a rollback to a savepoint names may be left that are no more: what is sent says `pg_temp` then, and
-            // the target that there is no such table.
-            SessionEffect::MakesTemporary { name } => {
-                let known = self.names.temporary.iter().filter(|known| *known != name);
-                self.names.temporary = known.chain([name]).take(TEMPORARY_MAX).cloned().collect();
-                self.book.make(name);
+            // IF NOT EXISTS may have made nothing: what one of that name was filled with stays known.
+            SessionEffect::MakesTemporary { name, passing } => {
+                self.resolving.make(name, *passing);
                 self.book.fill(name, analysis, &words);
             }
             SessionEffect::DropsTemporary { names } => {
-                let known = self.names.temporary.iter().filter(|known| !names.contains(known));
-                self.names.temporary = known.cloned().collect();
+                self.resolving.drop(names);
                 self.book.drop_temporaries(names);
             }
             SessionEffect::ChangesCatalog => self.company.analyst.catalog_changed(),
         }
     }
 }
-
-/// Temporary relations of a session whose names are known; further ones cannot be used by who is seen in part.
-const TEMPORARY_MAX: usize = 1_000;
 
 /// Whether our grammar could not read it.
 fn unparsed(analysis: &Analysis) -> bool {

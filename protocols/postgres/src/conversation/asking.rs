@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use chaperone_access::{Analysis, Refusal, RefusalCode};
+use chaperone_access::{Analysis, Member, Refusal, RefusalCode, TransactionStep};
 use chaperone_wire::limits::{
     PARAMETER_SEALED_BYTES_MAX, PARAMETERS_SEALED_BYTES_MAX, PORTALS_MAX, STATEMENTS_MAX,
 };
@@ -78,7 +78,7 @@ impl Conversation {
     }
 
     fn depends(&self, frame: &Frame<FrontendTag>) -> Result<bool, Fault> {
-        let unsettled = self.unsettled > 0;
+        let unsettled = self.unsettled > 0 || self.may_go_back();
         match frame {
             Frame::Whole(message) => Ok(match view(message).map_err(|error| broken(&error))? {
                 FrontendView::Bind(bind) => {
@@ -110,6 +110,23 @@ impl Conversation {
             Frame::Head { tag: FrontendTag::Bind, .. } => Ok(self.book.answered < self.book.reading),
             Frame::Head { .. } | Frame::Chunk { .. } | Frame::Oversized { .. } => Ok(false),
         }
+    }
+
+    /// Whether something is under way that may take names back which have moved. A COPY ends by what the client says after it.
+    fn may_go_back(&self) -> bool {
+        let ends = |member: &Member| member.session.step().is_some_and(TransactionStep::may_take_back);
+        let may = |expect: &Expect| match expect {
+            Expect::Sync | Expect::Query { .. } | Expect::Refused { simple: true, .. } => true,
+            Expect::Execute { run: Some(run) } => run.analysis.members.iter().any(ends),
+            Expect::Execute { run: None }
+            | Expect::Refused { simple: false, .. }
+            | Expect::Parse { .. }
+            | Expect::Bind { .. }
+            | Expect::Describe { .. }
+            | Expect::Close { .. }
+            | Expect::Lapse { .. } => false,
+        };
+        self.resolving.may_move() && !self.copying_in && self.expected.iter().any(may)
     }
 
     /// Whether there is room for what a frame adds only once something is answered that is under way. A COPY ends by what
@@ -310,7 +327,7 @@ impl Conversation {
     fn bring(&mut self, name: &str, then: Then) -> Heard {
         let Some(statement) = self.book.statement(name) else { return Ok(None) };
         let analysis = statement.analysis.clone();
-        let current = self.company.analyst.is_current(&analysis) && statement.names == self.names;
+        let current = self.company.analyst.is_current(&analysis) && statement.names == *self.resolving.now();
         if current || !statement.renews() {
             return Ok(Some(self.understood(analysis, then)));
         }
@@ -355,10 +372,10 @@ impl Conversation {
 
     /// Have a text analysed; at once where it is known, else when the future is ready.
     fn understand(&mut self, text: Arc<str>, then: Then) -> Heard {
-        if let Some(analysis) = self.company.analyst.cached(&text, &self.names) {
+        if let Some(analysis) = self.company.analyst.cached(&text, self.resolving.now()) {
             return Ok(Some(self.understood(analysis, then)));
         }
-        self.analysing = Some((self.company.analyst.analyse(text, self.names.clone()), then));
+        self.analysing = Some((self.company.analyst.analyse(text, self.resolving.now().clone()), then));
         Ok(None)
     }
 
@@ -437,7 +454,7 @@ impl Conversation {
     }
 
     fn bring_up(&mut self, name: &str, request: &mut Request) {
-        let names = self.names.clone();
+        let names = self.resolving.now().clone();
         match self.book.statement(name) {
             Some(statement) if !statement.renews() => request.earlier.extend(statement.earlier()),
             Some(_) | None => self.book.renew(name, &request.analysis, &names),

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use chaperone_access::{
-    Analysis, Earlier, Member, NameRule, Refusal, RefusalCode, SessionEffect, Touch, Verb,
+    Analysis, Confined, Earlier, Member, NameRule, Refusal, RefusalCode, SessionEffect, Touch,
+    TransactionStep, Verb,
 };
 use chaperone_wire::limits::{MEANT_BYTES_MAX, STATEMENTS_MAX};
 use chaperone_wire::{Event, Parameter};
@@ -44,6 +45,10 @@ pub(super) struct Merged {
 impl Conversation {
     /// A request that runs something, with what its names stand for.
     pub(super) fn run(&mut self, mut request: Request) -> Event<Self> {
+        if self.resolving.may_move() && names_after_an_end(&request.analysis) {
+            let confined = Confined::made(Err(moved_before()));
+            request.analysis = Arc::new(Analysis { confined, ..Analysis::clone(&request.analysis) });
+        }
         let refusal = self.names_refused(&request.analysis);
         if let Some(refusal) = refusal.or_else(|| self.no_room(&request.analysis)) {
             return Event::Refused(request, refusal);
@@ -238,6 +243,19 @@ impl Conversation {
             | SessionEffect::ChangesCatalog => None,
         })
     }
+}
+
+/// Whether a statement names something after another one in the same string that ends a transaction, or a part of it: what
+/// the name means is known when that has ended.
+fn names_after_an_end(analysis: &Analysis) -> bool {
+    let mut members = analysis.members.iter();
+    let ends = |member: &Member| member.session.step().is_some_and(TransactionStep::may_take_back);
+    members.any(ends) && members.any(|member| !member.touches.is_empty())
+}
+
+fn moved_before() -> Refusal {
+    let what = "a statement before this one in the same string changes what its names mean";
+    Refusal::new(RefusalCode::NotUnderstood, what).hint("send them one by one")
 }
 
 fn too_much_meant() -> Refusal {

@@ -9,6 +9,7 @@
 //! - `telling`: what the client hears of errors and notices
 //! - `subjects`: which patients rows are about
 //! - `sieve`, `spelled`: free text in rows, looked through before it leaves
+//! - `resolving`: what names mean, as transactions move it
 //! - `names`: prepared statements, portals and cursors
 //! - `weights`: how many bytes all of that comes to
 //! - `pieces`: the values that travel
@@ -20,6 +21,7 @@ mod names;
 mod permitting;
 mod pieces;
 mod pipe;
+mod resolving;
 mod sieve;
 mod spelled;
 mod subjects;
@@ -34,7 +36,7 @@ use bytes::{Bytes, BytesMut};
 use chaperone_access::{Analysis, Refusal, RefusalCode, Words};
 use chaperone_wire::futures::BoxFuture;
 use chaperone_wire::limits::{BACKLOG_BYTES_MAX, KEPT_BYTES_MAX};
-use chaperone_wire::{Company, Ending, Event, Fault, Interest, Known, Names, Part, TargetEnd};
+use chaperone_wire::{Company, Ending, Event, Fault, Interest, Known, Part, TargetEnd};
 
 use crate::codec::{Backend, BackendTag, Frame, Frontend, FrontendTag, Limits, Message, encode};
 use crate::opening::{Claimed, Joined};
@@ -44,6 +46,7 @@ use meaning::Merged;
 use names::{Book, Undo};
 use pieces::{Expect, Kind};
 use pipe::Pipe;
+use resolving::Resolving;
 use subjects::{Look, Shape};
 use telling::Looks;
 use weights::Weights;
@@ -54,6 +57,9 @@ pub use pieces::{Outgoing, Reply, Request, Step};
 /// reports in any state of a transaction, and which says in the target's own log why it is there.
 const FAILING_STATEMENT: &str = "refused by chaperone";
 
+/// Ends of COPY data that are known before their COPY has begun.
+const COPIES_ENDED_MAX: usize = 1_000;
+
 /// Both ends, joined.
 pub struct Conversation {
     client: Pipe,
@@ -62,9 +68,7 @@ pub struct Conversation {
     backend: Backend,
     company: Company,
     book: Book,
-    /// How unqualified names resolve now, and how they did before the open transaction.
-    names: Names,
-    names_before: Option<Names>,
+    resolving: Resolving,
     expected: VecDeque<Expect>,
     replies: VecDeque<Reply>,
     analysing: Option<(BoxFuture<Arc<Analysis>>, Then)>,
@@ -80,8 +84,10 @@ pub struct Conversation {
     copying_in: bool,
     /// A Flush was sent for the frame that waits.
     flushed: bool,
-    /// Ends of COPY data that were sent before the server had said that it wants any.
-    copies_ended: u32,
+    /// Ends of COPY data that were sent before the server had said that it wants any, each with the Syncs before it.
+    copies_ended: VecDeque<u64>,
+    /// Syncs that were sent and are to be answered, or were.
+    syncs: u64,
     /// Requests under way that change what later texts mean.
     unsettled: usize,
     merged: Option<Merged>,
@@ -135,8 +141,7 @@ impl Conversation {
             backend: Backend::new(Limits::backend()),
             company,
             book: Book::default(),
-            names,
-            names_before: None,
+            resolving: Resolving::new(names),
             expected: VecDeque::new(),
             replies: VecDeque::new(),
             analysing: None,
@@ -146,7 +151,8 @@ impl Conversation {
             lost_until_sync: false,
             undone: Vec::new(),
             copying_in: false,
-            copies_ended: 0,
+            copies_ended: VecDeque::new(),
+            syncs: 0,
             flushed: false,
             unsettled: 0,
             merged: None,
@@ -418,7 +424,10 @@ impl chaperone_wire::Conversation for Conversation {
 
     fn forward_step(&mut self, step: Step) {
         if step.ends_copy && !self.copying_in {
-            self.copies_ended += 1;
+            // Without a COPY the server ignores them, and nobody needs many.
+            if self.copies_ended.len() < COPIES_ENDED_MAX {
+                self.copies_ended.push_back(self.syncs);
+            }
         } else if step.ends_copy {
             self.copying_in = false;
         }
@@ -429,6 +438,7 @@ impl chaperone_wire::Conversation for Conversation {
                 } else {
                     self.lost_until_sync = false;
                     self.take_back();
+                    self.syncs += 1;
                     self.expected.push_back(expect);
                 }
             } else if self.lost_until_sync {

@@ -19,6 +19,7 @@ use chaperone_wire::limits::PORTALS_MAX;
 use chaperone_wire::{Names, Parameter};
 
 use super::pieces::Granted;
+use super::resolving::Moved;
 use super::weights::{Weights, values_bytes};
 use crate::codec::frontend::Object;
 
@@ -158,6 +159,8 @@ pub(super) struct Book {
     cursors: HashMap<Arc<str>, Cursor>,
     /// What temporary tables were filled with, by their names.
     temporaries: HashMap<Arc<str>, Vec<Earlier>>,
+    /// The same of those that were dropped in a transaction which is still open.
+    dropped: Vec<(Arc<str>, Vec<Earlier>)>,
     /// Temporary tables that may hold free text. A name stays when its table goes: it may come again before that is known.
     texts: Texts,
     /// There may be cursors that are not among them.
@@ -219,7 +222,9 @@ impl Book {
             weights.analysis(&cursor.analysis);
             weights.words(&cursor.words);
         }
-        for (name, fillings) in &self.temporaries {
+        for (name, fillings) in
+            self.temporaries.iter().chain(self.dropped.iter().map(|(name, of)| (name, of)))
+        {
             weights.plain(name.len() + size_of_val(fillings.as_slice()));
             fillings.iter().for_each(|filling| weights.earlier(filling));
         }
@@ -249,16 +254,29 @@ impl Book {
         self.cursors.insert(name, cursor);
     }
 
-    /// A temporary table is there, and holds nothing yet.
-    pub(super) fn make(&mut self, name: &Arc<str>) {
-        self.temporaries.insert(name.clone(), Vec::new());
-    }
-
-    /// Temporary tables are gone.
+    /// Temporary tables are gone, unless their transaction is taken back.
     pub(super) fn drop_temporaries(&mut self, names: &[Arc<str>]) {
         for name in names {
-            self.temporaries.remove(name);
+            self.dropped.extend(self.temporaries.remove_entry(name));
         }
+    }
+
+    /// A transaction has ended, or a part of it was taken back; these are the temporary tables that there are. What one was
+    /// filled with is forgotten only with the table.
+    pub(super) fn temporaries_moved(&mut self, moved: Moved, there: &[Arc<str>]) {
+        if moved == Moved::Nothing || self.temporaries.is_empty() && self.dropped.is_empty() {
+            return;
+        }
+        for (name, before) in std::mem::take(&mut self.dropped) {
+            if moved == Moved::Back {
+                let fillings = self.temporaries.entry(name).or_default();
+                fillings.extend(before);
+                if fillings.len() > FILLINGS_MAX {
+                    *fillings = vec![Earlier::Unseen];
+                }
+            }
+        }
+        self.temporaries.retain(|name, _| there.contains(name));
     }
 
     /// A temporary table holds what somebody saw through these words.
@@ -291,7 +309,7 @@ impl Book {
             return;
         }
         let made =
-            if let SessionEffect::MakesTemporary { name } = &member.session { Some(name) } else { None };
+            if let SessionEffect::MakesTemporary { name, .. } = &member.session { Some(name) } else { None };
         let written = member.touches.iter().filter(|touch| {
             touch.rule == NameRule::Temporary && touch.verbs.iter().any(|verb| verb != Verb::Read)
         });
@@ -425,6 +443,7 @@ impl Book {
         self.portals.clear();
         self.cursors.clear();
         self.temporaries.clear();
+        self.dropped.clear();
         self.texts = Texts::default();
     }
 }
@@ -446,5 +465,48 @@ impl Texts {
 
     fn have(&self, name: &str) -> bool {
         self.all || self.names.contains(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(names: &[&str]) -> Book {
+        let mut book = Book::default();
+        for name in names {
+            book.temporaries.insert(Arc::from(*name), vec![Earlier::Unseen]);
+        }
+        book
+    }
+
+    #[test]
+    fn a_table_keeps_what_it_was_filled_with_until_it_is_gone_for_good() {
+        let [t, u]: [Arc<str>; 2] = ["t", "u"].map(Arc::from);
+        let both = [t.clone(), u.clone()];
+        let mut book = filled(&["t", "u"]);
+        book.drop_temporaries(std::slice::from_ref(&t));
+        assert_eq!((book.fillings("t").len(), book.fillings("u").len()), (0, 1));
+        book.temporaries_moved(Moved::Nothing, &both);
+        assert!(book.fillings("t").is_empty(), "its transaction is still open");
+        book.temporaries_moved(Moved::Back, &both);
+        assert_eq!((book.fillings("t").len(), book.fillings("u").len()), (1, 1), "it is there again");
+        book.drop_temporaries(std::slice::from_ref(&t));
+        book.temporaries_moved(Moved::On, std::slice::from_ref(&u));
+        book.temporaries_moved(Moved::Back, &both);
+        assert!(book.fillings("t").is_empty(), "one of its name is another");
+    }
+
+    #[test]
+    fn a_table_that_is_taken_back_leaves_nothing() {
+        let mut book = filled(&["t"]);
+        book.temporaries_moved(Moved::Back, &[]);
+        assert!(book.fillings("t").is_empty());
+        let mut book = filled(&["t"]);
+        let there = [Arc::from("t")];
+        book.drop_temporaries(&there);
+        book.temporaries.insert(Arc::from("t"), vec![Earlier::Unseen; FILLINGS_MAX]);
+        book.temporaries_moved(Moved::Back, &there);
+        assert!(matches!(book.fillings("t"), [Earlier::Unseen]), "too many to ask about each");
     }
 }

@@ -54,7 +54,8 @@ impl Conversation {
                     None => raw,
                 };
                 let lies = Lies::As(granted.words.clone());
-                let statement = Statement { analysis, types, names: self.names.clone(), lies, group: 0 };
+                let statement =
+                    Statement { analysis, types, names: self.resolving.now().clone(), lies, group: 0 };
                 let undo = self.book.define(name, statement);
                 Step::new(bytes, Expect::Parse { undo, quiet: false, granted })
             }

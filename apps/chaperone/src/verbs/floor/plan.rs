@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use chaperone_access::{Delegation, Refusal, RelationName, TargetName};
 use chaperone_policy::{Needs, PolicySet};
@@ -24,7 +25,9 @@ const DEFAULT: &str = "default";
 /// The column that names a row's own table: that, whoever reads of it knows.
 const TABLEOID: &str = "tableoid";
 /// What else a table has beside its own columns: where a row lies, and by whom it was made. Told where all of it is seen.
-const OF_ROWS: [&str; 5] = ["cmax", "cmin", "ctid", "xmax", "xmin"];
+const OF_ROWS: [&str; 5] = ["cmax", "cmin", "ctid", LOCKS, "xmin"];
+/// The one of these that tells who locked a row.
+const LOCKS: &str = "xmax";
 
 /// Whether a column is one that every table has.
 pub(super) fn is_system(column: &str) -> bool {
@@ -104,8 +107,8 @@ pub(super) fn comment(text: &str) -> String {
 impl Granted {
     /// Where a view stands for it, the relation itself is only written: what a write may name of its target is what is
     /// seen by value. Nobody writes to a relation of which he sees only some rows.
-    /// `below`: something that inherits from it is not seen whole.
-    fn of(catalog: &Catalog, name: &RelationName, needs: &Needs, view: Option<&View>, below: bool) -> Self {
+    /// `told`: what its rows may tell beside their columns.
+    fn of(catalog: &Catalog, name: &RelationName, needs: &Needs, view: Option<&View>, told: &[&str]) -> Self {
         let mut select = needs.columns.clone();
         if needs.read && needs.unclassified {
             select.extend(catalog.columns(name).map(ToString::to_string));
@@ -123,8 +126,10 @@ impl Granted {
                 if needs.filtered {
                     select.extend(catalog.filter_columns(name).map(ToString::to_string));
                 }
-                let hides = below || hides(catalog, name, needs, &select);
-                select.extend(system_columns(catalog, name, hides, &select).map(str::to_owned));
+                let told: &[&str] = if hides(catalog, name, needs, &select) { &[] } else { told };
+                if !select.is_empty() && catalog.kind(name) == "table" && !catalog.is_sequence(name) {
+                    select.extend([TABLEOID].iter().chain(told).map(|column| (*column).to_owned()));
+                }
             }
         }
         let sequence = catalog.is_sequence(name);
@@ -209,16 +214,12 @@ impl Plan {
             }
             let callers = callers.into_iter().map(|(label, _)| label).collect();
             let mut login = LoginPlan { login: name, user, callers, ..LoginPlan::default() };
-            // Rows of what inherits from a relation lie where the relation says that its rows lie.
-            let part = floor.relations.iter().filter(|(name, needs)| {
-                !(needs.read && needs.unclassified) && hides(&catalog, name, needs, &needs.columns)
-            });
-            let above: BTreeSet<RelationName> = part.flat_map(|(name, _)| catalog.above(name)).collect();
+            let traces = Traces::of(&catalog, &floor.relations);
             for (relation, needs) in &floor.relations {
-                let below = above.contains(relation);
+                let told = traces.told(relation);
                 match View::of(&catalog, relation, needs, teller.is_some()) {
                     Ok(view) => {
-                        login.needs(&catalog, relation, needs, view.as_ref(), below);
+                        login.needs(&catalog, relation, needs, view.as_ref(), &told);
                         view.into_iter().for_each(|view| view.kept_in(&mut views));
                     }
                     Err(refusal) => notes.push(login.goes_without(relation, &refusal)),
@@ -258,16 +259,37 @@ fn hides(catalog: &Catalog, name: &RelationName, needs: &Needs, select: &BTreeSe
     needs.filtered || !catalog.columns(name).all(|column| select.contains(&**column))
 }
 
-/// Which of the columns that every table has go with those that are granted of a relation itself.
-fn system_columns(
-    catalog: &Catalog,
-    name: &RelationName,
-    hides: bool,
-    select: &BTreeSet<String>,
-) -> impl Iterator<Item = &'static str> + use<> {
-    let has = !select.is_empty() && catalog.kind(name) == "table" && !catalog.is_sequence(name);
-    let of_rows = OF_ROWS.into_iter().filter(move |_| has && !hides);
-    has.then_some(TABLEOID).into_iter().chain(of_rows)
+/// Of which relations the rows tell of others' rows that are not all granted.
+struct Traces {
+    /// What such ones inherit from: their rows lie where it says that its rows lie.
+    above: BTreeSet<RelationName>,
+    /// What their foreign keys point to, and what that inherits from: whoever writes such a key locks the row.
+    pointed: BTreeSet<RelationName>,
+}
+
+impl Traces {
+    fn of(catalog: &Catalog, needed: &BTreeMap<RelationName, Needs>) -> Self {
+        let (mut above, mut pointed) = (BTreeSet::new(), BTreeSet::new());
+        for (name, needs) in needed.iter().filter(|(_, needs)| !(needs.read && needs.unclassified)) {
+            if hides(catalog, name, needs, &needs.columns) {
+                above.extend(catalog.above(name));
+            }
+            let seen = |column: &Arc<str>| needs.columns.contains(&**column);
+            let hidden =
+                catalog.references(name).filter(|(columns, ..)| needs.filtered || !columns.iter().all(seen));
+            for (_, to, _) in hidden {
+                pointed.extend(catalog.above(to));
+                pointed.insert(to.clone());
+            }
+        }
+        Self { above, pointed }
+    }
+
+    /// What the rows of a relation may tell.
+    fn told(&self, name: &RelationName) -> Vec<&'static str> {
+        let locks = |column: &&str| *column == LOCKS && self.pointed.contains(name);
+        OF_ROWS.into_iter().filter(|column| !self.above.contains(name) && !locks(column)).collect()
+    }
 }
 
 /// Callers, each with how people read it.
@@ -332,9 +354,9 @@ impl LoginPlan {
         name: &RelationName,
         needs: &Needs,
         view: Option<&View>,
-        below: bool,
+        told: &[&str],
     ) {
-        self.relations.insert(name.to_string(), Granted::of(catalog, name, needs, view, below));
+        self.relations.insert(name.to_string(), Granted::of(catalog, name, needs, view, told));
         self.views.extend(view.map(|view| (view.name.clone(), view.through())));
     }
 

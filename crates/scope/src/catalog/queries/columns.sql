@@ -1,5 +1,6 @@
 -- One row a relation of the target's own: its columns as [name, type, 1 generated + 2 has a default + 4 code of its own
--- + 8 code that planning calls, the type without code that its values are handed on as, or null for its own, what it is generated from or null].
+-- + 8 code that planning calls + 16 not null,
+-- the type without code that its values are handed on as, or null for its own, what it is generated from or null].
 with recursive
 -- A domain's base type, all the way down, with the innermost modifier.
 down (domain, typ, modifier) as (
@@ -94,6 +95,7 @@ select a.attrelid::text, json_agg(json_build_array(a.attname::text, pg_catalog.f
     case when a.attgenerated <> '' then 1 else 0 end
       + case when o.typ is not null then 4 else 0 end
       + case when w.typ is not null then 8 else 0 end
+      + case when a.attnotnull then 16 else 0 end
       + case when a.attgenerated = '' and (a.atthasdef or a.attidentity <> '' or t.typdefault is not null) then 2 else 0 end, case when o.typ is null then b.text else coalesce(h.text, 'text') end, s.names) order by a.attnum)::text
 from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid
@@ -111,13 +113,23 @@ where c.relkind in ('r','v','m','f','p','S') and a.attnum > 0 and not a.attisdro
       'pg_aggregate','pg_attrdef','pg_attribute','pg_class','pg_constraint','pg_cursors','pg_db_role_setting',
       'pg_description','pg_extension','pg_foreign_server','pg_foreign_table','pg_index','pg_indexes',
       'pg_largeobject_metadata','pg_locks','pg_matviews','pg_partitioned_table','pg_policies','pg_policy',
-      'pg_prepared_statements','pg_proc','pg_publication_rel',
-      'pg_publication_tables','pg_rewrite','pg_roles','pg_rules','pg_sequences','pg_settings',
-      'pg_stat_activity','pg_stat_all_indexes','pg_stat_all_tables','pg_stat_database','pg_stat_sys_indexes',
-      'pg_stat_sys_tables','pg_stat_user_indexes','pg_stat_user_tables','pg_statio_all_indexes',
-      'pg_statio_all_tables','pg_statio_user_indexes','pg_statio_user_tables','pg_statistic_ext',
-      'pg_subscription','pg_subscription_rel','pg_trigger','pg_ts_dict','pg_type','pg_user',
-      'pg_user_mappings','pg_views')
+      'pg_prepared_statements','pg_prepared_xacts','pg_proc','pg_publication_rel','pg_publication_tables',
+      'pg_replication_origin','pg_replication_slots','pg_rewrite','pg_roles',
+      'pg_rules','pg_seclabel','pg_seclabels','pg_sequences','pg_settings','pg_shseclabel','pg_stat_activity',
+      'pg_stat_all_indexes','pg_stat_all_tables','pg_stat_archiver','pg_stat_bgwriter','pg_stat_checkpointer',
+      'pg_stat_database','pg_stat_database_conflicts','pg_stat_gssapi','pg_stat_io','pg_stat_progress_analyze',
+      'pg_stat_progress_basebackup','pg_stat_progress_cluster','pg_stat_progress_copy',
+      'pg_stat_progress_create_index','pg_stat_progress_vacuum','pg_stat_recovery_prefetch','pg_stat_replication',
+      'pg_stat_replication_slots','pg_stat_slru','pg_stat_ssl','pg_stat_subscription','pg_stat_subscription_stats',
+      'pg_stat_sys_indexes','pg_stat_sys_tables','pg_stat_user_functions','pg_stat_user_indexes',
+      'pg_stat_user_tables','pg_stat_wal','pg_stat_wal_receiver','pg_stat_xact_all_tables','pg_stat_xact_sys_tables',
+      'pg_stat_xact_user_functions','pg_stat_xact_user_tables','pg_statio_all_indexes','pg_statio_all_sequences',
+      'pg_statio_all_tables','pg_statio_sys_indexes','pg_statio_sys_sequences','pg_statio_sys_tables',
+      'pg_statio_user_indexes','pg_statio_user_sequences','pg_statio_user_tables','pg_statistic_ext','pg_stats',
+      'pg_stats_ext','pg_stats_ext_exprs','pg_subscription','pg_subscription_rel','pg_trigger','pg_ts_dict','pg_type',
+      'pg_user','pg_user_mappings','pg_views')
     or n.nspname = 'information_schema' and c.relname in (
-      'check_constraints','columns','domains','parameters','routines','triggers','views'))
+      'check_constraints','column_options','columns','domains','foreign_data_wrapper_options',
+      'foreign_server_options','foreign_table_options','parameters','routines','triggers','user_mapping_options',
+      'views'))
 group by a.attrelid order by a.attrelid

@@ -1,9 +1,10 @@
 -- What a write can be refused for: p primary key, u unique or exclusion index, c check, k partition key, f foreign key; and
 -- i what an UPDATE of its fifth cell's columns is judged by (an index, or the row, where it may fail), a what every UPDATE is
--- judged by (what rows may violate already), m what a row meets that an UPDATE brings into a partition, and did not meet above.
+-- judged by (what rows may violate already, or settings make another), m what a row meets that an UPDATE brings into a partition, and did not meet above.
+-- s names columns whose defaults draw from a sequence from which those of another relation do, too.
 -- Columns as a JSON array; an expression over a whole row depends on all of them. The last cell says of f that it
 -- cascades, of p and u that a NULL may conflict.
-with own as (
+with recursive own as (
   select c.oid, c.relkind, c.relispartition as part, current_setting('block_size')::int as page
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where c.relkind in ('r','p','m','f') and n.nspname not in ('pg_catalog','information_schema')
@@ -25,6 +26,22 @@ sizes (relation, part, page, number, varies, nullable, inside, stored) as materi
 large_rows (relation, part) as (
   select s.relation, s.part from sizes s group by 1, 2, s.page having sum(s.stored) > s.page - 256
 ),
+-- Expressions that PostgreSQL takes for immutable, and that settings of a session change all the same (extra_float_digits,
+-- bytea_output): they make text of fractions, figures or bytes, or of what is none of the server's own types.
+written (of_index, object, tree) as (
+  select true, i.indexrelid, coalesce(i.indexprs::text, '') || coalesce(i.indpred::text, '')
+  from own o join pg_catalog.pg_index i on i.indrelid = o.oid where i.indexprs is not null or i.indpred is not null
+  union all
+  select false, f.oid, f.adbin::text
+  from own o join pg_catalog.pg_attribute a on a.attrelid = o.oid and a.attgenerated <> ''
+  join pg_catalog.pg_attrdef f on f.adrelid = o.oid and f.adnum = a.attnum
+),
+loose (of_index, object) as materialized (
+  select w.of_index, w.object from written w
+  where w.tree ~ 'type (17|60[0-4]|628|70[01]|718|[1-9][0-9]{4,})[ }]' and (w.tree ~ '{COERCEVIAIO' or exists (
+    select from regexp_matches(w.tree, ':(?:op)?funcid (\d+)', 'g') m join pg_catalog.pg_proc p on p.oid = m[1]::oid
+    where p.provolatile <> 'i' or p.prorettype = 'cstring'::regtype))
+),
 indexes as materialized (
   select i.indexrelid as oid, i.indrelid as relation, o.page, i.indkey::smallint[] as keys, i.indnkeyatts as keyed, c.relam as am,
     i.indisprimary as is_primary, i.indisunique or i.indisexclusion as excludes,
@@ -34,8 +51,9 @@ indexes as materialized (
     case when i.indisunique and not i.indisprimary
       then coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::bool, false) else false end as equal_nulls,
     o.part and not c.relispartition as arrives,
-    -- Rows may stand against it since it was made.
-    not i.indisvalid and i.indisready and o.relkind <> 'p' as broken
+    -- Rows may stand against it since it was made, or under settings that the session does not have.
+    not i.indisvalid and i.indisready and o.relkind <> 'p'
+      or exists (select from loose l where l.of_index and l.object = i.indexrelid) as broken
   from own o join pg_catalog.pg_index i on i.indrelid = o.oid join pg_catalog.pg_class c on c.oid = i.indexrelid
 ),
 index_columns (object, relation, number, place) as materialized (
@@ -69,7 +87,8 @@ unsettled (check_of) as materialized (
     from own o join pg_catalog.pg_constraint k on k.conrelid = o.oid and k.contype = 'c'
     cross join regexp_matches(k.conbin::text, ':(funcid|opno) (\d+)', 'g') m
   ) c join (
-    select 'funcid' as what, p.oid as number from pg_catalog.pg_proc p where p.provolatile <> 'i'
+    select 'funcid' as what, p.oid as number from pg_catalog.pg_proc p
+    where p.provolatile <> 'i' or p.prorettype = 'cstring'::regtype
     union all
     select 'opno', o.oid from pg_catalog.pg_operator o join pg_catalog.pg_proc p on p.oid = o.oprcode and p.provolatile <> 'i'
   ) p using (what, number)
@@ -85,6 +104,23 @@ checks (kind, oid, relation, number, place, stands, arrives) as materialized (
     union all
     select s.number, s.number from sizes s where s.relation = o.oid and 0 = any(k.conkey)
   ) u
+),
+-- A relation with what inherits from it draws for itself.
+up (relation, above, depth) as (
+  select o.oid, o.oid, 0 from own o
+  union all
+  select u.relation, h.inhparent, u.depth + 1 from up u join pg_catalog.pg_inherits h on h.inhrelid = u.above where u.depth < 64
+),
+tops (relation, above) as materialized (
+  select u.relation, u.above from up u
+  where not exists (select from pg_catalog.pg_inherits h where h.inhrelid = u.above)
+),
+draws (relation, number, sequence) as materialized (
+  select f.adrelid, f.adnum, s.oid
+  from own o join pg_catalog.pg_attrdef f on f.adrelid = o.oid
+  join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_attrdef'::regclass and d.objid = f.oid
+    and d.refclassid = 'pg_catalog.pg_class'::regclass
+  join pg_catalog.pg_class s on s.oid = d.refobjid and s.relkind = 'S'
 ),
 found (kind, relation, object, number, place, target, key, flag) as (
   select case when x.is_primary then 'p' else 'u' end, x.relation, x.oid, c.number, c.place, 0, 0,
@@ -118,6 +154,10 @@ found (kind, relation, object, number, place, target, key, flag) as (
     and d.objid = o.oid and d.objsubid > 0 and d.refclassid = 'pg_catalog.pg_class'::regclass
     and d.refobjid = o.oid and d.refobjsubid = 0
   union all
+  select distinct 's', a.relation, b.relation, a.number, a.number, b.relation, 0, false
+  from draws a join draws b on b.sequence = a.sequence and b.relation <> a.relation
+  where not exists (select from tops t join tops u on u.above = t.above where t.relation = a.relation and u.relation = b.relation)
+  union all
   select 'm', m.relation, 0, m.number, m.number, 0, 0, false from (
     select k.relation, k.number from checks k where k.arrives
     union
@@ -132,7 +172,7 @@ found (kind, relation, object, number, place, target, key, flag) as (
     join pg_catalog.pg_attribute b on b.attrelid = h.inhparent and b.attname = a.attname and not b.attnotnull
     where o.part
     union
-    -- A generated column is computed anew, from the same columns in another way.
+    -- A generated column is computed anew, from the same columns in another way, or under other settings.
     select o.oid, d.refobjsubid
     from own o join pg_catalog.pg_inherits h on h.inhrelid = o.oid
     join pg_catalog.pg_attribute a on a.attrelid = o.oid and a.attgenerated <> ''
@@ -143,7 +183,8 @@ found (kind, relation, object, number, place, target, key, flag) as (
       and d.refobjsubid not in (0, a.attnum) and (
         (d.classid = 'pg_catalog.pg_attrdef'::regclass and d.objid = f.oid)
         or (d.classid = 'pg_catalog.pg_class'::regclass and d.objid = o.oid and d.objsubid = a.attnum))
-    where o.part and pg_catalog.pg_get_expr(f.adbin, o.oid) is distinct from pg_catalog.pg_get_expr(g.adbin, h.inhparent)
+    where o.part and (exists (select from loose l where not l.of_index and l.object = f.oid)
+      or pg_catalog.pg_get_expr(f.adbin, o.oid) is distinct from pg_catalog.pg_get_expr(g.adbin, h.inhparent))
   ) m
 )
 select f.kind, f.relation::text, json_agg(a.attname::text order by f.place)::text, max(f.target)::text,

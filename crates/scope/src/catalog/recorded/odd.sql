@@ -61,3 +61,14 @@ create index on app.moved_b (word);
 create index on app.moved_b (code);
 alter table app.moved attach partition app.moved_b for values in ('b');
 create unique index on only app.moved (region, ssn);
+-- Indexes and a generated column that are others under other settings, and some that only look like it.
+create table app.loose (id int primary key, n int, f float8, b bytea, place point, k int, data jsonb);
+create unique index on app.loose ((f::text));
+create index on app.loose (k) where length(b::text) > 3;
+create index on app.loose ((textin(point_out(place))));
+create index on app.loose ((f || ''));
+create index on app.loose ((n::text));
+create index on app.loose (((data ->> 'age')::int));
+create index on app.loose ((f + 1));
+create table app.loose_parts (id int, region text, f float8, up text generated always as (f::text) stored) partition by list (region);
+create table app.loose_part partition of app.loose_parts for values in ('a');

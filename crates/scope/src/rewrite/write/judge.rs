@@ -74,6 +74,7 @@ impl Rewriter<'_> {
         if self.is_open() {
             return Ok(());
         }
+        self.numbered(target, (name, relation), assigned, kind)?;
         let parts = self.parts(target, relation, kind)?;
         // What splits it further down is among its own key.
         let mut key = relation.partition_key.iter();
@@ -92,6 +93,38 @@ impl Rewriter<'_> {
         for (name, part) in parts {
             let assigned = with_what_follows(part, assigned.clone(), kind);
             self.judged(&before(name, part, moves, assigned), relation)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a default may give a number that tells how many rows there are elsewhere. Through a relation only its own
+    /// defaults are taken.
+    fn numbered(
+        &self,
+        target: &Target<'_>,
+        (name, relation): (&RelationName, &Relation),
+        assigned: &BTreeSet<String>,
+        kind: Kind,
+    ) -> Outcome {
+        let seen = self.scope.relations.get(name);
+        for (columns, with) in &relation.draws {
+            let drawn = |column: &&Arc<str>| match kind {
+                Kind::Insert => !target.given.contains(&***column),
+                Kind::Update => assigned.contains(&***column),
+                Kind::Delete => false,
+            };
+            let mut told = columns.iter().filter(|column| reveals(seen, relation, column));
+            if let Some(column) = told.find(drawn)
+                && !self.sees(with, &[])
+            {
+                let message = format!(
+                    "a number for `{column}` of `{}` from a sequence that numbers `{with}` as well, of which you do not see all \
+                     rows, is not permitted",
+                    target.name
+                );
+                return Err(Refusal::new(RefusalCode::NotPermitted, message)
+                    .hint("give the column a value of its own, named in the list of columns"));
+            }
         }
         Ok(())
     }
@@ -214,8 +247,8 @@ fn judged_as_a_row(it: &Assignment<'_>) -> Outcome {
         return it.judged_by("a check of", check, TOGETHER);
     }
     if let Some(columns) = relation.standing.iter().find(|columns| it.keeps_hidden(columns)) {
-        let what = "what rows may violate already (a check that is not validated, or answers otherwise at another time, \
-                    or a unique index that is not valid), over";
+        let what = "what rows may violate already (a check that is not validated, or answers otherwise at another time or \
+                    under other settings, or such an index, or a unique one that is not valid), over";
         return it.judged_by(what, columns, "whoever may do everything can validate it, or write these rows");
     }
     let mut indexes = relation.indexes.iter();

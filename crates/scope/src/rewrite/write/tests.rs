@@ -177,6 +177,47 @@ fn what_others_point_to_is_moved_or_taken_where_all_that_points_there_is_seen() 
 }
 
 #[test]
+fn no_default_counts_rows_that_are_not_seen() {
+    const DRAWN: [&str; 6] = ["s", "5", r#"["id"]"#, "4", "[]", "false"];
+    let drawing = [
+        "insert into secret (owner) values (7)",
+        "insert into secret values (1, 7)",
+        "insert into secret (id) values (1), (default)",
+        "insert into secret (id) overriding user value values (1)",
+        "insert into secret default values",
+        "copy secret (owner) from stdin",
+        "merge into secret s using secret t on s.id = t.id when not matched then insert (owner) values (1)",
+        "update secret set id = default",
+        "insert into secret (id) values (1) on conflict (id) do update set id = default",
+    ];
+    let others = [
+        "insert into secret (id, owner) values (1, 7)",
+        "insert into secret (id) select 1",
+        "copy secret (id) from stdin",
+        "copy secret from stdin",
+        "update secret set owner = 7",
+        "delete from secret",
+    ];
+    let all: Vec<&str> = drawing.iter().chain(&others).copied().collect();
+    let filtered = "rows = \"id = 7\"";
+    for (filtered, patients, secret, expected) in [
+        (filtered, "rhh", "whole", others.as_slice()),
+        (filtered, "rhh*", "whole", &all),
+        // Which rows there are is seen, whatever they have.
+        ("", "hhh", "whole", &all),
+    ] {
+        let made = Made { constraints: &[DRAWN], filtered, ..Made::default() };
+        let seen = [("patients", patients), ("secret", secret)];
+        assert_eq!(permitted(made, &seen, &all), expected, "{filtered} {seen:?}");
+    }
+    let made = Made { constraints: &[DRAWN], ..Made::default() };
+    assert_eq!(permitted(made, &[("secret", "whole")], &all), others, "nobody said that it may be read");
+    assert_eq!(permitted(Made { unclassified: true, ..made }, &[], &all), all);
+    // A number that is hidden tells nothing.
+    assert_eq!(permitted(made, &[("secret", "hrr")], &drawing[..2]), drawing[..2]);
+}
+
+#[test]
 fn a_check_judges_no_value_beside_one_that_is_hidden_and_stays() {
     let check = ["c", "4", r#"["id","ssn"]"#, "0", "[]", "false"];
     let made = Made { constraints: &[check], ..Made::default() };

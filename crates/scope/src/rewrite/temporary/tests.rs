@@ -1,0 +1,123 @@
+use std::sync::Arc;
+
+use chaperone_access::{Refusal, Scope};
+
+use crate::analyse::analyse;
+use crate::analyse::tests::results;
+use crate::catalog::Catalog;
+use crate::classification::Classification;
+use crate::rewrite::tests::scope_of;
+
+const CLASSIFIED: &str = r#"
+[relations."public.patients".columns]
+id = { clear = true }
+ssn = { tags = ["phi.ssn"] }
+
+[relations."public.secret"]
+clear = true
+"#;
+
+fn catalog() -> Catalog {
+    let columns = |oid: &str, columns: &str| vec![Some(oid.to_owned()), Some(columns.to_owned())];
+    let mut results = results();
+    results[4] = vec![
+        columns("4", r#"[["id","integer",8,null,null],["ssn","text",0,null,null]]"#),
+        columns("5", r#"[["id","integer",10,null,null],["word","more.checked",4,"text",null]]"#),
+        columns("6", r#"[["id","integer",0,null,null]]"#),
+    ];
+    let classification = Classification::load("t.toml", CLASSIFIED, &[].into()).unwrap();
+    Catalog::build(1, &results, Some(&Arc::new(classification))).unwrap()
+}
+
+/// What is sent for whoever sees a part of `patients`, in a session that has the temporary table `mine`.
+fn sent(sql: &str, scope: &Scope) -> Result<String, Refusal> {
+    let path: Arc<[Arc<str>]> = Arc::from([Arc::from("public")]);
+    let temporary: Arc<[Arc<str>]> = Arc::from([Arc::from("mine")]);
+    let analysis = analyse(&Arc::from(sql), &path, &temporary, &Arc::new(catalog()));
+    analysis.confined.get(scope).map(|text| text.to_string())
+}
+
+fn part() -> Scope {
+    scope_of(&[("patients", "rh"), ("secret", "whole"), ("audited", "whole")])
+}
+
+#[test]
+fn what_is_done_to_tables_of_the_sessions_own_names_them_completely() {
+    for (sql, expected) in [
+        (
+            "create temp table t (id serial primary key, n bigserial, at int4 generated always as identity (start 5))",
+            "CREATE TEMPORARY TABLE t (id serial PRIMARY KEY, n bigserial, at int GENERATED ALWAYS AS IDENTITY (START 5 ))",
+        ),
+        (
+            "create temp table t (a int4, b int4 generated always as (length('x')) stored) with (fillfactor = 70)",
+            "CREATE TEMPORARY TABLE t (a int, b int GENERATED ALWAYS AS (pg_catalog.length('x')) STORED) \
+             WITH (fillfactor=70)",
+        ),
+        (
+            "create temp table t (a int4 references mine (id) on delete cascade)",
+            "CREATE TEMPORARY TABLE t (a int REFERENCES pg_temp.mine (id) ON DELETE CASCADE)",
+        ),
+        (
+            "create index on mine using gin (upper(a) collate \"C\" text_ops, b desc) where length(a) > 1",
+            "CREATE INDEX ON pg_temp.mine USING gin (pg_catalog.upper(a) COLLATE pg_catalog.\"C\" pg_catalog.text_ops, b DESC) \
+             WHERE pg_catalog.length(a) OPERATOR(pg_catalog.>) 1",
+        ),
+        (
+            "alter table mine add column x serial, alter column y type text using upper(y), drop column z, add primary key (x)",
+            "ALTER TABLE pg_temp.mine ADD COLUMN x serial, ALTER COLUMN y TYPE pg_catalog.text USING pg_catalog.upper(y), \
+             DROP z, ADD PRIMARY KEY (x)",
+        ),
+        ("alter table mine rename column a to b", "ALTER TABLE pg_temp.mine RENAME COLUMN a TO b"),
+        ("analyze mine (a)", "ANALYZE pg_temp.mine(a)"),
+        ("vacuum (full, analyze) pg_temp.mine", "VACUUM (full, analyze) pg_temp.mine"),
+        ("drop index some_index", "DROP INDEX pg_temp.some_index"),
+        ("create temp table t (like mine including all)", "CREATE TEMPORARY TABLE t (LIKE pg_temp.mine INCLUDING ALL)"),
+        (
+            "create temp table t (like patients, more text)",
+            "CREATE TEMPORARY TABLE t (id int NOT NULL, ssn text, more pg_catalog.text)",
+        ),
+        (
+            "create temp table t (like secret including comments)",
+            "CREATE TEMPORARY TABLE t (id int NOT NULL, word text)",
+        ),
+    ] {
+        assert_eq!(sent(sql, &part()).as_deref(), Ok(expected), "{sql}");
+    }
+}
+
+#[test]
+fn nothing_else_is_made_altered_or_counted() {
+    for sql in [
+        "create temp table t (a int4 references patients)",
+        "create temp table t (a int4 generated always as identity (sequence name public.numbers))",
+        "create temp table t (a serial[])",
+        "create temp table t (a int4) with (user_catalog_table = true)",
+        "create temp table t (a int4, exclude using gist (a with =))",
+        "create temp table t (like patients including defaults)",
+        "create temp table t (like secret including all)",
+        "create temp table t (like pg_class)",
+        "select * from upper('x') as f(a serial)",
+        "select 1::serial",
+        "create index on patients (id)",
+        "create index on mine using own (a)",
+        "create index on mine (leak(a))",
+        "create index on mine (a) tablespace elsewhere",
+        "alter table patients add column x int4",
+        "alter table mine owner to somebody",
+        "alter table mine inherit patients",
+        "alter table mine attach partition patients default",
+        "alter table mine enable row level security",
+        "alter table mine rename to other",
+        "alter table mine set schema public",
+        "alter index mine rename to other",
+        "alter view mine rename column a to b",
+        "analyze",
+        "vacuum",
+        "analyze mine, patients",
+        "vacuum (verbose) mine",
+        "drop index public.some_index",
+        "drop index concurrently some_index",
+    ] {
+        assert!(sent(sql, &part()).is_err(), "{sql}: {:?}", sent(sql, &part()));
+    }
+}

@@ -1,0 +1,66 @@
+//! What a row of a table tells beside its columns: where it lies, when it was written, and who locked it. Told of what is seen whole;
+//! but the rows of what inherits from it are read through it, and whoever writes a foreign key locks the row that it points to.
+
+use std::collections::HashSet;
+
+use chaperone_access::{RelationName, RelationScope, Scope};
+
+use super::Rewriter;
+use super::relation::all_revealed;
+use crate::catalog::{Catalog, ForeignKey, Relation};
+
+/// The system column that names the transaction which locked a row last, also long after it ended.
+const XMAX: &str = "xmax";
+
+/// Whether a text may name that column, in whatever way. Says so too often rather than too seldom.
+pub(super) fn names_locks(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    text.contains(XMAX) || text.contains("u&")
+}
+
+/// A relation and everything that inherits from it, all the way down.
+fn family<'c>(catalog: &'c Catalog, relation: &'c Relation) -> Vec<(Option<&'c RelationName>, &'c Relation)> {
+    let (mut found, mut seen, mut at) = (vec![(None, relation)], HashSet::new(), 0);
+    while let Some(&(_, relation)) = found.get(at) {
+        let children = relation.children.iter().filter(|child| seen.insert(*child));
+        let children = children.filter_map(|child| catalog.relations.get_key_value(child));
+        found.extend(children.map(|(name, child)| (Some(name), child)).collect::<Vec<_>>());
+        at += 1;
+    }
+    found
+}
+
+/// Whether anything that inherits from a relation, all the way down, is not seen whole.
+pub(super) fn hides_below(catalog: &Catalog, scope: &Scope, relation: &Relation) -> bool {
+    let mut below = family(catalog, relation).into_iter().filter_map(|(name, _)| name);
+    below.any(|name| scope.relations.get(name) != Some(&RelationScope::Whole))
+}
+
+impl Rewriter<'_> {
+    /// Whether how rows lie, or which relation each is in, tells of what is not seen of a relation that inherits from this one.
+    pub(super) fn tells_below(&self, relation: &Relation) -> bool {
+        self.places_by_hidden(relation) || self.hides_below(relation)
+    }
+
+    /// Whether what inherits from a relation has columns that are not seen: its rows are read through the relation, and where they
+    /// lie and when they were written would tell of those.
+    pub(super) fn hides_below(&self, relation: &Relation) -> bool {
+        !self.is_open() && hides_below(self.catalog, self.scope, relation)
+    }
+
+    /// Whether which rows of a relation were locked tells of what is not seen: of foreign keys that point to it.
+    pub(super) fn locks_tell(&self, relation: &Relation) -> bool {
+        let hidden = |(from, key): &(RelationName, ForeignKey)| {
+            let Some(known) = self.catalog.relations.get(from) else { return true };
+            match self.scope.relations.get(from) {
+                Some(RelationScope::Whole) => false,
+                Some(RelationScope::Part { showings, all_rows }) => {
+                    !(*all_rows || known.filter.is_none()) || !all_revealed(known, showings, &key.columns)
+                }
+                None => true,
+            }
+        };
+        !self.is_open()
+            && family(self.catalog, relation).iter().any(|(_, one)| one.referenced.iter().any(hidden))
+    }
+}

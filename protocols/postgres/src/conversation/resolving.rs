@@ -1,0 +1,240 @@
+//! How unqualified names resolve. PostgreSQL takes search path and temporary relations back with the transaction in which they
+//! were moved, and so does this: what a name is taken for must be what the target would take it for.
+
+use std::sync::Arc;
+
+use chaperone_access::TransactionStep;
+use chaperone_wire::Names;
+
+/// Temporary relations of a session whose names are known; further ones cannot be used by who is seen in part.
+const TEMPORARY_MAX: usize = 1_000;
+/// Savepoints of a transaction that are known. Going back to one before those is taken for going back to its beginning.
+const SAVEPOINTS_MAX: usize = 1_000;
+
+/// How names resolve now, and where the open transaction leads back to.
+pub(super) struct Resolving {
+    now: Names,
+    /// Before the open transaction, which PostgreSQL begins with the first statement of a string or pipeline.
+    kept: Names,
+    savepoints: Vec<(Arc<str>, Names)>,
+    /// Temporary relations that go when the transaction ends.
+    passing: Vec<Arc<str>>,
+    /// Something has failed since the target was ready last.
+    failed: bool,
+}
+
+impl Resolving {
+    pub(super) fn new(names: Names) -> Self {
+        let (kept, savepoints, passing) = (names.clone(), Vec::new(), Vec::new());
+        Self { now: names, kept, savepoints, passing, failed: false }
+    }
+
+    pub(super) fn now(&self) -> &Names {
+        &self.now
+    }
+
+    /// Whether the end of the transaction, or of a part of it, may change what names mean.
+    pub(super) fn may_move(&self) -> bool {
+        self.now != self.kept || !self.passing.is_empty()
+    }
+
+    pub(super) fn look_in(&mut self, path: Arc<[Arc<str>]>) {
+        self.now.path = path;
+    }
+
+    /// After DISCARD ALL.
+    pub(super) fn forget(&mut self, fresh: Names) {
+        *self = Self::new(fresh);
+    }
+
+    /// A temporary relation was made; `passing` where it goes with the transaction.
+    pub(super) fn make(&mut self, name: &Arc<str>, passing: bool) {
+        let known = self.now.temporary.iter().filter(|known| *known != name);
+        self.now.temporary = known.chain([name]).take(TEMPORARY_MAX).cloned().collect();
+        if passing && !self.passing.contains(name) && self.passing.len() < TEMPORARY_MAX {
+            self.passing.push(name.clone());
+        }
+    }
+
+    pub(super) fn drop(&mut self, names: &[Arc<str>]) {
+        let known = self.now.temporary.iter().filter(|known| !names.contains(known));
+        self.now.temporary = known.cloned().collect();
+        self.passing.retain(|known| !names.contains(known));
+    }
+
+    /// Something has failed: without a transaction of its own, what was done before it since then is taken back.
+    pub(super) fn fail(&mut self) {
+        self.failed = true;
+    }
+
+    /// The target is ready. Whether names were taken back.
+    pub(super) fn ready(&mut self, idle: bool) -> Moved {
+        let failed = std::mem::take(&mut self.failed);
+        match idle {
+            true if failed => self.back(),
+            true => self.keep(),
+            false => Moved::Nothing,
+        }
+    }
+
+    /// A transaction statement has succeeded. `committed` where the target says COMMIT of one that ends it, which it does not
+    /// where the transaction had failed.
+    pub(super) fn step(&mut self, step: &TransactionStep, committed: bool) -> Moved {
+        match step {
+            TransactionStep::Begin => Moved::Nothing,
+            TransactionStep::Commit | TransactionStep::Prepare if committed => self.keep(),
+            TransactionStep::Commit | TransactionStep::Prepare | TransactionStep::Rollback => self.back(),
+            TransactionStep::Savepoint { name } => {
+                if self.savepoints.len() >= SAVEPOINTS_MAX {
+                    self.savepoints.remove(0);
+                }
+                self.savepoints.push((name.clone(), self.now.clone()));
+                Moved::Nothing
+            }
+            TransactionStep::Release { name } => {
+                let place = self.savepoints.iter().rposition(|(known, _)| known == name);
+                self.savepoints.truncate(place.unwrap_or(0));
+                Moved::Nothing
+            }
+            TransactionStep::RollbackTo { name } => {
+                let place = self.savepoints.iter().rposition(|(known, _)| known == name);
+                self.savepoints.truncate(place.map_or(0, |place| place + 1));
+                let before = self.savepoints.last().map(|(_, names)| names);
+                self.now = before.unwrap_or(&self.kept).clone();
+                Moved::Back
+            }
+        }
+    }
+
+    fn keep(&mut self) -> Moved {
+        let passing = std::mem::take(&mut self.passing);
+        if !passing.is_empty() {
+            self.drop(&passing);
+        }
+        self.kept = self.now.clone();
+        self.savepoints.clear();
+        Moved::On
+    }
+
+    fn back(&mut self) -> Moved {
+        self.now = self.kept.clone();
+        self.savepoints.clear();
+        self.passing.clear();
+        Moved::Back
+    }
+}
+
+/// What a transaction has done to names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moved {
+    Nothing,
+    /// They stay as they are.
+    On,
+    /// They may be what they were before: temporary relations that were dropped may be there again.
+    Back,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(path: &str, temporary: &[&str]) -> Names {
+        let temporary = temporary.iter().map(|name| Arc::from(*name)).collect();
+        Names { path: [Arc::from(path)].into(), temporary }
+    }
+
+    fn moved(path: &str) -> Resolving {
+        let mut resolving = Resolving::new(names("public", &[]));
+        resolving.look_in([Arc::from(path)].into());
+        resolving
+    }
+
+    fn named(step: fn(Arc<str>) -> TransactionStep, name: &str) -> TransactionStep {
+        step(Arc::from(name))
+    }
+
+    fn savepoint(name: Arc<str>) -> TransactionStep {
+        TransactionStep::Savepoint { name }
+    }
+
+    fn back_to(name: Arc<str>) -> TransactionStep {
+        TransactionStep::RollbackTo { name }
+    }
+
+    #[test]
+    fn what_a_transaction_moved_goes_back_with_it() {
+        for (step, committed, path) in [
+            (TransactionStep::Commit, true, "more"),
+            (TransactionStep::Commit, false, "public"),
+            (TransactionStep::Rollback, false, "public"),
+        ] {
+            let mut resolving = moved("more");
+            assert!(resolving.may_move());
+            resolving.step(&step, committed);
+            assert_eq!(*resolving.now(), names(path, &[]), "{step:?} {committed}");
+            assert!(!resolving.may_move());
+            // A transaction that goes on (AND CHAIN) leads back to what was kept.
+            resolving.look_in([Arc::from("other")].into());
+            resolving.step(&TransactionStep::Rollback, false);
+            assert_eq!(*resolving.now(), names(path, &[]), "{step:?} {committed}");
+        }
+    }
+
+    #[test]
+    fn a_failure_without_a_transaction_takes_back_what_came_with_it() {
+        let mut resolving = moved("more");
+        resolving.fail();
+        assert_eq!(resolving.ready(true), Moved::Back);
+        assert_eq!(*resolving.now(), names("public", &[]));
+        let mut resolving = moved("more");
+        resolving.fail();
+        assert_eq!(resolving.ready(false), Moved::Nothing, "the transaction still has to end");
+        resolving.step(&TransactionStep::Rollback, false);
+        assert_eq!(resolving.ready(true), Moved::On);
+        assert_eq!(*resolving.now(), names("public", &[]));
+        let mut resolving = moved("more");
+        assert_eq!(resolving.ready(true), Moved::On);
+        resolving.fail();
+        resolving.ready(true);
+        assert_eq!(*resolving.now(), names("more", &[]), "kept before it failed");
+    }
+
+    #[test]
+    fn a_savepoint_leads_back_to_where_it_stood() {
+        let mut resolving = moved("one");
+        resolving.step(&named(savepoint, "a"), false);
+        resolving.look_in([Arc::from("two")].into());
+        resolving.step(&named(savepoint, "a"), false);
+        resolving.look_in([Arc::from("three")].into());
+        resolving.step(&named(back_to, "a"), false);
+        assert_eq!(*resolving.now(), names("two", &[]), "the inner one of two of that name");
+        resolving.step(&TransactionStep::Release { name: Arc::from("a") }, false);
+        resolving.step(&named(back_to, "a"), false);
+        assert_eq!(*resolving.now(), names("one", &[]));
+        resolving.step(&named(back_to, "a"), false);
+        assert_eq!(*resolving.now(), names("one", &[]), "it stays until it is released");
+        (0..=SAVEPOINTS_MAX).for_each(|_| {
+            resolving.step(&named(savepoint, "b"), false);
+        });
+        resolving.step(&named(back_to, "a"), false);
+        assert_eq!(*resolving.now(), names("public", &[]), "one that is not known any more");
+    }
+
+    #[test]
+    fn temporary_relations_come_and_go_with_the_transaction() {
+        let (t, u): (Arc<str>, Arc<str>) = (Arc::from("t"), Arc::from("u"));
+        let mut resolving = Resolving::new(names("public", &["t"]));
+        resolving.drop(std::slice::from_ref(&t));
+        resolving.make(&u, true);
+        assert_eq!(*resolving.now(), names("public", &["u"]));
+        assert_eq!(resolving.step(&TransactionStep::Rollback, false), Moved::Back);
+        assert_eq!(*resolving.now(), names("public", &["t"]));
+        resolving.make(&u, true);
+        assert!(resolving.may_move());
+        assert_eq!(resolving.step(&TransactionStep::Commit, true), Moved::On);
+        assert_eq!(*resolving.now(), names("public", &["t"]), "ON COMMIT DROP");
+        resolving.make(&u, true);
+        resolving.ready(true);
+        assert_eq!(*resolving.now(), names("public", &["t"]), "also without a transaction of its own");
+    }
+}
