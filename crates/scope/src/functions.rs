@@ -140,8 +140,13 @@ pub(crate) fn measures(name: &str) -> bool {
 /// What the argument of a call is that has NULL in its place: what a parameter there is taken for.
 pub(crate) fn argument_of(name: &str) -> Option<&'static str> {
     Some(match name {
-        "pg_table_size" | "pg_relation_size" | "pg_total_relation_size" | "pg_indexes_size"
-        | "pg_relation_filenode" | "pg_relation_filepath" | "pg_sequence_last_value" => "regclass",
+        "pg_table_size"
+        | "pg_relation_size"
+        | "pg_total_relation_size"
+        | "pg_indexes_size"
+        | "pg_relation_filenode"
+        | "pg_relation_filepath"
+        | "pg_sequence_last_value" => "regclass",
         "pg_database_size" | "pg_tablespace_size" => "name",
         "pg_xact_status" => "xid8",
         "txid_status" => "int8",
@@ -215,7 +220,9 @@ pub(crate) fn is_row_type(catalog: &Catalog, schema: &str, name: &str) -> bool {
         let element = column.typ.trim_end_matches("[]");
         match element.split_once('.') {
             None => true,
-            Some((schema, name)) => is_allowed_type(catalog, schema.trim_matches('"'), name.trim_matches('"')),
+            Some((schema, name)) => {
+                is_allowed_type(catalog, schema.trim_matches('"'), name.trim_matches('"'))
+            }
         }
     };
     !system::is_system(schema)

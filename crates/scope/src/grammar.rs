@@ -81,7 +81,6 @@ const NODES: &[(&str, Fields)] = &[
         ],
     ),
     // Only of all of them: names would be looked up in the search path.
-    ("ConstraintsSetStmt", &[("deferred", Plain)]),
     (
         "Constraint",
         &[
@@ -239,7 +238,13 @@ const NODES: &[(&str, Fields)] = &[
     ("Integer", &[("ival", Plain)]),
     (
         "IntoClause",
-        &[("rel", Plain), ("col_names", Nodes), ("options", Nodes), ("on_commit", Plain), ("skip_data", Plain)],
+        &[
+            ("rel", Plain),
+            ("col_names", Nodes),
+            ("options", Nodes),
+            ("on_commit", Plain),
+            ("skip_data", Plain),
+        ],
     ),
     (
         "JoinExpr",
