@@ -80,7 +80,6 @@ const NODES: &[(&str, Fields)] = &[
             ("cycle_clause", Of("CteCycleClause")),
         ],
     ),
-    // Only of all of them: names would be looked up in the search path.
     (
         "Constraint",
         &[
@@ -110,6 +109,7 @@ const NODES: &[(&str, Fields)] = &[
         ],
     ),
     // Without names: which constraints those would be, the search path would say.
+    // Only of all of them: names would be looked up in the search path.
     ("ConstraintsSetStmt", &[("deferred", Plain)]),
     (
         "CopyStmt",
