@@ -108,7 +108,6 @@ const NODES: &[(&str, Fields)] = &[
             ("fk_del_set_cols", Nodes),
         ],
     ),
-    // Without names: which constraints those would be, the search path would say.
     // Only of all of them: names would be looked up in the search path.
     ("ConstraintsSetStmt", &[("deferred", Plain)]),
     (
