@@ -557,3 +557,5 @@ select id, visits from more.plot order by id limit 3; select count(*) from more.
 select * from more.v_pool order by id limit 3; select count(*) from more.v_pool_over o join more.v_pool p using (id); select dose, sum from more.scaled order by id;
 -- @t people47 people works
 select id, xmin, ctid from more.doctor where id < 3 order by id; select id, xmax = 0 as unlocked from plain order by id limit 2;
+-- @t people48 people works
+select * from more.v_pairs order by id; select count(*) from more.v_pairs where keys = array['k'];
