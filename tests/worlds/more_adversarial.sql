@@ -1302,3 +1302,7 @@ select id, xmax from more.doctor order by id; select id from more.doctor where x
 select * from more.v_doctor order by id; select count(distinct locked::text) from more.v_doctor;
 -- @t phy26 locks_of_a_written_row infer
 begin; update more.doctor set name = name where xmax::text <> '0' returning id; rollback; begin; update more.doctor set name = 'x' where id = 1 returning xmax::text = '0'; rollback;
+-- @t vcd07 called_like_a_built_in_function infer
+select * from more.v_upper order by id; select max(v) from more.v_upper;
+-- @t vcd08 behind_an_operator_of_a_cleared_view infer
+select * from more.v_behind order by id;

@@ -565,3 +565,5 @@ begin; savepoint a; set search_path = more; rollback to a; update patients set v
 -- @t people48 people works
 begin; set constraints all deferred; insert into plain values (77, 'x'); set constraints all immediate; rollback;
 select id, xmin, ctid from more.doctor where id < 3 order by id; select id, xmax = 0 as unlocked from plain order by id limit 2;
+-- @t people48 people works
+select * from more.v_pairs order by id; select count(*) from more.v_pairs where keys = array['k'];
