@@ -551,11 +551,11 @@ select pg_client_encoding(), collation for ('a' collate "C"), inet_server_addr()
 select t.oid, t.xmin as state_number, t.relname from pg_catalog.pg_class t where t.relname = 'patients' order by 1; select p.xmin is null, p.proname from pg_proc p where p.proname = 'f_sql'; select abbrev from pg_catalog.pg_timezone_abbrevs limit 0; select l.transactionid::varchar::bigint as transaction_id from pg_catalog.pg_locks l where l.transactionid is not null order by pg_catalog.age(l.transactionid) desc limit 1;
 -- @t tool02 dbeaver works
 select i.indexrelid::regclass, pg_catalog.pg_stat_get_numscans(i.indexrelid) as index_num_scans, pg_stat_get_live_tuples(i.indrelid), pg_stat_get_last_vacuum_time(i.indrelid) from pg_catalog.pg_index i where i.indrelid = 'patients'::regclass order by 1; select name, default_version from pg_available_extensions where name = 'hstore'; select * from pg_cursors; select name, statement from pg_prepared_statements; select datname from pg_stat_database where datname = current_database();
--- @t people45 people works
+-- @t people50 people works
 begin; create temp table patients (x int) on commit drop; commit; select diagnosis from patients order by id limit 1;
--- @t people46 people works
+-- @t people51 people works
 begin; create temp table patients (x int); rollback; select diagnosis from patients order by id limit 1;
--- @t people47 people works
+-- @t people52 people works
 begin; savepoint a; set search_path = more; rollback to a; update patients set visits = visits where id = 1; commit; select diagnosis from patients order by id limit 1;
--- @t people48 people works
+-- @t people53 people works
 begin; set constraints all deferred; insert into plain values (77, 'x'); set constraints all immediate; rollback;
