@@ -557,12 +557,13 @@ select id, visits from more.plot order by id limit 3; select count(*) from more.
 select * from more.v_pool order by id limit 3; select count(*) from more.v_pool_over o join more.v_pool p using (id); select dose, sum from more.scaled order by id;
 -- @t people47 people works
 select p.tableoid::regclass, p.id from plain p natural join more.link order by 2 limit 1; select id, tableoid::regclass from patients natural join encounters order by 1 limit 1;
+-- @t people50 people works
 begin; create temp table patients (x int) on commit drop; commit; select diagnosis from patients order by id limit 1;
--- @t people46 people works
+-- @t people51 people works
 begin; create temp table patients (x int); rollback; select diagnosis from patients order by id limit 1;
--- @t people47 people works
+-- @t people52 people works
 begin; savepoint a; set search_path = more; rollback to a; update patients set visits = visits where id = 1; commit; select diagnosis from patients order by id limit 1;
--- @t people48 people works
+-- @t people53 people works
 begin; set constraints all deferred; insert into plain values (77, 'x'); set constraints all immediate; rollback;
 select id, xmin, ctid from more.doctor where id < 3 order by id; select id, xmax = 0 as unlocked from plain order by id limit 2;
 -- @t people48 people works
