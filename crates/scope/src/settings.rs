@@ -6,7 +6,7 @@ pub const APPLICATION: &str = "chaperone.application_name";
 
 /// May be set: they change how values look, how long a statement may take, or how it is planned; nothing that a statement
 /// means. No row filter and no mask can call what looks at one of them.
-const SETTABLE: [&str; 74] = [
+const SETTABLE: [&str; 75] = [
     "application_name",
     "bytea_output",
     APPLICATION,
@@ -80,6 +80,7 @@ const SETTABLE: [&str; 74] = [
     "transaction",
     "transaction_isolation",
     "transaction_read_only",
+    "transaction_timeout",
     "work_mem",
 ];
 

@@ -29,7 +29,7 @@ pub(super) enum Rows {
     Settings,
     /// The session's own.
     Own,
-    /// Nobody's: what sessions hold, and objects that are data.
+    /// Nobody's: what sessions hold, objects that are data, and statistics, which are made of values.
     None,
 }
 
@@ -37,7 +37,7 @@ pub(super) const CATALOG: &str = "pg_catalog";
 pub(super) const INFORMATION: &str = "information_schema";
 
 /// Sorted by schema and name within each.
-pub(super) const PARTS: [Part; 56] = [
+pub(super) const PARTS: [Part; 59] = [
     Part {
         schema: CATALOG,
         relation: "pg_aggregate",
@@ -359,6 +359,27 @@ pub(super) const PARTS: [Part; 56] = [
         shown: Columns::These("oid stxrelid stxname stxnamespace stxowner stxstattarget stxkeys stxkind"),
         described: Some(("stxexprs", Of::Relation("stxrelid"))),
         rows: Rows::All,
+    },
+    Part {
+        schema: CATALOG,
+        relation: "pg_stats",
+        shown: Columns::These(""),
+        described: None,
+        rows: Rows::None,
+    },
+    Part {
+        schema: CATALOG,
+        relation: "pg_stats_ext",
+        shown: Columns::These(""),
+        described: None,
+        rows: Rows::None,
+    },
+    Part {
+        schema: CATALOG,
+        relation: "pg_stats_ext_exprs",
+        shown: Columns::These(""),
+        described: None,
+        rows: Rows::None,
     },
     Part {
         schema: CATALOG,

@@ -105,6 +105,7 @@ where c.relkind in ('r','v','m','f','p','S') and a.attnum > 0 and not a.attisdro
       'pg_stat_activity','pg_stat_all_indexes','pg_stat_all_tables','pg_stat_database','pg_stat_sys_indexes',
       'pg_stat_sys_tables','pg_stat_user_indexes','pg_stat_user_tables','pg_statio_all_indexes',
       'pg_statio_all_tables','pg_statio_user_indexes','pg_statio_user_tables','pg_statistic_ext',
+      'pg_stats','pg_stats_ext','pg_stats_ext_exprs',
       'pg_subscription','pg_subscription_rel','pg_trigger','pg_ts_dict','pg_type','pg_user',
       'pg_user_mappings','pg_views')
     or n.nspname = 'information_schema' and c.relname in (
