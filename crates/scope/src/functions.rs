@@ -127,8 +127,13 @@ pub(crate) fn measures(name: &str) -> bool {
 /// What the argument of a call is that has NULL in its place: what a parameter there is taken for.
 pub(crate) fn argument_of(name: &str) -> Option<&'static str> {
     Some(match name {
-        "pg_table_size" | "pg_relation_size" | "pg_total_relation_size" | "pg_indexes_size"
-        | "pg_relation_filenode" | "pg_relation_filepath" | "pg_sequence_last_value" => "regclass",
+        "pg_table_size"
+        | "pg_relation_size"
+        | "pg_total_relation_size"
+        | "pg_indexes_size"
+        | "pg_relation_filenode"
+        | "pg_relation_filepath"
+        | "pg_sequence_last_value" => "regclass",
         "pg_database_size" | "pg_tablespace_size" => "name",
         "pg_xact_status" => "xid8",
         "txid_status" => "int8",
@@ -186,7 +191,9 @@ pub(crate) fn is_row_type(catalog: &Catalog, schema: &str, name: &str) -> bool {
         let element = column.typ.trim_end_matches("[]");
         match element.split_once('.') {
             None => true,
-            Some((schema, name)) => is_allowed_type(catalog, schema.trim_matches('"'), name.trim_matches('"')),
+            Some((schema, name)) => {
+                is_allowed_type(catalog, schema.trim_matches('"'), name.trim_matches('"'))
+            }
         }
     };
     !system::is_system(schema)
@@ -311,15 +318,23 @@ const HARMLESS: [&str; 9] = [
 /// What to do where a function may not be called.
 pub(crate) fn instead_hint(name: &str) -> &'static str {
     match name {
-        "nextval" | "setval" => "it changes the database: INSERT without the column takes its default, and RETURNING tells it",
+        "nextval" | "setval" => {
+            "it changes the database: INSERT without the column takes its default, and RETURNING tells it"
+        }
         "currval" | "lastval" => "RETURNING tells what an INSERT was given",
         "current_query" => "what is sent is written anew; the statement is yours to keep",
-        "set_config" => "docs/reference/sql.md lists the settings that may be changed; SET takes `search_path`",
+        "set_config" => {
+            "docs/reference/sql.md lists the settings that may be changed; SET takes `search_path`"
+        }
         "current_setting" => {
             "docs/reference/sql.md lists the settings that may be shown; with `true` as a second argument others are NULL"
         }
-        "ts_rewrite" | "ts_stat" | "crosstab" => "it runs a statement that it is given as text: write that one itself",
-        _ if name.contains("_to_xml") => "it runs a statement that it is given as text: use xmlelement, xmlforest and xmlagg",
+        "ts_rewrite" | "ts_stat" | "crosstab" => {
+            "it runs a statement that it is given as text: write that one itself"
+        }
+        _ if name.contains("_to_xml") => {
+            "it runs a statement that it is given as text: use xmlelement, xmlforest and xmlagg"
+        }
         _ if name.contains("advisory") => {
             "such locks are kept with other sessions, and tell what those hold: lock a row with SELECT ... FOR UPDATE"
         }

@@ -237,7 +237,13 @@ const NODES: &[(&str, Fields)] = &[
     ("Integer", &[("ival", Plain)]),
     (
         "IntoClause",
-        &[("rel", Plain), ("col_names", Nodes), ("options", Nodes), ("on_commit", Plain), ("skip_data", Plain)],
+        &[
+            ("rel", Plain),
+            ("col_names", Nodes),
+            ("options", Nodes),
+            ("on_commit", Plain),
+            ("skip_data", Plain),
+        ],
     ),
     (
         "JoinExpr",

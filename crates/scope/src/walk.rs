@@ -17,8 +17,8 @@ use crate::ranges::{Columns, Ranges};
 use crate::rewrite::{Place, is_serial};
 use crate::tree::{Fields, Value, constant, flag, node, number, strings, text, unset};
 use crate::{settings, system};
-use session::identity_fixed;
 pub(crate) use own::alters_temporary;
+use session::identity_fixed;
 pub(crate) use session::{stays_itself, temporary_drop};
 use views::query_refusal;
 pub(crate) use views::{introspects, view_refusal};
@@ -192,7 +192,9 @@ impl<'a> Walk<'a> {
             "ExplainStmt" => self.explain(fields),
             "DiscardStmt" | "DefElem" => {}
             "CreateTableAsStmt" | "CreateStmt" | "IntoClause" | "Constraint" => self.made(kind, fields),
-            "IndexStmt" | "AlterTableStmt" | "AlterTableCmd" | "RenameStmt" | "VacuumStmt" => self.own(kind, fields),
+            "IndexStmt" | "AlterTableStmt" | "AlterTableCmd" | "RenameStmt" | "VacuumStmt" => {
+                self.own(kind, fields)
+            }
             "ConstraintsSetStmt" => self.constraints(fields),
             "DropStmt" => self.dropped(fields),
             "TruncateStmt" => self.truncated(fields),

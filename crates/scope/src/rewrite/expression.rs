@@ -336,7 +336,8 @@ fn nothing(name: &str, instead: &str, arguments: &[Node]) -> Outcome<Node> {
     let (Some(parameter), Some(typ)) = (parameter, functions::argument_of(name)) else {
         return our_expression(instead);
     };
-    let mut made = our_expression(&format!("CASE WHEN CAST(NULL AS {CATALOG}.{typ}) IS NULL THEN {instead} END"))?;
+    let mut made =
+        our_expression(&format!("CASE WHEN CAST(NULL AS {CATALOG}.{typ}) IS NULL THEN {instead} END"))?;
     let place = match &mut made.node {
         Some(NodeEnum::CaseExpr(case)) => match case.args.first_mut().and_then(|when| when.node.as_mut()) {
             Some(NodeEnum::CaseWhen(when)) => when.expr.as_mut().and_then(|test| test.node.as_mut()),
@@ -368,9 +369,8 @@ fn is_blank_padded(cast: &TypeCast) -> bool {
 
 /// `'t'` and `'f'` as truth values are written out as the keywords, which are not casts.
 fn spelled_out(cast: &mut TypeCast) {
-    let is_bool = |name: &TypeName| {
-        name.array_bounds.is_empty() && name.names.last().and_then(sval) == Some("bool")
-    };
+    let is_bool =
+        |name: &TypeName| name.array_bounds.is_empty() && name.names.last().and_then(sval) == Some("bool");
     let Some(NodeEnum::AConst(constant)) = cast.arg.as_mut().and_then(|value| value.node.as_mut()) else {
         return;
     };

@@ -74,7 +74,10 @@ impl Rewriter<'_> {
             match self.stored(other)? {
                 Named::Temporary => TEMPORARY.clone_into(&mut other.schemaname),
                 Named::Cte(_) | Named::Relation(_, _) => {
-                    return refused("a foreign key to what is not temporary", "leave it out of a temporary table");
+                    return refused(
+                        "a foreign key to what is not temporary",
+                        "leave it out of a temporary table",
+                    );
                 }
             }
         }

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 
 use chaperone_access::RelationScope;
 use pg_query::NodeEnum;
-use pg_query::protobuf::{
-    CopyStmt, DefElem, ExplainStmt, IntoClause, Node, RangeVar, SelectStmt,
-};
+use pg_query::protobuf::{CopyStmt, DefElem, ExplainStmt, IntoClause, Node, RangeVar, SelectStmt};
 
 use super::relation::{Named, facts};
 use super::write::column_list;

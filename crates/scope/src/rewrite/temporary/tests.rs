@@ -71,7 +71,10 @@ fn what_is_done_to_tables_of_the_sessions_own_names_them_completely() {
         ("analyze mine (a)", "ANALYZE pg_temp.mine(a)"),
         ("vacuum (full, analyze) pg_temp.mine", "VACUUM (FULL, ANALYZE) pg_temp.mine"),
         ("drop index some_index", "DROP INDEX pg_temp.some_index"),
-        ("create temp table t (like mine including all)", "CREATE TEMPORARY TABLE t (LIKE pg_temp.mine INCLUDING ALL)"),
+        (
+            "create temp table t (like mine including all)",
+            "CREATE TEMPORARY TABLE t (LIKE pg_temp.mine INCLUDING ALL)",
+        ),
         (
             "create temp table t (like patients, more text)",
             "CREATE TEMPORARY TABLE t (id int NOT NULL, ssn text, more pg_catalog.text)",
