@@ -1306,3 +1306,29 @@ begin; update more.doctor set name = name where xmax::text <> '0' returning id; 
 select * from more.v_upper order by id; select max(v) from more.v_upper;
 -- @t vcd08 behind_an_operator_of_a_cleared_view infer
 select * from more.v_behind order by id;
+-- @t phy29 sizes_of_values infer
+create temp table z as select id, diagnosis, ssn from patients; select pg_column_size(diagnosis), pg_column_size(z), pg_column_compression(ssn) from z; select sum(pg_column_size(p)), sum(pg_column_size(p.id)), max(pg_column_size(p.diagnosis)) from patients p; select p.pg_column_size from patients p; select pg_column_size((select ssn from patients where id = 1));
+-- @t phy30 where_files_are infer
+select pg_relation_filepath('patients'), pg_relation_size('patients'), pg_sequence_last_value('plain_seq'), pg_current_wal_lsn(), pg_xact_status(pg_current_xact_id()); select current_setting('data_directory', true); show all;
+-- @t tmp33 like infer
+create temp table z (like patients including all); insert into z select * from patients; select max(ssn), max(mrn) from z; create temp table y (like more.coded); create temp table x (like more.defaulted including defaults); insert into x (id) values (1); select * from x;
+-- @t tmp34 keys_to_others infer
+create temp table z (id int references patients (id)); create temp table y (ssn text references acct (ssn)); create temp table x (a int generated always as identity (sequence name public.plain_seq)); create temp table w (a serial, v d_chk);
+-- @t tmp35 own_code infer
+create temp table z as select id, ssn from patients; create index on z (f_sql(id)); alter table z alter column ssn type int using ssn::int; alter table z add check (f_chk(ssn)); alter table z add column w d_chk; analyze z; select most_common_vals::text, n_distinct from pg_stats where tablename = 'z'; vacuum (verbose) z;
+-- @t tmp36 alter_others infer
+create temp table z (id int); alter table patients add column x int; alter table z inherit patients; create index on patients (ssn); analyze patients; analyze; alter table z rename to patients; select max(ssn) from patients;
+-- @t pro33 current_of infer
+begin; declare c cursor for select id from patients order by id for update; fetch 1 c; update patients set visits = 1 where current of c; rollback; begin; declare c cursor for select id from orders order by id; fetch 1 c; delete from orders where current of c; rollback;
+-- @t dom01 row_types infer
+select (row(1, 'a', 'b')::more.coded_part).word; select (jsonb_populate_record(null::more.coded_part, '{"word": "123"}')).word; select jsonb_populate_record(null::more.coded, '{"word": "1"}'); select p::patients from patients p; select null::mv_pat; select (jsonb_populate_record(null::encounters, '{"id": 1}')).ssn_of; select 'x'::more.nest;
+-- @t con01 deferred infer
+begin; set constraints all deferred; insert into acct_ref (id, ssn) values (900, '123-45-6789'); update acct set admitted = '1900-01-01' where id = 1; set constraints all immediate; commit; begin; set constraints acct_ref_ssn_fkey deferred; rollback;
+-- @t flt01 planner infer
+set enable_seqscan = off; set enable_indexscan = off; set cpu_operator_cost = 1000; set from_collapse_limit = 1; select id from orders where 1 / (amount - 7) > 0 order by id; select id from more.shared where 1 / (amount - 7) > 0 order by id; select id from more.events where 10 / (amount - 7) > -1 order by id;
+-- @t fun71 seeded infer
+select setseed(0.25); select count(*) from orders where random() < 2; select random(); select setseed(0.25); select count(*) from patients where random() < 2 and ssn is null; select random();
+-- @t fun72 xml_rows infer
+select p.id, x.v from patients p, xmltable('/a' passing xmlelement(name a, p.ssn) columns v text path '.' default p.name) x order by 1; select x.* from xmltable('/a' passing '<a/>' columns v d_chk path '.') x;
+-- @t fun73 rewritten_queries infer
+select ts_rewrite('a & b'::tsquery, 'select ssn::tsquery, ssn::tsquery from patients'); select ts_rewrite('a'::tsquery, 'a'::tsquery, (select max(ssn) from patients)::tsquery);

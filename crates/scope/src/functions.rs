@@ -358,6 +358,34 @@ const HARMLESS: [&str; 9] = [
     "timeofday",
 ];
 
+/// What to do where a function may not be called.
+pub(crate) fn instead_hint(name: &str) -> &'static str {
+    match name {
+        "nextval" | "setval" => {
+            "it changes the database: INSERT without the column takes its default, and RETURNING tells it"
+        }
+        "currval" | "lastval" => "RETURNING tells what an INSERT was given",
+        "current_query" => "what is sent is written anew; the statement is yours to keep",
+        "set_config" => {
+            "docs/reference/sql.md lists the settings that may be changed; SET takes `search_path`"
+        }
+        "current_setting" => {
+            "docs/reference/sql.md lists the settings that may be shown; with `true` as a second argument others are NULL"
+        }
+        "ts_rewrite" | "ts_stat" | "crosstab" => {
+            "it runs a statement that it is given as text: write that one itself"
+        }
+        _ if name.contains("_to_xml") => {
+            "it runs a statement that it is given as text: use xmlelement, xmlforest and xmlagg"
+        }
+        _ if name.contains("advisory") => {
+            "such locks are kept with other sessions, and tell what those hold: lock a row with SELECT ... FOR UPDATE"
+        }
+        _ if name.starts_with("lo_") => "large objects are not classified: use bytea",
+        _ => "built-in functions that only compute are; docs/reference/sql.md says more",
+    }
+}
+
 /// Whether `ts_rewrite` is given what it is to put in: with less it runs a statement that is its argument.
 pub(crate) fn rewrites_by_values(name: &str, arguments: usize) -> bool {
     name == "ts_rewrite" && arguments == 3

@@ -80,6 +80,7 @@ const SETTABLE: [&str; 75] = [
     "transaction",
     "transaction_isolation",
     "transaction_read_only",
+    "transaction_timeout",
     "work_mem",
     "transaction_timeout",
 ];

@@ -582,7 +582,7 @@ impl<'a> Walk<'a> {
     fn unlisted(&mut self, name: &str) {
         self.found.not_understood(
             format!("function `{name}` is not among those that your permissions cover"),
-            "built-in functions that only compute are; docs/reference/sql.md says more",
+            functions::instead_hint(name),
         );
     }
 

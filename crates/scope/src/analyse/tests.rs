@@ -275,6 +275,15 @@ fn ordinary_statements_survive_being_written_out() {
     }
 }
 
+/// Most common values are values.
+#[test]
+fn statistics_of_columns_are_nobodys() {
+    assert_eq!(
+        sent("select * from pg_stats"),
+        "SELECT * FROM (SELECT FROM pg_catalog.pg_stats t WHERE false) pg_stats"
+    );
+}
+
 #[test]
 fn operators_are_the_built_in_ones() {
     assert_eq!(sent("select 'a' ~~~ 'b'"), "SELECT 'a' OPERATOR(pg_catalog.~~~) 'b'");

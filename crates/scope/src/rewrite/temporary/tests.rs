@@ -69,7 +69,7 @@ fn what_is_done_to_tables_of_the_sessions_own_names_them_completely() {
         ),
         ("alter table mine rename column a to b", "ALTER TABLE pg_temp.mine RENAME COLUMN a TO b"),
         ("analyze mine (a)", "ANALYZE pg_temp.mine(a)"),
-        ("vacuum (full, analyze) pg_temp.mine", "VACUUM (full, analyze) pg_temp.mine"),
+        ("vacuum (full, analyze) pg_temp.mine", "VACUUM (FULL, ANALYZE) pg_temp.mine"),
         ("drop index some_index", "DROP INDEX pg_temp.some_index"),
         (
             "create temp table t (like mine including all)",
