@@ -47,7 +47,7 @@ const REFUSED: [&str; 18] = [
 ];
 
 /// What tells of bytes, pages and transactions, each with its type: NULL stands in its place.
-const NOTHING: [(&str, &str); 55] = [
+const NOTHING: [(&str, &str); 56] = [
     ("pg_table_size", "int8"),
     ("pg_relation_size", "int8"),
     ("pg_total_relation_size", "int8"),
@@ -93,6 +93,7 @@ const NOTHING: [(&str, &str); 55] = [
     ("pg_current_snapshot", "pg_snapshot"),
     ("txid_current_snapshot", "txid_snapshot"),
     ("pg_xact_commit_timestamp", "timestamptz"),
+    ("pg_export_snapshot", "text"),
     ("pg_current_wal_lsn", "pg_lsn"),
     ("pg_current_wal_insert_lsn", "pg_lsn"),
     ("pg_current_wal_flush_lsn", "pg_lsn"),
@@ -126,8 +127,21 @@ pub(crate) fn instead_of(name: &str) -> Option<String> {
     NOTHING.iter().find(|(known, _)| *known == name).map(|(_, typ)| format!("NULL::pg_catalog.{typ}"))
 }
 
-/// Functions of the information schema that its views, and JDBC, use to look into arrays.
-pub(crate) const SCHEMA_FUNCTIONS: [&str; 1] = ["_pg_expandarray"];
+/// Functions of the information schema that its views, and tools that ask like them (JDBC, PostgREST), use to look into arrays and
+/// the modifiers of types.
+pub(crate) const SCHEMA_FUNCTIONS: [&str; 11] = [
+    "_pg_char_max_length",
+    "_pg_char_octet_length",
+    "_pg_datetime_precision",
+    "_pg_expandarray",
+    "_pg_index_position",
+    "_pg_interval_type",
+    "_pg_numeric_precision",
+    "_pg_numeric_precision_radix",
+    "_pg_numeric_scale",
+    "_pg_truetypid",
+    "_pg_truetypmod",
+];
 
 /// Whether the target's own function of that name in that schema may be called by everybody.
 pub(crate) fn is_allowed(catalog: &Catalog, schema: &str, name: &str) -> bool {

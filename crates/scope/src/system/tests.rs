@@ -161,6 +161,19 @@ fn what_tells_nothing_is_answered() {
     );
 }
 
+/// PostgREST asks so: what stands in the place of a table has no rows of the table's type.
+#[test]
+fn what_a_type_is_based_on_is_written_out() {
+    assert!(sent("SELECT information_schema._pg_truetypid(a.*, t.*) FROM pg_class a, pg_class t").starts_with(
+        "SELECT CASE WHEN t.typtype OPERATOR(pg_catalog.=) 'd' THEN t.typbasetype ELSE a.atttypid END AS _pg_truetypid FROM"
+    ));
+    let modifier =
+        sent("SELECT information_schema._pg_truetypmod(a.*, t.*) AS x FROM pg_class a, pg_class t");
+    assert!(modifier.contains("THEN t.typtypmod ELSE a.atttypmod END AS x"), "{modifier}");
+    let length = sent("SELECT information_schema._pg_char_max_length(1, 2)");
+    assert_eq!(length, "SELECT information_schema._pg_char_max_length(1, 2)");
+}
+
 /// A relation of the system's is in no classification.
 #[test]
 fn a_relation_of_the_system_may_be_grouped() {
