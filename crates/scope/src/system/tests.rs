@@ -111,6 +111,13 @@ fn an_interval_for_a_zone_says_of_which_fields_it_is() {
     assert_eq!(sent("SET TIME ZONE LOCAL"), "SET TIME ZONE DEFAULT");
 }
 
+/// The deparser takes it for a mistake of its own.
+#[test]
+fn no_more_than_one_text_is_trimmed() {
+    assert!(sent("SELECT trim(trailing 'x' from 'y', 'z')").starts_with("refused: TRIM of several"));
+    assert!(sent("SELECT trim('x', 'y', 'z')").starts_with("refused: TRIM of several"));
+}
+
 /// What stands for a system relation has `xmin` among the others: `*` would show it.
 #[test]
 fn a_star_beside_xmin_is_written_out() {
