@@ -1332,3 +1332,28 @@ select setseed(0.25); select count(*) from orders where random() < 2; select ran
 select p.id, x.v from patients p, xmltable('/a' passing xmlelement(name a, p.ssn) columns v text path '.' default p.name) x order by 1; select x.* from xmltable('/a' passing '<a/>' columns v d_chk path '.') x;
 -- @t fun73 rewritten_queries infer
 select ts_rewrite('a & b'::tsquery, 'select ssn::tsquery, ssn::tsquery from patients'); select ts_rewrite('a'::tsquery, 'a'::tsquery, (select max(ssn) from patients)::tsquery);
+-- ---- what tools may ask ----------------------------------------------------------------------
+-- @t ask01 statistics mask
+SELECT * FROM pg_stats WHERE tablename = 'patients'; SELECT * FROM pg_stats_ext; SELECT * FROM pg_stats_ext_exprs; SELECT count(*) FROM pg_stats;
+-- @t ask02 counted mask
+SELECT relname, seq_tup_read, n_live_tup FROM pg_stat_xact_user_tables ORDER BY 1; SELECT * FROM pg_stat_user_functions; SELECT * FROM pg_stat_wal; SELECT * FROM pg_stat_slru ORDER BY 1; SELECT * FROM pg_stat_bgwriter; SELECT relname, blks_hit FROM pg_statio_user_sequences ORDER BY 1; SELECT * FROM pg_statio_sys_tables ORDER BY relid;
+-- @t ask03 widths mask
+SELECT pg_column_size(ssn), pg_column_size(p), pg_column_compression(ssn), pg_relation_filepath('patients'), pg_sequence_last_value('plain_seq') FROM patients p ORDER BY id; SELECT sum(pg_column_size(p.*)) FROM more.people p;
+-- @t ask04 settings infer
+SELECT (pg_show_all_settings()).setting; SELECT s.setting FROM patients p, LATERAL pg_show_all_settings() s WHERE p.ssn LIKE '1%'; SELECT count(*) FROM pg_show_all_settings() AS pg_settings(ssn), patients WHERE patients.ssn = pg_settings.ssn;
+-- @t ask05 settings_from_values infer
+SELECT set_config('work_mem', ssn, false) FROM patients; SELECT set_config(p.ssn, '1', false) FROM patients p; SELECT set_config('work_mem', (SELECT ascii(max(ssn)) || 'MB' FROM patients), false); SHOW work_mem;
+-- @t ask06 zone_without_fields infer
+SET TIME ZONE INTERVAL '1 hour';
+SELECT max(ssn) FROM patients;
+SET TIME ZONE INTERVAL(3) '1 hour'; SET LOCAL TIME ZONE INTERVAL '1' DAY; SELECT max(ssn) FROM patients;
+-- @t ask07 row_functions mask
+SELECT information_schema._pg_truetypid(p.*, p.*) FROM patients p; SELECT information_schema._pg_truetypmod(a.*, t.*) FROM (SELECT ssn AS typtype, ssn AS typtypmod FROM patients) t, (SELECT ssn AS atttypmod FROM patients) a; SELECT information_schema._pg_index_position(1, id::int2) FROM patients ORDER BY id;
+-- @t ask08 stars_beside mask
+SELECT p.xmin, p.* FROM patients p JOIN encounters e ON e.patient_id = p.id ORDER BY p.id LIMIT 3; SELECT t.tableoid::regclass, t.*, p.* FROM more.events t JOIN patients p ON p.id = t.id ORDER BY p.id, t.id LIMIT 3; SELECT c.xmin, c.* FROM pg_class c WHERE relname = 'patients';
+-- @t ask09 types_of_the_schema mask
+SELECT ssn::information_schema.cardinal_number FROM patients ORDER BY id LIMIT 3; SELECT ssn::information_schema.yes_or_no, mrn::information_schema.character_data[] FROM patients ORDER BY id LIMIT 3;
+-- @t ask10 grouped mask
+SELECT table_name, count(*) FROM information_schema.columns GROUP BY table_name ORDER BY 1; SELECT c.oid, max(c.relpages) FROM pg_class c GROUP BY c.oid ORDER BY 1 LIMIT 3; SELECT relname, reltuples FROM pg_class GROUP BY oid;
+-- @t ask11 foreign_options mask
+SELECT * FROM information_schema.user_mapping_options; SELECT * FROM information_schema.foreign_table_options; SELECT * FROM information_schema.foreign_server_options; SELECT * FROM pg_seclabels; SELECT * FROM pg_seclabel;

@@ -769,3 +769,34 @@ SELECT tablename, attname, n_distinct FROM pg_stats WHERE schemaname = 'public' 
 SELECT pg_size_pretty(pg_total_relation_size('patients')), pg_sequence_last_value('plain_seq'), row_security_active('patients');
 -- @t client12 xml_rows works
 SELECT p.id, x.v FROM patients p, xmltable('/a' PASSING xmlelement(name a, p.diagnosis) COLUMNS v text PATH '.') x ORDER BY p.id LIMIT 3;
+-- ---- what more tools ask: pgAdmin 4, asyncpg, PostGraphile, Supabase, PostgREST, Hasura, MCP servers, DuckDB ------------
+-- @t pgadmin01 pgadmin works
+SET DateStyle=ISO; SET client_min_messages=notice; SELECT set_config('bytea_output','hex',false) FROM pg_show_all_settings() WHERE name = 'bytea_output'; SET client_encoding='UTF8';
+-- @t pgadmin02 pgadmin works
+SELECT CASE WHEN usesuper THEN pg_catalog.pg_is_in_recovery() ELSE FALSE END as inrecovery, CASE WHEN usesuper AND pg_catalog.pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE FALSE END as isreplaypaused FROM pg_catalog.pg_user WHERE usename=current_user; SELECT gss_authenticated, encrypted FROM pg_catalog.pg_stat_gssapi WHERE pid = pg_backend_pid();
+-- @t pgadmin03 pgadmin works
+SELECT t.tgname AS name, t.xmin, t.tgenabled AS is_enable_trigger, t.*, relname, nspname, l.lanname, p.proname AS tfunction FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class cl ON cl.oid=tgrelid JOIN pg_catalog.pg_namespace na ON na.oid=relnamespace LEFT OUTER JOIN pg_catalog.pg_proc p ON p.oid=t.tgfoid LEFT OUTER JOIN pg_catalog.pg_language l ON l.oid=p.prolang WHERE NOT tgisinternal ORDER BY nspname, relname, tgname;
+-- @t pgadmin04 pgadmin works
+SELECT a.name, a.installed_version, array_agg(av.version ORDER BY av.version) FROM pg_catalog.pg_available_extensions a LEFT JOIN (SELECT name, version FROM pg_catalog.pg_available_extension_versions()) av ON a.name = av.name WHERE a.name = 'hstore' GROUP BY 1, 2; SELECT name FROM pg_available_extensions() WHERE name = 'hstore';
+-- @t pgadmin05 pgadmin works
+SELECT datname, pg_catalog.pg_blocking_pids(pid) AS blocking_pids FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid(); SELECT gid, prepared, owner FROM pg_catalog.pg_prepared_xacts; SELECT slot_name, active FROM pg_catalog.pg_replication_slots; SELECT count(*) FROM pg_catalog.pg_stat_replication; SELECT * FROM pg_catalog.pg_stat_progress_vacuum;
+-- @t pgadmin06 pgadmin works
+SELECT nsp.nspname, (SELECT array_agg(provider || '=' || label) FROM pg_catalog.pg_seclabels sl1 WHERE sl1.objoid = nsp.oid) AS seclabels FROM pg_catalog.pg_namespace nsp WHERE nspname = 'more'; SELECT label FROM pg_catalog.pg_seclabel; SELECT label FROM pg_catalog.pg_shseclabel; SELECT DISTINCT dep.deptype, dep.classid FROM pg_catalog.pg_shdepend dep WHERE dep.refobjid = 1; SELECT groname FROM pg_catalog.pg_group WHERE groname = 'none'; SELECT count(*) FROM pg_catalog.pg_transform;
+-- @t pgadmin07 pgadmin works
+SELECT null_frac, avg_width, n_distinct, most_common_vals FROM pg_catalog.pg_stats WHERE tablename = 'patients'; SELECT relname, n_tup_ins FROM pg_catalog.pg_stat_xact_user_tables WHERE relname = 'patients'; SELECT relname, blks_read < 0 FROM pg_catalog.pg_statio_all_sequences WHERE relname = 'plain_seq'; SELECT checkpoints_timed < 0 FROM pg_catalog.pg_stat_bgwriter; SELECT funcname, calls FROM pg_catalog.pg_stat_user_functions;
+-- @t graphile01 graphile works
+SELECT c.relname, pg_catalog.pg_relation_is_updatable(c.oid, true)::bit(8)::int4 AS updatable_mask, (pg_relation_is_updatable(c.oid, false) & 20) = 20 AS is_updatable FROM pg_catalog.pg_class c WHERE relname IN ('patients', 'v_pat', 'claims') ORDER BY 1;
+-- @t supabase01 supabase works
+SELECT c.relname, a.attname, pg_column_is_updatable(c.oid, a.attnum, false) AS is_updatable, current_setting('max_connections')::int8 > 0 AS m FROM pg_attribute a JOIN pg_class c ON a.attrelid = c.oid WHERE c.relname IN ('patients', 'v_pat') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, a.attnum;
+-- @t postgrest01 postgrest works
+SELECT a.attname, information_schema._pg_char_max_length(information_schema._pg_truetypid(a.*, t.*), information_schema._pg_truetypmod(a.*, t.*))::integer AS character_maximum_length, coalesce(bt.typname, t.typname)::name AS udt_name FROM pg_attribute a JOIN (pg_class c JOIN pg_namespace nc ON c.relnamespace = nc.oid) ON a.attrelid = c.oid JOIN (pg_type t JOIN pg_namespace nt ON t.typnamespace = nt.oid) ON a.atttypid = t.oid LEFT JOIN (pg_type bt JOIN pg_namespace nbt ON bt.typnamespace = nbt.oid) ON t.typtype = 'd' AND t.typbasetype = bt.oid WHERE NOT pg_is_other_temp_schema(nc.oid) AND a.attnum > 0 AND nc.nspname = 'more' AND c.relname IN ('typed', 'coded') ORDER BY c.relname, a.attnum;
+-- @t kanel01 kanel works
+SELECT current_database()::information_schema.sql_identifier AS table_catalog, nc.nspname::information_schema.sql_identifier AS table_schema, CASE WHEN pg_has_role(c.relowner, 'USAGE'::text) THEN 'YES'::text ELSE 'NO'::text END::information_schema.yes_or_no AS x, c.relnatts::information_schema.cardinal_number, 'y'::information_schema.character_data AS d FROM pg_namespace nc JOIN pg_class c ON nc.oid = c.relnamespace WHERE c.relname = 'v_pat';
+-- @t pgtots01 pg-to-ts works
+SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' AND table_name LIKE 'pat%' GROUP BY table_name ORDER BY lower(table_name); SELECT event_object_table, count(*) FROM information_schema.triggers GROUP BY event_object_table ORDER BY 1;
+-- @t foreign01 liquibase works
+SELECT foreign_table_name FROM information_schema.foreign_tables; SELECT option_name, option_value FROM information_schema.foreign_server_options; SELECT column_name, option_name, option_value FROM information_schema.column_options; SELECT foreign_server_name FROM information_schema.user_mappings;
+-- @t duckdb01 duckdb works
+BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_is_in_recovery(), pg_export_snapshot() = '', (select count(*) from pg_stat_wal_receiver); COPY (SELECT "id", "diagnosis" FROM "public"."patients" ORDER BY 1) TO STDOUT (FORMAT csv); ROLLBACK;
+-- @t tool03 people works
+SHOW ssl; SHOW max_connections; SHOW default_text_search_config; SHOW lc_messages; SHOW is_superuser; SET escape_string_warning = off; SET synchronize_seqscans TO off; SET idle_session_timeout = 0; SET client_encoding TO 'UNICODE'; SELECT inet_merge('10.0.0.1'::inet, '10.0.1.1'::inet), inet_same_family('::1', '10.0.0.1'), pg_wal_lsn_diff('0/2', '0/1'), pg_jit_available() IS NOT NULL, setseed(0.5), pg_column_size('abc'::text), pg_current_wal_lsn() < '0/0', pg_trigger_depth();

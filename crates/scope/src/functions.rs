@@ -48,7 +48,7 @@ const REFUSED: [&str; 18] = [
 ];
 
 /// What tells of bytes, pages, transactions, the log of changes and where the server is, each with its type: NULL stands in its place.
-const NOTHING: [(&str, &str); 57] = [
+const NOTHING: [(&str, &str); 58] = [
     // How a value lies in its row depends on what else is in the row, and goes with it into another table.
     ("pg_column_compression", "text"),
     ("pg_column_size", "int4"),
@@ -102,6 +102,7 @@ const NOTHING: [(&str, &str); 57] = [
     ("inet_server_port", "int4"),
     // How far a sequence, transactions, the log and what follows it are.
     ("pg_xact_commit_timestamp", "timestamptz"),
+    ("pg_export_snapshot", "text"),
     ("pg_is_wal_replay_paused", "bool"),
     ("pg_get_wal_replay_pause_state", "text"),
     ("pg_stat_get_analyze_count", "int8"),
@@ -155,8 +156,21 @@ pub(crate) fn argument_of(name: &str) -> Option<&'static str> {
     })
 }
 
-/// Functions of the information schema that its views, and JDBC, use to look into arrays.
-pub(crate) const SCHEMA_FUNCTIONS: [&str; 1] = ["_pg_expandarray"];
+/// Functions of the information schema that its views, and tools that ask like them (JDBC, PostgREST), use to look into arrays and
+/// the modifiers of types.
+pub(crate) const SCHEMA_FUNCTIONS: [&str; 11] = [
+    "_pg_char_max_length",
+    "_pg_char_octet_length",
+    "_pg_datetime_precision",
+    "_pg_expandarray",
+    "_pg_index_position",
+    "_pg_interval_type",
+    "_pg_numeric_precision",
+    "_pg_numeric_precision_radix",
+    "_pg_numeric_scale",
+    "_pg_truetypid",
+    "_pg_truetypmod",
+];
 
 /// Whether the target's own function of that name in that schema may be called by everybody.
 pub(crate) fn is_allowed(catalog: &Catalog, schema: &str, name: &str) -> bool {

@@ -523,6 +523,14 @@ impl<'a> Walk<'a> {
     fn function(&mut self, fields: &'a Fields) {
         let name = strings(fields, "funcname");
         let arguments = fields.get("args").and_then(Value::as_array);
+        // `trim(from a, b, c)` is a tree that the deparser does not expect, and no function that there is.
+        let spoken = number(fields, "funcformat") == pg_query::protobuf::CoercionForm::CoerceSqlSyntax as i64;
+        if spoken
+            && matches!(name.last(), Some(&("btrim" | "ltrim" | "rtrim")))
+            && arguments.is_some_and(|arguments| arguments.len() > 2)
+        {
+            self.found.not_understood("TRIM of several texts".into(), "trim one text");
+        }
         let first = arguments.and_then(|arguments| arguments.first());
         if name.last() == Some(&"set_config") {
             match first.and_then(constant) {
