@@ -149,7 +149,7 @@ fn a_relation_is_not_planned_for_where_it_is_read_with_what_is_hidden() {
         ("hr", "explain select id from only patients", true),
         ("whole", "explain select id from patients", true),
     ] {
-        let seen = [("patients", "whole"), ("secret", secret)];
+        let seen = [("patients", "whole"), ("secret", secret), ("peek", "h")];
         let sent = sent(&catalog, &seen, sql).unwrap();
         assert_eq!(sent.contains("public.patients"), planned, "{secret} {sql}: {sent}");
     }
