@@ -82,7 +82,6 @@ const SETTABLE: [&str; 75] = [
     "transaction_read_only",
     "transaction_timeout",
     "work_mem",
-    "transaction_timeout",
 ];
 
 /// May be shown beside those: how the server was built and set up for everybody, how it plans, and who the session is there. Not
