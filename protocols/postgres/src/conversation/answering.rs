@@ -47,6 +47,12 @@ pub(super) fn unsettling(analysis: &Analysis) -> bool {
     })
 }
 
+/// Whether what is done in a transaction may be taken back by one of the statements.
+pub(super) fn ending(analysis: &Analysis) -> bool {
+    let mut steps = analysis.members.iter().filter_map(|member| member.session.step());
+    steps.any(TransactionStep::may_take_back)
+}
+
 impl Conversation {
     /// One frame of the target's; what it means is put into `self.replies`.
     pub(super) fn answer(&mut self, frame: Frame<BackendTag>) -> Result<(), Fault> {
@@ -542,6 +548,7 @@ impl Conversation {
     }
 
     fn settle(&mut self, analysis: &Analysis) {
+        self.ending = self.ending.saturating_sub(usize::from(ending(analysis)));
         if unsettling(analysis) {
             self.unsettled = self.unsettled.saturating_sub(1);
         }
