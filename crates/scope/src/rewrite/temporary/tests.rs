@@ -21,8 +21,8 @@ fn catalog() -> Catalog {
     let columns = |oid: &str, columns: &str| vec![Some(oid.to_owned()), Some(columns.to_owned())];
     let mut results = results();
     results[4] = vec![
-        columns("4", r#"[["id","integer",8,null,null],["ssn","text",0,null,null]]"#),
-        columns("5", r#"[["id","integer",10,null,null],["word","more.checked",4,"text",null]]"#),
+        columns("4", r#"[["id","integer",16,null,null],["ssn","text",0,null,null]]"#),
+        columns("5", r#"[["id","integer",18,null,null],["word","more.checked",4,"text",null]]"#),
         columns("6", r#"[["id","integer",0,null,null]]"#),
     ];
     let classification = Classification::load("t.toml", CLASSIFIED, &[].into()).unwrap();
