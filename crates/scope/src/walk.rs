@@ -565,7 +565,9 @@ impl<'a> Walk<'a> {
         // Reads a setting by name: only names that SHOW may show. One that is not known yet, or need not be there, is
         // looked at where it runs.
         if name == "current_setting"
-            && first.is_some_and(|first| constant(first).is_none_or(settings::showable) || count == 2)
+            && first.is_some_and(|first| {
+                constant(first).is_none_or(settings::showable) || (count == 2 && !self.stands)
+            })
         {
             return;
         }

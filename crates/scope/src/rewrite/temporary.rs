@@ -111,7 +111,12 @@ impl Rewriter<'_> {
             return refused("LIKE of a system relation", "name the columns");
         }
         if options & !LIKE_PLAIN == 0 {
-            return columns(known).map(Some);
+            let mut columns = columns(known)?;
+            for column in &mut columns {
+                let Some(NodeEnum::ColumnDef(column)) = &mut column.node else { return Err(unfaithful()) };
+                self.column(column)?;
+            }
+            return Ok(Some(columns));
         }
         let runs = known.active
             || known.runs_code()

@@ -77,11 +77,11 @@ fn what_is_done_to_tables_of_the_sessions_own_names_them_completely() {
         ),
         (
             "create temp table t (like patients, more text)",
-            "CREATE TEMPORARY TABLE t (id int NOT NULL, ssn text, more pg_catalog.text)",
+            "CREATE TEMPORARY TABLE t (id int NOT NULL, ssn pg_catalog.text, more pg_catalog.text)",
         ),
         (
             "create temp table t (like secret including comments)",
-            "CREATE TEMPORARY TABLE t (id int NOT NULL, word text)",
+            "CREATE TEMPORARY TABLE t (id int NOT NULL, word pg_catalog.text)",
         ),
     ] {
         assert_eq!(sent(sql, &part()).as_deref(), Ok(expected), "{sql}");
