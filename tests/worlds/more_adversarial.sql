@@ -1278,16 +1278,16 @@ BEGIN; SET LOCAL extra_float_digits = -15; UPDATE more.loose_moved SET region = 
 -- @t idx14 loose_and_assigned works
 BEGIN; UPDATE more.loose_expr SET n = 3, f = 100.5 WHERE id = 1; INSERT INTO more.loose_expr(id, n, f) VALUES (9, 1, 100.5); DELETE FROM more.loose WHERE id = 2; ROLLBACK;
 -- @t num01 shared_sequence infer
-BEGIN; INSERT INTO more.ticket(label) VALUES ('x') RETURNING id; ROLLBACK;
+BEGIN; INSERT INTO more.ticket(label) VALUES ('x') RETURNING id > 250; ROLLBACK;
 -- @t num02 shared_sequence_by_word infer
-BEGIN; INSERT INTO more.ticket VALUES (DEFAULT, 'x'); SELECT max(id) FROM more.ticket WHERE label = 'x'; ROLLBACK; BEGIN; UPDATE more.ticket SET id = DEFAULT RETURNING id; ROLLBACK;
+BEGIN; INSERT INTO more.ticket VALUES (DEFAULT, 'x'); SELECT max(id) > 250 FROM more.ticket WHERE label = 'x'; ROLLBACK; BEGIN; UPDATE more.ticket SET id = DEFAULT RETURNING id > 250; ROLLBACK;
 -- @t num03 shared_sequence_by_copy infer
 BEGIN; COPY more.ticket(label) FROM STDIN;
 x
 \.
-SELECT id FROM more.ticket WHERE label = 'x'; ROLLBACK;
+SELECT id > 250 FROM more.ticket WHERE label = 'x'; ROLLBACK;
 -- @t num04 shared_sequence_by_merge infer
-BEGIN; MERGE INTO more.ticket t USING (VALUES ('x')) v(l) ON t.label = v.l WHEN NOT MATCHED THEN INSERT (label) VALUES (v.l); SELECT max(id) FROM more.ticket WHERE label = 'x'; ROLLBACK;
+BEGIN; MERGE INTO more.ticket t USING (VALUES ('x')) v(l) ON t.label = v.l WHEN NOT MATCHED THEN INSERT (label) VALUES (v.l); SELECT max(id) > 250 FROM more.ticket WHERE label = 'x'; ROLLBACK;
 -- @t num05 number_given works
 BEGIN; INSERT INTO more.ticket(id, label) VALUES (900, 'x'), (901, 'y') RETURNING id; UPDATE more.ticket SET label = 'z' WHERE id = 900; DELETE FROM more.ticket WHERE id = 901; ROLLBACK;
 -- @t tra01 path_of_a_failed_transaction mask
@@ -1302,3 +1302,58 @@ select id, xmax from more.doctor order by id; select id from more.doctor where x
 select * from more.v_doctor order by id; select count(distinct locked::text) from more.v_doctor;
 -- @t phy26 locks_of_a_written_row infer
 begin; update more.doctor set name = name where xmax::text <> '0' returning id; rollback; begin; update more.doctor set name = 'x' where id = 1 returning xmax::text = '0'; rollback;
+-- @t vcd07 called_like_a_built_in_function infer
+select * from more.v_upper order by id; select max(v) from more.v_upper;
+-- @t vcd08 behind_an_operator_of_a_cleared_view infer
+select * from more.v_behind order by id;
+-- @t phy29 sizes_of_values infer
+create temp table z as select id, diagnosis, ssn from patients; select pg_column_size(diagnosis), pg_column_size(z), pg_column_compression(ssn) from z; select sum(pg_column_size(p)), sum(pg_column_size(p.id)), max(pg_column_size(p.diagnosis)) from patients p; select p.pg_column_size from patients p; select pg_column_size((select ssn from patients where id = 1));
+-- @t phy30 where_files_are infer
+select pg_relation_filepath('patients'), pg_relation_size('patients'), pg_sequence_last_value('plain_seq'), pg_current_wal_lsn(), pg_xact_status(pg_current_xact_id()); select current_setting('data_directory', true); show all;
+-- @t tmp33 like infer
+create temp table z (like patients including all); insert into z select * from patients; select max(ssn), max(mrn) from z; create temp table y (like more.coded); create temp table x (like more.defaulted including defaults); insert into x (id) values (1); select * from x;
+-- @t tmp34 keys_to_others infer
+create temp table z (id int references patients (id)); create temp table y (ssn text references acct (ssn)); create temp table x (a int generated always as identity (sequence name public.plain_seq)); create temp table w (a serial, v d_chk);
+-- @t tmp35 own_code infer
+create temp table z as select id, ssn from patients; create index on z (f_sql(id)); alter table z alter column ssn type int using ssn::int; alter table z add check (f_chk(ssn)); alter table z add column w d_chk; analyze z; select most_common_vals::text, n_distinct from pg_stats where tablename = 'z'; vacuum (verbose) z;
+-- @t tmp36 alter_others infer
+create temp table z (id int); alter table patients add column x int; alter table z inherit patients; create index on patients (ssn); analyze patients; analyze; alter table z rename to patients; select max(ssn) from patients;
+-- @t pro33 current_of infer
+begin; declare c cursor for select id from patients order by id for update; fetch 1 c; update patients set visits = 1 where current of c; rollback; begin; declare c cursor for select id from orders order by id; fetch 1 c; delete from orders where current of c; rollback;
+-- @t dom01 row_types infer
+select (row(1, 'a', 'b')::more.coded_part).word; select (jsonb_populate_record(null::more.coded_part, '{"word": "123"}')).word; select jsonb_populate_record(null::more.coded, '{"word": "1"}'); select p::patients from patients p; select null::mv_pat; select (jsonb_populate_record(null::encounters, '{"id": 1}')).ssn_of; select 'x'::more.nest;
+-- @t con01 deferred infer
+begin; set constraints all deferred; insert into acct_ref (id, ssn) values (900, '123-45-6789'); update acct set admitted = '1900-01-01' where id = 1; set constraints all immediate; commit; begin; set constraints acct_ref_ssn_fkey deferred; rollback;
+-- @t flt01 planner infer
+set enable_seqscan = off; set enable_indexscan = off; set cpu_operator_cost = 1000; set from_collapse_limit = 1; select id from orders where 1 / (amount - 7) > 0 order by id; select id from more.shared where 1 / (amount - 7) > 0 order by id; select id from more.events where 10 / (amount - 7) > -1 order by id;
+-- @t fun71 seeded infer
+select setseed(0.25); select count(*) from orders where random() < 2; select random(); select setseed(0.25); select count(*) from patients where random() < 2 and ssn is null; select random();
+-- @t fun72 xml_rows infer
+select p.id, x.v from patients p, xmltable('/a' passing xmlelement(name a, p.ssn) columns v text path '.' default p.name) x order by 1; select x.* from xmltable('/a' passing '<a/>' columns v d_chk path '.') x;
+-- @t fun73 rewritten_queries infer
+select ts_rewrite('a & b'::tsquery, 'select ssn::tsquery, ssn::tsquery from patients'); select ts_rewrite('a'::tsquery, 'a'::tsquery, (select max(ssn) from patients)::tsquery);
+-- ---- what tools may ask ----------------------------------------------------------------------
+-- @t ask01 statistics mask
+SELECT * FROM pg_stats WHERE tablename = 'patients'; SELECT * FROM pg_stats_ext; SELECT * FROM pg_stats_ext_exprs; SELECT count(*) FROM pg_stats;
+-- @t ask02 counted mask
+SELECT relname, seq_tup_read, n_live_tup FROM pg_stat_xact_user_tables ORDER BY 1; SELECT * FROM pg_stat_user_functions; SELECT * FROM pg_stat_wal; SELECT * FROM pg_stat_slru ORDER BY 1; SELECT * FROM pg_stat_bgwriter; SELECT relname, blks_hit FROM pg_statio_user_sequences ORDER BY 1; SELECT * FROM pg_statio_sys_tables ORDER BY relid;
+-- @t ask03 widths mask
+SELECT pg_column_size(ssn), pg_column_size(p), pg_column_compression(ssn), pg_relation_filepath('patients'), pg_sequence_last_value('plain_seq') FROM patients p ORDER BY id; SELECT sum(pg_column_size(p.*)) FROM more.people p;
+-- @t ask04 settings infer
+SELECT (pg_show_all_settings()).setting; SELECT s.setting FROM patients p, LATERAL pg_show_all_settings() s WHERE p.ssn LIKE '1%'; SELECT count(*) FROM pg_show_all_settings() AS pg_settings(ssn), patients WHERE patients.ssn = pg_settings.ssn;
+-- @t ask05 settings_from_values infer
+SELECT set_config('work_mem', ssn, false) FROM patients; SELECT set_config(p.ssn, '1', false) FROM patients p; SELECT set_config('work_mem', (SELECT ascii(max(ssn)) || 'MB' FROM patients), false); SHOW work_mem;
+-- @t ask06 zone_without_fields infer
+SET TIME ZONE INTERVAL '1 hour';
+SELECT max(ssn) FROM patients;
+SET TIME ZONE INTERVAL(3) '1 hour'; SET LOCAL TIME ZONE INTERVAL '1' DAY; SELECT max(ssn) FROM patients;
+-- @t ask07 row_functions mask
+SELECT information_schema._pg_truetypid(p.*, p.*) FROM patients p; SELECT information_schema._pg_truetypmod(a.*, t.*) FROM (SELECT ssn AS typtype, ssn AS typtypmod FROM patients) t, (SELECT ssn AS atttypmod FROM patients) a; SELECT information_schema._pg_index_position(1, id::int2) FROM patients ORDER BY id;
+-- @t ask08 stars_beside mask
+SELECT p.xmin, p.* FROM patients p JOIN encounters e ON e.patient_id = p.id ORDER BY p.id LIMIT 3; SELECT t.tableoid::regclass, t.*, p.* FROM more.events t JOIN patients p ON p.id = t.id ORDER BY p.id, t.id LIMIT 3; SELECT c.xmin, c.* FROM pg_class c WHERE relname = 'patients';
+-- @t ask09 types_of_the_schema mask
+SELECT ssn::information_schema.cardinal_number FROM patients ORDER BY id LIMIT 3; SELECT ssn::information_schema.yes_or_no, mrn::information_schema.character_data[] FROM patients ORDER BY id LIMIT 3;
+-- @t ask10 grouped mask
+SELECT table_name, count(*) FROM information_schema.columns GROUP BY table_name ORDER BY 1; SELECT c.oid, max(c.relpages) FROM pg_class c GROUP BY c.oid ORDER BY 1 LIMIT 3; SELECT relname, reltuples FROM pg_class GROUP BY oid;
+-- @t ask11 foreign_options mask
+SELECT * FROM information_schema.user_mapping_options; SELECT * FROM information_schema.foreign_table_options; SELECT * FROM information_schema.foreign_server_options; SELECT * FROM pg_seclabels; SELECT * FROM pg_seclabel;

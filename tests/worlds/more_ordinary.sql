@@ -557,11 +557,246 @@ select id, visits from more.plot order by id limit 3; select count(*) from more.
 select * from more.v_pool order by id limit 3; select count(*) from more.v_pool_over o join more.v_pool p using (id); select dose, sum from more.scaled order by id;
 -- @t people47 people works
 select p.tableoid::regclass, p.id from plain p natural join more.link order by 2 limit 1; select id, tableoid::regclass from patients natural join encounters order by 1 limit 1;
+-- @t people50 people works
 begin; create temp table patients (x int) on commit drop; commit; select diagnosis from patients order by id limit 1;
--- @t people46 people works
+-- @t people51 people works
 begin; create temp table patients (x int); rollback; select diagnosis from patients order by id limit 1;
--- @t people47 people works
+-- @t people52 people works
 begin; savepoint a; set search_path = more; rollback to a; update patients set visits = visits where id = 1; commit; select diagnosis from patients order by id limit 1;
--- @t people48 people works
+-- @t people53 people works
 begin; set constraints all deferred; insert into plain values (77, 'x'); set constraints all immediate; rollback;
 select id, xmin, ctid from more.doctor where id < 3 order by id; select id, xmax = 0 as unlocked from plain order by id limit 2;
+-- @t people48 people works
+select * from more.v_pairs order by id; select count(*) from more.v_pairs where keys = array['k'];
+-- ---- by the chapters of PostgreSQL's manual: queries, functions and operators, conversion, each with its own shape; and what clients say around them
+-- @t manual01 manual works
+SELECT * FROM generate_series(1, 3) WITH ORDINALITY;
+-- @t manual02 manual works
+SELECT * FROM unnest(ARRAY[1,2], ARRAY['a','b','c']) AS t(a, b);
+-- @t manual03 manual works
+SELECT * FROM ROWS FROM (generate_series(1,3), unnest(ARRAY['a','b'])) WITH ORDINALITY AS t(a,b,n);
+-- @t manual04 manual works
+SELECT * FROM json_to_recordset('[{"a":1,"b":"x"},{"a":2}]') AS t(a int, b text);
+-- @t manual05 manual works
+SELECT * FROM jsonb_to_record('{"a":1,"b":{"c":2}}') AS t(a int, b jsonb);
+-- @t manual06 manual works
+SELECT * FROM (VALUES (1,'one'),(2,'two')) AS t(num, letter);
+-- @t manual07 manual works
+VALUES (1,2),(3,4) ORDER BY 1 DESC LIMIT 1;
+-- @t manual08 manual works
+WITH RECURSIVE t(n) AS (VALUES (1) UNION ALL SELECT n+1 FROM t WHERE n < 100) SELECT sum(n) FROM t;
+-- @t manual09 manual works
+WITH RECURSIVE fib(a,b) AS (SELECT 0,1 UNION ALL SELECT b,a+b FROM fib WHERE b < 100), x AS (SELECT max(a) m FROM fib) SELECT m FROM x;
+-- @t manual11 manual works
+SELECT ROW(1,2.5,'x'), ROW(1,2) = ROW(1,2), (1,2) < (1,3), ROW(1,NULL) IS NULL, ROW(NULL,NULL) IS NULL;
+-- @t manual12 manual works
+SELECT CAST('12' AS integer), '12'::int + 1, int '12', float8 '1.5', date '2024-01-31', timestamp with time zone '2024-01-01 00:00Z', interval '1 day 2 hours', interval '1' year, interval '5' minute;
+-- @t manual13 manual works
+SELECT CASE WHEN 1 > 0 THEN 'a' ELSE 'b' END, CASE 3 WHEN 1 THEN 'x' WHEN 3 THEN 'y' END, COALESCE(NULL, 'z'), NULLIF(1,1), GREATEST(1,5,3), LEAST('b','a');
+-- @t manual14 manual works
+SELECT 'abc' COLLATE "C" < 'ABC', 'a' < 'b' COLLATE "C", 'a' COLLATE "POSIX", 'a' COLLATE pg_catalog."default";
+-- @t manual16 manual works
+SELECT 5 / 2, 5 % 2, 2 ^ 10, |/ 25.0, ||/ 27.0, @ -5, 5 & 3, 5 | 3, 5 # 3, ~5, 1 << 4, 8 >> 2, -7 / 2, -7 % 3, 7.5 % 2;
+-- @t manual17 manual works
+SELECT NOT true, true AND NULL, false OR NULL, true IS TRUE, NULL IS UNKNOWN, NULL IS NOT FALSE, 1 <> 2, 1 != 2;
+-- @t manual18 manual works
+SELECT 2 BETWEEN 1 AND 3, 2 NOT BETWEEN 3 AND 4, 2 BETWEEN SYMMETRIC 3 AND 1, 1 IS DISTINCT FROM NULL, NULL IS NOT DISTINCT FROM NULL, 1 ISNULL, 1 NOTNULL, num_nulls(1,NULL), num_nonnulls(1,NULL);
+-- @t manual19 manual works
+SELECT concat_lower_or_upper FROM (SELECT format('%s-%I-%L', 'a', 'b c', 'd''e') AS concat_lower_or_upper) s;
+-- @t manual20 manual works
+SELECT make_interval(days => 10, hours => 2), make_date(year => 2024, month => 2, day => 29);
+-- @t manual21 manual works
+SELECT format('%s %s', VARIADIC ARRAY['a','b']), concat(VARIADIC ARRAY['a','b']), concat_ws(',', VARIADIC ARRAY['x',NULL,'y']), jsonb_build_array(VARIADIC ARRAY[1,2]);
+-- @t manual22 manual works
+SELECT abs(-1), cbrt(27), ceil(1.2), ceiling(1.2), degrees(1), div(9,4), exp(1.0), factorial(5), floor(-1.5), gcd(12,18), lcm(4,6), ln(2.0), log(100.0), log10(100), log(2.0, 64.0), min_scale(8.4100), mod(9,4), pi(), power(2,3), radians(45), round(42.4382, 2), scale(8.41), sign(-3), sqrt(2), trim_scale(8.4100), trunc(42.8), trunc(42.4382,2), width_bucket(5.35, 0.024, 10.06, 5), width_bucket(now(), array['yesterday','today','tomorrow']::timestamptz[]);
+-- @t manual23 manual works
+SELECT acos(1), acosd(1), asin(1), atan(1), atan2(1,0), cos(0), cosd(60), cot(0.5), sin(1), sind(30), tan(1), sinh(1), cosh(0), tanh(1), asinh(1), acosh(1), atanh(0.5);
+-- @t manual24 manual works
+SELECT 'a' || 'b', 'v' || 42, btrim('xyxtrimyyx','xyz'), 'x' IS NORMALIZED, U&'a\0308' IS NOT NFC NORMALIZED, normalize(U&'\0061\0308bc', NFC), bit_length('jose'), char_length('jose'), character_length('x'), lower('TOM'), octet_length('jose'), overlay('Txxxxas' placing 'hom' from 2 for 4), position('om' in 'Thomas'), substring('Thomas' from 2 for 3), substring('Thomas' from '...$'), substring('Thomas' similar '%#"o_a#"_' escape '#'), trim(both 'xyz' from 'yxTomxx'), trim(leading from '  a'), trim('a' from 'aba'), upper('tom');
+-- @t manual25 manual works
+SELECT ascii('x'), chr(65), concat('a',2,NULL,22), concat_ws(',','a',NULL,'b'), initcap('hi THOMAS'), left('abcde',2), length('jose'), lpad('hi',5,'xy'), ltrim('zzzy','xyz'), md5('abc'), parse_ident('"A".b'), quote_ident('Foo bar'), quote_literal(42.5), quote_nullable(NULL), regexp_count('ABCABC','b',1,'i'), regexp_instr('ABC','b',1,1,0,'i'), regexp_like('Hello','world$','i'), regexp_match('foobar','(o.)'), regexp_replace('Thomas','.[mN]a.','M'), regexp_substr('ABCDEF','c(.)(..)',1,1,'i',2), repeat('Pg',4), replace('abcdef','cd','XX'), reverse('abc'), right('abcde',2), rpad('hi',5,'xy'), rtrim('testxxzx','xyz'), split_part('abc~def','~',2), split_part('a,b,c',',',-1), starts_with('alphabet','alph'), strpos('high','ig'), substr('alphabet',3,2), to_hex(255), translate('12345','143','ax'), unistr('d\0061t');
+-- @t manual26 manual works
+SELECT * FROM regexp_matches('foobarbequebaz','ba.','g');
+-- @t manual27 manual works
+SELECT * FROM regexp_split_to_table('a b c','\s+'); SELECT regexp_split_to_array('a b c','\s+'), string_to_array('a,b',','), * FROM string_to_table('a,b,c',',');
+-- @t manual28 manual works
+SELECT 'abc' LIKE 'a%', 'abc' ILIKE 'A_c', 'abc' NOT LIKE 'b', 'a%c' LIKE 'a\%c', 'a%c' LIKE 'a!%c' ESCAPE '!', 'abc' SIMILAR TO '(a|b)%', 'abc' ~ '^a', 'abc' ~* 'B', 'abc' !~ 'z', 'abc' !~* 'Z', 'abc' ~~ 'a%', 'abc' ^@ 'ab', 'abc' LIKE ANY (ARRAY['a%','b%']), 'abc' NOT ILIKE ALL (ARRAY['x','y']);
+-- @t manual29 manual works
+SELECT format('Hello %s, %1$s', 'World'), format('|%10s|%-10s|', 'a', 'b');
+-- @t manual30 manual works
+SELECT '\xdead'::bytea || '\x01'::bytea, bit_count('\x1234567890'::bytea), btrim('\x1234567890'::bytea,'\x9012'::bytea), get_bit('\x1234'::bytea,3), get_byte('\x1234'::bytea,1), length('\x1234'::bytea), md5('\x12'::bytea), set_bit('\x12'::bytea,3,0), set_byte('\x12'::bytea,0,1), sha224('a'::bytea), sha256('a'), sha384('a'), sha512('a'), substring('\x1234567890'::bytea from 2 for 2), convert('a'::bytea,'UTF8','LATIN1'), convert_from('a'::bytea,'UTF8'), convert_to('a','UTF8'), encode('\x1234'::bytea,'base64'), decode('EjQ=','base64'), encode('a','escape'), decode('61','hex');
+-- @t manual31 manual works
+SELECT B'101' || B'1', B'101' & B'110', B'10' | B'01', B'1' # B'0', ~B'10', B'1000' << 1, bit_count(B'1011'), bit_length(B'1011'), length(B'1'), octet_length(B'1'), overlay(B'01010101010101010' placing B'11111' from 2 for 3), position(B'010' in B'000001101011'), substring(B'110010111111' from 3 for 2), get_bit(B'101',1), set_bit(B'101',1,1), 44::bit(10), '1110'::bit(4)::integer, CAST(-44 AS bit(12));
+-- @t manual32 manual works
+SELECT to_char(timestamp '2002-04-20 17:31:12.66','HH12:MI:SS'), to_char(interval '15h 2m 12s','HH24:MI:SS'), to_char(125,'999'), to_char(125.8::real,'999D9'), to_char(-125.8,'999D99S'), to_date('05 Dec 2000','DD Mon YYYY'), to_number('12,454.8-','99G999D9S'), to_timestamp('05 Dec 2000','DD Mon YYYY') IS NOT NULL, to_timestamp(0) = 'epoch', to_char(date '2024-01-01','Day, FMDD Month YYYY "Q"Q IYYY-IW'), to_char(1234.5,'L9G999D99');
+-- @t manual33 manual works
+SELECT date '2001-09-28' + 7, date '2001-09-28' + interval '1 hour', date '2001-09-28' + time '03:00', interval '1 day' + interval '1 hour', timestamp '2001-09-28 01:00' + interval '23 hours', time '01:00' + interval '3 hours', - interval '23 hours', date '2001-10-01' - date '2001-09-28', date '2001-10-01' - 7, time '05:00' - time '03:00', 900 * interval '1 second', interval '1 hour' / 1.5;
+-- @t manual34 manual works
+SELECT age(timestamp '2001-04-10', timestamp '1957-06-13'), date_part('hour', timestamp '2001-02-16 20:38:40'), date_bin('15 minutes', timestamp '2001-02-16 20:38:40', timestamp '2001-02-16 20:05:00'), date_trunc('hour', timestamp '2001-02-16 20:38:40'), date_trunc('day', timestamptz '2001-02-16 20:38:40+00','Australia/Sydney'), extract(hour from timestamp '2001-02-16 20:38:40'), extract(epoch from timestamptz '2001-02-16 20:38:40+00'), extract(dow from date '2024-01-01'), isfinite(date '2001-02-16'), justify_days(interval '35 days'), justify_hours(interval '27 hours'), justify_interval(interval '1 mon -1 hour'), make_time(8,15,23.5), make_timestamp(2013,7,15,8,15,23.5), make_timestamptz(2013,7,15,8,15,23.5,'UTC'), timestamp '2001-02-16 20:38:40' AT TIME ZONE 'America/Denver', timestamptz '2001-02-16 20:38:40-05' AT TIME ZONE 'America/Denver', timezone('UTC', timestamptz '2001-01-01 00:00Z'), (date '2001-02-16', date '2001-12-21') OVERLAPS (date '2001-10-30', date '2002-10-30'), (date '2001-02-16', interval '100 days') OVERLAPS (date '2001-10-30', interval '1 day'), 'epoch'::timestamptz = to_timestamp(0), 'infinity'::timestamp, timestamp '2024-01-01' < 'now'::timestamp, 'today'::date = current_date;
+-- @t manual35 manual works
+SELECT generate_series(date '2024-01-01', date '2024-01-05', '1 day')::date; SELECT * FROM generate_series(timestamptz '2024-01-01 00:00Z', '2024-01-02 00:00Z', interval '6 hours') g;
+-- @t manual36 manual works
+SET TIME ZONE 'Europe/Berlin'; SELECT timestamptz '2024-07-01 12:00Z'; SET timezone = 'UTC'; SELECT timestamptz '2024-07-01 12:00Z'; SET TIME ZONE LOCAL; SET TIME ZONE DEFAULT; SET TIME ZONE -7; SELECT timestamptz '2024-07-01 12:00Z'; SET TIME ZONE INTERVAL '+02:00' HOUR TO MINUTE; SELECT timestamptz '2024-07-01 12:00Z'; SHOW TIME ZONE;
+-- @t manual37 manual works
+SELECT box '((0,0),(1,1))' + point '(2,0)', path '[(0,0),(1,1)]' * point '(3,0)', @-@ path '((0,0),(1,0))', @@ box '((0,0),(2,2))', # path '((1,0),(0,1),(-1,0))', lseg '[(0,0),(1,1)]' # lseg '[(1,0),(0,1)]', point '(0,0)' ## lseg '[(2,0),(0,2)]', circle '((0,0),1)' <-> circle '((5,0),1)', box '((1,1),(0,0))' && box '((0,0),(2,2))', circle '((0,0),1)' << circle '((5,0),1)', circle '((0,0),2)' @> point '(1,1)', point '(1,1)' <@ circle '((0,0),2)', ?- lseg '[(-1,0),(1,0)]', point '(1,0)' ?- point '(0,0)', lseg '[(0,0),(0,1)]' ?-| lseg '[(0,0),(1,0)]', polygon '((0,0),(1,1))' ~= polygon '((1,1),(0,0))', point '(0,0)' ~= point '(0,0)', box '((0,0),(3,3))' <<| box '((3,4),(5,5))', point '(1,2)' >^ point '(0,0)', point '(1,2)' |>> point '(0,0)';
+-- @t manual38 manual works
+SELECT area(box '((0,0),(2,3))'), center(box '((0,0),(2,4))'), diagonal(box '((0,0),(1,1))'), diameter(circle '((0,0),2)'), height(box '((0,0),(1,2))'), isclosed(path '((0,0),(1,1))'), isopen(path '[(0,0),(1,1)]'), length(path '((-1,0),(1,0))'), npoints(path '[(0,0),(1,1)]'), pclose(path '[(0,0),(1,1)]'), popen(path '((0,0),(1,1))'), radius(circle '((0,0),2)'), slope(point '(0,0)', point '(2,1)'), width(box '((0,0),(1,2))'), box(circle '((0,0),2)'), box(point '(0,0)'), bound_box(box '((0,0),(1,1))', box '((3,3),(4,4))'), circle(box '((0,0),(1,1))'), line(point '(0,0)', point '(1,1)'), lseg(box '((0,0),(1,1))'), path(polygon '((0,0),(1,1),(2,0))'), point(23.4,-44.5), polygon(4, circle '((3,0),1)'), (point '(1,2)')[0];
+-- @t manual39 manual works
+SELECT to_tsvector('english','The Fat Rats') @@ to_tsquery('english','fat & rat'), to_tsvector('fat cats') @@ 'cat', 'fat cats'::tsvector || 'x'::tsvector, to_tsquery('fat') && to_tsquery('cat'), to_tsquery('a|b') || 'c'::tsquery, !! to_tsquery('fat'), to_tsquery('fat') <-> to_tsquery('rat'), 'cat'::tsquery @> 'cat & rat'::tsquery;
+-- @t manual40 manual works
+SELECT * FROM unnest('cat:3 fat:2,4'::tsvector); SELECT * FROM ts_debug('english','The Fat'); SELECT ts_lexize('english_stem','stars'); SELECT * FROM ts_parse('default','foo - bar'); SELECT * FROM ts_token_type('default');
+-- @t manual41 manual works
+SELECT xmlcomment('hello'), xmlconcat('<a/>','<b>x</b>'), xmlelement(name foo, xmlattributes('x' as bar), 'cont'), xmlforest('abc' AS foo, 123 AS bar), xmlpi(name php, 'echo'), xmlroot(xmlparse(document '<a/>'), version '1.0', standalone yes), xmlparse(content 'a<b/>'), '<a/>'::xml IS DOCUMENT, xmlserialize(content '<a/>'::xml AS text), xml_is_well_formed('<a>'), xml_is_well_formed_document('<a/>'), xml_is_well_formed_content('a');
+-- @t manual42 manual works
+SELECT xpath('/a/text()', '<a>x</a>'), xpath_exists('/a/b','<a><b/></a>'), xmlexists('//a' PASSING BY VALUE '<a/>'), xpath('//my:a/text()', '<my:a xmlns:my="http://e.com">t</my:a>', ARRAY[ARRAY['my','http://e.com']]);
+-- @t manual43 manual works
+SELECT '[1,2,3]'::json -> 2, '{"a":{"b":1}}'::json -> 'a', '[1,2]'::json ->> 1, '{"a":1}'::jsonb ->> 'a', '{"a":{"b":["x"]}}'::jsonb #> '{a,b,0}', '{"a":{"b":1}}'::jsonb #>> '{a,b}', '{"a":1,"b":2}'::jsonb @> '{"b":2}', '{"b":2}'::jsonb <@ '{"a":1,"b":2}', '{"a":1}'::jsonb ? 'a', '{"a":1}'::jsonb ?| array['b','a'], '["a","b"]'::jsonb ?& array['a','b'], '[1]'::jsonb || '2', '{"a":1}'::jsonb - 'a', '{"a":1,"b":2}'::jsonb - '{a}'::text[], '["a","b"]'::jsonb - 1, '["a",{"b":1}]'::jsonb #- '{1,b}', '{"a":[1,2]}'::jsonb @? '$.a[*] ? (@ > 1)', '{"a":[1,2]}'::jsonb @@ '$.a[*] > 1', ('{"a":{"b":1}}'::jsonb)['a']['b'];
+-- @t manual44 manual works
+SELECT to_json('x'::text), to_jsonb(row(1,'a')), array_to_json('{{1,5},{99,100}}'::int[]), row_to_json(row(1,'foo')), json_build_array(1,2,'foo'), json_build_object('foo',1,2,row(3,'bar')), jsonb_build_object('a', NULL), json_object('{a,1,b,"def"}'), json_object('{a,b}','{1,2}'), jsonb_object('{{a,1},{b,2}}');
+-- @t manual45 manual works
+SELECT jsonb_path_exists('{"a":[1,2,3]}','$.a[*] ? (@ >= $min)','{"min":2}'), jsonb_path_match('{"a":[1]}','exists($.a[*])'), jsonb_path_query_array('{"a":[1,2]}','$.a[*]'), jsonb_path_query_first('{"a":[1,2]}','$.a[*]'), jsonb_path_exists_tz('["2015-08-01 12:00:00-05"]','$[*] ? (@.datetime() < "2015-08-02".datetime())'), jsonb_path_query_array('["a1"]','$[*] ? (@ like_regex "^a")'), '$.a'::jsonpath;
+-- @t manual46 manual works
+SELECT * FROM jsonb_path_query('{"t":[{"x":1},{"x":2}]}','$.t[*].x');
+-- @t manual47 manual works
+SELECT ARRAY[1,4,3] @> ARRAY[3,1], ARRAY[2,2] <@ ARRAY[1,2], ARRAY[1,4] && ARRAY[4], ARRAY[1,2] = ARRAY[1,2], ARRAY[1,2] < ARRAY[1,3], array_append(ARRAY[1],2), array_cat(ARRAY[1],ARRAY[2]), array_dims(ARRAY[[1,2],[3,4]]), array_fill(11,ARRAY[2,3]), array_length(array[1,2,3],1), array_lower('[0:2]={1,2,3}'::int[],1), array_ndims(ARRAY[[1]]), array_position(ARRAY['sun','mon'],'mon'), array_positions(ARRAY['A','A','B'],'A'), array_prepend(1,ARRAY[2]), array_remove(ARRAY[1,2,3,2],2), array_replace(ARRAY[1,2],2,3), array_to_string(ARRAY[1,NULL],',','*'), array_upper(ARRAY[1,8],1), cardinality(ARRAY[[1,2]]), trim_array(ARRAY[1,2,3],2), string_to_array('xx~yy','~');
+-- @t manual48 manual works
+SELECT unnest(ARRAY[[1,2],[3,4]]); SELECT generate_subscripts('{a,b}'::text[],1);
+-- @t manual49 manual works
+SELECT int4range(2,4) @> 3, int4range(2,4) @> int4range(2,3), int4range(2,4) && int4range(3,5), int8range(1,10) << int8range(100,110), int8range(50,60) >> int8range(20,30), int8range(1,20) &< int8range(18,20), numrange(1.1,2.2) -|- numrange(2.2,3.3), numrange(5,15) + numrange(10,20), int8range(5,15) * int8range(10,20), int8range(5,15) - int8range(10,20), lower(numrange(1.1,2.2)), upper(numrange(1.1,2.2)), isempty(numrange(1.1,1.1)), lower_inc(numrange(1,2)), upper_inc(numrange(1,2)), lower_inf('(,)'::daterange), upper_inf('(,)'::daterange), range_merge('[1,2)'::int4range,'[3,4)'::int4range), int4multirange(int4range(1,3)), '{[1,3),[5,7)}'::int4multirange @> 2, multirange('[1,2)'::int4range), range_merge('{[1,2),[3,4)}'::int4multirange), tsrange('2024-01-01','2024-02-01','[]'), numrange(1,2,'()');
+-- @t manual50 manual works
+SELECT generate_series(1,3), generate_series(10,11); SELECT * FROM generate_series(5,1,-2); SELECT * FROM generate_series(1.1, 3, 0.5); SELECT x, generate_series(1,x) FROM (VALUES (1),(2)) v(x);
+-- @t manual51 manual works
+SELECT current_date + s.a > '2000-01-01' AS dates FROM generate_series(0,14,7) AS s(a);
+-- @t manual53 manual works
+SELECT text 'a' AS "text" UNION SELECT 'b'; SELECT 1.2 AS "numeric" UNION SELECT 1; SELECT NULL UNION SELECT 1;
+-- @t manual54 manual works
+BEGIN; UPDATE patients SET visits = visits + 1, diagnosis = 'Z' WHERE id = 1 RETURNING id, visits, name; ROLLBACK;
+-- @t manual55 manual works
+BEGIN; UPDATE patients SET tags = '{a,b}', meta = '{"a":1}' WHERE id = 1; ROLLBACK;
+-- @t manual56 manual works
+BEGIN; INSERT INTO plain VALUES (7, 'x') RETURNING id AS new_id, upper(label), plain.*; ROLLBACK;
+-- @t manual57 manual works
+BEGIN; INSERT INTO plain (label) VALUES ('only') RETURNING *; ROLLBACK;
+-- @t manual58 manual works
+BEGIN; UPDATE plain SET label = NULL WHERE label IS NOT NULL AND id > 1 RETURNING plain; ROLLBACK;
+-- @t manual59 manual works
+BEGIN; UPDATE plain AS t SET label = s.l FROM (VALUES (1,'a'),(2,'b')) AS s(id, l) WHERE t.id = s.id RETURNING t.*, s.*; ROLLBACK;
+-- @t manual60 manual works
+BEGIN; UPDATE plain SET label = data.label FROM unnest(ARRAY[1,2], ARRAY['x','y']) AS data(id, label) WHERE plain.id = data.id; ROLLBACK;
+-- @t manual61 manual works
+BEGIN; DELETE FROM plain WHERE id IN (SELECT id FROM plain ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING *; ROLLBACK;
+-- @t manual62 manual works
+BEGIN; COMMIT; START TRANSACTION; ROLLBACK; BEGIN WORK; END; BEGIN TRANSACTION ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE; SELECT 1; COMMIT; BEGIN READ WRITE; ABORT;
+-- @t manual63 manual works
+BEGIN; SELECT 1; COMMIT AND CHAIN; SELECT 2; ROLLBACK AND CHAIN; ROLLBACK;
+-- @t manual64 manual works
+SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ; SHOW default_transaction_isolation; RESET default_transaction_isolation;
+-- @t manual65 manual works
+SET default_transaction_read_only = on; SHOW transaction_read_only; SET default_transaction_read_only = off;
+-- @t manual66 manual works
+BEGIN; SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = 1000; SHOW statement_timeout; COMMIT; SHOW statement_timeout;
+-- @t manual67 manual works
+BEGIN; DECLARE c INSENSITIVE NO SCROLL CURSOR WITHOUT HOLD FOR SELECT 1; FETCH ALL c; COMMIT;
+-- @t manual68 manual works
+PREPARE ins(int, text) AS INSERT INTO plain VALUES ($1, $2) RETURNING *; BEGIN; EXECUTE ins(9, 'nine'); ROLLBACK; DEALLOCATE ins;
+-- @t manual69 manual works
+COPY (VALUES (1,'a'),(2,'b')) TO STDOUT; COPY (SELECT 1) TO STDOUT (FORMAT binary); COPY (SELECT 'é') TO STDOUT (ENCODING 'UTF8');
+-- @t manual70 manual works
+EXPLAIN (SETTINGS, WAL OFF) SELECT 1;
+-- @t manual71 manual works
+EXPLAIN DECLARE c CURSOR FOR SELECT 1; EXPLAIN CREATE TEMP TABLE tx AS SELECT 1;
+-- @t manual72 manual works
+BEGIN; CREATE TEMP TABLE t1 (a int) ON COMMIT DELETE ROWS; INSERT INTO t1 VALUES (1); COMMIT; SELECT count(*) FROM t1;
+-- @t manual73 manual works
+CREATE TEMP TABLE IF NOT EXISTS t1 (a int); CREATE TEMP TABLE IF NOT EXISTS t1 (a int); DROP TABLE t1;
+-- @t manual74 manual works
+CREATE TEMP TABLE t1 (a int CONSTRAINT pos CHECK (a > 0), b int NULL, c text DEFAULT 'x' NOT NULL, CONSTRAINT u UNIQUE (a) DEFERRABLE INITIALLY DEFERRED); INSERT INTO t1 VALUES (1, 2); SELECT * FROM t1;
+-- @t manual75 manual works
+CREATE TEMP TABLE pg_temp.t1 (a int); SELECT * FROM pg_temp.t1; INSERT INTO pg_temp.t1 VALUES (1); DROP TABLE pg_temp.t1;
+-- @t manual76 manual works
+/* block /* nested */ comment */ SELECT /* in */ 2 /* after */;
+-- @t manual77 manual works
+SELECT 'a=>1'::hstore -> 'a', hstore('a','b'), akeys('a=>1,b=>2'::hstore);
+-- @t manual78 manual works
+SELECT 'ok'::mood; SELECT id FROM plain WHERE label = 'x' OR label ~ '^[a-z]+$' ORDER BY id;
+-- @t manual79 manual works
+SELECT setseed(0.5);
+-- @t manual80 manual works
+SELECT inet '192.168.1.5' << inet '192.168.1/24', inet '192.168.1/24' >>= inet '192.168.1.5', inet '192.168.1/24' && inet '192.168.1.80/28', ~ inet '192.168.1.6', inet '192.168.1.6' & inet '0.0.0.255', inet '192.168.1.6' + 25, inet '192.168.1.43' - inet '192.168.1.19', abbrev(inet '10.1.0.0/32'), broadcast(inet '192.168.1.5/24'), family(inet '::1'), host(inet '192.168.1.0/24'), hostmask(inet '192.168.23.20/30'), inet_merge(inet '192.168.1.5/24', inet '192.168.2.5/24'), inet_same_family(inet '192.168.1.5/24', inet '::1'), masklen(inet '192.168.1.5/24'), netmask(inet '192.168.1.5/24'), network(inet '192.168.1.5/24'), set_masklen(inet '192.168.1.5/24', 16), text(inet '192.168.1.5'), trunc(macaddr '12:34:56:78:90:ab'), macaddr8_set7bit(macaddr8 '00:34:56:ab:cd:ef'), cidr '10.0.0.0/8';
+-- @t manual81 manual works
+SELECT array_to_tsvector(ARRAY['fat','cat']), get_current_ts_config(), length('fat:2 cat:3'::tsvector), numnode('fat & rat'::tsquery), plainto_tsquery('english','The Fat Rats'), phraseto_tsquery('english','The Fat Rats'), websearch_to_tsquery('english','"fat rat" or cat -dog'), querytree('foo & ! bar'::tsquery), setweight('fat:2,4'::tsvector,'A'), setweight('fat:2 cat'::tsvector,'A','{cat}'), strip('fat:2'::tsvector), to_tsquery('english','The & Fat:*'), json_to_tsvector('english','{"a":"fat"}'::json,'"all"'), jsonb_to_tsvector('english','{"a":"fat"}','["string"]'), ts_delete('fat:2 cat:3'::tsvector,'fat'), ts_filter('fat:2,4 cat:3b,7c'::tsvector,'{c,b}'), ts_headline('The fat cat','cat'), ts_rank(to_tsvector('raining cats'),'cat'), ts_rank_cd(to_tsvector('raining cats'),'cat'), tsquery_phrase(to_tsquery('fat'),to_tsquery('cat'),10), tsvector_to_array('fat:2'::tsvector), ts_rewrite('a & b'::tsquery, 'a'::tsquery, 'c'::tsquery);
+-- @t manual82 manual works
+SELECT * FROM xmltable('//r' PASSING '<d><r id="1"><n>a</n></r><r id="2"/></d>' COLUMNS id int PATH '@id', n text PATH 'n' DEFAULT 'none', o FOR ORDINALITY);
+-- @t manual83 manual works
+SELECT '1'::text::int, 1::text, 1.5::int, 'true'::boolean, 't'::bool, 1::boolean, true::int, '2024-01-01'::date::timestamp, '1 day'::interval::text, '{1,2}'::int[]::text[], '(1,2)'::point, '1.5'::numeric(3,1), 'abc'::varchar(2), 'abc'::char(5), 'abc'::bpchar, 'a'::"char", 'x'::name, 1::oid, '12:00'::time, 65::"char", 3.7::bigint, '1e3'::float4, 10::numeric(5,2), '5'::money, 5::money::numeric;
+-- ---- what is made for a session alone
+-- @t own01 serial works
+CREATE TEMP TABLE t1 (id serial, v text); INSERT INTO t1 (v) VALUES ('a'), ('b') RETURNING *; SELECT * FROM t1 ORDER BY id; DROP TABLE t1;
+-- @t own02 identity works
+CREATE TEMP TABLE t1 (id int GENERATED BY DEFAULT AS IDENTITY (START WITH 10 INCREMENT BY 5) PRIMARY KEY, g int GENERATED ALWAYS AS (1 + 1) STORED, v text); INSERT INTO t1 (v) SELECT diagnosis FROM patients ORDER BY id LIMIT 3; SELECT * FROM t1 ORDER BY id;
+-- @t own03 index_analyze works
+CREATE TEMP TABLE t1 AS SELECT id, diagnosis, visits FROM patients; CREATE UNIQUE INDEX t1_id ON t1 (id); CREATE INDEX ON t1 (lower(diagnosis) text_pattern_ops, visits DESC NULLS LAST) WHERE visits > 0; ANALYZE t1; SELECT count(*) FROM t1 WHERE id = 3; DROP INDEX t1_id;
+-- @t own04 alter works
+CREATE TEMP TABLE t1 AS SELECT id, visits FROM patients; ALTER TABLE t1 ADD COLUMN x int DEFAULT 3, ADD PRIMARY KEY (id); ALTER TABLE t1 RENAME COLUMN x TO y; ALTER TABLE t1 ALTER COLUMN y TYPE bigint USING y + 1; SELECT sum(y) FROM t1; ALTER TABLE t1 DROP COLUMN y; TRUNCATE t1; SELECT count(*) FROM t1;
+-- @t own05 like works
+CREATE TEMP TABLE t1 (LIKE patients); INSERT INTO t1 SELECT * FROM patients; SELECT id, ssn, visits FROM t1 ORDER BY id LIMIT 3; CREATE TEMP TABLE t2 (LIKE t1 INCLUDING ALL, extra text); SELECT * FROM t2;
+-- @t own06 keys works
+CREATE TEMP TABLE a1 (id int PRIMARY KEY) WITH (fillfactor = 70); CREATE TEMP TABLE b1 (id int REFERENCES a1 (id) ON DELETE CASCADE); INSERT INTO a1 VALUES (1); INSERT INTO b1 VALUES (1); DELETE FROM a1; SELECT count(*) FROM b1;
+-- @t own07 staged works
+BEGIN; CREATE TEMP TABLE staged (LIKE plain) ON COMMIT DROP; INSERT INTO staged VALUES (1, 'one'), (77, 'new'); MERGE INTO plain p USING staged s ON p.id = s.id WHEN MATCHED THEN UPDATE SET label = s.label WHEN NOT MATCHED THEN INSERT VALUES (s.id, s.label); SELECT * FROM plain ORDER BY id, label; ROLLBACK;
+-- ---- settings, cursors and types
+-- @t client01 planner works
+SET enable_seqscan = off; SET random_page_cost = 1.1; SET max_parallel_workers_per_gather = 0; SET join_collapse_limit = 1; SET plan_cache_mode = force_custom_plan; SET synchronous_commit = off; SET default_text_search_config = 'pg_catalog.simple'; SELECT to_tsvector('The cats'); SELECT id FROM patients WHERE id = 3; RESET enable_seqscan;
+-- @t client02 restore works
+SET statement_timeout = 0; SET check_function_bodies = false; SET xmloption = content; SET client_min_messages = warning; SET row_security = on; SET default_tablespace = ''; SET default_table_access_method = heap; SET lc_monetary = 'C';
+-- @t client03 shown works
+SHOW max_connections; SHOW lc_messages; SHOW is_superuser; SHOW in_hot_standby; SHOW wal_level; SELECT current_setting('max_connections')::int > 0, current_setting('app.tenant', true) IS NULL; SELECT name FROM pg_settings WHERE name IN ('max_connections', 'work_mem') ORDER BY 1;
+-- @t client04 show_all works
+SHOW ALL;
+-- @t client05 constraints works
+BEGIN; SET CONSTRAINTS ALL DEFERRED; INSERT INTO plain VALUES (9, 'x'); SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK;
+-- @t client06 current_of works
+BEGIN; DECLARE c CURSOR FOR SELECT id FROM plain ORDER BY id FOR UPDATE; FETCH 1 c; UPDATE plain SET label = 'z' WHERE CURRENT OF c RETURNING *; ROLLBACK;
+-- @t client07 row_types works
+SELECT * FROM jsonb_populate_recordset(NULL::plain, '[{"id": 1, "label": "a"}, {"id": 2}]'); SELECT (jsonb_populate_record(NULL::patients, '{"id": 7, "ssn": "x"}')).ssn; SELECT ROW('a', 'b')::more.person;
+-- @t client08 truth works
+SELECT 't'::boolean, 'f'::bool, id FROM patients WHERE (visits > 3) = 't'::boolean ORDER BY id LIMIT 2;
+-- @t client09 transactions works
+SELECT pg_current_xact_id() IS NULL, pg_current_snapshot() IS NULL, pg_current_wal_lsn() IS NULL, pg_last_wal_replay_lsn() IS NULL, pg_snapshot_xmin('10:20:10,14'), pg_wal_lsn_diff('0/10', '0/0'), pg_sleep(0) IS NULL, pg_column_size('abc'::text), pg_column_size(visits) IS NULL FROM patients WHERE id = 1;
+-- @t client10 statistics works
+SELECT tablename, attname, n_distinct FROM pg_stats WHERE schemaname = 'public' ORDER BY 1, 2; SELECT statistics_name FROM pg_stats_ext;
+-- @t client11 sized works
+SELECT pg_size_pretty(pg_total_relation_size('patients')), pg_sequence_last_value('plain_seq'), row_security_active('patients');
+-- @t client12 xml_rows works
+SELECT p.id, x.v FROM patients p, xmltable('/a' PASSING xmlelement(name a, p.diagnosis) COLUMNS v text PATH '.') x ORDER BY p.id LIMIT 3;
+-- ---- what more tools ask: pgAdmin 4, asyncpg, PostGraphile, Supabase, PostgREST, Hasura, MCP servers, DuckDB ------------
+-- @t pgadmin01 pgadmin works
+SET DateStyle=ISO; SET client_min_messages=notice; SELECT set_config('bytea_output','hex',false) FROM pg_show_all_settings() WHERE name = 'bytea_output'; SET client_encoding='UTF8';
+-- @t pgadmin02 pgadmin works
+SELECT CASE WHEN usesuper THEN pg_catalog.pg_is_in_recovery() ELSE FALSE END as inrecovery, CASE WHEN usesuper AND pg_catalog.pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE FALSE END as isreplaypaused FROM pg_catalog.pg_user WHERE usename=current_user; SELECT gss_authenticated, encrypted FROM pg_catalog.pg_stat_gssapi WHERE pid = pg_backend_pid();
+-- @t pgadmin03 pgadmin works
+SELECT t.tgname AS name, t.xmin, t.tgenabled AS is_enable_trigger, t.*, relname, nspname, l.lanname, p.proname AS tfunction FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class cl ON cl.oid=tgrelid JOIN pg_catalog.pg_namespace na ON na.oid=relnamespace LEFT OUTER JOIN pg_catalog.pg_proc p ON p.oid=t.tgfoid LEFT OUTER JOIN pg_catalog.pg_language l ON l.oid=p.prolang WHERE NOT tgisinternal ORDER BY nspname, relname, tgname;
+-- @t pgadmin04 pgadmin works
+SELECT a.name, a.installed_version, array_agg(av.version ORDER BY av.version) FROM pg_catalog.pg_available_extensions a LEFT JOIN (SELECT name, version FROM pg_catalog.pg_available_extension_versions()) av ON a.name = av.name WHERE a.name = 'hstore' GROUP BY 1, 2; SELECT name FROM pg_available_extensions() WHERE name = 'hstore';
+-- @t pgadmin05 pgadmin works
+SELECT datname, pg_catalog.pg_blocking_pids(pid) AS blocking_pids FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid(); SELECT gid, prepared, owner FROM pg_catalog.pg_prepared_xacts; SELECT slot_name, active FROM pg_catalog.pg_replication_slots; SELECT count(*) FROM pg_catalog.pg_stat_replication; SELECT * FROM pg_catalog.pg_stat_progress_vacuum;
+-- @t pgadmin06 pgadmin works
+SELECT nsp.nspname, (SELECT array_agg(provider || '=' || label) FROM pg_catalog.pg_seclabels sl1 WHERE sl1.objoid = nsp.oid) AS seclabels FROM pg_catalog.pg_namespace nsp WHERE nspname = 'more'; SELECT label FROM pg_catalog.pg_seclabel; SELECT label FROM pg_catalog.pg_shseclabel; SELECT DISTINCT dep.deptype, dep.classid FROM pg_catalog.pg_shdepend dep WHERE dep.refobjid = 1; SELECT groname FROM pg_catalog.pg_group WHERE groname = 'none'; SELECT count(*) FROM pg_catalog.pg_transform;
+-- @t pgadmin07 pgadmin works
+SELECT null_frac, avg_width, n_distinct, most_common_vals FROM pg_catalog.pg_stats WHERE tablename = 'patients'; SELECT relname, n_tup_ins FROM pg_catalog.pg_stat_xact_user_tables WHERE relname = 'patients'; SELECT relname, blks_read < 0 FROM pg_catalog.pg_statio_all_sequences WHERE relname = 'plain_seq'; SELECT checkpoints_timed < 0 FROM pg_catalog.pg_stat_bgwriter; SELECT funcname, calls FROM pg_catalog.pg_stat_user_functions;
+-- @t graphile01 graphile works
+SELECT c.relname, pg_catalog.pg_relation_is_updatable(c.oid, true)::bit(8)::int4 AS updatable_mask, (pg_relation_is_updatable(c.oid, false) & 20) = 20 AS is_updatable FROM pg_catalog.pg_class c WHERE relname IN ('patients', 'v_pat', 'claims') ORDER BY 1;
+-- @t supabase01 supabase works
+SELECT c.relname, a.attname, pg_column_is_updatable(c.oid, a.attnum, false) AS is_updatable, current_setting('max_connections')::int8 > 0 AS m FROM pg_attribute a JOIN pg_class c ON a.attrelid = c.oid WHERE c.relname IN ('patients', 'v_pat') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, a.attnum;
+-- @t postgrest01 postgrest works
+SELECT a.attname, information_schema._pg_char_max_length(information_schema._pg_truetypid(a.*, t.*), information_schema._pg_truetypmod(a.*, t.*))::integer AS character_maximum_length, coalesce(bt.typname, t.typname)::name AS udt_name FROM pg_attribute a JOIN (pg_class c JOIN pg_namespace nc ON c.relnamespace = nc.oid) ON a.attrelid = c.oid JOIN (pg_type t JOIN pg_namespace nt ON t.typnamespace = nt.oid) ON a.atttypid = t.oid LEFT JOIN (pg_type bt JOIN pg_namespace nbt ON bt.typnamespace = nbt.oid) ON t.typtype = 'd' AND t.typbasetype = bt.oid WHERE NOT pg_is_other_temp_schema(nc.oid) AND a.attnum > 0 AND nc.nspname = 'more' AND c.relname IN ('typed', 'coded') ORDER BY c.relname, a.attnum;
+-- @t kanel01 kanel works
+SELECT current_database()::information_schema.sql_identifier AS table_catalog, nc.nspname::information_schema.sql_identifier AS table_schema, CASE WHEN pg_has_role(c.relowner, 'USAGE'::text) THEN 'YES'::text ELSE 'NO'::text END::information_schema.yes_or_no AS x, c.relnatts::information_schema.cardinal_number, 'y'::information_schema.character_data AS d FROM pg_namespace nc JOIN pg_class c ON nc.oid = c.relnamespace WHERE c.relname = 'v_pat';
+-- @t pgtots01 pg-to-ts works
+SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' AND table_name LIKE 'pat%' GROUP BY table_name ORDER BY lower(table_name); SELECT event_object_table, count(*) FROM information_schema.triggers GROUP BY event_object_table ORDER BY 1;
+-- @t foreign01 liquibase works
+SELECT foreign_table_name FROM information_schema.foreign_tables; SELECT option_name, option_value FROM information_schema.foreign_server_options; SELECT column_name, option_name, option_value FROM information_schema.column_options; SELECT foreign_server_name FROM information_schema.user_mappings;
+-- @t duckdb01 duckdb works
+BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_is_in_recovery(), pg_export_snapshot() = '', (select count(*) from pg_stat_wal_receiver); COPY (SELECT "id", "diagnosis" FROM "public"."patients" ORDER BY 1) TO STDOUT (FORMAT csv); ROLLBACK;
+-- @t tool03 people works
+SHOW ssl; SHOW max_connections; SHOW default_text_search_config; SHOW lc_messages; SHOW is_superuser; SET escape_string_warning = off; SET synchronize_seqscans TO off; SET idle_session_timeout = 0; SET client_encoding TO 'UNICODE'; SELECT inet_merge('10.0.0.1'::inet, '10.0.1.1'::inet), inet_same_family('::1', '10.0.0.1'), pg_wal_lsn_diff('0/2', '0/1'), pg_jit_available() IS NOT NULL, setseed(0.5), pg_column_size('abc'::text), pg_current_wal_lsn() < '0/0', pg_trigger_depth();

@@ -242,3 +242,8 @@ CREATE TABLE more.ticket_of(id int primary key default nextval('more.numbers'), 
 CREATE TABLE more.doctor(id int primary key, name text);
 CREATE TABLE more.seen_by(id int primary key, doctor int REFERENCES more.doctor(id));
 CREATE VIEW more.v_doctor AS SELECT id, xmax AS locked FROM more.doctor;
+-- Views that are cleared, and call code of the target's own that is called like a built-in function or stands behind an operator; and
+-- one that calls what may be called.
+CREATE VIEW more.v_upper AS SELECT id, public.upper(label::varchar) AS v FROM public.plain;
+CREATE VIEW more.v_behind AS SELECT id, id OPERATOR(public.@@@) id AS v FROM public.plain;
+CREATE VIEW more.v_pairs AS SELECT id, akeys(hstore('k', label)) AS keys, hstore('k', label) -> 'k' AS value FROM public.plain;

@@ -382,7 +382,6 @@ fn classify(kind: &str, fields: &Fields) -> (&'static str, Class) {
         "PrepareStmt" => ("PREPARE", Class::Other),
         "ExecuteStmt" => ("EXECUTE", Class::Other),
         "DeallocateStmt" => ("DEALLOCATE", Class::Session),
-        "ConstraintsSetStmt" => ("SET CONSTRAINTS", Class::Other),
         "DeclareCursorStmt" => ("DECLARE CURSOR", Class::Query),
         "FetchStmt" => ("FETCH", Class::Query),
         "ClosePortalStmt" => ("CLOSE CURSOR", Class::Session),

@@ -48,7 +48,7 @@ const REFUSED: [&str; 18] = [
 ];
 
 /// What tells of bytes, pages, transactions, the log of changes and where the server is, each with its type: NULL stands in its place.
-const NOTHING: [(&str, &str); 57] = [
+const NOTHING: [(&str, &str); 58] = [
     // How a value lies in its row depends on what else is in the row, and goes with it into another table.
     ("pg_column_compression", "text"),
     ("pg_column_size", "int4"),
@@ -102,6 +102,7 @@ const NOTHING: [(&str, &str); 57] = [
     ("inet_server_port", "int4"),
     // How far a sequence, transactions, the log and what follows it are.
     ("pg_xact_commit_timestamp", "timestamptz"),
+    ("pg_export_snapshot", "text"),
     ("pg_is_wal_replay_paused", "bool"),
     ("pg_get_wal_replay_pause_state", "text"),
     ("pg_stat_get_analyze_count", "int8"),
@@ -140,8 +141,13 @@ pub(crate) fn measures(name: &str) -> bool {
 /// What the argument of a call is that has NULL in its place: what a parameter there is taken for.
 pub(crate) fn argument_of(name: &str) -> Option<&'static str> {
     Some(match name {
-        "pg_table_size" | "pg_relation_size" | "pg_total_relation_size" | "pg_indexes_size"
-        | "pg_relation_filenode" | "pg_relation_filepath" | "pg_sequence_last_value" => "regclass",
+        "pg_table_size"
+        | "pg_relation_size"
+        | "pg_total_relation_size"
+        | "pg_indexes_size"
+        | "pg_relation_filenode"
+        | "pg_relation_filepath"
+        | "pg_sequence_last_value" => "regclass",
         "pg_database_size" | "pg_tablespace_size" => "name",
         "pg_xact_status" => "xid8",
         "txid_status" => "int8",
@@ -150,8 +156,21 @@ pub(crate) fn argument_of(name: &str) -> Option<&'static str> {
     })
 }
 
-/// Functions of the information schema that its views, and JDBC, use to look into arrays.
-pub(crate) const SCHEMA_FUNCTIONS: [&str; 1] = ["_pg_expandarray"];
+/// Functions of the information schema that its views, and tools that ask like them (JDBC, PostgREST), use to look into arrays and
+/// the modifiers of types.
+pub(crate) const SCHEMA_FUNCTIONS: [&str; 11] = [
+    "_pg_char_max_length",
+    "_pg_char_octet_length",
+    "_pg_datetime_precision",
+    "_pg_expandarray",
+    "_pg_index_position",
+    "_pg_interval_type",
+    "_pg_numeric_precision",
+    "_pg_numeric_precision_radix",
+    "_pg_numeric_scale",
+    "_pg_truetypid",
+    "_pg_truetypmod",
+];
 
 /// Whether the target's own function of that name in that schema may be called by everybody.
 pub(crate) fn is_allowed(catalog: &Catalog, schema: &str, name: &str) -> bool {
@@ -215,7 +234,9 @@ pub(crate) fn is_row_type(catalog: &Catalog, schema: &str, name: &str) -> bool {
         let element = column.typ.trim_end_matches("[]");
         match element.split_once('.') {
             None => true,
-            Some((schema, name)) => is_allowed_type(catalog, schema.trim_matches('"'), name.trim_matches('"')),
+            Some((schema, name)) => {
+                is_allowed_type(catalog, schema.trim_matches('"'), name.trim_matches('"'))
+            }
         }
     };
     !system::is_system(schema)
@@ -350,6 +371,34 @@ const HARMLESS: [&str; 9] = [
     "setseed",
     "timeofday",
 ];
+
+/// What to do where a function may not be called.
+pub(crate) fn instead_hint(name: &str) -> &'static str {
+    match name {
+        "nextval" | "setval" => {
+            "it changes the database: INSERT without the column takes its default, and RETURNING tells it"
+        }
+        "currval" | "lastval" => "RETURNING tells what an INSERT was given",
+        "current_query" => "what is sent is written anew; the statement is yours to keep",
+        "set_config" => {
+            "docs/reference/sql.md lists the settings that may be changed; SET takes `search_path`"
+        }
+        "current_setting" => {
+            "docs/reference/sql.md lists the settings that may be shown; with `true` as a second argument others are NULL"
+        }
+        "ts_rewrite" | "ts_stat" | "crosstab" => {
+            "it runs a statement that it is given as text: write that one itself"
+        }
+        _ if name.contains("_to_xml") => {
+            "it runs a statement that it is given as text: use xmlelement, xmlforest and xmlagg"
+        }
+        _ if name.contains("advisory") => {
+            "such locks are kept with other sessions, and tell what those hold: lock a row with SELECT ... FOR UPDATE"
+        }
+        _ if name.starts_with("lo_") => "large objects are not classified: use bytea",
+        _ => "built-in functions that only compute are; docs/reference/sql.md says more",
+    }
+}
 
 /// Whether `ts_rewrite` is given what it is to put in: with less it runs a statement that is its argument.
 pub(crate) fn rewrites_by_values(name: &str, arguments: usize) -> bool {

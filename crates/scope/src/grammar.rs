@@ -80,8 +80,6 @@ const NODES: &[(&str, Fields)] = &[
             ("cycle_clause", Of("CteCycleClause")),
         ],
     ),
-    // Only of all of them: names would be looked up in the search path.
-    ("ConstraintsSetStmt", &[("deferred", Plain)]),
     (
         "Constraint",
         &[
@@ -110,7 +108,7 @@ const NODES: &[(&str, Fields)] = &[
             ("fk_del_set_cols", Nodes),
         ],
     ),
-    // Without names: which constraints those would be, the search path would say.
+    // Only of all of them: names would be looked up in the search path.
     ("ConstraintsSetStmt", &[("deferred", Plain)]),
     (
         "CopyStmt",
@@ -239,7 +237,13 @@ const NODES: &[(&str, Fields)] = &[
     ("Integer", &[("ival", Plain)]),
     (
         "IntoClause",
-        &[("rel", Plain), ("col_names", Nodes), ("options", Nodes), ("on_commit", Plain), ("skip_data", Plain)],
+        &[
+            ("rel", Plain),
+            ("col_names", Nodes),
+            ("options", Nodes),
+            ("on_commit", Plain),
+            ("skip_data", Plain),
+        ],
     ),
     (
         "JoinExpr",

@@ -80,8 +80,8 @@ const SETTABLE: [&str; 75] = [
     "transaction",
     "transaction_isolation",
     "transaction_read_only",
-    "work_mem",
     "transaction_timeout",
+    "work_mem",
 ];
 
 /// May be shown beside those: how the server was built and set up for everybody, how it plans, and who the session is there. Not

@@ -18,8 +18,8 @@ use crate::ranges::{Columns, Ranges};
 use crate::rewrite::{Place, is_serial};
 use crate::tree::{Fields, Value, constant, flag, node, number, strings, text, unset};
 use crate::{settings, system};
-use session::identity_fixed;
 pub(crate) use own::alters_temporary;
+use session::identity_fixed;
 pub(crate) use session::{is_passing, stays_itself, temporary_drop};
 use views::query_refusal;
 pub(crate) use views::{introspects, view_refusal};
@@ -211,7 +211,9 @@ impl<'a> Walk<'a> {
             "ExplainStmt" => self.explain(fields),
             "DiscardStmt" | "DefElem" => {}
             "CreateTableAsStmt" | "CreateStmt" | "IntoClause" | "Constraint" => self.made(kind, fields),
-            "IndexStmt" | "AlterTableStmt" | "AlterTableCmd" | "RenameStmt" | "VacuumStmt" => self.own(kind, fields),
+            "IndexStmt" | "AlterTableStmt" | "AlterTableCmd" | "RenameStmt" | "VacuumStmt" => {
+                self.own(kind, fields)
+            }
             "ConstraintsSetStmt" => self.constraints(fields),
             "DropStmt" => self.dropped(fields),
             "TruncateStmt" => self.truncated(fields),
@@ -521,6 +523,14 @@ impl<'a> Walk<'a> {
     fn function(&mut self, fields: &'a Fields) {
         let name = strings(fields, "funcname");
         let arguments = fields.get("args").and_then(Value::as_array);
+        // `trim(from a, b, c)` is a tree that the deparser does not expect, and no function that there is.
+        let spoken = number(fields, "funcformat") == pg_query::protobuf::CoercionForm::CoerceSqlSyntax as i64;
+        if spoken
+            && matches!(name.last(), Some(&("btrim" | "ltrim" | "rtrim")))
+            && arguments.is_some_and(|arguments| arguments.len() > 2)
+        {
+            self.found.not_understood("TRIM of several texts".into(), "trim one text");
+        }
         let first = arguments.and_then(|arguments| arguments.first());
         if name.last() == Some(&"set_config") {
             match first.and_then(constant) {
@@ -555,7 +565,9 @@ impl<'a> Walk<'a> {
         // Reads a setting by name: only names that SHOW may show. One that is not known yet, or need not be there, is
         // looked at where it runs.
         if name == "current_setting"
-            && first.is_some_and(|first| constant(first).is_none_or(settings::showable) || count == 2)
+            && first.is_some_and(|first| {
+                constant(first).is_none_or(settings::showable) || (count == 2 && !self.stands)
+            })
         {
             return;
         }
@@ -580,7 +592,7 @@ impl<'a> Walk<'a> {
     fn unlisted(&mut self, name: &str) {
         self.found.not_understood(
             format!("function `{name}` is not among those that your permissions cover"),
-            "built-in functions that only compute are; docs/reference/sql.md says more",
+            functions::instead_hint(name),
         );
     }
 

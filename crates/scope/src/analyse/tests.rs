@@ -275,6 +275,15 @@ fn ordinary_statements_survive_being_written_out() {
     }
 }
 
+/// Most common values are values.
+#[test]
+fn statistics_of_columns_are_nobodys() {
+    assert_eq!(
+        sent("select * from pg_stats"),
+        "SELECT * FROM (SELECT FROM pg_catalog.pg_stats t WHERE false) pg_stats"
+    );
+}
+
 #[test]
 fn operators_are_the_built_in_ones() {
     assert_eq!(sent("select 'a' ~~~ 'b'"), "SELECT 'a' OPERATOR(pg_catalog.~~~) 'b'");
@@ -636,6 +645,7 @@ fn a_view_runs_nothing_that_its_reader_may_not() {
         "SELECT (secret.id OPERATOR(public.~~~) secret.id) AS id FROM public.secret",
         "SELECT pg_catalog.query_to_xml('select 1'::text, true, false, ''::text) AS id",
         "SELECT upper(public.leak(1)) AS id",
+        "SELECT current_setting('data_directory'::text, true) AS id",
         "SELECT pg_catalog.set_config('a'::text, 'b'::text, false) AS id",
         "SELECT (secret.id)::public.checked AS id FROM public.secret",
         "WITH s AS (SELECT leak(1) AS id) SELECT s.id FROM s",

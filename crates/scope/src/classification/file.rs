@@ -19,6 +19,25 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// Longest text of a fixed mask, in bytes.
 const FIXED_BYTES_MAX: usize = 64;
 
+/// Extensions whose functions run SQL that their caller writes, so that nothing would be hidden from whoever may call all of them.
+const RUN_SQL: [&str; 5] = ["dblink", "pg_background", "pg_cron", "tablefunc", "xml2"];
+/// Those whose functions read pages, files, large objects or what others did.
+const READ_PAGES: [&str; 13] = [
+    "adminpack",
+    "amcheck",
+    "file_fdw",
+    "lo",
+    "pageinspect",
+    "pg_buffercache",
+    "pg_freespacemap",
+    "pg_stat_statements",
+    "pg_surgery",
+    "pg_visibility",
+    "pg_walinspect",
+    "pgrowlocks",
+    "pgstattuple",
+];
+
 /// What is wrong with a classification, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -200,8 +219,16 @@ impl<'a> Reading<'a> {
                 }
                 "functions" => found.functions.extend(self.functions(table)),
                 "extensions" => {
-                    let names = self.allowed(table);
-                    found.extensions.extend(names.into_iter().map(|(_, name)| Arc::from(name)));
+                    for (place, name) in self.allowed(table) {
+                        match told_by(name) {
+                            None => drop(found.extensions.insert(Arc::from(name))),
+                            Some(what) => self.fault(
+                                &place,
+                                format!("extension `{name}` {what}: not all of it can be allowed"),
+                                Some("list the functions that you need, and have looked at, under `[functions]`"),
+                            ),
+                        }
+                    }
                 }
                 other => self.unknown(&key.span(), other, &["extensions", "functions", "relations", "tags"]),
             }
@@ -452,6 +479,17 @@ fn pieces(text: &str) -> Vec<&str> {
     pieces
 }
 
+/// What all of an extension would tell.
+fn told_by(extension: &str) -> Option<&'static str> {
+    if RUN_SQL.contains(&extension) {
+        Some("runs SQL that its caller writes")
+    } else if READ_PAGES.contains(&extension) {
+        Some("reads pages, files, large objects or what others did")
+    } else {
+        None
+    }
+}
+
 /// The known word that a mistaken one probably means: at most two letters away.
 fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |other: &str| {
@@ -556,6 +594,11 @@ clear = true
         for (text, fault) in [
             ("[tags]\n\"phi.ssn\" = \"x\"", "tag `phi.ssn` is built in"),
             ("[tags]\nnodot = \"x\"", "`nodot` cannot be a tag"),
+            (
+                "[extensions]\nallowed = [\"hstore\", \"tablefunc\"]",
+                "`tablefunc` runs SQL that its caller writes",
+            ),
+            ("[extensions]\nallowed = [\"pageinspect\"]", "`pageinspect` reads pages"),
             ("[relations.\"public.t\"]\nrows = 1", "this is a text"),
             ("[relations.\"public.t\".columns]\na = { tags = 1 }", "this is a list of texts"),
             (

@@ -6,6 +6,7 @@ use pg_query::protobuf::a_const::Val;
 use pg_query::protobuf::{AExpr, AExprKind, CoercionForm, FuncCall, Node, TypeCast, TypeName, WindowDef};
 
 use super::{Outcome, Rewriter, node, our_expression, refused, string, sval, unfaithful};
+use crate::walk::quoted;
 use crate::{functions, system};
 
 const CATALOG: &str = "pg_catalog";
@@ -240,7 +241,7 @@ impl Rewriter<'_> {
         let name = call.funcname.iter().filter_map(sval).collect::<Vec<_>>();
         let name = match name.as_slice() {
             [name] | [CATALOG, name] => (*name).to_owned(),
-            _ => return Ok(None),
+            _ => return self.true_type(call),
         };
         if let Some(instead) = functions::instead_of(&name)
             && !(functions::measures(&name) && call.args.iter().all(is_given))
@@ -264,6 +265,24 @@ impl Rewriter<'_> {
             call.funcname.insert(0, string(home));
         }
         Ok(None)
+    }
+
+    /// `information_schema._pg_truetypid(a.*, t.*)` and its like want rows of `pg_attribute` and `pg_type` themselves: what they
+    /// compute is written out.
+    fn true_type(&mut self, call: &FuncCall) -> Outcome<Option<Node>> {
+        let names = call.funcname.iter().filter_map(sval).collect::<Vec<_>>();
+        let (own, base) = match names.as_slice() {
+            ["information_schema", "_pg_truetypid"] => ("atttypid", "typbasetype"),
+            ["information_schema", "_pg_truetypmod"] => ("atttypmod", "typtypmod"),
+            _ => return Ok(None),
+        };
+        let rows: Vec<String> = call.args.iter().filter_map(row_of).map(quoted).collect();
+        let ([attribute, typ], 2) = (rows.as_slice(), call.args.len()) else { return Ok(None) };
+        let mut written = our_expression(&format!(
+            "CASE WHEN {typ}.typtype = 'd' THEN {typ}.{base} ELSE {attribute}.{own} END"
+        ))?;
+        self.expression(&mut written)?;
+        Ok(Some(written))
     }
 
     /// LIKE and its kin are operators without a schema: where somebody has made one of that name, the operator that is meant is
@@ -342,7 +361,8 @@ fn nothing(name: &str, instead: &str, arguments: &[Node]) -> Outcome<Node> {
     let (Some(parameter), Some(typ)) = (parameter, functions::argument_of(name)) else {
         return our_expression(instead);
     };
-    let mut made = our_expression(&format!("CASE WHEN CAST(NULL AS {CATALOG}.{typ}) IS NULL THEN {instead} END"))?;
+    let mut made =
+        our_expression(&format!("CASE WHEN CAST(NULL AS {CATALOG}.{typ}) IS NULL THEN {instead} END"))?;
     let place = match &mut made.node {
         Some(NodeEnum::CaseExpr(case)) => match case.args.first_mut().and_then(|when| when.node.as_mut()) {
             Some(NodeEnum::CaseWhen(when)) => when.expr.as_mut().and_then(|test| test.node.as_mut()),
@@ -360,6 +380,15 @@ fn nothing(name: &str, instead: &str, arguments: &[Node]) -> Outcome<Node> {
     Ok(made)
 }
 
+/// What a whole row is of: `x.*`.
+fn row_of(argument: &Node) -> Option<&str> {
+    let Some(NodeEnum::ColumnRef(column)) = &argument.node else { return None };
+    match column.fields.as_slice() {
+        [of, Node { node: Some(NodeEnum::AStar(_)) }] => sval(of),
+        _ => None,
+    }
+}
+
 /// The type of `character` with no length. What is written for a cast to it would be read as `character(1)`.
 const PADDED: &str = "bpchar";
 
@@ -374,9 +403,8 @@ fn is_blank_padded(cast: &TypeCast) -> bool {
 
 /// `'t'` and `'f'` as truth values are written out as the keywords, which are not casts.
 fn spelled_out(cast: &mut TypeCast) {
-    let is_bool = |name: &TypeName| {
-        name.array_bounds.is_empty() && name.names.last().and_then(sval) == Some("bool")
-    };
+    let is_bool =
+        |name: &TypeName| name.array_bounds.is_empty() && name.names.last().and_then(sval) == Some("bool");
     let Some(NodeEnum::AConst(constant)) = cast.arg.as_mut().and_then(|value| value.node.as_mut()) else {
         return;
     };

@@ -74,7 +74,10 @@ impl Rewriter<'_> {
             match self.stored(other)? {
                 Named::Temporary => TEMPORARY.clone_into(&mut other.schemaname),
                 Named::Cte(_) | Named::Relation(_, _) => {
-                    return refused("a foreign key to what is not temporary", "leave it out of a temporary table");
+                    return refused(
+                        "a foreign key to what is not temporary",
+                        "leave it out of a temporary table",
+                    );
                 }
             }
         }
@@ -108,7 +111,12 @@ impl Rewriter<'_> {
             return refused("LIKE of a system relation", "name the columns");
         }
         if options & !LIKE_PLAIN == 0 {
-            return columns(known).map(Some);
+            let mut columns = columns(known)?;
+            for column in &mut columns {
+                let Some(NodeEnum::ColumnDef(column)) = &mut column.node else { return Err(unfaithful()) };
+                self.column(column)?;
+            }
+            return Ok(Some(columns));
         }
         let runs = known.active
             || known.runs_code()

@@ -52,6 +52,10 @@ impl Rewriter<'_> {
     pub(super) fn locks_tell(&self, relation: &Relation) -> bool {
         let hidden = |(from, key): &(RelationName, ForeignKey)| {
             let Some(known) = self.catalog.relations.get(from) else { return true };
+            // Row security may leave out rows that point to it.
+            if known.guard.is_some() {
+                return true;
+            }
             match self.scope.relations.get(from) {
                 Some(RelationScope::Whole) => false,
                 Some(RelationScope::Part { showings, all_rows }) => {

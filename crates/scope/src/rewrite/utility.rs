@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 
 use chaperone_access::RelationScope;
 use pg_query::NodeEnum;
-use pg_query::protobuf::{
-    CopyStmt, DefElem, ExplainStmt, IntoClause, Node, RangeVar, SelectStmt,
-};
+use pg_query::protobuf::{CopyStmt, DefElem, ExplainStmt, IntoClause, Node, RangeVar, SelectStmt};
 
 use super::relation::{Named, facts};
 use super::write::column_list;
@@ -85,7 +83,6 @@ impl Rewriter<'_> {
                 | NodeEnum::FetchStmt(_)
                 | NodeEnum::ClosePortalStmt(_)
                 | NodeEnum::DiscardStmt(_)
-                | NodeEnum::ConstraintsSetStmt(_)
                 | NodeEnum::UnlistenStmt(_),
             ) => Ok(()),
             Some(_) | None => refused(

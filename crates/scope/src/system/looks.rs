@@ -121,7 +121,7 @@ impl Look {
             Self::Constraint => {
                 let told = format!(
                     "(k.contype <> ALL ('{{c,x}}'::pg_catalog.\"char\"[]) OR {})",
-                    telling.constraint("k")
+                    telling.one_constraint("k")
                 );
                 row("pg_constraint", "oid", &told)
             }
@@ -136,7 +136,7 @@ impl Look {
             // Whatever class the call names: no comment of that number may be one that is kept from the caller.
             Self::Comment => format!(
                 "NOT EXISTS (SELECT 1 FROM pg_catalog.pg_description AS k WHERE k.objoid = g.o AND NOT {})",
-                telling.comment("k")
+                telling.one_comment("k")
             ),
         })
     }

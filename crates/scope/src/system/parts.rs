@@ -29,7 +29,7 @@ pub(super) enum Rows {
     Settings,
     /// The session's own.
     Own,
-    /// Nobody's: what sessions hold, and objects that are data.
+    /// Nobody's: what sessions hold, objects that are data, and statistics, which are made of values.
     None,
 }
 

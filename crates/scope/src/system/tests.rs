@@ -111,6 +111,13 @@ fn an_interval_for_a_zone_says_of_which_fields_it_is() {
     assert_eq!(sent("SET TIME ZONE LOCAL"), "SET TIME ZONE DEFAULT");
 }
 
+/// The deparser takes it for a mistake of its own.
+#[test]
+fn no_more_than_one_text_is_trimmed() {
+    assert!(sent("SELECT trim(trailing 'x' from 'y', 'z')").starts_with("refused: TRIM of several"));
+    assert!(sent("SELECT trim('x', 'y', 'z')").starts_with("refused: TRIM of several"));
+}
+
 /// What stands for a system relation has `xmin` among the others: `*` would show it.
 #[test]
 fn a_star_beside_xmin_is_written_out() {
@@ -159,6 +166,19 @@ fn what_tells_nothing_is_answered() {
             && statistics.contains("WHERE false"),
         "{statistics}"
     );
+}
+
+/// PostgREST asks so: what stands in the place of a table has no rows of the table's type.
+#[test]
+fn what_a_type_is_based_on_is_written_out() {
+    assert!(sent("SELECT information_schema._pg_truetypid(a.*, t.*) FROM pg_class a, pg_class t").starts_with(
+        "SELECT CASE WHEN t.typtype OPERATOR(pg_catalog.=) 'd' THEN t.typbasetype ELSE a.atttypid END AS _pg_truetypid FROM"
+    ));
+    let modifier =
+        sent("SELECT information_schema._pg_truetypmod(a.*, t.*) AS x FROM pg_class a, pg_class t");
+    assert!(modifier.contains("THEN t.typtypmod ELSE a.atttypmod END AS x"), "{modifier}");
+    let length = sent("SELECT information_schema._pg_char_max_length(1, 2)");
+    assert_eq!(length, "SELECT information_schema._pg_char_max_length(1, 2)");
 }
 
 /// A relation of the system's is in no classification.

@@ -13,6 +13,10 @@ use crate::catalog::Catalog;
 /// Numbers from here on are of what was made after the server's own: `FirstNormalObjectId`.
 const OWN_FROM: &str = "'16384'::pg_catalog.oid";
 
+/// That a column depends on a type: found by the type's number, where `pg_attribute` would have to be gone through.
+const COLUMN_OF_TYPE: &str = "a.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid \
+                              AND a.classid = 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid AND a.objsubid > 0";
+
 /// Catalogs of objects that are neither a relation nor a part of one nor a function: what is said of those is shown.
 const APART: [&str; 17] = [
     "pg_am",
@@ -138,7 +142,8 @@ impl<'a> Telling<'a> {
         } else {
             String::new()
         };
-        format!("({oid} < {OWN_FROM} OR {oid} = ANY ({relations}){temporary})")
+        // Not as OR: PostgreSQL would reckon with every number of the list each time that it plans.
+        format!("CASE WHEN {oid} < {OWN_FROM} THEN true ELSE {oid} = ANY ({relations}){temporary} END")
     }
 
     /// A function by its number.
@@ -155,30 +160,57 @@ impl<'a> Telling<'a> {
 
     fn typ(&self, oid: &str) -> String {
         format!(
-            "({oid} < {OWN_FROM} OR {oid} = ANY (SELECT a.atttypid FROM pg_catalog.pg_attribute AS a \
-             WHERE a.attnum > 0 AND NOT a.attisdropped AND {}))",
-            self.relation("a.attrelid")
+            "({oid} < {OWN_FROM} OR {oid} = ANY (SELECT a.refobjid FROM pg_catalog.pg_depend AS a \
+             WHERE {COLUMN_OF_TYPE} AND {}))",
+            self.relation("a.objid")
         )
     }
 
     /// A row of `pg_constraint`: of a relation or of a domain.
-    pub(super) fn constraint(&self, row: &str) -> String {
-        format!(
-            "CASE WHEN {row}.conrelid = '0'::pg_catalog.oid THEN {} ELSE {} END",
-            self.typ(&format!("{row}.contypid")),
-            self.relation(&format!("{row}.conrelid"))
-        )
+    fn constraint(&self, row: &str) -> String {
+        self.constraint_of(row, &self.typ(&format!("{row}.contypid")))
+    }
+
+    /// The same for one row that is looked at by itself.
+    pub(super) fn one_constraint(&self, row: &str) -> String {
+        let typ = format!("{row}.contypid");
+        let of = format!(
+            "({typ} < {OWN_FROM} OR EXISTS (SELECT 1 FROM pg_catalog.pg_depend AS a WHERE {COLUMN_OF_TYPE} \
+             AND a.refobjid = {typ} AND {}))",
+            self.relation("a.objid")
+        );
+        self.constraint_of(row, &of)
+    }
+
+    fn constraint_of(&self, row: &str, domain: &str) -> String {
+        let told = self.relation(&format!("{row}.conrelid"));
+        format!("CASE WHEN {row}.conrelid = '0'::pg_catalog.oid THEN {domain} ELSE {told} END")
     }
 
     /// A row of `pg_description`. With sets that are made once: looks of its own at each row would be reckoned so dear that
     /// PostgreSQL compiles the query.
-    pub(super) fn comment(&self, row: &str) -> String {
+    fn comment(&self, row: &str) -> String {
+        let in_set = |column: &str, catalog: &str, told: &str| {
+            format!("{row}.objoid = ANY (SELECT p.{column} FROM pg_catalog.{catalog} AS p WHERE {told})")
+        };
+        self.comment_by(row, &in_set, &self.constraint("p"))
+    }
+
+    /// The same for one row that is looked at by itself: each set would be made for it.
+    pub(super) fn one_comment(&self, row: &str) -> String {
+        let found = |column: &str, catalog: &str, told: &str| {
+            format!(
+                "EXISTS (SELECT 1 FROM pg_catalog.{catalog} AS p WHERE p.{column} = {row}.objoid AND {told})"
+            )
+        };
+        self.comment_by(row, &found, &self.one_constraint("p"))
+    }
+
+    /// `found` says how a row of a catalog is, by a column with the object's number.
+    fn comment_by(&self, row: &str, found: &dyn Fn(&str, &str, &str) -> String, constraint: &str) -> String {
         let class = |name: &str| format!("'pg_catalog.{name}'::pg_catalog.regclass::pg_catalog.oid");
         let part_of = |catalog: &str, told: &str| {
-            format!(
-                "WHEN {row}.classoid = {} THEN {row}.objoid = ANY (SELECT p.oid FROM pg_catalog.{catalog} AS p WHERE {told}) ",
-                class(catalog)
-            )
+            format!("WHEN {row}.classoid = {} THEN {} ", class(catalog), found("oid", catalog, told))
         };
         let mut arms = format!(
             "WHEN {row}.objoid < {OWN_FROM} THEN true WHEN {row}.classoid = {} THEN {} ",
@@ -186,13 +218,12 @@ impl<'a> Telling<'a> {
             self.function(&format!("{row}.objoid"))
         );
         arms.push_str(&format!(
-            "WHEN {row}.classoid = {} THEN ({} OR {row}.objoid = ANY (SELECT p.indexrelid FROM pg_catalog.pg_index AS p \
-             WHERE {})) ",
+            "WHEN {row}.classoid = {} THEN ({} OR {}) ",
             class("pg_class"),
             self.relation(&format!("{row}.objoid")),
-            self.relation("p.indrelid")
+            found("indexrelid", "pg_index", &self.relation("p.indrelid"))
         ));
-        arms.push_str(&part_of("pg_constraint", &self.constraint("p")));
+        arms.push_str(&part_of("pg_constraint", constraint));
         arms.push_str(&part_of("pg_policy", &self.relation("p.polrelid")));
         arms.push_str(&part_of("pg_rewrite", &self.relation("p.ev_class")));
         arms.push_str(&part_of("pg_statistic_ext", &self.relation("p.stxrelid")));

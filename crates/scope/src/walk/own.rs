@@ -83,7 +83,8 @@ impl<'a> Walk<'a> {
             "AlterTableCmd" => return self.alteration(fields),
             "RenameStmt" => {
                 self.triggered(&["ALTER TABLE"]);
-                number(fields, "rename_type") == OBJECT_COLUMN && number(fields, "relation_type") == OBJECT_TABLE
+                number(fields, "rename_type") == OBJECT_COLUMN
+                    && number(fields, "relation_type") == OBJECT_TABLE
             }
             _ => only(fields, "options", &MAINTENANCE),
         };
@@ -113,10 +114,7 @@ impl<'a> Walk<'a> {
     /// When constraints are looked at. What is written is judged when it is written, as if they were looked at then.
     pub(super) fn constraints(&mut self, fields: &Fields) {
         if fields.get("constraints").is_some_and(|names| !unset(names)) {
-            self.found.not_understood(
-                "SET CONSTRAINTS with names".into(),
-                "SET CONSTRAINTS ALL is carried",
-            );
+            self.found.not_understood("SET CONSTRAINTS with names".into(), "SET CONSTRAINTS ALL is carried");
         }
     }
 }

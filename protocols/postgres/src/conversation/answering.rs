@@ -12,7 +12,7 @@ use super::Conversation;
 use super::names::{Cursor, Lies, Statement};
 use super::pieces::{Expect, Reply, Run};
 use super::subjects::{Look, Shape, shape_of};
-use crate::codec::backend::{BackendView, TransactionStatus, view};
+use crate::codec::backend::{BackendView, CommandTag, TransactionStatus, view};
 use crate::codec::{BackendTag, Frame, Message, encode};
 use crate::words::{Severity, error};
 
@@ -45,6 +45,12 @@ pub(super) fn unsettling(analysis: &Analysis) -> bool {
         | SessionEffect::Fetches { .. }
         | SessionEffect::Executes { .. } => false,
     })
+}
+
+/// Whether what is done in a transaction may be taken back by one of the statements.
+pub(super) fn ending(analysis: &Analysis) -> bool {
+    let mut steps = analysis.members.iter().filter_map(|member| member.session.step());
+    steps.any(TransactionStep::may_take_back)
 }
 
 impl Conversation {
@@ -194,10 +200,7 @@ impl Conversation {
                 self.say(raw, Part::Head);
                 Ok(())
             }
-            BackendView::CommandComplete(tag) => {
-                let committed = !tag.is_rollback();
-                self.complete(raw.clone(), tag.rows(), committed)
-            }
+            BackendView::CommandComplete(tag) => self.complete(raw.clone(), tag),
             BackendView::EmptyQuery => {
                 if matches!(self.expected.front(), Some(Expect::Execute { .. })) {
                     self.expected.pop_front();
@@ -302,7 +305,8 @@ impl Conversation {
     }
 
     /// CommandComplete: one statement has ended well.
-    fn complete(&mut self, raw: Bytes, rows: Option<u64>, committed: bool) -> Result<(), Fault> {
+    fn complete(&mut self, raw: Bytes, tag: CommandTag<'_>) -> Result<(), Fault> {
+        let (rows, committed) = (tag.rows(), !tag.is_rollback());
         let done = |rows| Part::End(Ending::Done { rows });
         match self.expected.front_mut() {
             Some(Expect::Query { analysis, ended, granted, .. }) if *ended < analysis.members.len() => {
@@ -544,6 +548,7 @@ impl Conversation {
     }
 
     fn settle(&mut self, analysis: &Analysis) {
+        self.ending = self.ending.saturating_sub(usize::from(ending(analysis)));
         if unsettling(analysis) {
             self.unsettled = self.unsettled.saturating_sub(1);
         }

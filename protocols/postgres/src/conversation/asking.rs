@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use chaperone_access::{Analysis, Member, Refusal, RefusalCode, TransactionStep};
+use chaperone_access::{Analysis, Refusal, RefusalCode};
 use chaperone_wire::limits::{
     PARAMETER_SEALED_BYTES_MAX, PARAMETERS_SEALED_BYTES_MAX, PORTALS_MAX, STATEMENTS_MAX,
 };
@@ -112,21 +112,11 @@ impl Conversation {
         }
     }
 
-    /// Whether something is under way that may take names back which have moved. A COPY ends by what the client says after it.
+    /// Whether something is under way that may take names back which have moved: the end of a transaction, or of a string or
+    /// pipeline, which may be one. A COPY ends by what the client says after it.
     fn may_go_back(&self) -> bool {
-        let ends = |member: &Member| member.session.step().is_some_and(TransactionStep::may_take_back);
-        let may = |expect: &Expect| match expect {
-            Expect::Sync | Expect::Query { .. } | Expect::Refused { simple: true, .. } => true,
-            Expect::Execute { run: Some(run) } => run.analysis.members.iter().any(ends),
-            Expect::Execute { run: None }
-            | Expect::Refused { simple: false, .. }
-            | Expect::Parse { .. }
-            | Expect::Bind { .. }
-            | Expect::Describe { .. }
-            | Expect::Close { .. }
-            | Expect::Lapse { .. } => false,
-        };
-        self.resolving.may_move() && !self.copying_in && self.expected.iter().any(may)
+        let ends = self.ending > 0 || self.book.answered < self.book.reading;
+        ends && self.resolving.may_move() && !self.copying_in
     }
 
     /// Whether there is room for what a frame adds only once something is answered that is under way. A COPY ends by what

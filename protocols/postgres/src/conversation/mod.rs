@@ -90,6 +90,8 @@ pub struct Conversation {
     syncs: u64,
     /// Requests under way that change what later texts mean.
     unsettled: usize,
+    /// Those among all that may take back what a transaction has done.
+    ending: usize,
     merged: Option<Merged>,
     /// What the client's last Bind began, as long as nothing was said since that belongs to anything else.
     bound: Option<Bound>,
@@ -155,6 +157,7 @@ impl Conversation {
             syncs: 0,
             flushed: false,
             unsettled: 0,
+            ending: 0,
             merged: None,
             bound: None,
             bound_failed: false,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use chaperone_access::{Analysis, Earlier, Words};
 
-use super::answering::unsettling;
+use super::answering::{ending, unsettling};
 use super::names::{Lies, Portal, Statement};
 use super::pieces::{Binding, Expect, Granted, Kind, Outgoing, Request, Run, Step};
 use super::subjects::{all_text, places};
@@ -131,6 +131,7 @@ impl Conversation {
         if unsettling(analysis) {
             self.unsettled += 1;
         }
+        self.ending += usize::from(ending(analysis));
         for member in &analysis.members {
             self.book.keeps_text(member);
         }

@@ -26,7 +26,8 @@ fn a_shape_has_one_template_where_every_number_is_a_constant() {
 #[test]
 fn a_statement_stands_for_others_where_it_leaves_its_session_as_it_is() {
     let catalog = Arc::new(catalog());
-    let (path, none): (Arc<[Arc<str>]>, Arc<[Arc<str>]>) = (Arc::from([Arc::from("public")]), Arc::from([]));
+    let path: Arc<[Arc<str>]> = Arc::from([Arc::from("public")]);
+    let none: Arc<[Arc<str>]> = Arc::from([]);
     let alike = |known: &str, against: &Arc<Catalog>| {
         let known = Shaped::new(Arc::new(analyse(&Arc::from(known), &path, &none, &catalog)));
         known.alike(&Arc::from("select 2"), &path, &none, against).is_some()

@@ -474,6 +474,14 @@ fn who_locked_rows_is_not_told_where_what_points_to_them_is_not_seen() {
     assert_eq!(with("rr", "select id from peek").unwrap(), "SELECT id FROM public.peek");
     let write = "update secret set name = 'x' where xmax is null";
     assert!(with("rh", write).is_err() && with("rr", write).is_ok());
+    let mut fenced = results.clone();
+    fenced.extend([vec![row(&["p", "4", "[]", "[]", "[]"])], Vec::new()]);
+    let fenced = Catalog::build(1, &fenced, Some(&rules)).unwrap();
+    let seen = [("secret", "whole"), ("patients", "whole")];
+    assert!(
+        sent(&fenced, &seen, "select xmax from secret").unwrap().contains(sub),
+        "not all rows that point to it"
+    );
     // What points to it is known to be asked about.
     let touched = |sql: &str| {
         let analysis =

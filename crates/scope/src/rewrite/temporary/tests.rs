@@ -21,8 +21,8 @@ fn catalog() -> Catalog {
     let columns = |oid: &str, columns: &str| vec![Some(oid.to_owned()), Some(columns.to_owned())];
     let mut results = results();
     results[4] = vec![
-        columns("4", r#"[["id","integer",8,null,null],["ssn","text",0,null,null]]"#),
-        columns("5", r#"[["id","integer",10,null,null],["word","more.checked",4,"text",null]]"#),
+        columns("4", r#"[["id","integer",16,null,null],["ssn","text",0,null,null]]"#),
+        columns("5", r#"[["id","integer",18,null,null],["word","more.checked",4,"text",null]]"#),
         columns("6", r#"[["id","integer",0,null,null]]"#),
     ];
     let classification = Classification::load("t.toml", CLASSIFIED, &[].into()).unwrap();
@@ -71,14 +71,17 @@ fn what_is_done_to_tables_of_the_sessions_own_names_them_completely() {
         ("analyze mine (a)", "ANALYZE pg_temp.mine(a)"),
         ("vacuum (full, analyze) pg_temp.mine", "VACUUM (FULL, ANALYZE) pg_temp.mine"),
         ("drop index some_index", "DROP INDEX pg_temp.some_index"),
-        ("create temp table t (like mine including all)", "CREATE TEMPORARY TABLE t (LIKE pg_temp.mine INCLUDING ALL)"),
+        (
+            "create temp table t (like mine including all)",
+            "CREATE TEMPORARY TABLE t (LIKE pg_temp.mine INCLUDING ALL)",
+        ),
         (
             "create temp table t (like patients, more text)",
-            "CREATE TEMPORARY TABLE t (id int NOT NULL, ssn text, more pg_catalog.text)",
+            "CREATE TEMPORARY TABLE t (id int NOT NULL, ssn pg_catalog.text, more pg_catalog.text)",
         ),
         (
             "create temp table t (like secret including comments)",
-            "CREATE TEMPORARY TABLE t (id int NOT NULL, word text)",
+            "CREATE TEMPORARY TABLE t (id int NOT NULL, word pg_catalog.text)",
         ),
     ] {
         assert_eq!(sent(sql, &part()).as_deref(), Ok(expected), "{sql}");
