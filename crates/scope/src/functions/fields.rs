@@ -91,3 +91,46 @@ fn a_name_of_two_extensions_is_theirs_where_both_may_be_used() {
     let catalog = catalog.classified(2, Some(&classification("[extensions]\nallowed = [\"citext\"]")));
     assert!(!extension_operator(&catalog, "<->") && !extension_operator(&catalog, "~~~"));
 }
+
+#[test]
+fn a_parameter_of_what_is_not_told_is_taken_for_what_the_function_takes() {
+    for (name, typ) in [
+        ("pg_table_size", Some("regclass")),
+        ("pg_tablespace_location", Some("oid")),
+        ("pg_stat_get_live_tuples", Some("oid")),
+        ("pg_conf_load_time", None),
+        ("upper", None),
+    ] {
+        assert_eq!(argument_of(name), typ, "{name}");
+    }
+}
+
+#[test]
+fn rows_of_a_relation_are_a_type_where_none_of_their_columns_has_code() {
+    let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
+    let mut rows = results();
+    rows[3].push(row(&["public", "far", "f", "false", "60", ""]));
+    let column = |typ: &str, flags: u8| format!(r#"[["a","{typ}",{flags},null,null]]"#);
+    rows[4] =
+        [("1", "integer", 0), ("4", "integer", 0), ("5", "public.checked", 4), ("6", "public.kind[]", 0)]
+            .into_iter()
+            .chain([("10", "public.odd", 0), ("60", "integer", 0)])
+            .map(|(oid, typ, flags)| row(&[oid, &column(typ, flags)]))
+            .collect();
+    let catalog = Catalog::build(1, &rows, None).unwrap();
+    for (schema, name, is_type) in [
+        ("public", "patients", true),
+        ("public", "audited", true),
+        ("public", "secret", false),
+        ("public", "visits_2026", false),
+        ("public", "far", false),
+        // Nothing is known of its columns.
+        ("public", "visits", false),
+        ("pg_catalog", "pg_class", false),
+        ("other", "audited", false),
+    ] {
+        assert_eq!(is_row_type(&catalog, schema, name), is_type, "{schema}.{name}");
+    }
+    assert_eq!(written_as("information_schema", "yes_or_no"), Some("varchar"));
+    assert_eq!(written_as("public", "yes_or_no"), None);
+}

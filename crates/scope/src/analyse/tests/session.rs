@@ -89,3 +89,17 @@ fn the_walk_lets_only_tables_of_the_sessions_own_be_emptied_and_dropped() {
         assert!(!walked(sql), "{sql}");
     }
 }
+
+#[test]
+fn a_commit_takes_back_what_lasts_as_long_as_its_transaction() {
+    let carried = |made: &str| {
+        let sql = format!("begin; {made} commit; select 1 from patients");
+        look(&sql).confined.get(&Scope::default()).is_ok()
+    };
+    const STAYS: &str = "create temporary table a (x int4);";
+    const PASSES: &str = "create temporary table b (x int4) on commit drop;";
+    assert!(carried(STAYS));
+    for made in [PASSES.to_owned(), format!("{PASSES} {STAYS}"), format!("{STAYS} {PASSES}")] {
+        assert!(!carried(&made), "{made}");
+    }
+}
