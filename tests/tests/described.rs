@@ -23,7 +23,12 @@ const KEPT: [&str; 2] = ["zqKeptInA", "zqKeptInB"];
 const TOLD: &str = "zqToldInAll";
 
 /// System relations whose rows are the server's own business, and differ between any two.
-const OF_THE_SERVER: &[&str] = &["pg_catalog.pg_settings", "pg_catalog.pg_stat_activity"];
+const OF_THE_SERVER: &[&str] = &[
+    "pg_catalog.pg_settings",
+    "pg_catalog.pg_stat_activity",
+    "pg_catalog.pg_stat_gssapi",
+    "pg_catalog.pg_stat_ssl",
+];
 
 /// Functions of the system's that a caller may ask about an object, by its number, and that tell more than names and types.
 const TELLING: &[&str] = &[
