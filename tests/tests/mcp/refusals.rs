@@ -212,7 +212,7 @@ fn arguments_and_statements_that_cannot_be_end_in_refusals_and_in_the_record() {
         {"tool": "query", "arguments": {"sql": "copy clinic.patients to stdout"}},
         {"tool": "query", "arguments": {"sql": "selec 1"}},
         {"tool": "query", "arguments": {"sql": "select 1/0"}},
-        {"tool": "query", "arguments": {"sql": "select pg_sleep(100)"}},
+        {"tool": "query", "arguments": {"sql": "select pg_read_file('PG_VERSION')"}},
         {"tool": "query", "arguments": {"sql": "select repeat(given_name, 100000) from clinic.patients limit 1"}},
         {"tool": "query", "arguments": {"sql": "select repeat(given_name, 2000), patient_id from clinic.patients order by 2 limit 50"}},
         {"tool": "describe_schema", "arguments": {"relation": "clinic.claims"}},
