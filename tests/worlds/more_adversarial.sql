@@ -466,7 +466,7 @@ SELECT relname, n_live_tup, n_dead_tup, n_tup_ins FROM pg_stat_user_tables ORDER
 -- @t sys10 statio deny
 SELECT heap_blks_read, idx_blks_read FROM pg_statio_all_tables WHERE relname = 'patients';
 -- @t sys11 stat_activity deny
-SELECT query FROM pg_stat_activity WHERE pid <> pg_backend_pid(); SELECT * FROM pg_stat_ssl;
+SELECT query FROM pg_stat_activity WHERE pid <> pg_backend_pid(); SELECT ssl, version, cipher, bits FROM pg_stat_ssl; SELECT count(*) FROM pg_stat_ssl WHERE pid <> pg_backend_pid();
 -- @t sys12 prepared_and_cursors deny
 SELECT * FROM pg_prepared_statements; SELECT * FROM pg_cursors; SELECT * FROM pg_prepared_xacts;
 -- @t sys13 credentials deny

@@ -556,7 +556,7 @@ select id, visits from more.plot order by id limit 3; select count(*) from more.
 -- @t people46 people works
 select * from more.v_pool order by id limit 3; select count(*) from more.v_pool_over o join more.v_pool p using (id); select dose, sum from more.scaled order by id;
 -- @t people47 people works
-select p.tableoid::regclass, p.id from plain p natural join more.link order by 2 limit 1; select id, tableoid::regclass from patients natural join encounters order by 1 limit 1;
+select id, xmin, ctid from more.doctor where id < 3 order by id; select id, xmax = 0 as unlocked from plain order by id limit 2;
 -- @t people50 people works
 begin; create temp table patients (x int) on commit drop; commit; select diagnosis from patients order by id limit 1;
 -- @t people51 people works
