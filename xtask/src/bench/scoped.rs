@@ -18,8 +18,6 @@ const PART: Caller = Caller { subject: "paul", groups: &["part"], client: None }
 
 /// Stands for a key in statements that are compared, and is none that exists.
 const KEY: &str = "4242424";
-/// Stands for it in a script that sets it.
-const VARIABLE: &str = ":id";
 /// One that does.
 const SOMEBODY: &str = "4242";
 /// What PostgreSQL keeps of a statement that runs, in bytes, with the zero at its end (`track_activity_query_size`).
@@ -118,13 +116,14 @@ const BESIDE: &[Beside] = &[
         passed: false,
     },
     Beside { name: "known, simple", mode: "simple", whole: AGAIN, part: AGAIN, most_us: 10.0, passed: true },
+    // What is written out has quotes in it, so that passed through it would be another text each time.
     Beside {
         name: "known but for its number, simple",
         mode: "simple",
         whole: PREPARED,
         part: PREPARED,
         most_us: 10.0,
-        passed: true,
+        passed: false,
     },
     Beside {
         name: "new text, simple",
@@ -232,11 +231,8 @@ fn gateway(scoped: &Scoped, beside: &Beside, effort: &Effort, home: &Path) -> Re
         (scoped.part.clone(), script(home, "part", part)?, Vec::new()),
     ];
     if *passed {
-        let (sets, statement) = part.split_at(part.find("select").unwrap_or_default());
-        let asked = statement.trim_end().trim_end_matches(';').replace(VARIABLE, KEY);
-        let sent = scoped.sent(&asked)?;
-        let sent = if sets.is_empty() { sent } else { sent.replace(KEY, VARIABLE) };
-        let text = format!("{sets}{};\n", sent.trim_end_matches(';'));
+        let sent = scoped.sent(part.trim_end().trim_end_matches(';'))?;
+        let text = format!("{};\n", sent.trim_end_matches(';'));
         sides.push((scoped.whole.clone(), script(home, "sent", &text)?, Vec::new()));
     }
     // Many short turns: what else the machine does meanwhile is then the same for all.
