@@ -341,8 +341,6 @@ impl SessionEffect {
 pub struct Member {
     /// The command's name, as in a command tag: `SELECT`, `CREATE TABLE`, `(unparsed)`.
     pub tag: &'static str,
-    /// Byte range of this statement in the client's text.
-    pub span: std::ops::Range<usize>,
     /// The statement with every literal replaced, hashed with SHA-256: groups equal questions without their data.
     pub template: [u8; 32],
     /// The relations that it names or reaches, each once.
@@ -499,7 +497,7 @@ pub struct Analysis {
     /// What the client sent.
     pub text: Arc<str>,
     /// Its statements in order; empty for an empty string.
-    pub members: Vec<Member>,
+    pub members: Arc<[Member]>,
     /// What is sent for a caller who does not have every verb on the whole target.
     pub confined: Confined,
     /// What is sent in the place of the text for everybody else, where the text itself is not.

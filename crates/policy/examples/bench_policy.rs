@@ -155,7 +155,6 @@ fn analysis(round: usize) -> Arc<Analysis> {
     };
     let member = Member {
         tag: "SELECT",
-        span: 0..8,
         template: [0; 32],
         touches: FACTS.iter().enumerate().map(|(n, facts)| touch(n, facts)).collect(),
         whole: Verbs::NONE,
@@ -168,7 +167,7 @@ fn analysis(round: usize) -> Arc<Analysis> {
     };
     Arc::new(Analysis {
         text: format!("select {round}").into(),
-        members: vec![member],
+        members: Arc::from([member]),
         confined: Confined::made(Ok("SELECT 1".into())),
         replaced: None,
         forbidden: None,

@@ -338,7 +338,7 @@ impl Asker<'_> {
     ) -> OfStatement {
         let decision = self.decision(self.delegation, target, analysis);
         let mut needs = Vec::new();
-        for member in &analysis.members {
+        for member in analysis.members.iter() {
             for touch in member.touches.iter().filter(|touch| touch.rule == NameRule::Named) {
                 for verb in touch.verbs.iter() {
                     let thing = Thing::Verb(verb, target, Some((&touch.relation, &touch.within)));

@@ -201,7 +201,6 @@ fn reads(names: &[&str]) -> Arc<Analysis> {
     };
     let member = Member {
         tag: "SELECT",
-        span: 0..8,
         template: [0; 32],
         touches: names.iter().map(touch).collect(),
         whole: Verbs::NONE,
@@ -214,7 +213,7 @@ fn reads(names: &[&str]) -> Arc<Analysis> {
     };
     Arc::new(Analysis {
         text: "select 1".into(),
-        members: vec![member],
+        members: Arc::from([member]),
         confined: Confined::made(Ok("SELECT 1".into())),
         replaced: None,
         forbidden: None,
@@ -589,8 +588,9 @@ fn an_explanation_shows_the_database_as_the_caller_sees_it() {
     };
     let mut analysis = Analysis::clone(&reads(&["patients"]));
     analysis.classified = true;
-    analysis.members[0].touches[0].facts = Some(facts);
-    analysis.members[0].uses = Arc::from([uses("name"), uses("note"), uses("ssn")]);
+    let member = &mut Arc::make_mut(&mut analysis.members)[0];
+    member.touches[0].facts = Some(facts);
+    member.uses = Arc::from([uses("name"), uses("note"), uses("ssn")]);
     let analysis = Arc::new(analysis);
     let explained =
         explain(&set, &delegation("ana", &["nurses"], None), &ehr(), &with_classes(), Some(&analysis), NOW);

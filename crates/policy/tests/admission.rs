@@ -93,7 +93,6 @@ fn read_patients() -> Arc<Analysis> {
     };
     let member = Member {
         tag: "SELECT",
-        span: 0..8,
         template: [0; 32],
         touches: vec![touch],
         whole: Verbs::NONE,
@@ -106,7 +105,7 @@ fn read_patients() -> Arc<Analysis> {
     };
     Arc::new(Analysis {
         text: "select 1".into(),
-        members: vec![member],
+        members: Arc::from([member]),
         confined: Confined::made(Ok("SELECT 1".into())),
         replaced: None,
         forbidden: None,
@@ -188,7 +187,9 @@ async fn what_is_written_out_beforehand_is_not_written_out_by_a_decision() {
     assert!(matches!(open.policies.decide(&open.admission, &analysis, NOW_US), Decision::Allow(_)));
     assert_eq!(made.load(Ordering::Relaxed), 1, "it was found");
     // Nothing is made for whoever is refused anyway.
-    let refused = deep(|analysis| analysis.members[0].touches[0].verbs = Verbs::NONE.with(Verb::Delete));
+    let refused = deep(|analysis| {
+        Arc::make_mut(&mut analysis.members)[0].touches[0].verbs = Verbs::NONE.with(Verb::Delete)
+    });
     assert!(open.policies.unwritten(&open.admission, &refused, NOW_US).is_none());
     let forbidden = deep(|analysis| analysis.forbidden = Some(Refusal::new(RefusalCode::NotPermitted, "no")));
     assert!(open.policies.unwritten(&open.admission, &forbidden, NOW_US).is_none());
@@ -344,7 +345,7 @@ async fn what_runs_goes_on_while_it_is_permitted_and_shows_no_less() {
     let gone = Err(RefusalCode::NotPermitted);
     let texts = change(|analysis| {
         let free = chaperone_access::FreeText::At { at: [0].into(), of: 1 };
-        analysis.members[0].free_text = free;
+        Arc::make_mut(&mut analysis.members)[0].free_text = free;
     });
     assert_eq!((still(&texts, &restricted), still(&texts, &own)), (Ok(()), gone));
     let unwritable = change(|analysis| {
@@ -362,7 +363,7 @@ async fn what_runs_goes_on_while_it_is_permitted_and_shows_no_less() {
         };
         let facts = chaperone_access::RelationFacts { columns: vec![column], filtered: false };
         analysis.classified = true;
-        analysis.members[0].touches[0].facts = Some(Arc::new(facts));
+        Arc::make_mut(&mut analysis.members)[0].touches[0].facts = Some(Arc::new(facts));
     });
     assert_eq!(still(&classified, &own), gone);
     // Another mask, another filter, and what is to be looked through now: each is shown otherwise to whoever sees a part.
@@ -370,7 +371,7 @@ async fn what_runs_goes_on_while_it_is_permitted_and_shows_no_less() {
     open.policies.replace(load(&masks, ""));
     let by = |mask, scan, filtered| {
         let mut analysis = Analysis::clone(&classified);
-        let facts = analysis.members[0].touches[0].facts.as_mut().unwrap();
+        let facts = Arc::make_mut(&mut analysis.members)[0].touches[0].facts.as_mut().unwrap();
         let facts = Arc::make_mut(facts);
         (facts.columns[0].mask, facts.columns[0].scan, facts.filtered) = (mask, scan, filtered);
         Arc::new(analysis)

@@ -181,7 +181,6 @@ mod tests {
         };
         Member {
             tag: "SELECT",
-            span: 0..0,
             template: [0; 32],
             touches: vec![Touch {
                 relation: relation.clone(),

@@ -210,7 +210,7 @@ impl Record {
         let count = analysis.members.len() as u64;
         let mut last = self.last;
         for ((place, member), (columns, columns_sealed)) in
-            (1..).zip(&analysis.members).zip(used.members.iter())
+            (1..).zip(analysis.members.iter()).zip(used.members.iter())
         {
             let (touches, touches_left_out) = named(member.touches.iter());
             let body = Body::OperationIntent(OperationIntent {
@@ -260,7 +260,7 @@ impl Record {
             return Ok(known.clone());
         }
         let mut members = Vec::with_capacity(analysis.members.len());
-        for member in &analysis.members {
+        for member in analysis.members.iter() {
             let columns = columns_of(member, scope.map(Arc::as_ref));
             members.push(if columns.is_empty() {
                 (None, None)

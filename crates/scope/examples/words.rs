@@ -69,9 +69,10 @@ fn case(name: &str, script: &str, catalog: &Arc<Catalog>, full: bool) {
     let (mut path, mut temporary) = (fresh.clone(), Vec::<Arc<str>>::new());
     let lines = script.lines().filter(|line| !line.starts_with('\\'));
     let script: Arc<str> = Arc::from(lines.collect::<Vec<_>>().join("\n"));
-    let whole = analyse(&script, &path, &Arc::from([]), catalog);
-    for (place, member) in whole.members.iter().enumerate() {
-        let text: Arc<str> = Arc::from(&script[member.span.clone()]);
+    // What cannot be read is one text.
+    let texts = pg_query::split_with_parser(&script).unwrap_or_else(|_| vec![&script]);
+    for (place, text) in texts.into_iter().enumerate() {
+        let text: Arc<str> = Arc::from(text);
         let analysis = analyse(&text, &path, &Arc::from(temporary.as_slice()), catalog);
         for masked in [false, true] {
             println!(
@@ -81,7 +82,7 @@ fn case(name: &str, script: &str, catalog: &Arc<Catalog>, full: bool) {
             );
         }
         // What is on record depends on these.
-        for member in &analysis.members {
+        for member in analysis.members.iter() {
             let used = digest(&format!("{:?} {:?} {:?}", member.uses, member.results, member.whole));
             println!(
                 "{name} {place} {:?} {:?} {:?} {used}",

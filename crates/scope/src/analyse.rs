@@ -67,8 +67,8 @@ pub fn analyse(
         forbidden = forbidden.or(found.forbidden.take());
         describes |= found.describes;
         refusal = refusal.or(found.refusal.clone());
-        let source = text.get(span.clone()).unwrap_or_default();
-        let member = member(statement, found, source, span, place, &Own { path, temporary, catalog });
+        let source = text.get(span).unwrap_or_default();
+        let member = member(statement, found, source, place, &Own { path, temporary, catalog });
         views |= member.touches.iter().any(|touch| is_view(catalog, &touch.relation));
         remember(&mut known, &member.session);
         if moved && !member.touches.is_empty() {
@@ -96,7 +96,7 @@ pub fn analyse(
     };
     Analysis {
         text: text.clone(),
-        members,
+        members: members.into(),
         confined,
         replaced,
         forbidden,
@@ -220,7 +220,6 @@ fn opaque(
 ) -> Analysis {
     let member = Member {
         tag,
-        span: 0..text.len(),
         template: sha256(tag.as_bytes()),
         touches: Vec::new(),
         whole: Verbs::NONE,
@@ -233,7 +232,7 @@ fn opaque(
     };
     Analysis {
         text: text.clone(),
-        members: vec![member],
+        members: Arc::from([member]),
         confined: Confined::made(Err(refusal)),
         replaced: None,
         forbidden,
@@ -291,14 +290,7 @@ fn moves(effect: &SessionEffect) -> bool {
     }
 }
 
-fn member(
-    statement: &Value,
-    found: Found,
-    text: &str,
-    span: std::ops::Range<usize>,
-    place: Place<'_>,
-    own: &Own<'_>,
-) -> Member {
+fn member(statement: &Value, found: Found, text: &str, place: Place<'_>, own: &Own<'_>) -> Member {
     let template =
         pg_query::normalize(text).map_or_else(|_| sha256(b"(none)"), |text| sha256(text.trim().as_bytes()));
     let (kind, fields) = match node(statement) {
@@ -334,7 +326,6 @@ fn member(
     let effect = if read_only { Effect::ReadOnly } else { Effect::MayWrite };
     Member {
         tag,
-        span,
         template,
         touches,
         whole,
@@ -499,10 +490,10 @@ fn inner(query: &Value, source: &str, own: &Own<'_>) -> Analysis {
         }),
     };
     let (forbidden, describes) = (found.forbidden.clone(), found.describes);
-    let member = member(query, found, source, 0..source.len(), place, own);
+    let member = member(query, found, source, place, own);
     Analysis {
         text: Arc::from(source),
-        members: vec![member],
+        members: Arc::from([member]),
         confined,
         replaced: None,
         forbidden,

@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chaperone_access::{Analysis, Confined, Member, Refusal, Rewrite, Scope, SessionEffect};
+use chaperone_access::{Analysis, Confined, Refusal, Rewrite, Scope, SessionEffect};
 
 use crate::analyse::{AT_ONCE_BYTES_MAX, analyse};
 use crate::catalog::Catalog;
@@ -117,7 +117,7 @@ impl Shaped {
         catalog: &Arc<Catalog>,
     ) -> Option<Analysis> {
         let known = &self.analysis;
-        let [member] = known.members.as_slice() else { return None };
+        let [member] = &*known.members else { return None };
         let plain = matches!(member.session, SessionEffect::None)
             && matches!(member.tag, "SELECT" | "INSERT" | "UPDATE" | "DELETE")
             && known.replaced.is_none()
@@ -128,7 +128,7 @@ impl Shaped {
         }
         Some(Analysis {
             text: text.clone(),
-            members: vec![Member { span: 0..text.len(), ..member.clone() }],
+            members: known.members.clone(),
             confined: Confined::by(Own {
                 text: text.clone(),
                 path: path.clone(),
@@ -353,7 +353,7 @@ mod tests {
             if let Some(derived) = shape.and_then(|_| shaped.alike(&other, &path, &none, &catalog)) {
                 let seen = |analysis: &Analysis| {
                     let members = analysis.members.iter().map(|m| {
-                        (m.tag, m.span.clone(), m.template, m.touches.clone(), m.whole, m.effect)
+                        (m.tag, m.template, m.touches.clone(), m.whole, m.effect)
                     });
                     members.collect::<Vec<_>>()
                 };

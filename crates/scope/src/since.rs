@@ -18,7 +18,7 @@ pub fn since(analysis: &Arc<Analysis>, before: Option<&Catalog>, now: &Catalog) 
     let (mut known, mut filtered) = (Analysis::clone(analysis), BTreeSet::new());
     known.classified = now.classification().is_some();
     let mut changed = known.classified != analysis.classified;
-    let touches = known.members.iter_mut().flat_map(|member| &mut member.touches);
+    let touches = Arc::make_mut(&mut known.members).iter_mut().flat_map(|member| &mut member.touches);
     for touch in touches.filter(|touch| touch.rule == NameRule::Named) {
         let stands = filter(now, &touch.relation);
         if stands.is_some() && before.is_none_or(|before| filter(before, &touch.relation) != stands) {

@@ -112,7 +112,6 @@ impl Request {
         template.copy_from_slice(hash.as_ref());
         let member = Member {
             tag: TAG,
-            span: 0..text.len(),
             template,
             touches: Vec::new(),
             whole: Verbs::NONE,
@@ -126,7 +125,7 @@ impl Request {
         let unwritten = Refusal::new(RefusalCode::Internal, "a command is not written out again");
         let analysis = Arc::new(Analysis {
             text,
-            members: vec![member],
+            members: Arc::from([member]),
             confined: Confined::made(Err(unwritten)),
             replaced: None,
             forbidden,

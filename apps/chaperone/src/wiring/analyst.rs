@@ -517,7 +517,6 @@ fn fault() -> Refusal {
 fn unavailable(text: Arc<str>, refusal: Refusal) -> Arc<Analysis> {
     let member = Member {
         tag: "(not understood)",
-        span: 0..text.len(),
         template: [0; 32],
         touches: Vec::new(),
         whole: Verbs::NONE,
@@ -531,7 +530,7 @@ fn unavailable(text: Arc<str>, refusal: Refusal) -> Arc<Analysis> {
     let confined = Confined::made(Err(refusal.clone()));
     Arc::new(Analysis {
         text,
-        members: vec![member],
+        members: Arc::from([member]),
         confined,
         replaced: None,
         forbidden: Some(refusal),

@@ -41,7 +41,7 @@ fn statement(verb: Verb, relations: &[&str], assigned: &[&str], classified: bool
         written: true,
     };
     let uses = assigned.iter().map(used).collect();
-    let members = vec![Member { touches: relations.iter().map(touch).collect(), uses, ..member() }];
+    let members = Arc::from([Member { touches: relations.iter().map(touch).collect(), uses, ..member() }]);
     Arc::new(Analysis { members, classified, ..Analysis::clone(&analysis(None)) })
 }
 
@@ -198,7 +198,7 @@ fn columns_that_nobody_speaks_of_cannot_be_left_out() {
         RelationFacts { columns: facts.columns.iter().map(unclassified).collect(), filtered: false }
     };
     for facts in [None, Some(Arc::new(silent(&patients(false))))] {
-        read.members[0].touches[0].facts = facts;
+        Arc::make_mut(&mut read.members)[0].touches[0].facts = facts;
         assert_eq!(outcome(&set, &narrowed, &Arc::new(read.clone())), None);
     }
 }

@@ -173,7 +173,6 @@ fn the_starter_loads_and_the_time_is_a_datetime() {
 pub(super) fn member() -> Member {
     Member {
         tag: "SELECT",
-        span: 0..8,
         template: [0; 32],
         touches: Vec::new(),
         whole: Verbs::NONE,
@@ -189,7 +188,7 @@ pub(super) fn member() -> Member {
 pub(super) fn analysis(forbidden: Option<Refusal>) -> Arc<Analysis> {
     Arc::new(Analysis {
         text: "select 1".into(),
-        members: vec![member()],
+        members: Arc::from([member()]),
         confined: chaperone_access::Confined::made(Ok("SELECT 1".into())),
         replaced: None,
         forbidden,
@@ -317,7 +316,8 @@ fn what_a_classification_should_speak_of_and_does_not_is_not_seen() {
     let mut seen = |classified, touch: Touch| {
         let mut member = member();
         member.touches = vec![touch];
-        let analysis = Analysis { members: vec![member], classified, ..Analysis::clone(&analysis(None)) };
+        let analysis =
+            Analysis { members: Arc::from([member]), classified, ..Analysis::clone(&analysis(None)) };
         let (kept, lasting) = decide(&case, &Arc::new(analysis), &mut answers);
         assert!(lasting);
         let Decision::Allow(permit) = kept.decision() else { panic!() };

@@ -684,7 +684,8 @@ fn no_event_trigger_of_the_targets_own_runs() {
 #[test]
 fn what_a_statement_does_to_its_session_is_told() {
     let told = |sql: &str| {
-        let member = look(sql).members.pop().unwrap();
+        let analysis = look(sql);
+        let member = analysis.members.last().unwrap();
         format!("{:?} {}", member.session, member.whole.iter().any(|verb| verb == Verb::Define))
     };
     for lasting in ["drop table patients", "create temporary table mine (a int4); drop table patients"] {

@@ -55,7 +55,6 @@ impl Asks {
         let touch = Touch { relation, rule, verbs: Verbs::NONE.with(verb), within: Vec::new(), facts: None };
         let member = Member {
             tag: "ANY",
-            span: 0..3,
             template: [0; 32],
             touches: vec![touch],
             whole: Verbs::NONE,
@@ -68,7 +67,7 @@ impl Asks {
         };
         let analysis = Analysis {
             text: name.into(),
-            members: vec![member],
+            members: Arc::from([member]),
             confined: Confined::made(Ok(name.into())),
             replaced: None,
             forbidden: None,

@@ -27,7 +27,7 @@ struct Meant {
 
 impl Meant {
     fn members(&self) -> &[Member] {
-        let all = self.analysis.members.as_slice();
+        let all = &*self.analysis.members;
         match self.member {
             Some(member) => all.get(member..=member).unwrap_or_default(),
             None => all,
@@ -275,7 +275,7 @@ fn merge(asked: &Analysis, meant: &[(usize, Meant)]) -> Analysis {
         // For the record, which otherwise would show a name only.
         text.push_str("\n-- stands for:\n");
         text.push_str(&found.analysis.text);
-        let Some(member) = merged.members.get_mut(*place) else { continue };
+        let Some(member) = Arc::make_mut(&mut merged.members).get_mut(*place) else { continue };
         for touched in found.members() {
             member.touches.extend(touched.touches.iter().cloned());
             member.effect = touched.effect;

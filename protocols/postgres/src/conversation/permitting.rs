@@ -132,7 +132,7 @@ impl Conversation {
             self.unsettled += 1;
         }
         self.ending += usize::from(ending(analysis));
-        for member in &analysis.members {
+        for member in analysis.members.iter() {
             self.book.keeps_text(member);
         }
         // Its functions may open cursors that no statement names.

@@ -141,7 +141,6 @@ impl Request {
     pub(super) fn unread(tag: &'static str, simple: bool) -> Self {
         let member = Member {
             tag,
-            span: 0..0,
             template: [0; 32],
             touches: Vec::new(),
             whole: Verbs::NONE,
@@ -154,7 +153,7 @@ impl Request {
         };
         let analysis = Analysis {
             text: Arc::from(""),
-            members: vec![member],
+            members: Arc::from([member]),
             confined: Confined::made(Ok(Arc::from(""))),
             replaced: None,
             forbidden: None,

@@ -52,7 +52,7 @@ impl Weights {
         self.plain(size_of::<Analysis>());
         self.text(&analysis.text);
         analysis.replaced.iter().for_each(|text| self.text(text));
-        for member in &analysis.members {
+        for member in analysis.members.iter() {
             self.plain(size_of::<Member>() + member.touches.len() * size_of::<Touch>());
             if self.seen.insert(member.uses.as_ptr().addr()) {
                 self.plain(member.uses.len() * size_of::<ColumnUse>());

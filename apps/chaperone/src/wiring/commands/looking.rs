@@ -51,7 +51,6 @@ fn no_statements() -> Refusal {
 fn nothing(text: Arc<str>) -> Arc<Analysis> {
     let member = Member {
         tag: "(not understood)",
-        span: 0..text.len(),
         template: [0; 32],
         touches: Vec::new(),
         whole: Verbs::NONE,
@@ -64,7 +63,7 @@ fn nothing(text: Arc<str>) -> Arc<Analysis> {
     };
     Arc::new(Analysis {
         text,
-        members: vec![member],
+        members: Arc::from([member]),
         confined: Confined::made(Err(no_statements())),
         replaced: None,
         forbidden: Some(no_statements()),
