@@ -379,6 +379,11 @@ pub trait Rewrite: Send + Sync {
     /// It cannot be vouched for.
     fn rewrite(&self, scope: &Scope) -> Result<Arc<str>, Refusal>;
 
+    /// The words for a scope, or the refusal, where they are at hand and cost less than keeping them.
+    fn known(&self, _scope: &Scope) -> Option<Result<Arc<str>, Refusal>> {
+        None
+    }
+
     /// Whether that may need a deeper stack than most threads have, so that whoever asks would wait for another one.
     fn is_deep(&self) -> bool;
 }
@@ -443,6 +448,9 @@ impl Confined {
     /// The words for a scope where they have been made, or the refusal.
     #[must_use]
     pub fn known(&self, scope: &Scope) -> Option<Result<Arc<str>, Refusal>> {
+        if let Some(known) = self.0.rewrite.known(scope) {
+            return Some(known);
+        }
         let written = self.0.written.lock().unwrap_or_else(PoisonError::into_inner);
         written.iter().find(|(known, _)| known == scope).map(|(_, written)| written.clone())
     }
@@ -514,6 +522,31 @@ pub struct Analysis {
     /// The declared command that it runs, where it is no statement: whoever may `invoke` it may run it, and nobody else,
     /// whatever verbs he has.
     pub invokes: Option<Arc<str>>,
+}
+
+impl Analysis {
+    /// Whether a decision about the other one is one about this one, too, but for the words that are sent: nothing else that
+    /// it depends on differs. Texts that are alike but for their numbers share that.
+    #[must_use]
+    pub fn means_what(&self, other: &Self) -> bool {
+        let Self {
+            text: _,
+            members,
+            confined: _,
+            replaced: _,
+            forbidden,
+            catalog_version,
+            classified,
+            describes,
+            invokes,
+        } = self;
+        Arc::ptr_eq(members, &other.members)
+            && *forbidden == other.forbidden
+            && *catalog_version == other.catalog_version
+            && *classified == other.classified
+            && describes.as_ref().map(Arc::as_ptr) == other.describes.as_ref().map(Arc::as_ptr)
+            && *invokes == other.invokes
+    }
 }
 
 /// A string of statements that runs, and what it is under the classification in force now. What it was understood as stays.

@@ -325,15 +325,15 @@ impl Policies {
         if let Some((refusal, policies)) = &place.refused {
             return refuse(no_longer(refusal, admission.target()), policies.clone());
         }
-        let key = Arc::as_ptr(analysis) as usize;
+        let key = Kept::key(analysis);
         if let Some(known) = kept.get(&key)
             && known.fits(analysis)
         {
-            return known.decision();
+            return known.decision(analysis);
         }
         let case = case(admission, Asked::new(set, delegation, who, now_us, admission.facts.opened_us));
         let (fresh, lasting) = decide::decide(&case, analysis, answers);
-        let decision = fresh.decision();
+        let decision = fresh.decision(analysis);
         if lasting {
             kept.put(key, fresh);
         }
@@ -382,8 +382,10 @@ impl Policies {
         }
         let mut memory = self.current(admission, now_us);
         let Memory { set, delegation, who, kept, answers, .. } = &mut *memory;
-        if kept.peek(&(Arc::as_ptr(analysis) as usize)).is_some_and(|known| known.fits(analysis)) {
-            return None;
+        if let Some(known) = kept.peek(&Kept::key(analysis))
+            && known.fits(analysis)
+        {
+            return known.unwritten(analysis);
         }
         let case = case(admission, Asked::new(set, delegation, who, now_us, admission.facts.opened_us));
         decide::unwritten(&case, analysis, answers)

@@ -136,6 +136,9 @@ pub(crate) struct Kept {
     arm: Arm,
 }
 
+/// What is sent in the place of a text, if anything is.
+type Written = Result<Option<Arc<str>>, Refusal>;
+
 enum Arm {
     Allow { text: Option<Arc<str>>, scope: Option<Arc<Scope>> },
     Hold { refusal: Refusal, member: usize },
@@ -143,24 +146,55 @@ enum Arm {
 }
 
 impl Kept {
-    /// Whether it is the answer for this analysis. Holding the analysis keeps its address its own.
-    pub(crate) fn fits(&self, analysis: &Arc<Analysis>) -> bool {
-        Arc::ptr_eq(&self.analysis, analysis)
+    /// Under which it is found: what an analysis means. Holding it keeps its address its own.
+    pub(crate) fn key(analysis: &Analysis) -> usize {
+        analysis.members.as_ptr().addr()
     }
 
-    pub(crate) fn decision(&self) -> Decision {
+    /// Whether it is the answer for this analysis, too, but for the words. A refusal may be about the text's own.
+    pub(crate) fn fits(&self, analysis: &Arc<Analysis>) -> bool {
+        match self.arm {
+            Arm::Allow { .. } => analysis.means_what(&self.analysis),
+            Arm::Hold { .. } | Arm::Refuse { .. } => Arc::ptr_eq(&self.analysis, analysis),
+        }
+    }
+
+    /// The words of an analysis that this is the answer for.
+    fn words(&self, analysis: &Arc<Analysis>, text: Option<&Arc<str>>, scope: Option<&Scope>) -> Written {
+        match (text, scope) {
+            _ if Arc::ptr_eq(&self.analysis, analysis) => Ok(text.cloned()),
+            (Some(_), Some(scope)) => analysis.confined.get(scope).map(Some),
+            (Some(_) | None, None) | (None, Some(_)) => Ok(analysis.replaced.clone()),
+        }
+    }
+
+    /// The words of an analysis that this is the answer for, where they would have to be waited for.
+    pub(crate) fn unwritten(&self, analysis: &Arc<Analysis>) -> Option<Unwritten> {
+        match &self.arm {
+            Arm::Allow { text: Some(_), scope: Some(scope) } if !Arc::ptr_eq(&self.analysis, analysis) => {
+                Unwritten::of(&analysis.confined, scope)
+            }
+            Arm::Allow { .. } | Arm::Hold { .. } | Arm::Refuse { .. } => None,
+        }
+    }
+
+    /// The answer for an analysis that it [fits](Self::fits).
+    pub(crate) fn decision(&self, analysis: &Arc<Analysis>) -> Decision {
         let denied = |refusal: &Refusal, member: usize| Denied {
             refusal: refusal.clone(),
             member,
             decided: Decided::clone(&self.decided),
         };
         match &self.arm {
-            Arm::Allow { text, scope } => Decision::Allow(Permit {
-                analysis: self.analysis.clone(),
-                text: text.clone(),
-                scope: scope.clone(),
-                decided: self.decided.clone(),
-            }),
+            Arm::Allow { text, scope } => match self.words(analysis, text.as_ref(), scope.as_deref()) {
+                Ok(text) => Decision::Allow(Permit {
+                    analysis: analysis.clone(),
+                    text,
+                    scope: scope.clone(),
+                    decided: self.decided.clone(),
+                }),
+                Err(refusal) => Decision::Refuse(denied(&refusal, 0)),
+            },
             Arm::Hold { refusal, member } => Decision::Hold(Question { denied: denied(refusal, *member) }),
             Arm::Refuse { refusal, member } => Decision::Refuse(denied(refusal, *member)),
         }
@@ -336,7 +370,7 @@ pub(crate) fn still(
     let analysis = &since.now;
     if let Some(command) = &analysis.invokes {
         let by = |decided: &Decided| decided.policies.to_vec();
-        return match invoked(case, analysis, command).0.decision() {
+        return match invoked(case, analysis, command).0.decision(analysis) {
             Decision::Allow(permit) => {
                 let less = permit.scope().zip(then).is_some_and(|(now, then)| !now.shows_all_of(then));
                 if less { Err(denied(shows_less(), 0, by(permit.decided()))) } else { Ok(()) }
@@ -391,8 +425,7 @@ pub(crate) fn unwritten(case: &Case<'_>, analysis: &Analysis, answers: &mut Answ
         return None;
     }
     let Granted { scope, .. } = granted(case, analysis, answers, &mut Vec::new(), &mut true).ok()?;
-    let confined = &analysis.confined;
-    confined.known(&scope).is_none().then(|| Unwritten { confined: confined.clone(), scope })
+    Unwritten::of(&analysis.confined, &scope)
 }
 
 /// What the caller sees of the relations that the statements touch.

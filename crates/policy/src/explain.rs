@@ -378,7 +378,7 @@ impl Asker<'_> {
         let now_us = self.now_us;
         let asked = Asked::new(self.set, delegation, &who, now_us, now_us);
         let case = Case { asked, target, restriction: &Restriction::default(), confined: false, under: None };
-        decide::decide(&case, analysis, &mut Answers::default()).0.decision()
+        decide::decide(&case, analysis, &mut Answers::default()).0.decision(analysis)
     }
 }
 

@@ -112,6 +112,12 @@ pub struct Unwritten {
 }
 
 impl Unwritten {
+    /// None where they are known.
+    pub(crate) fn of(confined: &Confined, scope: &Scope) -> Option<Self> {
+        let unknown = confined.known(scope).is_none();
+        unknown.then(|| Self { confined: confined.clone(), scope: scope.clone() })
+    }
+
     /// Make them, so that a decision finds them. To be called on a thread with a deep stack.
     pub fn write(self) {
         // A refusal is found like words.

@@ -196,6 +196,58 @@ async fn what_is_written_out_beforehand_is_not_written_out_by_a_decision() {
 }
 
 #[tokio::test]
+async fn what_means_the_same_is_decided_once_and_sent_in_words_of_its_own() {
+    let open = open(NURSES, "").await;
+    let said = |words: Result<&str, RefusalCode>| {
+        let words = words.map(Arc::from).map_err(|code| Refusal::new(code, "no"));
+        let confined = Confined::made(words);
+        Arc::new(Analysis { confined, ..Analysis::clone(&open.analysis) })
+    };
+    let permit = |analysis: &Arc<Analysis>| match open.policies.decide(&open.admission, analysis, NOW_US) {
+        Decision::Allow(permit) => {
+            assert!(Arc::ptr_eq(permit.analysis(), analysis));
+            Ok((permit.scope().cloned().unwrap(), permit.text().map(ToString::to_string)))
+        }
+        Decision::Hold(_) => panic!("nobody is asked"),
+        Decision::Refuse(denied) => Err(denied.refusal.code),
+    };
+    let (one, other) = (said(Ok("SELECT 1")), said(Ok("SELECT 2")));
+    let (scope, words) = permit(&one).unwrap();
+    assert_eq!(words.as_deref(), Some("SELECT 1"));
+    for _ in 0..2 {
+        let (same, words) = permit(&other).unwrap();
+        assert!(Arc::ptr_eq(&same, &scope), "it was not decided again");
+        assert_eq!(words.as_deref(), Some("SELECT 2"));
+    }
+    assert_eq!(permit(&said(Err(RefusalCode::NotUnderstood))), Err(RefusalCode::NotUnderstood));
+    // What is refused says so of each by itself.
+    let delete = |words| {
+        let mut analysis = Analysis::clone(&said(Ok(words)));
+        Arc::make_mut(&mut analysis.members)[0].touches[0].verbs = Verbs::NONE.with(Verb::Delete);
+        assert!(!analysis.means_what(&one));
+        Arc::new(analysis)
+    };
+    assert_eq!(permit(&delete("DELETE 1")), Err(RefusalCode::NotPermitted));
+    // Words that have to be waited for are made beforehand, also where the decision is known.
+    let made = Arc::new(AtomicUsize::new(0));
+    let deep = Analysis { confined: Confined::by(Deep(made.clone())), ..Analysis::clone(&one) };
+    let deep = Arc::new(deep);
+    permit(&one).unwrap();
+    open.policies.unwritten(&open.admission, &deep, NOW_US).unwrap().write();
+    assert!(open.policies.unwritten(&open.admission, &deep, NOW_US).is_none());
+    assert!(Arc::ptr_eq(&permit(&deep).unwrap().0, &scope));
+    assert_eq!(made.load(Ordering::Relaxed), 1);
+    // With everything permitted, nobody's words are another's.
+    open.policies.replace(load("permit (principal, action, resource);", ""));
+    let seeming = Arc::new(Analysis { replaced: Some("SHOW x".into()), ..Analysis::clone(&one) });
+    let sent = |analysis| match open.policies.decide(&open.admission, analysis, NOW_US) {
+        Decision::Allow(permit) => permit.text().map(ToString::to_string),
+        Decision::Hold(_) | Decision::Refuse(_) => panic!("it is permitted"),
+    };
+    assert_eq!([sent(&one), sent(&seeming), sent(&other)], [None, Some("SHOW x".to_owned()), None]);
+}
+
+#[tokio::test]
 async fn whoever_sends_his_own_words_waits_for_no_others() {
     let everything = "permit (principal in Group::\"dev/nurses\", action, resource in Target::\"ehr\");";
     let open = open(everything, "").await;

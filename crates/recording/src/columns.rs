@@ -34,14 +34,14 @@ pub(crate) struct Used {
 }
 
 impl Used {
-    /// Whether it is of this request. Holding both keeps their addresses their own.
+    /// Whether it is of a request that means this. Holding both keeps their addresses their own.
     pub(crate) fn fits(&self, analysis: &Arc<Analysis>, scope: Option<&Arc<Scope>>) -> bool {
         let same = match (&self.seen, scope) {
             (Some(known), Some(scope)) => Arc::ptr_eq(known, scope),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
-        same && Arc::ptr_eq(&self.analysis, analysis)
+        same && analysis.means_what(&self.analysis)
     }
 }
 
@@ -156,8 +156,8 @@ fn told(name: &RelationName, seen: &RelationScope) -> (String, Value) {
 #[cfg(test)]
 mod tests {
     use chaperone_access::{
-        Attribute, Class, Column, Effect, FreeText, NameRule, OwnRelation, RelationFacts, SessionEffect,
-        Subjects, Touch, Verb, Verbs,
+        Attribute, Class, Column, Confined, Effect, FreeText, NameRule, OwnRelation, Refusal, RefusalCode,
+        RelationFacts, SessionEffect, Subjects, Touch, Verb, Verbs,
     };
 
     use super::*;
@@ -267,6 +267,40 @@ mod tests {
         let mut same = part.clone();
         same.caller = filtered.caller.clone();
         assert_eq!(scope_digest(&same), scope_digest(&part), "no filter asks about the caller");
+    }
+
+    #[test]
+    fn what_means_the_same_uses_the_same_columns() {
+        let analysis = |text: &str, members: &Arc<[Member]>| {
+            let words = Refusal::new(RefusalCode::Internal, "nobody asks");
+            Arc::new(Analysis {
+                text: Arc::from(text),
+                members: members.clone(),
+                confined: Confined::made(Err(words)),
+                replaced: None,
+                forbidden: None,
+                catalog_version: 1,
+                classified: true,
+                describes: None,
+                invokes: None,
+            })
+        };
+        let members: Arc<[Member]> = Arc::from([member(&[("id", true, false)])]);
+        let seen = Arc::new(scope(&[Showing::Revealed], true));
+        let (one, other) = (analysis("select 1", &members), analysis("select 2", &members));
+        let used = Used {
+            analysis: one,
+            seen: Some(seen.clone()),
+            members: Arc::from([]),
+            scope: Some(scope_digest(&seen)),
+        };
+        assert!(used.fits(&other, Some(&seen)));
+        assert!(!used.fits(&other, Some(&Arc::new(Scope::clone(&seen)))), "whoever sees something else");
+        assert!(!used.fits(&other, None));
+        let equal: Arc<[Member]> = members.iter().cloned().collect();
+        assert!(!used.fits(&analysis("select 2", &equal), Some(&seen)));
+        let later = Arc::new(Analysis { catalog_version: 2, ..Analysis::clone(&other) });
+        assert!(!used.fits(&later, Some(&seen)));
     }
 
     #[test]

@@ -173,6 +173,10 @@ impl Rewrite for Own {
         }
     }
 
+    fn known(&self, scope: &Scope) -> Option<Result<Arc<str>, Refusal>> {
+        self.templates.known(scope)??.filled(&self.text).map(Ok)
+    }
+
     fn is_deep(&self) -> bool {
         self.deep
     }
@@ -183,14 +187,19 @@ impl Rewrite for Own {
 struct Templates(Mutex<VecDeque<(Scope, Option<Arc<Template>>)>>);
 
 impl Templates {
+    /// `None` where nobody has asked yet.
+    fn known(&self, scope: &Scope) -> Option<Option<Arc<Template>>> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().find(|(known, _)| known == scope).map(|(_, template)| template.clone())
+    }
+
     fn get(&self, scope: &Scope, made: impl FnOnce() -> Option<Template>) -> Option<Arc<Template>> {
-        let hold = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, known)) = hold().iter().find(|(known, _)| known == scope) {
-            return known.clone();
+        if let Some(known) = self.known(scope) {
+            return known;
         }
         // Not under the lock: two that make the same do no harm.
         let template = made().map(Arc::new);
-        let mut kept = hold();
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= SCOPES_KEPT_MAX {
             kept.pop_front();
         }

@@ -29,7 +29,7 @@ fn decided(who: &Delegation, analysis: &Arc<Analysis>, now_us: u64) -> (Decision
     let asked = Asked::new(&set, who, &inside, now_us, now_us);
     let case = Case { asked, target: &ehr, restriction: &restriction, confined: false, under: None };
     let (kept, lasting) = decide(&case, analysis, &mut Answers::default());
-    (kept.decision(), lasting)
+    (kept.decision(analysis), lasting)
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn outcome(
     let inside = set.who(&who);
     let asked = Asked::new(set, &who, &inside, NOW, NOW);
     let case = Case { asked, target: &target, restriction, confined: false, under: None };
-    match decide(&case, asked_for, &mut Answers::default()).0.decision() {
+    match decide(&case, asked_for, &mut Answers::default()).0.decision(asked_for) {
         Decision::Allow(permit) => Some(permit.scope().cloned()),
         Decision::Hold(_) | Decision::Refuse(_) => None,
     }

@@ -316,11 +316,11 @@ fn what_a_classification_should_speak_of_and_does_not_is_not_seen() {
     let mut seen = |classified, touch: Touch| {
         let mut member = member();
         member.touches = vec![touch];
-        let analysis =
-            Analysis { members: Arc::from([member]), classified, ..Analysis::clone(&analysis(None)) };
-        let (kept, lasting) = decide(&case, &Arc::new(analysis), &mut answers);
+        let members = Arc::from([member]);
+        let analysis = Arc::new(Analysis { members, classified, ..Analysis::clone(&analysis(None)) });
+        let (kept, lasting) = decide(&case, &analysis, &mut answers);
         assert!(lasting);
-        let Decision::Allow(permit) = kept.decision() else { panic!() };
+        let Decision::Allow(permit) = kept.decision(&analysis) else { panic!() };
         let policies = permit.decided().policies.clone();
         (permit.scope().unwrap().relations.values().next().cloned(), policies)
     };
@@ -354,19 +354,21 @@ fn described(text: &str) -> (Vec<String>, bool) {
     let whole = RelationName::new("public", "patients");
     let relations = [("patients", vec![]), ("patients_2026", vec![whole]), ("secret", vec![])];
     let relations: Arc<[OwnRelation]> = relations.iter().map(own).collect();
-    let asks = Analysis { describes: Some(relations.clone()), ..Analysis::clone(&analysis(None)) };
+    let silent = analysis(None);
+    let asks = Arc::new(Analysis { describes: Some(relations.clone()), ..Analysis::clone(&silent) });
+    assert!(!asks.means_what(&silent), "what is described is a part of what it means");
     let mut answers = Answers::default();
-    let (kept, lasting) = decide(&case, &Arc::new(asks), &mut answers);
+    let (kept, lasting) = decide(&case, &asks, &mut answers);
     assert_eq!(answers.describes.is_some(), lasting);
-    let Decision::Allow(permit) = kept.decision() else { panic!() };
+    let Decision::Allow(permit) = kept.decision(&asks) else { panic!() };
     let names = match permit.scope().unwrap().described.clone().unwrap() {
         Described::All => vec!["all".to_owned()],
         Described::These(these) => these.iter().map(|relation| relation.name.name.to_string()).collect(),
     };
     assert_eq!(names.is_empty(), permit.decided().policies.is_empty(), "who decided it is told");
     // A statement that asks no catalog is not asked about, and one that does is answered from memory.
-    let (kept, _) = decide(&case, &analysis(None), &mut answers);
-    let Decision::Allow(permit) = kept.decision() else { panic!() };
+    let (kept, _) = decide(&case, &silent, &mut answers);
+    let Decision::Allow(permit) = kept.decision(&silent) else { panic!() };
     assert_eq!(permit.scope().unwrap().described, None);
     (names, lasting)
 }

@@ -24,6 +24,29 @@ fn a_shape_has_one_template_where_every_number_is_a_constant() {
 }
 
 #[test]
+fn the_words_of_what_is_alike_are_at_hand_once_a_text_was_written_out() {
+    let catalog = Arc::new(crate::rewrite::tests::catalog());
+    let scope = crate::rewrite::tests::scope(&catalog);
+    let (path, none): (Arc<[Arc<str>]>, Arc<[Arc<str>]>) = (Arc::from([Arc::from("public")]), Arc::from([]));
+    let known =
+        Arc::new(analyse(&Arc::from("select ssn from patients where id = 1"), &path, &none, &catalog));
+    let shaped = Shaped::new(known.clone());
+    let alike = |number: u32| {
+        let text = format!("select ssn from patients where id = {number}");
+        shaped.alike(&Arc::from(text), &path, &none, &catalog).unwrap()
+    };
+    let (first, second) = (alike(2), alike(3));
+    assert!(first.means_what(&known) && second.means_what(&first), "it is decided about once");
+    assert!(second.confined.known(&scope).is_none());
+    let words = first.confined.get(&scope).unwrap();
+    let (found, own) =
+        (second.confined.known(&scope).unwrap().unwrap(), second.confined.get(&scope).unwrap());
+    assert_eq!(found, own);
+    assert_eq!(*found, words.replace('2', "3"));
+    assert!(second.confined.known(&chaperone_access::Scope::default()).is_none(), "somebody else's");
+}
+
+#[test]
 fn a_statement_stands_for_others_where_it_leaves_its_session_as_it_is() {
     let catalog = Arc::new(catalog());
     let path: Arc<[Arc<str>]> = Arc::from([Arc::from("public")]);
