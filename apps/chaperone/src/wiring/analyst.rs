@@ -549,8 +549,7 @@ impl Analyst for Session {
             return None;
         }
         let key = (text.clone(), names.clone());
-        let shape = Shape::of(text).map(|shape| (shape, names.clone()));
-        let (catalog, known, look_again) = {
+        let (catalog, look_again) = {
             let mut state = hold(&self.0.state);
             if !state.is_fresh(self.0.refresh) {
                 return None;
@@ -560,9 +559,10 @@ impl Analyst for Session {
                 let stands = !(look_again && names_something_new(analysis));
                 return stands.then(|| analysis.clone());
             }
-            let known = shape.as_ref().and_then(|shape| state.shapes.get(shape).cloned());
-            (state.catalog.clone()?, known, look_again)
+            (state.catalog.clone()?, look_again)
         };
+        let shape = Shape::of(text).map(|shape| (shape, names.clone()));
+        let known = shape.as_ref().and_then(|shape| hold(&self.0.state).shapes.get(shape).cloned());
         // Not kept: it costs less to make again than a place that another text would lose.
         let known = known.filter(|known| !(look_again && names_something_new(&known.analysis)));
         if let Some(analysis) =

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chaperone_access::{RelationName, RelationScope, Scope};
 use pg_query::protobuf::{SetOperation, SubLinkType};
 
+use super::bare::names_what_is_revealed;
 use super::barrier::{FLOOR_SCHEMA, stands_alone};
 use super::is_open;
 use super::traces::hides_below;
@@ -109,6 +110,9 @@ impl Checking<'_> {
             if (kind, name) == ("SelectStmt", "where_clause")
                 && self.generated.conditions.iter().any(|(_, condition)| alike(condition, value))
             {
+                return true;
+            }
+            if name == "from_clause" && names_what_is_revealed(fields, self.telling.catalog, self.scope) {
                 return true;
             }
             let written = match (kind, name) {

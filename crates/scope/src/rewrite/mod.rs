@@ -8,6 +8,7 @@
 //! - `barrier`: views at the target that stand in the place of sub-selects
 //! - `look`: what stands before the arguments of functions that describe objects
 //! - `traces`: what rows tell beside their columns
+//! - `bare`: relations by their names where nothing else of them can be named
 //! - `star`: lists of columns in the place of `*`
 //! - `query`: SELECT and what it consists of
 //! - `expression`: everything in it that computes
@@ -17,8 +18,10 @@
 //! - `check`: the independent look at what is sent
 //!
 //! The argument does not rest on scoping being judged right: after rewriting, a relation that is seen in part stands only
-//! in a generated sub-select or as the target of a write, and every other name is qualified or one that no table has.
+//! in a generated sub-select, as the target of a write, or alone in a SELECT without another query in it of which every name
+//! that could be a column's is a revealed one's; and every other name is qualified or one that no table has.
 
+mod bare;
 mod barrier;
 mod check;
 mod expression;

@@ -49,6 +49,7 @@ impl Rewriter<'_> {
             self.select(side)?;
         }
         self.group_by_key(select)?;
+        let alone = matches!(select.from_clause.as_slice(), [Node { node: Some(NodeEnum::RangeVar(_)) }]);
         for item in &mut select.from_clause {
             self.item_of_from(item)?;
         }
@@ -70,7 +71,8 @@ impl Rewriter<'_> {
         ] {
             self.optional(part)?;
         }
-        Ok(())
+        // In a sub-select of a write, names may be of the write's target.
+        if alone && self.target.is_none() { self.bare(select) } else { Ok(()) }
     }
 
     /// Do something where the names of a WITH clause can be seen. They are given names that no table has.

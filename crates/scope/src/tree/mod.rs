@@ -243,12 +243,14 @@ pub(crate) fn number(fields: &Fields, name: &str) -> i64 {
     fields.get(name).and_then(Value::as_i64).unwrap_or_default()
 }
 
+/// The items of a list; none where there is no list.
+pub(crate) fn items<'a>(fields: &'a Fields, name: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    fields.get(name).and_then(Value::as_array).into_iter().flatten()
+}
+
 /// The texts of a list of String nodes; other nodes are left out.
 pub(crate) fn strings<'a>(fields: &'a Fields, name: &str) -> Vec<&'a str> {
-    let items = fields.get(name).and_then(Value::as_array);
-    items
-        .into_iter()
-        .flatten()
+    items(fields, name)
         .filter_map(node)
         .filter(|(kind, _)| *kind == "String")
         .map(|(_, fields)| text(fields, "sval"))

@@ -27,7 +27,8 @@ fn a_shape_has_one_template_where_every_number_is_a_constant() {
 fn the_words_of_what_is_alike_are_at_hand_once_a_text_was_written_out() {
     let catalog = Arc::new(crate::rewrite::tests::catalog());
     let scope = crate::rewrite::tests::scope(&catalog);
-    let (path, none): (Arc<[Arc<str>]>, Arc<[Arc<str>]>) = (Arc::from([Arc::from("public")]), Arc::from([]));
+    let path: Arc<[Arc<str>]> = Arc::from([Arc::from("public")]);
+    let none: Arc<[Arc<str>]> = Arc::from([]);
     let known =
         Arc::new(analyse(&Arc::from("select ssn from patients where id = 1"), &path, &none, &catalog));
     let shaped = Shaped::new(known.clone());

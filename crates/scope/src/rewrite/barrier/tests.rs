@@ -40,7 +40,7 @@ fn a_view_stands_for_as_much_as_it_shows_and_not_for_more() {
     );
     for (shows, sees) in [(M, R), (H, R), (H, M)] {
         let from = read_from(&rules, ([R, shows], false), ([R, sees], true), Some(("clerk", None)));
-        assert!(from.contains("FROM public.patients t"), "{shows:?} {sees:?}: {from}");
+        assert!(from.contains("public.patients") && !from.contains("VIEW"), "{shows:?} {sees:?}: {from}");
     }
 }
 
@@ -59,7 +59,7 @@ fn a_filter_stands_in_the_view_or_where_its_columns_are_shown() {
     assert_eq!(from([R, H], [H, H], not_told), "not told");
     // All rows are not had through a view of some.
     let all = read_from(FILTERED, ([R, H], true), ([R, H], true), all_told);
-    assert!(all.contains("FROM public.patients t"), "{all}");
+    assert!(all.ends_with("FROM public.patients patients"), "{all}");
     let less = read_from(FILTERED, ([R, R], false), ([R, H], true), not_told);
     assert!(less.contains("FROM chaperone_floor.VIEW t") && !less.contains("WHERE"), "{less}");
     // A view of all rows asks nothing of the caller.
