@@ -1357,3 +1357,23 @@ SELECT ssn::information_schema.cardinal_number FROM patients ORDER BY id LIMIT 3
 SELECT table_name, count(*) FROM information_schema.columns GROUP BY table_name ORDER BY 1; SELECT c.oid, max(c.relpages) FROM pg_class c GROUP BY c.oid ORDER BY 1 LIMIT 3; SELECT relname, reltuples FROM pg_class GROUP BY oid;
 -- @t ask11 foreign_options mask
 SELECT * FROM information_schema.user_mapping_options; SELECT * FROM information_schema.foreign_table_options; SELECT * FROM information_schema.foreign_server_options; SELECT * FROM pg_seclabels; SELECT * FROM pg_seclabel;
+-- @t bar01 by_name_sorted_by_hidden infer
+SELECT id FROM patients ORDER BY ssn LIMIT 3;
+-- @t bar02 result_named_as_hidden_in_expression infer
+SELECT id, 0 AS ssn FROM patients ORDER BY ssn || '', id LIMIT 3;
+-- @t bar03 result_named_as_hidden_grouped_by infer
+SELECT count(*), 0 AS ssn FROM patients GROUP BY patients.ssn, ssn ORDER BY 1 DESC, 2 LIMIT 3;
+-- @t bar04 result_named_as_hidden_in_window infer
+SELECT id, rank() OVER (ORDER BY ssn), 1 AS ssn FROM patients ORDER BY 1 LIMIT 5;
+-- @t bar05 result_named_as_hidden_picked_by infer
+SELECT DISTINCT ON (patients.ssn) id, 1 AS ssn FROM patients ORDER BY patients.ssn, ssn, id LIMIT 3;
+-- @t bar06 by_name_filtered_by_hidden infer
+SELECT string_agg(id::text, ' ' ORDER BY id) FILTER (WHERE ssn < '5') AS id FROM patients;
+-- @t bar07 whole_row_by_name mask
+SELECT id, ARRAY[patients]::text AS ssn FROM patients ORDER BY id LIMIT 2;
+-- @t bar08 column_called_as_function mask
+SELECT id, left(ssn(patients), 3) AS ssn FROM patients ORDER BY id LIMIT 2;
+-- @t bar09 named_from_inside infer
+SELECT (SELECT count(*) FROM plain WHERE plain.id = patients.id AND patients.ssn < '5') AS ssn FROM patients ORDER BY id LIMIT 3;
+-- @t bar10 place_by_name infer
+SELECT name AS ctid FROM patients ORDER BY patients.ctid LIMIT 3;
