@@ -68,3 +68,6 @@ impl Rewriter<'_> {
             && family(self.catalog, relation).iter().any(|(_, one)| one.referenced.iter().any(hidden))
     }
 }
+
+#[cfg(test)]
+mod tests;
