@@ -184,3 +184,17 @@ fn options_of_what_is_foreign_are_read_in_part() {
         assert_eq!(crate::system::is_part("information_schema", name), part, "{name}");
     }
 }
+
+#[test]
+fn a_function_that_may_not_be_called_says_what_to_do_instead() {
+    for (name, instead) in [
+        ("query_to_xml", "use xmlelement"),
+        ("table_to_xmlschema", "use xmlelement"),
+        ("pg_try_advisory_lock", "lock a row"),
+        ("lo_get", "use bytea"),
+        ("pg_read_file", "built-in functions that only compute are"),
+    ] {
+        let hint = super::instead_hint(name);
+        assert!(hint.contains(instead), "{name}: {hint}");
+    }
+}

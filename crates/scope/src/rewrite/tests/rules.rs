@@ -259,3 +259,14 @@ fn a_view_is_read_through_the_floor_for_the_rows_of_its_filter_alone() {
     assert!(sent(false).contains(&made.name), "{}", sent(false));
     assert!(sent(true).contains("FROM public.peek t OFFSET 0"), "{}", sent(true));
 }
+
+/// `'t'` is no list of them: the writer would write it as a truth value, and what is written so is not sent.
+#[test]
+fn only_a_truth_value_is_spelled_out() {
+    let catalog = catalog();
+    let place = Place { catalog: &catalog, path: &[], temporary: &[] };
+    let sent = |sql: &str| rewrite(sql, place, &Scope::default());
+    let spelled_out = sent("select 't'::bool as x, 'f'::bool as y").unwrap();
+    assert_eq!(&*spelled_out, "SELECT 'true'::boolean AS x, 'false'::boolean AS y");
+    assert!(sent("select '{t}'::bool[] as x").is_ok() && sent("select 't'::bool[] as x").is_err());
+}

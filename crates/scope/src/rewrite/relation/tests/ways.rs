@@ -87,6 +87,10 @@ fn a_star_is_written_out_where_it_is_plain_what_it_is() {
         assert_eq!(sent.contains("t.tableoid"), shown, "{sql}: {sent}");
         assert_eq!(sent.starts_with("SELECT *"), !shown, "{sql}: {sent}");
     }
+    // A join with a name hides what is joined.
+    let joined = "select p.*, tableoid from (patients p join secret s on true) as p";
+    let joined = sent(&catalog, &seen, joined).unwrap();
+    assert!(joined.starts_with("SELECT p.*, tableoid FROM ((SELECT"), "{joined}");
     // Nothing is known of its columns.
     let sent = sent(&catalog, &seen, "select *, tableoid from audited").unwrap();
     assert_eq!(sent, "SELECT *, tableoid FROM public.audited");
