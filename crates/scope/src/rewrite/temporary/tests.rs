@@ -142,20 +142,29 @@ fn only_one_plain_integer_has_a_sequence_for_its_type() {
 #[test]
 fn a_table_is_made_with_all_that_another_has_where_nothing_is_hidden_and_nothing_runs() {
     let columns = |oid: &str, columns: &str| vec![Some(oid.to_owned()), Some(columns.to_owned())];
+    const ID: &str = r#"[["id","integer",0,null,null]]"#;
     let mut results = results();
+    for name in ["nextval", "txid_current", "pg_get_viewdef"] {
+        let function = ["pg_catalog", name, "true", "false", "false", ""];
+        results[8].push(function.map(|cell| Some(cell.to_owned())).to_vec());
+    }
     for (oid, name, active, called, columns_of) in [
-        ("30", "plain", "false", "length,nextval", r#"[["id","integer",0,null,null]]"#),
-        ("31", "acts", "true", "", r#"[["id","integer",0,null,null]]"#),
-        ("32", "calls", "false", "length,query_to_xml", r#"[["id","integer",0,null,null]]"#),
+        ("30", "plain", "false", "length,random", ID),
+        ("31", "acts", "true", "", ID),
+        ("32", "calls", "false", "length,query_to_xml", ID),
         ("33", "coded", "false", "", r#"[["word","more.checked",4,"text",null]]"#),
         ("34", "planned", "false", "", r#"[["hours","public.hours",8,null,null]]"#),
+        // Numbers of what is not seen; a transaction's; what somebody else may see.
+        ("35", "draws", "false", "nextval", ID),
+        ("36", "counts", "false", "txid_current", ID),
+        ("37", "shows", "false", "pg_get_viewdef", ID),
     ] {
         let relation = ["public", name, "r", active, oid, "", called];
         results[3].push(relation.map(|cell| Some(cell.to_owned())).to_vec());
         results[4].push(columns(oid, columns_of));
     }
     let open = Arc::new(Catalog::build(1, &results, None).unwrap());
-    let names = ["plain", "acts", "calls", "coded", "planned"];
+    let names = ["plain", "acts", "calls", "coded", "planned", "draws", "counts", "shows"];
     let whole = scope_of(&names.map(|name| (name, "whole")));
     let mut beside = whole.clone();
     beside.relations.extend(scope_of(&[("patients", "h")]).relations);
