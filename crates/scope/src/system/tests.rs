@@ -249,3 +249,30 @@ fn the_columns_of_each_are_loaded() {
         assert!(query.contains(&format!("'{}'", part.relation)), "{} is not in columns.sql", part.relation);
     }
 }
+
+#[test]
+fn all_settings_leave_out_those_that_say_who_the_session_is() {
+    let listed: Vec<&str> = crate::settings::shown_of_all().collect();
+    for (name, shown) in
+        [("TimeZone", true), ("timezone", false), ("role", false), ("application_name", false)]
+    {
+        assert_eq!(listed.contains(&name), shown, "{name}");
+    }
+}
+
+#[test]
+fn an_element_of_an_index_has_a_name_where_it_is_asked_for_alone() {
+    assert!(Look::Index.otherwise(1).is_none());
+    assert!(Look::Index.otherwise(3).is_some_and(|text| text.contains("attname")));
+}
+
+#[test]
+fn what_a_session_has_made_is_described_to_it() {
+    let catalog = crate::analyse::tests::catalog();
+    let told = |temporary| Telling::new(&catalog, None, temporary).of(Of::Relation("oid")).unwrap();
+    assert!(
+        told(true).len() > told(false).len() && told(true).contains("pg_my_temp_schema"),
+        "{}",
+        told(true)
+    );
+}

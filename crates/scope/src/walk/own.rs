@@ -116,6 +116,3 @@ impl<'a> Walk<'a> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,14 +1,16 @@
-//! What the walk says of a session's own tables by itself: whoever writes the statement out is asked the same again.
+//! What the walk says by itself: whoever writes the statement out is asked much of it again.
 
 use std::sync::Arc;
 
 use super::*;
-use crate::analyse::tests::catalog;
+use crate::analyse::tests::results;
 use crate::tree;
 
 /// What a statement is refused for, in a session that has the temporary table `mine`.
 fn refused(sql: &str) -> Option<String> {
-    let (catalog, path) = (catalog(), [Arc::from("public")]);
+    let mut results = results();
+    results[4].push(vec![Some("4".to_owned()), Some(r#"[["id","integer",0,null,null]]"#.to_owned())]);
+    let (catalog, path) = (Catalog::build(1, &results, None).unwrap(), [Arc::from("public")]);
     let temporary = [Arc::from("mine")];
     let place = Place { catalog: &catalog, path: &path, temporary: &temporary };
     let parsed = tree::parse(sql).ok().unwrap();
@@ -106,4 +108,30 @@ fn an_index_is_dropped_where_temporary_tables_are() {
     for sql in ["drop index public.some_index", "drop index some_index, public.other_index"] {
         assert_eq!(refused(sql).as_deref(), Some("DROP of what is not temporary"), "{sql}");
     }
+}
+
+#[test]
+fn rows_of_a_relation_are_a_type_with_and_without_its_schema() {
+    for sql in ["select null::patients", "select null::public.patients", "select null::patients[]"] {
+        assert_eq!(refused(sql), None, "{sql}");
+    }
+    for sql in ["select null::secret", "select null::public.secret", "select null::other.patients"] {
+        assert!(refused(sql).is_some(), "{sql}");
+    }
+}
+
+#[test]
+fn what_is_outside_of_the_database_is_not_named() {
+    for (sql, said) in [
+        ("select 1 from here.public.patients", "a relation named with its database"),
+        ("copy patients to '/tmp/x'", "COPY with a file or program of the server"),
+        ("show data_directory", "setting `data_directory` may not be shown"),
+        (
+            "create function f() returns int language sql as 'select 1'",
+            "`create function` is not among the constructs that your permissions cover",
+        ),
+    ] {
+        assert_eq!(refused(sql).as_deref(), Some(said), "{sql}");
+    }
+    assert_eq!(refused("show all"), None);
 }

@@ -103,3 +103,22 @@ fn a_commit_takes_back_what_lasts_as_long_as_its_transaction() {
         assert!(!carried(&made), "{made}");
     }
 }
+
+#[test]
+fn only_what_defines_something_for_others_changes_the_catalog() {
+    let told = |sql: &str| {
+        let own: Arc<[Arc<str>]> = Arc::from([Arc::from("mine")]);
+        let path: Arc<[Arc<str>]> = Arc::from([Arc::from("public")]);
+        let analysis = analyse(&Arc::from(sql), &path, &own, &Arc::new(catalog()));
+        let member = &analysis.members[0];
+        (member.whole.contains(Verb::Define), format!("{:?}", member.session))
+    };
+    for (sql, defines, effect) in [
+        ("alter table mine add column x int4", false, "None"),
+        ("alter table public.mine add column x int4", true, "ChangesCatalog"),
+        ("alter table patients add column x int4", true, "ChangesCatalog"),
+        ("set timezone to 'UTC'", false, "None"),
+    ] {
+        assert_eq!(told(sql), (defines, effect.to_owned()), "{sql}");
+    }
+}
