@@ -258,6 +258,11 @@ fn all_settings_leave_out_those_that_say_who_the_session_is() {
     {
         assert_eq!(listed.contains(&name), shown, "{name}");
     }
+    let all = sent("SHOW ALL");
+    assert!(
+        all.starts_with("SELECT s.name, ") && all.contains("FROM pg_catalog.pg_settings t WHERE"),
+        "{all}"
+    );
 }
 
 #[test]

@@ -91,7 +91,9 @@ fn an_integer_with_a_sequence_is_a_type_of_new_columns_alone() {
             Some("type `serial` is not among those that your permissions cover")
         );
     }
-    assert!(refused("create temp table t (a serial[])").is_some());
+    for typ in ["serial[]", "public.composite"] {
+        assert!(refused(&format!("create temp table t (a {typ})")).is_some(), "{typ}");
+    }
 }
 
 #[test]

@@ -115,5 +115,6 @@ fn a_view_that_stands_for_itself_is_not_asked_which_relations_there_are() {
         sent_at(&Arc::new(Catalog::build(1, &results, None).unwrap()), "select 1 from peek")
     };
     assert!(of("SELECT gone.id FROM public.gone").is_ok());
+    assert!(of("SELECT pg_class.id FROM public.pg_class").is_ok(), "it only has the name of one");
     assert!(of("SELECT pg_authid.oid AS id FROM pg_authid").is_err());
 }
