@@ -297,3 +297,10 @@ fn only_a_view_may_be_asked_about_by_its_name() {
     let named = described("select pg_get_viewdef(7)");
     assert!(named.contains("SELECT 7::pg_catalog.regclass::pg_catalog.oid OFFSET 0"), "{named}");
 }
+
+/// What is locked is not read.
+#[test]
+fn a_relation_of_the_systems_that_is_read_in_part_is_locked_as_it_is() {
+    let locked = described("lock pg_class in access share mode");
+    assert_eq!(locked, "LOCK TABLE pg_catalog.pg_class IN ACCESS SHARE MODE");
+}
