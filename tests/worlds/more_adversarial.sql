@@ -1288,6 +1288,8 @@ x
 SELECT id > 250 FROM more.ticket WHERE label = 'x'; ROLLBACK;
 -- @t num04 shared_sequence_by_merge infer
 BEGIN; MERGE INTO more.ticket t USING (VALUES ('x')) v(l) ON t.label = v.l WHEN NOT MATCHED THEN INSERT (label) VALUES (v.l); SELECT max(id) > 250 FROM more.ticket WHERE label = 'x'; ROLLBACK;
+-- @t num06 shared_sequence_of_a_table_like_it infer
+BEGIN; CREATE TEMP TABLE z (LIKE more.ticket INCLUDING DEFAULTS); INSERT INTO z(label) VALUES ('x') RETURNING id > 250; ROLLBACK;
 -- @t num05 number_given works
 BEGIN; INSERT INTO more.ticket(id, label) VALUES (900, 'x'), (901, 'y') RETURNING id; UPDATE more.ticket SET label = 'z' WHERE id = 900; DELETE FROM more.ticket WHERE id = 901; ROLLBACK;
 -- @t tra01 path_of_a_failed_transaction mask

@@ -125,12 +125,8 @@ pub(crate) struct TableColumn {
 }
 
 impl Relation {
-    /// Whether a column's type runs code of the target's own: to whoever has it as it is, that code can be given values.
-    pub(crate) fn runs_code(&self) -> bool {
-        self.columns.iter().any(|column| column.code)
-    }
-
-    /// Whether reading it under its own name runs no code of the target's own.
+    /// Whether reading it under its own name runs no code of the target's own: to whoever has a column's type as it is, the type's
+    /// code can be given values.
     pub(crate) fn is_plain(&self) -> bool {
         !self.columns.iter().any(|column| column.code || column.planned)
     }

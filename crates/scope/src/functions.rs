@@ -460,6 +460,11 @@ pub(crate) fn reads_more(catalog: &Catalog, name: &str) -> bool {
     standing(catalog, name) == Standing::Refused && !OF_THE_SESSION.contains(&name)
 }
 
+/// Whether a function of `pg_catalog` is called as it is where a restricted caller writes it.
+pub(crate) fn is_carried(catalog: &Catalog, name: &str) -> bool {
+    standing(catalog, name) != Standing::Refused && instead_of(name).is_none() && system::look(name).is_none()
+}
+
 /// Whether `x.name` or `(row).name` could call something that is not plainly permitted: that may not be called, has something else
 /// put in its place, or has to be looked at first; or be a cast to a type with code of the target's own.
 pub(crate) fn dangerous_field(catalog: &Catalog, name: &str) -> bool {

@@ -14,7 +14,7 @@ pub(crate) use whose::Telling;
 
 use crate::rewrite::literal;
 use crate::settings::shown_of_all;
-use crate::tree::{Fields, Value, node, strings, unset};
+use crate::tree::{Fields, Value, node, strings};
 use crate::walk::quoted;
 use parts::{CATALOG, Columns, INFORMATION, PARTS, Part, Rows};
 
@@ -35,14 +35,11 @@ pub(crate) fn is_part(schema: &str, name: &str) -> bool {
 /// The relation that a function in FROM is read as: `pg_show_all_settings()`, which pgAdmin asks when it connects, is what the view
 /// `pg_settings` consists of. Only where the call is all that stands there.
 pub(crate) fn read_as(range_function: &Fields) -> Option<&'static str> {
-    let plain = range_function.iter().all(|(name, value)| {
-        matches!(name, "functions" | "alias" | "lateral") || value.as_array().is_some_and(<[Value]>::is_empty)
-    });
+    // Without ROWS FROM no definitions of columns stand beside the call.
+    let plain = range_function.iter().all(|(name, _)| matches!(name, "functions" | "alias" | "lateral"));
     let [list] = range_function.get("functions").and_then(Value::as_array)? else { return None };
-    let items = list.fields()?.get("items").and_then(Value::as_array)?;
-    let (call, definitions) = items.split_first()?;
-    let (kind, call) = node(call)?;
-    let alone = kind == "FuncCall" && call.get("args").is_none() && definitions.iter().all(unset);
+    let (_, call) = node(list.fields()?.get("items").and_then(Value::as_array)?.first()?)?;
+    let alone = call.get("args").is_none();
     let named = matches!(
         strings(call, "funcname").as_slice(),
         ["pg_show_all_settings"] | [CATALOG, "pg_show_all_settings"]

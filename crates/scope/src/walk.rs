@@ -791,3 +791,6 @@ fn words(kind: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

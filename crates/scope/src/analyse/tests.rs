@@ -230,6 +230,7 @@ fn read_only_is_proved_or_not_assumed() {
         "select count(*) from patients",
         "values (1)",
         "explain select 1",
+        "explain (verbose) select 1",
         "begin",
         "show timezone",
     ] {

@@ -253,8 +253,8 @@ fn types_with_code_are_known_down_to_what_has_none() {
         assert_eq!((&*found.base, found.code), (base, true), "{name}");
     }
     assert!(!column(&catalog, "coded", "i").code);
-    assert!(relation(&catalog, "coded").runs_code() && relation(&catalog, "shown").runs_code());
-    assert!(!relation(&catalog, "tree").runs_code());
+    assert!(!relation(&catalog, "coded").is_plain() && !relation(&catalog, "shown").is_plain());
+    assert!(relation(&catalog, "tree").is_plain());
     assert!(column(&catalog, "spans", "e").code, "what sends a value is code");
     for (name, planned) in [("a", true), ("b", true), ("c", true), ("d", false)] {
         let found = column(&catalog, "spans", name);

@@ -110,11 +110,12 @@ fn rows_of_a_relation_are_a_type_where_none_of_their_columns_has_code() {
     let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
     let mut rows = results();
     rows[3].push(row(&["public", "far", "f", "false", "60", ""]));
+    rows[3].push(row(&["public", "coded", "r", "false", "61", ""]));
     let column = |typ: &str, flags: u8| format!(r#"[["a","{typ}",{flags},null,null]]"#);
     rows[4] =
         [("1", "integer", 0), ("4", "integer", 0), ("5", "public.checked", 4), ("6", "public.kind[]", 0)]
             .into_iter()
-            .chain([("10", "public.odd", 0), ("60", "integer", 0)])
+            .chain([("10", "public.odd", 0), ("60", "integer", 0), ("61", "public.kind", 4)])
             .map(|(oid, typ, flags)| row(&[oid, &column(typ, flags)]))
             .collect();
     let catalog = Catalog::build(1, &rows, None).unwrap();
@@ -124,6 +125,8 @@ fn rows_of_a_relation_are_a_type_where_none_of_their_columns_has_code() {
         ("public", "secret", false),
         ("public", "visits_2026", false),
         ("public", "far", false),
+        // Of a type that may be named, and that calls what nobody looked at.
+        ("public", "coded", false),
         // Nothing is known of its columns.
         ("public", "visits", false),
         ("pg_catalog", "pg_class", false),

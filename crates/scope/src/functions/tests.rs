@@ -6,6 +6,7 @@ use crate::analyse::analyse;
 use crate::analyse::tests::results;
 use crate::catalog::Catalog;
 use crate::classification::Classification;
+use crate::functions::Standing;
 
 /// Two functions of the target's own and one extension may be used; another extension may not.
 const RULES: &str = r#"
@@ -182,5 +183,45 @@ fn options_of_what_is_foreign_are_read_in_part() {
     ] {
         assert_eq!(super::listed_relation("information_schema", name), listed, "{name}");
         assert_eq!(crate::system::is_part("information_schema", name), part, "{name}");
+    }
+}
+
+#[test]
+fn a_function_that_may_not_be_called_says_what_to_do_instead() {
+    for (name, instead) in [
+        ("query_to_xml", "use xmlelement"),
+        ("table_to_xmlschema", "use xmlelement"),
+        ("pg_try_advisory_lock", "lock a row"),
+        ("lo_get", "use bytea"),
+        ("pg_read_file", "built-in functions that only compute are"),
+    ] {
+        let hint = super::instead_hint(name);
+        assert!(hint.contains(instead), "{name}: {hint}");
+    }
+}
+
+#[test]
+fn what_is_not_stable_is_called_where_it_is_listed_alone() {
+    let mut rows = results();
+    for (name, stable) in [
+        ("pg_relation_is_updatable", "false"),
+        ("pg_typeof", "true"),
+        ("made_up", "false"),
+        ("made_stable", "true"),
+    ] {
+        let function = ["pg_catalog", name, stable, "false", "false", ""];
+        rows[8].push(function.map(|cell| Some(cell.to_owned())).to_vec());
+    }
+    let catalog = Catalog::build(1, &rows, None).unwrap();
+    for (name, stands) in [
+        ("pg_relation_is_updatable", Standing::Volatile),
+        ("pg_typeof", Standing::Stable),
+        ("made_up", Standing::Refused),
+        ("made_stable", Standing::Stable),
+    ] {
+        assert_eq!(super::standing(&catalog, name), stands, "{name}");
+    }
+    for (name, listed) in [("pg_am", true), ("pg_class", true), ("pg_authid", false)] {
+        assert_eq!(super::listed_relation("pg_catalog", name), listed, "{name}");
     }
 }

@@ -85,6 +85,12 @@ fn a_subject_is_found_where_it_stands_or_not_at_all() {
     }
 }
 
+#[test]
+fn a_relation_without_a_subject_has_none() {
+    assert_eq!(traced("select id, note from patients").subjects, Subjects::None);
+    assert_eq!(traced("select id from secret").subjects, Subjects::OutOfReach);
+}
+
 fn except(names: &[&str]) -> FreeText {
     FreeText::Except(names.iter().map(|name| Arc::from(*name)).collect())
 }

@@ -135,8 +135,7 @@ impl<'a> Rewriter<'a> {
         }
         match self.reading_seen(name, relation, inh, sample)? {
             Reading::Itself
-                if placed
-                    || !relation.is_plain()
+                if !relation.is_plain()
                     || (inh && self.hides_below(relation))
                     || (self.locks && self.locks_tell(relation)) =>
             {
@@ -155,7 +154,7 @@ impl<'a> Rewriter<'a> {
         inh: bool,
         sample: Option<&Node>,
     ) -> Outcome<Reading> {
-        if self.explaining && inh && self.tells_below(relation) {
+        if self.explaining && inh && self.hides_below(relation) {
             return self.ours(name, &unplanned(name, relation), None);
         }
         let columns = relation.columns.iter().map(|column| {
@@ -308,7 +307,7 @@ impl<'a> Rewriter<'a> {
 
     /// Whether a relation that is seen whole is read under its own name.
     pub(super) fn stands_for_itself(&self, relation: &Relation) -> bool {
-        let tells = self.tells_below(relation) || self.locks && self.locks_tell(relation);
+        let tells = self.hides_below(relation) || self.locks && self.locks_tell(relation);
         relation.is_plain() && relation.guard.is_none() && !tells
     }
 
@@ -475,7 +474,7 @@ impl<'a> Rewriter<'a> {
                 _ => {
                     let whole = *self.seen(name)? == RelationScope::Whole;
                     let tells = self.guards_by_hidden(name, relation)
-                        || self.tells_below(relation)
+                        || self.hides_below(relation)
                         || locks && self.locks_tell(relation);
                     whole && !tells
                 }

@@ -118,12 +118,11 @@ impl Rewriter<'_> {
             }
             return Ok(Some(columns));
         }
-        let runs = known.active
-            || known.runs_code()
-            || known.called.iter().any(|name| functions::reads_more(self.catalog, name));
+        // Its defaults and checks are the caller's then, who reads what they give. What stands for itself has no type with code.
+        let runs = known.active || known.called.iter().any(|name| !functions::is_carried(self.catalog, name));
         if !self.stands_for_itself(known) || !self.scope.is_whole() || runs {
             return refused(
-                "LIKE with INCLUDING, of a relation of which you see a part or that has code of its own",
+                "LIKE with INCLUDING, of a relation of which you see a part or whose defaults and checks call what you may not,",
                 "write LIKE without it, and the defaults and keys that the table should have",
             );
         }

@@ -37,13 +37,8 @@ pub(super) fn hides_below(catalog: &Catalog, scope: &Scope, relation: &Relation)
 }
 
 impl Rewriter<'_> {
-    /// Whether how rows lie, or which relation each is in, tells of what is not seen of a relation that inherits from this one.
-    pub(super) fn tells_below(&self, relation: &Relation) -> bool {
-        self.places_by_hidden(relation) || self.hides_below(relation)
-    }
-
     /// Whether what inherits from a relation has columns that are not seen: its rows are read through the relation, and where they
-    /// lie and when they were written would tell of those.
+    /// lie, when they were written and which relation each is in would tell of those.
     pub(super) fn hides_below(&self, relation: &Relation) -> bool {
         !self.is_open() && hides_below(self.catalog, self.scope, relation)
     }
@@ -68,3 +63,6 @@ impl Rewriter<'_> {
             && family(self.catalog, relation).iter().any(|(_, one)| one.referenced.iter().any(hidden))
     }
 }
+
+#[cfg(test)]
+mod tests;

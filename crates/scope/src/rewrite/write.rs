@@ -226,8 +226,7 @@ impl<'a> Rewriter<'a> {
                 }
                 match self.seen(full)? {
                     RelationScope::Whole
-                        if placed
-                            || (range.inh && self.hides_below(known))
+                        if (range.inh && self.hides_below(known))
                             || (self.locks && self.locks_tell(known)) =>
                     {
                         let mut target = plain(Some((full, known)), full.to_string(), alias);

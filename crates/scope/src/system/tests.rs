@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chaperone_access::{Described, Scope};
+use chaperone_access::{Described, RelationScope, Scope};
 
 use super::whose::Of;
 use super::*;
@@ -43,6 +43,8 @@ fn target() -> Catalog {
         "inet_merge",
         "pg_available_extensions",
         "pg_notify",
+        "btrim",
+        "substring",
     ] {
         results[8].push(row(&["pg_catalog", name, "true", "false", "false", ""]));
     }
@@ -51,9 +53,13 @@ fn target() -> Catalog {
 
 /// What is sent, or what it is refused for.
 fn sent(sql: &str) -> String {
+    sent_to(&Scope::default(), sql)
+}
+
+fn sent_to(scope: &Scope, sql: &str) -> String {
     let path: Arc<[Arc<str>]> = Arc::from([Arc::from("public")]);
     let analysis = analyse(&Arc::from(sql), &path, &Arc::from([]), &Arc::new(target()));
-    match analysis.confined.get(&Scope::default()) {
+    match analysis.confined.get(scope) {
         Ok(text) => text.to_string(),
         Err(refusal) => format!("refused: {refusal}"),
     }
@@ -116,6 +122,12 @@ fn an_interval_for_a_zone_says_of_which_fields_it_is() {
 fn no_more_than_one_text_is_trimmed() {
     assert!(sent("SELECT trim(trailing 'x' from 'y', 'z')").starts_with("refused: TRIM of several"));
     assert!(sent("SELECT trim('x', 'y', 'z')").starts_with("refused: TRIM of several"));
+    // What only looks like it.
+    for sql in
+        ["SELECT trim('x' from 'y')", "SELECT btrim('x', 'y', 'z')", "SELECT substring('x' from 1 for 2)"]
+    {
+        assert!(sent(sql).starts_with("SELECT "), "{sql}: {}", sent(sql));
+    }
 }
 
 /// What stands for a system relation has `xmin` among the others: `*` would show it.
@@ -184,8 +196,13 @@ fn what_a_type_is_based_on_is_written_out() {
 /// A relation of the system's is in no classification.
 #[test]
 fn a_relation_of_the_system_may_be_grouped() {
-    let grouped = sent("SELECT table_name FROM information_schema.columns GROUP BY table_name");
-    assert!(grouped.starts_with("SELECT table_name FROM (SELECT"), "{grouped}");
+    // Policies that say nothing of it let everybody read it.
+    let whole = [(RelationName::new("information_schema", "columns"), RelationScope::Whole)].into();
+    for scope in [Scope::default(), Scope { relations: whole, ..Scope::default() }] {
+        let grouped =
+            sent_to(&scope, "SELECT table_name FROM information_schema.columns GROUP BY table_name");
+        assert!(grouped.starts_with("SELECT table_name FROM (SELECT"), "{grouped}");
+    }
 }
 
 /// A function is described to whoever may call it, and a comment may be of one: no relation decides that.
@@ -231,4 +248,36 @@ fn the_columns_of_each_are_loaded() {
     for part in &PARTS {
         assert!(query.contains(&format!("'{}'", part.relation)), "{} is not in columns.sql", part.relation);
     }
+}
+
+#[test]
+fn all_settings_leave_out_those_that_say_who_the_session_is() {
+    let listed: Vec<&str> = crate::settings::shown_of_all().collect();
+    for (name, shown) in
+        [("TimeZone", true), ("timezone", false), ("role", false), ("application_name", false)]
+    {
+        assert_eq!(listed.contains(&name), shown, "{name}");
+    }
+    let all = sent("SHOW ALL");
+    assert!(
+        all.starts_with("SELECT s.name, ") && all.contains("FROM pg_catalog.pg_settings t WHERE"),
+        "{all}"
+    );
+}
+
+#[test]
+fn an_element_of_an_index_has_a_name_where_it_is_asked_for_alone() {
+    assert!(Look::Index.otherwise(1).is_none());
+    assert!(Look::Index.otherwise(3).is_some_and(|text| text.contains("attname")));
+}
+
+#[test]
+fn what_a_session_has_made_is_described_to_it() {
+    let catalog = crate::analyse::tests::catalog();
+    let told = |temporary| Telling::new(&catalog, None, temporary).of(Of::Relation("oid")).unwrap();
+    assert!(
+        told(true).len() > told(false).len() && told(true).contains("pg_my_temp_schema"),
+        "{}",
+        told(true)
+    );
 }

@@ -3,9 +3,7 @@
 
 use super::{OBJECT_TABLE, TEMPORARY, Walk};
 use crate::rewrite::Place;
-use crate::tree::{Fields, Value, node, number, text, unset};
-
-const OBJECT_COLUMN: i64 = pg_query::protobuf::ObjectType::ObjectColumn as i64;
+use crate::tree::{Fields, Value, node, number, text};
 
 /// `AlterTableType` of ADD COLUMN, SET and DROP DEFAULT, DROP and SET NOT NULL, DROP COLUMN, ADD and DROP CONSTRAINT, and TYPE.
 const ALTERATIONS: [i64; 8] = [1, 3, 5, 6, 14, 17, 23, 25];
@@ -83,8 +81,8 @@ impl<'a> Walk<'a> {
             "AlterTableCmd" => return self.alteration(fields),
             "RenameStmt" => {
                 self.triggered(&["ALTER TABLE"]);
-                number(fields, "rename_type") == OBJECT_COLUMN
-                    && number(fields, "relation_type") == OBJECT_TABLE
+                // Of a column alone it is said of what kind the relation is that has it.
+                number(fields, "relation_type") == OBJECT_TABLE
             }
             _ => only(fields, "options", &MAINTENANCE),
         };
@@ -113,7 +111,7 @@ impl<'a> Walk<'a> {
 
     /// When constraints are looked at. What is written is judged when it is written, as if they were looked at then.
     pub(super) fn constraints(&mut self, fields: &Fields) {
-        if fields.get("constraints").is_some_and(|names| !unset(names)) {
+        if fields.get("constraints").is_some() {
             self.found.not_understood("SET CONSTRAINTS with names".into(), "SET CONSTRAINTS ALL is carried");
         }
     }

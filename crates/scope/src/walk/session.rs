@@ -115,13 +115,11 @@ pub(crate) fn temporary_drop(fields: &Fields, place: Place<'_>) -> bool {
     let names = dropped(fields);
     let if_exists = flag(fields, "missing_ok");
     let is_own = |name: &str| place.temporary.iter().any(|known| **known == *name);
-    let is_nothing =
-        |name: &str| if_exists && !name.is_empty() && place.catalog.resolve("", name, place.path).is_none();
+    let is_nothing = |name: &str| if_exists && place.catalog.resolve("", name, place.path).is_none();
     // An index lies where its table does, and what is sent says `pg_temp`.
     let is_index = number(fields, "remove_type") == OBJECT_INDEX;
     let is_table = number(fields, "remove_type") == OBJECT_TABLE;
     (is_index || is_table)
-        && !names.is_empty()
         && names.iter().all(|name| !name.is_empty() && (is_index || is_own(name) || is_nothing(name)))
 }
 

@@ -40,6 +40,7 @@ fn what_is_discarded_is_what_was_named() {
 fn what_nobody_is_told_needs_no_list_of_what_is_described() {
     assert!(look("select pg_catalog.pg_table_size(1)").describes.is_none());
     assert!(look("select 1 from pg_class").describes.is_some());
+    assert!(look("select 1 from peek").describes.is_none());
 }
 
 /// What is sent names the session's own schema; what the name meant is not known any more.
@@ -102,4 +103,29 @@ fn a_commit_takes_back_what_lasts_as_long_as_its_transaction() {
     for made in [PASSES.to_owned(), format!("{PASSES} {STAYS}"), format!("{STAYS} {PASSES}")] {
         assert!(!carried(&made), "{made}");
     }
+}
+
+#[test]
+fn only_what_defines_something_for_others_changes_the_catalog() {
+    let told = |sql: &str| {
+        let own: Arc<[Arc<str>]> = Arc::from([Arc::from("mine")]);
+        let path: Arc<[Arc<str>]> = Arc::from([Arc::from("public")]);
+        let analysis = analyse(&Arc::from(sql), &path, &own, &Arc::new(catalog()));
+        let member = &analysis.members[0];
+        (member.whole.contains(Verb::Define), format!("{:?}", member.session))
+    };
+    for (sql, defines, effect) in [
+        ("alter table mine add column x int4", false, "None"),
+        ("alter table public.mine add column x int4", true, "ChangesCatalog"),
+        ("alter table patients add column x int4", true, "ChangesCatalog"),
+        ("set timezone to 'UTC'", false, "None"),
+    ] {
+        assert_eq!(told(sql), (defines, effect.to_owned()), "{sql}");
+    }
+}
+
+#[test]
+fn what_is_named_where_nobody_looks_further_is_on_record() {
+    let trigger = "create trigger t before insert on secret execute function leak()";
+    assert_eq!(touched(trigger), ["public.secret read+define Named"]);
 }

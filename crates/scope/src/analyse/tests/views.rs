@@ -105,3 +105,16 @@ fn what_the_classification_says_of_a_view_is_the_administrators_word() {
     let reviewed = "[extensions]\nallowed = [\"hstore\"]\n";
     assert!(of(reviewed, "peek").is_ok() && of(reviewed, "above").is_ok());
 }
+
+/// What it reads is looked at by whoever asks what the view reads.
+#[test]
+fn a_view_that_stands_for_itself_is_not_asked_which_relations_there_are() {
+    let of = |definition: &str| {
+        let mut results = results();
+        results[12] = rows(&[&["7", definition]]);
+        sent_at(&Arc::new(Catalog::build(1, &results, None).unwrap()), "select 1 from peek")
+    };
+    assert!(of("SELECT gone.id FROM public.gone").is_ok());
+    assert!(of("SELECT pg_class.id FROM public.pg_class").is_ok(), "it only has the name of one");
+    assert!(of("SELECT pg_authid.oid AS id FROM pg_authid").is_err());
+}

@@ -86,3 +86,13 @@ fn an_event_trigger_of_a_reviewed_extension_may_run() {
     };
     assert!(!of("known") && of("other") && of(""));
 }
+
+#[test]
+fn a_fresh_session_looks_in_the_schemas_that_it_says() {
+    for (said, path) in [("public", ["public"].as_slice()), ("a,public", &["a", "public"]), ("", &[])] {
+        let mut results = results();
+        results[1] = vec![cells(&["150018", "chaperone", said])];
+        let catalog = Catalog::build(1, &results, None).unwrap();
+        assert_eq!(catalog.path().iter().map(|schema| &**schema).collect::<Vec<_>>(), path);
+    }
+}

@@ -440,63 +440,6 @@ fn where_rows_lie_is_not_told_where_what_inherits_is_not_seen() {
     assert_eq!(with("whole", "select at from v_tree").unwrap(), "SELECT at FROM public.v_tree");
 }
 
-/// Whoever writes a foreign key locks the row that it points to, and the row says so for long.
-#[test]
-fn who_locked_rows_is_not_told_where_what_points_to_them_is_not_seen() {
-    let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
-    let mut results = results();
-    results[4] = vec![
-        row(&["4", r#"[["id","integer",0,null,null],["ssn","text",0,null,null]]"#]),
-        row(&["5", r#"[["id","integer",0,null,null],["name","text",0,null,null]]"#]),
-        row(&["7", r#"[["id","xid",0,null,null]]"#]),
-    ];
-    results[5] = vec![row(&["f", "4", r#"["ssn"]"#, "5", r#"["id"]"#, "false"])];
-    results[12] = vec![row(&["7", "SELECT secret.xmax AS id FROM public.secret"])];
-    let rules = "[relations.\"public.secret\"]\nclear = true\n[relations.\"public.patients\".columns]\n\
-                 id = { clear = true }\nssn = { tags = [\"phi.ssn\"] }\n";
-    let rules = Arc::new(Classification::load("t.toml", rules, &[].into()).unwrap());
-    let catalog = Arc::new(Catalog::build(1, &results, Some(&rules)).unwrap());
-    let with = |patients, sql: &str| {
-        sent(&catalog, &[("secret", "whole"), ("patients", patients), ("peek", "h")], sql)
-    };
-    let sub = "(SELECT t.id AS id, t.name AS name FROM public.secret t)";
-    for (sql, from) in [
-        ("select xmax from secret", "secret"),
-        ("select s.XMAX from secret s", "s"),
-        ("select (s).xmax from secret s", "s"),
-        (r#"select U&"xm\0061x" from secret"#, "secret"),
-    ] {
-        let part = with("rh", sql).unwrap();
-        assert!(part.ends_with(&format!(" FROM {sub} {from}")), "{sql}: {part}");
-        for patients in ["whole", "rr"] {
-            let whole = with(patients, sql).unwrap();
-            assert!(!whole.contains(sub), "{sql}: {whole}");
-        }
-        assert!(sent(&catalog, &[("secret", "whole")], sql).unwrap().contains(sub), "nothing was said of it");
-    }
-    assert_eq!(with("rh", "select id, ctid from secret").unwrap(), "SELECT id, ctid FROM public.secret");
-    assert!(with("rh", "select id from peek").unwrap().contains(sub));
-    assert_eq!(with("rr", "select id from peek").unwrap(), "SELECT id FROM public.peek");
-    let write = "update secret set name = 'x' where xmax is null";
-    assert!(with("rh", write).is_err() && with("rr", write).is_ok());
-    let mut fenced = results.clone();
-    fenced.extend([vec![row(&["p", "4", "[]", "[]", "[]"])], Vec::new()]);
-    let fenced = Catalog::build(1, &fenced, Some(&rules)).unwrap();
-    let seen = [("secret", "whole"), ("patients", "whole")];
-    assert!(
-        sent(&fenced, &seen, "select xmax from secret").unwrap().contains(sub),
-        "not all rows that point to it"
-    );
-    // What points to it is known to be asked about.
-    let touched = |sql: &str| {
-        let analysis =
-            crate::analyse(&Arc::from(sql), &Arc::from([Arc::from("public")]), &Arc::from([]), &catalog);
-        analysis.members[0].touches.iter().any(|touch| &*touch.relation.name == "patients")
-    };
-    assert!(touched("select xmax from secret") && touched("select id from peek"));
-    assert!(!touched("select id from secret"));
-}
-
 /// A row filter of a view leaves out rows of whatever its query makes.
 #[test]
 fn a_view_has_the_rows_of_its_filter() {

@@ -7,6 +7,7 @@ use crate::analyse::tests::results;
 use crate::catalog::Catalog;
 use crate::classification::Classification;
 use crate::rewrite::tests::scope_of;
+use crate::rewrite::{Place, rewrite};
 
 const CLASSIFIED: &str = r#"
 [relations."public.patients".columns]
@@ -95,6 +96,7 @@ fn nothing_else_is_made_altered_or_counted() {
         "create temp table t (a int4 generated always as identity (sequence name public.numbers))",
         "create temp table t (a serial[])",
         "create temp table t (a int4) with (user_catalog_table = true)",
+        "create temp table t with (user_catalog_table = true) as select 1",
         "create temp table t (a int4, exclude using gist (a with =))",
         "create temp table t (like patients including defaults)",
         "create temp table t (like secret including all)",
@@ -123,4 +125,58 @@ fn nothing_else_is_made_altered_or_counted() {
     ] {
         assert!(sent(sql, &part()).is_err(), "{sql}: {:?}", sent(sql, &part()));
     }
+}
+
+/// Whoever walks the statement refuses some of these as well.
+#[test]
+fn only_one_plain_integer_has_a_sequence_for_its_type() {
+    let (catalog, path) = (catalog(), [Arc::from("public")]);
+    let place = Place { catalog: &catalog, path: &path, temporary: &[] };
+    let made = |typ: &str| rewrite(&format!("create temp table t (a {typ})"), place, &part()).is_ok();
+    for (typ, plain) in [("serial", true), ("serial[]", false), ("serial(3)", false), ("integer[]", true)] {
+        assert_eq!(made(typ), plain, "{typ}");
+    }
+}
+
+/// What is copied with the names and types could run, or is decided by what is not seen.
+#[test]
+fn a_table_is_made_with_all_that_another_has_where_nothing_is_hidden_and_nothing_runs() {
+    let columns = |oid: &str, columns: &str| vec![Some(oid.to_owned()), Some(columns.to_owned())];
+    const ID: &str = r#"[["id","integer",0,null,null]]"#;
+    let mut results = results();
+    for name in ["nextval", "txid_current", "pg_get_viewdef"] {
+        let function = ["pg_catalog", name, "true", "false", "false", ""];
+        results[8].push(function.map(|cell| Some(cell.to_owned())).to_vec());
+    }
+    for (oid, name, active, called, columns_of) in [
+        ("30", "plain", "false", "length,random", ID),
+        ("31", "acts", "true", "", ID),
+        ("32", "calls", "false", "length,query_to_xml", ID),
+        ("33", "coded", "false", "", r#"[["word","more.checked",4,"text",null]]"#),
+        ("34", "planned", "false", "", r#"[["hours","public.hours",8,null,null]]"#),
+        // Numbers of what is not seen; a transaction's; what somebody else may see.
+        ("35", "draws", "false", "nextval", ID),
+        ("36", "counts", "false", "txid_current", ID),
+        ("37", "shows", "false", "pg_get_viewdef", ID),
+    ] {
+        let relation = ["public", name, "r", active, oid, "", called];
+        results[3].push(relation.map(|cell| Some(cell.to_owned())).to_vec());
+        results[4].push(columns(oid, columns_of));
+    }
+    let open = Arc::new(Catalog::build(1, &results, None).unwrap());
+    let names = ["plain", "acts", "calls", "coded", "planned", "draws", "counts", "shows"];
+    let whole = scope_of(&names.map(|name| (name, "whole")));
+    let mut beside = whole.clone();
+    beside.relations.extend(scope_of(&[("patients", "h")]).relations);
+    let made = |name: &str, scope: &Scope| {
+        let sql = format!("create temp table t (like {name} including defaults)");
+        let path: Arc<[Arc<str>]> = Arc::from([Arc::from("public")]);
+        analyse(&Arc::from(sql), &path, &Arc::from([]), &open).confined.get(scope)
+    };
+    let sent = made("plain", &whole).unwrap();
+    assert_eq!(&*sent, "CREATE TEMPORARY TABLE t (LIKE public.plain INCLUDING DEFAULTS)");
+    for name in &names[1..] {
+        assert!(made(name, &whole).unwrap_err().message.starts_with("LIKE with INCLUDING"), "{name}");
+    }
+    assert!(made("plain", &beside).unwrap_err().message.starts_with("LIKE with INCLUDING"));
 }

@@ -259,3 +259,48 @@ fn a_view_is_read_through_the_floor_for_the_rows_of_its_filter_alone() {
     assert!(sent(false).contains(&made.name), "{}", sent(false));
     assert!(sent(true).contains("FROM public.peek t OFFSET 0"), "{}", sent(true));
 }
+
+/// `'t'` is no list of them: the writer would write it as a truth value, and what is written so is not sent.
+#[test]
+fn only_a_truth_value_is_spelled_out() {
+    let catalog = catalog();
+    let place = Place { catalog: &catalog, path: &[], temporary: &[] };
+    let sent = |sql: &str| rewrite(sql, place, &Scope::default());
+    let spelled_out = sent("select 't'::bool as x, 'f'::bool as y").unwrap();
+    assert_eq!(&*spelled_out, "SELECT 'true'::boolean AS x, 'false'::boolean AS y");
+    assert!(sent("select '{t}'::bool[] as x").is_ok() && sent("select 't'::bool[] as x").is_err());
+}
+
+/// The types of its arguments say whose it is.
+#[test]
+fn an_operator_of_an_extension_that_may_be_used_stays_as_it_is() {
+    let mut results = results();
+    results[9] = vec![cells(&["->", "hstore"]), cells(&["~~~", "other"])];
+    let rules = Classification::load("t.toml", "[extensions]\nallowed = [\"hstore\"]\n", &[].into()).unwrap();
+    let catalog = Catalog::build(1, &results, Some(&Arc::new(rules))).unwrap();
+    let place = Place { catalog: &catalog, path: &[], temporary: &[] };
+    for (operator, written) in [("->", "->"), ("~~~", "OPERATOR(pg_catalog.~~~)")] {
+        let sent = rewrite(&format!("select $1 {operator} $2"), place, &Scope::default()).unwrap();
+        assert_eq!(&*sent, format!("SELECT $1 {written} $2"));
+    }
+}
+
+#[test]
+fn the_second_look_takes_what_is_locked_for_a_name_of_the_statements_own() {
+    assert!(stands(&catalog(), "select 1 from public.patients p for update of p"));
+}
+
+#[test]
+fn only_a_view_may_be_asked_about_by_its_name() {
+    let shown = described("select pg_get_function_arguments(7)");
+    assert!(shown.contains("SELECT 7::pg_catalog.oid OFFSET 0") && !shown.contains("regclass"), "{shown}");
+    let named = described("select pg_get_viewdef(7)");
+    assert!(named.contains("SELECT 7::pg_catalog.regclass::pg_catalog.oid OFFSET 0"), "{named}");
+}
+
+/// What is locked is not read.
+#[test]
+fn a_relation_of_the_systems_that_is_read_in_part_is_locked_as_it_is() {
+    let locked = described("lock pg_class in access share mode");
+    assert_eq!(locked, "LOCK TABLE pg_catalog.pg_class IN ACCESS SHARE MODE");
+}

@@ -186,6 +186,7 @@ fn no_default_counts_rows_that_are_not_seen() {
         "insert into secret (id) overriding user value values (1)",
         "insert into secret default values",
         "copy secret (owner) from stdin",
+        "copy secret (id) from stdin (default 'd')",
         "merge into secret s using secret t on s.id = t.id when not matched then insert (owner) values (1)",
         "update secret set id = default",
         "insert into secret (id) values (1) on conflict (id) do update set id = default",
@@ -194,6 +195,7 @@ fn no_default_counts_rows_that_are_not_seen() {
         "insert into secret (id, owner) values (1, 7)",
         "insert into secret (id) select 1",
         "copy secret (id) from stdin",
+        "copy secret (id) from stdin (null 'd')",
         "copy secret from stdin",
         "update secret set owner = 7",
         "delete from secret",
@@ -494,4 +496,35 @@ fn what_a_constraint_compares_with_is_decided_about_where_something_is_written()
     assert_eq!(touched(false, DELETE), ["patients", "secret"]);
     assert_eq!(touched(true, WRITE), ["secret"]);
     assert_eq!(touched(false, "select owner from secret"), ["secret"]);
+}
+
+#[test]
+fn a_refusal_says_what_of_the_target_is_read() {
+    let said = |made: Made<'_>, seen: &str, sql: &str| {
+        let refusal = sent(made, &[("patients", seen), ("secret", "whole")], sql).unwrap_err();
+        refusal.message
+    };
+    let coded = Made { name: Some((4, "null")), ..Made::default() };
+    const WHOLE: &str = "update patients p set id = 1 where p is null";
+    assert!(said(Made::default(), "rhr", WHOLE).contains("of which you see a part"));
+    assert!(said(coded, "whole", WHOLE).contains("tells more than its columns do"));
+    let place = said(Made::default(), "rhr", "update patients p set id = 1 where p.ctid is null");
+    assert!(place.contains("reads `ctid`"), "{place}");
+    let pointing = Made { constraints: &[FOREIGN], ..Made::default() };
+    let key = said(pointing, "hrr", "insert into secret (owner) values (7)");
+    assert!(key.contains("a foreign key to or from columns, which you do not see"), "{key}");
+}
+
+#[test]
+fn what_is_seen_of_a_target_is_returned_and_copied_beside_what_is_not() {
+    let sent = |made: Made<'_>, sql: &str| sent(made, &[("patients", "rhr")], sql).unwrap();
+    let coded = Made { name: Some((4, "null")), ..Made::default() };
+    let returned = sent(coded, "update patients set id = 1 returning id, name");
+    assert!(returned.ends_with(" RETURNING id, name::pg_catalog.text AS name"), "{returned}");
+    let generated = Made { name: Some((1, r#"["id"]"#)), ..Made::default() };
+    for (sql, columns) in [("copy patients to stdout", "id, ssn"), ("copy patients (name) to stdout", "name")]
+    {
+        let copied = sent(generated, sql);
+        assert!(copied.starts_with(&format!("COPY (SELECT {columns} FROM (")), "{copied}");
+    }
 }

@@ -87,6 +87,10 @@ fn a_star_is_written_out_where_it_is_plain_what_it_is() {
         assert_eq!(sent.contains("t.tableoid"), shown, "{sql}: {sent}");
         assert_eq!(sent.starts_with("SELECT *"), !shown, "{sql}: {sent}");
     }
+    // A join with a name hides what is joined.
+    let joined = "select p.*, tableoid from (patients p join secret s on true) as p";
+    let joined = sent(&catalog, &seen, joined).unwrap();
+    assert!(joined.starts_with("SELECT p.*, tableoid FROM ((SELECT"), "{joined}");
     // Nothing is known of its columns.
     let sent = sent(&catalog, &seen, "select *, tableoid from audited").unwrap();
     assert_eq!(sent, "SELECT *, tableoid FROM public.audited");
@@ -181,4 +185,55 @@ fn where_a_row_lies_is_returned_where_only_the_table_itself_is_written() {
     {
         assert_eq!(sent(&catalog, &seen, sql).is_ok(), returned, "{sql}");
     }
+}
+
+#[test]
+fn a_relation_with_row_security_is_copied_as_it_is_read() {
+    let catalog = split(&[("50", "fenced", "r", "")], &[], &[["p", "50", r#"["free"]"#, "[]", "[]"]]);
+    let copied = |name: &str| {
+        let seen = [("fenced", "whole"), ("secret", "whole")];
+        sent(&catalog, &seen, &format!("copy {name} to stdout")).unwrap()
+    };
+    assert_eq!(copied("fenced"), "COPY (SELECT id, ssn FROM ONLY public.fenced) TO STDOUT");
+    assert_eq!(copied("secret"), "COPY public.secret TO STDOUT");
+}
+
+#[test]
+fn a_view_of_which_nothing_is_said_is_what_it_reads_whatever_is_permitted() {
+    let catalog = target(&[("21", "below", &["5"], "SELECT secret.id FROM public.secret")]);
+    let seen = [("below", "whole"), ("secret", "h")];
+    let sent = |sql: &str| sent(&catalog, &seen, sql);
+    let apart = sent("select id from below").unwrap();
+    assert!(apart.contains("NULL::int AS id") && !apart.contains("public.below"), "{apart}");
+    assert!(!apart.contains("OFFSET"), "nothing is left out: {apart}");
+    let seen = [("below", "h"), ("secret", "h")];
+    let copied = super::sent(&catalog, &seen, "copy below to stdout").unwrap_err();
+    assert_eq!(copied.message, "COPY of a view");
+}
+
+#[test]
+fn what_is_hidden_in_filtered_rows_is_nothing() {
+    let rules = format!("{RULES}[relations.\"public.secret\"]\nrows = \"id = 7\"\n");
+    let sent = sent(&target_under(&rules, &[]), &[("secret", "h")], "select id from secret").unwrap();
+    assert!(sent.starts_with("SELECT id FROM (SELECT NULL::int AS id FROM public.secret t WHERE"), "{sent}");
+}
+
+#[test]
+fn a_temporary_table_is_meant_by_its_name_alone() {
+    let (catalog, path) = (target(&[]), [Arc::from("public")]);
+    let temporary = [Arc::from("patients")];
+    let place = Place { catalog: &catalog, path: &path, temporary: &temporary };
+    let sent = |name: &str| {
+        let scope = scope_of(&[("patients", "h")]);
+        rewrite(&format!("select 1 from {name}"), place, &scope).unwrap().to_string()
+    };
+    assert_eq!(sent("patients"), "SELECT 1 FROM pg_temp.patients");
+    assert!(sent("public.patients").contains("FROM public.patients t)"), "{}", sent("public.patients"));
+}
+
+#[test]
+fn what_is_explained_is_so_without_what_tells_of_costs_alone() {
+    let sql = "explain (verbose, buffers, settings) select id from patients";
+    let sent = sent(&target(&[]), &[("patients", "h")], sql).unwrap();
+    assert!(sent.starts_with("EXPLAIN (VERBOSE, COSTS OFF) SELECT"), "{sent}");
 }
