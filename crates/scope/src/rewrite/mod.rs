@@ -10,6 +10,7 @@
 //! - `traces`: what rows tell beside their columns
 //! - `star`: lists of columns in the place of `*`
 //! - `query`: SELECT and what it consists of
+//! - `grouped`: GROUP BY of a key that a sub-select hides
 //! - `expression`: everything in it that computes
 //! - `write`: INSERT, UPDATE, DELETE, MERGE, whose target cannot be replaced
 //! - `utility`: statements around others, COPY
@@ -22,6 +23,7 @@
 mod barrier;
 mod check;
 mod expression;
+mod grouped;
 mod look;
 mod mask;
 mod query;
