@@ -1357,3 +1357,24 @@ SELECT ssn::information_schema.cardinal_number FROM patients ORDER BY id LIMIT 3
 SELECT table_name, count(*) FROM information_schema.columns GROUP BY table_name ORDER BY 1; SELECT c.oid, max(c.relpages) FROM pg_class c GROUP BY c.oid ORDER BY 1 LIMIT 3; SELECT relname, reltuples FROM pg_class GROUP BY oid;
 -- @t ask11 foreign_options mask
 SELECT * FROM information_schema.user_mapping_options; SELECT * FROM information_schema.foreign_table_options; SELECT * FROM information_schema.foreign_server_options; SELECT * FROM pg_seclabels; SELECT * FROM pg_seclabel;
+-- ---- names after a search path of a transaction -------------------------------------------------------------------------
+-- @t lsp01 names mask
+BEGIN; SET LOCAL search_path = more; COMMIT; SELECT ssn, diagnosis FROM patients ORDER BY id LIMIT 1;
+-- @t lsp02 names mask
+BEGIN; SET LOCAL search_path = more; SELECT 1 / 0; COMMIT; SELECT ssn, diagnosis FROM patients ORDER BY id LIMIT 1;
+-- @t lsp03 names mask
+BEGIN; SET search_path = public; SET LOCAL search_path = more; COMMIT AND CHAIN; SELECT ssn, diagnosis FROM patients ORDER BY id LIMIT 1; ROLLBACK; SELECT ssn, diagnosis FROM patients ORDER BY id LIMIT 1;
+-- @t lsp04 names mask
+BEGIN; SAVEPOINT a; SET LOCAL search_path = more; ROLLBACK TO a; SELECT ssn, diagnosis FROM patients ORDER BY id LIMIT 1; RELEASE a; SELECT ssn FROM patients ORDER BY id LIMIT 1; COMMIT;
+-- @t lsp05 names mask
+BEGIN; SET LOCAL search_path = more \; COMMIT \; SELECT ssn FROM patients ORDER BY id LIMIT 1;
+-- @t lsp06 names mask
+SET LOCAL search_path = more \; SELECT ssn FROM patients ORDER BY id LIMIT 1; SELECT ssn FROM patients ORDER BY id LIMIT 1;
+-- @t lsp07 names mask
+BEGIN; SET LOCAL search_path = more; PREPARE q AS SELECT ssn, label FROM patients ORDER BY id LIMIT 1; EXECUTE q; COMMIT; EXECUTE q; PREPARE r AS SELECT ssn FROM patients ORDER BY id LIMIT 1; BEGIN; SET LOCAL search_path = more; EXECUTE r; ROLLBACK; EXECUTE r;
+-- @t lsp08 names mask
+BEGIN; SET LOCAL search_path = more; DECLARE c CURSOR WITH HOLD FOR SELECT ssn, label FROM patients ORDER BY id; COMMIT; FETCH 2 c; SELECT ssn, diagnosis FROM patients ORDER BY id LIMIT 1; CREATE TEMP TABLE patients AS SELECT 1 AS ssn; BEGIN; SET LOCAL search_path = more; SELECT * FROM patients; ROLLBACK; SELECT * FROM patients;
+-- @t lsp09 names mask
+BEGIN; SET LOCAL search_path = more; ROLLBACK \; SELECT ssn FROM patients ORDER BY id LIMIT 1; SELECT ssn FROM patients ORDER BY id LIMIT 1;
+-- @t lsp10 names mask
+SET search_path = more; SET search_path FROM CURRENT; SELECT label FROM patients ORDER BY id LIMIT 1; BEGIN; SET LOCAL search_path FROM CURRENT; SELECT label FROM patients ORDER BY id LIMIT 1; COMMIT; BEGIN; SET LOCAL search_path TO DEFAULT; SELECT ssn FROM patients ORDER BY id LIMIT 1; COMMIT; SELECT label FROM patients ORDER BY id LIMIT 1;

@@ -813,3 +813,12 @@ SELECT p.id, (SELECT count(*) FROM encounters e WHERE e.patient_id = p.id AND p.
 SELECT s.id, s.name, s.doc, count(*) FROM more.sheet s GROUP BY s.id, ROLLUP (s.name) ORDER BY s.id, s.name NULLS LAST; SELECT * FROM more.v_sheet ORDER BY id; SELECT DISTINCT ON (s.doc::text) s.doc FROM more.sheet s GROUP BY s.id ORDER BY s.doc::text, s.id;
 -- @t keyed06 grouped works
 WITH x AS (SELECT s.id, s.doc AS d, max(s.name) AS m FROM more.sheet s GROUP BY s.id) SELECT x.d->'a', m FROM x ORDER BY id; CREATE TEMP TABLE kept AS SELECT s.id, s.doc, s.place FROM more.sheet s GROUP BY s.id; SELECT * FROM kept ORDER BY id; SELECT s.id FROM more.sheet s JOIN more.sheet t ON t.id = s.id GROUP BY s.id, t.id HAVING count(s.doc) = count(t.doc) AND s.doc::text IS NOT DISTINCT FROM t.doc::text ORDER BY 1;
+-- ---- a search path for a transaction -------------------------------------------------------------------------------------
+-- @t local01 transactions works
+BEGIN; SET LOCAL search_path = more, public; SELECT id, ssn FROM patients ORDER BY id LIMIT 2; SHOW search_path; COMMIT; SELECT id, diagnosis FROM patients ORDER BY id LIMIT 2;
+-- @t local02 transactions works
+SET search_path = public; BEGIN; SAVEPOINT a; SET LOCAL search_path = more; RELEASE a; SELECT ssn FROM patients ORDER BY id LIMIT 1; SAVEPOINT b; SET LOCAL search_path = public; ROLLBACK TO b; SELECT ssn FROM patients ORDER BY id LIMIT 1; ROLLBACK AND CHAIN; SELECT diagnosis FROM patients ORDER BY id LIMIT 1; COMMIT; SHOW search_path;
+-- @t local03 transactions works
+BEGIN; SET LOCAL search_path = more; SET search_path = public; COMMIT; SELECT diagnosis FROM patients ORDER BY id LIMIT 1; BEGIN; SET search_path = more; SET LOCAL search_path = public; SELECT diagnosis FROM patients ORDER BY id LIMIT 1; COMMIT; SELECT ssn FROM patients ORDER BY id LIMIT 1;
+-- @t local04 transactions works
+SET LOCAL search_path = more; SELECT diagnosis FROM patients ORDER BY id LIMIT 1; BEGIN \; SET LOCAL search_path = more; SELECT ssn FROM patients ORDER BY id LIMIT 1; COMMIT; SELECT diagnosis FROM patients ORDER BY id LIMIT 1;
