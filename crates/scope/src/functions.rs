@@ -458,9 +458,21 @@ pub(crate) fn instead_hint(name: &str) -> &'static str {
         _ if name.contains("advisory") => {
             "such locks are kept with other sessions, and tell what those hold: lock a row with SELECT ... FOR UPDATE"
         }
+        _ if name.starts_with("pg_stat_statements") => {
+            "it tells what others asked, and how long that took: EXPLAIN says how your own statement is planned, your client how long \
+             it takes; of all statements, ask whoever holds every permission on the whole target"
+        }
         _ if name.starts_with("lo_") => "large objects are not classified: use bytea",
         _ => "built-in functions that only compute are; docs/reference/sql.md says more",
     }
+}
+
+/// What to do where a view calls a function that may not be called.
+pub(crate) fn called_hint(name: &str) -> &'static str {
+    if name.starts_with("pg_stat_statements") {
+        return instead_hint(name);
+    }
+    "name the tables; or an administrator reviews the function and lists it in the classification under `[functions]`"
 }
 
 /// Whether `ts_rewrite` is given what it is to put in: with less it runs a statement that is its argument.

@@ -6,6 +6,7 @@ use crate::analyse::analyse;
 use crate::analyse::tests::results;
 use crate::catalog::Catalog;
 use crate::classification::Classification;
+use crate::functions::{called_hint, instead_hint};
 
 /// Two functions of the target's own and one extension may be used; another extension may not.
 const RULES: &str = r#"
@@ -183,4 +184,12 @@ fn options_of_what_is_foreign_are_read_in_part() {
         assert_eq!(super::listed_relation("information_schema", name), listed, "{name}");
         assert_eq!(crate::system::is_part("information_schema", name), part, "{name}");
     }
+}
+
+#[test]
+fn what_tells_of_other_peoples_statements_has_a_hint_of_its_own() {
+    for hint in [instead_hint("pg_stat_statements_reset"), called_hint("pg_stat_statements")] {
+        assert!(hint.contains("EXPLAIN"), "{hint}");
+    }
+    assert!(called_hint("peek").contains("`[functions]`"));
 }
