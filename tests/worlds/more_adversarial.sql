@@ -1386,3 +1386,8 @@ BEGIN; SET LOCAL search_path = more; DECLARE c CURSOR WITH HOLD FOR SELECT ssn, 
 BEGIN; SET LOCAL search_path = more; ROLLBACK \; SELECT ssn FROM patients ORDER BY id LIMIT 1; SELECT ssn FROM patients ORDER BY id LIMIT 1;
 -- @t lsp10 names mask
 SET search_path = more; SET search_path FROM CURRENT; SELECT label FROM patients ORDER BY id LIMIT 1; BEGIN; SET LOCAL search_path FROM CURRENT; SELECT label FROM patients ORDER BY id LIMIT 1; COMMIT; BEGIN; SET LOCAL search_path TO DEFAULT; SELECT ssn FROM patients ORDER BY id LIMIT 1; COMMIT; SELECT label FROM patients ORDER BY id LIMIT 1;
+-- ---- grouping by a key, with what cannot be grouped by -------------------------------------------------------------------
+-- @t pks07 values mask
+SELECT s.id, s.sealed, s.sealed::text AS t, json_agg(s.sealed), s, row_to_json(s), (SELECT s.ssn) FROM more.sheet s GROUP BY s.id ORDER BY s.id;
+-- @t pks08 order mask
+SELECT s.id FROM more.sheet s GROUP BY s.id HAVING s.sealed IS NOT NULL OR s.id > 1 ORDER BY s.sealed::text, s::text, (SELECT s.ssn), s.id; SELECT s.id, row_number() OVER (ORDER BY s.sealed::text DESC, s.id) FROM more.sheet s GROUP BY s.id, ROLLUP (s.ssn) ORDER BY 2;

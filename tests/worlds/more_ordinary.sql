@@ -821,4 +821,4 @@ SET search_path = public; BEGIN; SAVEPOINT a; SET LOCAL search_path = more; RELE
 -- @t local03 transactions works
 BEGIN; SET LOCAL search_path = more; SET search_path = public; COMMIT; SELECT diagnosis FROM patients ORDER BY id LIMIT 1; BEGIN; SET search_path = more; SET LOCAL search_path = public; SELECT diagnosis FROM patients ORDER BY id LIMIT 1; COMMIT; SELECT ssn FROM patients ORDER BY id LIMIT 1;
 -- @t local04 transactions works
-SET LOCAL search_path = more; SELECT diagnosis FROM patients ORDER BY id LIMIT 1; BEGIN \; SET LOCAL search_path = more; SELECT ssn FROM patients ORDER BY id LIMIT 1; COMMIT; SELECT diagnosis FROM patients ORDER BY id LIMIT 1;
+SET LOCAL search_path = more; SELECT diagnosis FROM patients ORDER BY id LIMIT 1; BEGIN; SET LOCAL search_path TO more; SELECT ssn FROM patients ORDER BY id LIMIT 1; COMMIT AND CHAIN; SELECT diagnosis FROM patients ORDER BY id LIMIT 1; COMMIT;
