@@ -149,6 +149,29 @@ fn each_caller_gets_what_policy_says_and_no_more() {
 }
 
 #[test]
+fn a_session_goes_back_to_what_its_client_asked_for() {
+    for place in [AgentPlace::InProcess, AgentPlace::Separate] {
+        let it = Installation::new(place, false).unwrap();
+        for caller in [&NURSE, &ENGINEER] {
+            let url = it.boundary.credential(caller).unwrap();
+            let with = |setting: &str| {
+                let mark = if url.contains('?') { '&' } else { '?' };
+                format!("{url}{mark}options=-c%20{setting}")
+            };
+            let asked = "set timezone = 'UTC'; reset all; show timezone";
+            let answer = psql(&with("timezone%3DAsia/Tokyo"), asked);
+            assert_eq!(answer.rows, "Asia/Tokyo", "{}", answer.said);
+            // What the target does not bear is said in its own words.
+            let wrong = psql(&with("timezone%3DNowhere"), "select 1");
+            assert!(wrong.said.contains("invalid value for parameter"), "{}", wrong.said);
+            // How names resolve does not depend on the agent.
+            let path = psql(&with("search_path%3Dclinic"), "reset all; show search_path");
+            assert_eq!(path.rows, "\"$user\", public", "{}", path.said);
+        }
+    }
+}
+
+#[test]
 fn bad_credentials_look_alike() {
     let it = Installation::new(AgentPlace::InProcess, false).unwrap();
     let url = it.boundary.credential(&NOBODY).unwrap();

@@ -800,3 +800,25 @@ SELECT foreign_table_name FROM information_schema.foreign_tables; SELECT option_
 BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_is_in_recovery(), pg_export_snapshot() = '', (select count(*) from pg_stat_wal_receiver); COPY (SELECT "id", "diagnosis" FROM "public"."patients" ORDER BY 1) TO STDOUT (FORMAT csv); ROLLBACK;
 -- @t tool03 people works
 SHOW ssl; SHOW max_connections; SHOW default_text_search_config; SHOW lc_messages; SHOW is_superuser; SET escape_string_warning = off; SET synchronize_seqscans TO off; SET idle_session_timeout = 0; SET client_encoding TO 'UNICODE'; SELECT inet_merge('10.0.0.1'::inet, '10.0.1.1'::inet), inet_same_family('::1', '10.0.0.1'), pg_wal_lsn_diff('0/2', '0/1'), pg_jit_available() IS NOT NULL, setseed(0.5), pg_column_size('abc'::text), pg_current_wal_lsn() < '0/0', pg_trigger_depth();
+-- ---- grouping by a key, with what cannot be grouped by ------------------------------------------------------------------
+-- @t keyed01 grouped works
+SELECT s.id, s.doc, s.place, s.ssn, s.sealed, count(e.id) AS n FROM more.sheet s LEFT JOIN encounters e ON e.patient_id = s.id GROUP BY s.id ORDER BY s.id;
+-- @t keyed02 grouped works
+SELECT * FROM more.sheet GROUP BY id ORDER BY id; SELECT doc->>'a' AS doc, place[0] AS x, doc::text, CASE WHEN id = 1 THEN NULL ELSE doc END FROM more.sheet GROUP BY id HAVING place IS NOT NULL ORDER BY sheet.doc::text, x;
+-- @t keyed03 grouped works
+SELECT row_to_json(s), json_agg(s.doc), json_build_object('id', s.id, 'doc', s.doc, 'row', s), row_number() OVER (ORDER BY s.doc::text, s.id) FROM more.sheet s GROUP BY s.id ORDER BY s.id; SELECT s, (s).name, ROW(s.*) FROM more.sheet s GROUP BY s.id ORDER BY s.id;
+-- @t keyed04 grouped works
+SELECT p.id, (SELECT count(*) FROM encounters e WHERE e.patient_id = p.id AND p.diagnosis IS NOT NULL) AS n, array(SELECT e.id FROM encounters e WHERE e.id = p.visits) FROM patients p GROUP BY p.id ORDER BY p.id LIMIT 3;
+-- @t keyed05 grouped works
+SELECT s.id, s.name, s.doc, count(*) FROM more.sheet s GROUP BY s.id, ROLLUP (s.name) ORDER BY s.id, s.name NULLS LAST; SELECT * FROM more.v_sheet ORDER BY id; SELECT DISTINCT ON (s.doc::text) s.doc FROM more.sheet s GROUP BY s.id ORDER BY s.doc::text, s.id;
+-- @t keyed06 grouped works
+WITH x AS (SELECT s.id, s.doc AS d, max(s.name) AS m FROM more.sheet s GROUP BY s.id) SELECT x.d->'a', m FROM x ORDER BY id; CREATE TEMP TABLE kept AS SELECT s.id, s.doc, s.place FROM more.sheet s GROUP BY s.id; SELECT * FROM kept ORDER BY id; SELECT s.id FROM more.sheet s JOIN more.sheet t ON t.id = s.id GROUP BY s.id, t.id HAVING count(s.doc) = count(t.doc) AND s.doc::text IS NOT DISTINCT FROM t.doc::text ORDER BY 1;
+-- ---- a search path for a transaction -------------------------------------------------------------------------------------
+-- @t local01 transactions works
+BEGIN; SET LOCAL search_path = more, public; SELECT id, ssn FROM patients ORDER BY id LIMIT 2; SHOW search_path; COMMIT; SELECT id, diagnosis FROM patients ORDER BY id LIMIT 2;
+-- @t local02 transactions works
+SET search_path = public; BEGIN; SAVEPOINT a; SET LOCAL search_path = more; RELEASE a; SELECT ssn FROM patients ORDER BY id LIMIT 1; SAVEPOINT b; SET LOCAL search_path = public; ROLLBACK TO b; SELECT ssn FROM patients ORDER BY id LIMIT 1; ROLLBACK AND CHAIN; SELECT diagnosis FROM patients ORDER BY id LIMIT 1; COMMIT; SHOW search_path;
+-- @t local03 transactions works
+BEGIN; SET LOCAL search_path = more; SET search_path = public; COMMIT; SELECT diagnosis FROM patients ORDER BY id LIMIT 1; BEGIN; SET search_path = more; SET LOCAL search_path = public; SELECT diagnosis FROM patients ORDER BY id LIMIT 1; COMMIT; SELECT ssn FROM patients ORDER BY id LIMIT 1;
+-- @t local04 transactions works
+SET LOCAL search_path = more; SELECT diagnosis FROM patients ORDER BY id LIMIT 1; BEGIN; SET LOCAL search_path TO more; SELECT ssn FROM patients ORDER BY id LIMIT 1; COMMIT AND CHAIN; SELECT diagnosis FROM patients ORDER BY id LIMIT 1; COMMIT;

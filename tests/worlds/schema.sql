@@ -247,3 +247,6 @@ CREATE VIEW more.v_doctor AS SELECT id, xmax AS locked FROM more.doctor;
 CREATE VIEW more.v_upper AS SELECT id, public.upper(label::varchar) AS v FROM public.plain;
 CREATE VIEW more.v_behind AS SELECT id, id OPERATOR(public.@@@) id AS v FROM public.plain;
 CREATE VIEW more.v_pairs AS SELECT id, akeys(hstore('k', label)) AS keys, hstore('k', label) -> 'k' AS value FROM public.plain;
+-- Columns of types that cannot be grouped by (hidden: ssn, sealed).
+CREATE TABLE more.sheet(id int primary key, name text, doc json, place point, ssn text, sealed xml);
+CREATE VIEW more.v_sheet AS SELECT s.id, s.name, s.doc, s.place, s.sealed, count(*) AS n FROM more.sheet s GROUP BY s.id;

@@ -528,5 +528,6 @@ INSERT INTO more.ticket(id, label) VALUES (100002, 'a');
 COMMIT;
 INSERT INTO more.doctor VALUES (1, 'one'), (2, 'two'), (3, 'three');
 INSERT INTO more.seen_by VALUES (1, 1), (2, 3);
+INSERT INTO more.sheet VALUES (1, 'one', '{"a": 1, "a": 2}', '(1,2)', '111', '<a>1</a>'), (2, 'two', NULL, '(3,4)', '111', '<a>1</a>'), (3, 'three', '[]', NULL, NULL, NULL);
 SELECT brin_summarize_new_values('more.wide_brin_memo_ssn_idx');
 ANALYZE;

@@ -288,10 +288,12 @@ pub enum SessionEffect {
     },
     /// DISCARD ALL (also forgets prepared statements and settings).
     DiscardsAll,
-    /// `SET search_path` (or RESET) for the session: the schemas named, `None` is the default.
+    /// `SET search_path` (or RESET): the schemas named, `None` is the default.
     SetsSearchPath {
         /// Schemas in order, unquoted.
         path: Option<Vec<Arc<str>>>,
+        /// Until the transaction ends, however it does (`SET LOCAL`).
+        local: bool,
     },
     /// Makes a temporary relation, which comes before every other of its name.
     MakesTemporary {

@@ -89,7 +89,7 @@ fn case(name: &str, script: &str, catalog: &Arc<Catalog>, full: bool) {
                 member.effect, member.subjects, member.free_text
             );
             match &member.session {
-                SessionEffect::SetsSearchPath { path: set } => {
+                SessionEffect::SetsSearchPath { path: set, .. } => {
                     path = set.as_ref().map_or_else(|| fresh.clone(), |set| set.iter().cloned().collect());
                 }
                 SessionEffect::MakesTemporary { name, .. } => temporary.push(name.clone()),

@@ -508,7 +508,7 @@ fn setting_effect(fields: &Fields) -> SessionEffect {
     let name = text(fields, "name");
     // VAR_RESET_ALL has no name.
     if name.is_empty() {
-        return SessionEffect::SetsSearchPath { path: None };
+        return SessionEffect::SetsSearchPath { path: None, local: false };
     }
     if name.eq_ignore_ascii_case("application_name") {
         let name = application_value(fields).unwrap_or_default();
@@ -519,7 +519,10 @@ fn setting_effect(fields: &Fields) -> SessionEffect {
     }
     let values = fields.get("args").and_then(Value::as_array);
     let path: Vec<Arc<str>> = values.into_iter().flatten().filter_map(constant).map(Arc::from).collect();
-    SessionEffect::SetsSearchPath { path: (!path.is_empty()).then_some(path) }
+    SessionEffect::SetsSearchPath {
+        path: (!path.is_empty()).then_some(path),
+        local: flag(fields, "is_local"),
+    }
 }
 
 #[cfg(test)]

@@ -130,6 +130,69 @@ pub(crate) fn instead_of(name: &str) -> Option<String> {
     NOTHING.iter().find(|(known, _)| *known == name).map(|(_, typ)| format!("NULL::pg_catalog.{typ}"))
 }
 
+/// Built-in functions that are given the rows of a group.
+const AGGREGATES: [&str; 54] = [
+    "any_value",
+    "array_agg",
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "covar_pop",
+    "covar_samp",
+    "cume_dist",
+    "dense_rank",
+    "every",
+    "json_agg",
+    "json_agg_strict",
+    "json_object_agg",
+    "json_object_agg_strict",
+    "json_object_agg_unique",
+    "json_object_agg_unique_strict",
+    "jsonb_agg",
+    "jsonb_agg_strict",
+    "jsonb_object_agg",
+    "jsonb_object_agg_strict",
+    "jsonb_object_agg_unique",
+    "jsonb_object_agg_unique_strict",
+    "max",
+    "min",
+    "mode",
+    "percent_rank",
+    "percentile_cont",
+    "percentile_disc",
+    "range_agg",
+    "range_intersect_agg",
+    "rank",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_count",
+    "regr_intercept",
+    "regr_r2",
+    "regr_slope",
+    "regr_sxx",
+    "regr_sxy",
+    "regr_syy",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "string_agg",
+    "sum",
+    "var_pop",
+    "var_samp",
+    "variance",
+    "xmlagg",
+];
+
+/// Whether a built-in function is given the rows of a group.
+pub(crate) fn is_aggregate(name: &str) -> bool {
+    AGGREGATES.contains(&name)
+}
+
 /// Of those, the ones that answer for a value that was never stored.
 const MEASURES: [&str; 2] = ["pg_column_compression", "pg_column_size"];
 
@@ -395,9 +458,21 @@ pub(crate) fn instead_hint(name: &str) -> &'static str {
         _ if name.contains("advisory") => {
             "such locks are kept with other sessions, and tell what those hold: lock a row with SELECT ... FOR UPDATE"
         }
+        _ if name.starts_with("pg_stat_statements") => {
+            "it tells what others asked, and how long that took: EXPLAIN says how your own statement is planned, your client how long \
+             it takes; of all statements, ask whoever holds every permission on the whole target"
+        }
         _ if name.starts_with("lo_") => "large objects are not classified: use bytea",
         _ => "built-in functions that only compute are; docs/reference/sql.md says more",
     }
+}
+
+/// What to do where a view calls a function that may not be called.
+pub(crate) fn called_hint(name: &str) -> &'static str {
+    if name.starts_with("pg_stat_statements") {
+        return instead_hint(name);
+    }
+    "name the tables; or an administrator reviews the function and lists it in the classification under `[functions]`"
 }
 
 /// Whether `ts_rewrite` is given what it is to put in: with less it runs a statement that is its argument.

@@ -454,8 +454,7 @@ impl<'a> Walk<'a> {
             if !may_be_called {
                 self.found.not_understood(
                     format!("view `{name}` calls the function `{call}`, which may read anything"),
-                    "name the tables; or an administrator reviews the function and lists it in the classification under \
-                     `[functions]`",
+                    functions::called_hint(&call.name),
                 );
             }
         }

@@ -129,7 +129,7 @@ async fn carry<K: Known>(
         Err(refusal) => return refused_end(way.known, refusal).await,
     };
     let attributes = Arc::new(admission.delegation().attributes.clone());
-    let dial = match dial_of(record, &target, &login, &attributes) {
+    let dial = match dial_of(record, &target, &login, &attributes, way.known.settings()) {
         Ok(dial) => dial,
         Err(refusal) => return refused_end(way.known, refusal).await,
     };
@@ -177,6 +177,7 @@ fn dial_of(
     target: &TargetName,
     login: &As,
     attributes: &Attributes,
+    settings: &[(String, String)],
 ) -> Result<Dial, Refusal> {
     let session = record.session();
     let application = ApplicationName::new(&record.application_name())
@@ -186,7 +187,13 @@ fn dial_of(
     if let Err(error) = &caller {
         tracing::warn!(%session, %error, "no floor is told of the caller");
     }
-    let parameters = Parameters::default();
+    let mut parameters = Parameters::default();
+    // What names mean has to be known here, also after a RESET: a path is not started with.
+    for (name, value) in settings.iter().filter(|(name, _)| name != "search_path") {
+        if let Err(error) = parameters.set(name, value) {
+            tracing::debug!(%session, name, %error, "a setting is not one that a session starts with");
+        }
+    }
     let (target, login, caller) = (target.clone(), login.clone(), caller.ok());
     Ok(Dial { target, session, application, login, parameters, caller })
 }

@@ -61,6 +61,12 @@ pub trait Known: Send + Sized {
     /// What it speaks, by its word in the configuration: at a target that speaks something else it has no business.
     const SPEAKS: &'static str;
 
+    /// Settings that the client asks for, by name. The target is to start the session with them, so that they are what it goes back
+    /// to; where it does not, `join` applies them.
+    fn settings(&self) -> &[(String, String)] {
+        &[]
+    }
+
     /// End it with the protocol's own words for the refusal.
     fn refuse(self, refusal: &Refusal) -> impl Future<Output = ()> + Send;
 

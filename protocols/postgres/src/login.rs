@@ -44,6 +44,8 @@ pub struct LoginOptions {
     pub database: String,
     /// What the target's own log calls the session.
     pub application_name: String,
+    /// What the session is to start with, and RESET goes back to: settings that everybody may change.
+    pub parameters: Vec<(String, String)>,
     /// A role to take on, for a login that has nothing of its own.
     pub role: Option<RoleOptions>,
     /// TLS, verified; `None` speaks in clear.
@@ -252,6 +254,8 @@ impl Session {
             // At start-up, so that this is what RESET goes back to and no ROLLBACK undoes it.
             parameters.push(("role", &role.name));
         }
+        let asked = options.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        parameters.splice(3..3, asked);
         let parameters =
             parameters.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let request = SessionRequest { version: ProtocolVersion::V3_0, parameters };

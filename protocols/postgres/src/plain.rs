@@ -14,12 +14,16 @@ use chaperone_access::{RelationName, Scope};
 
 use crate::codec::backend::Report;
 use crate::codec::encode;
-use texts::{CONSTANT, by_code, templates};
+use texts::{CONSTANT, by_code, is_system_column, templates};
 use tokens::Tokens;
 
 /// The next step for somebody who is not told more.
 const HINT: &str =
     "more is not said because something is hidden from you here; `chaperone policy explain` says what";
+
+/// The next step for somebody who wanted one of the columns that rows have besides their own.
+const SYSTEM_HINT: &str = "they tell when rows changed that are hidden in part, and where they lie: name a row by its key, and take a \
+     column of its own for its version";
 
 /// Fields of a report that are codes, not texts: severity (as shown, and untranslated) and SQLSTATE.
 const CODES: [u8; 3] = [b'S', b'V', b'C'];
@@ -64,8 +68,13 @@ pub(crate) fn retell(report: &Report<'_>, asked: &str, scope: &Scope, occasion: 
     } else if occasion == Occasion::Notice {
         return None;
     } else if let Some((text, position)) = templates(code, message, &tokens) {
+        let (text, hint) = if is_system_column(code, &text) {
+            (format!("{text} here: system columns are not shown of what you see in part"), SYSTEM_HINT)
+        } else {
+            (text, HINT)
+        };
         fields.push((b'M', text));
-        fields.push((b'H', HINT.to_owned()));
+        fields.push((b'H', hint.to_owned()));
         fields.extend(position.map(|position| (b'P', position.to_string())));
     } else {
         fields.push((b'M', by_code(code).to_owned()));
@@ -208,6 +217,29 @@ mod tests {
         let fields = [(b'S', "ERROR"), (b'C', code), (b'M', message), (b'P', "99")];
         let said = told(&fields, asked, &scope(true), Occasion::Error).unwrap();
         (of(&said, 'M').unwrap().to_owned(), of(&said, 'P').map(str::to_owned))
+    }
+
+    #[test]
+    fn a_system_column_that_is_not_shown_is_called_one() {
+        let hint = |column: &str, part: bool| {
+            let message = format!("column \"{column}\" does not exist");
+            let fields = [(b'S', "ERROR"), (b'C', "42703"), (b'M', &*message)];
+            let asked = format!("select {column} from patients p");
+            let said = told(&fields, &asked, &scope(part), Occasion::Error).unwrap();
+            (of(&said, 'M').unwrap().to_owned(), of(&said, 'H').map(str::to_owned))
+        };
+        let (message, told) = hint("xmin", true);
+        assert_eq!(
+            message,
+            "column \"xmin\" does not exist here: system columns are not shown of what you see in part"
+        );
+        assert_eq!(told.as_deref(), Some(SYSTEM_HINT));
+        assert_eq!(hint("p.ctid", true).1.as_deref(), Some(SYSTEM_HINT));
+        assert_eq!(
+            hint("xmine", true),
+            ("column \"xmine\" does not exist".to_owned(), Some(HINT.to_owned()))
+        );
+        assert_eq!(hint("xmin", false), ("column \"xmin\" does not exist".to_owned(), None));
     }
 
     #[test]

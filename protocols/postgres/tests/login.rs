@@ -64,6 +64,7 @@ impl Cluster {
             user: "bare".to_owned(),
             database: "postgres".to_owned(),
             application_name: "cp:test".to_owned(),
+            parameters: vec![("TimeZone".to_owned(), "Asia/Tokyo".to_owned())],
             role: Some(RoleOptions {
                 name: role.to_owned(),
                 among: vec!["dev/*".to_owned(), "a_b".to_owned()],
@@ -88,6 +89,7 @@ impl Cluster {
             user: user.to_owned(),
             database: "postgres".to_owned(),
             application_name: "cp:test".to_owned(),
+            parameters: Vec::new(),
             role: None,
             tls: None,
         };
@@ -145,8 +147,11 @@ async fn a_session_runs_as_the_role_and_getting_out_of_it_gains_nothing() {
         "begin; set role none; rollback",
         "begin; savepoint s; set role none; rollback to s; commit",
     ] {
-        let said = cluster.as_role("dev/ana", &[back, who, "select said from ana"]).await.unwrap();
-        assert_eq!(said.get(1..).unwrap(), ["bare as dev/ana", "mine"], "{back}");
+        let asked =
+            ["set timezone = 'UTC'; reset timezone", back, who, "select said from ana", "show timezone"];
+        let said = cluster.as_role("dev/ana", &asked).await.unwrap();
+        // And to what the session was to start with.
+        assert_eq!(said.get(2..).unwrap(), ["bare as dev/ana", "mine", "Asia/Tokyo"], "{back}");
     }
     // What takes the role off leaves a login that may do nothing.
     for out in ["set role none", "select set_config('role', 'none', false)", "set role to 'none'"] {

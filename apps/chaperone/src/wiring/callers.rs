@@ -118,6 +118,7 @@ impl Line {
             user: floor.user.clone(),
             database: place.target.database.clone(),
             application_name: APPLICATION.to_owned(),
+            parameters: Vec::new(),
             role: None,
             tls: place.tls.clone(),
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chaperone_access::{Refusal, RefusalCode, TargetName};
-use chaperone_postgres::login::{LoginOptions, RoleOptions, TargetTls, cancel, login};
+use chaperone_postgres::login::{LoggedIn, LoginError, LoginOptions, RoleOptions, TargetTls, cancel, login};
 use chaperone_tunnel::{
     As, BoxFuture, Canceller, Dial, Host, HostOpened, LoginFacts, Opened, RoleName, Stream, Targets,
 };
@@ -238,6 +238,33 @@ impl Canceller for Cancel {
     }
 }
 
+/// Log in. Where the target bears no session that starts with the client's settings, without them: it says why when they are
+/// applied, and its client hears it.
+async fn logged_in(
+    target: &Target,
+    mut options: LoginOptions,
+    secret: Option<&[u8]>,
+) -> Result<(LoginOptions, LoggedIn), Refusal> {
+    let mut outcome = login(connect(target).await?, &options, secret).await;
+    if !options.parameters.is_empty() && outcome.as_ref().is_err_and(is_of_a_setting) {
+        options.parameters.clear();
+        outcome = login(connect(target).await?, &options, secret).await;
+    }
+    match outcome {
+        Ok(logged_in) => Ok((options, logged_in)),
+        Err(error) => {
+            tracing::warn!(%error, host = %target.host, "login to the target failed");
+            Err(Refusal::new(RefusalCode::TargetUnavailable, "the agent cannot log in to the target")
+                .hint("ask whoever runs the agent to look at its log"))
+        }
+    }
+}
+
+/// Whether a login failed by what the session was to start with: a value that there is not, or too short a time.
+fn is_of_a_setting(error: &LoginError) -> bool {
+    matches!(error, LoginError::Refused { code, .. } if ["22023", "57014", "55P03"].contains(&code.as_str()))
+}
+
 impl Targets for Declared {
     fn names(&self) -> Vec<TargetName> {
         self.places.keys().chain(self.commands.names()).cloned().chain(self.servers.names()).collect()
@@ -268,20 +295,17 @@ impl Targets for Declared {
                 })?),
                 None => None,
             };
+            let asked = request.parameters.iter();
             let options = LoginOptions {
                 user: user.to_owned(),
                 database: target.database.clone(),
                 application_name: request.application.as_str().to_owned(),
+                parameters: asked.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
                 role,
                 tls: place.tls.clone(),
             };
-            let stream = connect(target).await?;
             let secret = secret.as_ref().map(chaperone_vault::Secret::expose);
-            let logged_in = login(stream, &options, secret).await.map_err(|error| {
-                tracing::warn!(%error, target = %request.target, "login to the target failed");
-                Refusal::new(RefusalCode::TargetUnavailable, "the agent cannot log in to the target")
-                    .hint("ask whoever runs the agent to look at its log")
-            })?;
+            let (options, logged_in) = logged_in(target, options, secret).await?;
             // Before the session's first statement, which may ask for it.
             let told = match &request.caller {
                 Some(caller) => {

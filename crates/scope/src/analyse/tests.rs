@@ -180,9 +180,11 @@ fn what_could_defeat_a_policy_on_relations_is_refused() {
         "reset standard_conforming_strings",
         "show data_directory",
         "select current_setting('data_directory')",
-        "set local search_path = other",
         "set search_path = other; select * from patients",
         "set search_path = pg_temp, public",
+        "set local search_path = pg_toast",
+        "set local search_path = other; select * from patients",
+        "set search_path from current",
         "listen x",
         "lock table patients",
         "copy patients to '/tmp/x'",
@@ -297,7 +299,9 @@ fn operators_are_the_built_in_ones() {
 #[test]
 fn session_effects_are_seen() {
     let effect = |sql: &str| format!("{:?}", look(sql).members[0].session);
-    assert!(effect("set search_path to a, \"B\"").contains("[\"a\", \"B\"]"));
+    assert!(effect("set search_path to a, \"B\"").contains("[\"a\", \"B\"]), local: false"));
+    assert!(effect("set local search_path to a").contains("[\"a\"]), local: true"));
+    assert!(effect("set local search_path to default").contains("path: None, local: true"));
     assert!(effect("deallocate all").contains("None"));
     assert!(effect("deallocate x").contains("\"x\""));
     assert!(effect("discard all").contains("DiscardsAll"));
@@ -701,7 +705,7 @@ fn what_a_statement_does_to_its_session_is_told() {
         ("explain select 1", "None false"),
         ("alter table patients add column a int", "ChangesCatalog true"),
         ("insert into patients default values", "None false"),
-        ("reset all", "SetsSearchPath { path: None }"),
+        ("reset all", "SetsSearchPath { path: None, local: false }"),
         ("set constraints all deferred", "None false"),
         ("savepoint \"S 1\"", "Transaction(Savepoint { name: \"S 1\" })"),
         ("release s", "Transaction(Release { name: \"s\" })"),

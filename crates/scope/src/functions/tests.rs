@@ -6,7 +6,7 @@ use crate::analyse::analyse;
 use crate::analyse::tests::results;
 use crate::catalog::Catalog;
 use crate::classification::Classification;
-use crate::functions::Standing;
+use crate::functions::{Standing, called_hint, instead_hint};
 
 /// Two functions of the target's own and one extension may be used; another extension may not.
 const RULES: &str = r#"
@@ -224,4 +224,12 @@ fn what_is_not_stable_is_called_where_it_is_listed_alone() {
     for (name, listed) in [("pg_am", true), ("pg_class", true), ("pg_authid", false)] {
         assert_eq!(super::listed_relation("pg_catalog", name), listed, "{name}");
     }
+}
+
+#[test]
+fn what_tells_of_other_peoples_statements_has_a_hint_of_its_own() {
+    for hint in [instead_hint("pg_stat_statements_reset"), called_hint("pg_stat_statements")] {
+        assert!(hint.contains("EXPLAIN"), "{hint}");
+    }
+    assert!(called_hint("peek").contains("`[functions]`"));
 }

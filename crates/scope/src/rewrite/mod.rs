@@ -11,6 +11,7 @@
 //! - `bare`: relations by their names where nothing else of them can be named
 //! - `star`: lists of columns in the place of `*`
 //! - `query`: SELECT and what it consists of
+//! - `grouped`: GROUP BY of a key that a sub-select hides
 //! - `expression`: everything in it that computes
 //! - `write`: INSERT, UPDATE, DELETE, MERGE, whose target cannot be replaced
 //! - `utility`: statements around others, COPY
@@ -25,6 +26,7 @@ mod bare;
 mod barrier;
 mod check;
 mod expression;
+mod grouped;
 mod look;
 mod mask;
 mod query;

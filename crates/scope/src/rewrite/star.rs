@@ -68,14 +68,17 @@ impl Rewriter<'_> {
 }
 
 /// Of an item of a list of results that is `*`: what stands before it.
-fn star_of(target: &Node) -> Option<Option<&str>> {
+pub(super) fn star_of(target: &Node) -> Option<Option<&str>> {
     let Some(NodeEnum::ResTarget(target)) = &target.node else { return None };
-    let Some(NodeEnum::ColumnRef(column)) = target.val.as_ref().and_then(|value| value.node.as_ref()) else {
-        return None;
-    };
+    target.val.as_deref().and_then(star)
+}
+
+/// Of a `*`, what stands before it.
+pub(super) fn star(value: &Node) -> Option<Option<&str>> {
+    let Some(NodeEnum::ColumnRef(column)) = &value.node else { return None };
     match column.fields.as_slice() {
         [Node { node: Some(NodeEnum::AStar(_)) }] => Some(None),
-        [of, Node { node: Some(NodeEnum::AStar(_)) }] => sval(of).map(Some),
+        [.., of, Node { node: Some(NodeEnum::AStar(_)) }] => sval(of).map(Some),
         _ => None,
     }
 }

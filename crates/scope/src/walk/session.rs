@@ -7,8 +7,9 @@ use crate::rewrite::Place;
 use crate::settings;
 use crate::tree::{Fields, Value, constant, flag, node, number, text};
 
-/// `VariableSetKind` of `SET x = y`, `SET x = DEFAULT`, `RESET x` and `RESET ALL`.
+/// `VariableSetKind` of `SET x = y`, `SET x FROM CURRENT`, `SET x = DEFAULT`, `RESET x` and `RESET ALL`.
 const SET_VALUE: i64 = pg_query::protobuf::VariableSetKind::VarSetValue as i64;
+const SET_CURRENT: i64 = pg_query::protobuf::VariableSetKind::VarSetCurrent as i64;
 const SET_DEFAULT: i64 = pg_query::protobuf::VariableSetKind::VarSetDefault as i64;
 const RESET: i64 = pg_query::protobuf::VariableSetKind::VarReset as i64;
 const RESET_ALL: i64 = pg_query::protobuf::VariableSetKind::VarResetAll as i64;
@@ -71,11 +72,11 @@ impl<'a> Walk<'a> {
         if name.eq_ignore_ascii_case("search_path") {
             let values = fields.get("args").and_then(Value::as_array);
             let listed = values.into_iter().flatten().filter_map(constant);
-            let local = flag(fields, "is_local");
-            if local || listed.into_iter().any(|schema| schema.starts_with("pg_")) {
+            let unsaid = number(fields, "kind") == SET_CURRENT;
+            if unsaid || listed.into_iter().any(|schema| schema.starts_with("pg_")) {
                 self.found.not_understood(
-                    "SET LOCAL search_path, or a path that names a system schema".into(),
-                    "set the path for the session, or name relations with their schema",
+                    "a search path that names a system schema, or is not said".into(),
+                    "name schemas of the target: `pg_temp` and `pg_catalog` are searched first",
                 );
             }
         }
@@ -87,6 +88,13 @@ impl<'a> Walk<'a> {
         let given = arguments
             .get(1)
             .is_some_and(|value| constant(value).is_some() || matches!(value, Value::Node("ParamRef", _)));
+        if named.is_some_and(|name| name.eq_ignore_ascii_case("search_path")) {
+            self.found.not_understood(
+                "`set_config` of `search_path`, which could be called for no row or for many, may not be called with your permissions"
+                    .into(),
+                "SET search_path, or SET LOCAL search_path for a transaction; pg_dump and its kind need every permission on the whole target",
+            );
+        }
         if !named.is_some_and(settings::configurable) || !given {
             self.found.not_understood(
                 format!("`set_config` of `{}` may not be called with your permissions", named.unwrap_or("?")),

@@ -593,10 +593,10 @@ impl Conversation {
                 self.book.discard();
                 self.resolving.forget(self.company.analyst.fresh_names());
             }
-            SessionEffect::SetsSearchPath { path } => {
+            SessionEffect::SetsSearchPath { path, local } => {
                 let fresh = self.company.analyst.fresh_names();
                 let path = path.as_ref().map_or(fresh.path, |path| path.iter().cloned().collect());
-                self.resolving.look_in(path);
+                self.resolving.look_in(path, *local);
             }
             SessionEffect::NamesApplication { name } => {
                 // The target reports nothing for a setting that is not its own.

@@ -120,6 +120,10 @@ impl Known for Claimed {
 
     const SPEAKS: &'static str = "postgres";
 
+    fn settings(&self) -> &[(String, String)] {
+        self.asked()
+    }
+
     async fn refuse(self, refusal: &Refusal) {
         self.dismiss(refusal).await;
     }

@@ -14,19 +14,27 @@ const SAVEPOINTS_MAX: usize = 1_000;
 /// How names resolve now, and where the open transaction leads back to.
 pub(super) struct Resolving {
     now: Names,
+    /// The path that the session has once the transaction is committed, where `SET LOCAL` has put another one before it.
+    lasting: Option<Arc<[Arc<str>]>>,
     /// Before the open transaction, which PostgreSQL begins with the first statement of a string or pipeline.
     kept: Names,
-    savepoints: Vec<(Arc<str>, Names)>,
+    savepoints: Vec<Savepoint>,
     /// Temporary relations that go when the transaction ends.
     passing: Vec<Arc<str>>,
     /// Something has failed since the target was ready last.
     failed: bool,
 }
 
+struct Savepoint {
+    name: Arc<str>,
+    now: Names,
+    lasting: Option<Arc<[Arc<str>]>>,
+}
+
 impl Resolving {
     pub(super) fn new(names: Names) -> Self {
         let (kept, savepoints, passing) = (names.clone(), Vec::new(), Vec::new());
-        Self { now: names, kept, savepoints, passing, failed: false }
+        Self { now: names, lasting: None, kept, savepoints, passing, failed: false }
     }
 
     pub(super) fn now(&self) -> &Names {
@@ -35,11 +43,13 @@ impl Resolving {
 
     /// Whether the end of the transaction, or of a part of it, may change what names mean.
     pub(super) fn may_move(&self) -> bool {
-        self.now != self.kept || !self.passing.is_empty()
+        self.now != self.kept || self.lasting.is_some() || !self.passing.is_empty()
     }
 
-    pub(super) fn look_in(&mut self, path: Arc<[Arc<str>]>) {
-        self.now.path = path;
+    /// The path was set; `local` where that is for as long as the transaction lasts.
+    pub(super) fn look_in(&mut self, path: Arc<[Arc<str>]>, local: bool) {
+        let before = std::mem::replace(&mut self.now.path, path);
+        self.lasting = local.then(|| self.lasting.take().unwrap_or(before));
     }
 
     /// After DISCARD ALL.
@@ -88,19 +98,21 @@ impl Resolving {
                 if self.savepoints.len() >= SAVEPOINTS_MAX {
                     self.savepoints.remove(0);
                 }
-                self.savepoints.push((name.clone(), self.now.clone()));
+                let (name, now, lasting) = (name.clone(), self.now.clone(), self.lasting.clone());
+                self.savepoints.push(Savepoint { name, now, lasting });
                 Moved::Nothing
             }
             TransactionStep::Release { name } => {
-                let place = self.savepoints.iter().rposition(|(known, _)| known == name);
+                let place = self.savepoints.iter().rposition(|known| known.name == *name);
                 self.savepoints.truncate(place.unwrap_or(0));
                 Moved::Nothing
             }
             TransactionStep::RollbackTo { name } => {
-                let place = self.savepoints.iter().rposition(|(known, _)| known == name);
+                let place = self.savepoints.iter().rposition(|known| known.name == *name);
                 self.savepoints.truncate(place.map_or(0, |place| place + 1));
-                let before = self.savepoints.last().map(|(_, names)| names);
-                self.now = before.unwrap_or(&self.kept).clone();
+                let before = self.savepoints.last();
+                self.now = before.map_or(&self.kept, |before| &before.now).clone();
+                self.lasting = before.and_then(|before| before.lasting.clone());
                 Moved::Back
             }
         }
@@ -111,6 +123,9 @@ impl Resolving {
         if !passing.is_empty() {
             self.drop(&passing);
         }
+        if let Some(path) = self.lasting.take() {
+            self.now.path = path;
+        }
         self.kept = self.now.clone();
         self.savepoints.clear();
         Moved::On
@@ -118,6 +133,7 @@ impl Resolving {
 
     fn back(&mut self) -> Moved {
         self.now = self.kept.clone();
+        self.lasting = None;
         self.savepoints.clear();
         self.passing.clear();
         Moved::Back
@@ -145,7 +161,7 @@ mod tests {
 
     fn moved(path: &str) -> Resolving {
         let mut resolving = Resolving::new(names("public", &[]));
-        resolving.look_in([Arc::from(path)].into());
+        resolving.look_in([Arc::from(path)].into(), false);
         resolving
     }
 
@@ -174,10 +190,88 @@ mod tests {
             assert_eq!(*resolving.now(), names(path, &[]), "{step:?} {committed}");
             assert!(!resolving.may_move());
             // A transaction that goes on (AND CHAIN) leads back to what was kept.
-            resolving.look_in([Arc::from("other")].into());
+            resolving.look_in([Arc::from("other")].into(), false);
             resolving.step(&TransactionStep::Rollback, false);
             assert_eq!(*resolving.now(), names(path, &[]), "{step:?} {committed}");
         }
+    }
+
+    /// Set, until the transaction ends.
+    fn locally(resolving: &mut Resolving, path: &str) {
+        resolving.look_in([Arc::from(path)].into(), true);
+    }
+
+    #[test]
+    fn a_path_of_a_transaction_goes_with_it_however_it_ends() {
+        for (step, committed, path) in [
+            (TransactionStep::Commit, true, "lasting"),
+            (TransactionStep::Commit, false, "public"),
+            (TransactionStep::Rollback, false, "public"),
+            (TransactionStep::Prepare, true, "lasting"),
+        ] {
+            let mut resolving = moved("lasting");
+            locally(&mut resolving, "one");
+            locally(&mut resolving, "public");
+            assert!(resolving.may_move(), "it looks as before, and is to be another");
+            assert_eq!(*resolving.now(), names("public", &[]));
+            resolving.step(&step, committed);
+            assert_eq!(*resolving.now(), names(path, &[]), "{step:?} {committed}");
+            assert!(!resolving.may_move());
+            // The next transaction (AND CHAIN) knows nothing of it.
+            locally(&mut resolving, "two");
+            resolving.step(&TransactionStep::Commit, true);
+            assert_eq!(*resolving.now(), names(path, &[]), "{step:?} {committed}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_set_after_one_of_the_transaction_lasts() {
+        let mut resolving = Resolving::new(names("public", &[]));
+        locally(&mut resolving, "one");
+        resolving.look_in([Arc::from("more")].into(), false);
+        resolving.step(&TransactionStep::Commit, true);
+        assert_eq!(*resolving.now(), names("more", &[]));
+    }
+
+    #[test]
+    fn a_path_without_a_transaction_of_its_own_goes_with_what_it_came_with() {
+        for failed in [false, true] {
+            let mut resolving = Resolving::new(names("public", &[]));
+            locally(&mut resolving, "one");
+            assert_eq!(*resolving.now(), names("one", &[]), "for the rest of a string or pipeline");
+            if failed {
+                resolving.fail();
+            }
+            resolving.ready(true);
+            assert_eq!(*resolving.now(), names("public", &[]));
+        }
+        let mut resolving = Resolving::new(names("public", &[]));
+        locally(&mut resolving, "one");
+        resolving.ready(false);
+        assert_eq!(*resolving.now(), names("one", &[]), "the transaction goes on");
+    }
+
+    #[test]
+    fn a_path_of_a_transaction_goes_back_to_a_savepoint_and_past_its_release() {
+        let mut resolving = Resolving::new(names("public", &[]));
+        resolving.step(&named(savepoint, "before"), false);
+        locally(&mut resolving, "one");
+        resolving.step(&named(savepoint, "a"), false);
+        locally(&mut resolving, "two");
+        resolving.step(&named(savepoint, "b"), false);
+        resolving.look_in([Arc::from("more")].into(), false);
+        resolving.step(&named(back_to, "b"), false);
+        assert_eq!(*resolving.now(), names("two", &[]));
+        resolving.step(&named(back_to, "a"), false);
+        assert_eq!(*resolving.now(), names("one", &[]));
+        resolving.step(&TransactionStep::Release { name: Arc::from("a") }, false);
+        assert_eq!(*resolving.now(), names("one", &[]));
+        resolving.step(&TransactionStep::Commit, true);
+        assert_eq!(*resolving.now(), names("public", &[]));
+        resolving.step(&named(savepoint, "before"), false);
+        locally(&mut resolving, "one");
+        resolving.step(&named(back_to, "before"), false);
+        assert!(!resolving.may_move(), "nothing is left of it");
     }
 
     #[test]
@@ -203,9 +297,9 @@ mod tests {
     fn a_savepoint_leads_back_to_where_it_stood() {
         let mut resolving = moved("one");
         resolving.step(&named(savepoint, "a"), false);
-        resolving.look_in([Arc::from("two")].into());
+        resolving.look_in([Arc::from("two")].into(), false);
         resolving.step(&named(savepoint, "a"), false);
-        resolving.look_in([Arc::from("three")].into());
+        resolving.look_in([Arc::from("three")].into(), false);
         resolving.step(&named(back_to, "a"), false);
         assert_eq!(*resolving.now(), names("two", &[]), "the inner one of two of that name");
         resolving.step(&TransactionStep::Release { name: Arc::from("a") }, false);

@@ -386,6 +386,11 @@ impl Claimed {
         farewell(&mut self.line, failed.as_ref().unwrap_or(refusal)).await;
     }
 
+    /// The client's settings.
+    pub(crate) fn asked(&self) -> &[(String, String)] {
+        &self.wishes.settings
+    }
+
     /// Apply the client's settings at the target, then tell the client that it is in.
     ///
     /// # Errors

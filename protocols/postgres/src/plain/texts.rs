@@ -27,6 +27,15 @@ pub(super) const CONSTANT: &[&str] = &[
     "there is no transaction in progress",
 ];
 
+/// Columns that every table has besides its own.
+const SYSTEM_COLUMNS: [&str; 6] = ["cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"];
+
+/// Whether a text of [`templates`] says of such a column that there is none.
+pub(super) fn is_system_column(code: [u8; 5], text: &str) -> bool {
+    let name = text.split('"').nth(1).and_then(|name| name.rsplit('.').next());
+    code == *b"42703" && name.is_some_and(|name| SYSTEM_COLUMNS.contains(&name))
+}
+
 /// A text for an error of analysis that names what it is about, and where that stands in the client's text. `None` where
 /// the code is not one of those.
 pub(super) fn templates(code: [u8; 5], message: &str, tokens: &Tokens) -> Option<(String, Option<usize>)> {

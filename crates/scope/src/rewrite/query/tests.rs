@@ -6,12 +6,6 @@ use crate::classification::Classification;
 use crate::rewrite::tests::scope_of;
 use crate::rewrite::{Place, rewrite};
 
-/// What a statement is grouped by where that much is seen of `patients (id, name, born, ssn)`, whose primary key is `id`.
-fn grouped(seen: &str, sql: &str) -> String {
-    let sent = sent(&[("patients", seen), ("secret", "whole")], sql);
-    sent.split_once(" GROUP BY ").unwrap().1.to_owned()
-}
-
 fn sent(seen: &[(&str, &str)], sql: &str) -> String {
     let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
     let mut results = results();
@@ -29,46 +23,6 @@ fn sent(seen: &[(&str, &str)], sql: &str) -> String {
     let path = [Arc::from("public")];
     let place = Place { catalog: &catalog, path: &path, temporary: &[] };
     rewrite(sql, place, &scope_of(seen)).unwrap().to_string()
-}
-
-/// A sub-select hides that a key determines the rest.
-#[test]
-fn columns_that_a_primary_key_determines_are_grouped_by_where_they_are_used() {
-    for (seen, sql, expected) in [
-        ("rrrh", "select id, name from patients group by id", "id, patients.name"),
-        ("rrrh", "select p.name, p.ssn from patients p group by p.id", "p.id, p.name, p.ssn"),
-        ("rrrh", "select * from patients group by id", "id, patients.name, patients.ssn"),
-        (
-            "rrrh",
-            "select name as n from patients group by id order by ssn",
-            "id, patients.name, patients.ssn ORDER BY ssn",
-        ),
-        ("rrrh", "select p.* from patients p group by p.id", "p.id, p.name, p.ssn"),
-        ("rrrh", "select p from patients p group by p.id", "p.id, p.name, p.ssn"),
-        // What is grouped by is no key, or is one's of another relation.
-        ("rrrh", "select name from patients group by born", "born"),
-        ("rrrh", "select p.name from patients p, secret s group by s.id", "s.id"),
-        // Of what stands for itself the server knows it.
-        ("whole", "select id, name from patients group by id", "id"),
-        ("rrrh", "select id, name from patients group by 1, 2", "1, 2"),
-        // What cannot be grouped by is not.
-        ("rrrh", "select id, born from patients group by id", "id"),
-        // Another relation's are not the key's.
-        ("rrrh", "select number, ssn from patients, secret group by id, number", "id, number, patients.ssn"),
-        (
-            "rrrh",
-            "select id, s.* from patients, secret s group by id, s.number, s.name",
-            "id, s.number, s.name",
-        ),
-        ("rrrh", "select id, s.name from patients cross join secret s group by id, s.name", "id, s.name"),
-        ("rrrh", "select id, (select name from secret) from patients group by id", "id"),
-        ("rrrh", "select name from patients group by name", "name"),
-        // A key that is not seen determines nothing, and another name is another column.
-        ("hrrh", "select id, name from patients group by id", "id"),
-        ("rrrh", "select id, name from patients p(name, id) group by id", "id"),
-    ] {
-        assert_eq!(grouped(seen, sql), expected, "{sql}");
-    }
 }
 
 #[test]
