@@ -103,3 +103,17 @@ fn a_commit_takes_back_what_lasts_as_long_as_its_transaction() {
         assert!(!carried(&made), "{made}");
     }
 }
+
+/// The scanner cannot read it, so nothing is made of it; the target may.
+#[test]
+fn what_cannot_be_scanned_is_not_parsed() {
+    let text = format!("select 'a, {}", "1+".repeat(10_000));
+    let analysis = analyse(
+        &Arc::from(text),
+        &Arc::from([]),
+        &Arc::from([]),
+        &Arc::new(Catalog::build(1, &results(), None).unwrap()),
+    );
+    assert_eq!((analysis.members[0].tag, analysis.forbidden.is_none()), ("(unparsed)", true));
+    assert_eq!(analysis.confined.get(&Scope::default()).unwrap_err().code, RefusalCode::SyntaxError);
+}
