@@ -686,7 +686,7 @@ BEGIN; UPDATE plain SET label = data.label FROM unnest(ARRAY[1,2], ARRAY['x','y'
 -- @t manual61 manual works
 BEGIN; DELETE FROM plain WHERE id IN (SELECT id FROM plain ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING *; ROLLBACK;
 -- @t manual62 manual works
-BEGIN; COMMIT; START TRANSACTION; ROLLBACK; BEGIN WORK; END; BEGIN TRANSACTION ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE; SELECT 1; COMMIT; BEGIN READ WRITE; ABORT;
+BEGIN; COMMIT; START TRANSACTION; ROLLBACK; BEGIN WORK; END; BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY DEFERRABLE; SELECT 1; COMMIT; BEGIN READ WRITE; ABORT;
 -- @t manual63 manual works
 BEGIN; SELECT 1; COMMIT AND CHAIN; SELECT 2; ROLLBACK AND CHAIN; ROLLBACK;
 -- @t manual64 manual works
@@ -800,3 +800,5 @@ SELECT foreign_table_name FROM information_schema.foreign_tables; SELECT option_
 BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_is_in_recovery(), pg_export_snapshot() = '', (select count(*) from pg_stat_wal_receiver); COPY (SELECT "id", "diagnosis" FROM "public"."patients" ORDER BY 1) TO STDOUT (FORMAT csv); ROLLBACK;
 -- @t tool03 people works
 SHOW ssl; SHOW max_connections; SHOW default_text_search_config; SHOW lc_messages; SHOW is_superuser; SET escape_string_warning = off; SET synchronize_seqscans TO off; SET idle_session_timeout = 0; SET client_encoding TO 'UNICODE'; SELECT inet_merge('10.0.0.1'::inet, '10.0.1.1'::inet), inet_same_family('::1', '10.0.0.1'), pg_wal_lsn_diff('0/2', '0/1'), pg_jit_available() IS NOT NULL, setseed(0.5), pg_column_size('abc'::text), pg_current_wal_lsn() < '0/0', pg_trigger_depth();
+-- @t serial01 transaction works
+BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT count(*) FROM plain; COMMIT;

@@ -259,3 +259,29 @@ fn a_view_is_read_through_the_floor_for_the_rows_of_its_filter_alone() {
     assert!(sent(false).contains(&made.name), "{}", sent(false));
     assert!(sent(true).contains("FROM public.peek t OFFSET 0"), "{}", sent(true));
 }
+
+/// Its conflicts are between pages.
+#[test]
+fn no_transaction_is_serializable_where_something_is_hidden() {
+    for (level, other) in [
+        ("begin isolation level serializable", "begin isolation level repeatable read"),
+        ("start transaction read only, isolation level serializable, deferrable", "begin read only"),
+        ("set transaction isolation level serializable", "set transaction read write"),
+        (
+            "set session characteristics as transaction isolation level serializable",
+            "set session characteristics as transaction isolation level read committed",
+        ),
+        (
+            "set default_transaction_isolation = 'SERIALIZABLE'",
+            "set default_transaction_isolation to default",
+        ),
+        ("set local transaction_isolation to serializable", "set datestyle to serializable"),
+    ] {
+        assert!(sent(level).unwrap_err().message.starts_with("SERIALIZABLE"), "{level}");
+        assert!(sent(other).is_ok(), "{other}");
+    }
+    assert!(!crate::settings::configurable("default_transaction_isolation"));
+    let open = Catalog::build(1, &results(), None).unwrap();
+    let place = Place { catalog: &open, path: &[], temporary: &[] };
+    assert!(rewrite("begin isolation level serializable", place, &Scope::default()).is_ok());
+}
