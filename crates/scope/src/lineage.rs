@@ -5,6 +5,7 @@
 //! One thing is decided by it: a credential that was narrowed to some columns assigns to no other ones, and in doubt to
 //! none.
 
+mod form;
 mod traversal;
 
 use std::collections::BTreeSet;
@@ -18,10 +19,13 @@ use crate::catalog::{Catalog, Relation};
 use crate::rewrite::Place;
 use crate::tree::{self, Fields, Value, flag, node, number, strings, text};
 use crate::walk::TEMPORARY;
+use form::copy_form;
 use traversal::renamed;
 
 /// Views and queries within queries are followed to this depth.
 const DEPTH_MAX: usize = 24;
+/// Columns of relations, of `*` and of queries within queries, together: each level of `SELECT *, *` doubles them.
+const COLUMNS_MAX: usize = 500_000;
 /// `CmdType` of INSERT and DELETE.
 const MERGE_WHOLE: [i64; 2] = [4, 5];
 
@@ -70,6 +74,8 @@ pub(crate) struct Lineage<'a> {
     /// What can be seen from a sub-select, innermost last.
     frames: Vec<Vec<Item>>,
     depth: usize,
+    /// Columns so far, of those that count.
+    columns: usize,
 }
 
 /// What is known of a statement's columns.
@@ -92,6 +98,7 @@ pub(crate) fn trace(statement: &Value, place: Place<'_>, touches: &[Touch]) -> T
         ctes: Vec::new(),
         frames: Vec::new(),
         depth: 0,
+        columns: 0,
     };
     let outputs = lineage.statement(statement);
     if let Some(outputs) = &outputs {
@@ -270,7 +277,7 @@ impl<'a> Lineage<'a> {
     }
 
     fn query(&mut self, kind: &str, fields: &Fields) -> Vec<Output> {
-        if self.depth >= DEPTH_MAX {
+        if self.depth >= DEPTH_MAX || !self.follows(1) {
             self.lost = true;
             return Vec::new();
         }
@@ -286,6 +293,13 @@ impl<'a> Lineage<'a> {
         self.ctes.truncate(known);
         self.depth -= 1;
         outputs
+    }
+
+    /// Whether so many columns more are followed.
+    fn follows(&mut self, columns: usize) -> bool {
+        self.columns = self.columns.saturating_add(columns);
+        self.lost |= self.columns > COLUMNS_MAX;
+        self.columns <= COLUMNS_MAX
     }
 
     /// A query inside of another, and whether its columns may be fewer than are known of it.
@@ -393,6 +407,9 @@ impl<'a> Lineage<'a> {
             let value = fields.get("val").unwrap_or(&Value::Null);
             if let Some(star) = self.star(value) {
                 let (columns, whole) = star;
+                if !self.follows(columns.len()) {
+                    continue;
+                }
                 placed &= whole && !merged;
                 self.misplaced |= !placed;
                 self.reads(&columns);
@@ -604,6 +621,11 @@ impl<'a> Lineage<'a> {
 
     /// A relation that is read: a common table expression, a temporary one, a table, or a view, followed.
     fn relation(&mut self, fields: &Fields) -> Option<Item> {
+        let item = self.related(fields)?;
+        self.follows(item.columns.len()).then_some(item)
+    }
+
+    fn related(&mut self, fields: &Fields) -> Option<Item> {
         let alias = fields.get("alias").and_then(Value::fields);
         let name = text(fields, "relname");
         if text(fields, "schemaname").is_empty()
@@ -767,22 +789,6 @@ fn aliased(columns: Vec<Output>, alias: Option<&Fields>, open: Option<Origin>) -
     let names = alias.map(|alias| strings(alias, "colnames")).unwrap_or_default();
     let name = alias.map(|alias| text(alias, "aliasname")).unwrap_or_default();
     Item { alias: name.to_owned(), columns: renamed(columns, &names), open, misplaced: false }
-}
-
-/// How the lines of a COPY to the client are written.
-fn copy_form(copy: &Fields) -> CopyForm {
-    let mut form = CopyForm::Text;
-    for (_, option) in copy.get("options").and_then(Value::as_array).into_iter().flatten().filter_map(node) {
-        let word = option.get("arg").and_then(node).map(|(_, word)| text(word, "sval"));
-        form = match (text(option, "defname"), word) {
-            ("format", Some("text")) => form,
-            ("format", Some("csv")) => CopyForm::Csv,
-            // What is written in the place of NULL, quotes where none are needed, and a line of names change nothing.
-            ("header" | "null" | "force_quote", _) => form,
-            _ => return CopyForm::Other,
-        };
-    }
-    form
 }
 
 #[cfg(test)]
