@@ -802,3 +802,5 @@ BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_is_in_rec
 SHOW ssl; SHOW max_connections; SHOW default_text_search_config; SHOW lc_messages; SHOW is_superuser; SET escape_string_warning = off; SET synchronize_seqscans TO off; SET idle_session_timeout = 0; SET client_encoding TO 'UNICODE'; SELECT inet_merge('10.0.0.1'::inet, '10.0.1.1'::inet), inet_same_family('::1', '10.0.0.1'), pg_wal_lsn_diff('0/2', '0/1'), pg_jit_available() IS NOT NULL, setseed(0.5), pg_column_size('abc'::text), pg_current_wal_lsn() < '0/0', pg_trigger_depth();
 -- @t serial01 transaction works
 BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT count(*) FROM plain; COMMIT;
+-- @t made01 temporary works
+CREATE TEMP TABLE plain AS SELECT * FROM plain; SELECT count(*) FROM plain; DROP TABLE plain; SELECT * INTO TEMP encounters FROM encounters; SELECT count(*) FROM encounters; SELECT id INTO TEMP kept FROM plain UNION SELECT 5; SELECT * FROM kept ORDER BY 1;

@@ -18,7 +18,7 @@ use chaperone_access::{
 use crate::catalog::{Catalog, Relation};
 use crate::rewrite::Place;
 use crate::tree::{self, Fields, Value, flag, node, number, strings, text};
-use crate::walk::TEMPORARY;
+use crate::walk::{TEMPORARY, kept};
 use form::copy_form;
 use traversal::renamed;
 
@@ -223,7 +223,12 @@ impl<'a> Lineage<'a> {
         let (kind, fields) = node(statement)?;
         match kind {
             "SelectStmt" | "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" => {
-                Some(self.query(kind, fields))
+                let outputs = self.query(kind, fields);
+                if kept(fields).is_none() {
+                    return Some(outputs);
+                }
+                self.disclose(&outputs);
+                Some(Vec::new())
             }
             "DeclareCursorStmt" => self.statement(fields.get("query")?),
             "ExplainStmt" => {
@@ -373,10 +378,6 @@ impl<'a> Lineage<'a> {
         ];
         self.expressions(fields, &rest, &outputs);
         self.frames.pop();
-        if fields.get("into_clause").is_some() {
-            self.disclose(&outputs);
-            return Vec::new();
-        }
         outputs
     }
 

@@ -42,9 +42,6 @@ impl Rewriter<'_> {
     }
 
     fn select_body(&mut self, select: &mut SelectStmt) -> Outcome {
-        if let Some(into) = &mut select.into_clause {
-            self.kept_in_temporary(into)?;
-        }
         for side in [&mut select.larg, &mut select.rarg].into_iter().flatten() {
             self.select(side)?;
         }
@@ -70,7 +67,11 @@ impl Rewriter<'_> {
         ] {
             self.optional(part)?;
         }
-        Ok(())
+        // What it is made from may have its name.
+        match &mut select.into_clause {
+            Some(into) => self.kept_in_temporary(into),
+            None => Ok(()),
+        }
     }
 
     /// Do something where the names of a WITH clause can be seen. They are given names that no table has.

@@ -44,11 +44,12 @@ impl Rewriter<'_> {
             Some(NodeEnum::ExplainStmt(it)) => self.explain(it),
             Some(NodeEnum::CopyStmt(it)) => self.copy(it),
             Some(NodeEnum::CreateTableAsStmt(it)) => {
+                // What it is made from may have its name.
+                self.inner(&mut it.query)?;
                 match &mut it.into {
-                    Some(into) => self.kept_in_temporary(into)?,
-                    None => return Err(unfaithful()),
+                    Some(into) => self.kept_in_temporary(into),
+                    None => Err(unfaithful()),
                 }
-                self.inner(&mut it.query)
             }
             Some(NodeEnum::CreateStmt(it)) => self.create_temporary(it),
             Some(NodeEnum::DropStmt(it)) => self.drop_temporary(it),

@@ -124,3 +124,27 @@ fn nothing_else_is_made_altered_or_counted() {
         assert!(sent(sql, &part()).is_err(), "{sql}: {:?}", sent(sql, &part()));
     }
 }
+
+/// The table is there when the statement has ended.
+#[test]
+fn a_table_may_have_the_name_of_what_it_is_made_from() {
+    let from = "FROM (SELECT t.id AS id, NULL::pg_catalog.text AS ssn FROM public.patients t) patients";
+    for (sql, expected) in [
+        (
+            "create temp table patients as select id from patients; select * from patients",
+            format!("CREATE TEMPORARY TABLE patients AS SELECT id {from}; SELECT * FROM pg_temp.patients"),
+        ),
+        (
+            "select id into temp patients from patients; select id from patients",
+            format!("SELECT id INTO TEMPORARY patients {from}; SELECT id FROM pg_temp.patients"),
+        ),
+        // Of set operations the first query says where to.
+        (
+            "select 1 as id into temp patients union select 2; select id from patients",
+            "SELECT 1 AS id INTO TEMPORARY patients UNION SELECT 2; SELECT id FROM pg_temp.patients"
+                .to_owned(),
+        ),
+    ] {
+        assert_eq!(sent(sql, &part()).unwrap(), expected);
+    }
+}
