@@ -24,8 +24,8 @@ use traversal::renamed;
 
 /// Views and queries within queries are followed to this depth.
 const DEPTH_MAX: usize = 24;
-/// Columns of relations, of `*` and of queries within queries, together: each level of `SELECT *, *` doubles them.
-const COLUMNS_MAX: usize = 500_000;
+/// Columns of relations and of results, and what each is made of, together: each level of `SELECT *, *` doubles them.
+const FOLLOWED_MAX: usize = 1_000_000;
 /// `CmdType` of INSERT and DELETE.
 const MERGE_WHOLE: [i64; 2] = [4, 5];
 
@@ -74,8 +74,8 @@ pub(crate) struct Lineage<'a> {
     /// What can be seen from a sub-select, innermost last.
     frames: Vec<Vec<Item>>,
     depth: usize,
-    /// Columns so far, of those that count.
-    columns: usize,
+    /// How much so far.
+    followed: usize,
 }
 
 /// What is known of a statement's columns.
@@ -98,7 +98,7 @@ pub(crate) fn trace(statement: &Value, place: Place<'_>, touches: &[Touch]) -> T
         ctes: Vec::new(),
         frames: Vec::new(),
         depth: 0,
-        columns: 0,
+        followed: 0,
     };
     let outputs = lineage.statement(statement);
     if let Some(outputs) = &outputs {
@@ -282,7 +282,7 @@ impl<'a> Lineage<'a> {
     }
 
     fn query(&mut self, kind: &str, fields: &Fields) -> Vec<Output> {
-        if self.depth >= DEPTH_MAX || !self.follows(1) {
+        if self.depth >= DEPTH_MAX || !self.follows(&[]) {
             self.lost = true;
             return Vec::new();
         }
@@ -300,11 +300,12 @@ impl<'a> Lineage<'a> {
         outputs
     }
 
-    /// Whether so many columns more are followed.
-    fn follows(&mut self, columns: usize) -> bool {
-        self.columns = self.columns.saturating_add(columns);
-        self.lost |= self.columns > COLUMNS_MAX;
-        self.columns <= COLUMNS_MAX
+    /// Whether these are followed, too.
+    fn follows(&mut self, columns: &[Output]) -> bool {
+        let weight: usize = columns.iter().map(|column| 1 + column.origin.len()).sum();
+        self.followed = self.followed.saturating_add(weight.max(1));
+        self.lost |= self.followed > FOLLOWED_MAX;
+        self.followed <= FOLLOWED_MAX
     }
 
     /// A query inside of another, and whether its columns may be fewer than are known of it.
@@ -406,13 +407,13 @@ impl<'a> Lineage<'a> {
         for result in list {
             let Some(("ResTarget", fields)) = node(result) else { continue };
             let value = fields.get("val").unwrap_or(&Value::Null);
-            if let Some(star) = self.star(value) {
-                let (columns, whole) = star;
-                if !self.follows(columns.len()) {
+            if let Some((columns, whole)) = self.star(value) {
+                let followed = self.follows(&columns);
+                placed &= whole && !merged && followed;
+                self.misplaced |= !placed;
+                if !followed {
                     continue;
                 }
-                placed &= whole && !merged;
-                self.misplaced |= !placed;
                 self.reads(&columns);
                 outputs.extend(columns.into_iter().map(|mut column| {
                     column.plain = column.plain.filter(|_| placed);
@@ -431,7 +432,10 @@ impl<'a> Lineage<'a> {
                 ("", _) => String::new(),
                 (name, _) => name.to_owned(),
             };
-            outputs.push(Output { name, origin, plain });
+            let output = Output { name, origin, plain };
+            let followed = self.follows(std::slice::from_ref(&output));
+            placed &= followed;
+            outputs.extend(followed.then_some(output));
         }
         outputs
     }
@@ -623,7 +627,7 @@ impl<'a> Lineage<'a> {
     /// A relation that is read: a common table expression, a temporary one, a table, or a view, followed.
     fn relation(&mut self, fields: &Fields) -> Option<Item> {
         let item = self.related(fields)?;
-        self.follows(item.columns.len()).then_some(item)
+        self.follows(&item.columns).then_some(item)
     }
 
     fn related(&mut self, fields: &Fields) -> Option<Item> {
