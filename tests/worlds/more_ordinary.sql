@@ -686,7 +686,7 @@ BEGIN; UPDATE plain SET label = data.label FROM unnest(ARRAY[1,2], ARRAY['x','y'
 -- @t manual61 manual works
 BEGIN; DELETE FROM plain WHERE id IN (SELECT id FROM plain ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING *; ROLLBACK;
 -- @t manual62 manual works
-BEGIN; COMMIT; START TRANSACTION; ROLLBACK; BEGIN WORK; END; BEGIN TRANSACTION ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE; SELECT 1; COMMIT; BEGIN READ WRITE; ABORT;
+BEGIN; COMMIT; START TRANSACTION; ROLLBACK; BEGIN WORK; END; BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY DEFERRABLE; SELECT 1; COMMIT; BEGIN READ WRITE; ABORT;
 -- @t manual63 manual works
 BEGIN; SELECT 1; COMMIT AND CHAIN; SELECT 2; ROLLBACK AND CHAIN; ROLLBACK;
 -- @t manual64 manual works
@@ -822,3 +822,7 @@ SET search_path = public; BEGIN; SAVEPOINT a; SET LOCAL search_path = more; RELE
 BEGIN; SET LOCAL search_path = more; SET search_path = public; COMMIT; SELECT diagnosis FROM patients ORDER BY id LIMIT 1; BEGIN; SET search_path = more; SET LOCAL search_path = public; SELECT diagnosis FROM patients ORDER BY id LIMIT 1; COMMIT; SELECT ssn FROM patients ORDER BY id LIMIT 1;
 -- @t local04 transactions works
 SET LOCAL search_path = more; SELECT diagnosis FROM patients ORDER BY id LIMIT 1; BEGIN; SET LOCAL search_path TO more; SELECT ssn FROM patients ORDER BY id LIMIT 1; COMMIT AND CHAIN; SELECT diagnosis FROM patients ORDER BY id LIMIT 1; COMMIT;
+-- @t serial01 transaction works
+BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT count(*) FROM plain; COMMIT;
+-- @t made01 temporary works
+CREATE TEMP TABLE plain AS SELECT * FROM plain; SELECT count(*) FROM plain; DROP TABLE plain; SELECT * INTO TEMP encounters FROM encounters; SELECT count(*) FROM encounters; SELECT id INTO TEMP kept FROM plain UNION SELECT 5; SELECT * FROM kept ORDER BY 1;

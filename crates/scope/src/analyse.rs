@@ -45,7 +45,9 @@ pub fn analyse(
     catalog: &Arc<Catalog>,
 ) -> Analysis {
     if let Err(refusal) = limits::check(text) {
-        return opaque(text, catalog, "(too complex)", refusal.clone(), Some(refusal));
+        let unreadable = refusal.code == RefusalCode::SyntaxError;
+        let tag = if unreadable { "(unparsed)" } else { "(too complex)" };
+        return opaque(text, catalog, tag, refusal.clone(), Some(refusal).filter(|_| !unreadable));
     }
     let parsed = match tree::parse(text) {
         Ok(parsed) => parsed,

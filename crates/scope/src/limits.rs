@@ -1,6 +1,7 @@
 //! What is refused before the parser sees it, so that no text can exhaust a stack or a worker.
 
 use chaperone_access::{Refusal, RefusalCode};
+use pg_query::protobuf::Token;
 
 /// Longest run of tokens between commas, semicolons and parentheses, summed over the open parentheses: no tree of a
 /// text within it is deeper than this.
@@ -12,67 +13,45 @@ pub(crate) const SET_OPERATIONS_MAX: usize = 1_000;
 /// Texts below this cannot reach any of the limits.
 const SMALL_BYTES: usize = 1_000;
 
+const OPENING: [Token; 2] = [Token::Ascii40, Token::Ascii91];
+const CLOSING: [Token; 2] = [Token::Ascii41, Token::Ascii93];
+const SEPARATING: [Token; 2] = [Token::Ascii44, Token::Ascii59];
+
 fn too_complex(what: &str, max: usize) -> Refusal {
     Refusal::new(RefusalCode::TooComplex, format!("the statement has more than {max} {what}"))
         .hint("split it, or put the values into a temporary table or parameters")
 }
 
-/// Scan the text without a stack. Strings, quoted names and comments are skipped roughly: counting too much inside
-/// them only refuses texts that are absurd anyway, so an apostrophe in a comment is no way around.
+/// Count before anything is made of the text: by the scanner of the grammar itself, since what is taken for a string or a
+/// comment elsewhere could hide the rest.
 pub(crate) fn check(text: &str) -> Result<(), Refusal> {
     if text.len() < SMALL_BYTES {
         return Ok(());
     }
+    let tokens = pg_query::scan_tokens(text)
+        .map_err(|error| Refusal::new(RefusalCode::SyntaxError, error.to_string()))?;
     let mut open: Vec<usize> = vec![0];
     let mut depth = 0_usize;
     let mut set_operations = 0_usize;
-    let mut word = String::new();
-    let mut quote: Option<char> = None;
-    for c in text.chars().chain(std::iter::once(' ')) {
-        if let Some(end) = quote {
-            if c == end {
-                quote = None;
-            }
+    for token in tokens {
+        let is = |kinds: &[Token]| kinds.iter().any(|kind| *kind as i32 == token.token);
+        if is(&[Token::SqlComment, Token::CComment]) {
             continue;
         }
-        if c.is_alphanumeric() || c == '_' {
-            word.push(c.to_ascii_lowercase());
-            continue;
-        }
-        let mut tokens = 0;
-        if !word.is_empty() {
-            tokens += 1;
-            if matches!(word.as_str(), "union" | "intersect" | "except") {
-                set_operations += 1;
-            }
-            word.clear();
-        }
-        match c {
-            '\'' | '"' => {
-                quote = Some(c);
-                tokens += 1;
-            }
-            '(' | '[' => {
-                open.push(0);
-            }
-            ')' | ']' => {
-                if open.len() > 1 {
-                    depth -= open.pop().unwrap_or(0);
-                }
-            }
-            ',' | ';' => {
-                if let Some(run) = open.last_mut() {
-                    depth -= *run;
-                    *run = 0;
-                }
-                tokens = 0;
-            }
-            c if c.is_whitespace() => {}
-            _ => tokens += 1,
+        set_operations += usize::from(is(&[Token::Union, Token::Intersect, Token::Except]));
+        if is(&OPENING) {
+            open.push(0);
+        } else if is(&CLOSING) && open.len() > 1 {
+            depth -= open.pop().unwrap_or(0);
         }
         if let Some(run) = open.last_mut() {
-            *run += tokens;
-            depth += tokens;
+            if is(&SEPARATING) {
+                depth -= *run;
+                *run = 0;
+            } else if !is(&OPENING) && !is(&CLOSING) {
+                *run += 1;
+                depth += 1;
+            }
         }
         if open.len() > PARENTHESES_MAX {
             return Err(too_complex("nested parentheses", PARENTHESES_MAX));
@@ -118,6 +97,23 @@ mod tests {
         assert!(check(&format!("select {}", "a    ".repeat(DEPTH_MAX - 10))).is_ok());
         assert!(check(&format!("select {}{}", ")".repeat(500), "1+".repeat(DEPTH_MAX))).is_err());
         assert!(check(&format!("select 'a', {}", "1+".repeat(DEPTH_MAX))).is_err(), "a text ends");
+        // What is no string hides nothing, and what is one ends where the grammar says.
+        for before in [
+            "/*'*/ ",
+            "--'\n ",
+            "$$'$$, ",
+            "$a$'$$$a$, ",
+            "E'\\'', ",
+            "E'' \n'\\'', ",
+            "\"'\", ",
+            "a$$, 1$$'$$, ",
+        ] {
+            let refusal = check(&format!("select {before}{}", "1+".repeat(DEPTH_MAX))).unwrap_err();
+            assert_eq!(refusal.code, RefusalCode::TooComplex, "{before}");
+            assert!(check(&format!("select {before}'{}'", "1+".repeat(DEPTH_MAX))).is_ok(), "{before}");
+        }
+        let refusal = check(&format!("select 'a, {}", "1+".repeat(DEPTH_MAX))).unwrap_err();
+        assert_eq!(refusal.code, RefusalCode::SyntaxError);
         let ors = vec!["a = 1"; 800].join(" or ");
         assert!(check(&format!("select 1 where {ors}")).is_ok());
     }

@@ -5,6 +5,7 @@
 //! One thing is decided by it: a credential that was narrowed to some columns assigns to no other ones, and in doubt to
 //! none.
 
+mod form;
 mod traversal;
 
 use std::collections::BTreeSet;
@@ -17,11 +18,14 @@ use chaperone_access::{
 use crate::catalog::{Catalog, Relation};
 use crate::rewrite::Place;
 use crate::tree::{self, Fields, Value, flag, node, number, strings, text};
-use crate::walk::TEMPORARY;
+use crate::walk::{TEMPORARY, kept};
+use form::copy_form;
 use traversal::renamed;
 
 /// Views and queries within queries are followed to this depth.
 const DEPTH_MAX: usize = 24;
+/// Columns of relations and of results, and what each is made of, together: each level of `SELECT *, *` doubles them.
+const FOLLOWED_MAX: usize = 1_000_000;
 /// `CmdType` of INSERT and DELETE.
 const MERGE_WHOLE: [i64; 2] = [4, 5];
 
@@ -70,6 +74,8 @@ pub(crate) struct Lineage<'a> {
     /// What can be seen from a sub-select, innermost last.
     frames: Vec<Vec<Item>>,
     depth: usize,
+    /// How much so far.
+    followed: usize,
 }
 
 /// What is known of a statement's columns.
@@ -92,6 +98,7 @@ pub(crate) fn trace(statement: &Value, place: Place<'_>, touches: &[Touch]) -> T
         ctes: Vec::new(),
         frames: Vec::new(),
         depth: 0,
+        followed: 0,
     };
     let outputs = lineage.statement(statement);
     if let Some(outputs) = &outputs {
@@ -216,7 +223,12 @@ impl<'a> Lineage<'a> {
         let (kind, fields) = node(statement)?;
         match kind {
             "SelectStmt" | "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" => {
-                Some(self.query(kind, fields))
+                let outputs = self.query(kind, fields);
+                if kept(fields).is_none() {
+                    return Some(outputs);
+                }
+                self.disclose(&outputs);
+                Some(Vec::new())
             }
             "DeclareCursorStmt" => self.statement(fields.get("query")?),
             "ExplainStmt" => {
@@ -270,7 +282,7 @@ impl<'a> Lineage<'a> {
     }
 
     fn query(&mut self, kind: &str, fields: &Fields) -> Vec<Output> {
-        if self.depth >= DEPTH_MAX {
+        if self.depth >= DEPTH_MAX || !self.follows(&[]) {
             self.lost = true;
             return Vec::new();
         }
@@ -286,6 +298,14 @@ impl<'a> Lineage<'a> {
         self.ctes.truncate(known);
         self.depth -= 1;
         outputs
+    }
+
+    /// Whether these are followed, too.
+    fn follows(&mut self, columns: &[Output]) -> bool {
+        let weight: usize = columns.iter().map(|column| 1 + column.origin.len()).sum();
+        self.followed = self.followed.saturating_add(weight.max(1));
+        self.lost |= self.followed > FOLLOWED_MAX;
+        self.followed <= FOLLOWED_MAX
     }
 
     /// A query inside of another, and whether its columns may be fewer than are known of it.
@@ -359,10 +379,6 @@ impl<'a> Lineage<'a> {
         ];
         self.expressions(fields, &rest, &outputs);
         self.frames.pop();
-        if fields.get("into_clause").is_some() {
-            self.disclose(&outputs);
-            return Vec::new();
-        }
         outputs
     }
 
@@ -391,10 +407,13 @@ impl<'a> Lineage<'a> {
         for result in list {
             let Some(("ResTarget", fields)) = node(result) else { continue };
             let value = fields.get("val").unwrap_or(&Value::Null);
-            if let Some(star) = self.star(value) {
-                let (columns, whole) = star;
-                placed &= whole && !merged;
+            if let Some((columns, whole)) = self.star(value) {
+                let followed = self.follows(&columns);
+                placed &= whole && !merged && followed;
                 self.misplaced |= !placed;
+                if !followed {
+                    continue;
+                }
                 self.reads(&columns);
                 outputs.extend(columns.into_iter().map(|mut column| {
                     column.plain = column.plain.filter(|_| placed);
@@ -413,7 +432,10 @@ impl<'a> Lineage<'a> {
                 ("", _) => String::new(),
                 (name, _) => name.to_owned(),
             };
-            outputs.push(Output { name, origin, plain });
+            let output = Output { name, origin, plain };
+            let followed = self.follows(std::slice::from_ref(&output));
+            placed &= followed;
+            outputs.extend(followed.then_some(output));
         }
         outputs
     }
@@ -604,6 +626,11 @@ impl<'a> Lineage<'a> {
 
     /// A relation that is read: a common table expression, a temporary one, a table, or a view, followed.
     fn relation(&mut self, fields: &Fields) -> Option<Item> {
+        let item = self.related(fields)?;
+        self.follows(&item.columns).then_some(item)
+    }
+
+    fn related(&mut self, fields: &Fields) -> Option<Item> {
         let alias = fields.get("alias").and_then(Value::fields);
         let name = text(fields, "relname");
         if text(fields, "schemaname").is_empty()
@@ -767,22 +794,6 @@ fn aliased(columns: Vec<Output>, alias: Option<&Fields>, open: Option<Origin>) -
     let names = alias.map(|alias| strings(alias, "colnames")).unwrap_or_default();
     let name = alias.map(|alias| text(alias, "aliasname")).unwrap_or_default();
     Item { alias: name.to_owned(), columns: renamed(columns, &names), open, misplaced: false }
-}
-
-/// How the lines of a COPY to the client are written.
-fn copy_form(copy: &Fields) -> CopyForm {
-    let mut form = CopyForm::Text;
-    for (_, option) in copy.get("options").and_then(Value::as_array).into_iter().flatten().filter_map(node) {
-        let word = option.get("arg").and_then(node).map(|(_, word)| text(word, "sval"));
-        form = match (text(option, "defname"), word) {
-            ("format", Some("text")) => form,
-            ("format", Some("csv")) => CopyForm::Csv,
-            // What is written in the place of NULL, quotes where none are needed, and a line of names change nothing.
-            ("header" | "null" | "force_quote", _) => form,
-            _ => return CopyForm::Other,
-        };
-    }
-    form
 }
 
 #[cfg(test)]

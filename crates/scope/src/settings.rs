@@ -208,8 +208,9 @@ pub(crate) fn shown_of_all() -> impl Iterator<Item = &'static str> {
 
 /// Whether `set_config` may change it, to a constant: what needs no look at its value.
 pub(crate) fn configurable(name: &str) -> bool {
-    const LOOKED_AT: [&str; 8] = [
+    const LOOKED_AT: [&str; 9] = [
         "application_name",
+        "default_transaction_isolation",
         APPLICATION,
         "search_path",
         "transaction",

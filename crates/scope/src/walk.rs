@@ -20,7 +20,7 @@ use crate::tree::{Fields, Value, constant, flag, node, number, strings, text, un
 use crate::{settings, system};
 pub(crate) use own::alters_temporary;
 use session::identity_fixed;
-pub(crate) use session::{is_passing, stays_itself, temporary_drop};
+pub(crate) use session::{is_passing, kept, stays_itself, temporary_drop};
 use views::query_refusal;
 pub(crate) use views::{introspects, view_refusal};
 
@@ -732,7 +732,7 @@ pub(crate) fn temporary_made<'v>(kind: &str, fields: &'v Fields) -> Option<&'v s
     let relation = match kind {
         "CreateStmt" => fields.get("relation"),
         "CreateTableAsStmt" => fields.get("into").and_then(Value::fields).and_then(|into| into.get("rel")),
-        "SelectStmt" => fields.get("into_clause").and_then(Value::fields).and_then(|into| into.get("rel")),
+        "SelectStmt" => kept(fields).and_then(|into| into.get("rel")),
         _ => None,
     };
     let relation = relation.and_then(Value::fields)?;

@@ -209,3 +209,25 @@ fn whoever_counts_rows_learns_about_their_subjects_and_whoever_adds_one_does_not
     assert_eq!(traced("select count(*) from secret").subjects, Subjects::OutOfReach);
     assert_eq!(traced("insert into secret default values").subjects, Subjects::None);
 }
+
+/// Each level doubles what there is, in a text that is no longer for it.
+#[test]
+fn columns_that_are_too_many_are_not_followed() {
+    let doubled = |levels: usize| {
+        let inner = (0..levels)
+            .fold("select id from patients".to_owned(), |inner, _| format!("select *, * from ({inner}) q"));
+        traced(&inner)
+    };
+    assert_eq!(doubled(4).results.unwrap().len(), 16);
+    let many = doubled(22);
+    assert!(many.results.is_none());
+    assert!(many.uses.iter().any(|used| &*used.column == "note"), "in doubt all are used");
+    let first = |levels: usize| {
+        let inner = (0..levels).fold("select id from patients".to_owned(), |inner, _| {
+            format!("with recursive r(id) as (({inner}) union select r.id from r) select r.id from r")
+        });
+        traced(&inner)
+    };
+    let all_used = |levels| first(levels).uses.iter().any(|used| &*used.column == "note");
+    assert_eq!((all_used(3), all_used(23)), (false, true));
+}

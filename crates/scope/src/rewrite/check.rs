@@ -39,11 +39,16 @@ enum At {
 
 impl Generated {
     pub(super) fn add(&mut self, name: RelationName, select: Value) {
-        self.sub_selects.push((name, select));
+        // Once each: a statement may name a relation a thousand times.
+        if !self.sub_selects.iter().any(|(of, known)| *of == name && alike(known, &select)) {
+            self.sub_selects.push((name, select));
+        }
     }
 
     pub(super) fn condition(&mut self, function: &str, condition: Value) {
-        self.conditions.push((function.to_owned(), condition));
+        if !self.conditions.iter().any(|(of, known)| of == function && alike(known, &condition)) {
+            self.conditions.push((function.to_owned(), condition));
+        }
     }
 
     pub(super) fn cte(&mut self, name: String) {

@@ -218,7 +218,10 @@ impl Rewriter<'_> {
             None => Ok(()),
             Some(target) => {
                 // What stands for the column may be ours, and its names are completed like all others.
-                let done = target.reference(node).and_then(|()| self.expression(node));
+                let done = self
+                    .makes(target.longest())
+                    .and_then(|()| target.reference(node))
+                    .and_then(|()| self.expression(node));
                 self.target = Some(target);
                 done
             }

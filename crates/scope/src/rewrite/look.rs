@@ -30,7 +30,7 @@ impl Rewriter<'_> {
             return refused(format!("`{name}` called in an unusual way"), "give it its arguments one by one");
         }
         call.funcname = vec![string("pg_catalog"), string(&name)];
-        self.expressions(&mut call.args)?;
+        self.look_arguments(&name, look, &mut call.args)?;
         let asked = call.args.clone();
         let (Some(first), Some(condition)) = (call.args.first_mut(), look.condition(self.telling())) else {
             return Ok(node(NodeEnum::FuncCall(Box::new(call))));
@@ -45,6 +45,7 @@ impl Rewriter<'_> {
             "pg_catalog.oid"
         };
         let text = format!("(SELECT g.o FROM (SELECT NULL::{asked_as} OFFSET 0) AS g(o) WHERE {condition})");
+        self.makes(text.len())?;
         *first = self.look(&name, &text, &asked)?;
         let call = node(NodeEnum::FuncCall(Box::new(call)));
         let otherwise = look.otherwise(asked.len()).filter(|_| !self.explaining);
@@ -54,6 +55,22 @@ impl Rewriter<'_> {
             args: vec![call, otherwise],
             ..CoalesceExpr::default()
         }))))
+    }
+
+    /// What is asked, which a look with an answer of its own takes twice: such a one of such a one would double with each.
+    fn look_arguments(&mut self, name: &str, look: Look, arguments: &mut [Node]) -> Outcome {
+        let doubles = look.otherwise(arguments.len()).is_some();
+        if doubles && self.doubling {
+            return refused(
+                format!("`{name}` in what is asked of a function of its kind"),
+                "ask one after the other",
+            );
+        }
+        let before = self.doubling;
+        self.doubling |= doubles;
+        let done = self.expressions(arguments);
+        self.doubling = before;
+        done
     }
 
     /// A sub-select of ours from `(SELECT … OFFSET 0) AS g(…)`, whose NULLs are replaced by what is asked. That one has no

@@ -65,6 +65,9 @@ pub(crate) struct Place<'a> {
     pub(crate) temporary: &'a [Arc<str>],
 }
 
+/// What may be put in the place of what a text names, in bytes: a name of a few letters can stand for some thousand of them.
+const MADE_BYTES_MAX: usize = 1024 * 1024;
+
 /// The system column that names a row's own table.
 const TABLEOID: &str = "tableoid";
 /// The system column that names the transaction which made a row.
@@ -104,7 +107,7 @@ pub(crate) fn rewrite(text: &str, place: Place<'_>, scope: &Scope) -> Outcome<Ar
     let mut tree = parse(text)?;
     let mut rewriter = Rewriter::new(place, scope);
     if text.contains(TABLEOID) || text.contains(XMIN) {
-        rewriter.write_stars_out(&mut tree);
+        rewriter.write_stars_out(&mut tree)?;
     }
     rewriter.tableoid = names_column(TABLEOID, text, &tree);
     rewriter.xmin = names_column(XMIN, text, &tree);
@@ -172,6 +175,10 @@ struct Rewriter<'a> {
     /// Views that are being expanded.
     views: Vec<RelationName>,
     ctes_made: usize,
+    /// Bytes that were put in the place of what the text names.
+    made: usize,
+    /// What is gone through is handed to a function whose look takes it twice.
+    doubling: bool,
     /// In EXPLAIN: what is seen in part is not even planned for.
     explaining: bool,
     /// The text names `tableoid`, and no `*` would show it unasked.
@@ -199,6 +206,8 @@ impl<'a> Rewriter<'a> {
             target: None,
             views: Vec::new(),
             ctes_made: 0,
+            made: 0,
+            doubling: false,
             explaining: false,
             tableoid: false,
             xmin: false,
@@ -206,6 +215,19 @@ impl<'a> Rewriter<'a> {
             telling: OnceCell::new(),
             introspecting: false,
         }
+    }
+
+    /// Something of that many bytes is put in the place of what the text names.
+    fn makes(&mut self, bytes: usize) -> Outcome {
+        self.made = self.made.saturating_add(bytes);
+        if self.made <= MADE_BYTES_MAX {
+            return Ok(());
+        }
+        let max = MADE_BYTES_MAX / 1024;
+        let what = format!(
+            "what stands in the place of the relations and columns that are named has more than {max} KiB"
+        );
+        Err(Refusal::new(RefusalCode::TooComplex, what).hint("split the statement"))
     }
 
     /// Whether nothing at all is hidden: neither by a classification nor by the caller's credential.

@@ -29,9 +29,6 @@ impl Rewriter<'_> {
     }
 
     fn select_body(&mut self, select: &mut SelectStmt) -> Outcome {
-        if let Some(into) = &mut select.into_clause {
-            self.kept_in_temporary(into)?;
-        }
         for side in [&mut select.larg, &mut select.rarg].into_iter().flatten() {
             self.select(side)?;
         }
@@ -57,6 +54,10 @@ impl Rewriter<'_> {
             &mut select.limit_count,
         ] {
             self.optional(part)?;
+        }
+        // What it is made from may have its name.
+        if let Some(into) = &mut select.into_clause {
+            self.kept_in_temporary(into)?;
         }
         // In a sub-select of a write, names may be of the write's target.
         if alone && self.target.is_none() { self.bare(select) } else { Ok(()) }
@@ -218,25 +219,30 @@ fn side_by_side(function: &mut RangeFunction) {
     let mut functions = Vec::new();
     let mut several = false;
     for item in std::mem::take(&mut function.functions) {
-        let call = match &item.node {
-            Some(NodeEnum::List(list)) => match list.items.first().and_then(|call| call.node.as_ref()) {
-                Some(NodeEnum::FuncCall(call)) if is_unnest_of_several(call) => Some((list, call)),
-                Some(_) | None => None,
+        let mut item = item;
+        let arguments = match &mut item.node {
+            Some(NodeEnum::List(list)) => match list.items.first_mut().and_then(|call| call.node.as_mut()) {
+                Some(NodeEnum::FuncCall(call)) if is_unnest_of_several(call) => {
+                    std::mem::take(&mut call.args)
+                }
+                Some(_) | None => Vec::new(),
             },
-            Some(_) | None => None,
+            Some(_) | None => Vec::new(),
         };
-        let Some((list, call)) = call else {
+        if arguments.is_empty() {
             functions.push(item);
             continue;
-        };
+        }
         several = true;
-        for argument in &call.args {
-            let one = FuncCall { args: vec![argument.clone()], ..FuncCall::clone(call) };
-            let mut list = list.clone();
-            if let Some(first) = list.items.first_mut() {
-                *first = node(NodeEnum::FuncCall(Box::new(one)));
+        for argument in arguments {
+            let mut one = item.clone();
+            if let Some(NodeEnum::List(list)) = &mut one.node
+                && let Some(NodeEnum::FuncCall(call)) =
+                    list.items.first_mut().and_then(|call| call.node.as_mut())
+            {
+                call.args = vec![argument];
             }
-            functions.push(node(NodeEnum::List(list)));
+            functions.push(one);
         }
     }
     function.functions = functions;

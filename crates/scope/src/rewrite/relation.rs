@@ -401,6 +401,7 @@ impl<'a> Rewriter<'a> {
         if let Some(refusal) = crate::walk::view_refusal(self.catalog, &definition) {
             return Err(refusal);
         }
+        self.makes(definition.len())?;
         let mut inner = node(NodeEnum::SelectStmt(Box::new(our_select(&definition)?)));
         self.views.push(name.clone());
         // What the caller's text names beside, is nothing in here; and no `*` is left in what the target wrote down.
@@ -420,6 +421,7 @@ impl<'a> Rewriter<'a> {
             (None, None) => "*".to_owned(),
             (None, Some(_)) => return Err(unfaithful()),
         };
+        self.makes(columns.len())?;
         let barrier = if filter.is_some() { " OFFSET 0" } else { "" };
         let mut outer = our_select(&format!("SELECT {columns} FROM (SELECT) AS {INSIDE}{barrier}"))?;
         for item in &mut outer.target_list {
@@ -500,6 +502,7 @@ impl<'a> Rewriter<'a> {
 
     /// A sub-select of our own making: every name in it is completed, and it is remembered for the check.
     fn ours(&mut self, name: &RelationName, text: &str, filter: Option<&str>) -> Outcome<Reading> {
+        self.makes(text.len())?;
         let mut select = our_select(text)?;
         for item in &mut select.target_list {
             self.expression(item)?;
@@ -526,6 +529,7 @@ impl<'a> Rewriter<'a> {
 
     /// The rows that this caller sees.
     fn filter(&mut self, name: &RelationName, relation: &Relation, text: &str) -> Outcome<Node> {
+        self.makes(text.len())?;
         let mut condition = our_expression(&format!("({text})"))?;
         times::pin(&mut condition, relation)?;
         let caller = self.scope.caller.clone();

@@ -6,42 +6,48 @@ use pg_query::protobuf::{ColumnRef, Node, ParseResult, RangeVar, SelectStmt};
 
 use super::expression::item;
 use super::relation::Named;
-use super::{Rewriter, node, string, sval};
+use super::{Outcome, Rewriter, node, string, sval};
 
 impl Rewriter<'_> {
     /// Write `*` out in each statement that is a SELECT from one table, and `x.*` of a table among others.
-    pub(super) fn write_stars_out(&self, tree: &mut ParseResult) {
+    pub(super) fn write_stars_out(&mut self, tree: &mut ParseResult) -> Outcome {
         for raw in &mut tree.stmts {
             if let Some(NodeEnum::SelectStmt(select)) =
                 raw.stmt.as_mut().and_then(|statement| statement.node.as_mut())
             {
-                self.write_out(select);
+                self.write_out(select)?;
             }
         }
+        Ok(())
     }
 
-    fn write_out(&self, select: &mut SelectStmt) {
+    fn write_out(&mut self, select: &mut SelectStmt) -> Outcome {
         if select.with_clause.is_some() {
-            return;
+            return Ok(());
         }
         let mut tables = Vec::new();
         select.from_clause.iter().for_each(|item| self.tables(item, &mut tables));
         let alone = matches!(select.from_clause.as_slice(), [Node { node: Some(NodeEnum::RangeVar(_)) }]);
-        let items = std::mem::take(&mut select.target_list).into_iter().flat_map(|target| {
+        let mut items = Vec::with_capacity(select.target_list.len());
+        for target in std::mem::take(&mut select.target_list) {
             let of = star_of(&target);
             let table = tables.iter().find(|(called, _)| match of {
                 Some(Some(qualifier)) => qualifier == called,
                 Some(None) => alone,
                 None => false,
             });
-            let Some((called, columns)) = table else { return vec![target] };
-            let named = |column: &String| {
+            let Some((called, columns)) = table else {
+                items.push(target);
+                continue;
+            };
+            self.makes(columns.iter().map(|column| called.len() + column.len()).sum())?;
+            items.extend(columns.iter().map(|column| {
                 let fields = vec![string(called), string(column)];
                 item(node(NodeEnum::ColumnRef(ColumnRef { fields, location: 0 })), "")
-            };
-            columns.iter().map(named).collect()
-        });
-        select.target_list = items.collect();
+            }));
+        }
+        select.target_list = items;
+        Ok(())
     }
 
     /// The tables of an item of FROM that `x.*` can be of. A join with a name hides them.

@@ -1,3 +1,4 @@
+mod amounts;
 mod rules;
 
 use chaperone_access::{Attribute, Class, Described, Showing, Under};

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use chaperone_access::RelationScope;
 use pg_query::NodeEnum;
+use pg_query::protobuf::a_const::Val;
 use pg_query::protobuf::{CopyStmt, DefElem, ExplainStmt, IntoClause, Node, RangeVar, SelectStmt};
 
 use super::relation::{Named, facts};
@@ -43,11 +44,12 @@ impl Rewriter<'_> {
             Some(NodeEnum::ExplainStmt(it)) => self.explain(it),
             Some(NodeEnum::CopyStmt(it)) => self.copy(it),
             Some(NodeEnum::CreateTableAsStmt(it)) => {
+                // What it is made from may have its name.
+                self.inner(&mut it.query)?;
                 match &mut it.into {
-                    Some(into) => self.kept_in_temporary(into)?,
-                    None => return Err(unfaithful()),
+                    Some(into) => self.kept_in_temporary(into),
+                    None => Err(unfaithful()),
                 }
-                self.inner(&mut it.query)
             }
             Some(NodeEnum::CreateStmt(it)) => self.create_temporary(it),
             Some(NodeEnum::DropStmt(it)) => self.drop_temporary(it),
@@ -73,11 +75,11 @@ impl Rewriter<'_> {
                 }
                 Ok(())
             }
+            Some(NodeEnum::TransactionStmt(it)) => self.isolated(None, &it.options),
+            Some(NodeEnum::VariableSetStmt(it)) => self.isolated(Some(&it.name), &it.args),
             Some(
-                NodeEnum::TransactionStmt(_)
                 // Each write was judged by itself: when what is left is looked at does not matter.
-                | NodeEnum::ConstraintsSetStmt(_)
-                | NodeEnum::VariableSetStmt(_)
+                NodeEnum::ConstraintsSetStmt(_)
                 | NodeEnum::VariableShowStmt(_)
                 | NodeEnum::DeallocateStmt(_)
                 | NodeEnum::FetchStmt(_)
@@ -90,6 +92,29 @@ impl Rewriter<'_> {
                 "docs/reference/sql.md lists what they do",
             ),
         }
+    }
+
+    /// SERIALIZABLE notes what was read by pages, once it is a few rows of one: whose write conflicts with it tells how wide is
+    /// what lies beside them.
+    fn isolated(&self, name: Option<&str>, values: &[Node]) -> Outcome {
+        let is_level = |name: &str| name.to_ascii_lowercase().ends_with("transaction_isolation");
+        let serializable = |value: &Node| {
+            matches!(&value.node, Some(NodeEnum::AConst(value))
+            if matches!(&value.val, Some(Val::Sval(text)) if text.sval.eq_ignore_ascii_case("serializable")))
+        };
+        let asks = values.iter().any(|value| match &value.node {
+            Some(NodeEnum::DefElem(option)) => {
+                is_level(&option.defname) && option.arg.as_deref().is_some_and(serializable)
+            }
+            Some(_) | None => name.is_some_and(is_level) && serializable(value),
+        });
+        if asks && !self.is_open() {
+            return refused(
+                "SERIALIZABLE: its conflicts tell which rows lie on one page",
+                "REPEATABLE READ is carried, and SELECT ... FOR UPDATE",
+            );
+        }
+        Ok(())
     }
 
     fn inner(&mut self, query: &mut Option<Box<Node>>) -> Outcome {

@@ -82,6 +82,15 @@ impl Target<'_> {
         columns.map(|column| column.name.to_string()).collect()
     }
 
+    /// What stands for one of its columns in RETURNING, at most, in bytes.
+    pub(super) fn longest(&self) -> usize {
+        let shown = self.withheld.iter().map(|withheld| match &withheld.shown {
+            Shown::Returned(shown) => shown.len(),
+            Shown::As(_) => 0,
+        });
+        if self.returning { shown.max().unwrap_or(0) } else { 0 }
+    }
+
     fn is_withheld(&self, column: &str) -> bool {
         self.withheld.iter().any(|withheld| withheld.name == column)
     }
@@ -406,12 +415,25 @@ impl<'a> Rewriter<'a> {
     fn returning(&mut self, clause: &mut Option<ReturningClause>, alone: bool) -> Outcome {
         let (Some(clause), Some(mut target)) = (clause, self.target.take()) else { return Ok(()) };
         if target.seen_in_part() {
+            let stars = clause.exprs.iter().filter(|result| is_star(result)).count();
+            self.makes(
+                target.columns.iter().map(|(name, _)| stars * (target.alias.len() + name.len())).sum(),
+            )?;
             clause.exprs = returned(std::mem::take(&mut clause.exprs), &target, alone)?;
         }
         target.returning = true;
         self.target = Some(target);
         self.expressions(&mut clause.exprs)
     }
+}
+
+/// Whether an item of a list of results is `*`, or ends in it.
+fn is_star(result: &Node) -> bool {
+    let Some(NodeEnum::ResTarget(result)) = &result.node else { return false };
+    let Some(NodeEnum::ColumnRef(column)) = result.val.as_ref().and_then(|value| value.node.as_ref()) else {
+        return false;
+    };
+    column.fields.iter().any(|field| matches!(field.node, Some(NodeEnum::AStar(_))))
 }
 
 /// The columns whose own types have code, as what they are handed on as.

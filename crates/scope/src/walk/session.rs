@@ -152,13 +152,21 @@ pub(crate) fn identity_fixed() -> Refusal {
         .hint("ask for a credential of your own for what the other role may do")
 }
 
+/// The INTO of a query; of set operations the first query has it.
+pub(crate) fn kept(query: &Fields) -> Option<&Fields> {
+    match query.get("larg").and_then(Value::fields) {
+        Some(first) => kept(first),
+        None => query.get("into_clause").and_then(Value::fields),
+    }
+}
+
 /// Whether a temporary table that is made goes with the transaction in which it is.
 pub(crate) fn is_passing(kind: &str, fields: &Fields) -> bool {
     let into = match kind {
         "CreateStmt" => return number(fields, "oncommit") == ON_COMMIT_DROP,
-        "CreateTableAsStmt" => fields.get("into"),
-        "SelectStmt" => fields.get("into_clause"),
+        "CreateTableAsStmt" => fields.get("into").and_then(Value::fields),
+        "SelectStmt" => kept(fields),
         _ => None,
     };
-    into.and_then(Value::fields).is_some_and(|into| number(into, "on_commit") == ON_COMMIT_DROP)
+    into.is_some_and(|into| number(into, "on_commit") == ON_COMMIT_DROP)
 }

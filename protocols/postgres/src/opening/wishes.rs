@@ -134,6 +134,12 @@ impl Wishes {
                     "who you are follows from your credential; ask for one with the rights that you need",
                 ));
             }
+            "default_transaction_isolation" if value.eq_ignore_ascii_case("serializable") => {
+                return Err(unsupported(
+                    "a session cannot begin with SERIALIZABLE for all of its transactions".to_owned(),
+                    "name the level where a transaction begins; it is not carried for who is seen in part",
+                ));
+            }
             known if SETTINGS.contains(&known) => {
                 if known == "search_path" {
                     self.path = Some(schemas(value)?);
@@ -266,11 +272,13 @@ mod tests {
             ("search_path", "a\"b"),
             ("client_encoding", "LATIN1"),
             ("standard_conforming_strings", "off"),
+            ("options", "-c default_transaction_isolation=SERIALIZABLE"),
         ] {
             let refusal = judge(&request(&[bad])).unwrap_err();
             assert_eq!(refusal.code, RefusalCode::Unsupported, "{bad:?}");
             assert!(refusal.hint.is_some(), "{bad:?}");
         }
+        assert!(judge(&request(&[("default_transaction_isolation", "repeatable read")])).is_ok());
     }
 
     #[test]

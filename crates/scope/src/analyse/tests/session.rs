@@ -129,3 +129,17 @@ fn what_is_named_where_nobody_looks_further_is_on_record() {
     let trigger = "create trigger t before insert on secret execute function leak()";
     assert_eq!(touched(trigger), ["public.secret read+define Named"]);
 }
+
+/// The scanner cannot read it, so nothing is made of it; the target may.
+#[test]
+fn what_cannot_be_scanned_is_not_parsed() {
+    let text = format!("select 'a, {}", "1+".repeat(10_000));
+    let analysis = analyse(
+        &Arc::from(text),
+        &Arc::from([]),
+        &Arc::from([]),
+        &Arc::new(Catalog::build(1, &results(), None).unwrap()),
+    );
+    assert_eq!((analysis.members[0].tag, analysis.forbidden.is_none()), ("(unparsed)", true));
+    assert_eq!(analysis.confined.get(&Scope::default()).unwrap_err().code, RefusalCode::SyntaxError);
+}

@@ -180,3 +180,28 @@ fn a_table_is_made_with_all_that_another_has_where_nothing_is_hidden_and_nothing
     }
     assert!(made("plain", &beside).unwrap_err().message.starts_with("LIKE with INCLUDING"));
 }
+
+/// The table is there when the statement has ended.
+#[test]
+fn a_table_may_have_the_name_of_what_it_is_made_from() {
+    let from = "FROM (SELECT t.id AS id, NULL::pg_catalog.text AS ssn FROM public.patients t) patients";
+    for (sql, expected) in [
+        (
+            "create temp table patients as select id from patients; select * from patients",
+            "CREATE TEMPORARY TABLE patients AS SELECT id FROM public.patients patients; SELECT * FROM pg_temp.patients"
+                .to_owned(),
+        ),
+        (
+            "select id into temp patients from patients; select id from patients",
+            format!("SELECT id INTO TEMPORARY patients {from}; SELECT id FROM pg_temp.patients"),
+        ),
+        // Of set operations the first query says where to.
+        (
+            "select 1 as id into temp patients union select 2; select id from patients",
+            "SELECT 1 AS id INTO TEMPORARY patients UNION SELECT 2; SELECT id FROM pg_temp.patients"
+                .to_owned(),
+        ),
+    ] {
+        assert_eq!(sent(sql, &part()).unwrap(), expected);
+    }
+}

@@ -304,3 +304,29 @@ fn a_relation_of_the_systems_that_is_read_in_part_is_locked_as_it_is() {
     let locked = described("lock pg_class in access share mode");
     assert_eq!(locked, "LOCK TABLE pg_catalog.pg_class IN ACCESS SHARE MODE");
 }
+
+/// Its conflicts are between pages.
+#[test]
+fn no_transaction_is_serializable_where_something_is_hidden() {
+    for (level, other) in [
+        ("begin isolation level serializable", "begin isolation level repeatable read"),
+        ("start transaction read only, isolation level serializable, deferrable", "begin read only"),
+        ("set transaction isolation level serializable", "set transaction read write"),
+        (
+            "set session characteristics as transaction isolation level serializable",
+            "set session characteristics as transaction isolation level read committed",
+        ),
+        (
+            "set default_transaction_isolation = 'SERIALIZABLE'",
+            "set default_transaction_isolation to default",
+        ),
+        ("set local transaction_isolation to serializable", "set datestyle to serializable"),
+    ] {
+        assert!(sent(level).unwrap_err().message.starts_with("SERIALIZABLE"), "{level}");
+        assert!(sent(other).is_ok(), "{other}");
+    }
+    assert!(!crate::settings::configurable("default_transaction_isolation"));
+    let open = Catalog::build(1, &results(), None).unwrap();
+    let place = Place { catalog: &open, path: &[], temporary: &[] };
+    assert!(rewrite("begin isolation level serializable", place, &Scope::default()).is_ok());
+}
