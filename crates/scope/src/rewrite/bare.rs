@@ -1,15 +1,18 @@
 //! A relation by its own name in a SELECT that can name nothing of it but columns which are revealed: what a sub-select in its
-//! place would show is then all that is read anyway, and the target has less to read, to plan and to keep.
+//! place would show is then all that is read anyway, and the target has less to read, to plan and to keep. `*` is written
+//! out for it.
 //!
 //! The argument is [`names_what_is_revealed`], by which it is also decided: one relation, no other query inside, no `*` and no row
 //! as a whole, and every name that could be a column's is a revealed one's.
 
 use chaperone_access::{RelationName, RelationScope, Scope, Showing};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{Node, RangeSubselect, RangeVar, ResTarget, SelectStmt};
+use pg_query::protobuf::{ColumnRef, Node, RangeSubselect, RangeVar, ResTarget, SelectStmt};
 
+use super::expression::item;
 use super::relation::INSIDE;
-use super::{Outcome, Rewriter, node, sval};
+use super::star::star_of;
+use super::{Outcome, Rewriter, node, string, sval};
 use crate::catalog::Catalog;
 use crate::tree::{self, Fields, Value, node as kind_of, text};
 
@@ -19,9 +22,10 @@ impl Rewriter<'_> {
         let Some(there) = only_sub_select(select) else { return Ok(()) };
         let Some(relation) = relation_of(there) else { return Ok(()) };
         let shown = columns_of(there);
-        let mut written =
-            SelectStmt { from_clause: vec![node(NodeEnum::RangeVar(relation))], ..select.clone() };
+        let results = select.target_list.iter().flat_map(|target| written_out(target, &relation, &shown));
+        let mut written = SelectStmt { target_list: results.collect(), ..select.clone() };
         written.target_list.iter_mut().for_each(|item| constant_in(item, &shown));
+        written.from_clause = vec![node(NodeEnum::RangeVar(relation))];
         let written = node(NodeEnum::SelectStmt(Box::new(written)));
         let tells = super::values(&written)?;
         if tells.fields().is_some_and(|fields| names_what_is_revealed(fields, self.catalog, self.scope))
@@ -72,6 +76,21 @@ fn columns_of(sub: &RangeSubselect) -> Vec<(&str, &Node)> {
         Some(_) | None => None,
     });
     named.collect()
+}
+
+/// A result, or the columns that it stands for where it is `*`.
+fn written_out(target: &Node, relation: &RangeVar, shown: &[(&str, &Node)]) -> Vec<Node> {
+    let called = relation.alias.as_ref().map_or(&relation.relname, |alias| &alias.aliasname);
+    match star_of(target) {
+        Some(of) if of.is_none_or(|of| of == called) => {
+            let column = |(name, _): &(&str, &Node)| {
+                let fields = vec![string(called), string(name)];
+                item(node(NodeEnum::ColumnRef(ColumnRef { fields, location: 0 })), "")
+            };
+            shown.iter().map(column).collect()
+        }
+        Some(_) | None => vec![target.clone()],
+    }
 }
 
 /// In a result that is a column which is not shown as it is, what is shown instead, under the column's name.

@@ -602,7 +602,7 @@ fn who_sees_less_than_a_view_shows_reads_a_part_of_it() {
     );
     // More than it shows is not had from it.
     let whole = &[Showing::Revealed; 2];
-    assert!(sent(whole, "select * from patients").unwrap().contains("FROM public.patients t"));
+    assert!(sent(whole, "select * from patients").unwrap().contains("FROM public.patients patients"));
     assert!(sent(MASKED, "select * from patients tablesample bernoulli (10)").is_err());
     // A write reads its target itself: what the view masks is not there.
     let written = sent(MASKED, "update patients set id = 1 returning ssn").unwrap();

@@ -27,6 +27,15 @@ fn a_relation_is_read_by_its_name_where_nothing_hidden_can_be_named() {
             "SELECT DISTINCT pg_catalog.count(*) AS n, id FROM public.patients patients GROUP BY id \
              HAVING pg_catalog.count(id) OPERATOR(pg_catalog.>) 1 ORDER BY n DESC, id LIMIT 2",
         ),
+        (
+            "select * from patients order by ssn, id",
+            "SELECT patients.id, NULL::pg_catalog.text AS ssn FROM public.patients patients ORDER BY ssn, id",
+        ),
+        (
+            "select id, p.*, *, count(*) over () from patients p",
+            "SELECT id, p.id, NULL::pg_catalog.text AS ssn, p.id, NULL::pg_catalog.text AS ssn, \
+             pg_catalog.count(*) OVER () FROM public.patients p",
+        ),
         // A result is what ORDER BY names first.
         (
             "select ssn, id as tableoid from patients order by ssn",
@@ -49,8 +58,9 @@ fn a_relation_is_read_by_its_name_where_nothing_hidden_can_be_named() {
 #[test]
 fn a_sub_select_stands_wherever_more_could_be_named() {
     for sql in [
-        "select * from patients",
-        "select p.* from patients p",
+        "select (p).* from patients p",
+        "select b.* from patients p",
+        "select p.*, (p.*)::text from patients p",
         "select count(p.*) from patients p",
         "select patients from patients",
         "select count(p) from patients p",
