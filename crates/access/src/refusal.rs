@@ -175,6 +175,13 @@ impl Refusal {
         Self { code, message: message.into(), hint: None, position: None }
     }
 
+    /// Of a statement whose names may mean something else than when its string was read.
+    #[must_use]
+    pub fn moved_before() -> Self {
+        let what = "a statement before this one in the same string changes what its names mean";
+        Self::new(RefusalCode::NotUnderstood, what).hint("send them one by one")
+    }
+
     /// The same with the next step.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -74,7 +74,7 @@ pub fn analyse(
         views |= member.touches.iter().any(|touch| is_view(catalog, &touch.relation));
         remember(&mut known, &member.session);
         if moved && !member.touches.is_empty() {
-            refusal = refusal.or_else(|| Some(moved_before()));
+            refusal = refusal.or_else(|| Some(Refusal::moved_before()));
         }
         tables.note(&member.session);
         moved |= moves(&member.session) || tables.are_taken_back(&member.session);
@@ -117,11 +117,6 @@ fn remember(known: &mut Vec<Arc<str>>, effect: &SessionEffect) {
     if let SessionEffect::DropsTemporary { names } = effect {
         known.retain(|known| !names.contains(known));
     }
-}
-
-fn moved_before() -> Refusal {
-    let what = "a statement before this one in the same string changes what its names mean";
-    Refusal::new(RefusalCode::NotUnderstood, what).hint("send them one by one")
 }
 
 /// Writes a text out for what a caller sees.

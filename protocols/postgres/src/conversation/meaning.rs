@@ -46,7 +46,7 @@ impl Conversation {
     /// A request that runs something, with what its names stand for.
     pub(super) fn run(&mut self, mut request: Request) -> Event<Self> {
         if self.resolving.may_move() && names_after_an_end(&request.analysis) {
-            let confined = Confined::made(Err(moved_before()));
+            let confined = Confined::made(Err(Refusal::moved_before()));
             request.analysis = Arc::new(Analysis { confined, ..Analysis::clone(&request.analysis) });
         }
         let refusal = self.names_refused(&request.analysis);
@@ -251,11 +251,6 @@ fn names_after_an_end(analysis: &Analysis) -> bool {
     let mut members = analysis.members.iter();
     let ends = |member: &Member| member.session.step().is_some_and(TransactionStep::may_take_back);
     members.any(ends) && members.any(|member| !member.touches.is_empty())
-}
-
-fn moved_before() -> Refusal {
-    let what = "a statement before this one in the same string changes what its names mean";
-    Refusal::new(RefusalCode::NotUnderstood, what).hint("send them one by one")
 }
 
 fn too_much_meant() -> Refusal {
