@@ -506,9 +506,6 @@ impl<'a> Walk<'a> {
     /// What constraints compare with, and what policies of the database read: nothing is done to it, but how it is seen decides what may
     /// be assigned, and whether rows are read.
     fn compared(&mut self, relation: &'a Relation, writes: bool) {
-        if self.catalog.classification.is_none() {
-            return;
-        }
         let keys = relation.references.iter().map(|key| &key.to);
         let keys = keys.chain(relation.draws.iter().map(|(_, with)| with)).filter(|_| writes);
         let keys =

@@ -494,7 +494,15 @@ fn what_a_constraint_compares_with_is_decided_about_where_something_is_written()
     const WRITE: &str = "insert into secret (owner) values (7)";
     assert_eq!(touched(false, WRITE), ["patients", "secret"]);
     assert_eq!(touched(false, DELETE), ["patients", "secret"]);
-    assert_eq!(touched(true, WRITE), ["secret"]);
+    // A credential may hide the columns of a key without a classification, too.
+    assert_eq!(touched(true, WRITE), ["patients", "secret"]);
+    let made = Made { constraints: &[FOREIGN], unclassified: true, ..Made::default() };
+    assert!(sent(made, &[("patients", "hrr"), ("secret", "whole")], WRITE).is_err());
+    assert!(sent(made, &[("patients", "rhr"), ("secret", "whole")], WRITE).is_ok());
+    assert!(
+        sent(made, &[("secret", "whole")], WRITE).is_ok(),
+        "who may not read it has no column of it hidden"
+    );
     assert_eq!(touched(false, "select owner from secret"), ["secret"]);
 }
 
