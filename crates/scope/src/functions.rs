@@ -213,6 +213,11 @@ pub(crate) fn argument_of(name: &str) -> Option<&'static str> {
         | "pg_sequence_last_value" => "regclass",
         "pg_database_size" | "pg_tablespace_size" => "name",
         "pg_xact_status" => "xid8",
+        "pg_xact_commit_timestamp" => "xid",
+        "pg_blocking_pids"
+        | "pg_cancel_backend"
+        | "pg_safe_snapshot_blocking_pids"
+        | "pg_terminate_backend" => "int4",
         "txid_status" => "int8",
         _ if name == "pg_tablespace_location" || name.starts_with("pg_stat_get_") => "oid",
         _ => return None,

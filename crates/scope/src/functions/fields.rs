@@ -98,6 +98,8 @@ fn a_parameter_of_what_is_not_told_is_taken_for_what_the_function_takes() {
         ("pg_table_size", Some("regclass")),
         ("pg_tablespace_location", Some("oid")),
         ("pg_stat_get_live_tuples", Some("oid")),
+        ("pg_cancel_backend", Some("int4")),
+        ("pg_xact_commit_timestamp", Some("xid")),
         ("pg_conf_load_time", None),
         ("upper", None),
     ] {

@@ -364,8 +364,8 @@ fn nothing(name: &str, instead: &str, arguments: &[Node]) -> Outcome<Node> {
     let (Some(parameter), Some(typ)) = (parameter, functions::argument_of(name)) else {
         return our_expression(instead);
     };
-    let mut made =
-        our_expression(&format!("CASE WHEN CAST(NULL AS {CATALOG}.{typ}) IS NULL THEN {instead} END"))?;
+    let test = format!("CAST(NULL AS {CATALOG}.{typ}) IS NULL");
+    let mut made = our_expression(&format!("CASE WHEN {test} THEN {instead} ELSE {instead} END"))?;
     let place = match &mut made.node {
         Some(NodeEnum::CaseExpr(case)) => match case.args.first_mut().and_then(|when| when.node.as_mut()) {
             Some(NodeEnum::CaseWhen(when)) => when.expr.as_mut().and_then(|test| test.node.as_mut()),

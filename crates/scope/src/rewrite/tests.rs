@@ -709,7 +709,7 @@ fn a_size_is_told_of_what_was_never_stored() {
         ),
         (
             "select pg_relation_size($1)",
-            "SELECT CASE WHEN $1::pg_catalog.regclass IS NULL THEN NULL::bigint END AS pg_relation_size",
+            "SELECT CASE WHEN $1::pg_catalog.regclass IS NULL THEN NULL::bigint ELSE NULL::bigint END AS pg_relation_size",
         ),
         ("select pg_relation_size('patients')", "SELECT NULL::bigint AS pg_relation_size"),
     ] {
