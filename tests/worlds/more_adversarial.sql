@@ -1420,3 +1420,10 @@ SELECT *, * FROM (SELECT *, * FROM (SELECT *, * FROM (SELECT *, * FROM (SELECT *
 SELECT pg_get_function_arguments((pg_get_function_arguments((pg_get_function_arguments((pg_get_function_arguments((pg_get_function_arguments((pg_get_function_arguments((pg_get_function_arguments((pg_get_function_arguments((pg_get_function_arguments((pg_get_function_arguments((pg_get_function_arguments((pg_get_function_arguments((pg_get_function_arguments((pg_get_function_arguments((pg_get_function_arguments((pg_get_function_arguments((1)::text::oid))::text::oid))::text::oid))::text::oid))::text::oid))::text::oid))::text::oid))::text::oid))::text::oid))::text::oid))::text::oid))::text::oid))::text::oid))::text::oid))::text::oid))::text::oid);
 -- @t con02 conflicts_of_pages infer
 BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT id FROM more.bed WHERE id IN (1, 2, 3); COMMIT; SET default_transaction_isolation = serializable; SHOW default_transaction_isolation; SELECT set_config('default_transaction_isolation', 'serializable', false); SHOW default_transaction_isolation;
+-- ---- rows that are placed by what is hidden: keys are of one relation each ---------------------------------------------------
+-- @t inh17 key_of_the_parent_alone infer
+BEGIN; INSERT INTO more.yard VALUES (18, 13); ROLLBACK; BEGIN; INSERT INTO more.yard VALUES (18, 13) ON CONFLICT DO NOTHING; ROLLBACK;
+-- @t inh18 key_of_the_parent_moved infer
+BEGIN; UPDATE more.yard SET id = 18 WHERE id = 2; ROLLBACK; BEGIN; UPDATE more.yard SET visits = visits + 1; ROLLBACK;
+-- @t inh19 key_from_a_query infer
+BEGIN; INSERT INTO more.yard SELECT id, 1 FROM generate_series(15, 16) id; ROLLBACK; BEGIN; INSERT INTO more.yard VALUES (18, 1) ON CONFLICT (id) DO UPDATE SET visits = 1; ROLLBACK;

@@ -506,7 +506,10 @@ impl<'a> Walk<'a> {
     /// What constraints compare with, and what policies of the database read: nothing is done to it, but how it is seen decides what may
     /// be assigned, and whether rows are read.
     fn compared(&mut self, relation: &'a Relation, writes: bool) {
+        let catalog = self.catalog;
         let keys = relation.references.iter().map(|key| &key.to);
+        let below = |to: &'a RelationName| catalog.relations.get(to).into_iter().flat_map(|to| &to.placed);
+        let keys = keys.flat_map(|to| std::iter::once(to).chain(below(to)));
         let keys = keys.chain(relation.draws.iter().map(|(_, with)| with)).filter(|_| writes);
         let keys =
             keys.chain(relation.referenced.iter().map(|(from, _)| from).filter(|_| writes || self.locked));

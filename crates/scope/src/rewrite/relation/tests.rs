@@ -353,6 +353,16 @@ fn what_is_written_hands_on_no_type_with_code() {
 /// Tables `id`, `ssn`, each with a view `v_NAME` that tells where its rows are, of which these are children or partitions of others, each `(oid, name, kind, parent)`, and rows of what
 /// decides where their rows are.
 fn split(tables: &[(&str, &str, &str, &str)], keys: &[(&str, &str)], decides: &[[&str; 5]]) -> Catalog {
+    split_under(tables, keys, decides, &[])
+}
+
+/// The same with constraints.
+fn split_under(
+    tables: &[(&str, &str, &str, &str)],
+    keys: &[(&str, &str)],
+    decides: &[[&str; 5]],
+    constraints: &[[&str; 6]],
+) -> Catalog {
     let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
     let mut results = results();
     results[4].clear();
@@ -380,6 +390,7 @@ fn split(tables: &[(&str, &str, &str, &str)], keys: &[(&str, &str)], decides: &[
     results[4].push(row(&["4", r#"[["id","integer",0,null,null]]"#]));
     results[4].push(row(&["5", r#"[["id","integer",0,null,null]]"#]));
     results[5] = keys.iter().map(|(oid, key)| row(&["k", oid, key, "0", "[]", "false"])).collect();
+    results[5].extend(constraints.iter().map(|constraint| row(constraint)));
     results.extend([decides.iter().map(|cells| row(cells)).collect(), Vec::new()]);
     let classification = Arc::new(Classification::load("t.toml", &rules, &[].into()).unwrap());
     Catalog::build(1, &results, Some(&classification)).unwrap()
@@ -520,6 +531,38 @@ fn children_with_checks_of_what_is_hidden_tell_nothing() {
         assert!(sent(&catalog, &shown, sql).is_ok(), "{sql}");
     }
     assert!(sent(&catalog, &shown, "select tableoid, id from tree").unwrap().contains("t.tableoid"));
+}
+
+/// Keys are of one relation each: a value that is there already, in it or in what inherits from it, tells which.
+#[test]
+fn what_is_written_beside_rows_that_are_placed_by_what_is_hidden_is_not_judged_by_them() {
+    let tables = [("40", "tree", "r", ""), ("41", "low", "r", "40"), ("43", "other", "r", "")];
+    let constraints =
+        [["p", "40", r#"["id"]"#, "0", "[]", "false"], ["f", "43", r#"["id"]"#, "40", r#"["id"]"#, "false"]];
+    let by = |column: &str| {
+        let check = format!(r#"["{column}"]"#);
+        split_under(&tables, &[], &[["c", "41", "[]", &check, "[]"]], &constraints)
+    };
+    let seen = [("tree", "whole"), ("low", "rh"), ("other", "whole")];
+    let refused =
+        |column: &str, sql: &str| sent(&by(column), &seen, sql).err().map(|refusal| refusal.message);
+    for sql in [
+        "insert into tree (id) values (1)",
+        "insert into tree values (1) on conflict do nothing",
+        "insert into other (id) values (1)",
+        "update tree set ssn = '1'",
+        "copy tree (id) from stdin",
+    ] {
+        assert!(refused("ssn", sql).is_some(), "{sql}");
+        assert_eq!(refused("id", sql), None, "{sql}");
+    }
+    let said = refused("ssn", "insert into tree (id) values (1)").unwrap();
+    assert!(said.contains("one of the relations that rows are in"), "{said}");
+    for sql in
+        ["insert into tree (ssn) values ('1')", "insert into other (ssn) values ('1')", "delete from other"]
+    {
+        assert_eq!(refused("ssn", sql), None, "{sql}");
+    }
 }
 
 #[test]

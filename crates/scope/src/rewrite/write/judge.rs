@@ -74,6 +74,11 @@ impl Rewriter<'_> {
         if self.is_open() {
             return Ok(());
         }
+        if kind == Kind::Update && self.places_by_hidden(relation) {
+            return hidden(format!(
+                "an UPDATE of `{name}`, of which it is not seen in which relation each row is and so by what it is judged,"
+            ));
+        }
         self.numbered(target, (name, relation), assigned, kind)?;
         let parts = self.parts(target, relation, kind)?;
         // What splits it further down is among its own key.
@@ -191,6 +196,13 @@ impl Rewriter<'_> {
             if asked && it.hides(&unique.columns) {
                 return it.judged_by("a unique index over", &unique.columns, LEAVE);
             }
+            if asked && self.places_by_hidden(it.relation) {
+                return it.judged_by(
+                    "a unique index of one of the relations that rows are in by",
+                    &[],
+                    LEAVE,
+                );
+            }
         }
         for foreign in &it.relation.references {
             // What the target points to itself, a row of it points to already.
@@ -211,8 +223,10 @@ impl Rewriter<'_> {
         Ok(())
     }
 
+    /// Of what inherits from it no row is pointed to.
     fn sees_key(&self, foreign: &ForeignKey) -> bool {
-        self.sees(&foreign.to, &foreign.to_columns)
+        let to = self.catalog.relations.get(&foreign.to);
+        self.sees(&foreign.to, &foreign.to_columns) && !to.is_some_and(|to| self.places_by_hidden(to))
     }
 
     /// Whether the caller sees all of these columns in all rows.
