@@ -1202,7 +1202,10 @@ BEGIN; UPDATE more.house SET visits = 200 WHERE id = 2; ROLLBACK;
 -- @t chl02 unique_of_a_child infer
 BEGIN; UPDATE more.home SET visits = 9 WHERE id IN (2, 4); ROLLBACK;
 -- @t chl03 beside_the_child works
-BEGIN; INSERT INTO more.house VALUES (10, 200); INSERT INTO more.home VALUES (10, 3); UPDATE more.house SET id = 11 WHERE id = 2; ROLLBACK;
+BEGIN; INSERT INTO more.home VALUES (10, 3); ROLLBACK;
+-- The key of a house is not that of an heir, and who is one is decided by what is hidden.
+-- @t chl04 key_beside_the_child deny
+BEGIN; INSERT INTO more.house VALUES (10, 200); ROLLBACK; UPDATE more.house SET id = 11 WHERE id = 2;
 -- @t mov01 check_of_a_partition infer
 BEGIN; UPDATE more.moved SET region = 'w' WHERE id = 1; ROLLBACK;
 -- @t mov02 unique_of_a_partition infer
