@@ -24,7 +24,14 @@ impl Rewriter<'_> {
         let shown = columns_of(there);
         let results = select.target_list.iter().flat_map(|target| written_out(target, &relation, &shown));
         let mut written = SelectStmt { target_list: results.collect(), ..select.clone() };
-        written.target_list.iter_mut().for_each(|item| constant_in(item, &shown));
+        let mut constants = false;
+        for item in &mut written.target_list {
+            constants |= constant_in(item, &relation, &shown);
+        }
+        // A column beside an aggregate has to be grouped by, and a constant would not.
+        if constants && groups(select)? {
+            return Ok(());
+        }
         written.from_clause = vec![node(NodeEnum::RangeVar(relation))];
         let written = node(NodeEnum::SelectStmt(Box::new(written)));
         let tells = super::values(&written)?;
@@ -78,9 +85,31 @@ fn columns_of(sub: &RangeSubselect) -> Vec<(&str, &Node)> {
     named.collect()
 }
 
+fn called(relation: &RangeVar) -> &str {
+    relation.alias.as_ref().map_or(&relation.relname, |alias| &alias.aliasname)
+}
+
+/// Whether a query makes groups, or may: it calls something.
+fn groups(select: &SelectStmt) -> Outcome<bool> {
+    let mut calls = !select.group_clause.is_empty() || select.having_clause.is_some();
+    for item in select.target_list.iter().chain(&select.sort_clause) {
+        calls |= has_call(&super::values(item)?);
+    }
+    Ok(calls)
+}
+
+fn has_call(value: &Value) -> bool {
+    match value {
+        Value::Node("FuncCall", _) => true,
+        Value::Object(fields) | Value::Node(_, fields) => fields.values().any(has_call),
+        Value::Array(items) => items.iter().any(has_call),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => false,
+    }
+}
+
 /// A result, or the columns that it stands for where it is `*`.
 fn written_out(target: &Node, relation: &RangeVar, shown: &[(&str, &Node)]) -> Vec<Node> {
-    let called = relation.alias.as_ref().map_or(&relation.relname, |alias| &alias.aliasname);
+    let called = called(relation);
     match star_of(target) {
         Some(of) if of.is_none_or(|of| of == called) => {
             let column = |(name, _): &(&str, &Node)| {
@@ -93,24 +122,29 @@ fn written_out(target: &Node, relation: &RangeVar, shown: &[(&str, &Node)]) -> V
     }
 }
 
-/// In a result that is a column which is not shown as it is, what is shown instead, under the column's name.
-fn constant_in(item: &mut Node, shown: &[(&str, &Node)]) {
-    let Some(NodeEnum::ResTarget(item)) = &mut item.node else { return };
-    let Some(name) = column_of(item).map(str::to_owned) else { return };
-    let Some((_, value)) = shown.iter().find(|(known, _)| *known == name) else { return };
+/// In a result that is a column which is not shown as it is, what is shown instead, under the column's name. Whether it was.
+fn constant_in(item: &mut Node, relation: &RangeVar, shown: &[(&str, &Node)]) -> bool {
+    let Some(NodeEnum::ResTarget(item)) = &mut item.node else { return false };
+    let Some(name) = column_of(item, called(relation)).map(str::to_owned) else { return false };
+    let Some((_, value)) = shown.iter().find(|(known, _)| *known == name) else { return false };
     if is_itself(value, &name) {
-        return;
+        return false;
     }
     item.val = Some(Box::new((*value).clone()));
     if item.name.is_empty() {
         item.name = name;
     }
+    true
 }
 
-/// The last name of a result that is nothing but a name.
-fn column_of(item: &ResTarget) -> Option<&str> {
+/// The column of a result that is nothing but that. One of another qualifier is of a query around this one.
+fn column_of<'i>(item: &'i ResTarget, called: &str) -> Option<&'i str> {
     match &item.val.as_ref()?.node {
-        Some(NodeEnum::ColumnRef(column)) => column.fields.last().and_then(sval),
+        Some(NodeEnum::ColumnRef(column)) => match column.fields.as_slice() {
+            [name] => sval(name),
+            [of, name] if sval(of) == Some(called) => sval(name),
+            _ => None,
+        },
         Some(_) | None => None,
     }
 }

@@ -32,9 +32,9 @@ fn a_relation_is_read_by_its_name_where_nothing_hidden_can_be_named() {
             "SELECT patients.id, NULL::pg_catalog.text AS ssn FROM public.patients patients ORDER BY ssn, id",
         ),
         (
-            "select id, p.*, *, count(*) over () from patients p",
-            "SELECT id, p.id, NULL::pg_catalog.text AS ssn, p.id, NULL::pg_catalog.text AS ssn, \
-             pg_catalog.count(*) OVER () FROM public.patients p",
+            "select id, p.*, * from patients p",
+            "SELECT id, p.id, NULL::pg_catalog.text AS ssn, p.id, NULL::pg_catalog.text AS ssn \
+             FROM public.patients p",
         ),
         // A result is what ORDER BY names first.
         (
@@ -59,6 +59,12 @@ fn a_relation_is_read_by_its_name_where_nothing_hidden_can_be_named() {
 fn a_sub_select_stands_wherever_more_could_be_named() {
     for sql in [
         "select (p).* from patients p",
+        // Not grouped by, they are an error, which a constant would be none.
+        "select ssn, count(*) from patients",
+        "select ssn from patients group by id having id > 1",
+        "select ssn from patients order by count(*)",
+        // Of what is around it.
+        "select (select o.ssn from patients where id = 1) from secret o",
         "select b.* from patients p",
         "select p.*, (p.*)::text from patients p",
         "select count(p.*) from patients p",
