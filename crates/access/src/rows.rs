@@ -31,6 +31,18 @@ impl Rows {
         self.text.push_str(cell.unwrap_or_default());
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// In their order.
     pub fn iter(&self) -> impl Iterator<Item = Row<'_>> {
         let ends = self.rows.iter().skip(1).copied().chain([self.cells.len()]);
@@ -90,6 +102,7 @@ mod tests {
         assert_eq!((first.get(0), first.get(1), first.get(2)), (Some("one"), None, Some("")));
         assert_eq!((first.get(3), first.get(4), first.get(usize::MAX)), (Some("ü"), None, None));
         assert_eq!(rows.iter().last().unwrap().get(1), Some("of all"));
-        assert!(Rows::default().iter().next().is_none());
+        assert!(Rows::default().iter().next().is_none() && Rows::default().is_empty());
+        assert_eq!(rows.len(), all.len());
     }
 }

@@ -67,9 +67,9 @@ pub(crate) struct Relation {
     pub(crate) partition_key: Vec<Arc<str>>,
     /// Columns whose defaults draw from a sequence which numbers rows of another relation, too.
     pub(crate) draws: Vec<(Vec<Arc<str>>, RelationName)>,
-    pub(crate) references: Vec<ForeignKey>,
+    pub(crate) references: Vec<Arc<ForeignKey>>,
     /// Foreign keys of others that point here.
-    pub(crate) referenced: Vec<(RelationName, ForeignKey)>,
+    pub(crate) referenced: Vec<(RelationName, Arc<ForeignKey>)>,
     /// What the classification says; where the target has none, that nothing is hidden. `None` for system relations.
     pub(crate) facts: Option<Arc<RelationFacts>>,
     /// The classification's row filter.
@@ -88,6 +88,9 @@ pub(crate) struct Relation {
     /// Its row security.
     pub(crate) guard: Option<Arc<Guard>>,
 }
+
+/// By name.
+pub(crate) type Relations = HashMap<RelationName, Box<Relation>>;
 
 /// Row security of a relation.
 #[derive(Debug, Clone, Default)]
@@ -115,7 +118,7 @@ pub(crate) struct TableColumn {
     /// It has a value where none is given: a default, an identity.
     pub(crate) default: bool,
     /// The columns that it is generated from.
-    pub(crate) generated_from: Vec<Arc<str>>,
+    pub(crate) generated_from: Box<[Arc<str>]>,
     /// Its type runs code of the target's own: a domain with a check or default, also inside an array, a range or a
     /// composite, or a base type whose functions are neither built in nor an extension's C.
     pub(crate) code: bool,
@@ -221,7 +224,8 @@ pub struct Catalog {
     digest: [u8; 32],
     server_version: u32,
     path: Arc<[Arc<str>]>,
-    pub(crate) relations: HashMap<RelationName, Relation>,
+    /// Each in a place of its own: a table of them has room for more of them than there are.
+    pub(crate) relations: Relations,
     /// The target's own relations, sorted by name.
     pub(crate) own: Arc<[OwnRelation]>,
     /// `pg_proc.oid` of the target's own functions that may be called by everybody, in order.
@@ -523,15 +527,16 @@ impl Catalog {
         name: &str,
         path: &[Arc<str>],
     ) -> Option<(&RelationName, &Relation)> {
+        let known = |schema| {
+            let (name, relation) = self.relations.get_key_value(&RelationName::new(schema, name))?;
+            Some((name, &**relation))
+        };
         if !schema.is_empty() {
-            return self.relations.get_key_value(&RelationName::new(schema, name));
+            return known(schema);
         }
         let listed = path.iter().any(|schema| &**schema == "pg_catalog");
         let first = (!listed).then_some("pg_catalog");
-        first
-            .into_iter()
-            .chain(path.iter().map(|schema| &**schema))
-            .find_map(|schema| self.relations.get_key_value(&RelationName::new(schema, name)))
+        first.into_iter().chain(path.iter().map(|schema| &**schema)).find_map(known)
     }
 }
 

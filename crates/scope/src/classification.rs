@@ -36,7 +36,8 @@ pub(crate) struct RelationLines {
     /// Reviewed as a whole, also columns that come later.
     pub(crate) clear: bool,
     pub(crate) rows: Option<RowFilter>,
-    pub(crate) columns: BTreeMap<Arc<str>, ColumnLine>,
+    /// Most lines say what others say too.
+    pub(crate) columns: BTreeMap<Arc<str>, Arc<ColumnLine>>,
 }
 
 /// Which rows are seen by callers who may not see all.
@@ -53,7 +54,7 @@ pub(crate) struct RowFilter {
 }
 
 /// What the file says of a column; without a line it is unclassified.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct ColumnLine {
     pub(crate) class: Class,
     pub(crate) mask: Option<MaskOperator>,
@@ -78,7 +79,7 @@ impl Classification {
     pub fn alone(&self) -> impl Iterator<Item = (&RelationName, RelationFacts)> {
         self.relations.iter().map(|(name, lines)| {
             let columns = lines.columns.iter().map(|(name, line)| {
-                let ColumnLine { class, mask, subject, scan } = line.clone();
+                let ColumnLine { class, mask, subject, scan } = (**line).clone();
                 Column { name: name.clone(), class, mask, subject, scan }
             });
             (name, RelationFacts { columns: columns.collect(), filtered: lines.rows.is_some() })

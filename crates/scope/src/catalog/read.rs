@@ -154,6 +154,7 @@ impl Reading {
     }
 
     fn relations(&mut self, rows: &Rows) -> Result<(), CatalogError> {
+        self.catalog.relations.reserve(rows.len());
         for row in rows.iter() {
             let name =
                 RelationName { schema: self.names.once(cell(row, 0)?), name: self.names.once(cell(row, 1)?) };
@@ -172,7 +173,7 @@ impl Reading {
             let called = called.collect();
             let active = truth(row, 3)?;
             let relation = Relation { kind, active, oid, extension, called, ..Relation::default() };
-            self.catalog.relations.insert(name, relation);
+            self.catalog.relations.insert(name, Box::new(relation));
         }
         Ok(())
     }
@@ -254,7 +255,7 @@ impl Reading {
                 ("m", _) => relation.arrivals.extend(columns),
                 ("s", Some(with)) => relation.draws.push((columns, with)),
                 ("f", Some(to)) => {
-                    let key = ForeignKey { columns, to: to.clone(), to_columns, cascades: flag };
+                    let key = Arc::new(ForeignKey { columns, to: to.clone(), to_columns, cascades: flag });
                     relation.references.push(key.clone());
                     if let Some(other) = self.catalog.relations.get_mut(&to) {
                         other.referenced.push((name, key));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chaperone_access::{Class, Column, MaskOperator, RelationFacts, RelationName};
 
 use super::{Classification, ColumnLine, RelationLines};
-use crate::catalog::{Relation, TableColumn, is_own};
+use crate::catalog::{Relation, Relations, TableColumn, is_own};
 
 /// The predicate of a relation whose filter cannot be applied.
 const NO_ROWS: &str = "false";
@@ -22,7 +22,7 @@ const CLEAR: ColumnLine = ColumnLine { class: Class::Clear, mask: None, subject:
 
 /// Set the facts and filters of all relations of the target's own. What the catalog does not bear out is returned, a line
 /// each; what it concerns is hidden.
-pub(crate) fn apply(rules: &Classification, relations: &mut HashMap<RelationName, Relation>) -> Vec<String> {
+pub(crate) fn apply(rules: &Classification, relations: &mut Relations) -> Vec<String> {
     let mut applying = Applying { rules, relations, facts: HashMap::new(), misfits: BTreeSet::new() };
     applying.check_names();
     let mut names: Vec<&RelationName> = applying.relations.keys().filter(|name| is_own(name)).collect();
@@ -67,8 +67,6 @@ fn column_as(column: &TableColumn, line: ColumnLine) -> Column {
     let ColumnLine { class, mask, subject, scan } = line;
     Column { name: column.name.clone(), class, mask, subject, scan }
 }
-
-type Relations = HashMap<RelationName, Relation>;
 
 /// A relation and all that are connected with it by inheritance or partitioning.
 fn family<'a>(relations: &'a Relations, name: &'a RelationName) -> Vec<&'a RelationName> {
@@ -243,7 +241,7 @@ impl<'a> Applying<'a> {
         let view = relation.is_some_and(|relation| relation.kind == VIEW);
         let extension = relation.and_then(|relation| relation.extension.as_deref());
         let lines = self.lines(name);
-        let line = lines.and_then(|lines| lines.columns.get(&column.name)).filter(|_| !view);
+        let line = lines.and_then(|lines| lines.columns.get(&column.name)).map(Arc::as_ref).filter(|_| !view);
         let clear = lines.is_some_and(|lines| lines.clear)
             || extension.is_some_and(|extension| self.rules.allows_extension(extension));
         line.or_else(|| clear.then_some(&CLEAR))

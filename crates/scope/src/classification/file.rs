@@ -105,9 +105,11 @@ struct Reading<'a> {
     attributes: &'a BTreeMap<String, AttributeKind>,
     own_tags: BTreeMap<Arc<str>, String>,
     faults: Vec<Fault>,
-    /// Names of columns and tags come again and again, and so do sets of tags: each is kept once.
+    /// Names of columns and tags come again and again, and so do sets of tags and what is said of columns: each is kept
+    /// once.
     names: HashSet<Arc<str>>,
     classes: HashMap<BTreeSet<Arc<str>>, Arc<[Arc<str>]>>,
+    lines: HashSet<Arc<ColumnLine>>,
 }
 
 impl<'a> Reading<'a> {
@@ -120,6 +122,7 @@ impl<'a> Reading<'a> {
             faults: Vec::new(),
             names: HashSet::new(),
             classes: HashMap::new(),
+            lines: HashSet::new(),
         }
     }
 
@@ -150,6 +153,15 @@ impl<'a> Reading<'a> {
         }
         let new: Arc<str> = Arc::from(text);
         self.names.insert(new.clone());
+        new
+    }
+
+    fn line(&mut self, line: ColumnLine) -> Arc<ColumnLine> {
+        if let Some(known) = self.lines.get(&line) {
+            return known.clone();
+        }
+        let new = Arc::new(line);
+        self.lines.insert(new.clone());
         new
     }
 
@@ -324,7 +336,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn column(&mut self, name: &str, value: &Written<'_>) -> Option<ColumnLine> {
+    fn column(&mut self, name: &str, value: &Written<'_>) -> Option<Arc<ColumnLine>> {
         let table = self.table(value)?;
         let (mut clear, mut tags, mut mask, mut subject, mut scan) = (false, None, None, false, false);
         for (key, value) in table {
@@ -365,7 +377,7 @@ impl<'a> Reading<'a> {
             }
             None => Class::Clear,
         };
-        Some(ColumnLine { class, mask, subject, scan })
+        Some(self.line(ColumnLine { class, mask, subject, scan }))
     }
 
     fn column_tags(&mut self, value: &Written<'_>) -> BTreeSet<Arc<str>> {

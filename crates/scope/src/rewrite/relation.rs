@@ -341,8 +341,9 @@ impl<'a> Rewriter<'a> {
                     None => false,
                 };
             }
-            let is_table = |known: &Relation| known.kind != b'v' && known.guard.is_none();
-            self.catalog.relations.get(other).is_some_and(is_table) && self.sees(other, column.as_slice())
+            let known = self.catalog.relations.get(other);
+            known.is_some_and(|known| known.kind != b'v' && known.guard.is_none())
+                && self.sees(other, column.as_slice())
         };
         let calls = |function: &RelationName| match &*function.schema {
             "pg_catalog" => !functions::reads_more(self.catalog, &function.name),

@@ -2,6 +2,7 @@
 //! but the rows of what inherits from it are read through it, and whoever writes a foreign key locks the row that it points to.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use chaperone_access::{RelationName, RelationScope, Scope};
 
@@ -24,7 +25,7 @@ fn family<'c>(catalog: &'c Catalog, relation: &'c Relation) -> Vec<(Option<&'c R
     while let Some(&(_, relation)) = found.get(at) {
         let children = relation.children.iter().filter(|child| seen.insert(*child));
         let children = children.filter_map(|child| catalog.relations.get_key_value(child));
-        found.extend(children.map(|(name, child)| (Some(name), child)).collect::<Vec<_>>());
+        found.extend(children.map(|(name, child)| (Some(name), &**child)).collect::<Vec<_>>());
         at += 1;
     }
     found
@@ -45,7 +46,7 @@ impl Rewriter<'_> {
 
     /// Whether which rows of a relation were locked tells of what is not seen: of foreign keys that point to it.
     pub(super) fn locks_tell(&self, relation: &Relation) -> bool {
-        let hidden = |(from, key): &(RelationName, ForeignKey)| {
+        let hidden = |(from, key): &(RelationName, Arc<ForeignKey>)| {
             let Some(known) = self.catalog.relations.get(from) else { return true };
             // Row security may leave out rows that point to it.
             if known.guard.is_some() {
