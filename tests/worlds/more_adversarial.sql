@@ -1430,3 +1430,15 @@ BEGIN; INSERT INTO more.yard VALUES (18, 13); ROLLBACK; BEGIN; INSERT INTO more.
 BEGIN; UPDATE more.yard SET id = 18 WHERE id = 2; ROLLBACK; BEGIN; UPDATE more.yard SET visits = visits + 1; ROLLBACK;
 -- @t inh19 key_from_a_query infer
 BEGIN; INSERT INTO more.yard SELECT id, 1 FROM generate_series(15, 16) id; ROLLBACK; BEGIN; INSERT INTO more.yard VALUES (18, 1) ON CONFLICT (id) DO UPDATE SET visits = 1; ROLLBACK;
+-- @t inh20 key_to_the_child_alone infer
+BEGIN; INSERT INTO more.lot_of VALUES (1, 4); ROLLBACK; BEGIN; INSERT INTO more.lot_of VALUES (1, 14) ON CONFLICT DO NOTHING; ROLLBACK;
+-- @t inh21 key_of_the_child_alone infer
+BEGIN; DELETE FROM more.owner WHERE id = 4; ROLLBACK; BEGIN; DELETE FROM more.owner WHERE id = 14; ROLLBACK;
+-- @t inh22 locks_of_the_child_alone infer
+SELECT id, xmax = 0 FROM more.owner ORDER BY id;
+-- @t inh23 key_to_a_partition_alone infer
+BEGIN; INSERT INTO more.wave_of VALUES (1, 4); ROLLBACK; BEGIN; INSERT INTO more.wave_of VALUES (1, 14); ROLLBACK;
+-- @t inh24 policy_over_the_child_alone infer
+SELECT id FROM more.fenced_low ORDER BY id; SELECT count(*) FROM more.fenced_low;
+-- @t inh25 key_beside_the_child works
+BEGIN; INSERT INTO more.lot_of (id) VALUES (1); ROLLBACK;

@@ -250,3 +250,15 @@ CREATE VIEW more.v_pairs AS SELECT id, akeys(hstore('k', label)) AS keys, hstore
 -- Columns of types that cannot be grouped by (hidden: ssn, sealed).
 CREATE TABLE more.sheet(id int primary key, name text, doc json, place point, ssn text, sealed xml);
 CREATE VIEW more.v_sheet AS SELECT s.id, s.name, s.doc, s.place, s.sealed, count(*) AS n FROM more.sheet s GROUP BY s.id;
+-- Keys and a policy that ask of one relation alone, in which rows are by a hidden column (ssn; born): a row's place would be told.
+CREATE TABLE more.owner(id int primary key);
+CREATE TABLE more.lot(id int primary key, owner int);
+CREATE TABLE more.lot_low(ssn text, CHECK (ssn < 'm'), UNIQUE (id), FOREIGN KEY (owner) REFERENCES more.owner(id)) INHERITS (more.lot);
+CREATE TABLE more.lot_of(id int primary key, lot int REFERENCES more.lot_low(id));
+CREATE TABLE more.wave(id int, born date) PARTITION BY RANGE (born);
+CREATE TABLE more.wave_early PARTITION OF more.wave (UNIQUE (id)) FOR VALUES FROM (MINVALUE) TO ('1960-01-01');
+CREATE TABLE more.wave_late PARTITION OF more.wave FOR VALUES FROM ('1960-01-01') TO (MAXVALUE);
+CREATE TABLE more.wave_of(id int primary key, early int REFERENCES more.wave_early(id));
+CREATE TABLE more.fenced_low(id int primary key, label text);
+CREATE POLICY low ON more.fenced_low USING (EXISTS (SELECT FROM more.lot_low l WHERE l.id = fenced_low.id));
+ALTER TABLE more.fenced_low ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;

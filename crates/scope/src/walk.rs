@@ -508,13 +508,12 @@ impl<'a> Walk<'a> {
     fn compared(&mut self, relation: &'a Relation, writes: bool) {
         let catalog = self.catalog;
         let keys = relation.references.iter().map(|key| &key.to);
-        let below = |to: &'a RelationName| catalog.relations.get(to).into_iter().flat_map(|to| &to.placed);
-        let keys = keys.flat_map(|to| std::iter::once(to).chain(below(to)));
         let keys = keys.chain(relation.draws.iter().map(|(_, with)| with)).filter(|_| writes);
         let keys =
             keys.chain(relation.referenced.iter().map(|(from, _)| from).filter(|_| writes || self.locked));
         let guard = relation.guard.iter().flat_map(|guard| &guard.reads).map(|(other, _)| other);
-        for other in keys.chain(guard) {
+        let below = |of: &'a RelationName| catalog.relations.get(of).into_iter().flat_map(|of| &of.placed);
+        for other in keys.chain(guard).flat_map(|of| std::iter::once(of).chain(below(of))) {
             self.found.touch(other, NameRule2::Named, Verbs::NONE, ancestors(self.catalog, other));
         }
     }

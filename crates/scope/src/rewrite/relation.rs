@@ -344,6 +344,7 @@ impl<'a> Rewriter<'a> {
             let known = self.catalog.relations.get(other);
             known.is_some_and(|known| known.kind != b'v' && known.guard.is_none())
                 && self.sees(other, column.as_slice())
+                && self.sees_which(other)
         };
         let calls = |function: &RelationName| match &*function.schema {
             "pg_catalog" => !functions::reads_more(self.catalog, &function.name),

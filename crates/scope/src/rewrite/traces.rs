@@ -49,7 +49,7 @@ impl Rewriter<'_> {
         let hidden = |(from, key): &(RelationName, Arc<ForeignKey>)| {
             let Some(known) = self.catalog.relations.get(from) else { return true };
             // Row security may leave out rows that point to it.
-            if known.guard.is_some() {
+            if known.guard.is_some() || !self.sees_which(from) {
                 return true;
             }
             match self.scope.relations.get(from) {

@@ -565,6 +565,65 @@ fn what_is_written_beside_rows_that_are_placed_by_what_is_hidden_is_not_judged_b
     }
 }
 
+/// Keys and policies ask of one relation without those around it: an answer tells which one a row is in.
+#[test]
+fn what_asks_of_one_relation_alone_is_not_judged_by_what_placed_rows_there() {
+    let tables = [
+        ("30", "top", "p", ""),
+        ("31", "leaf", "r", "30"),
+        ("40", "tree", "r", ""),
+        ("41", "low", "r", "40"),
+        ("43", "other", "r", ""),
+        ("44", "doctor", "r", ""),
+    ];
+    let key = |from, to| ["f", from, r#"["id"]"#, to, r#"["id"]"#, "false"];
+    let refused = |column: &str, keys: &[[&str; 6]], reads: &str, sql: &str| {
+        let by = format!(r#"["{column}"]"#);
+        let policy = ["p", "43", r#"["free"]"#, reads, "[]"];
+        let decides = [["c", "41", "[]", &by, "[]"], policy];
+        let decides = if reads.is_empty() { &decides[..1] } else { &decides[..] };
+        let catalog = split_under(&tables, &[("30", &by)], decides, keys);
+        let seen = [
+            ("top", "rh"),
+            ("leaf", "rh"),
+            ("tree", "whole"),
+            ("low", "rh"),
+            ("other", "whole"),
+            ("doctor", "whole"),
+        ];
+        sent(&catalog, &seen, sql).is_err()
+    };
+    let (insert, delete) = ("insert into other (id) values (1)", "delete from doctor");
+    for (keys, sql) in [
+        (&[key("43", "41")][..], insert),
+        (&[key("43", "31")], insert),
+        (&[key("43", "40")], insert),
+        (&[key("41", "44")], delete),
+        (&[key("40", "44")], delete),
+        (&[key("31", "44")], delete),
+    ] {
+        assert!(refused("ssn", keys, "", sql), "{keys:?}");
+        assert!(!refused("id", keys, "", sql), "{keys:?}");
+    }
+    // Whichever partition a row is in, the key is the same.
+    assert!(!refused("ssn", &[key("30", "44"), key("31", "44")], "", delete));
+    assert!(refused("ssn", &[key("30", "43"), key("31", "44")], "", delete));
+    let locked = |column: &str, from: &'static str| {
+        let by = format!(r#"["{column}"]"#);
+        let catalog =
+            split_under(&tables, &[], &[["c", "41", "[]", &by, "[]"]], &[key(from, "44")]);
+        let seen = [("tree", "whole"), ("low", "rh"), ("doctor", "whole")];
+        sent(&catalog, &seen, "select xmax from doctor").unwrap() != "SELECT xmax FROM public.doctor"
+    };
+    for from in ["40", "41"] {
+        assert!(locked("ssn", from) && !locked("id", from));
+    }
+    for reads in [r#"[["41","id"]]"#, r#"[["31","id"]]"#, r#"[["40","id"]]"#] {
+        assert!(refused("ssn", &[], reads, "select id from other"), "{reads}");
+        assert!(!refused("id", &[], reads, "select id from other"), "{reads}");
+    }
+}
+
 #[test]
 fn row_security_that_reads_what_is_hidden_shows_no_rows() {
     let table = [("50", "fenced", "r", "")];

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chaperone_access::{Refusal, RefusalCode, RelationName, RelationScope, Showing};
 
 use super::{Kind, Target};
-use crate::catalog::{ForeignKey, Relation};
+use crate::catalog::{ForeignKey, Relation, ancestors};
 use crate::rewrite::{Outcome, Rewriter, hidden, refused};
 
 /// What to do where other rows judge.
@@ -172,7 +172,8 @@ impl Rewriter<'_> {
                 if touched
                     && (foreign.cascades
                         || it.hides(&foreign.to_columns)
-                        || !self.sees(from, &foreign.columns))
+                        || !self.sees(from, &foreign.columns)
+                        || !self.sees_which(from) && !self.is_of_all_partitions(it.relation, from, foreign))
                 {
                     let what = format!("what refers to it from `{from}`, by");
                     return it.judged_by(&what, &[], LEAVE);
@@ -223,10 +224,23 @@ impl Rewriter<'_> {
         Ok(())
     }
 
-    /// Of what inherits from it no row is pointed to.
     fn sees_key(&self, foreign: &ForeignKey) -> bool {
-        let to = self.catalog.relations.get(&foreign.to);
-        self.sees(&foreign.to, &foreign.to_columns) && !to.is_some_and(|to| self.places_by_hidden(to))
+        self.sees(&foreign.to, &foreign.to_columns) && self.sees_which(&foreign.to)
+    }
+
+    /// Whether the caller sees which rows are in this very relation, and not in one that it inherits from or that inherits from
+    /// it: keys and policies ask of one alone.
+    pub(in crate::rewrite) fn sees_which(&self, name: &RelationName) -> bool {
+        let Some(relation) = self.catalog.relations.get(name) else { return false };
+        // What is partitioned, and no partition itself, has all rows.
+        let key: &[Arc<str>] = if relation.parents.is_empty() { &[] } else { &relation.partition_key };
+        !self.places_by_hidden(relation) && self.sees(name, &relation.placed_by) && self.sees(name, key)
+    }
+
+    /// Whether a partition's foreign key is that of all partitions, so that it does not matter in which one a row is.
+    fn is_of_all_partitions(&self, to: &Relation, from: &RelationName, foreign: &ForeignKey) -> bool {
+        let above = ancestors(self.catalog, from);
+        to.referenced.iter().any(|(other, key)| **key == *foreign && above.contains(other) && self.sees_which(other))
     }
 
     /// Whether the caller sees all of these columns in all rows.
