@@ -579,7 +579,7 @@ impl Analyst for Session {
         if look_again && names_something_new(&analysis) {
             return None;
         }
-        if let Some(shape) = shape.filter(|(shape, _)| shape.has_one_template(text)) {
+        if let Some(shape) = shape.filter(|_| Shape::has_one_template(text)) {
             hold(&self.0.state).shapes.put(shape, Arc::new(Shaped::new(analysis.clone())));
         }
         self.0.keep(key, &analysis);
