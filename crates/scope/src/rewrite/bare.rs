@@ -92,7 +92,8 @@ fn called(relation: &RangeVar) -> &str {
 /// Whether a query makes groups, or may: it calls something.
 fn groups(select: &SelectStmt) -> Outcome<bool> {
     let mut calls = !select.group_clause.is_empty() || select.having_clause.is_some();
-    for item in select.target_list.iter().chain(&select.sort_clause) {
+    let results = select.target_list.iter().chain(&select.sort_clause);
+    for item in results.chain(&select.distinct_clause).chain(&select.window_clause) {
         calls |= has_call(&super::values(item)?);
     }
     Ok(calls)

@@ -63,6 +63,8 @@ fn a_sub_select_stands_wherever_more_could_be_named() {
         "select ssn, count(*) from patients",
         "select ssn from patients group by id having id > 1",
         "select ssn from patients order by count(*)",
+        "select distinct on (count(*)) ssn from patients",
+        "select ssn from patients window w as (order by count(*))",
         // Of what is around it.
         "select (select o.ssn from patients where id = 1) from secret o",
         "select b.* from patients p",
