@@ -1,16 +1,18 @@
 //! What a join of FROM shows.
 
-use super::{Item, Lineage, aliased};
+use super::{Item, Lineage, Origin, Output, aliased};
 use crate::tree::{Fields, Value, flag, strings};
 
 impl Lineage<'_> {
     pub(super) fn join(&mut self, fields: &Fields, merged: &mut bool) -> Vec<Item> {
         let alias = fields.get("alias").and_then(Value::fields);
         *merged |= flag(fields, "is_natural") || fields.get("using_clause").is_some();
-        let mut items = Vec::new();
+        let mut items: Vec<Item> = Vec::new();
+        let mut first = 0;
         for side in ["larg", "rarg"] {
             let side =
                 fields.get(side).map(|side| self.item_of_from(side, merged)).unwrap_or_default();
+            first = items.len();
             // A lateral item sees what stands before it.
             if let Some(frame) = self.frames.last_mut() {
                 frame.extend(side.iter().cloned());
@@ -24,6 +26,11 @@ impl Lineage<'_> {
                 self.read.extend(output.origin);
             }
         }
+        if flag(fields, "is_natural") {
+            let (left, right) = items.split_at(first);
+            self.read.extend(same_names(left, right));
+            self.read.extend(same_names(right, left));
+        }
         if let Some(frame) = self.frames.last_mut() {
             frame.truncate(frame.len().saturating_sub(items.len()));
         }
@@ -35,4 +42,16 @@ impl Lineage<'_> {
             None => items,
         }
     }
+}
+
+/// What the columns of some items are made of that others have by the same name, or may have.
+fn same_names(of: &[Item], others: &[Item]) -> Origin {
+    let unknown = others.iter().any(|item| item.open.is_some());
+    let others: Vec<&Output> = others.iter().flat_map(|item| &item.columns).collect();
+    let any = unknown || others.iter().any(|other| other.name.is_empty());
+    let columns = of.iter().flat_map(|item| &item.columns);
+    let same = columns.filter(|column| {
+        any || column.name.is_empty() || others.iter().any(|other| other.name == column.name)
+    });
+    same.flat_map(|column| column.origin.iter().cloned()).collect()
 }

@@ -152,3 +152,17 @@ fn what_a_search_adds_is_made_of_what_it_goes_by() {
         );
     }
 }
+
+/// Which columns a NATURAL JOIN compares, no word of it says.
+#[test]
+fn a_natural_join_reads_what_both_sides_have() {
+    assert_uses(&[
+        ("select 1 from patients natural join (values ('x')) v(note)", &["patients.note"]),
+        ("select 1 from (values ('x')) v(note) natural left join patients", &["patients.note"]),
+        ("select 1 from patients natural join secret", &["patients.id", "secret.id"]),
+        ("select 1 from patients p natural join secret s(other)", &[]),
+        ("select 1 from patients natural join kept", &["patients.id", "patients.note"]),
+        ("select 1 from secret natural join (select upper('x')) u", &["secret.id", "secret.label"]),
+        ("select 1 from patients join secret on true", &[]),
+    ]);
+}
