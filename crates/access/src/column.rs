@@ -206,6 +206,8 @@ pub struct Scope {
     pub stays: BTreeSet<&'static str>,
     /// The role that reads; `None` where nobody is at a target, or somebody for whom no floor can be.
     pub under: Option<Arc<Under>>,
+    /// The credential leaves out columns: also of relations that the statement does not touch.
+    pub narrowed: bool,
 }
 
 impl Scope {

@@ -170,6 +170,12 @@ impl Restriction {
         self.relations.as_ref()?.get(relation)?.as_ref()
     }
 
+    /// Whether of some relation not all columns are left.
+    #[must_use]
+    pub fn leaves_out_columns(&self) -> bool {
+        self.relations.iter().flat_map(Relations::values).any(Option::is_some)
+    }
+
     /// Whether the verb is left at all, on the target as a whole.
     #[must_use]
     pub fn allows_verb(&self, verb: Verb) -> bool {

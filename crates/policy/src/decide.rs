@@ -439,6 +439,7 @@ fn scope(
     let mut scope = Scope {
         caller: Arc::new(case.asked.delegation.attributes.clone()),
         under: case.under.cloned(),
+        narrowed: case.restriction.leaves_out_columns(),
         ..Scope::default()
     };
     let mut stays: Option<BTreeSet<&'static str>> = None;

@@ -148,6 +148,7 @@ fn whoever_has_everything_sees_only_the_columns_of_a_narrowed_credential() {
         assert_eq!(outcome(&set, &Restriction::default(), &read), Some(None), "his own words");
         let narrowed = Restriction::of(&[only(&["public.patients(id, ssn)"])]);
         let scope = outcome(&set, &narrowed, &read).unwrap().unwrap();
+        assert!(scope.narrowed);
         let (showings, all_rows) = seen(Some(&scope), &named("patients"));
         let revealed: Vec<usize> = (0..8).filter(|at| showings[*at] == Showing::Revealed).collect();
         assert_eq!((revealed.as_slice(), all_rows), (&[0, 2][..], true));

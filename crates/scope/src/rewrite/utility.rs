@@ -108,7 +108,7 @@ impl Rewriter<'_> {
             }
             Some(_) | None => name.is_some_and(is_level) && serializable(value),
         });
-        if asks && !self.is_open() {
+        if asks && (!self.is_open() || self.scope.narrowed) {
             return refused(
                 "SERIALIZABLE: its conflicts tell which rows lie on one page",
                 "REPEATABLE READ is carried, and SELECT ... FOR UPDATE",
