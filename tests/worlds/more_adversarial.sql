@@ -1442,3 +1442,9 @@ BEGIN; INSERT INTO more.wave_of VALUES (1, 4); ROLLBACK; BEGIN; INSERT INTO more
 SELECT id FROM more.fenced_low ORDER BY id; SELECT count(*) FROM more.fenced_low;
 -- @t inh25 key_beside_the_child works
 BEGIN; INSERT INTO more.lot_of (id) VALUES (1); ROLLBACK;
+-- @t inh26 child_that_wants_a_value infer
+SELECT id FROM more.twig_named ORDER BY id; SELECT count(*) FROM ONLY more.twig; SELECT id, tableoid::regclass::text FROM more.twig ORDER BY id;
+-- @t inh27 written_child_that_wants_a_value infer
+BEGIN; UPDATE more.twig SET ssn = NULL WHERE id = 4; ROLLBACK; BEGIN; INSERT INTO more.twig VALUES (4, NULL); ROLLBACK;
+-- @t inh28 parent_of_a_child_that_wants_a_value works
+SELECT id FROM more.twig ORDER BY id;

@@ -262,3 +262,7 @@ CREATE TABLE more.wave_of(id int primary key, early int REFERENCES more.wave_ear
 CREATE TABLE more.fenced_low(id int primary key, label text);
 CREATE POLICY low ON more.fenced_low USING (EXISTS (SELECT FROM more.lot_low l WHERE l.id = fenced_low.id));
 ALTER TABLE more.fenced_low ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+-- A child that wants a value of a hidden column (ssn) of its parent's.
+CREATE TABLE more.twig(id int primary key, ssn text);
+CREATE TABLE more.twig_named() INHERITS (more.twig);
+ALTER TABLE more.twig_named ALTER ssn SET NOT NULL;

@@ -284,10 +284,12 @@ fn what_decides_where_rows_are_is_known() {
     assert_eq!(of(&relation(&catalog, "parted_w").partition_key), "region", "but not beside");
     assert_eq!(of(&relation(&catalog, "parted_e_low").partition_key), "ssn region");
     for (name, placed_by, placed) in [
-        ("tree", "", "low deep"),
+        ("tree", "", "low deep named"),
         ("low", "ssn", "deep"),
         ("deep", "ssn id own ssn", ""),
-        ("plain", "", ""),
+        ("plain", "", "named"),
+        // A column that need not have a value above.
+        ("named", "ssn", ""),
         ("parted", "", ""),
         ("parted_e_low", "", ""),
     ] {

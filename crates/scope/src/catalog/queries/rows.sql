@@ -1,5 +1,5 @@
 -- What decides, beside what a statement says, in which relation a row is or whether it is read: one row a relation and kind.
--- c: the checks that a child has of its own, with the columns that they read. p: row security, with the roles that could log
+-- c: the checks that a child has of its own, NOT NULL among them, with the columns that they read. p: row security, with the roles that could log
 -- in and are not subject to it, what its policies read as [relation, column] (no column: which rows it has), and the functions
 -- that they call as [schema, name], those of operators and `domain_in` for domains with checks among them.
 with own as (
@@ -49,14 +49,22 @@ calls (relation, home, name) as (
   select p.polrelid, 'pg_catalog', 'domain_in' from policy p
   cross join lateral pg_catalog.regexp_matches(p.tree, ':resulttype (\d+)', 'g') m
   join pg_catalog.pg_constraint k on k.contypid = m[1]::oid and k.contype = 'c'
+),
+checked (relation, name) as (
+  select o.oid, a.attname::text from own o
+  join pg_catalog.pg_constraint k on k.conrelid = o.oid and k.contype = 'c' and k.coninhcount = 0
+  join pg_catalog.pg_attribute a on a.attrelid = o.oid and a.attnum > 0 and not a.attisdropped
+    and (a.attnum = any(k.conkey) or 0 = any(k.conkey))
+  where not o.relispartition and exists (select from pg_catalog.pg_inherits i where i.inhrelid = o.oid)
+  union all
+  select o.oid, a.attname::text from own o
+  join pg_catalog.pg_inherits i on i.inhrelid = o.oid
+  join pg_catalog.pg_attribute a on a.attrelid = o.oid and a.attnotnull and a.attnum > 0
+  join pg_catalog.pg_attribute b on b.attrelid = i.inhparent and b.attname = a.attname and b.attnum > 0 and not b.attnotnull
+  where not o.relispartition
 )
-select 'c', k.conrelid::text, '[]', json_agg(distinct a.attname::text)::text, '[]'
-from own o
-join pg_catalog.pg_constraint k on k.conrelid = o.oid and k.contype = 'c' and k.coninhcount = 0
-join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum > 0 and not a.attisdropped
-  and (a.attnum = any(k.conkey) or 0 = any(k.conkey))
-where not o.relispartition and exists (select from pg_catalog.pg_inherits i where i.inhrelid = o.oid)
-group by k.conrelid
+select 'c', k.relation::text, '[]', json_agg(distinct k.name)::text, '[]'
+from checked k group by k.relation
 union all
 select 'p', o.oid::text, coalesce(f.roles, '[]')::text,
   coalesce(r.list, '[]')::text, coalesce(c.list, '[]')::text

@@ -25,6 +25,8 @@ create table app.tree (id int, ssn text, check (id > 0));
 create table app.low (check (ssn < '5')) inherits (app.tree);
 create table app.deep (own int, check (deep.* is not null)) inherits (app.low);
 create table app.plain () inherits (app.tree);
+create table app.named () inherits (app.plain);
+alter table app.named alter ssn set not null;
 create table app.parted (id int, region text, ssn text) partition by list (region);
 create table app.parted_e partition of app.parted for values in ('e') partition by range (ssn);
 create table app.parted_e_low partition of app.parted_e (check (id > 3)) for values from (minvalue) to ('5');
