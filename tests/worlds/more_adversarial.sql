@@ -1448,3 +1448,7 @@ SELECT id FROM more.twig_named ORDER BY id; SELECT count(*) FROM ONLY more.twig;
 BEGIN; UPDATE more.twig SET ssn = NULL WHERE id = 4; ROLLBACK; BEGIN; INSERT INTO more.twig VALUES (4, NULL); ROLLBACK;
 -- @t inh28 parent_of_a_child_that_wants_a_value works
 SELECT id FROM more.twig ORDER BY id;
+-- @t rls10 key_to_rows_that_are_left_out infer
+SELECT count(*) FROM more.veiled; BEGIN; INSERT INTO more.veiled_of VALUES (1, 3); ROLLBACK;
+-- @t rls11 key_from_rows_that_are_left_out infer
+BEGIN; DELETE FROM more.veil_owner WHERE id = 3; ROLLBACK; SELECT id, xmax = 0 FROM more.veil_owner ORDER BY id;

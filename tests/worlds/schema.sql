@@ -266,3 +266,9 @@ ALTER TABLE more.fenced_low ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE TABLE more.twig(id int primary key, ssn text);
 CREATE TABLE more.twig_named() INHERITS (more.twig);
 ALTER TABLE more.twig_named ALTER ssn SET NOT NULL;
+-- Rows that row security leaves out (id <= 5), and keys to and from them.
+CREATE TABLE more.veil_owner(id int primary key);
+CREATE TABLE more.veiled(id int primary key, owner int REFERENCES more.veil_owner(id));
+CREATE POLICY high ON more.veiled USING (id > 5);
+ALTER TABLE more.veiled ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE TABLE more.veiled_of(id int primary key, veiled int REFERENCES more.veiled(id));

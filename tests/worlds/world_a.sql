@@ -533,6 +533,8 @@ INSERT INTO more.lot_low SELECT g, g, 'a' FROM generate_series(11, 20) g;
 INSERT INTO more.wave SELECT g, CASE WHEN g <= 10 THEN date '1950-01-01' ELSE date '1970-01-01' END FROM generate_series(1, 20) g;
 INSERT INTO more.twig SELECT g, NULL FROM generate_series(1, 20) g WHERE g % 2 <> 1;
 INSERT INTO more.twig_named SELECT g, 'a' FROM generate_series(1, 20) g WHERE g % 2 = 1;
+INSERT INTO more.veil_owner SELECT generate_series(1, 20);
+INSERT INTO more.veiled SELECT g, g FROM generate_series(1, 20) g WHERE g <= 20;
 INSERT INTO more.fenced_low SELECT g, 'label ' || g FROM generate_series(1, 20) g;
 INSERT INTO more.seen_by VALUES (1, 1), (2, 3);
 INSERT INTO more.sheet VALUES (1, 'one', '{"a": 1, "a": 2}', '(1,2)', '111', '<a>1</a>'), (2, 'two', NULL, '(3,4)', '111', '<a>1</a>'), (3, 'three', '[]', NULL, NULL, NULL);

@@ -558,6 +558,8 @@ INSERT INTO more.lot_low SELECT g, g, 'a' FROM generate_series(1, 10) g;
 INSERT INTO more.wave SELECT g, CASE WHEN g <= 10 THEN date '1970-01-01' ELSE date '1950-01-01' END FROM generate_series(1, 20) g;
 INSERT INTO more.twig SELECT g, NULL FROM generate_series(1, 20) g WHERE g % 2 <> 0;
 INSERT INTO more.twig_named SELECT g, 'a' FROM generate_series(1, 20) g WHERE g % 2 = 0;
+INSERT INTO more.veil_owner SELECT generate_series(1, 20);
+INSERT INTO more.veiled SELECT g, g FROM generate_series(1, 20) g WHERE g NOT IN (3, 4);
 INSERT INTO more.fenced_low SELECT g, 'label ' || g FROM generate_series(1, 20) g;
 INSERT INTO more.seen_by VALUES (1, 2), (2, 3);
 INSERT INTO more.sheet VALUES (1, 'one', '{"a": 1, "a": 2}', '(1,2)', '999999', '<b>22222</b>'), (2, 'two', NULL, '(3,4)', '999999', '<b>22222</b>'), (3, 'three', '[]', NULL, NULL, NULL);

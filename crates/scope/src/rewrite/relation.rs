@@ -327,6 +327,11 @@ impl<'a> Rewriter<'a> {
         relation.guard.as_ref().is_some_and(|guard| self.is_under(name) || !freed(guard))
     }
 
+    /// Whether no row security leaves out rows of a relation, which keys ask of all the same.
+    pub(super) fn reads_all(&self, name: &RelationName) -> bool {
+        self.catalog.relations.get(name).is_some_and(|relation| !self.is_guarded(name, relation))
+    }
+
     /// Whether row security decides by what is not seen which rows there are.
     fn guards_by_hidden(&self, name: &RelationName, relation: &Relation) -> bool {
         let Some(guard) = &relation.guard else { return false };

@@ -624,6 +624,27 @@ fn what_asks_of_one_relation_alone_is_not_judged_by_what_placed_rows_there() {
     }
 }
 
+/// Row security is nothing to a key: it finds rows that nobody is shown.
+#[test]
+fn no_key_tells_of_rows_that_row_security_leaves_out() {
+    let tables = [("43", "other", "r", ""), ("50", "fenced", "r", "")];
+    let key = |from, to| ["f", from, r#"["id"]"#, to, r#"["id"]"#, "false"];
+    let policy = ["p", "50", r#"["free"]"#, r#"[["50","id"]]"#, "[]"];
+    for (key, sql) in
+        [(key("43", "50"), "insert into other (id) values (1)"), (key("50", "43"), "delete from other")]
+    {
+        let catalog = split_under(&tables, &[], &[policy], &[key]);
+        let as_role = |role: &str| {
+            let path = [Arc::from("public")];
+            let place = Place { catalog: &catalog, path: &path, temporary: &[] };
+            let under = Some(Arc::new(Under { role: role.into(), told: None }));
+            rewrite(sql, place, &Scope { under, ..scope_of(&[("other", "whole"), ("fenced", "whole")]) })
+        };
+        assert!(as_role("bound").is_err(), "{sql}");
+        assert!(as_role("free").is_ok(), "{sql}");
+    }
+}
+
 #[test]
 fn row_security_that_reads_what_is_hidden_shows_no_rows() {
     let table = [("50", "fenced", "r", "")];

@@ -173,6 +173,7 @@ impl Rewriter<'_> {
                     && (foreign.cascades
                         || it.hides(&foreign.to_columns)
                         || !self.sees(from, &foreign.columns)
+                        || !self.reads_all(from)
                         || !self.sees_which(from) && !self.is_of_all_partitions(it.relation, from, foreign))
                 {
                     let what = format!("what refers to it from `{from}`, by");
@@ -225,7 +226,9 @@ impl Rewriter<'_> {
     }
 
     fn sees_key(&self, foreign: &ForeignKey) -> bool {
-        self.sees(&foreign.to, &foreign.to_columns) && self.sees_which(&foreign.to)
+        self.sees(&foreign.to, &foreign.to_columns)
+            && self.sees_which(&foreign.to)
+            && self.reads_all(&foreign.to)
     }
 
     /// Whether the caller sees which rows are in this very relation, and not in one that it inherits from or that inherits from
