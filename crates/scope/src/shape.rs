@@ -88,7 +88,8 @@ impl Shape {
         // A text of a shape has no dollar signs of its own, and other constants are left out as well.
         let kept = |template: &str| {
             let mut before = "";
-            tokens(template).any(|(token, is_number)| std::mem::replace(&mut before, token) != "$" && is_number)
+            tokens(template)
+                .any(|(token, is_number)| std::mem::replace(&mut before, token) != "$" && is_number)
         };
         pg_query::normalize(text).is_ok_and(|template| !kept(&template))
     }

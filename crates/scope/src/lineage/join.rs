@@ -10,8 +10,7 @@ impl Lineage<'_> {
         let mut items: Vec<Item> = Vec::new();
         let mut first = 0;
         for side in ["larg", "rarg"] {
-            let side =
-                fields.get(side).map(|side| self.item_of_from(side, merged)).unwrap_or_default();
+            let side = fields.get(side).map(|side| self.item_of_from(side, merged)).unwrap_or_default();
             first = items.len();
             // A lateral item sees what stands before it.
             if let Some(frame) = self.frames.last_mut() {

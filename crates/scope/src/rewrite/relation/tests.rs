@@ -610,8 +610,7 @@ fn what_asks_of_one_relation_alone_is_not_judged_by_what_placed_rows_there() {
     assert!(refused("ssn", &[key("30", "43"), key("31", "44")], "", delete));
     let locked = |column: &str, from: &'static str| {
         let by = format!(r#"["{column}"]"#);
-        let catalog =
-            split_under(&tables, &[], &[["c", "41", "[]", &by, "[]"]], &[key(from, "44")]);
+        let catalog = split_under(&tables, &[], &[["c", "41", "[]", &by, "[]"]], &[key(from, "44")]);
         let seen = [("tree", "whole"), ("low", "rh"), ("doctor", "whole")];
         sent(&catalog, &seen, "select xmax from doctor").unwrap() != "SELECT xmax FROM public.doctor"
     };

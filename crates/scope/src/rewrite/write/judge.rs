@@ -243,7 +243,9 @@ impl Rewriter<'_> {
     /// Whether a partition's foreign key is that of all partitions, so that it does not matter in which one a row is.
     fn is_of_all_partitions(&self, to: &Relation, from: &RelationName, foreign: &ForeignKey) -> bool {
         let above = ancestors(self.catalog, from);
-        to.referenced.iter().any(|(other, key)| **key == *foreign && above.contains(other) && self.sees_which(other))
+        to.referenced
+            .iter()
+            .any(|(other, key)| **key == *foreign && above.contains(other) && self.sees_which(other))
     }
 
     /// Whether the caller sees all of these columns in all rows.
