@@ -5,12 +5,13 @@
 //! The argument is [`names_what_is_revealed`], by which it is also decided: one relation, no other query inside, no `*` and no row
 //! as a whole, and every name that could be a column's is a revealed one's.
 
+use std::collections::BTreeSet;
+
 use chaperone_access::{RelationName, RelationScope, Scope, Showing};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{ColumnRef, Node, RangeSubselect, RangeVar, ResTarget, SelectStmt};
 
 use super::expression::item;
-use super::relation::INSIDE;
 use super::star::star_of;
 use super::{Outcome, Rewriter, node, string, sval};
 use crate::catalog::Catalog;
@@ -18,24 +19,28 @@ use crate::tree::{self, Fields, Value, node as kind_of, text};
 
 impl Rewriter<'_> {
     /// Read by its name what a sub-select of ours alone stands for in FROM, where that shows the same.
-    pub(super) fn bare(&self, select: &mut SelectStmt) -> Outcome {
+    pub(super) fn bare(&mut self, select: &mut SelectStmt) -> Outcome {
         let Some(there) = only_sub_select(select) else { return Ok(()) };
         let Some(relation) = relation_of(there) else { return Ok(()) };
         let shown = columns_of(there);
+        let stars = select.target_list.iter().filter(|target| star_of(target).is_some()).count();
+        let called = called(&relation).len();
+        self.makes(shown.iter().map(|(name, _)| stars * (called + name.len())).sum())?;
         let results = select.target_list.iter().flat_map(|target| written_out(target, &relation, &shown));
         let mut written = SelectStmt { target_list: results.collect(), ..select.clone() };
         let mut constants = false;
         for item in &mut written.target_list {
             constants |= constant_in(item, &relation, &shown);
         }
-        // A column beside an aggregate has to be grouped by, and a constant would not.
-        if constants && groups(select)? {
-            return Ok(());
-        }
         written.from_clause = vec![node(NodeEnum::RangeVar(relation))];
         let written = node(NodeEnum::SelectStmt(Box::new(written)));
         let tells = super::values(&written)?;
-        if tells.fields().is_some_and(|fields| names_what_is_revealed(fields, self.catalog, self.scope))
+        let Some(fields) = tells.fields() else { return Ok(()) };
+        // A column beside an aggregate has to be grouped by, and a constant would not.
+        if constants && groups(fields) {
+            return Ok(());
+        }
+        if names_what_is_revealed(fields, self.catalog, self.scope)
             && let Some(NodeEnum::SelectStmt(written)) = written.node
         {
             *select = *written;
@@ -89,14 +94,13 @@ fn called(relation: &RangeVar) -> &str {
     relation.alias.as_ref().map_or(&relation.relname, |alias| &alias.aliasname)
 }
 
-/// Whether a query makes groups, or may: it calls something.
-fn groups(select: &SelectStmt) -> Outcome<bool> {
-    let mut calls = !select.group_clause.is_empty() || select.having_clause.is_some();
-    let results = select.target_list.iter().chain(&select.sort_clause);
-    for item in results.chain(&select.distinct_clause).chain(&select.window_clause) {
-        calls |= has_call(&super::values(item)?);
-    }
-    Ok(calls)
+/// Whether a query makes groups, or may: it calls something where an aggregate may stand.
+fn groups(select: &Fields) -> bool {
+    select.iter().any(|(name, value)| match name {
+        "group_clause" | "having_clause" => true,
+        "distinct_clause" | "sort_clause" | "target_list" | "window_clause" => has_call(value),
+        _ => false,
+    })
 }
 
 fn has_call(value: &Value) -> bool {
@@ -123,15 +127,13 @@ fn written_out(target: &Node, relation: &RangeVar, shown: &[(&str, &Node)]) -> V
     }
 }
 
-/// In a result that is a column which is not shown as it is, what is shown instead, under the column's name. Whether it was.
+/// In a result that is a column in whose place a constant is shown, that, under the column's name. Whether it was.
 fn constant_in(item: &mut Node, relation: &RangeVar, shown: &[(&str, &Node)]) -> bool {
     let Some(NodeEnum::ResTarget(item)) = &mut item.node else { return false };
     let Some(name) = column_of(item, called(relation)).map(str::to_owned) else { return false };
-    let Some((_, value)) = shown.iter().find(|(known, _)| *known == name) else { return false };
-    if is_itself(value, &name) {
-        return false;
-    }
-    item.val = Some(Box::new((*value).clone()));
+    let column = shown.iter().find(|(known, _)| *known == name);
+    let Some(constant) = column.and_then(|(_, value)| constant(value)) else { return false };
+    item.val = Some(Box::new(constant.clone()));
     if item.name.is_empty() {
         item.name = name;
     }
@@ -150,11 +152,14 @@ fn column_of<'i>(item: &'i ResTarget, called: &str) -> Option<&'i str> {
     }
 }
 
-/// Whether a column stands in a sub-select of ours as it is.
-fn is_itself(value: &Node, name: &str) -> bool {
+/// What stands for a column, where that is a constant of its type. A mask that is made of the value is none.
+fn constant(value: &Node) -> Option<&Node> {
     match &value.node {
-        Some(NodeEnum::ColumnRef(column)) => column.fields.iter().filter_map(sval).eq([INSIDE, name]),
-        Some(_) | None => false,
+        Some(NodeEnum::TypeCast(cast)) => match &cast.arg.as_deref()?.node {
+            Some(NodeEnum::AConst(_)) => Some(value),
+            Some(_) | None => None,
+        },
+        Some(_) | None => None,
     }
 }
 
@@ -179,12 +184,13 @@ const MAY_HAVE: [&str; 13] = [
 pub(super) fn names_what_is_revealed(select: &Fields, catalog: &Catalog, scope: &Scope) -> bool {
     let Some((called, revealed)) = read_by_name(select, catalog, scope) else { return false };
     let known = |names: &[&str]| match names {
-        [name] => revealed.contains(name),
+        // Were the column gone by now, its name could be that of the whole row.
+        [name] => *name != called && revealed.contains(name),
         [of, name] => *of == called && revealed.contains(name),
         _ => false,
     };
     let results = tree::items(select, "target_list").filter_map(Value::fields).map(|item| text(item, "name"));
-    let results: Vec<&str> = results.filter(|name| !name.is_empty()).collect();
+    let results: BTreeSet<&str> = results.collect();
     select.iter().all(|(name, value)| match name {
         "from_clause" => true,
         // A name by itself is a result's there before it is a column's.
@@ -225,11 +231,11 @@ fn read_by_name<'a>(
 }
 
 /// Whether an item of ORDER BY is the name of a result.
-fn sorts_by(item: &Value, results: &[&str]) -> bool {
+fn sorts_by(item: &Value, results: &BTreeSet<&str>) -> bool {
     let value = item.fields().and_then(|item| item.get("node"));
     match value.and_then(kind_of) {
         Some(("ColumnRef", column)) => {
-            matches!(*tree::strings(column, "fields"), [name] if results.contains(&name))
+            matches!(*tree::strings(column, "fields"), [name] if results.contains(name))
                 && tree::items(column, "fields").count() == 1
         }
         Some(_) | None => false,

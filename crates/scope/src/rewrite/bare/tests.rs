@@ -65,6 +65,8 @@ fn a_sub_select_stands_wherever_more_could_be_named() {
         "select ssn from patients order by count(*)",
         "select distinct on (count(*)) ssn from patients",
         "select ssn from patients window w as (order by count(*))",
+        // Were there no such column any more, it would be the row.
+        "select id from patients id",
         // Of what is around it.
         "select (select o.ssn from patients where id = 1) from secret o",
         "select b.* from patients p",
@@ -101,6 +103,13 @@ fn a_sub_select_stands_wherever_more_could_be_named() {
     ] {
         assert!(sent("rh", sql).contains("FROM public.patients t)"), "{sql}: {}", sent("rh", sql));
     }
+}
+
+#[test]
+fn a_sub_select_stands_where_others_decide_what_is_named() {
+    // One of the caller's own names what it has itself.
+    let own = sent("rh", "select id from (select 7 as id from patients) p");
+    assert!(own.contains("SELECT 7 AS id"), "{own}");
     // A query inside that asks what is around it.
     let around =
         sent("rh", "select 1 from secret where exists (select from patients where patients.id = secret.id)");
@@ -140,6 +149,7 @@ fn what_is_read_by_its_name_names_what_is_revealed() {
         told("rh", READS) && told("rm", READS) && told("rr", "select id, patients.ssn from public.patients")
     );
     assert!(!told("hh", READS) && !told("mr", READS) && !told("whole", READS));
+    assert!(!told("r", READS) && !told("rhh", READS), "decided of something else");
     for sql in [
         "select id from patients",
         "select id from other.patients",
@@ -150,6 +160,7 @@ fn what_is_read_by_its_name_names_what_is_revealed() {
         "select id as ssn from public.patients order by ssn || ''",
         "select id as ssn from public.patients order by patients.ssn",
         "select id from public.patients as p(id, x)",
+        "select id from public.patients id",
         "select id from public.patients tablesample system (1)",
         "select id from public.patients, public.patients b",
         "select id from public.patients for share",
@@ -157,7 +168,35 @@ fn what_is_read_by_its_name_names_what_is_revealed() {
         "update public.secret set id = 1 from public.patients",
         "select id from public.patients where (select true)",
         "select id.* from public.patients",
+        "select id as ssn from public.patients order by ssn.*",
     ] {
         assert!(!told("rh", sql), "{sql}");
     }
+}
+
+#[test]
+fn only_a_table_that_is_spoken_of_and_has_no_code_is_read_by_its_name() {
+    let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
+    let id = r#"[["id","integer",0,null,null]]"#;
+    let mut results = crate::analyse::tests::results();
+    results[4] = vec![
+        row(&["4", r#"[["id","integer",0,null,null],["word","public.checked",4,"text",null]]"#]),
+        row(&["5", id]),
+        row(&["7", id]),
+        row(&["9", id]),
+    ];
+    let rules = "[relations.\"public.patients\"]\nclear = true\n[relations.\"public.secret\"]\nrows = \"id = 7\"\n\
+        [relations.\"public.peek\"]\nclear = true\n[relations.\"public.visits\"]\nclear = true\n";
+    let rules = Arc::new(crate::classification::Classification::load("t.toml", rules, &[].into()).unwrap());
+    let catalog = Catalog::build(1, &results, Some(&rules)).unwrap();
+    let named = |relation: &str, letters: &str| {
+        let tree = tree::parse(&format!("select id from public.{relation}")).ok().unwrap().tree;
+        let mut found = Vec::new();
+        tree.each(&mut |fields| found.extend(fields.get("from_clause").map(|_| fields)));
+        names_what_is_revealed(found[0], &catalog, &scope_of(&[(relation, letters)]))
+    };
+    assert!(named("visits", "r*"));
+    assert!(!named("patients", "rh*"), "a value of such a type has its code look at others");
+    assert!(!named("secret", "r*"), "nobody said anything of its columns");
+    assert!(!named("peek", "r*"), "a view");
 }

@@ -20,14 +20,28 @@ fn what_stands_for_names_has_a_bound() {
         (50, 15_000, |count| format!("select 1 from {}", list(count, |place| format!("patients p{place}")))),
         (50, 12_000, |count| format!("select {}", list(count, |_| "(select 1 from secret)".to_owned()))),
         (50, 50_000, |count| format!("select tableoid, {} from patients", list(count, |_| "*".to_owned()))),
+        (50, 50_000, |count| format!("select {} from patients", list(count, |_| "*".to_owned()))),
         (50, 50_000, |count| format!("delete from patients returning {}", list(count, |_| "*".to_owned()))),
         (50, 120_000, |count| {
             format!("delete from patients returning coalesce({})", list(count, |_| "ssn".to_owned()))
         }),
-    ] as [(usize, usize, fn(usize) -> String); 5]
+    ] as [(usize, usize, fn(usize) -> String); 6]
     {
         assert_eq!(refused_as(&text(few), &catalog), None, "{}", text(2));
         assert_eq!(refused_as(&text(many), &catalog), Some(RefusalCode::TooComplex), "{}", text(2));
+    }
+}
+
+/// Columns that are named have no more in their place than there is in the text.
+#[test]
+fn what_is_named_one_by_one_is_as_long_as_it_is() {
+    let ids = |count: usize| list(count, |_| "id".to_owned());
+    for text in [
+        format!("select {} from patients", ids(60_000)),
+        format!("delete from patients where coalesce({}) = 1", ids(60_000)),
+        format!("delete from patients returning {}", ids(45_000)),
+    ] {
+        assert_eq!(refused_as(&text, &catalog()), None, "{}", &text[..40]);
     }
 }
 
