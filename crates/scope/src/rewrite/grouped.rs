@@ -2,7 +2,7 @@
 //! grouped by are added to GROUP BY, and of the others and of whole rows the one value of the group is taken. Each group is of
 //! one row of that relation, so that no group changes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chaperone_access::{RelationScope, Showing};
 use pg_query::NodeEnum;
@@ -12,7 +12,6 @@ use super::expression::{each_reference, item};
 use super::relation::{Named, facts};
 use super::star::{star, star_of};
 use super::{Outcome, Rewriter, node, our_expression, refused, string, sval, values};
-use crate::catalog::Catalog;
 use crate::tree::strings;
 use crate::{functions, system};
 
@@ -62,6 +61,11 @@ struct Keyed {
 }
 
 impl Keyed {
+    /// Bytes of what its columns are called in the statement.
+    fn length(&self) -> usize {
+        self.columns.iter().map(|(name, _)| self.alias.len() + name.len()).sum()
+    }
+
     /// Whether a name is a column's, here, and which way there is to it. One without a qualifier that another relation has, too,
     /// would be ambiguous as it was written.
     fn column(&self, names: &[&str]) -> Option<(&str, Way)> {
@@ -83,39 +87,43 @@ impl Rewriter<'_> {
         for item in &select.from_clause {
             self.keyed(item, &mut keyed)?;
         }
+        let mut by = columns_grouped_by(select);
         for relation in keyed {
-            let grouped: Vec<Vec<String>> =
-                select.group_clause.iter().filter_map(|item| grouped(item, select)).collect();
-            let has = |column: &str| {
-                grouped.iter().any(|names| match names.as_slice() {
-                    [name] => name == column,
-                    [qualifier, name] => *qualifier == relation.alias && name == column,
-                    _ => false,
-                })
+            let has = |column: &String| {
+                let qualified = vec![relation.alias.clone(), column.clone()];
+                by.contains(std::slice::from_ref(column)) || by.contains(qualified.as_slice())
             };
-            if !relation.key.iter().all(|column| has(column)) {
+            if !relation.key.iter().all(has) {
                 continue;
             }
             let apart = in_sets(select)?;
-            let mut used = Used { relation: &relation, catalog: self.catalog, apart, names: BTreeSet::new() };
+            let mut used = Used { relation: &relation, rewriter: self, apart, names: BTreeSet::new() };
             used.query(select)?;
             for column in used.names.into_iter().filter(|column| !has(column)) {
                 let fields = vec![string(&relation.alias), string(&column)];
                 select.group_clause.push(node(NodeEnum::ColumnRef(ColumnRef { fields, location: 0 })));
             }
+            // Each relation goes through all of it.
+            self.makes(select.group_clause.len())?;
+            by = columns_grouped_by(select);
         }
         Ok(())
     }
 
     /// The relations of a FROM item that sub-selects stand for and that have a primary key which is seen.
-    fn keyed(&self, item: &Node, keyed: &mut Vec<Keyed>) -> Outcome {
+    fn keyed(&mut self, item: &Node, keyed: &mut Vec<Keyed>) -> Outcome {
         match &item.node {
             Some(NodeEnum::JoinExpr(join)) => {
                 for side in [&join.larg, &join.rarg].into_iter().flatten() {
                     self.keyed(side, keyed)?;
                 }
             }
-            Some(NodeEnum::RangeVar(relation)) => keyed.extend(self.keyed_relation(relation)?),
+            Some(NodeEnum::RangeVar(relation)) => {
+                if let Some(relation) = self.keyed_relation(relation)? {
+                    self.makes(relation.length())?;
+                    keyed.push(relation);
+                }
+            }
             Some(_) | None => {}
         }
         Ok(())
@@ -155,18 +163,18 @@ impl Rewriter<'_> {
 }
 
 /// What a query uses of a relation whose key it is grouped by.
-struct Used<'a> {
+struct Used<'a, 'r> {
     relation: &'a Keyed,
-    catalog: &'a Catalog,
+    rewriter: &'a mut Rewriter<'r>,
     /// Columns in grouping sets, in some of which they are NULL: those stay what they are.
     apart: BTreeSet<String>,
     /// Columns to group by.
     names: BTreeSet<String>,
 }
 
-impl Used<'_> {
+impl Used<'_, '_> {
     fn query(&mut self, select: &mut SelectStmt) -> Outcome {
-        self.write_stars_out(select);
+        self.write_stars_out(select)?;
         // What GROUP BY names is a result; so is what ORDER BY and DISTINCT ON name where it is one.
         let grouped_by = self.grouped_by(select);
         let results: BTreeSet<String> = select.target_list.iter().filter_map(name_of).collect();
@@ -190,38 +198,43 @@ impl Used<'_> {
     }
 
     /// `*` is columns each of which has its own way.
-    fn write_stars_out(&self, select: &mut SelectStmt) {
+    fn write_stars_out(&mut self, select: &mut SelectStmt) -> Outcome {
         if self.relation.columns.iter().all(|(_, way)| *way == Way::Grouped) {
-            return;
+            return Ok(());
         }
         let alone = matches!(select.from_clause.as_slice(), [Node { node: Some(NodeEnum::RangeVar(_)) }]);
-        let items = std::mem::take(&mut select.target_list).into_iter();
-        let written = items.flat_map(|target| match star_of(&target) {
-            Some(None) if alone => self.every_column().map(|column| item(column, "")).collect(),
-            Some(Some(of)) if of == self.relation.alias => {
-                self.every_column().map(|column| item(column, "")).collect()
+        for target in std::mem::take(&mut select.target_list) {
+            match star_of(&target) {
+                Some(of) if of.map_or(alone, |of| of == self.relation.alias) => {
+                    let columns = self.every_column()?.into_iter();
+                    select.target_list.extend(columns.map(|column| item(column, "")));
+                }
+                Some(_) | None => select.target_list.push(target),
             }
-            _ => vec![target],
-        });
-        select.target_list = written.collect();
+        }
+        Ok(())
     }
 
-    fn every_column(&self) -> impl Iterator<Item = Node> {
-        self.relation.columns.iter().map(|(name, _)| {
+    fn every_column(&mut self) -> Outcome<Vec<Node>> {
+        self.rewriter.makes(self.relation.length())?;
+        let columns = self.relation.columns.iter().map(|(name, _)| {
             let fields = vec![string(&self.relation.alias), string(name)];
             node(NodeEnum::ColumnRef(ColumnRef { fields, location: 0 }))
-        })
+        });
+        Ok(columns.collect())
     }
 
     /// Places of the results that GROUP BY names: no aggregate may stand there.
     fn grouped_by(&self, select: &SelectStmt) -> BTreeSet<usize> {
-        let called = |place: &usize, name: &str| match select.target_list.get(*place).map(|item| &item.node) {
-            Some(Some(NodeEnum::ResTarget(result))) => result.name == name,
-            Some(_) | None => false,
-        };
+        let mut called: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (place, item) in select.target_list.iter().enumerate() {
+            if let Some(NodeEnum::ResTarget(result)) = &item.node {
+                called.entry(&result.name).or_default().push(place);
+            }
+        }
         let places = |item: &Node| match plain_name(item) {
             Some(name) if self.relation.column(&[name]).is_none() => {
-                (0..select.target_list.len()).filter(|place| called(place, name)).collect()
+                called.get(name).cloned().unwrap_or_default()
             }
             Some(_) => Vec::new(),
             None => place_of(item).into_iter().collect(),
@@ -237,6 +250,8 @@ impl Used<'_> {
     }
 
     fn reference(&mut self, inner: &mut Node, take: bool, taken: &mut bool) -> Outcome<bool> {
+        // Each relation goes through all of it.
+        self.rewriter.makes(1)?;
         match &mut inner.node {
             Some(NodeEnum::FuncCall(call)) if self.sees_rows(call) => {
                 let filter = call.agg_filter.as_deref_mut();
@@ -246,12 +261,12 @@ impl Used<'_> {
                 return Ok(true);
             }
             Some(NodeEnum::RowExpr(row)) => {
-                let items = std::mem::take(&mut row.args).into_iter();
-                let columns = |value: Node| match star(&value).flatten() {
-                    Some(of) if of == self.relation.alias => self.every_column().collect(),
-                    Some(_) | None => vec![value],
-                };
-                row.args = items.flat_map(columns).collect();
+                for value in std::mem::take(&mut row.args) {
+                    match star(&value).flatten() {
+                        Some(of) if of == self.relation.alias => row.args.extend(self.every_column()?),
+                        Some(_) | None => row.args.push(value),
+                    }
+                }
                 return Ok(false);
             }
             Some(_) | None => {}
@@ -287,6 +302,7 @@ impl Used<'_> {
                         return Ok(true);
                     }
                 }
+                self.rewriter.makes(TAKEN.len())?;
                 *inner = one_of(inner)?;
                 *taken = true;
                 Ok(true)
@@ -322,8 +338,8 @@ impl Used<'_> {
     fn sees_rows(&self, call: &FuncCall) -> bool {
         let names: Vec<&str> = call.funcname.iter().filter_map(sval).collect();
         let ([name] | ["pg_catalog", name]) = names.as_slice() else { return true };
-        let builtin =
-            self.catalog.builtin.contains_key(*name) && !functions::extension_function(self.catalog, name);
+        let catalog = self.rewriter.catalog;
+        let builtin = catalog.builtin.contains_key(*name) && !functions::extension_function(catalog, name);
         call.over.is_none() && (!builtin || functions::is_aggregate(name))
     }
 }
@@ -337,9 +353,12 @@ fn neither<T>(name: &str) -> Outcome<T> {
     )
 }
 
+/// The first of what a group has, where `x` stands for it.
+const TAKEN: &str = "(pg_catalog.array_agg(x))[1]";
+
 /// The one value that a column or a row has in a group.
 fn one_of(value: &Node) -> Outcome<Node> {
-    let mut made = our_expression("(pg_catalog.array_agg(x))[1]")?;
+    let mut made = our_expression(TAKEN)?;
     each_reference(&mut made, &mut |inner| {
         let found = matches!(inner.node, Some(NodeEnum::ColumnRef(_)));
         if found {
@@ -361,6 +380,10 @@ fn in_sets(select: &SelectStmt) -> Outcome<BTreeSet<String>> {
         }
     }
     Ok(names)
+}
+
+fn columns_grouped_by(select: &SelectStmt) -> BTreeSet<Vec<String>> {
+    select.group_clause.iter().filter_map(|item| grouped(item, select)).collect()
 }
 
 /// The column that an item of GROUP BY stands for, with its qualifier: written there, or as the number or the name of a

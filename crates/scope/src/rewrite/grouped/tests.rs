@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use chaperone_access::RefusalCode;
+
 use crate::analyse::tests::results;
 use crate::catalog::Catalog;
 use crate::classification::Classification;
@@ -165,4 +167,30 @@ fn the_one_value_of_a_group_is_taken_where_it_cannot_be_grouped_by() {
         assert!(refusal.message.contains("its type cannot be grouped by"), "{sql}: {}", refusal.message);
     }
     sent("", "select count(docs) from secret group by number").unwrap();
+}
+
+/// Each star and each value that is taken has many bytes in its place, and each relation goes through all that is grouped.
+#[test]
+fn what_a_key_determines_has_a_bound() {
+    let list =
+        |count: usize, item: &dyn Fn(usize) -> String| (0..count).map(item).collect::<Vec<_>>().join(", ");
+    for (many, text) in [
+        (30_000, &|count| format!("select {} from patients group by id", list(count, &|_| "*".to_owned()))),
+        (30_000, &|count| {
+            format!("select row({}) from patients p group by id", list(count, &|_| "p.*".to_owned()))
+        }),
+        (50_000, &|count| {
+            format!("select {} from patients p group by id", list(count, &|_| "p.born".to_owned()))
+        }),
+        (3_000, &|count| {
+            let (from, by) = (|n| format!("patients p{n}"), |n| format!("p{n}.id"));
+            format!("select 1 from {} group by {}", list(count, &from), list(count, &by))
+        }),
+    ] as [(usize, &dyn Fn(usize) -> String); 4]
+    {
+        sent("rrrh", &text(20)).unwrap();
+        let many = text(many);
+        let refusal = crate::pool::on_a_deep_stack(|| sent("rrrh", &many)).unwrap_err();
+        assert_eq!(refusal.code, RefusalCode::TooComplex, "{}", text(2));
+    }
 }
