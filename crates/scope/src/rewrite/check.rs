@@ -18,7 +18,7 @@ use crate::walk::TEMPORARY;
 /// What may stand in what is sent.
 #[derive(Debug, Default)]
 pub(super) struct Generated {
-    sub_selects: Vec<(RelationName, Value)>,
+    sub_selects: Vec<Value>,
     /// Conditions of the looks at objects, each by the function that it stands before.
     conditions: Vec<(String, Value)>,
     ctes: BTreeSet<String>,
@@ -38,10 +38,10 @@ enum At {
 }
 
 impl Generated {
-    pub(super) fn add(&mut self, name: RelationName, select: Value) {
+    pub(super) fn add(&mut self, select: Value) {
         // Once each: a statement may name a relation a thousand times.
-        if !self.sub_selects.iter().any(|(of, known)| *of == name && alike(known, &select)) {
-            self.sub_selects.push((name, select));
+        if !self.sub_selects.iter().any(|known| alike(known, &select)) {
+            self.sub_selects.push(select);
         }
     }
 
@@ -75,7 +75,7 @@ impl Checking<'_> {
     fn value(&self, value: &Value, at: At) -> bool {
         if let Some(("SelectStmt", _)) = node(value) {
             let ours = self.generated.sub_selects.iter();
-            if ours.clone().any(|(_, select)| alike(select, value)) {
+            if ours.clone().any(|select| alike(select, value)) {
                 return true;
             }
         }

@@ -1,7 +1,6 @@
 //! Functions that describe objects are asked only about those that are described to the caller: a look at the object stands
 //! in the place of their first argument. What the look lets through is what the function gets.
 
-use chaperone_access::RelationName;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{CoalesceExpr, FuncCall, Node};
 
@@ -92,7 +91,7 @@ impl Rewriter<'_> {
             let Some(NodeEnum::ResTarget(item)) = &item.node else { return Err(unfaithful()) };
             if let Some(NodeEnum::SubLink(link)) = item.val.as_ref().and_then(|value| value.node.as_ref()) {
                 let read = link.subselect.as_deref().map_or(Ok(Value::Null), super::values)?;
-                self.generated.add(RelationName::new("pg_catalog", function), read);
+                self.generated.add(read);
             }
         }
         let from = select.from_clause.first_mut().and_then(|item| item.node.as_mut());

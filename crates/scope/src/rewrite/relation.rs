@@ -527,7 +527,7 @@ impl<'a> Rewriter<'a> {
             None => self.optional(&mut select.where_clause)?,
         }
         let made = node(NodeEnum::SelectStmt(Box::new(select)));
-        self.generated.add(name.clone(), super::values(&made)?);
+        self.generated.add(super::values(&made)?);
         match made.node {
             Some(NodeEnum::SelectStmt(select)) => Ok(Reading::Instead(select)),
             Some(_) | None => Err(unfaithful()),

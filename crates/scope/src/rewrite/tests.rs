@@ -305,7 +305,11 @@ fn the_second_look_finds_what_was_left_standing() {
     let known = tree::parse(&select("id")).ok().unwrap().tree;
     known.each(&mut |fields| ours.extend(fields.get("subquery").cloned()));
     let mut generated = Generated::default();
-    generated.add(patients(), ours.pop().unwrap());
+    let select_of_ours = ours.pop().unwrap();
+    generated.add(select_of_ours.clone());
+    let once = format!("{generated:?}");
+    generated.add(select_of_ours);
+    assert_eq!(format!("{generated:?}"), once, "one that is known");
     let beside = |sql: &str| generated.holds(&tree::parse(sql).ok().unwrap().tree, &telling, &scope);
     assert!(
         beside(&select("id")) && !beside(&select("ssn")) && !beside("select patients from public.patients")
@@ -344,7 +348,12 @@ fn a_look_hands_on_only_what_it_looked_at() {
     let known = tree::parse("select 1 where g.o operator(pg_catalog.<) 7").ok().unwrap().tree;
     let mut conditions = Vec::new();
     known.each(&mut |fields| conditions.extend(fields.get("where_clause").cloned()));
-    generated.condition("pg_get_viewdef", conditions.pop().unwrap());
+    let condition = conditions.pop().unwrap();
+    generated.condition("pg_get_viewdef", condition.clone());
+    let once = format!("{generated:?}");
+    generated.condition("pg_get_viewdef", condition.clone());
+    assert_eq!(format!("{generated:?}"), once, "one that is known");
+    let tree = |sql: &str| tree::parse(sql).ok().unwrap().tree;
     let holds = |argument: &str| {
         let sql = format!("select pg_catalog.pg_get_viewdef(({argument}))");
         generated.holds(&tree::parse(&sql).ok().unwrap().tree, &telling, &scope)
@@ -353,7 +362,12 @@ fn a_look_hands_on_only_what_it_looked_at() {
     // What is let through for one function is not for another.
     let ruledef = "select pg_catalog.pg_get_ruledef((select g.o from (select 9 offset 0) as g(o) \
                    where g.o operator(pg_catalog.<) 7))";
-    assert!(!generated.holds(&tree::parse(ruledef).ok().unwrap().tree, &telling, &scope));
+    let of_ruledef = |generated: &Generated| generated.holds(&tree(ruledef), &telling, &scope);
+    assert!(!of_ruledef(&generated));
+    let mut of_both = Generated::default();
+    of_both.condition("pg_get_viewdef", condition.clone());
+    of_both.condition("pg_get_ruledef", condition);
+    assert!(of_ruledef(&of_both));
     for other in [
         "select 9 from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
         "select g.p from (select 9 offset 0) as g(o) where g.o operator(pg_catalog.<) 7",
