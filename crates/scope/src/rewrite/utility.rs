@@ -103,9 +103,8 @@ impl Rewriter<'_> {
             if matches!(&value.val, Some(Val::Sval(text)) if text.sval.eq_ignore_ascii_case("serializable")))
         };
         let asks = values.iter().any(|value| match &value.node {
-            Some(NodeEnum::DefElem(option)) => {
-                is_level(&option.defname) && option.arg.as_deref().is_some_and(serializable)
-            }
+            // Of a transaction nothing but its level is a word.
+            Some(NodeEnum::DefElem(option)) => option.arg.as_deref().is_some_and(serializable),
             Some(_) | None => name.is_some_and(is_level) && serializable(value),
         });
         if asks && (!self.is_open() || self.scope.narrowed) {
