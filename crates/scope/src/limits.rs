@@ -97,6 +97,11 @@ mod tests {
         assert!(check(&format!("select {}", "a    ".repeat(DEPTH_MAX - 10))).is_ok());
         assert!(check(&format!("select {}{}", ")".repeat(500), "1+".repeat(DEPTH_MAX))).is_err());
         assert!(check(&format!("select 'a', {}", "1+".repeat(DEPTH_MAX))).is_err(), "a text ends");
+        // Parentheses and comments are no tokens of an expression.
+        assert!(check(&within("f()", DEPTH_MAX - 10)).is_ok() && check(&within("/**/", DEPTH_MAX)).is_ok());
+        let within =
+            format!("select {}{}", "(".repeat(PARENTHESES_MAX - 10), "1+".repeat(DEPTH_MAX / 2 - 600));
+        assert!(check(&within).is_ok());
         // What is no string hides nothing, and what is one ends where the grammar says.
         for before in [
             "/*'*/ ",
