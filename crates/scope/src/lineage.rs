@@ -409,12 +409,10 @@ impl<'a> Lineage<'a> {
             let Some(("ResTarget", fields)) = node(result) else { continue };
             let value = fields.get("val").unwrap_or(&Value::Null);
             if let Some((columns, whole)) = self.star(value) {
-                let followed = self.follows(&columns);
-                placed &= whole && !merged && followed;
+                placed &= whole && !merged;
                 self.misplaced |= !placed;
-                if !followed {
-                    continue;
-                }
+                // Of what is too much nothing is kept from here on, so that no place is told after it.
+                let columns = self.follows(&columns).then_some(columns).unwrap_or_default();
                 self.reads(&columns);
                 outputs.extend(columns.into_iter().map(|mut column| {
                     column.plain = column.plain.filter(|_| placed);
@@ -434,9 +432,7 @@ impl<'a> Lineage<'a> {
                 (name, _) => name.to_owned(),
             };
             let output = Output { name, origin, plain };
-            let followed = self.follows(std::slice::from_ref(&output));
-            placed &= followed;
-            outputs.extend(followed.then_some(output));
+            outputs.extend(self.follows(std::slice::from_ref(&output)).then_some(output));
         }
         outputs
     }
