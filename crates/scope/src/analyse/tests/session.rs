@@ -133,6 +133,8 @@ fn what_is_named_where_nobody_looks_further_is_on_record() {
 /// The scanner cannot read it, so nothing is made of it; the target may.
 #[test]
 fn what_cannot_be_scanned_is_not_parsed() {
+    let nested = look(&format!("select {}1{}", "(".repeat(1_100), ")".repeat(1_100)));
+    assert_eq!((nested.members[0].tag, nested.forbidden.is_some()), ("(too complex)", true));
     let text = format!("select 'a, {}", "1+".repeat(10_000));
     let analysis = analyse(
         &Arc::from(text),
