@@ -81,12 +81,9 @@ mod tests {
         assert!(check(&format!("select '{}'", "(".repeat(500_000))).is_ok());
         // Each of the limits, by itself.
         let within = |what: &str, count: usize| format!("select {}", what.repeat(count));
-        for (what, max) in [
-            ("(", PARENTHESES_MAX),
-            ("(1+", PARENTHESES_MAX),
-            ("[", PARENTHESES_MAX),
-            ("1+", DEPTH_MAX / 2),
-        ] {
+        for (what, max) in
+            [("(", PARENTHESES_MAX), ("(1+", PARENTHESES_MAX), ("[", PARENTHESES_MAX), ("1+", DEPTH_MAX / 2)]
+        {
             assert!(
                 check(&within(what, max + 2)).is_err() && check(&within(what, max - 10)).is_ok(),
                 "{what}"

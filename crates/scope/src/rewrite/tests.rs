@@ -353,6 +353,9 @@ fn a_look_hands_on_only_what_it_looked_at() {
     let once = format!("{generated:?}");
     generated.condition("pg_get_viewdef", condition.clone());
     assert_eq!(format!("{generated:?}"), once, "one that is known");
+    // A function may have several.
+    generated.condition("pg_get_viewdef", Value::Bool(true));
+    assert_ne!(format!("{generated:?}"), once);
     let tree = |sql: &str| tree::parse(sql).ok().unwrap().tree;
     let holds = |argument: &str| {
         let sql = format!("select pg_catalog.pg_get_viewdef(({argument}))");
