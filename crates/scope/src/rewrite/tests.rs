@@ -339,6 +339,18 @@ fn the_second_look_finds_what_was_left_standing() {
     }
 }
 
+/// What else stands beside a relation that is read by its name is looked at like everywhere.
+#[test]
+fn names_beside_a_relation_that_is_read_by_its_own_are_complete() {
+    let catalog = catalog();
+    let telling = Telling::new(&catalog, None, false);
+    let holds = |sql: &str| {
+        Generated::default().holds(&tree::parse(sql).ok().unwrap().tree, &telling, &scope(&catalog))
+    };
+    assert!(holds("select pg_catalog.length(id) from public.patients"));
+    assert!(!holds("select length(id) from public.patients"));
+}
+
 #[test]
 fn a_look_hands_on_only_what_it_looked_at() {
     let catalog = catalog();
