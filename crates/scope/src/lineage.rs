@@ -412,7 +412,9 @@ impl<'a> Lineage<'a> {
                 placed &= whole && !merged;
                 self.misplaced |= !placed;
                 // Of what is too much nothing is kept from here on, so that no place is told after it.
-                let columns = self.follows(&columns).then_some(columns).unwrap_or_default();
+                if !self.follows(&columns) {
+                    continue;
+                }
                 self.reads(&columns);
                 outputs.extend(columns.into_iter().map(|mut column| {
                     column.plain = column.plain.filter(|_| placed);
