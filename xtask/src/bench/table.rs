@@ -146,12 +146,14 @@ fn catalog(figures: &Value) {
     let (tables, waits) =
         (number(figures, "/catalog/tables"), number(figures, "/catalog/first_session_s_median"));
     let more = number(figures, "/catalog/gateway_mib_more_median");
+    let few = number(figures, "/catalog/tables_few");
     println!(
         "\n{tables:.0} classified tables: known to a first session after {waits:.2} s; to reach: <= 5   {}",
         verdict(waits <= 5.0)
     );
     println!(
-        "their gateway has {more:.0} MiB more than one that knows no tables, with what making them leaves behind"
+        "their gateway has {more:.0} MiB more than one of {few:.0} tables after the same session; to reach: < 50   {}",
+        verdict(more < 50.0)
     );
 }
 
