@@ -9,6 +9,7 @@ mod functions;
 mod grammar;
 mod limits;
 mod lineage;
+mod once;
 mod pool;
 mod ranges;
 mod rewrite;

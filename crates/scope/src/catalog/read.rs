@@ -10,6 +10,7 @@ use super::{
     Relation, TableColumn, Unique, ancestors, is_own,
 };
 use crate::classification::Classification;
+use crate::once::once;
 use crate::rewrite::FLOOR_SCHEMA;
 use crate::system;
 
@@ -44,12 +45,7 @@ struct Names(HashSet<Arc<str>>);
 
 impl Names {
     fn once(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.0.get(text) {
-            return known.clone();
-        }
-        let new: Arc<str> = Arc::from(text);
-        self.0.insert(new.clone());
-        new
+        once(&mut self.0, text)
     }
 
     fn all(&mut self, json: &str) -> Result<Vec<Arc<str>>, CatalogError> {

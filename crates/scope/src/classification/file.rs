@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::tags::is_tag;
 use super::{BUILT_IN_TAGS, Classification, ColumnLine, RelationLines, RowFilter, filter};
+use crate::once::once;
 
 /// Most faults that are told.
 const FAULTS_MAX: usize = 100;
@@ -148,21 +149,7 @@ impl<'a> Reading<'a> {
     }
 
     fn once(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.names.get(text) {
-            return known.clone();
-        }
-        let new: Arc<str> = Arc::from(text);
-        self.names.insert(new.clone());
-        new
-    }
-
-    fn line(&mut self, line: ColumnLine) -> Arc<ColumnLine> {
-        if let Some(known) = self.lines.get(&line) {
-            return known.clone();
-        }
-        let new = Arc::new(line);
-        self.lines.insert(new.clone());
-        new
+        once(&mut self.names, text)
     }
 
     fn fault(&mut self, place: &Range<usize>, message: impl Into<String>, hint: Option<&str>) {
@@ -377,7 +364,7 @@ impl<'a> Reading<'a> {
             }
             None => Class::Clear,
         };
-        Some(self.line(ColumnLine { class, mask, subject, scan }))
+        Some(once(&mut self.lines, ColumnLine { class, mask, subject, scan }))
     }
 
     fn column_tags(&mut self, value: &Written<'_>) -> BTreeSet<Arc<str>> {
