@@ -327,7 +327,7 @@ impl<'a> Rewriter<'a> {
         relation.guard.as_ref().is_some_and(|guard| self.is_under(name) || !freed(guard))
     }
 
-    /// Whether no row security leaves out rows of a relation, which keys ask of all the same.
+    /// Whether row security leaves out no rows of a relation. A key asks of all of them, also of those that it leaves out.
     pub(super) fn reads_all(&self, name: &RelationName) -> bool {
         self.catalog.relations.get(name).is_some_and(|relation| !self.is_guarded(name, relation))
     }

@@ -1,7 +1,8 @@
 -- What decides, beside what a statement says, in which relation a row is or whether it is read: one row a relation and kind.
--- c: the checks that a child has of its own, NOT NULL among them, with the columns that they read. p: row security, with the roles that could log
--- in and are not subject to it, what its policies read as [relation, column] (no column: which rows it has), and the functions
--- that they call as [schema, name], those of operators and `domain_in` for domains with checks among them.
+-- c: the checks that a child has of its own, NOT NULL among them, with the columns that they read. p: row security, with the
+-- roles that could log in and are not subject to it, what its policies read as [relation, column] (no column: which rows it
+-- has), and the functions that they call as [schema, name], those of operators and `domain_in` for domains with checks among
+-- them.
 with own as (
   select c.oid, c.relowner, c.relrowsecurity, c.relforcerowsecurity, c.relispartition
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace

@@ -225,6 +225,7 @@ impl Rewriter<'_> {
         Ok(())
     }
 
+    /// Whether the caller sees which values a foreign key finds where it points to, and that in all rows.
     fn sees_key(&self, foreign: &ForeignKey) -> bool {
         self.sees(&foreign.to, &foreign.to_columns)
             && self.sees_which(&foreign.to)
