@@ -207,7 +207,11 @@ fn a_server_reaches_its_agent_and_nothing_else() {
     // It sees the file that it is, which it cannot change, and none of the agent's.
     assert_eq!(looked["read"][secret.to_str().unwrap()], "FileNotFoundError", "{looked}");
     assert_eq!(looked["read"][place.home.path().to_str().unwrap()], "FileNotFoundError", "{looked}");
-    assert_ne!(looked["written"][servers.to_str().unwrap()], "done", "{looked}");
+    assert!(!servers.join("written").exists(), "{looked}");
+    // A checkout in /tmp is in the one that the server has to itself, where it may write what nobody else sees.
+    if !servers.starts_with("/tmp") {
+        assert_ne!(looked["written"][servers.to_str().unwrap()], "done", "{looked}");
+    }
     assert_eq!(looked["written"]["/tmp"], "done", "{looked}");
     // No process but its own, and no rights but its user's.
     let running = looked["running"].as_array().unwrap();
