@@ -8,30 +8,46 @@ use crate::classification::Classification;
 use crate::rewrite::tests::scope_of;
 use crate::rewrite::{Outcome, Place, rewrite};
 
-/// What a statement is grouped by where that much is seen of `patients (id, name, born, ssn)`, whose primary key is `id`.
+/// What a statement is grouped by where that much is seen of `patients (id, name, born, ssn)`, whose primary key is `id`. Of
+/// `plain (key, a, b, c)` all can be grouped by, and `keyless` has no key; the last column of both is hidden.
 fn sent(seen: &str, sql: &str) -> Outcome<String> {
     let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
     let mut results = results();
     let patients = r#"[["id","integer",0,null,null],["name","text",0,null,null],["born","json",0,null,null],["ssn","text",0,null,null]]"#;
     let secret =
         r#"[["number","integer",0,null,null],["name","text",0,null,null],["docs","json[]",0,null,null]]"#;
-    results[4] = vec![row(&["4", patients]), row(&["5", secret])];
+    let plain = r#"[["key","integer",0,null,null],["a","text",0,null,null],["b","text",0,null,null],["c","text",0,null,null]]"#;
+    results[3].extend([
+        row(&["public", "plain", "r", "false", "12", ""]),
+        row(&["public", "keyless", "r", "false", "13", ""]),
+    ]);
+    results[4] = vec![row(&["4", patients]), row(&["5", secret]), row(&["12", plain]), row(&["13", plain])];
     results[5] = vec![
         row(&["p", "4", r#"["id"]"#, "0", "[]", "false"]),
         row(&["p", "5", r#"["number"]"#, "0", "[]", "false"]),
+        row(&["p", "12", r#"["key"]"#, "0", "[]", "false"]),
     ];
     results[10].push(row(&["pg_catalog", "json", "b", ""]));
-    for name in ["count", "json_typeof", "length", "percentile_cont", "row_number", "row_to_json"] {
+    for name in
+        ["array_to_json", "count", "json_typeof", "length", "percentile_cont", "row_number", "row_to_json"]
+    {
         results[8].push(row(&["pg_catalog", name, "true", "true", "false", ""]));
     }
-    let rules = "[relations.\"public.patients\".columns]\nid = { clear = true }\n\
-        [relations.\"public.secret\".columns]\nnumber = { clear = true }\n";
+    results[8].extend([
+        row(&["public", "gathered", "true", "true", "false", "reviewed", "20001"]),
+        row(&["public", "json_typeof", "true", "true", "false", "reviewed", "20002"]),
+    ]);
+    let rules = "[extensions]\nallowed = [\"reviewed\"]\n\
+        [relations.\"public.patients\".columns]\nid = { clear = true }\n\
+        [relations.\"public.secret\".columns]\nnumber = { clear = true }\n\
+        [relations.\"public.plain\".columns]\nkey = { clear = true }\n\
+        [relations.\"public.keyless\".columns]\nkey = { clear = true }\n";
     let rules = Arc::new(Classification::load("t.toml", rules, &[].into()).unwrap());
     let catalog = Catalog::build(1, &results, Some(&rules)).unwrap();
     let path = [Arc::from("public")];
     let place = Place { catalog: &catalog, path: &path, temporary: &[] };
     let secret = if seen.is_empty() { "rhr" } else { "whole" };
-    let scope = scope_of(&[("patients", seen), ("secret", secret)]);
+    let scope = scope_of(&[("patients", seen), ("secret", secret), ("plain", "rrrh"), ("keyless", "rrrh")]);
     rewrite(sql, place, &scope).map(|sent| sent.to_string())
 }
 
@@ -95,7 +111,23 @@ fn columns_that_a_primary_key_determines_are_grouped_by_where_they_are_used() {
         ("rrrh", "select id, s.name from patients cross join secret s group by id, s.name", "id, s.name"),
         ("rrrh", "select id, (select name from secret) from patients group by id", "id, patients.name"),
         ("rrrh", "select name from patients group by name", "name"),
+        // Of grouping sets that is said of what they name alone, and a query inside may name it.
+        (
+            "rrrh",
+            "select id, name from patients group by id, upper(name)",
+            "id, pg_catalog.upper(name), patients.name",
+        ),
+        (
+            "rrrh",
+            "select id, (select count(*) from secret s where s.name = p.name) from patients p group by id, rollup (name)",
+            "id, ROLLUP (name)",
+        ),
+        // All of a relation, and a field of something else.
+        ("rrrh", "select v.* from plain v group by key", "key, v.a, v.b, v.c"),
+        ("rrrh", "select (array[name])[1] from patients group by id", "id, patients.name"),
+        ("rrrh", "select (name).x from patients name group by id", "id, name.name"),
         // What is grouped by is no key, or is one's of another relation.
+        ("rrrh", "select a, b from keyless group by a", "a"),
         ("rrrh", "select name from patients group by born", "born"),
         ("rrrh", "select p.name from patients p, secret s group by s.number", "s.number"),
         // A key that is not seen determines nothing, and another name is another column.
@@ -117,7 +149,10 @@ fn the_one_value_of_a_group_is_taken_where_it_cannot_be_grouped_by() {
             format!("{BORN} AS b, pg_catalog.count(*)"),
         ),
         ("select p.born::text from patients p group by id", format!("{BORN}::pg_catalog.text AS born")),
-        ("select json_typeof(p.born) from patients p group by id", format!("pg_catalog.json_typeof({BORN})")),
+        (
+            "select array_to_json(p.born) from patients p group by id",
+            format!("pg_catalog.array_to_json({BORN})"),
+        ),
         (
             "select case when id > 1 then null else p.born end from patients p group by id",
             format!("CASE WHEN id OPERATOR(pg_catalog.>) 1 THEN NULL ELSE {BORN} END AS born"),
@@ -142,7 +177,29 @@ fn the_one_value_of_a_group_is_taken_where_it_cannot_be_grouped_by() {
             "p.born::pg_catalog.text AS b".to_owned(),
         ),
         ("select p.born from patients p group by id, rollup ((p.born::text))", "p.born".to_owned()),
+        // A column comes before a result of its name, as what is grouped by and as what is meant by a name.
+        (
+            "select array_to_json(p.born) as name from patients p group by id, name",
+            format!("pg_catalog.array_to_json({BORN}) AS name"),
+        ),
+        ("select name from patients name group by id", "name".to_owned()),
+        (
+            "select row_to_json(name.*) from patients name group by id",
+            "pg_catalog.row_to_json((pg_catalog.array_agg(name.*))[1])".to_owned(),
+        ),
+        // What another relation has is left as it is.
+        ("select id, s.name from patients, secret s group by id, s.name", "id, s.name".to_owned()),
+        ("select number from patients, secret group by id, number", "number".to_owned()),
+        (
+            "select row(v.*) from patients p, plain v group by id, v.key",
+            "ROW(v.key, v.a, v.b, v.c)".to_owned(),
+        ),
+        // Nothing is taken of what an aggregate is given, and nothing written out that can be grouped by as it is.
+        ("select count(p) from patients p group by id", "pg_catalog.count(p)".to_owned()),
+        ("select * from plain group by key", "*".to_owned()),
         // A function of somebody's own may be an aggregate.
+        ("select gathered(p.born) from patients p group by id", "gathered(p.born)".to_owned()),
+        ("select json_typeof(p.born) from patients p group by id", "json_typeof(p.born)".to_owned()),
         ("select app.gathered(p.born) from patients p group by id", "app.gathered(p.born)".to_owned()),
         ("select born from patients p group by name", "born".to_owned()),
     ] {
@@ -155,7 +212,7 @@ fn the_one_value_of_a_group_is_taken_where_it_cannot_be_grouped_by() {
         ),
         // A result's name is the result's.
         (
-            "select id, json_typeof(p.born) as born from patients p group by id order by born",
+            "select id, array_to_json(p.born) as born from patients p group by id order by born",
             "id ORDER BY born".to_owned(),
         ),
         ("select distinct on (p.born::text) id from patients p group by id", "id".to_owned()),
