@@ -118,6 +118,11 @@ impl Rewriter<'_> {
                     self.keyed(side, keyed)?;
                 }
             }
+            Some(NodeEnum::RangeTableSample(sample)) => {
+                if let Some(relation) = &sample.relation {
+                    self.keyed(relation, keyed)?;
+                }
+            }
             Some(NodeEnum::RangeVar(relation)) => {
                 if let Some(relation) = self.keyed_relation(relation)? {
                     self.makes(relation.length())?;
@@ -202,7 +207,10 @@ impl Used<'_, '_> {
         if self.relation.columns.iter().all(|(_, way)| *way == Way::Grouped) {
             return Ok(());
         }
-        let alone = matches!(select.from_clause.as_slice(), [Node { node: Some(NodeEnum::RangeVar(_)) }]);
+        let alone = matches!(
+            select.from_clause.as_slice(),
+            [Node { node: Some(NodeEnum::RangeVar(_) | NodeEnum::RangeTableSample(_)) }]
+        );
         for target in std::mem::take(&mut select.target_list) {
             match star_of(&target) {
                 Some(of) if of.map_or(alone, |of| of == self.relation.alias) => {

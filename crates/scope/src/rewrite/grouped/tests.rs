@@ -111,6 +111,8 @@ fn columns_that_a_primary_key_determines_are_grouped_by_where_they_are_used() {
         ("rrrh", "select id, s.name from patients cross join secret s group by id, s.name", "id, s.name"),
         ("rrrh", "select id, (select name from secret) from patients group by id", "id, patients.name"),
         ("rrrh", "select name from patients group by name", "name"),
+        // A sample is of the relation's rows.
+        ("rrrh", "select id, name from patients tablesample bernoulli (50) group by id", "id, patients.name"),
         // Of grouping sets that is said of what they name alone, and a query inside may name it.
         (
             "rrrh",
@@ -197,6 +199,10 @@ fn the_one_value_of_a_group_is_taken_where_it_cannot_be_grouped_by() {
         // Nothing is taken of what an aggregate is given, and nothing written out that can be grouped by as it is.
         ("select count(p) from patients p group by id", "pg_catalog.count(p)".to_owned()),
         ("select * from plain group by key", "*".to_owned()),
+        (
+            "select * from patients p tablesample bernoulli (50) group by id",
+            format!("p.id, p.name, {BORN} AS born, p.ssn"),
+        ),
         // A function of somebody's own may be an aggregate.
         ("select gathered(p.born) from patients p group by id", "gathered(p.born)".to_owned()),
         ("select json_typeof(p.born) from patients p group by id", "json_typeof(p.born)".to_owned()),
