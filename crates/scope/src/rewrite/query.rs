@@ -253,3 +253,6 @@ fn is_unnest_of_several(call: &FuncCall) -> bool {
     let names: Vec<&str> = call.funcname.iter().filter_map(sval).collect();
     names == ["unnest"] && call.args.len() > 1
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,6 +163,10 @@ fn a_natural_join_reads_what_both_sides_have() {
         ("select 1 from patients p natural join secret s(other)", &[]),
         ("select 1 from patients natural join kept", &["patients.id", "patients.note"]),
         ("select 1 from secret natural join (select upper('x')) u", &["secret.id", "secret.label"]),
+        (
+            "select 1 from (select upper(note) from patients) u natural join secret s(upper)",
+            &["patients.note", "secret.id", "secret.label"],
+        ),
         ("select 1 from patients join secret on true", &[]),
     ]);
 }
