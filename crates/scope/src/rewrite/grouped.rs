@@ -346,8 +346,8 @@ impl Used<'_, '_> {
     fn sees_rows(&self, call: &FuncCall) -> bool {
         let names: Vec<&str> = call.funcname.iter().filter_map(sval).collect();
         let ([name] | ["pg_catalog", name]) = names.as_slice() else { return true };
-        let catalog = self.rewriter.catalog;
-        let builtin = catalog.builtin.contains_key(*name) && !functions::extension_function(catalog, name);
+        // What is neither the system's nor an extension's is refused where it is called.
+        let builtin = !functions::extension_function(self.rewriter.catalog, name);
         call.over.is_none() && (!builtin || functions::is_aggregate(name))
     }
 }

@@ -241,12 +241,11 @@ impl Rewriter<'_> {
         !self.places_by_hidden(relation) && self.sees(name, &relation.placed_by) && self.sees(name, key)
     }
 
-    /// Whether a partition's foreign key is that of all partitions, so that it does not matter in which one a row is.
+    /// Whether a partition's foreign key is that of all partitions, so that it does not matter in which one a row is. The one
+    /// above is judged as well.
     fn is_of_all_partitions(&self, to: &Relation, from: &RelationName, foreign: &ForeignKey) -> bool {
         let above = ancestors(self.catalog, from);
-        to.referenced
-            .iter()
-            .any(|(other, key)| **key == *foreign && above.contains(other) && self.sees_which(other))
+        to.referenced.iter().any(|(other, key)| **key == *foreign && above.contains(other))
     }
 
     /// Whether the caller sees all of these columns in all rows.
