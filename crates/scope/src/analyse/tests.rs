@@ -224,6 +224,14 @@ fn the_identity_at_the_target_is_fixed_for_everybody() {
     assert!(look("select set_config('work_mem', '1MB', false)").forbidden.is_none());
 }
 
+/// The hint is another than for what cannot be set at all.
+#[test]
+fn the_path_is_set_by_a_statement_of_its_own() {
+    let analysis = look("select set_config('search_path', 'public', false)");
+    let refusal = analysis.confined.get(&Scope::default()).unwrap_err();
+    assert!(refusal.hint.as_ref().unwrap().contains("SET LOCAL search_path"), "{refusal:?}");
+}
+
 #[test]
 fn read_only_is_proved_or_not_assumed() {
     let effect = |sql: &str| look(sql).members[0].effect;

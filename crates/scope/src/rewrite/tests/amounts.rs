@@ -38,7 +38,7 @@ fn what_is_named_one_by_one_is_as_long_as_it_is() {
     let ids = |count: usize| list(count, |_| "id".to_owned());
     for text in [
         format!("select {} from patients", ids(60_000)),
-        format!("delete from patients where coalesce({}) = 1", ids(60_000)),
+        format!("delete from patients where coalesce({}) = 1", ids(110_000)),
         format!("delete from patients returning {}", ids(45_000)),
     ] {
         assert_eq!(refused_as(&text, &catalog()), None, "{}", &text[..40]);

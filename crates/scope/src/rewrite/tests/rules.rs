@@ -321,6 +321,7 @@ fn no_transaction_is_serializable_where_something_is_hidden() {
             "set default_transaction_isolation to default",
         ),
         ("set local transaction_isolation to serializable", "set datestyle to serializable"),
+        ("set transaction_isolation = 'serializable'", "set transaction_isolation = 'repeatable read'"),
     ] {
         assert!(sent(level).unwrap_err().message.starts_with("SERIALIZABLE"), "{level}");
         assert!(sent(other).is_ok(), "{other}");

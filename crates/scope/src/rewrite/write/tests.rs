@@ -376,6 +376,26 @@ fn a_row_comes_to_no_partition_that_judges_by_what_is_hidden() {
     }
 }
 
+/// In which partition the row is that refers to another does not matter to a key of all of them.
+#[test]
+fn a_partitions_key_is_that_of_all_where_theirs_says_the_same() {
+    const GONE: [&str; 1] = ["delete from secret"];
+    let by_kind = ["k", "9", r#"["kind"]"#, "0", "[]", "false"];
+    let points = |from: &'static str, to: &'static str| ["f", from, r#"["id"]"#, "5", to, "false"];
+    let (id, owner) = (r#"["id"]"#, r#"["owner"]"#);
+    for (above, permits) in [
+        (None, false),
+        (Some(points("9", id)), true),
+        (Some(points("9", owner)), false),
+        (Some(points("4", id)), false),
+    ] {
+        let constraints: Vec<_> = [by_kind, points("10", id)].into_iter().chain(above).collect();
+        let made = Made { constraints: &constraints, ..Made::default() };
+        let seen = [("visits", "rh"), ("visits_2026", "rh"), ("patients", "rrr"), ("secret", "whole")];
+        assert_eq!(permitted(made, &seen, &GONE).is_empty(), !permits, "{above:?}");
+    }
+}
+
 /// Where any mention of the target's row could mean what is hidden in it.
 #[test]
 fn a_write_mentions_nothing_of_its_target_that_is_hidden() {
