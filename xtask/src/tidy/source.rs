@@ -1,4 +1,4 @@
-//! Rules on Rust source: lengths, marks of unfinished work, names that mean nothing, purity of codecs.
+//! Rules on Rust source: lengths, marks of unfinished work, names that mean nothing, files that nothing compiles, purity of codecs.
 
 use super::{Files, Finding};
 
@@ -36,9 +36,28 @@ pub(super) fn findings(files: &Files) -> Vec<Finding> {
         findings.extend(empty_name(path));
         if path.ends_with(".rs") {
             findings.extend(rust(path, text));
+            findings.extend(left_out(path, files));
         }
     }
     findings
+}
+
+/// A file that no module names is not compiled: tests in it are never run, and nothing says so.
+fn left_out(path: &str, files: &Files) -> Option<Finding> {
+    let within = path.strip_suffix("/mod.rs").or_else(|| path.strip_suffix(".rs"))?;
+    let (folder, name) = within.rsplit_once('/')?;
+    let is_root = matches!(name, "lib" | "main") || folder.ends_with("/src/bin");
+    if is_root || !folder.split('/').any(|part| part == "src") {
+        return None;
+    }
+    let above = ["/mod.rs", "/lib.rs", "/main.rs", ".rs"].map(|end| format!("{folder}{end}"));
+    let declares = |line: &str| {
+        let declared = line.trim_end().strip_suffix(';').and_then(|line| line.strip_suffix(name));
+        declared.is_some_and(|before| before.ends_with("mod "))
+    };
+    let named = |(path, text): &(String, String)| above.contains(path) && text.lines().any(declares);
+    let message = format!("no module above says `mod {name};`, so that it is not compiled");
+    (!files.iter().any(named)).then(|| Finding::new(path, 0, message))
 }
 
 fn empty_name(path: &str) -> Option<Finding> {
@@ -381,11 +400,29 @@ mod tests {
     #[test]
     fn empty_names_are_found() {
         let files = vec![
-            ("crates/core/src/lib.rs".to_owned(), String::new()),
-            ("crates/a/src/utils.rs".to_owned(), String::new()),
+            ("crates/core/src/lib.rs".to_owned(), "mod utils;\n".to_owned()),
+            ("crates/core/src/utils.rs".to_owned(), String::new()),
         ];
         assert_eq!(findings(&files).len(), 2);
         assert!(empty_name("crates/score/src/corelation.rs").is_none());
+    }
+
+    #[test]
+    fn a_file_that_nothing_compiles_is_found() {
+        let file = |path: &str, text: &str| (path.to_owned(), text.to_owned());
+        let files = vec![
+            file("crates/a/src/lib.rs", "pub(crate) mod b;\nmod other_c;\n"),
+            file("crates/a/src/b.rs", "#[cfg(test)]\nmod tests;\n"),
+            file("crates/a/src/b/tests.rs", ""),
+            file("crates/a/src/b/lost.rs", ""),
+            file("crates/a/src/c.rs", ""),
+            file("crates/a/src/c/tests/mod.rs", ""),
+            file("crates/a/src/bin/program.rs", ""),
+            file("crates/a/tests/whole.rs", ""),
+            file("crates/a/build.rs", ""),
+        ];
+        let found: Vec<_> = findings(&files).into_iter().map(|finding| finding.path).collect();
+        assert_eq!(found, ["crates/a/src/b/lost.rs", "crates/a/src/c.rs", "crates/a/src/c/tests/mod.rs"]);
     }
 
     #[test]
