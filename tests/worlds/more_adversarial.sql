@@ -1452,3 +1452,7 @@ SELECT id FROM more.twig ORDER BY id;
 SELECT count(*) FROM more.veiled; BEGIN; INSERT INTO more.veiled_of VALUES (1, 3); ROLLBACK;
 -- @t rls11 key_from_rows_that_are_left_out infer
 BEGIN; DELETE FROM more.veil_owner WHERE id = 3; ROLLBACK; SELECT id, xmax = 0 FROM more.veil_owner ORDER BY id;
+-- @t inh29 order_of_a_parents_rows works
+SELECT id, owner FROM more.lot; SELECT array_agg(id) FROM more.lot; SELECT id FROM more.lot WHERE owner > 5 LIMIT 3; COPY (SELECT id FROM more.lot) TO STDOUT; BEGIN; DECLARE c CURSOR FOR SELECT id FROM more.yard; FETCH 3 FROM c; ROLLBACK;
+-- @t inh30 order_of_a_parents_deleted_rows infer
+BEGIN; DELETE FROM more.twig RETURNING id; ROLLBACK; BEGIN; DELETE FROM more.yard RETURNING id; ROLLBACK; BEGIN; SELECT id FROM more.lot FOR UPDATE; ROLLBACK; SELECT id FROM more.twig; SELECT l.id FROM more.lot l JOIN more.yard y USING (id); SELECT DISTINCT owner FROM more.lot;

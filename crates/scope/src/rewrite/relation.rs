@@ -269,7 +269,7 @@ impl<'a> Rewriter<'a> {
         relation: &Relation,
         seen: (&[Showing], bool),
     ) -> Outcome<Reading> {
-        if !exactly {
+        if !exactly || self.places_by_hidden(relation) {
             return self.over(barrier, name, relation, seen);
         }
         self.generated.barrier(barrier.view.clone());
@@ -526,12 +526,40 @@ impl<'a> Rewriter<'a> {
             }
             None => self.optional(&mut select.where_clause)?,
         }
+        let known = self.catalog.relations.get(name);
+        if known.is_some_and(|relation| self.places_by_hidden(relation)) {
+            self.makes(text.len())?;
+            select.sort_clause = self.in_an_order_of_what_is_shown(&select.target_list)?;
+        }
         let made = node(NodeEnum::SelectStmt(Box::new(select)));
         self.generated.add(super::values(&made)?);
         match made.node {
             Some(NodeEnum::SelectStmt(select)) => Ok(Reading::Instead(select)),
             Some(_) | None => Err(unfaithful()),
         }
+    }
+
+    /// Rows come relation by relation, and which one a row is in may follow from what is hidden: by their text they come in
+    /// whatever order anybody could put them in. Text is what every type has.
+    fn in_an_order_of_what_is_shown(&mut self, shown: &[Node]) -> Outcome<Vec<Node>> {
+        let text = "SELECT ORDER BY x::pg_catalog.text COLLATE pg_catalog.\"C\"";
+        let mut order = Vec::new();
+        for item in shown {
+            let Some(NodeEnum::ResTarget(item)) = &item.node else { return Err(unfaithful()) };
+            let value = item.val.as_deref().ok_or_else(unfaithful)?;
+            for mut by in our_select(text)?.sort_clause {
+                super::expression::each_reference(&mut by, &mut |inner| {
+                    let found = matches!(inner.node, Some(NodeEnum::ColumnRef(_)));
+                    if found {
+                        inner.clone_from(value);
+                    }
+                    Ok(found)
+                })?;
+                order.push(by);
+            }
+        }
+        self.makes(order.len() * text.len())?;
+        Ok(order)
     }
 
     /// The rows that this caller sees.

@@ -504,22 +504,22 @@ fn children_with_checks_of_what_is_hidden_tell_nothing() {
     let whole = [("tree", "whole"), ("low", "rh"), ("deep", "rh"), ("rest", "whole")];
     let with_view = [whole.as_slice(), &[("v_tree", "hh")]].concat();
     let apart = sent(&catalog, &with_view, "select id from v_tree").unwrap();
-    assert!(apart.contains("FROM public.tree t)") && !apart.contains("t.tableoid AS"), "{apart}");
+    assert!(apart.contains("FROM public.tree t ORDER BY") && !apart.contains("t.tableoid AS"), "{apart}");
     for seen in [part, whole] {
         assert!(!sent(&catalog, &seen, "select tableoid, id from tree").unwrap().contains("t.tableoid"));
         let read = sent(&catalog, &seen, "select id from tree, rest").unwrap();
-        assert!(read.contains("FROM public.tree t)"), "{read}");
+        assert!(read.contains("FROM public.tree t ORDER BY"), "{read}");
         for sql in [
             "select id from only tree",
             "copy tree to stdout",
             "delete from only tree",
             "delete from tree returning tableoid",
             "update tree set id = 1 where tableoid = 41",
-            "delete from tree returning tree",
+            "delete from tree returning id",
         ] {
             assert!(sent(&catalog, &seen, sql).is_err(), "{sql}");
         }
-        let written = sent(&catalog, &seen, "delete from tree where id = 1 returning *").unwrap();
+        let written = sent(&catalog, &seen, "delete from tree where id = 1").unwrap();
         assert!(written.starts_with("DELETE FROM public.tree WHERE id"), "{written}");
     }
     assert!(sent(&catalog, &part, "select id from rest").is_ok());
@@ -562,6 +562,29 @@ fn what_is_written_beside_rows_that_are_placed_by_what_is_hidden_is_not_judged_b
         ["insert into tree (ssn) values ('1')", "insert into other (ssn) values ('1')", "delete from other"]
     {
         assert_eq!(refused("ssn", sql), None, "{sql}");
+    }
+}
+
+/// Rows come relation by relation where nothing else orders them.
+#[test]
+fn rows_that_are_placed_by_what_is_hidden_come_in_an_order_of_what_is_shown() {
+    let tables = [("40", "tree", "r", ""), ("41", "low", "r", "40")];
+    let sent = |column: &str, seen: &str, sql: &str| {
+        let check = format!(r#"["{column}"]"#);
+        let catalog = split_under(&tables, &[], &[["c", "41", "[]", &check, "[]"]], &[]);
+        sent(&catalog, &[("tree", seen), ("low", "rh")], sql)
+    };
+    const READ: &str = "select id, ssn from tree";
+    const BY_ID: &str = "ORDER BY t.id::pg_catalog.text COLLATE pg_catalog.\"C\"";
+    for seen in ["whole", "rh"] {
+        let read = sent("ssn", seen, READ).unwrap();
+        assert!(read.contains(BY_ID), "{read}");
+        assert!(!sent("id", seen, READ).unwrap().contains("ORDER"));
+        let taken = "delete from tree returning id";
+        let refusal = sent("ssn", seen, taken).unwrap_err();
+        assert!(refusal.message.contains("in an order"), "{}", refusal.message);
+        assert!(sent("id", seen, taken).is_ok());
+        assert!(sent("ssn", seen, "delete from tree").is_ok());
     }
 }
 
