@@ -543,6 +543,7 @@ impl<'a> Rewriter<'a> {
     /// whatever order anybody could put them in. Text is what every type has.
     fn in_an_order_of_what_is_shown(&mut self, shown: &[Node]) -> Outcome<Vec<Node>> {
         let text = "SELECT ORDER BY x::pg_catalog.text COLLATE pg_catalog.\"C\"";
+        self.makes(shown.len() * text.len())?;
         let mut order = Vec::new();
         for item in shown {
             let Some(NodeEnum::ResTarget(item)) = &item.node else { return Err(unfaithful()) };
@@ -558,7 +559,6 @@ impl<'a> Rewriter<'a> {
                 order.push(by);
             }
         }
-        self.makes(order.len() * text.len())?;
         Ok(order)
     }
 
