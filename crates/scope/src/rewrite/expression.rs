@@ -130,6 +130,19 @@ pub(super) fn each_reference(
     children(node, &mut |inner| each_reference(inner, replace))
 }
 
+/// An expression of ours, with a value where `x` stands in it.
+pub(super) fn around(text: &str, value: &Node) -> Outcome<Node> {
+    let mut made = our_expression(text)?;
+    each_reference(&mut made, &mut |inner| {
+        let found = matches!(inner.node, Some(NodeEnum::ColumnRef(_)));
+        if found {
+            inner.clone_from(value);
+        }
+        Ok(found)
+    })?;
+    Ok(made)
+}
+
 /// A node that resolves an operator by a name which cannot be completed.
 fn bare_operator(kind: i32) -> bool {
     let kind = AExprKind::try_from(kind).unwrap_or(AExprKind::Undefined);

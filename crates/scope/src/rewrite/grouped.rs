@@ -8,10 +8,10 @@ use chaperone_access::{RelationScope, Showing};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{ColumnRef, FuncCall, Node, RangeVar, SelectStmt};
 
-use super::expression::{each_reference, item};
+use super::expression::{around, each_reference, item};
 use super::relation::{Named, facts};
 use super::star::{star, star_of};
-use super::{Outcome, Rewriter, node, our_expression, refused, string, sval, values};
+use super::{Outcome, Rewriter, node, refused, string, sval, values};
 use crate::tree::strings;
 use crate::{functions, system};
 
@@ -311,7 +311,7 @@ impl Used<'_, '_> {
                     }
                 }
                 self.rewriter.makes(TAKEN.len())?;
-                *inner = one_of(inner)?;
+                *inner = around(TAKEN, inner)?;
                 *taken = true;
                 Ok(true)
             }
@@ -361,21 +361,8 @@ fn neither<T>(name: &str) -> Outcome<T> {
     )
 }
 
-/// The first of what a group has, where `x` stands for it.
+/// The one value that a column or a row, which `x` stands for, has in a group.
 const TAKEN: &str = "(pg_catalog.array_agg(x))[1]";
-
-/// The one value that a column or a row has in a group.
-fn one_of(value: &Node) -> Outcome<Node> {
-    let mut made = our_expression(TAKEN)?;
-    each_reference(&mut made, &mut |inner| {
-        let found = matches!(inner.node, Some(NodeEnum::ColumnRef(_)));
-        if found {
-            *inner = value.clone();
-        }
-        Ok(found)
-    })?;
-    Ok(made)
-}
 
 /// Names of columns in the grouping sets of GROUP BY.
 fn in_sets(select: &SelectStmt) -> Outcome<BTreeSet<String>> {

@@ -6,9 +6,10 @@ use chaperone_access::{
     Attribute, Column, Refusal, RefusalCode, RelationFacts, RelationName, RelationScope, Showing,
 };
 use pg_query::NodeEnum;
-use pg_query::protobuf::{Alias, Node, RangeSubselect, RangeVar, SelectStmt};
+use pg_query::protobuf::{Alias, Node, RangeSubselect, RangeVar, SelectStmt, SortBy, SortByDir, SortByNulls};
 
 use super::barrier::{Barrier, FLOOR_SCHEMA};
+use super::expression::around;
 use super::mask::{self, literal};
 use super::traces::names_locks;
 use super::{
@@ -542,24 +543,19 @@ impl<'a> Rewriter<'a> {
     /// Rows come relation by relation, and which one a row is in may follow from what is hidden: by their text they come in
     /// whatever order anybody could put them in. Text is what every type has.
     fn in_an_order_of_what_is_shown(&mut self, shown: &[Node]) -> Outcome<Vec<Node>> {
-        let text = "SELECT ORDER BY x::pg_catalog.text COLLATE pg_catalog.\"C\"";
-        self.makes(shown.len() * text.len())?;
-        let mut order = Vec::new();
-        for item in shown {
+        const BY: &str = "x::pg_catalog.text COLLATE pg_catalog.\"C\"";
+        self.makes(shown.len() * BY.len())?;
+        let by = |item: &Node| {
             let Some(NodeEnum::ResTarget(item)) = &item.node else { return Err(unfaithful()) };
-            let value = item.val.as_deref().ok_or_else(unfaithful)?;
-            for mut by in our_select(text)?.sort_clause {
-                super::expression::each_reference(&mut by, &mut |inner| {
-                    let found = matches!(inner.node, Some(NodeEnum::ColumnRef(_)));
-                    if found {
-                        inner.clone_from(value);
-                    }
-                    Ok(found)
-                })?;
-                order.push(by);
-            }
-        }
-        Ok(order)
+            let by = around(BY, item.val.as_deref().ok_or_else(unfaithful)?)?;
+            Ok(node(NodeEnum::SortBy(Box::new(SortBy {
+                node: Some(Box::new(by)),
+                sortby_dir: SortByDir::SortbyDefault as i32,
+                sortby_nulls: SortByNulls::SortbyNullsDefault as i32,
+                ..SortBy::default()
+            }))))
+        };
+        shown.iter().map(by).collect()
     }
 
     /// The rows that this caller sees.
