@@ -48,9 +48,8 @@ fn same_names(of: &[Item], others: &[Item]) -> Origin {
     let unknown = others.iter().any(|item| item.open.is_some());
     let others: Vec<&Output> = others.iter().flat_map(|item| &item.columns).collect();
     let any = unknown || others.iter().any(|other| other.name.is_empty());
+    // What an unnamed one is made of was read where it was written.
     let columns = of.iter().flat_map(|item| &item.columns);
-    let same = columns.filter(|column| {
-        any || column.name.is_empty() || others.iter().any(|other| other.name == column.name)
-    });
+    let same = columns.filter(|column| any || others.iter().any(|other| other.name == column.name));
     same.flat_map(|column| column.origin.iter().cloned()).collect()
 }

@@ -2,13 +2,13 @@ mod ways;
 
 use std::sync::Arc;
 
-use chaperone_access::{Scope, Under};
+use chaperone_access::{RelationName, Scope, Showing, Under};
 
 use crate::analyse::tests::results;
 use crate::catalog::Catalog;
 use crate::classification::Classification;
 use crate::rewrite::tests::scope_of;
-use crate::rewrite::{Outcome, Place, rewrite};
+use crate::rewrite::{BarrierView, Outcome, Place, rewrite};
 
 const RULES: &str = r#"
 [relations."public.patients".columns]
@@ -353,15 +353,16 @@ fn what_is_written_hands_on_no_type_with_code() {
 /// Tables `id`, `ssn`, each with a view `v_NAME` that tells where its rows are, of which these are children or partitions of others, each `(oid, name, kind, parent)`, and rows of what
 /// decides where their rows are.
 fn split(tables: &[(&str, &str, &str, &str)], keys: &[(&str, &str)], decides: &[[&str; 5]]) -> Catalog {
-    split_under(tables, keys, decides, &[])
+    split_under(tables, keys, decides, &[], &[])
 }
 
-/// The same with constraints.
+/// The same with constraints, and views of the floor.
 fn split_under(
     tables: &[(&str, &str, &str, &str)],
     keys: &[(&str, &str)],
     decides: &[[&str; 5]],
     constraints: &[[&str; 6]],
+    floor: &[BarrierView],
 ) -> Catalog {
     let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
     let mut results = results();
@@ -391,6 +392,8 @@ fn split_under(
     results[4].push(row(&["5", r#"[["id","integer",0,null,null]]"#]));
     results[5] = keys.iter().map(|(oid, key)| row(&["k", oid, key, "0", "[]", "false"])).collect();
     results[5].extend(constraints.iter().map(|constraint| row(constraint)));
+    let view = |view: &BarrierView| row(&[&view.name, &view.about, "[\"clerk\"]"]);
+    results[14] = floor.iter().map(view).collect();
     results.extend([decides.iter().map(|cells| row(cells)).collect(), Vec::new()]);
     let classification = Arc::new(Classification::load("t.toml", &rules, &[].into()).unwrap());
     Catalog::build(1, &results, Some(&classification)).unwrap()
@@ -541,7 +544,7 @@ fn what_is_written_beside_rows_that_are_placed_by_what_is_hidden_is_not_judged_b
         [["p", "40", r#"["id"]"#, "0", "[]", "false"], ["f", "43", r#"["id"]"#, "40", r#"["id"]"#, "false"]];
     let by = |column: &str| {
         let check = format!(r#"["{column}"]"#);
-        split_under(&tables, &[], &[["c", "41", "[]", &check, "[]"]], &constraints)
+        split_under(&tables, &[], &[["c", "41", "[]", &check, "[]"]], &constraints, &[])
     };
     let seen = [("tree", "whole"), ("low", "rh"), ("other", "whole")];
     let refused =
@@ -565,13 +568,34 @@ fn what_is_written_beside_rows_that_are_placed_by_what_is_hidden_is_not_judged_b
     }
 }
 
+/// A view of the floor orders nothing by itself.
+#[test]
+fn rows_that_are_placed_by_what_is_hidden_are_ordered_behind_a_view_of_the_floor() {
+    let tables = [("40", "tree", "r", ""), ("41", "low", "r", "40")];
+    for (decides, ordered) in [(r#"["ssn"]"#, true), (r#"["id"]"#, false)] {
+        let over = |floor: &[BarrierView]| {
+            split_under(&tables, &[], &[["c", "41", "[]", decides, "[]"]], &[], floor)
+        };
+        let tree = RelationName::new("public", "tree");
+        let made = over(&[]).barrier(&tree, &[Showing::Revealed, Showing::Hidden], false).unwrap();
+        let under = Some(Arc::new(Under { role: "clerk".into(), told: None }));
+        let catalog = over(std::slice::from_ref(&made));
+        let path = [Arc::from("public")];
+        let place = Place { catalog: &catalog, path: &path, temporary: &[] };
+        let scope = Scope { under, ..scope_of(&[("tree", "rh"), ("low", "rh")]) };
+        let sent = rewrite("select id from tree", place, &scope).unwrap().to_string();
+        assert!(sent.contains(&format!("FROM chaperone_floor.{}", made.name)), "{sent}");
+        assert_eq!(sent.contains(" ORDER BY "), ordered, "{sent}");
+    }
+}
+
 /// Rows come relation by relation where nothing else orders them.
 #[test]
 fn rows_that_are_placed_by_what_is_hidden_come_in_an_order_of_what_is_shown() {
     let tables = [("40", "tree", "r", ""), ("41", "low", "r", "40")];
     let sent = |column: &str, seen: &str, sql: &str| {
         let check = format!(r#"["{column}"]"#);
-        let catalog = split_under(&tables, &[], &[["c", "41", "[]", &check, "[]"]], &[]);
+        let catalog = split_under(&tables, &[], &[["c", "41", "[]", &check, "[]"]], &[], &[]);
         sent(&catalog, &[("tree", seen), ("low", "rh")], sql)
     };
     const READ: &str = "select id, ssn from tree";
@@ -605,7 +629,7 @@ fn what_asks_of_one_relation_alone_is_not_judged_by_what_placed_rows_there() {
         let policy = ["p", "43", r#"["free"]"#, reads, "[]"];
         let decides = [["c", "41", "[]", &by, "[]"], policy];
         let decides = if reads.is_empty() { &decides[..1] } else { &decides[..] };
-        let catalog = split_under(&tables, &[("30", &by)], decides, keys);
+        let catalog = split_under(&tables, &[("30", &by)], decides, keys, &[]);
         let seen = [
             ("top", "rh"),
             ("leaf", "rh"),
@@ -633,7 +657,7 @@ fn what_asks_of_one_relation_alone_is_not_judged_by_what_placed_rows_there() {
     assert!(refused("ssn", &[key("30", "43"), key("31", "44")], "", delete));
     let locked = |column: &str, from: &'static str| {
         let by = format!(r#"["{column}"]"#);
-        let catalog = split_under(&tables, &[], &[["c", "41", "[]", &by, "[]"]], &[key(from, "44")]);
+        let catalog = split_under(&tables, &[], &[["c", "41", "[]", &by, "[]"]], &[key(from, "44")], &[]);
         let seen = [("tree", "whole"), ("low", "rh"), ("doctor", "whole")];
         sent(&catalog, &seen, "select xmax from doctor").unwrap() != "SELECT xmax FROM public.doctor"
     };
@@ -655,7 +679,7 @@ fn no_key_tells_of_rows_that_row_security_leaves_out() {
     for (key, sql) in
         [(key("43", "50"), "insert into other (id) values (1)"), (key("50", "43"), "delete from other")]
     {
-        let catalog = split_under(&tables, &[], &[policy], &[key]);
+        let catalog = split_under(&tables, &[], &[policy], &[key], &[]);
         let as_role = |role: &str| {
             let path = [Arc::from("public")];
             let place = Place { catalog: &catalog, path: &path, temporary: &[] };
