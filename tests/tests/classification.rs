@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, Talk, private_folder, root};
 
+const ENGINEER: Caller = Caller { subject: "dora", groups: &["engineers"], client: None };
 const CLERK: Caller = Caller { subject: "ben", groups: &["billing"], client: None };
 /// How soon an open session follows another classification.
 const FOLLOWED: Duration = Duration::from_secs(5);
@@ -21,6 +22,7 @@ permit (principal in Group::"dev/billing", action in [Action::"connect", Action:
 permit (principal in Group::"dev/billing", action == Action::"reveal", resource in Target::"clinic")
 when { resource in [Tag::"phi.name"] };
 permit (principal in Group::"dev/billing", action in [Action::"useMasked", Action::"seeAllRows"], resource in Target::"clinic");
+permit (principal in Group::"dev/engineers", action, resource in Target::"clinic");
 "#;
 
 struct Installation {
@@ -46,8 +48,12 @@ impl Installation {
     }
 
     fn open(&self) -> Talk {
+        self.open_as(&CLERK)
+    }
+
+    fn open_as(&self, caller: &Caller) -> Talk {
         let mut psql = Command::new("psql");
-        psql.args(["-XAtq", "-v", "VERBOSITY=verbose", "-d", &self.boundary.credential(&CLERK).unwrap()]);
+        psql.args(["-XAtq", "-v", "VERBOSITY=verbose", "-d", &self.boundary.credential(caller).unwrap()]);
         Talk::start(&psql).unwrap()
     }
 
@@ -145,6 +151,47 @@ fn what_is_new_at_the_target_is_found_and_hidden_until_it_is_decided() {
     session.until(FOLLOWED, ask, |said| said.as_ref().is_ok_and(|said| said == "Somebody|")).unwrap();
     let json = it.boundary.cli_json(&["classify", "clinic"]).unwrap();
     assert_eq!(json.pointer("/undecided/0/columns/1/name").unwrap(), "badge", "{json}");
+}
+
+/// What a transaction defines is there for others when it is committed: whoever read the catalog in between has read the old one.
+#[test]
+fn what_was_defined_in_a_transaction_is_known_once_it_is_committed() {
+    let it = Installation::start();
+    it.cluster.sql("alter table clinic.clinicians owner to chaperone").unwrap();
+    let loaded = || it.boundary.entries_of("catalog.loaded").unwrap();
+    let (mut owner, mut clerk) = (it.open_as(&ENGINEER), it.open());
+    let mut ask = || assert_eq!(clerk.ask("select count(*) from clinic.clinics").unwrap(), "8");
+    for (alter, end) in [
+        ("alter table clinic.clinicians add column badge text", "commit"),
+        ("alter table clinic.clinicians add column desk text", "commit and chain"),
+    ] {
+        ask();
+        assert_eq!(owner.ask(&format!("begin; {alter}")).unwrap(), "");
+        ask();
+        let before = loaded();
+        assert_eq!(owner.ask(end).unwrap(), "");
+        ask();
+        let after = loaded();
+        assert_ne!(before.last().unwrap()["catalog"], after.last().unwrap()["catalog"], "{alter}; {end}");
+    }
+}
+
+/// A column, function or type that nobody knows may have come since.
+#[test]
+fn whatever_is_new_is_looked_for_before_it_is_refused() {
+    let it = Installation::start();
+    let mut session = it.open();
+    let hidden = |said: &str| said == "|t";
+    let ask = "select badge, badge is null from clinic.medications limit 1";
+    let unknown = session.ask(ask).unwrap();
+    assert!(unknown.contains("column \"badge\" does not exist"), "{unknown}");
+    it.cluster.sql("alter table clinic.medications add column badge text not null default 'b7'").unwrap();
+    session.until(FOUND, ask, |said| said.as_ref().is_ok_and(|said| hidden(said))).unwrap();
+
+    let ask = "select 'high'::clinic.urgency";
+    assert!(session.ask(ask).unwrap().contains("type `clinic.urgency` is not among those"));
+    it.cluster.sql("create type clinic.urgency as enum ('low', 'high')").unwrap();
+    session.until(FOUND, ask, |said| said.as_ref().is_ok_and(|said| said == "high")).unwrap();
 }
 
 #[test]

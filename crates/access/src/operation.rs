@@ -362,6 +362,9 @@ pub struct Member {
     /// The columns of its result, in order, as far as can be told without the target: for explaining. `None` where their
     /// places cannot be told.
     pub results: Option<Arc<[ResultColumn]>>,
+    /// Whether it names a column, function or type of the target's own that the catalog does not have: it may have come
+    /// since. Relations that are not known stand among those that it touches.
+    pub names_unknown: bool,
 }
 
 /// One column of a result.

@@ -164,6 +164,7 @@ fn analysis(round: usize) -> Arc<Analysis> {
         subjects: chaperone_access::Subjects::None,
         free_text: chaperone_access::FreeText::None,
         results: None,
+        names_unknown: false,
     };
     Arc::new(Analysis {
         text: format!("select {round}").into(),

@@ -210,6 +210,7 @@ fn reads(names: &[&str]) -> Arc<Analysis> {
         subjects: chaperone_access::Subjects::None,
         free_text: chaperone_access::FreeText::None,
         results: None,
+        names_unknown: false,
     };
     Arc::new(Analysis {
         text: "select 1".into(),

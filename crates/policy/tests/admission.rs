@@ -102,6 +102,7 @@ fn read_patients() -> Arc<Analysis> {
         subjects: chaperone_access::Subjects::None,
         free_text: chaperone_access::FreeText::None,
         results: None,
+        names_unknown: false,
     };
     Arc::new(Analysis {
         text: "select 1".into(),

@@ -196,6 +196,7 @@ mod tests {
             subjects: Subjects::None,
             free_text: FreeText::None,
             results: None,
+            names_unknown: false,
         }
     }
 

@@ -85,8 +85,11 @@ fn case(name: &str, script: &str, catalog: &Arc<Catalog>, full: bool) {
         for member in analysis.members.iter() {
             let used = digest(&format!("{:?} {:?} {:?}", member.uses, member.results, member.whole));
             println!(
-                "{name} {place} {:?} {:?} {:?} {used}",
-                member.effect, member.subjects, member.free_text
+                "{name} {place} {:?} {:?} {:?} {used}{}",
+                member.effect,
+                member.subjects,
+                member.free_text,
+                if member.names_unknown { " new" } else { "" }
             );
             match &member.session {
                 SessionEffect::SetsSearchPath { path: set, .. } => {

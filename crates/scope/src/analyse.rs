@@ -226,6 +226,7 @@ fn opaque(
         subjects: Subjects::None,
         free_text: FreeText::None,
         results: None,
+        names_unknown: false,
     };
     Analysis {
         text: text.clone(),
@@ -312,6 +313,7 @@ fn member(statement: &Value, found: Found, text: &str, place: Place<'_>, own: &O
         Class::Other => false,
     };
     let session = session_effect(kind, fields, text, temporary, own, class);
+    let names_unknown = found.names_unknown;
     let mut touches: Vec<Touch> = found.into_touches(place.catalog);
     if class == Class::Define {
         // What data definition names is defined, whatever else is done with it.
@@ -332,6 +334,7 @@ fn member(statement: &Value, found: Found, text: &str, place: Place<'_>, own: &O
         subjects: traced.subjects,
         free_text: traced.free_text,
         results: traced.results,
+        names_unknown: names_unknown || traced.names_unknown,
     }
 }
 

@@ -23,6 +23,9 @@ use crate::rewrite::Barrier;
 #[error("the target's catalog cannot be read: {0}")]
 pub struct CatalogError(&'static str);
 
+/// Columns that every table has besides its own.
+pub(crate) const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
+
 /// One relation.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Relation {

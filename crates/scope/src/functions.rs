@@ -254,10 +254,29 @@ pub(crate) fn is_allowed(catalog: &Catalog, schema: &str, name: &str) -> bool {
 
 /// The first schema of the path that has such a function, if it may be called.
 pub(crate) fn home<'p>(catalog: &Catalog, name: &str, path: &'p [Arc<str>]) -> Option<&'p str> {
+    let first = first_home(catalog, name, path)?;
+    is_allowed(catalog, first, name).then_some(first)
+}
+
+/// Whether a schema of the path has such a function.
+pub(crate) fn has_home(catalog: &Catalog, name: &str, path: &[Arc<str>]) -> bool {
+    first_home(catalog, name, path).is_some()
+}
+
+fn first_home<'p>(catalog: &Catalog, name: &str, path: &'p [Arc<str>]) -> Option<&'p str> {
     let has =
         |schema: &str| catalog.homes.get(name).into_iter().flatten().any(|home| *home.schema == *schema);
-    let first = path.iter().find(|schema| has(schema))?;
-    is_allowed(catalog, first, name).then_some(&**first)
+    path.iter().map(|schema| &**schema).find(|schema| has(schema))
+}
+
+/// Whether there is a type of that name, with or without a schema, whether or not it may be used.
+pub(crate) fn is_a_type(catalog: &Catalog, names: &[&str]) -> bool {
+    let [.., name] = names else { return true };
+    names.first() == Some(&"pg_catalog")
+        || catalog.own_types.contains(*name)
+        || catalog.enums.contains_key(*name)
+        || catalog.extension_types.contains_key(*name)
+        || catalog.names.contains(*name)
 }
 
 /// The schemas that have an enum, or a type of an extension, of that name.

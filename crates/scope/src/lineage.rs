@@ -16,7 +16,7 @@ use chaperone_access::{
     Column, ColumnUse, CopyForm, FreeText, RelationName, ResultColumn, Subjects, Touch, Verb,
 };
 
-use crate::catalog::{Catalog, Relation};
+use crate::catalog::{Catalog, Relation, SYSTEM_COLUMNS};
 use crate::rewrite::Place;
 use crate::tree::{self, Fields, Value, flag, node, number, strings, text};
 use crate::walk::{TEMPORARY, kept};
@@ -69,6 +69,7 @@ pub(crate) struct Lineage<'a> {
     disclosed: Origin,
     /// Some name could not be followed.
     lost: bool,
+    names_unknown: bool,
     /// Some list of results may have more or fewer columns than are known of it.
     misplaced: bool,
     ctes: Vec<Cte>,
@@ -85,6 +86,8 @@ pub(crate) struct Traced {
     pub(crate) subjects: Subjects,
     pub(crate) free_text: FreeText,
     pub(crate) results: Option<Arc<[ResultColumn]>>,
+    /// A column is named that nothing known has.
+    pub(crate) names_unknown: bool,
 }
 
 /// Trace a statement that touches these relations.
@@ -95,6 +98,7 @@ pub(crate) fn trace(statement: &Value, place: Place<'_>, touches: &[Touch]) -> T
         written: Origin::new(),
         disclosed: Origin::new(),
         lost: false,
+        names_unknown: false,
         misplaced: false,
         ctes: Vec::new(),
         frames: Vec::new(),
@@ -135,7 +139,7 @@ pub(crate) fn trace(statement: &Value, place: Place<'_>, touches: &[Touch]) -> T
         relation: used.0,
         column: used.1,
     });
-    Traced { uses: uses.collect(), subjects, free_text, results }
+    Traced { uses: uses.collect(), subjects, free_text, results, names_unknown: lineage.names_unknown }
 }
 
 /// A result by the places of what it is made of.
@@ -554,6 +558,11 @@ impl<'a> Lineage<'a> {
                     self.frames.iter().flatten().filter_map(|item| item.open.as_ref()).collect();
                 if open.is_empty() {
                     self.lost = true;
+                    // A column without a name may be many, of something whose columns are not known.
+                    let mut columns = self.frames.iter().flatten().flat_map(|item| &item.columns);
+                    let known =
+                        SYSTEM_COLUMNS.contains(&alias) || columns.any(|column| column.name.is_empty());
+                    self.names_unknown |= !known;
                 }
                 origin.extend(open.into_iter().flatten().cloned());
             }

@@ -64,6 +64,8 @@ pub(crate) struct Found {
     pub(crate) writes: bool,
     /// It asks catalogs what they tell of some relations to those only who may do something to them.
     pub(crate) describes: bool,
+    /// It names a function or type of the target's own that the catalog does not have.
+    pub(crate) names_unknown: bool,
 }
 
 #[derive(Debug, Default)]
@@ -542,7 +544,7 @@ impl<'a> Walk<'a> {
             [name] => {
                 self.found.volatile = true;
                 if functions::home(self.catalog, name, self.path).is_none() {
-                    self.unlisted(name);
+                    self.unlisted(name, !functions::has_home(self.catalog, name, self.path));
                 }
                 return;
             }
@@ -553,7 +555,9 @@ impl<'a> Walk<'a> {
             }
             other => {
                 self.found.volatile = true;
-                return self.unlisted(&other.join("."));
+                let new = matches!(other, [schema, name]
+                    if !functions::has_home(self.catalog, name, &[Arc::from(*schema)]));
+                return self.unlisted(&other.join("."), new);
             }
         };
         self.found.describes |= system::look(name).is_some_and(|look| look != system::Look::Setting);
@@ -582,12 +586,13 @@ impl<'a> Walk<'a> {
             Standing::Volatile => self.found.volatile = true,
             Standing::Refused => {
                 self.found.volatile = true;
-                self.unlisted(name);
+                self.unlisted(name, false);
             }
         }
     }
 
-    fn unlisted(&mut self, name: &str) {
+    fn unlisted(&mut self, name: &str, new: bool) {
+        self.found.names_unknown |= new;
         self.found.not_understood(
             format!("function `{name}` is not among those that your permissions cover"),
             functions::instead_hint(name),
@@ -650,6 +655,7 @@ impl<'a> Walk<'a> {
             _ => false,
         };
         if !known {
+            self.found.names_unknown |= !functions::is_a_type(self.catalog, &strings(fields, "names"));
             self.found.not_understood(
                 format!(
                     "type `{}` is not among those that your permissions cover",

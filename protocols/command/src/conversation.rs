@@ -121,6 +121,7 @@ impl Request {
             subjects: Subjects::None,
             free_text: FreeText::None,
             results: None,
+            names_unknown: false,
         };
         let unwritten = Refusal::new(RefusalCode::Internal, "a command is not written out again");
         let analysis = Arc::new(Analysis {

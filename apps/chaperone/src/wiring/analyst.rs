@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use chaperone_access::{
     Analysis, Confined, Effect, FreeText, Member, NameRule, Refusal, RefusalCode, Rows, SessionEffect,
-    SessionId, Since, Subjects, TargetName, Verb, Verbs,
+    SessionId, Since, Subjects, TargetName, Touch, Verb, Verbs,
 };
 use chaperone_masking::{Config, scan_bytes};
 use chaperone_recording::Recorder;
@@ -102,10 +102,10 @@ impl State {
 
 /// Whether a statement names what the catalog does not have, otherwise than to make it.
 fn names_something_new(analysis: &Analysis) -> bool {
-    let touches = analysis.members.iter().flat_map(|member| &member.touches);
-    touches
-        .filter(|touch| touch.rule == NameRule::Unknown)
-        .any(|touch| touch.verbs.iter().any(|verb| verb != Verb::Define))
+    let is_new = |touch: &Touch| {
+        touch.rule == NameRule::Unknown && touch.verbs.iter().any(|verb| verb != Verb::Define)
+    };
+    analysis.members.iter().any(|member| member.names_unknown || member.touches.iter().any(is_new))
 }
 
 fn hold(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -526,6 +526,7 @@ fn unavailable(text: Arc<str>, refusal: Refusal) -> Arc<Analysis> {
         subjects: Subjects::None,
         free_text: FreeText::None,
         results: None,
+        names_unknown: false,
     };
     let confined = Confined::made(Err(refusal.clone()));
     Arc::new(Analysis {

@@ -182,6 +182,7 @@ pub(super) fn member() -> Member {
         subjects: chaperone_access::Subjects::None,
         free_text: chaperone_access::FreeText::None,
         results: None,
+        names_unknown: false,
     }
 }
 

@@ -17,11 +17,9 @@ use super::relation::{Named, all_revealed, facts, split_by_hidden};
 use super::{
     Outcome, Rewriter, TABLEOID, hidden, mask, node, our_expression, refused, string, sval, unfaithful,
 };
-use crate::catalog::Relation;
+use crate::catalog::{Relation, SYSTEM_COLUMNS};
 use crate::walk::{TEMPORARY, quoted};
 
-/// Columns that every table has.
-const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 /// Other names of the target's row, in ON CONFLICT and in RETURNING.
 const ROWS: [&str; 3] = ["excluded", "old", "new"];
 

@@ -64,6 +64,7 @@ impl Asks {
             subjects: Subjects::None,
             free_text: FreeText::None,
             results: None,
+            names_unknown: false,
         };
         let analysis = Analysis {
             text: name.into(),

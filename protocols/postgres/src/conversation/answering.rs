@@ -252,7 +252,7 @@ impl Conversation {
                     self.fills(&analysis, member, &granted.words);
                 }
                 if analysis.members.iter().any(|m| matches!(m.session, SessionEffect::ChangesCatalog)) {
-                    self.company.analyst.catalog_changed();
+                    self.alter();
                 }
                 self.say(raw, Part::End(Ending::Suspended));
                 Ok(())
@@ -518,6 +518,10 @@ impl Conversation {
             TransactionStatus::Active | TransactionStatus::Failed => false,
         };
         self.idle = idle;
+        if idle && std::mem::take(&mut self.altering) {
+            // Whoever read the catalog since the statement itself has read it without what was open then.
+            self.company.analyst.catalog_changed();
+        }
         let moved = self.resolving.ready(idle);
         self.book.temporaries_moved(moved, &self.resolving.now().temporary);
         if self.expected.is_empty() {
@@ -570,6 +574,10 @@ impl Conversation {
         match &member.session {
             SessionEffect::None | SessionEffect::Executes { .. } | SessionEffect::Fetches { .. } => {}
             SessionEffect::Transaction(step) => {
+                // COMMIT AND CHAIN leaves none idle; what another session prepared may have changed anything.
+                if self.altering || matches!(step, TransactionStep::Prepare) {
+                    self.company.analyst.catalog_changed();
+                }
                 let moved = self.resolving.step(step, committed);
                 self.book.temporaries_moved(moved, &self.resolving.now().temporary);
             }
@@ -614,8 +622,14 @@ impl Conversation {
                 self.resolving.drop(names);
                 self.book.drop_temporaries(names);
             }
-            SessionEffect::ChangesCatalog => self.company.analyst.catalog_changed(),
+            SessionEffect::ChangesCatalog => self.alter(),
         }
+    }
+
+    /// Something may have changed the catalog: for this session at once, for others when it is committed.
+    fn alter(&mut self) {
+        self.altering = true;
+        self.company.analyst.catalog_changed();
     }
 }
 

@@ -105,6 +105,8 @@ pub struct Conversation {
     restricted: bool,
     /// No transaction is open, as far as the target has said.
     idle: bool,
+    /// What is open has changed the catalog, which others see once it is committed.
+    altering: bool,
     /// Notices that nobody was told.
     untold: u64,
 }
@@ -169,6 +171,7 @@ impl Conversation {
             shape: None,
             restricted: true,
             idle: true,
+            altering: false,
             untold: 0,
         }
     }

@@ -150,6 +150,7 @@ impl Request {
             subjects: Subjects::None,
             free_text: FreeText::None,
             results: None,
+            names_unknown: false,
         };
         let analysis = Analysis {
             text: Arc::from(""),

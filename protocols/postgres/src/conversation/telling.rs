@@ -150,6 +150,10 @@ impl Conversation {
 
 impl Drop for Conversation {
     fn drop(&mut self) {
+        // A COMMIT may have been heard whose answer never came.
+        if self.altering {
+            self.company.analyst.catalog_changed();
+        }
         if self.untold > 0 {
             tracing::debug!(count = self.untold, "notices that a restricted caller was not told");
         }

@@ -60,6 +60,7 @@ fn nothing(text: Arc<str>) -> Arc<Analysis> {
         subjects: Subjects::None,
         free_text: FreeText::None,
         results: None,
+        names_unknown: false,
     };
     Arc::new(Analysis {
         text,
