@@ -1,3 +1,6 @@
+-- Before anything is stored out of line: such a value draws a number from where objects draw theirs.
+INSERT INTO more.late VALUES (1, 1, '1'), (2, 2, '9');
+ALTER TABLE more.late ADD CHECK (ssn LIKE '9%') NOT VALID;
 BEGIN;
 INSERT INTO patients VALUES (1,'MRN-SENTINEL-001','Zyxwina Quellthorpe','123-45-6789','1931-02-03','03601','zq@sentinel.test','E11.9','{"ssn":"123-45-6789","k":"z"}','{123-45-6789,ok}',3);
 INSERT INTO encounters VALUES (10,1,'Pt Zyxwina Quellthorpe SSN 123-45-6789 seen nnn',120.5);
@@ -492,8 +495,6 @@ BEGIN;
 INSERT INTO more.lone VALUES (1, 'a', 'x'), (2, 'b', NULL);
 INSERT INTO more.lone_expr VALUES (1, 'a', 'x'), (2, 'b', 'none');
 INSERT INTO more.lone_null VALUES (1, 'a', 'x'), (2, 'b', NULL);
-INSERT INTO more.late VALUES (1, 1, '1'), (2, 2, '9');
-ALTER TABLE more.late ADD CHECK (ssn LIKE '9%') NOT VALID;
 SET LOCAL timezone = 'UTC';
 SET LOCAL datestyle = 'ISO, MDY';
 INSERT INTO more.styled VALUES (1, 1, '2000-02-01 12:00', '03/02/2000');

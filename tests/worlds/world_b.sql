@@ -1,3 +1,6 @@
+-- Before anything is stored out of line: such a value draws a number from where objects draw theirs.
+INSERT INTO more.late VALUES (1, 1, '9'), (2, 2, '1');
+ALTER TABLE more.late ADD CHECK (ssn LIKE '9%') NOT VALID;
 BEGIN;
 INSERT INTO patients VALUES (1,'MRN-795341','bvexargzxkjpvaodgidivvowxscmcyocbwvvnrlljgnimgrmzopoowitruunqajkcbjrvtitppugdppdgxuqhywmpimwgvtynnvxmrcmdtdqexneqsrqecmrybzctarxobayvvsvgszgdixjwwrkncyjocicmmdgpykklhrwyqbaxwevbkreosvqboeuvcrmqvlfbcfairodnwaaihpuhmlgmritlvqykgtifcqcdsweadx','914-92-9919','1963-06-27','61304','u528695@x.test','E11.9','{"ssn":"914-92-9919","k":"zzzzzzzzzzzzzzzzzzzzzzzzzzzzz"}','{914-92-9919,ok}',3);
 INSERT INTO encounters VALUES (10,1,'Pt bvexargzxkjpvaodgidivvowxscmcyocbwvvnrlljgnimgrmzopoowitruunqajkcbjrvtitppugdppdgxuqhywmpimwgvtynnvxmrcmdtdqexneqsrqecmrybzctarxobayvvsvgszgdixjwwrkncyjocicmmdgpykklhrwyqbaxwevbkreosvqboeuvcrmqvlfbcfairodnwaaihpuhmlgmritlvqykgtifcqcdsweadx SSN 914-92-9919 seen nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn',120.5);
@@ -517,8 +520,6 @@ BEGIN;
 INSERT INTO more.lone VALUES (1, 'a', 'x'), (2, 'b', 'y');
 INSERT INTO more.lone_expr VALUES (1, 'a', 'x'), (2, 'b', 'some');
 INSERT INTO more.lone_null VALUES (1, 'a', 'x'), (2, 'b', 'y');
-INSERT INTO more.late VALUES (1, 1, '9'), (2, 2, '1');
-ALTER TABLE more.late ADD CHECK (ssn LIKE '9%') NOT VALID;
 SET LOCAL timezone = 'UTC';
 SET LOCAL datestyle = 'ISO, MDY';
 INSERT INTO more.styled VALUES (1, 1, '2000-02-01 00:30', '02/01/2000');
