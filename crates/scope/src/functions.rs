@@ -48,7 +48,7 @@ const REFUSED: [&str; 18] = [
 ];
 
 /// What tells of bytes, pages, transactions, the log of changes and where the server is, each with its type: NULL stands in its place.
-const NOTHING: [(&str, &str); 58] = [
+const NOTHING: [(&str, &str); 59] = [
     // How a value lies in its row depends on what else is in the row, and goes with it into another table.
     ("pg_column_compression", "text"),
     ("pg_column_size", "int4"),
@@ -102,6 +102,7 @@ const NOTHING: [(&str, &str); 58] = [
     ("inet_server_port", "int4"),
     // How far a sequence, transactions, the log and what follows it are.
     ("pg_xact_commit_timestamp", "timestamptz"),
+    ("mxid_age", "int4"),
     ("pg_export_snapshot", "text"),
     ("pg_is_wal_replay_paused", "bool"),
     ("pg_get_wal_replay_pause_state", "text"),

@@ -770,7 +770,7 @@ fn harmless(kind: &str, name: &str) -> bool {
 /// Whether something is called like the column that tells of locks.
 fn names_locks(value: &Value) -> bool {
     let mut found = false;
-    value.each(&mut |fields| found |= text(fields, "sval") == XMAX);
+    value.each(&mut |fields| found |= text(fields, "sval") == XMAX || fields.get("locking_clause").is_some());
     found
 }
 

@@ -187,6 +187,8 @@ struct Rewriter<'a> {
     xmin: bool,
     /// The text may name `xmax`, which tells of locks.
     locks: bool,
+    /// Rows of what is in FROM are locked.
+    locking: bool,
     /// What catalogs tell the caller, made when it is first needed.
     telling: OnceCell<Telling<'a>>,
     /// What is gone through is our own text about system relations: every name in it is complete, and those relations
@@ -212,6 +214,7 @@ impl<'a> Rewriter<'a> {
             tableoid: false,
             xmin: false,
             locks: false,
+            locking: false,
             telling: OnceCell::new(),
             introspecting: false,
         }

@@ -34,9 +34,13 @@ impl Rewriter<'_> {
         }
         self.group_by_key(select)?;
         let alone = matches!(select.from_clause.as_slice(), [Node { node: Some(NodeEnum::RangeVar(_)) }]);
+        let outside = self.locking;
+        // Of sub-selects and views in FROM as well.
+        self.locking |= !select.locking_clause.is_empty();
         for item in &mut select.from_clause {
             self.item_of_from(item)?;
         }
+        self.locking = outside;
         for nodes in [
             &mut select.distinct_clause,
             &mut select.target_list,

@@ -9,12 +9,11 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{Alias, Node, RangeSubselect, RangeVar, SelectStmt, SortBy, SortByDir, SortByNulls};
 
 use super::barrier::{Barrier, FLOOR_SCHEMA};
-use super::expression::around;
 use super::mask::{self, literal};
 use super::traces::names_locks;
 use super::{
-    Outcome, Rewriter, TABLEOID, XMIN, hidden, node, our_expression, our_select, refused, sval, times,
-    unfaithful,
+    Outcome, Rewriter, TABLEOID, XMIN, hidden, node, our_expression, our_select, refused, string, sval,
+    times, unfaithful,
 };
 use crate::catalog::{Guard, Relation, TableColumn};
 use crate::walk::{TEMPORARY, quoted};
@@ -131,12 +130,18 @@ impl<'a> Rewriter<'a> {
                 "ONLY of `{name}`, where what inherits from it has rows by what you do not see,"
             ));
         }
-        if !self.is_open() && self.is_guarded(name, relation) && self.guards_by_hidden(name, relation) {
+        if self.leaves_rows_out(name, relation) && self.guards_by_hidden(name, relation) {
             return Err(guarded(name));
+        }
+        if self.locking && self.keeps_hidden_keys(relation) {
+            return hidden(format!(
+                "locking rows of `{name}`, which rows that you may change point to by what you do not see,"
+            ));
         }
         match self.reading_seen(name, relation, inh, sample)? {
             Reading::Itself
                 if !relation.is_plain()
+                    || self.leaves_rows_out(name, relation)
                     || (inh && self.hides_below(relation))
                     || (self.locks && self.locks_tell(relation)) =>
             {
@@ -155,7 +160,7 @@ impl<'a> Rewriter<'a> {
         inh: bool,
         sample: Option<&Node>,
     ) -> Outcome<Reading> {
-        if self.explaining && inh && self.hides_below(relation) {
+        if self.explaining && (self.leaves_rows_out(name, relation) || inh && self.hides_below(relation)) {
             return self.ours(name, &unplanned(name, relation), None);
         }
         let columns = relation.columns.iter().map(|column| {
@@ -328,6 +333,11 @@ impl<'a> Rewriter<'a> {
         relation.guard.as_ref().is_some_and(|guard| self.is_under(name) || !freed(guard))
     }
 
+    /// Whether row security may leave out rows of a relation: they are there, and where and how many tells.
+    pub(super) fn leaves_rows_out(&self, name: &RelationName, relation: &Relation) -> bool {
+        !self.is_open() && self.is_guarded(name, relation)
+    }
+
     /// Whether row security leaves out no rows of a relation. A key asks of all of them, also of those that it leaves out.
     pub(super) fn reads_all(&self, name: &RelationName) -> bool {
         self.catalog.relations.get(name).is_some_and(|relation| !self.is_guarded(name, relation))
@@ -376,6 +386,9 @@ impl<'a> Rewriter<'a> {
             }
         };
         let whole = (!stated || revealed) && self.whole_under(view, 0)?;
+        if whole && self.explaining && self.leaves_rows_out_under(view, 0) {
+            return self.ours(name, &unplanned(name, view), None);
+        }
         if whole && filter.is_none() {
             return Ok(Reading::Itself);
         }
@@ -496,6 +509,17 @@ impl<'a> Rewriter<'a> {
         Ok(true)
     }
 
+    /// Whether row security may leave out rows of what a view reads, which its owner reads.
+    fn leaves_rows_out_under(&self, view: &Relation, depth: usize) -> bool {
+        let leaves = |relation: &Relation| {
+            relation.guard.is_some()
+                || relation.kind == b'v'
+                    && (depth >= VIEW_DEPTH_MAX || self.leaves_rows_out_under(relation, depth + 1))
+        };
+        let mut reads = view.reads.iter().filter_map(|name| self.catalog.relations.get(name));
+        !self.is_open() && reads.any(|relation| leaves(relation))
+    }
+
     /// Whether nothing that is said of a view itself takes of it.
     fn is_whole(&self, name: &RelationName, view: &Relation) -> Outcome<bool> {
         let (seen, stated) = (self.seen(name)?, self.catalog.states(name));
@@ -530,7 +554,10 @@ impl<'a> Rewriter<'a> {
         let known = self.catalog.relations.get(name);
         if known.is_some_and(|relation| self.places_by_hidden(relation)) {
             self.makes(text.len())?;
-            select.sort_clause = self.in_an_order_of_what_is_shown(&select.target_list)?;
+            select.sort_clause = vec![self.in_an_order_of_what_is_shown(&select.target_list)?];
+            // The caller's conditions are tried on the rows as they are ordered, not before.
+            let barrier = our_select("SELECT OFFSET 0")?;
+            (select.limit_offset, select.limit_option) = (barrier.limit_offset, barrier.limit_option);
         }
         let made = node(NodeEnum::SelectStmt(Box::new(select)));
         self.generated.add(super::values(&made)?);
@@ -540,22 +567,23 @@ impl<'a> Rewriter<'a> {
         }
     }
 
-    /// Rows come relation by relation, and which one a row is in may follow from what is hidden: by their text they come in
-    /// whatever order anybody could put them in. Text is what every type has.
-    fn in_an_order_of_what_is_shown(&mut self, shown: &[Node]) -> Outcome<Vec<Node>> {
-        const BY: &str = "x::pg_catalog.text COLLATE pg_catalog.\"C\"";
-        self.makes(shown.len() * BY.len())?;
-        let by = |item: &Node| {
-            let Some(NodeEnum::ResTarget(item)) = &item.node else { return Err(unfaithful()) };
-            let by = around(BY, item.val.as_deref().ok_or_else(unfaithful)?)?;
-            Ok(node(NodeEnum::SortBy(Box::new(SortBy {
-                node: Some(Box::new(by)),
-                sortby_dir: SortByDir::SortbyDefault as i32,
-                sortby_nulls: SortByNulls::SortbyNullsDefault as i32,
-                ..SortBy::default()
-            }))))
+    /// Rows come relation by relation, and which one a row is in may follow from what is hidden: by their bytes they come in an
+    /// order that anybody could put them in. Rows of the same bytes are the same to everybody, and every type has them.
+    fn in_an_order_of_what_is_shown(&mut self, shown: &[Node]) -> Outcome<Node> {
+        let value = |item: &Node| match &item.node {
+            Some(NodeEnum::ResTarget(item)) => item.val.as_deref().cloned().ok_or_else(unfaithful),
+            Some(_) | None => Err(unfaithful()),
         };
-        shown.iter().map(by).collect()
+        let mut row = our_expression("ROW()")?;
+        let Some(NodeEnum::RowExpr(values)) = &mut row.node else { return Err(unfaithful()) };
+        values.args = shown.iter().map(value).collect::<Outcome<_>>()?;
+        Ok(node(NodeEnum::SortBy(Box::new(SortBy {
+            node: Some(Box::new(row)),
+            sortby_dir: SortByDir::SortbyUsing as i32,
+            sortby_nulls: SortByNulls::SortbyNullsDefault as i32,
+            use_op: vec![string("pg_catalog"), string("*<")],
+            location: 0,
+        }))))
     }
 
     /// The rows that this caller sees.

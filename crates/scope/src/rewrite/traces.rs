@@ -63,6 +63,22 @@ impl Rewriter<'_> {
         !self.is_open()
             && family(self.catalog, relation).iter().any(|(_, one)| one.referenced.iter().any(hidden))
     }
+
+    /// Whether rows that the caller may change have keys to a relation which he does not see. PostgreSQL looks at a key again, and
+    /// locks what it points to, where a row is changed twice in a transaction: whoever locked that, too, would find it locked.
+    pub(super) fn keeps_hidden_keys(&self, relation: &Relation) -> bool {
+        let hidden = |(from, key): &(RelationName, Arc<ForeignKey>)| {
+            let known = self.catalog.relations.get(from);
+            match (self.scope.relations.get(from), known) {
+                (Some(RelationScope::Part { showings, .. }), Some(known)) => {
+                    !all_revealed(known, showings, &key.columns)
+                }
+                (Some(RelationScope::Whole) | None, _) | (_, None) => false,
+            }
+        };
+        !self.is_open()
+            && family(self.catalog, relation).iter().any(|(_, one)| one.referenced.iter().any(hidden))
+    }
 }
 
 #[cfg(test)]

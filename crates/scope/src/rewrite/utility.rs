@@ -154,7 +154,7 @@ impl Rewriter<'_> {
         let executes =
             matches!(it.query.as_ref().and_then(|query| query.node.as_ref()), Some(NodeEnum::ExecuteStmt(_)));
         // What catalogs tell is planned by how much there is of it, too.
-        let whole = self.scope.is_whole() && self.scope.described.is_none();
+        let whole = self.scope.is_whole() && self.scope.described.is_none() && !self.counts_hidden_rows();
         if !whole {
             if analyze {
                 return hidden("EXPLAIN ANALYZE of a relation of which you see a part");
@@ -174,6 +174,12 @@ impl Rewriter<'_> {
         let done = self.inner(&mut it.query);
         self.explaining = false;
         done
+    }
+
+    /// Whether row security may leave out rows of anything that is touched.
+    fn counts_hidden_rows(&self) -> bool {
+        let touched = self.scope.relations.keys().filter_map(|name| self.catalog.relations.get(name));
+        !self.is_open() && touched.into_iter().any(|relation| relation.guard.is_some())
     }
 
     fn copy(&mut self, it: &mut CopyStmt) -> Outcome {

@@ -5,7 +5,7 @@ mod judge;
 
 use std::collections::BTreeSet;
 
-use chaperone_access::{Refusal, RefusalCode, RelationName, RelationScope, Showing};
+use chaperone_access::{RelationName, RelationScope, Showing};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     ColumnRef, DeleteStmt, InsertStmt, MergeStmt, Node, OnConflictClause, OverridingKind, RangeVar,
@@ -358,15 +358,6 @@ impl<'a> Rewriter<'a> {
     fn delete(&mut self, it: &mut DeleteStmt) -> Outcome {
         let target = self.target_of(&mut it.relation)?;
         self.may_assign(&target, &BTreeSet::new(), Kind::Delete)?;
-        let placed = target.stored.is_some_and(|(_, relation)| self.places_by_hidden(relation));
-        if placed && it.returning_clause.is_some() {
-            let message = format!(
-                "RETURNING what is deleted from `{}`, in an order that follows from what you do not see, is not permitted",
-                target.name
-            );
-            return Err(Refusal::new(RefusalCode::NotPermitted, message)
-                .hint("read the rows first, and delete them without RETURNING"));
-        }
         self.target = Some(target);
         for from in &mut it.using_clause {
             self.item_of_from(from)?;
@@ -377,6 +368,7 @@ impl<'a> Rewriter<'a> {
 
     fn merge(&mut self, it: &mut MergeStmt) -> Outcome {
         let target = self.target_of(&mut it.relation)?;
+        self.may_change(&target)?;
         self.target = Some(target);
         if let Some(source) = &mut it.source_relation {
             self.item_of_from(source)?;

@@ -95,7 +95,7 @@ unsettled (check_of) as materialized (
 ),
 checks (kind, oid, relation, number, place, stands, arrives) as materialized (
   select k.contype, k.oid, k.conrelid, u.number, case when 0 = any(k.conkey) then 1000 + u.number else u.place end,
-    k.contype <> 'f' and (not k.convalidated or exists (select from unsettled m where m.check_of = k.oid)),
+    not k.convalidated or exists (select from unsettled m where m.check_of = k.oid),
     o.part and (k.coninhcount = 0 or not k.convalidated)
   from own o join pg_catalog.pg_constraint k on k.conrelid = o.oid
     and (k.contype = 'c' or k.contype in ('n','f') and not k.convalidated)

@@ -1,5 +1,5 @@
 -- What decides, beside what a statement says, in which relation a row is or whether it is read: one row a relation and kind.
--- c: the checks that a child has of its own, NOT NULL among them, with the columns that they read. p: row security, with the
+-- c: what a child and its parent are not both checked by, with the columns that it reads. p: row security, with the
 -- roles that could log in and are not subject to it, what its policies read as [relation, column] (no column: which rows it
 -- has), and the functions that they call as [schema, name], those of operators and `domain_in` for domains with checks among
 -- them.
@@ -51,18 +51,36 @@ calls (relation, home, name) as (
   cross join lateral pg_catalog.regexp_matches(p.tree, ':resulttype (\d+)', 'g') m
   join pg_catalog.pg_constraint k on k.contypid = m[1]::oid and k.contype = 'c'
 ),
-checked (relation, name) as (
-  select o.oid, a.attname::text from own o
-  join pg_catalog.pg_constraint k on k.conrelid = o.oid and k.contype = 'c' and k.coninhcount = 0
-  join pg_catalog.pg_attribute a on a.attrelid = o.oid and a.attnum > 0 and not a.attisdropped
-    and (a.attnum = any(k.conkey) or 0 = any(k.conkey))
-  where not o.relispartition and exists (select from pg_catalog.pg_inherits i where i.inhrelid = o.oid)
+-- What a child and its parent are not both checked by, NOT NULL and foreign keys among it: what inherits checks has them by the
+-- same name, and nothing inherits keys.
+pairs (child, parent) as (
+  select i.inhrelid, i.inhparent from pg_catalog.pg_inherits i
+  join own o on o.oid = i.inhrelid and not o.relispartition
+),
+differs (relation, conkey) as (
+  select p.child, k.conkey from pairs p
+  join pg_catalog.pg_constraint k on k.contype = 'c' and k.conrelid = p.child
+  where not exists (select from pg_catalog.pg_constraint a where a.conrelid = p.parent and a.contype = 'c'
+    and a.conname = k.conname and not a.connoinherit and a.convalidated = k.convalidated)
   union all
-  select o.oid, a.attname::text from own o
-  join pg_catalog.pg_inherits i on i.inhrelid = o.oid
-  join pg_catalog.pg_attribute a on a.attrelid = o.oid and a.attnotnull and a.attnum > 0
-  join pg_catalog.pg_attribute b on b.attrelid = i.inhparent and b.attname = a.attname and b.attnum > 0 and not b.attnotnull
-  where not o.relispartition
+  select p.child, array_agg(b.attnum)
+  from pairs p
+  join pg_catalog.pg_constraint k on k.conrelid = p.parent and (k.contype = 'c' and k.connoinherit or k.contype = 'f')
+  join pg_catalog.pg_attribute a on a.attrelid = p.parent and a.attnum > 0 and (a.attnum = any(k.conkey) or 0 = any(k.conkey))
+  join pg_catalog.pg_attribute b on b.attrelid = p.child and b.attname = a.attname and not a.attisdropped
+  group by p.child, k.oid
+  union all
+  select p.child, k.conkey from pairs p join pg_catalog.pg_constraint k on k.conrelid = p.child and k.contype = 'f'
+),
+checked (relation, name) as (
+  select d.relation, a.attname::text from differs d
+  join pg_catalog.pg_attribute a on a.attrelid = d.relation and a.attnum > 0 and not a.attisdropped
+    and (a.attnum = any(d.conkey) or 0 = any(d.conkey))
+  union all
+  select p.child, a.attname::text from pairs p
+  join pg_catalog.pg_attribute a on a.attrelid = p.child and a.attnum > 0
+  join pg_catalog.pg_attribute b on b.attrelid = p.parent and b.attname = a.attname and b.attnum > 0
+    and a.attnotnull <> b.attnotnull
 )
 select 'c', k.relation::text, '[]', json_agg(distinct k.name)::text, '[]'
 from checked k group by k.relation

@@ -136,6 +136,33 @@ fn what_points_to_rows_is_asked_about_where_their_locks_are_named() {
         let analysis = crate::analyse(&Arc::from(sql), &path, &Arc::from([]), &catalog);
         analysis.members[0].touches.iter().any(|touch| &*touch.relation.name == "patients")
     };
-    assert!(touched(LOCKS) && touched("select id from peek"));
+    assert!(touched(LOCKS) && touched("select id from peek") && touched("select id from secret for share"));
     assert!(!touched("select id from secret") && !touched("select id from calling"));
+}
+
+/// A key is looked at again where its row is changed twice, and what it points to is locked.
+#[test]
+fn rows_are_not_locked_to_which_keys_point_that_are_not_seen() {
+    let catalog = target("", false);
+    for sql in [
+        "select id from secret for update",
+        "select 1 from (select id from secret) s for key share of s",
+        "select 1 from (select id from secret for no key update) s",
+        "declare c cursor for select id from secret s for share skip locked",
+    ] {
+        let refusal = with(&catalog, "rh", sql).unwrap_err();
+        assert!(refusal.message.starts_with("locking rows of `public.secret`"), "{sql}: {refusal}");
+        for patients in ["whole", "rr"] {
+            assert!(with(&catalog, patients, sql).is_ok(), "{sql}");
+        }
+        let open = target("", false).classified(2, None);
+        assert!(sent(&open, &Scope::default(), sql).is_ok(), "{sql}");
+    }
+    for sql in [
+        "select id from secret",
+        "select 1 from patients p where exists (select from secret) for update of p",
+        "select (select count(*) from secret) from patients for update",
+    ] {
+        assert!(with(&catalog, "rh", sql).is_ok(), "{sql}");
+    }
 }

@@ -68,16 +68,24 @@ impl Rewriter<'_> {
         self.may_assign(target, &listed.unwrap_or_else(|| target.all()), Kind::Insert)
     }
 
+    /// Whether rows of the target may be changed in the order in which they come.
+    pub(super) fn may_change(&self, target: &Target<'_>) -> Outcome {
+        match target.stored {
+            Some((name, relation)) if self.places_by_hidden(relation) => hidden(format!(
+                "a change of rows of `{name}`, of which it is not seen in which relation each is, and so when and by what it is judged,"
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Whether nothing that judges the assignment, or follows from it, reads what the caller does not see.
     pub(super) fn may_assign(&self, target: &Target<'_>, assigned: &BTreeSet<String>, kind: Kind) -> Outcome {
         let Some((name, relation)) = target.stored else { return Ok(()) };
         if self.is_open() {
             return Ok(());
         }
-        if kind == Kind::Update && self.places_by_hidden(relation) {
-            return hidden(format!(
-                "an UPDATE of `{name}`, of which it is not seen in which relation each row is and so by what it is judged,"
-            ));
+        if kind != Kind::Insert {
+            self.may_change(target)?;
         }
         self.numbered(target, (name, relation), assigned, kind)?;
         let parts = self.parts(target, relation, kind)?;

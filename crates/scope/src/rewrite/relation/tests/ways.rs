@@ -194,7 +194,8 @@ fn a_relation_with_row_security_is_copied_as_it_is_read() {
         let seen = [("fenced", "whole"), ("secret", "whole")];
         sent(&catalog, &seen, &format!("copy {name} to stdout")).unwrap()
     };
-    assert_eq!(copied("fenced"), "COPY (SELECT id, ssn FROM ONLY public.fenced) TO STDOUT");
+    let fenced = "COPY (SELECT id, ssn FROM (SELECT t.id AS id, t.ssn AS ssn FROM ONLY public.fenced t) fenced) TO STDOUT";
+    assert_eq!(copied("fenced"), fenced);
     assert_eq!(copied("secret"), "COPY public.secret TO STDOUT");
 }
 
@@ -236,4 +237,34 @@ fn what_is_explained_is_so_without_what_tells_of_costs_alone() {
     let sql = "explain (verbose, buffers, settings) select id from patients";
     let sent = sent(&target(&[]), &[("patients", "h")], sql).unwrap();
     assert!(sent.starts_with("EXPLAIN (VERBOSE, COSTS OFF) SELECT"), "{sent}");
+}
+
+/// Row security leaves rows out where they are read: how many there are, and where, is told by what is around them.
+#[test]
+fn what_row_security_leaves_out_is_neither_counted_nor_placed() {
+    let (open, bound) = (Vec::new(), vec![["p", "50", r#"["free"]"#, "[]", "[]"]]);
+    let tables = [("50", "fenced", "r", "")];
+    let seen = [("fenced", "whole"), ("v_fenced", "whole")];
+    let sent = |guard: &[[&str; 5]], sql: &str| sent(&split(&tables, &[], guard), &seen, sql);
+    let sub = "(SELECT t.id AS id, t.ssn AS ssn FROM public.fenced t)";
+    assert_eq!(
+        sent(&bound, "select id, ctid from fenced").unwrap(),
+        format!("SELECT id, ctid FROM {sub} fenced")
+    );
+    assert_eq!(sent(&open, "select id, ctid from fenced").unwrap(), "SELECT id, ctid FROM public.fenced");
+    for sql in [
+        "explain analyze select id from fenced",
+        "explain execute q",
+        "select id from fenced tablesample system (50)",
+        "select id from fenced tablesample bernoulli (50) repeatable (1)",
+    ] {
+        let about = if sql.contains("execute") { "explain analyze select 1 from fenced" } else { sql };
+        assert!(sent(&bound, about).is_err(), "{about}");
+        assert!(sent(&open, sql).is_ok(), "{sql}");
+    }
+    for sql in ["explain select id from fenced", "explain select id from v_fenced"] {
+        let planned = sent(&bound, sql).unwrap();
+        assert!(planned.contains("COSTS OFF") && planned.contains("stand_in_for_"), "{planned}");
+        assert!(!sent(&open, sql).unwrap().contains("stand_in_for_"));
+    }
 }
