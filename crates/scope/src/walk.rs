@@ -1,6 +1,7 @@
 //! One walk over a statement: what it touches, for everybody's record, and whether it keeps to the grammar that a
 //! restricted caller may use.
 
+mod explain;
 mod own;
 mod session;
 mod views;
@@ -699,30 +700,6 @@ impl<'a> Walk<'a> {
                 "COPY with a file or program of the server".into(),
                 "use COPY ... TO STDOUT or FROM STDIN",
             );
-        }
-    }
-
-    fn explain(&mut self, fields: &'a Fields) {
-        for option in fields.get("options").and_then(Value::as_array).into_iter().flatten() {
-            let Some((_, option)) = node(option) else { continue };
-            if !matches!(
-                text(option, "defname"),
-                "verbose"
-                    | "costs"
-                    | "format"
-                    | "analyze"
-                    | "timing"
-                    | "summary"
-                    | "buffers"
-                    | "wal"
-                    | "settings"
-                    | "memory"
-            ) {
-                self.found.not_understood(
-                    format!("EXPLAIN with `{}`", text(option, "defname")),
-                    "ANALYZE, VERBOSE, COSTS, TIMING, SUMMARY, FORMAT, BUFFERS, WAL and SETTINGS are carried",
-                );
-            }
         }
     }
 }
