@@ -1456,3 +1456,35 @@ BEGIN; DELETE FROM more.veil_owner WHERE id = 3; ROLLBACK; SELECT id, xmax = 0 F
 SELECT id, owner FROM more.lot; SELECT array_agg(id) FROM more.lot; SELECT id FROM more.lot WHERE owner > 5 LIMIT 3; COPY (SELECT id FROM more.lot) TO STDOUT; BEGIN; DECLARE c CURSOR FOR SELECT id FROM more.yard; FETCH 3 FROM c; ROLLBACK;
 -- @t inh30 order_of_a_parents_deleted_rows infer
 BEGIN; DELETE FROM more.twig RETURNING id; ROLLBACK; BEGIN; DELETE FROM more.yard RETURNING id; ROLLBACK; BEGIN; SELECT id FROM more.lot FOR UPDATE; ROLLBACK; SELECT id FROM more.twig; SELECT l.id FROM more.lot l JOIN more.yard y USING (id); SELECT DISTINCT owner FROM more.lot;
+-- @t inh31 conditions_on_placed_rows infer
+SELECT id FROM more.branch WHERE CASE id WHEN 8 THEN 1 / (id - 8) = 1 WHEN 9 THEN sqrt(8 - id) = 1 END; SELECT setseed(0.5); SELECT id FROM more.lot WHERE random() < 0.5; SELECT setseed(0.5); SELECT t.id FROM more.twig t JOIN plain p ON random() < 0.5 ORDER BY 1; SELECT setseed(0.5); COPY (SELECT id FROM more.branch WHERE random() < 0.5) TO STDOUT;
+-- @t inh32 conditions_on_changed_placed_rows infer
+BEGIN; SELECT setseed(0.5); DELETE FROM more.branch WHERE random() < 0.5; SELECT id FROM more.branch ORDER BY id; ROLLBACK; BEGIN; SELECT setseed(0.5); MERGE INTO more.twig t USING plain p ON p.id = 1 WHEN MATCHED AND random() < 0.5 THEN DELETE; SELECT id FROM more.twig ORDER BY id; ROLLBACK;
+-- @t inh33 parent_with_a_check_of_its_own infer
+SELECT id FROM ONLY more.nook ORDER BY id; SELECT id, tableoid::regclass FROM more.nook ORDER BY id; SELECT id FROM more.nook; BEGIN; UPDATE more.nook SET ssn = 'zz' WHERE id < 2; ROLLBACK; SELECT id FROM more.nook_child ORDER BY id;
+-- @t inh34 child_that_wants_no_value infer
+SELECT id FROM ONLY more.cove ORDER BY id; SELECT id, tableoid::regclass FROM more.cove ORDER BY id; SELECT id FROM more.cove; BEGIN; DELETE FROM ONLY more.cove; ROLLBACK; SELECT id FROM more.cove_child ORDER BY id;
+-- @t inh35 check_of_one_parent infer
+SELECT id FROM ONLY more.sire ORDER BY id; SELECT id, tableoid::regclass FROM more.sire ORDER BY id; SELECT id FROM more.sire; BEGIN; DELETE FROM more.sire RETURNING tableoid; ROLLBACK; SELECT id FROM more.foal ORDER BY id;
+-- @t inh36 key_of_a_child infer
+SELECT id FROM ONLY more.flock ORDER BY id; SELECT id, tableoid::regclass FROM more.flock ORDER BY id; SELECT id FROM more.flock; SELECT id FROM more.flock_ringed ORDER BY id;
+-- @t inh37 rows_that_are_written_alike infer
+SET extra_float_digits = -15; SELECT array_agg((id * 100)::int) FROM more.gauge; SELECT (id * 100)::int FROM more.gauge; SELECT id FROM more.gauge;
+-- @t inh38 relation_beside_placed_rows works
+SELECT id FROM more.gauge WHERE id < 1.05 ORDER BY id; SELECT count(*) FROM more.nook; SELECT count(*) FROM more.flock f JOIN more.sire s USING (id);
+-- @t exe01 explained_table_from_a_prepared_statement infer
+PREPARE q AS SELECT id FROM orders; EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) CREATE TEMP TABLE zz AS EXECUTE q; EXPLAIN (FORMAT JSON) CREATE TEMP TABLE zz AS EXECUTE q; PREPARE r AS SELECT id FROM patients; EXPLAIN CREATE TEMP TABLE zz AS EXECUTE r; PREPARE s AS UPDATE patients SET visits = visits; EXPLAIN CREATE TEMP TABLE zz AS EXECUTE s;
+-- @t exe02 explained_tables_that_are_made infer
+EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) CREATE TEMP TABLE zz AS SELECT id FROM orders; EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT id INTO TEMP zz FROM orders; EXPLAIN CREATE TEMP TABLE zz AS SELECT id FROM orders;
+-- @t rls12 rows_that_are_left_out_and_counted infer
+EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT * FROM more.veiled; EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT 1 FROM plain p JOIN more.veiled v ON v.id = p.id; PREPARE q AS SELECT id FROM more.veiled; EXPLAIN EXECUTE q; EXPLAIN SELECT id FROM more.veiled;
+-- @t rls13 place_of_rows_beside_those_left_out infer
+SELECT id, ctid FROM more.veiled ORDER BY id; SELECT id FROM more.veiled WHERE ctid = '(0,5)'; SELECT id FROM more.veiled TABLESAMPLE BERNOULLI (50) REPEATABLE (1); SELECT id FROM more.veiled TABLESAMPLE SYSTEM (50); SELECT xmin IS NULL, id FROM more.veiled ORDER BY id;
+-- @t rls14 relation_with_row_security works
+SELECT id, owner FROM more.veiled WHERE id < 9 ORDER BY id; SELECT count(*) FROM more.veiled; SELECT v.id FROM more.veiled v JOIN more.veil_owner o ON o.id = v.owner ORDER BY 1 LIMIT 2;
+-- @t lck01 locks_of_keys_that_are_looked_at_again infer
+BEGIN; UPDATE more.seen_by SET id = id WHERE id = 1; UPDATE more.seen_by SET id = id WHERE id = 1; EXPLAIN (ANALYZE, WAL, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT id FROM more.doctor WHERE id = 1 FOR KEY SHARE; ROLLBACK; BEGIN; UPDATE more.seen_by SET id = id WHERE id = 1; UPDATE more.seen_by SET id = id WHERE id = 1; SELECT mxid_age('1'::xid) IS NULL; SAVEPOINT s; SELECT id FROM more.doctor WHERE id = 1 FOR UPDATE; ROLLBACK TO s; SELECT id FROM more.doctor ORDER BY id FOR NO KEY UPDATE SKIP LOCKED; ROLLBACK;
+-- @t lck02 commands_that_keys_are_looked_at_in infer
+CREATE TEMP TABLE x (a int); BEGIN; UPDATE acct_ref SET memo = memo; UPDATE acct_ref SET memo = memo; INSERT INTO x VALUES (1) RETURNING cmin; INSERT INTO plain VALUES (3, 'x') RETURNING cmin; SELECT max(cmin::text) FROM x; SELECT (x).cmax FROM x; ROLLBACK;
+-- @t lck03 locks_beside_keys works
+BEGIN; SELECT id FROM patients WHERE id = 1 FOR UPDATE; SELECT id FROM plain ORDER BY id LIMIT 1 FOR SHARE SKIP LOCKED; ROLLBACK;

@@ -272,3 +272,17 @@ CREATE TABLE more.veiled(id int primary key, owner int REFERENCES more.veil_owne
 CREATE POLICY high ON more.veiled USING (id > 5);
 ALTER TABLE more.veiled ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE TABLE more.veiled_of(id int primary key, veiled int REFERENCES more.veiled(id));
+-- Which rows are where, by what children and parents do not have in common.
+CREATE TABLE more.nook(id int, ssn text, CHECK (ssn < 'm') NO INHERIT);
+CREATE TABLE more.nook_child() INHERITS (more.nook);
+CREATE TABLE more.cove(id int, ssn text NOT NULL);
+CREATE TABLE more.cove_child() INHERITS (more.cove);
+ALTER TABLE more.cove_child ALTER ssn DROP NOT NULL;
+CREATE TABLE more.dam(id int, ssn text, CHECK (ssn < 'm'));
+CREATE TABLE more.sire(id int, ssn text);
+CREATE TABLE more.foal() INHERITS (more.dam, more.sire);
+CREATE TABLE more.ring(ssn text primary key);
+CREATE TABLE more.flock(id int, ssn text);
+CREATE TABLE more.flock_ringed(FOREIGN KEY (ssn) REFERENCES more.ring(ssn)) INHERITS (more.flock);
+CREATE TABLE more.gauge(id float8, ssn text);
+CREATE TABLE more.gauge_low(CHECK (ssn < 'm')) INHERITS (more.gauge);

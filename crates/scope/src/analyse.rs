@@ -338,12 +338,6 @@ fn member(statement: &Value, found: Found, text: &str, place: Place<'_>, own: &O
     }
 }
 
-/// EXPLAIN ANALYZE runs what it explains.
-fn analyses(fields: &Fields) -> bool {
-    let options = fields.get("options").and_then(Value::as_array).into_iter().flatten();
-    options.filter_map(node).any(|(_, option)| text(option, "defname") == "analyze")
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
     /// SELECT, VALUES, TABLE, and what only shows or explains one.
@@ -359,7 +353,7 @@ enum Class {
 fn classify(kind: &str, fields: &Fields) -> (&'static str, Class) {
     match kind {
         "SelectStmt" => ("SELECT", Class::Query),
-        "ExplainStmt" => ("EXPLAIN", if analyses(fields) { Class::Other } else { Class::Query }),
+        "ExplainStmt" => ("EXPLAIN", if walk::analyses(fields) { Class::Other } else { Class::Query }),
         "VariableShowStmt" => ("SHOW", Class::Session),
         "TransactionStmt" => transaction_tag(number(fields, "kind")),
         "InsertStmt" => ("INSERT", Class::Other),
@@ -426,9 +420,7 @@ fn session_effect(
         "DropStmt" if temporary => SessionEffect::DropsTemporary {
             names: walk::dropped(fields).into_iter().map(Arc::from).collect(),
         },
-        _ if temporary
-            && fields.get("query").and_then(node).is_none_or(|(kind, _)| kind != "ExecuteStmt") =>
-        {
+        _ if temporary && walk::executed(fields).is_none() => {
             let name = walk::temporary_made(kind, fields).unwrap_or_default();
             SessionEffect::MakesTemporary { name: Arc::from(name), passing: walk::is_passing(kind, fields) }
         }
@@ -462,10 +454,14 @@ fn session_effect(
         }
         "VariableSetStmt" => setting_effect(fields),
         "ExplainStmt" | "CreateTableAsStmt" => {
-            match fields.get("query").and_then(node).filter(|(kind, _)| *kind == "ExecuteStmt") {
-                Some((_, execute)) => SessionEffect::Executes { name: Arc::from(text(execute, "name")) },
-                None if class == Class::Define => SessionEffect::ChangesCatalog,
-                None => SessionEffect::None,
+            match (walk::executed(fields), walk::made_on_the_way(fields)) {
+                (Some(name), _) => SessionEffect::Executes { name: Arc::from(name) },
+                (None, Some((name, (kind, made)))) => SessionEffect::MakesTemporary {
+                    name: Arc::from(name),
+                    passing: walk::is_passing(kind, made),
+                },
+                (None, None) if class == Class::Define => SessionEffect::ChangesCatalog,
+                (None, None) => SessionEffect::None,
             }
         }
         "DoStmt" | "CallStmt" => SessionEffect::ChangesCatalog,

@@ -19,6 +19,7 @@ use crate::ranges::{Columns, Ranges};
 use crate::rewrite::{Place, is_serial};
 use crate::tree::{Fields, Value, constant, flag, node, number, strings, text, unset};
 use crate::{settings, system};
+pub(crate) use explain::{analyses, executed, made_on_the_way};
 pub(crate) use own::alters_temporary;
 use session::identity_fixed;
 pub(crate) use session::{is_passing, kept, stays_itself, temporary_drop};
@@ -48,6 +49,8 @@ const OBJECT_TABLE: i64 = pg_query::protobuf::ObjectType::ObjectTable as i64;
 pub(crate) const TEMPORARY: &str = "pg_temp";
 /// The system column that names the transaction which locked a row last.
 const XMAX: &str = "xmax";
+/// System columns that number the commands of a transaction.
+const COMMAND_NUMBERS: [&str; 2] = ["cmin", "cmax"];
 /// Views are followed to this depth.
 const VIEW_DEPTH_MAX: usize = 32;
 
@@ -376,7 +379,8 @@ impl<'a> Walk<'a> {
             "CreateStmt" => relation("relation").is_some_and(temporary) && own::stores_plainly(fields),
             "IntoClause" => relation("rel").is_some_and(temporary) && own::stores_plainly(fields),
             "Constraint" => CONSTRAINTS.contains(&number(fields, "contype")) && own::counts_plainly(fields),
-            _ => number(fields, "objtype") == OBJECT_TABLE,
+            // What a prepared statement keeps in a table is not followed.
+            _ => number(fields, "objtype") == OBJECT_TABLE && executed(fields).is_none(),
         };
         self.found.writes = true;
         match kind {
@@ -615,6 +619,7 @@ impl<'a> Walk<'a> {
     /// `x.f` is a column where everything that `x` stands for has one. Hardly any name has to be asked about.
     fn column(&mut self, fields: &'a Fields) {
         let names = strings(fields, "fields");
+        self.command_number(names.last());
         let [.., range, name] = names.as_slice() else { return };
         if !dangerous_field(self.catalog, name) {
             return;
@@ -627,8 +632,19 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// What is looked up on the way counts as a command of the transaction, and whether a key is, its value decides.
+    fn command_number(&mut self, name: Option<&&str>) {
+        if name.is_some_and(|name| COMMAND_NUMBERS.contains(name)) {
+            self.found.not_understood(
+                "the number of a command in its transaction".into(),
+                "order what you write by a column of your own",
+            );
+        }
+    }
+
     /// `x.f` and `(row).f` call the function `f`, or cast to the type `f`, where there is no such column.
     fn field(&mut self, name: &str) {
+        self.command_number(Some(&name));
         if !self.stands && dangerous_field(self.catalog, name) {
             self.found.not_understood(
                 format!("`.{name}` could call a function or make a type of that name"),

@@ -394,6 +394,7 @@ fn split_under(
     results[5].extend(constraints.iter().map(|constraint| row(constraint)));
     let view = |view: &BarrierView| row(&[&view.name, &view.about, "[\"clerk\"]"]);
     results[14] = floor.iter().map(view).collect();
+    results[10].push(row(&["pg_catalog", "oid", "b", ""]));
     results.extend([decides.iter().map(|cells| row(cells)).collect(), Vec::new()]);
     let classification = Arc::new(Classification::load("t.toml", &rules, &[].into()).unwrap());
     Catalog::build(1, &results, Some(&classification)).unwrap()
