@@ -23,6 +23,7 @@ use crate::tree::{self, Fields, Value, flag, node, strings, text};
 use crate::walk::{TEMPORARY, kept};
 use form::copy_form;
 use traversal::renamed;
+use write::is_several;
 
 /// Views and queries within queries are followed to this depth.
 const DEPTH_MAX: usize = 24;
@@ -392,6 +393,7 @@ impl<'a> Lineage<'a> {
         for row in rows {
             let items = node(row).and_then(|(_, list)| list.get("items")).and_then(Value::as_array);
             for (place, value) in items.into_iter().flatten().enumerate() {
+                self.misplaced |= is_several(value);
                 let origin = self.expression(value, &[]);
                 match outputs.get_mut(place) {
                     Some(output) => output.origin.extend(origin),
