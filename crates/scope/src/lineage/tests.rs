@@ -1,4 +1,5 @@
 mod names;
+mod writes;
 
 use super::*;
 use crate::analyse::analyse;
@@ -27,14 +28,23 @@ fn traced(sql: &str) -> chaperone_access::Member {
         columns("7", r#"[["id","integer",0,null,null],["said","text",0,null,null]]"#),
         columns("8", r#"[["id","integer",0,null,null]]"#),
         columns("30", r#"[["id","integer",0,null,null],["label","text",0,null,null]]"#),
+        columns(
+            "31",
+            r#"[["id","integer",0,null,null],["what","text",0,null,null],["more","text",0,null,null],
+                ["loud","text",1,null,["what"]]]"#,
+        ),
+        columns("32", r#"[["one","text",0,null,null],["two","text",0,null,null]]"#),
     ];
     let cells = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
-    results[3].push(cells(&["public", "shadowed", "r", "false", "30", ""]));
+    for (name, kind, oid) in [("shadowed", "r", "30"), ("acts", "r", "31"), ("twice", "v", "32")] {
+        results[3].push(cells(&["public", name, kind, "false", oid, ""]));
+    }
     results[5] =
         vec![["f", "5", "[\"id\"]", "4", "[\"id\"]", "false"].map(|cell| Some(cell.to_owned())).to_vec()];
     results[12] = vec![
         cells(&["7", "SELECT p.id, p.note AS said FROM public.patients p"]),
         cells(&["8", "SELECT s.id FROM public.secret s WHERE s.label = 'x'"]),
+        cells(&["32", "SELECT a.more AS one, upper(a.more) AS two FROM public.acts a"]),
     ];
     let classification = Classification::load("t.toml", CLASSIFIED, &[].into()).unwrap();
     let catalog = Arc::new(Catalog::build(1, &results, Some(&Arc::new(classification))).unwrap());

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn assert_uses(cases: &[(&str, &[&str])]) {
+pub(super) fn assert_uses(cases: &[(&str, &[&str])]) {
     for (sql, expected) in cases {
         assert_eq!(uses(sql), *expected, "{sql}");
     }
