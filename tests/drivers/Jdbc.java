@@ -10,6 +10,8 @@ import java.util.*;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.postgresql.PGConnection;
 import org.postgresql.PGNotification;
+import org.postgresql.core.BaseConnection;
+import org.postgresql.core.TypeInfo;
 
 public class Jdbc {
     static final int BIG = 10 * 1024 * 1024;
@@ -27,6 +29,17 @@ public class Jdbc {
         login.setProperty("user", URLDecoder.decode(user[0], StandardCharsets.UTF_8));
         login.setProperty("password", URLDecoder.decode(user[1], StandardCharsets.UTF_8));
 
+        if (arguments.length > 2) {
+            int[] numbers = Arrays.stream(arguments[1].split(",")).mapToInt(Integer::parseInt).toArray();
+            List<String> statements = List.of(arguments).subList(2, arguments.length);
+            Map<String, Object> found = new TreeMap<>();
+            found.put("simple", seen(numbers, statements, Map.of("preferQueryMode", "simple")));
+            found.put("text", seen(numbers, statements, Map.of("prepareThreshold", "1", "binaryTransfer", "false")));
+            // Prepared at the server and binary from the first use on, not from the fifth.
+            found.put("binary", seen(numbers, statements, Map.of("prepareThreshold", "-1")));
+            System.out.println(json(found));
+            return;
+        }
         try (Connection c = connect()) {
             execute(c, "drop schema if exists driver_jdbc cascade");
             execute(c, "create schema driver_jdbc");
@@ -66,6 +79,35 @@ public class Jdbc {
             found = Map.of("error", String.valueOf(error.getSQLState()), "message", String.valueOf(error.getMessage()));
         }
         out.append(out.length() > 1 ? ",\n " : "\n ").append(json(name)).append(": ").append(json(found));
+    }
+
+    /** What each statement shows for each number, prepared, with the types of the columns. */
+    static Object seen(int[] numbers, List<String> statements, Map<String, String> settings) throws SQLException {
+        Properties all = new Properties();
+        all.putAll(login);
+        all.putAll(settings);
+        List<Object> found = new ArrayList<>();
+        try (Connection c = DriverManager.getConnection(url, all)) {
+            TypeInfo known = c.unwrap(BaseConnection.class).getTypeInfo();
+            for (String text : statements) {
+                try (PreparedStatement s = c.prepareStatement(text.replace("$1", "?"))) {
+                    for (int number : numbers) {
+                        s.setInt(1, number);
+                        ResultSet r = s.executeQuery();
+                        int width = r.getMetaData().getColumnCount();
+                        List<Object> types = new ArrayList<>(), rows = new ArrayList<>();
+                        for (int n = 1; n <= width; n++) types.add(known.getPGType(r.getMetaData().getColumnTypeName(n)));
+                        while (r.next()) {
+                            List<Object> row = new ArrayList<>();
+                            for (int n = 1; n <= width; n++) row.add(r.getObject(n));
+                            rows.add(row);
+                        }
+                        found.add(Map.of("types", types, "rows", rows));
+                    }
+                }
+            }
+        }
+        return found;
     }
 
     static Object severalResults(Connection c) throws SQLException {

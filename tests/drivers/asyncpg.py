@@ -32,6 +32,27 @@ def plain(value):
     return value
 
 
+async def seen(c, numbers, statements):
+    """What each statement shows for each number, prepared, with the types of the columns."""
+    found = []
+    for text in statements:
+        statement = await c.prepare(text)
+        types = [attribute.type.oid for attribute in statement.get_attributes()]
+        found += [{"types": types, "rows": plain(await statement.fetch(number))} for number in numbers]
+    return found
+
+
+async def seen_in_both_formats(numbers, statements):
+    c = await asyncpg.connect(URL)
+    found = {"binary": await seen(c, numbers, statements)}
+    # The driver takes every type in binary that it knows so: text is asked for a type at a time.
+    for kind, decoder in {"int4": int, "bool": lambda text: text == "t", "date": str, "bpchar": str, "text": str}.items():
+        await c.set_type_codec(kind, schema="pg_catalog", encoder=str, decoder=decoder, format="text")
+    found["text"] = await seen(c, numbers, statements)
+    await c.close()
+    return found
+
+
 async def simple(c):
     await c.execute("select 1; select 2")
     return plain(await c.fetch("select 1 as one, 'two' as two, 3.5::numeric as three, date '2026-01-31' as four"))
@@ -205,5 +226,8 @@ async def main():
     await setup.close()
 
 
-asyncio.run(main())
+if len(sys.argv) > 2:
+    results = asyncio.run(seen_in_both_formats([int(number) for number in sys.argv[2].split(",")], sys.argv[3:]))
+else:
+    asyncio.run(main())
 print(json.dumps(results, sort_keys=True, indent=1, ensure_ascii=False))

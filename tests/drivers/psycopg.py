@@ -45,6 +45,22 @@ def rows(cursor):
     return [plain(row) for row in cursor.fetchall()]
 
 
+def seen(cursor, placeholder, numbers, statements):
+    """What each statement shows for each number, prepared, with the types of the columns."""
+    found = []
+    for statement in statements:
+        for number in numbers:
+            cursor.execute(statement.replace("$1", placeholder), (number,), prepare=True)
+            found.append({"types": [d.type_code for d in cursor.description], "rows": rows(cursor)})
+    return found
+
+
+if len(sys.argv) > 2:
+    asked = [int(number) for number in sys.argv[2].split(",")], sys.argv[3:]
+    with psycopg.connect(URL, autocommit=True) as connection:
+        print(json.dumps({"text": seen(connection.cursor(), "%t", *asked), "binary": seen(connection.cursor(binary=True), "%b", *asked)}))
+    sys.exit()
+
 with psycopg.connect(URL, autocommit=True) as setup:
     setup.execute("drop schema if exists driver_psycopg cascade")
     setup.execute("create schema driver_psycopg")

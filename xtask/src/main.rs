@@ -23,8 +23,8 @@ usage: cargo xtask <command>
                     gateway and agent before a private PostgreSQL with a synthetic clinic
   bench [--json] [--rounds N] [--seconds N] [--only PART]...
                     figures beside those of haproxy and pgbouncer, from one run. Its parts: pgbench, bulk, idle, scope
-                    (a caller who sees a part, beside one who sees everything), catalog, tools (calls through a
-                    gateway), trail, policy, masking
+                    (a caller who sees a part, beside one who sees everything), floor (its view, at the database),
+                    catalog, tools (calls through a gateway), trail, policy, masking
   setup [demo|test|bench|worlds]
                     install what that needs (as root; else say what to run); default: test
   check             format, clippy, tidy, licences and bans, documentation links

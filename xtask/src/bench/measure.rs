@@ -20,13 +20,15 @@ pub(crate) struct Load<'a> {
     pub(crate) clients: u32,
     /// The transaction; `pgbench -S`'s unless given.
     pub(crate) script: Option<&'a Path>,
+    /// What its variables are at first, as in `told=0`.
+    pub(crate) variables: &'a [&'a str],
 }
 
 const LOADS: &[Load<'_>] = &[
-    Load { mode: "simple", clients: 1, script: None },
-    Load { mode: "prepared", clients: 1, script: None },
-    Load { mode: "simple", clients: 16, script: None },
-    Load { mode: "prepared", clients: 16, script: None },
+    Load { mode: "simple", clients: 1, script: None, variables: &[] },
+    Load { mode: "prepared", clients: 1, script: None, variables: &[] },
+    Load { mode: "simple", clients: 16, script: None, variables: &[] },
+    Load { mode: "prepared", clients: 16, script: None, variables: &[] },
 ];
 /// Rows of the bulk transfers: about 100 bytes each.
 const BULK_ROWS: u32 = 2_000_000;
@@ -98,6 +100,9 @@ pub(crate) fn one_pgbench(
         Some(script) => command.arg("--file").arg(script),
         None => command.arg("--select-only"),
     };
+    for variable in load.variables {
+        command.args(["--define", variable]);
+    }
     let (clients, seconds) = (load.clients.to_string(), seconds.to_string());
     command.args(["--client", &clients, "--jobs", "1", "--time", &seconds, url]);
     let said = capture(&mut command)?;

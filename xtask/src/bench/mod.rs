@@ -2,6 +2,7 @@
 
 mod catalog;
 mod endpoints;
+mod floor;
 mod measure;
 mod scoped;
 mod table;
@@ -26,9 +27,9 @@ const ROOMS: &[(&str, &str)] = &[
     ("policy", "crates/policy"),
     ("masking", "crates/masking"),
 ];
-/// What is measured through running gateways: every way to the database, then callers who see a part of it, then a large catalog,
-/// then tool calls.
-const GATEWAYS: &[&str] = &["pgbench", "bulk", "idle", "scope", "catalog", "tools"];
+/// What is measured with running gateways: every way to the database, then callers who see a part of it, then the view of a floor
+/// that one made, then a large catalog, then tool calls.
+const GATEWAYS: &[&str] = &["pgbench", "bulk", "idle", "scope", "floor", "catalog", "tools"];
 
 /// How much is measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +93,9 @@ fn gateways(effort: &Effort, home: &Path, figures: &mut Map<String, Value>) -> R
     }
     if effort.measures("scope") {
         keep("scoped", scoped::measure(effort, home)?);
+    }
+    if effort.measures("floor") {
+        keep("floor", floor::measure(effort, home)?);
     }
     if effort.measures("catalog") {
         keep("catalog", catalog::measure(effort, home)?);

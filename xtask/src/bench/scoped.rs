@@ -241,7 +241,7 @@ fn gateway(scoped: &Scoped, beside: &Beside, effort: &Effort, home: &Path) -> Re
         let first = round % order.len();
         order.rotate_left(first);
         for (url, script, latencies) in order {
-            let load = Load { mode, clients: 1, script: Some(script) };
+            let load = Load { mode, clients: 1, script: Some(script), variables: &[] };
             let (_, latency) = one_pgbench(url, &load, 1, home)?;
             latencies.push(latency);
         }

@@ -34,11 +34,12 @@ type Print = fn(&Value);
 /// Print everything that was measured.
 pub(crate) fn print(figures: &Value) {
     println!("\nmachine: {}", figures.get("machine").unwrap_or(&Value::Null));
-    let parts: [(&str, Print); 6] = [
+    let parts: [(&str, Print); 7] = [
         ("pgbench", ways),
         ("bulk", bulk),
         ("idle", idle),
         ("scoped", scoped),
+        ("floor", floor),
         ("catalog", catalog),
         ("tools", tools),
     ];
@@ -139,6 +140,26 @@ fn scoped(figures: &Value) {
             verdict(added <= most)
         );
     }
+}
+
+/// What a view of the floor costs at the database.
+fn floor(figures: &Value) {
+    println!(
+        "\na point select by key through the floor's view, at the database, in times of the plain one, 1 client:"
+    );
+    for row in rows(figures, "/floor/modes") {
+        let (ratio, most) = (number(row, "/ratio_median"), number(row, "/most"));
+        println!(
+            "{:<9} {ratio:>7.2} x {:.0} us; to reach: <= {most:.2}   {}",
+            text(row, "mode"),
+            number(row, "/plain_us_median"),
+            verdict(ratio <= most)
+        );
+    }
+    println!(
+        "with the filter in the statement, prepared, it takes {:.0} us; no target",
+        number(figures, "/floor/inline_us")
+    );
 }
 
 /// What a large target costs.

@@ -2,10 +2,10 @@
 
 use futures_util::TryStreamExt;
 use serde_json::{Map, Value, json};
-use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
-use sqlx::{Connection, Executor, Row};
+use sqlx::postgres::{PgListener, PgPool, PgPoolOptions, PgRow};
+use sqlx::{AssertSqlSafe, Column, Connection, Executor, Row, TypeInfo, ValueRef};
 
-use crate::{BIG, Outcome, digest};
+use crate::{Asked, BIG, Outcome, date, digest};
 
 /// Run every case through one pool.
 pub(crate) async fn all(url: &str) -> Outcome {
@@ -29,6 +29,43 @@ pub(crate) async fn all(url: &str) -> Outcome {
     pool.execute("drop schema driver_sqlx cascade").await?;
     pool.close().await;
     Ok(Value::Object(found))
+}
+
+/// What each statement shows for each number, prepared, with the types of the columns. The driver asks for binary values only.
+pub(crate) async fn seen(url: &str, asked: &Asked) -> Outcome {
+    let pool = PgPoolOptions::new().max_connections(1).connect(url).await?;
+    let mut found = Vec::new();
+    for text in &asked.statements {
+        for number in &asked.numbers {
+            let rows = sqlx::query(AssertSqlSafe(text.as_str())).bind(*number).fetch_all(&pool).await?;
+            // A row knows its columns; where there are none, nothing is known.
+            let columns = rows.first().map(PgRow::columns).unwrap_or_default();
+            let types: Vec<Option<u32>> = columns.iter().map(|column| column.type_info().oid().map(|oid| oid.0)).collect();
+            let rows = rows.iter().map(shown).collect::<Result<Vec<Value>, _>>()?;
+            found.push(json!({ "types": types, "rows": rows }));
+        }
+    }
+    pool.close().await;
+    Ok(json!(found))
+}
+
+/// The values of a row.
+fn shown(row: &PgRow) -> Outcome {
+    let mut values = Vec::new();
+    for (at, column) in row.columns().iter().enumerate() {
+        values.push(match column.type_info().name() {
+            "INT4" => json!(row.try_get::<Option<i32>, _>(at)?),
+            "BOOL" => json!(row.try_get::<Option<bool>, _>(at)?),
+            "TEXT" | "CHAR" => json!(row.try_get::<Option<String>, _>(at)?),
+            "DATE" => json!(row.try_get_unchecked::<Option<i32>, _>(at)?.map(date)),
+            _ => {
+                let value = row.try_get_raw(at)?;
+                let bytes = if value.is_null() { None } else { value.as_bytes().ok() };
+                json!(bytes.map(digest))
+            }
+        });
+    }
+    Ok(json!(values))
 }
 
 async fn prepared_reused(pool: &PgPool) -> Outcome {

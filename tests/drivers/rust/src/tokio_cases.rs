@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt, TryStreamExt, future};
 use serde_json::{Map, Value, json};
-use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::types::{FromSql, Type};
+use tokio_postgres::{AsyncMessage, Client, NoTls, Row, SimpleQueryMessage};
 
-use crate::{BIG, Outcome, digest};
+use crate::{Asked, BIG, Outcome, date, digest};
 
 async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
@@ -42,6 +43,53 @@ pub(crate) async fn all(url: &str) -> Outcome {
     put("notify", notify(url).await);
     setup.batch_execute("drop schema driver_rust cascade").await?;
     Ok(Value::Object(found))
+}
+
+/// What each statement shows for each number, prepared, with the types of the columns. The driver knows one format only: binary.
+pub(crate) async fn seen(url: &str, asked: &Asked) -> Outcome {
+    let c = connect(url).await?;
+    let mut found = Vec::new();
+    for text in &asked.statements {
+        let statement = c.prepare(text).await?;
+        let types: Vec<u32> = statement.columns().iter().map(|column| column.type_().oid()).collect();
+        for number in &asked.numbers {
+            let rows = c.query(&statement, &[number]).await?;
+            let rows = rows.iter().map(shown).collect::<Result<Vec<Value>, _>>()?;
+            found.push(json!({ "types": types, "rows": rows }));
+        }
+    }
+    Ok(json!(found))
+}
+
+/// A value of any type as it was sent.
+struct Sent(Vec<u8>);
+
+impl<'a> FromSql<'a> for Sent {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(raw.to_vec()))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+/// The values of a row.
+fn shown(row: &Row) -> Outcome {
+    let mut values = Vec::new();
+    for (at, column) in row.columns().iter().enumerate() {
+        values.push(match *column.type_() {
+            Type::INT4 => json!(row.try_get::<_, Option<i32>>(at)?),
+            Type::BOOL => json!(row.try_get::<_, Option<bool>>(at)?),
+            Type::TEXT | Type::BPCHAR => json!(row.try_get::<_, Option<String>>(at)?),
+            Type::DATE => {
+                let days = row.try_get::<_, Option<Sent>>(at)?.map(|Sent(bytes)| i32::from_sql(&Type::INT4, &bytes));
+                json!(days.transpose().map_err(|error| error.to_string())?.map(date))
+            }
+            _ => json!(row.try_get::<_, Option<Sent>>(at)?.map(|Sent(bytes)| digest(&bytes))),
+        });
+    }
+    Ok(json!(values))
 }
 
 async fn simple(c: Client) -> Outcome {
