@@ -345,14 +345,7 @@ impl<'a> Lineage<'a> {
             (fields.get("larg").and_then(Value::fields), fields.get("rarg").and_then(Value::fields))
         {
             let (left, right) = (self.query("SelectStmt", left), self.query("SelectStmt", right));
-            let mut right = right.into_iter();
-            let both = left.into_iter().map(|mut output| {
-                let other = right.next().unwrap_or_default();
-                output.origin.extend(other.origin);
-                output.plain = output.plain.filter(|_| other.plain.is_some());
-                output
-            });
-            let outputs: Vec<Output> = both.collect();
+            let outputs = if self.misplaced { self.mixed(left, right) } else { side_by_side(left, right) };
             self.frames.push(Vec::new());
             self.expressions(fields, &["sort_clause", "limit_offset", "limit_count"], &outputs);
             self.frames.pop();
@@ -402,6 +395,22 @@ impl<'a> Lineage<'a> {
                     }
                 }
             }
+        }
+        outputs
+    }
+
+    /// The columns of two queries where it is not known which one meets which, and how many there are.
+    fn mixed(&mut self, left: Vec<Output>, right: Vec<Output>) -> Vec<Output> {
+        let origin: Origin =
+            left.iter().chain(&right).flat_map(|output| output.origin.iter().cloned()).collect();
+        let names = left.into_iter().map(|output| output.name).chain([String::new()]);
+        let mut outputs = Vec::new();
+        for name in names {
+            let output = Output { name, origin: origin.clone(), plain: None };
+            if !self.follows(std::slice::from_ref(&output)) {
+                break;
+            }
+            outputs.push(output);
         }
         outputs
     }
@@ -680,6 +689,18 @@ impl<'a> Lineage<'a> {
         let names = view.columns.iter().map(|column| column.name.to_string());
         outputs.into_iter().zip(names).map(|(output, name)| Output { name, ..output }).collect()
     }
+}
+
+/// The columns of two queries of which one has the rows after the other's.
+fn side_by_side(left: Vec<Output>, right: Vec<Output>) -> Vec<Output> {
+    let mut right = right.into_iter();
+    let both = left.into_iter().map(|mut output| {
+        let other = right.next().unwrap_or_default();
+        output.origin.extend(other.origin);
+        output.plain = output.plain.filter(|_| other.plain.is_some());
+        output
+    });
+    both.collect()
 }
 
 fn has_star(list: Option<&Value>) -> bool {

@@ -125,6 +125,14 @@ fn free_text_is_followed_to_where_it_comes_out() {
         ("select label as note, * from patients join secret using (id)", except(&["id", "label"])),
         ("select upper(note), * from patients join secret using (id)", except(&[])),
         ("select label, (p).* from patients p, secret", except(&[])),
+        // Nor is it known what the other query's columns meet there.
+        ("select (s).* from secret s union all select id, note from patients", except(&[])),
+        ("select id, note from patients union all select (s).* from secret s", except(&[])),
+        (
+            "select * from secret natural join (values (1)) v(id) union all select id, note from patients",
+            except(&[]),
+        ),
+        ("select (s).* from secret s union all select id, label from secret", FreeText::None),
         // It stays, in a table of the session's own.
         ("create temp table x as select note from patients", except(&[])),
         ("select note into temp x from patients", except(&[])),
