@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chaperone_access::EXPLAIN_ACCESS;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Collected, Full};
@@ -65,6 +66,10 @@ impl Answer {
         let mut text = format!("{head}: {message}");
         for (name, value) in rest.into_iter().flatten() {
             text.push_str(&format!("\n{name}: {value}"));
+        }
+        // A model has a tool in the place of the command.
+        for command in ["`chaperone policy explain --sql`", "`chaperone policy explain`"] {
+            text = text.replace(command, &format!("the tool `{EXPLAIN_ACCESS}`"));
         }
         Self(CallToolResult::error(vec![ContentBlock::text(text)]))
     }
