@@ -79,16 +79,15 @@ fn planned(options: &Options, scratch: &Path) -> Result<Vec<Planned>, Failure> {
     let mut plan = |name: &str, corpora: Vec<PathBuf>, through| {
         planned.push(Planned { name: name.to_owned(), corpora, through });
     };
-    let is_generated = options.generated.is_some_and(|number| number > 0);
     let ours = |names: &[&str]| names.iter().map(|name| folder().join(name)).collect::<Vec<_>>();
     if !options.corpora.is_empty() {
         plan("psql", options.corpora.clone(), Through::Psql);
         plan("driver", options.corpora.clone(), Through::Driver);
-    } else if !is_generated {
+    } else if options.generated.is_none() {
         plan("psql", ours(&[CORPORA, &[FOR_PSQL]].concat()), Through::Psql);
         plan("driver", ours(CORPORA), Through::Driver);
     }
-    if let Some(number) = options.generated.filter(|number| *number > 0) {
+    if let Some(number) = options.generated {
         eprintln!("generating {number} statements from seed {} ...", options.seed);
         for (name, file) in generated::write(&options.plan, number, options.seed, scratch)? {
             plan(&name, vec![file], Through::Generated);

@@ -73,15 +73,51 @@ impl Options {
                 }
             }
         }
+        this.fit_together(arguments)?;
         if !worlds.is_empty() {
             this.plan.worlds = worlds
                 .try_into()
-                .map_err(|_| Failure::usage("`--world` is given twice: once for each of the two"))?;
+                .map_err(|_| Failure::usage("`--world` is needed twice: once for each of the two"))?;
         }
         if !groups.is_empty() {
             this.plan.restricted.groups = groups;
         }
         Ok(this)
+    }
+}
+
+/// Options of a run, which does not take place where the worlds only stay up.
+const OF_A_RUN: [&str; 6] = ["--corpus", "--only", "--generated", "--seed", "--against", "--report"];
+/// What belongs to a schema: ours says nothing of another one.
+const OF_A_SCHEMA: [&str; 3] = ["--world", "--classification", "--policy"];
+
+impl Options {
+    /// # Errors
+    /// An option would do nothing, or something else than it says.
+    fn fit_together(&self, given: &[&str]) -> Result<(), Failure> {
+        let is_given = |option: &str| given.contains(&option);
+        if let Some(option) = OF_A_RUN.iter().find(|option| self.json && is_given(option)) {
+            return Err(Failure::usage(format!(
+                "`{option}` is of a run, and with `--json` none takes place"
+            )));
+        }
+        if is_given("--schema") {
+            if let Some(option) = OF_A_SCHEMA.iter().find(|option| !is_given(option)) {
+                return Err(Failure::usage(format!(
+                    "`--schema` needs `{option}`: ours is of another schema"
+                )));
+            }
+            if self.generated.is_some() {
+                return Err(Failure::usage("`--generated` makes statements about our own schema only"));
+            }
+        }
+        if self.generated == Some(0) {
+            return Err(Failure::usage("`--generated 0`: at least one statement is needed"));
+        }
+        if is_given("--seed") && self.generated.is_none() {
+            return Err(Failure::usage("`--seed` is of what `--generated` makes"));
+        }
+        Ok(())
     }
 }
 
@@ -113,6 +149,8 @@ mod tests {
             "b.sql",
             "--policy",
             "p",
+            "--classification",
+            "c.toml",
             "--restricted",
             "rita",
             "--group",
@@ -126,9 +164,18 @@ mod tests {
         assert_eq!(options.plan.worlds, [PathBuf::from("a.sql"), PathBuf::from("b.sql")]);
         assert_eq!(options.plan.restricted.groups, ["clerks", "nurses"]);
         assert_eq!(options.plan.restricted.subject, "rita");
-        for bad in
-            [&["--world", "a"] as &[&str], &["--seed"], &["--seed", "x"], &["--fast"], &["--against", "me"]]
-        {
+        for bad in [
+            &["--world", "a"] as &[&str],
+            &["--seed"],
+            &["--generated", "9", "--seed", "x"],
+            &["--seed", "7"],
+            &["--fast"],
+            &["--against", "me"],
+            &["--generated", "0"],
+            &["--json", "--only", "A"],
+            &["--json", "--report", "f"],
+            &["--schema", "s.sql", "--world", "a.sql", "--world", "b.sql", "--policy", "p"],
+        ] {
             assert_eq!(Options::parse(bad).unwrap_err().exit_code(), 2, "{bad:?}");
         }
     }
