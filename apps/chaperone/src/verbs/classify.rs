@@ -11,6 +11,7 @@ use chaperone_api::CatalogView;
 use chaperone_scope::{Catalog, Classification, Undecided};
 use clap::Parser;
 
+use super::policy::setting::RELATIONS_BYTES_MAX;
 use super::{Failure, block_on, remark, say, say_json};
 use crate::config;
 use crate::config::gateway::GatewayConfig;
@@ -43,18 +44,15 @@ pub(crate) struct Classify {
     #[arg(long, conflicts_with_all = ["diff", "check", "json"])]
     write: bool,
     /// Say what the target has and the classification does not, and the other way round
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     diff: bool,
-    /// The same, and exit with 1 if there is anything
+    /// The same, and exit with 1 if there is anything, or the target cannot be served to whoever is to see a part
     #[arg(long)]
     check: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
-
-/// Largest file of a catalog that is read.
-const RELATIONS_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 impl Classify {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
@@ -71,7 +69,7 @@ impl Classify {
             let detectors = config.targets.get(&target).map(|target| target.free_text.config());
             samples::look(&agent, &target, &detectors.unwrap_or_default(), number, &mut undecided)?;
         }
-        let found = !undecided.is_empty() || !catalog.misfits().is_empty();
+        let found = !(undecided.is_empty() && catalog.misfits().is_empty() && catalog.unfit().is_empty());
         if self.json {
             say_json(&serde_json::json!({
                 "target": target,

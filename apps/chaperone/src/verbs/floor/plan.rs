@@ -191,8 +191,10 @@ impl Plan {
                 "login `{name}` takes on a role for each subject: their grants are not planned"
             ));
         }
+        let mut used = Vec::new();
         for (login, callers) in by_login {
             let name = login.as_ref().map_or(DEFAULT, LoginName::as_str).to_owned();
+            used.push(name.clone());
             if !only.is_empty() && !only.contains(&name) {
                 continue;
             }
@@ -228,7 +230,8 @@ impl Plan {
             logins.push(login);
         }
         if let Some(missing) = only.iter().find(|name| logins.iter().all(|login| login.login != **name)) {
-            let why = notes.join("; ");
+            let there = format!("callers there use: {}", used.join(", "));
+            let why = if notes.is_empty() { there } else { notes.join("; ") };
             return Err(Failure::Usage(format!(
                 "there is no floor for a login `{missing}` of `{target}` ({why})"
             )));

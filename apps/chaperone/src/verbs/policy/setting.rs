@@ -24,7 +24,7 @@ use crate::wiring::policies::{self, Folder, learn, lines, world};
 /// The configuration that is taken where none is named.
 const CONFIG: &str = "gateway.toml";
 /// Largest file of relations that is read: the catalog of a large database.
-const RELATIONS_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub(crate) const RELATIONS_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Where to look.
 #[derive(Debug, Clone, clap::Args)]
