@@ -1488,3 +1488,9 @@ BEGIN; UPDATE more.seen_by SET id = id WHERE id = 1; UPDATE more.seen_by SET id 
 CREATE TEMP TABLE x (a int); BEGIN; UPDATE acct_ref SET memo = memo; UPDATE acct_ref SET memo = memo; INSERT INTO x VALUES (1) RETURNING cmin; INSERT INTO plain VALUES (3, 'x') RETURNING cmin; SELECT max(cmin::text) FROM x; SELECT (x).cmax FROM x; ROLLBACK;
 -- @t lck03 locks_beside_keys works
 BEGIN; SELECT id FROM patients WHERE id = 1 FOR UPDATE; SELECT id FROM plain ORDER BY id LIMIT 1 FOR SHARE SKIP LOCKED; ROLLBACK;
+-- @t wrt60 sub_selects_beside_what_is_written works
+BEGIN; UPDATE patients p SET visits = s.n FROM (SELECT id, count(name) AS n FROM patients GROUP BY 1) s WHERE s.id = p.id; ROLLBACK; BEGIN; DELETE FROM patients p USING (SELECT id, ssn FROM patients) s WHERE s.id = p.id AND s.ssn = '123-45-6789'; ROLLBACK; BEGIN; MERGE INTO patients p USING (SELECT id, zip, visits FROM patients) s ON s.id = p.id WHEN MATCHED THEN UPDATE SET visits = s.visits; ROLLBACK;
+-- @t wrt61 sub_selects_that_name_what_is_written infer
+BEGIN; UPDATE patients p SET visits = 1 FROM (SELECT 1 AS id WHERE p.ssn = '123-45-6789') s WHERE s.id = p.id; ROLLBACK; BEGIN; UPDATE patients p SET visits = 1 FROM LATERAL (SELECT p.ssn AS x) s WHERE s.x = '123-45-6789'; ROLLBACK; BEGIN; UPDATE patients p SET visits = 1 FROM plain q JOIN plain r ON p.ssn = '123-45-6789' WHERE p.id = q.id; ROLLBACK; BEGIN; DELETE FROM patients USING (SELECT patients.ssn AS x) s WHERE s.x = '123-45-6789'; ROLLBACK; BEGIN; MERGE INTO patients p USING (SELECT p.ssn AS x) s ON s.x = '123-45-6789' WHEN MATCHED THEN DELETE; ROLLBACK;
+-- @t grp60 group_by_a_key_that_children_have_too works
+SELECT id, owner, count(*) FROM more.lot GROUP BY id, owner ORDER BY id LIMIT 2;

@@ -178,7 +178,7 @@ fn queries(place: &Place, name: &str, effort: &Effort, home: &Path) -> Result<Va
         for side in order {
             match side {
                 0 => {
-                    let load = Load { mode: "simple", clients: 1, script: Some(&script) };
+                    let load = Load { mode: "simple", clients: 1, script: Some(&script), variables: &[] };
                     session.push(one_pgbench(&url, &load, effort.seconds.min(2), home)?.1);
                 }
                 1 => started.push(psql(&url)?),

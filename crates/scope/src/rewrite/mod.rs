@@ -92,6 +92,13 @@ fn hidden<T>(what: impl std::fmt::Display) -> Outcome<T> {
         .hint("`chaperone policy explain` shows which columns and rows you see"))
 }
 
+/// The same, where something else does.
+fn hidden_but<T>(what: impl std::fmt::Display, instead: &str) -> Outcome<T> {
+    hidden(what).map_err(|refusal: Refusal| {
+        refusal.hint(format!("{instead}; `chaperone policy explain` shows which columns and rows you see"))
+    })
+}
+
 /// The words that are sent for a caller of that scope. The text has been walked before and keeps to the grammar.
 ///
 /// # Errors

@@ -12,8 +12,8 @@ use super::barrier::{Barrier, FLOOR_SCHEMA};
 use super::mask::{self, literal};
 use super::traces::names_locks;
 use super::{
-    Outcome, Rewriter, TABLEOID, XMIN, hidden, node, our_expression, our_select, refused, string, sval,
-    times, unfaithful,
+    Outcome, Rewriter, TABLEOID, XMIN, hidden, hidden_but, node, our_expression, our_select, refused, string,
+    sval, times, unfaithful,
 };
 use crate::catalog::{Guard, Relation, TableColumn};
 use crate::walk::{TEMPORARY, quoted};
@@ -134,9 +134,12 @@ impl<'a> Rewriter<'a> {
             return Err(guarded(name));
         }
         if self.locking && self.keeps_hidden_keys(relation) {
-            return hidden(format!(
-                "locking rows of `{name}`, which rows that you may change point to by what you do not see,"
-            ));
+            return hidden_but(
+                format!(
+                    "locking rows of `{name}`, which rows that you may change point to by what you do not see,"
+                ),
+                "read them without FOR UPDATE or FOR SHARE",
+            );
         }
         match self.reading_seen(name, relation, inh, sample)? {
             Reading::Itself
@@ -764,7 +767,10 @@ fn sampled(sample: Option<&Node>) -> Outcome<String> {
     if !matches!(method.as_slice(), ["bernoulli"] | ["pg_catalog", "bernoulli"])
         || sample.repeatable.is_some()
     {
-        return hidden("TABLESAMPLE SYSTEM and REPEATABLE on a relation of which you see a part");
+        return hidden_but(
+            "TABLESAMPLE SYSTEM and REPEATABLE on a relation of which you see a part",
+            "TABLESAMPLE BERNOULLI takes rows one by one",
+        );
     }
     let percent = match sample.args.as_slice() {
         [Node { node: Some(NodeEnum::AConst(value)) }] => value.val.as_ref(),

@@ -9,7 +9,7 @@ use pg_query::protobuf::{CopyStmt, DefElem, ExplainStmt, IntoClause, Node, Range
 
 use super::relation::{Named, facts};
 use super::write::column_list;
-use super::{Outcome, Rewriter, hidden, node, our_select, refused, sval, unfaithful};
+use super::{Outcome, Rewriter, hidden_but, node, our_select, refused, sval, unfaithful};
 use crate::system;
 use crate::walk::TEMPORARY;
 
@@ -157,10 +157,16 @@ impl Rewriter<'_> {
         let whole = self.scope.is_whole() && self.scope.described.is_none() && !self.counts_hidden_rows();
         if !whole {
             if analyze {
-                return hidden("EXPLAIN ANALYZE of a relation of which you see a part");
+                return hidden_but(
+                    "EXPLAIN ANALYZE of a relation of which you see a part",
+                    "leave out ANALYZE and BUFFERS",
+                );
             }
             if executes {
-                return hidden("EXPLAIN EXECUTE of a relation of which you see a part");
+                return hidden_but(
+                    "EXPLAIN EXECUTE of a relation of which you see a part",
+                    "explain the query itself",
+                );
             }
             // Which plan is chosen depends on how wide the values are that are not shown.
             self.explaining = true;

@@ -15,7 +15,8 @@ use pg_query::protobuf::{
 use super::expression::item;
 use super::relation::{Named, all_revealed, facts, split_by_hidden};
 use super::{
-    Outcome, Rewriter, TABLEOID, hidden, mask, node, our_expression, refused, string, sval, unfaithful,
+    Outcome, Rewriter, TABLEOID, hidden, hidden_but, mask, node, our_expression, refused, string, sval,
+    unfaithful,
 };
 use crate::catalog::{Relation, SYSTEM_COLUMNS};
 use crate::walk::{TEMPORARY, quoted};
@@ -106,10 +107,10 @@ impl Target<'_> {
     }
 
     fn oracle<T>(&self, column: &str) -> Outcome<T> {
-        hidden(format!(
-            "a condition or a value that reads `{column}` of `{}`, which you do not see,",
-            self.name
-        ))
+        hidden_but(
+            format!("a condition or a value that reads `{column}` of `{}`, which you do not see,", self.name),
+            "pick the rows by columns that you see",
+        )
     }
 
     /// A column reference somewhere in the write. Whether it means the target is not asked where it could.
@@ -265,7 +266,10 @@ impl<'a> Rewriter<'a> {
         mut target: Target<'a>,
     ) -> Outcome<Target<'a>> {
         if self.explaining {
-            return hidden(format!("EXPLAIN of a write to `{full}`, of which you see a part,"));
+            return hidden_but(
+                format!("EXPLAIN of a write to `{full}`, of which you see a part,"),
+                "explain a SELECT with the same conditions",
+            );
         }
         // Only what is partitioned, or a part of it, has a key of that kind.
         if split_by_hidden(known, showings, true) {
@@ -346,10 +350,11 @@ impl<'a> Rewriter<'a> {
         let target = self.target_of(&mut it.relation)?;
         let assigned = assigned(&it.target_list)?.unwrap_or_default();
         self.may_assign(&target, &assigned, Kind::Update)?;
-        self.target = Some(target);
+        // Nothing in there sees the target, not even with LATERAL.
         for from in &mut it.from_clause {
             self.item_of_from(from)?;
         }
+        self.target = Some(target);
         self.assignments(&mut it.target_list)?;
         self.optional(&mut it.where_clause)?;
         self.returning(&mut it.returning_clause, it.from_clause.is_empty())
@@ -358,10 +363,10 @@ impl<'a> Rewriter<'a> {
     fn delete(&mut self, it: &mut DeleteStmt) -> Outcome {
         let target = self.target_of(&mut it.relation)?;
         self.may_assign(&target, &BTreeSet::new(), Kind::Delete)?;
-        self.target = Some(target);
         for from in &mut it.using_clause {
             self.item_of_from(from)?;
         }
+        self.target = Some(target);
         self.optional(&mut it.where_clause)?;
         self.returning(&mut it.returning_clause, it.using_clause.is_empty())
     }
@@ -369,10 +374,10 @@ impl<'a> Rewriter<'a> {
     fn merge(&mut self, it: &mut MergeStmt) -> Outcome {
         let target = self.target_of(&mut it.relation)?;
         self.may_change(&target)?;
-        self.target = Some(target);
         if let Some(source) = &mut it.source_relation {
             self.item_of_from(source)?;
         }
+        self.target = Some(target);
         self.optional(&mut it.join_condition)?;
         for when in &mut it.merge_when_clauses {
             let Some(NodeEnum::MergeWhenClause(when)) = &mut when.node else { return Err(unfaithful()) };

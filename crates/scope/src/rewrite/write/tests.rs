@@ -558,3 +558,24 @@ fn what_is_seen_of_a_target_is_returned_and_copied_beside_what_is_not() {
         assert!(copied.starts_with(&format!("COPY (SELECT {columns} FROM ONLY public.patients")), "{copied}");
     }
 }
+
+/// Nothing in FROM sees the row that is written: its names are those of what is read there.
+#[test]
+fn what_is_read_beside_the_target_names_nothing_of_it() {
+    let written = |sql: &str| sent(Made::default(), &[("patients", "rhr"), ("secret", "whole")], sql);
+    for sql in [
+        "update patients p set id = 1 from (select id, ssn from patients) s where s.id = p.id",
+        "delete from patients p using (select ssn from patients) s where s.ssn = 'x'",
+        "merge into patients p using (select id, ssn from patients) s on s.id = p.id when matched then update set id = s.id",
+    ] {
+        let sent = written(sql).unwrap();
+        assert!(sent.contains("NULL::pg_catalog.text AS ssn"), "{sent}");
+    }
+    for sql in [
+        "update patients p set id = 1 from (select id from patients) s where p.ssn = 'x'",
+        "delete from patients p using secret s where p.ssn = 'x'",
+        "merge into patients p using secret s on p.ssn = 'x' when matched then delete",
+    ] {
+        assert!(written(sql).is_err(), "{sql}");
+    }
+}
