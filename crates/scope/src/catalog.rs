@@ -225,7 +225,6 @@ pub struct Catalog {
     /// Number of this snapshot, counted by whoever loads it.
     pub version: u64,
     digest: [u8; 32],
-    server_version: u32,
     path: Arc<[Arc<str>]>,
     /// Each in a place of its own: a table of them has room for more of them than there are.
     pub(crate) relations: Relations,
@@ -515,12 +514,6 @@ impl Catalog {
     #[must_use]
     pub fn above(&self, name: &RelationName) -> Vec<RelationName> {
         ancestors(self, name)
-    }
-
-    /// Version of the server, as `server_version_num`.
-    #[must_use]
-    pub fn server_version(&self) -> u32 {
-        self.server_version
     }
 
     /// Resolve a name as the session would: `pg_catalog` first, then the path.

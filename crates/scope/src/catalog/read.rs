@@ -143,7 +143,6 @@ impl Catalog {
 
 impl Reading {
     fn session(&mut self, row: Row<'_>) -> Result<(), CatalogError> {
-        self.catalog.server_version = cell(row, 0)?.parse().map_err(|_| CatalogError("no server version"))?;
         self.catalog.path =
             cell(row, 2)?.split(',').filter(|schema| !schema.is_empty()).map(Arc::from).collect();
         Ok(())
