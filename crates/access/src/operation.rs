@@ -281,6 +281,11 @@ pub enum SessionEffect {
         /// Its name.
         name: Arc<str>,
     },
+    /// CLOSE of one cursor or portal, or of all.
+    Closes {
+        /// `None` is ALL.
+        name: Option<Arc<str>>,
+    },
     /// DEALLOCATE of one name, or of all.
     Deallocates {
         /// `None` is ALL.
@@ -327,6 +332,7 @@ impl SessionEffect {
             | Self::Executes { .. }
             | Self::Declares { .. }
             | Self::Fetches { .. }
+            | Self::Closes { .. }
             | Self::Deallocates { .. }
             | Self::DiscardsAll
             | Self::SetsSearchPath { .. }

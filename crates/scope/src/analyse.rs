@@ -281,6 +281,7 @@ fn moves(effect: &SessionEffect) -> bool {
         | SessionEffect::MakesTemporary { .. }
         | SessionEffect::DropsTemporary { .. }
         | SessionEffect::Fetches { .. }
+        | SessionEffect::Closes { .. }
         | SessionEffect::Transaction(_)
         | SessionEffect::Prepares { .. }
         | SessionEffect::Executes { .. }
@@ -451,6 +452,10 @@ fn session_effect(
         "ExecuteStmt" => SessionEffect::Executes { name: Arc::from(text(fields, "name")) },
         "DeclareCursorStmt" => SessionEffect::Declares { name: Arc::from(text(fields, "portalname")) },
         "FetchStmt" => SessionEffect::Fetches { name: Arc::from(text(fields, "portalname")) },
+        "ClosePortalStmt" => {
+            let name = text(fields, "portalname");
+            SessionEffect::Closes { name: (!name.is_empty()).then(|| Arc::from(name)) }
+        }
         "DeallocateStmt" => {
             let name = text(fields, "name");
             SessionEffect::Deallocates { name: (!name.is_empty()).then(|| Arc::from(name)) }

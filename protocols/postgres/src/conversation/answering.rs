@@ -26,6 +26,7 @@ pub(super) fn unsettling(analysis: &Analysis) -> bool {
     analysis.members.iter().any(|member| match &member.session {
         SessionEffect::Prepares { .. }
         | SessionEffect::Declares { .. }
+        | SessionEffect::Closes { .. }
         | SessionEffect::Deallocates { .. }
         | SessionEffect::DiscardsAll
         | SessionEffect::SetsSearchPath { .. }
@@ -596,6 +597,7 @@ impl Conversation {
                 let cursor = Cursor { analysis: analysis.clone(), member: place, words };
                 self.book.declare(name.clone(), cursor);
             }
+            SessionEffect::Closes { name } => self.book.close_cursor(name.as_deref()),
             SessionEffect::Deallocates { name } => self.book.deallocate(name.as_deref()),
             SessionEffect::DiscardsAll => {
                 self.book.discard();

@@ -117,6 +117,7 @@ impl Conversation {
             | SessionEffect::Transaction(_)
             | SessionEffect::Executes { .. }
             | SessionEffect::Fetches { .. }
+            | SessionEffect::Closes { .. }
             | SessionEffect::Deallocates { .. }
             | SessionEffect::DiscardsAll
             | SessionEffect::DropsTemporary { .. }
@@ -192,6 +193,7 @@ impl Conversation {
             | SessionEffect::Transaction(_)
             | SessionEffect::Prepares { .. }
             | SessionEffect::Declares { .. }
+            | SessionEffect::Closes { .. }
             | SessionEffect::Deallocates { .. }
             | SessionEffect::DiscardsAll
             | SessionEffect::MakesTemporary { .. }
@@ -234,6 +236,7 @@ impl Conversation {
             | SessionEffect::Executes { .. }
             | SessionEffect::Declares { .. }
             | SessionEffect::Fetches { .. }
+            | SessionEffect::Closes { .. }
             | SessionEffect::Deallocates { .. }
             | SessionEffect::DiscardsAll
             | SessionEffect::MakesTemporary { .. }

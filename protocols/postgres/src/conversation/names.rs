@@ -155,7 +155,8 @@ pub(super) struct Book {
     portals: HashMap<Arc<str>, Portal>,
     /// Names that were closed, and in which group: until that is answered, they may still be there.
     closed: HashMap<(Object, Arc<str>), u64>,
-    /// Those of earlier transactions too: a name that the server has forgotten does no harm here.
+    /// Those of earlier transactions too: a name that the server has forgotten does no harm here. A portal comes before a
+    /// cursor of its name, which the server had forgotten when it took the portal.
     cursors: HashMap<Arc<str>, Cursor>,
     /// What temporary tables were filled with, by their names.
     temporaries: HashMap<Arc<str>, Vec<Earlier>>,
@@ -244,14 +245,31 @@ impl Book {
         self.cursors.get(name)
     }
 
-    /// DECLARE. What is forgotten for want of room is afterwards for those only who see everything.
+    /// DECLARE. Portals and cursors share their names, and the server would not have taken one that is in use: a portal that is
+    /// known by it went with a savepoint, or was closed by code. What is forgotten for want of room is afterwards for those
+    /// only who see everything.
     pub(super) fn declare(&mut self, name: Arc<str>, cursor: Cursor) {
+        self.portals.remove(&name);
         if self.cursors.len() >= PORTALS_MAX {
             self.cursors.clear();
             self.unseen = true;
         }
         self.grown(&cursor.analysis, &cursor.words);
         self.cursors.insert(name, cursor);
+    }
+
+    /// CLOSE, also of a portal: no end of a transaction takes it back.
+    pub(super) fn close_cursor(&mut self, name: Option<&str>) {
+        match name {
+            Some(name) => {
+                self.portals.remove(name);
+                self.cursors.remove(name);
+            }
+            None => {
+                self.portals.clear();
+                self.cursors.clear();
+            }
+        }
     }
 
     /// Temporary tables are gone, unless their transaction is taken back.
@@ -470,6 +488,7 @@ impl Texts {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pieces::Request;
     use super::*;
 
     fn filled(names: &[&str]) -> Book {
@@ -478,6 +497,47 @@ mod tests {
             book.temporaries.insert(Arc::from(*name), vec![Earlier::Unseen]);
         }
         book
+    }
+
+    fn analysis() -> Arc<Analysis> {
+        Request::unread("", false).analysis
+    }
+
+    /// With a portal of each name.
+    fn bound(names: &[&str]) -> Book {
+        let mut book = Book::default();
+        for name in names {
+            let granted = Granted {
+                asked: Arc::from(""),
+                analysis: analysis(),
+                words: Words::default(),
+                floored: false,
+            };
+            let (parameters, analysis) = (Arc::from([]), analysis());
+            let portal = Portal { analysis, granted, parameters, formats: None, group: 0 };
+            book.bind(Arc::from(*name), portal);
+        }
+        book
+    }
+
+    fn cursor() -> Cursor {
+        Cursor { analysis: analysis(), member: 0, words: Words::default() }
+    }
+
+    #[test]
+    fn whoever_takes_the_name_of_a_portal_or_closes_it_is_believed() {
+        let mut book = bound(&["a", "b"]);
+        book.declare(Arc::from("a"), cursor());
+        assert!(book.portal("a").is_none() && book.cursor("a").is_some(), "no other one has its name");
+        assert!(book.portal("b").is_some());
+        book.close_cursor(Some("a"));
+        assert!(book.cursor("a").is_none() && book.portal("b").is_some());
+        book.close_cursor(Some("b"));
+        assert_eq!(book.portals(), 0);
+        let mut book = bound(&["a", "b"]);
+        book.declare(Arc::from("c"), cursor());
+        book.close_cursor(None);
+        assert!(book.portals() == 0 && book.cursor("c").is_none());
     }
 
     #[test]

@@ -21,6 +21,13 @@ fn only_a_setting_of_that_name_is_one_of_the_sessions_role() {
 }
 
 #[test]
+fn what_is_closed_is_what_was_named() {
+    let told = |sql: &str| format!("{:?}", look(sql).members[0].session);
+    assert_eq!(told("close c"), r#"Closes { name: Some("c") }"#);
+    assert_eq!(told("close all"), "Closes { name: None }");
+}
+
+#[test]
 fn what_is_discarded_is_what_was_named() {
     let told = |sql: &str| {
         let text: Arc<str> = Arc::from(sql);
