@@ -70,7 +70,7 @@ pub fn analyse(
         describes |= found.describes;
         refusal = refusal.or(found.refusal.clone());
         let source = text.get(span).unwrap_or_default();
-        let member = member(statement, found, source, place, &Own { path, temporary, catalog });
+        let member = member(statement, found, source, place, &Own { path, temporary: &known, catalog });
         views |= member.touches.iter().any(|touch| is_view(catalog, &touch.relation));
         remember(&mut known, &member.session);
         if moved && !member.touches.is_empty() {
@@ -146,7 +146,8 @@ impl Rewrite for Rewriting {
 /// Where a statement inside of another is analysed.
 struct Own<'a> {
     path: &'a Arc<[Arc<str>]>,
-    temporary: &'a Arc<[Arc<str>]>,
+    /// There when it runs: those that the string has made before, too.
+    temporary: &'a [Arc<str>],
     catalog: &'a Arc<Catalog>,
 }
 
@@ -463,7 +464,7 @@ fn session_effect(
         // DISCARD ALL is the first of its kinds.
         "DiscardStmt" if number(fields, "target") == 1 => SessionEffect::DiscardsAll,
         "DiscardStmt" if number(fields, "target") == DISCARD_TEMP => {
-            SessionEffect::DropsTemporary { names: own.temporary.clone() }
+            SessionEffect::DropsTemporary { names: own.temporary.into() }
         }
         "VariableSetStmt" => setting_effect(fields),
         "ExplainStmt" | "CreateTableAsStmt" => {
@@ -489,7 +490,7 @@ fn inner(query: &Value, source: &str, own: &Own<'_>) -> Analysis {
         None => Confined::by(Rewriting {
             text: Arc::from(source),
             path: own.path.clone(),
-            temporary: own.temporary.clone(),
+            temporary: own.temporary.into(),
             catalog: own.catalog.clone(),
             deep: true,
         }),
