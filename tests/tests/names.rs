@@ -1,0 +1,111 @@
+//! What a session's names stand for: what goes by one is shown as what it is, and goes when it may not be seen any more.
+
+#![allow(clippy::unwrap_used, reason = "a test's own set-up may fail it")]
+
+use std::fs;
+use std::process::Command;
+
+use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, Talk, private_folder};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const CLERK: Caller = Caller { subject: "ben", groups: &["billing"], client: None };
+
+/// The specimen that everybody writes: it stands for nobody.
+const SSN: &str = "123-45-6789";
+
+const TABLES: &str = "
+create table public.notes (id integer primary key, note text);
+insert into public.notes values (1, 'Seen today. SSN 123-45-6789 is new.');
+create table public.plain (id integer primary key, cut text);
+insert into public.plain values (1, 'stored');
+grant all on public.notes, public.plain to chaperone;
+";
+
+const CLASSIFICATION: &str = r#"
+[relations."public.notes".columns]
+id = { clear = true }
+note = { tags = ["clinical.note"], scan = true }
+[relations."public.plain"]
+clear = true
+"#;
+
+const CONNECTED: &str = r#"
+permit (principal in Group::"dev/billing",
+        action in [Action::"connect", Action::"read", Action::"insert", Action::"useMasked"],
+        resource in Target::"clinic");
+"#;
+const REVEALED: &str = r#"
+permit (principal in Group::"dev/billing", action == Action::"reveal", resource in Target::"clinic")
+when { resource in [Tag::"clinical.note"] };
+"#;
+
+struct Clinic {
+    boundary: Boundary,
+    _cluster: Cluster,
+    home: TempDir,
+}
+
+impl Clinic {
+    fn start() -> Self {
+        let home = private_folder("test").unwrap();
+        let cluster = Cluster::start(&home.path().join("postgres"), Fsync::Off, None).unwrap();
+        cluster.sql(TABLES).unwrap();
+        let (folder, classification) = (home.path().join("rules"), home.path().join("clinic.toml"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("rules.cedar"), [CONNECTED, REVEALED].concat()).unwrap();
+        fs::write(&classification, CLASSIFICATION).unwrap();
+        let mut layout = Layout::new(AgentPlace::InProcess);
+        layout.policy = Some(folder);
+        // The target's table is the last one before it.
+        layout.more = format!("classification = {}\n", Value::from(classification.to_string_lossy()));
+        let boundary = Boundary::start(&home.path().join("chaperone"), &cluster, layout).unwrap();
+        Self { boundary, _cluster: cluster, home }
+    }
+
+    /// A session in which these were asked, one after the other, and what the last one said.
+    fn asked(&self, statements: &[&str]) -> (Talk, String) {
+        let mut psql = Command::new("psql");
+        psql.args(["-XAtq", "-d", &self.boundary.credential(&CLERK).unwrap()]);
+        let mut session = Talk::start(&psql).unwrap();
+        let mut said = String::new();
+        for statement in statements {
+            // psql sends what stands before `\;` with what follows.
+            said = session.ask(&statement.replace(';', "\\;")).unwrap();
+        }
+        (session, said)
+    }
+}
+
+/// A name stands for what the string has made of it before, and not for what it was before the string.
+#[test]
+fn a_name_that_a_string_replaces_is_what_the_string_made_of_it() {
+    let clinic = Clinic::start();
+    for statements in [
+        &["prepare x as select 1", "deallocate x; prepare x as select note from notes; execute x"][..],
+        &["prepare x as select 1", "deallocate all; prepare x as select note from notes; execute x"],
+        &["prepare x as select note from notes; execute x"],
+        &["prepare x as select note from notes; execute x", "execute x"],
+        &[
+            "create temp table kept (note text)",
+            "prepare x as select 1",
+            "deallocate x; prepare x as insert into kept select note from notes; execute x",
+            "select * from kept",
+        ],
+        // The table of the session's own, which the string has made, and not the one of that name that is stored.
+        &["create temp table plain as select note from notes; prepare x as select * from plain", "execute x"],
+        &["create temp table plain as select note from notes; prepare x as select * from plain; execute x"],
+        &[
+            "begin",
+            "declare c cursor for select 1",
+            "close c; declare c cursor for select note from notes; fetch all from c",
+        ],
+    ] {
+        let (_, said) = clinic.asked(statements);
+        assert_eq!(said, "Seen today. SSN [phi.ssn] is new.", "{statements:?}");
+    }
+    let (_, said) = clinic.asked(&["prepare x as select 1", "deallocate x; execute x"]);
+    assert!(said.contains("prepared statement `x` does not exist"), "{said}");
+    assert!(!said.contains(SSN));
+    clinic.boundary.cli(&["trail", "verify"]).unwrap();
+}
