@@ -63,6 +63,12 @@ impl Clinic {
         Self { boundary, _cluster: cluster, home }
     }
 
+    /// From now on notes are revealed to the clerk no more.
+    fn take_notes_back(&self) {
+        fs::write(self.home.path().join("chaperone/policy/rules.cedar"), CONNECTED).unwrap();
+        self.boundary.cli(&["policy", "reload"]).unwrap();
+    }
+
     /// A session in which these were asked, one after the other, and what the last one said.
     fn asked(&self, statements: &[&str]) -> (Talk, String) {
         let mut psql = Command::new("psql");
@@ -108,4 +114,101 @@ fn a_name_that_a_string_replaces_is_what_the_string_made_of_it() {
     assert!(said.contains("prepared statement `x` does not exist"), "{said}");
     assert!(!said.contains(SSN));
     clinic.boundary.cli(&["trail", "verify"]).unwrap();
+}
+
+/// What a session keeps of notes, in different ways, and how it asks for it afterwards.
+const KEPT: &[(&[&str], &str)] = &[
+    (&["create temp table t as select note from notes"], "select * from t"),
+    (
+        &[
+            "create temp table t as select note from notes",
+            "create temp table u as select * from t",
+            "drop table t",
+        ],
+        "select * from u",
+    ),
+    (
+        &[
+            "create temp table t as select note from notes",
+            "create temp table u (note text)",
+            "insert into u select * from t",
+            "create temp table v (note text)",
+            "insert into v select * from u",
+            "drop table t, u",
+        ],
+        "select * from v",
+    ),
+    (
+        &[
+            "create temp table t as select note from notes",
+            "begin",
+            "declare c cursor with hold for select * from t",
+            "commit",
+            "drop table t",
+        ],
+        "fetch all from c",
+    ),
+    (
+        &[
+            "create temp table t as select note from notes",
+            "begin",
+            "savepoint a",
+            "drop table t",
+            "savepoint b",
+            "create temp table t (note text)",
+            "rollback to b",
+            "rollback to a",
+            "commit",
+        ],
+        "select * from t",
+    ),
+    (
+        &[
+            "begin",
+            "savepoint a",
+            "create temp table t (x integer) on commit drop",
+            "rollback to a",
+            "create temp table t as select note from notes",
+            "commit",
+        ],
+        "select * from t",
+    ),
+];
+
+#[test]
+fn what_was_kept_of_a_column_goes_with_it_however_it_was_kept() {
+    let clinic = Clinic::start();
+    let mut sessions: Vec<_> = KEPT.iter().map(|(statements, _)| clinic.asked(statements).0).collect();
+    for (session, (_, ask)) in sessions.iter_mut().zip(KEPT) {
+        // A cursor gives each row once.
+        if !ask.starts_with("fetch") {
+            assert_eq!(session.ask(ask).unwrap(), "Seen today. SSN [phi.ssn] is new.", "{ask}");
+        }
+    }
+    clinic.take_notes_back();
+    for (session, (statements, ask)) in sessions.iter_mut().zip(KEPT) {
+        for again in ["", "create temp table if not exists t (note text)"] {
+            session.ask(again).unwrap();
+            let said = session.ask(ask).unwrap();
+            assert!(said.contains("under other permissions"), "{statements:?}: {said}");
+        }
+    }
+}
+
+/// As many temporary tables as a session's names are kept of, and one more: it is there, and nobody knows it.
+#[test]
+fn a_table_that_nobody_knows_is_not_taken_for_a_new_one() {
+    let clinic = Clinic::start();
+    let many: Vec<String> = (0..1_000).map(|nth| format!("create temp table z{nth} (i integer)")).collect();
+    let many = many.join("; ");
+    let before = [&*many, "create temp table t as select note from notes", "drop table z1"];
+    let (mut session, _) = clinic.asked(&before);
+    clinic.take_notes_back();
+    let said = session.ask("create temp table if not exists t (note text)").unwrap();
+    assert!(said.contains("nobody knows what it holds"), "{said}");
+    let said = session.ask("select * from t").unwrap();
+    assert!(!said.contains("Seen"), "{said}");
+    // A new one is known.
+    session.ask("create temp table u as select cut from plain").unwrap();
+    assert_eq!(session.ask("select * from u").unwrap(), "stored");
 }

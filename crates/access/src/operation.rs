@@ -306,6 +306,8 @@ pub enum SessionEffect {
         name: Arc<str>,
         /// It goes when the transaction ends (`ON COMMIT DROP`).
         passing: bool,
+        /// Where there is one of its name, nothing is made (`IF NOT EXISTS`).
+        unless_there: bool,
     },
     /// Removes temporary relations.
     DropsTemporary {

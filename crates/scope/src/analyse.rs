@@ -432,7 +432,11 @@ fn session_effect(
             && fields.get("query").and_then(node).is_none_or(|(kind, _)| kind != "ExecuteStmt") =>
         {
             let name = walk::temporary_made(kind, fields).unwrap_or_default();
-            SessionEffect::MakesTemporary { name: Arc::from(name), passing: walk::is_passing(kind, fields) }
+            SessionEffect::MakesTemporary {
+                name: Arc::from(name),
+                passing: walk::is_passing(kind, fields),
+                unless_there: flag(fields, "if_not_exists"),
+            }
         }
         "TransactionStmt" => SessionEffect::Transaction(match number(fields, "kind") {
             1 | 2 => TransactionStep::Begin,

@@ -563,7 +563,7 @@ impl Conversation {
     fn fills(&mut self, analysis: &Arc<Analysis>, member: &Member, words: &Words) {
         for touch in &member.touches {
             if touch.rule == NameRule::Temporary && touch.verbs.iter().any(|verb| verb != Verb::Read) {
-                self.book.fill(&touch.relation.name, analysis, words);
+                self.book.fill(&touch.relation.name, member, analysis, words);
             }
         }
     }
@@ -594,7 +594,8 @@ impl Conversation {
                 drop(self.book.define(name.clone(), statement));
             }
             SessionEffect::Declares { name } => {
-                let cursor = Cursor { analysis: analysis.clone(), member: place, words };
+                let held = self.book.held(member);
+                let cursor = Cursor { analysis: analysis.clone(), member: place, words, held };
                 self.book.declare(name.clone(), cursor);
             }
             SessionEffect::Closes { name } => self.book.close_cursor(name.as_deref()),
@@ -616,9 +617,12 @@ impl Conversation {
                 self.say(bytes, Part::Aside);
             }
             // IF NOT EXISTS may have made nothing: what one of that name was filled with stays known.
-            SessionEffect::MakesTemporary { name, passing } => {
+            SessionEffect::MakesTemporary { name, passing, unless_there } => {
+                if *unless_there && self.resolving.may_miss(name) {
+                    self.book.fill_unseen(name);
+                }
                 self.resolving.make(name, *passing);
-                self.book.fill(name, analysis, &words);
+                self.book.fill(name, member, analysis, &words);
             }
             SessionEffect::DropsTemporary { names } => {
                 self.resolving.drop(names);

@@ -23,7 +23,7 @@ struct Meant {
     /// Which of the analysis's statements; `None` for all.
     member: Option<usize>,
     parameters: Arc<[Parameter]>,
-    earlier: Option<Earlier>,
+    earlier: Vec<Earlier>,
 }
 
 impl Meant {
@@ -119,8 +119,8 @@ pub(super) struct Merged {
 impl Conversation {
     /// A request that runs something, with what its names stand for.
     pub(super) fn run(&mut self, mut request: Request) -> Event<Self> {
-        if self.resolving.may_move() && names_after_an_end(&request.analysis) {
-            let confined = Confined::made(Err(Refusal::moved_before()));
+        if let Some(refusal) = self.unclear(&request.analysis) {
+            let confined = Confined::made(Err(refusal));
             request.analysis = Arc::new(Analysis { confined, ..Analysis::clone(&request.analysis) });
         }
         let refusal = self.names_refused(&request.analysis);
@@ -132,7 +132,7 @@ impl Conversation {
             Err(refusal) => return Event::Refused(request, refusal),
         };
         for (_, found) in &mut meant {
-            request.earlier.extend(found.earlier.take());
+            request.earlier.append(&mut found.earlier);
         }
         meant.retain(|(_, found)| !found.members().is_empty());
         if meant.is_empty() {
@@ -167,6 +167,37 @@ impl Conversation {
         }
         self.add_fillings(&mut request);
         Event::Run(request)
+    }
+
+    /// Why a string may mean something else than it seems to, so that nobody carries it who is seen in part.
+    fn unclear(&self, analysis: &Analysis) -> Option<Refusal> {
+        if self.resolving.may_move() && names_after_an_end(analysis) {
+            return Some(Refusal::moved_before());
+        }
+        let missed = analysis.members.iter().find_map(|member| match &member.session {
+            SessionEffect::MakesTemporary { name, unless_there: true, .. } => {
+                self.resolving.may_miss(name).then_some(name)
+            }
+            SessionEffect::MakesTemporary { .. }
+            | SessionEffect::None
+            | SessionEffect::Transaction(_)
+            | SessionEffect::Prepares { .. }
+            | SessionEffect::Executes { .. }
+            | SessionEffect::Declares { .. }
+            | SessionEffect::Fetches { .. }
+            | SessionEffect::Closes { .. }
+            | SessionEffect::Deallocates { .. }
+            | SessionEffect::DiscardsAll
+            | SessionEffect::DropsTemporary { .. }
+            | SessionEffect::NamesApplication { .. }
+            | SessionEffect::SetsSearchPath { .. }
+            | SessionEffect::ChangesCatalog => None,
+        })?;
+        let what = format!("a temporary table `{missed}` may be there, and nobody knows what it holds");
+        Some(
+            Refusal::new(RefusalCode::NotUnderstood, what)
+                .hint("leave out IF NOT EXISTS, or name it otherwise"),
+        )
     }
 
     /// What the names in a string stand for, each with the place of its statement.
@@ -233,11 +264,11 @@ impl Conversation {
             SessionEffect::Executes { name } => {
                 let (analysis, earlier) = match here.statement(name) {
                     // The words in which it lies are decided with it.
-                    Before::Made(inner) => (inner.clone(), None),
+                    Before::Made(inner) => (inner.clone(), Vec::new()),
                     Before::Gone => return Err(no_statement(name)),
                     Before::Untouched => {
                         let known = self.book.statement(name).ok_or_else(|| no_statement(name))?;
-                        (known.analysis.clone(), known.earlier())
+                        (known.analysis.clone(), known.earlier().into_iter().collect())
                     }
                 };
                 Ok(Some(Meant { analysis, member: None, parameters: Arc::from([]), earlier }))
@@ -270,16 +301,17 @@ impl Conversation {
                 analysis: portal.analysis.clone(),
                 member: None,
                 parameters: portal.parameters.clone(),
-                earlier: Some(portal.earlier()),
+                earlier: vec![portal.earlier()],
             });
         }
         let cursor = self.book.cursor(name)?;
         let (analysis, words) = (cursor.analysis.clone(), cursor.words.clone());
+        let own = [Earlier::Filled { analysis: analysis.clone(), words }];
         Some(Meant {
-            analysis: analysis.clone(),
+            analysis,
             member: Some(cursor.member),
             parameters: Arc::from([]),
-            earlier: Some(Earlier::Filled { analysis, words }),
+            earlier: own.iter().chain(cursor.held.as_slice()).cloned().collect(),
         })
     }
 
@@ -289,7 +321,7 @@ impl Conversation {
             analysis: asked.clone(),
             member: Some(usize::MAX),
             parameters: Arc::from([]),
-            earlier: Some(Earlier::Unseen),
+            earlier: vec![Earlier::Unseen],
         })
     }
 

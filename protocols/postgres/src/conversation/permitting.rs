@@ -135,8 +135,11 @@ impl Conversation {
         for member in analysis.members.iter() {
             self.book.keeps_text(member);
         }
-        // Its functions may open cursors that no statement names.
-        self.book.unseen |= words.scope.is_none();
+        // Its functions may open cursors, and make tables, that no statement names.
+        if words.scope.is_none() {
+            self.book.unseen = true;
+            self.resolving.lose_sight();
+        }
     }
 
     /// Have a statement lie at the target in these words, with nothing that the client would hear.
