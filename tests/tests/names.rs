@@ -212,3 +212,14 @@ fn a_table_that_nobody_knows_is_not_taken_for_a_new_one() {
     session.ask("create temp table u as select cut from plain").unwrap();
     assert_eq!(session.ask("select * from u").unwrap(), "stored");
 }
+
+#[test]
+fn a_table_that_was_there_does_not_go_with_one_that_was_not_made() {
+    let clinic = Clinic::start();
+    let (_, said) = clinic.asked(&[
+        "create temp table plain as select 'mine' as cut",
+        "create temp table if not exists plain (cut text) on commit drop",
+        "select cut from plain",
+    ]);
+    assert_eq!(said, "mine", "and not what is stored under that name");
+}

@@ -60,16 +60,18 @@ impl Resolving {
         *self = Self::new(fresh);
     }
 
-    /// A temporary relation was made; `passing` where it goes with the transaction.
+    /// A temporary relation was made, or one of its name was there and stays what it is; `passing` where it goes with the
+    /// transaction if it was made.
     pub(super) fn make(&mut self, name: &Arc<str>, passing: bool) {
-        if !self.knows(name) {
-            if self.now.temporary.len() >= TEMPORARY_MAX {
-                self.unseen = true;
-                return;
-            }
-            self.now.temporary = self.now.temporary.iter().chain([name]).cloned().collect();
+        if self.knows(name) {
+            return;
         }
-        if passing && !self.passing.contains(name) {
+        if self.now.temporary.len() >= TEMPORARY_MAX {
+            self.unseen = true;
+            return;
+        }
+        self.now.temporary = self.now.temporary.iter().chain([name]).cloned().collect();
+        if passing {
             self.passing = self.passing.iter().chain([name]).cloned().collect();
         }
     }
@@ -361,6 +363,10 @@ mod tests {
     #[test]
     fn a_table_of_a_transaction_is_one_only_where_it_was_made_so() {
         let t: Arc<str> = Arc::from("t");
+        let mut resolving = Resolving::new(names("public", &["t"]));
+        resolving.make(&t, true);
+        resolving.step(&TransactionStep::Commit, true);
+        assert_eq!(*resolving.now(), names("public", &["t"]), "it was there, and has stayed what it is");
         let mut resolving = Resolving::new(names("public", &[]));
         resolving.step(&named(savepoint, "a"), false);
         resolving.make(&t, true);
