@@ -403,6 +403,11 @@ impl Book {
         read.any(|touch| self.texts.have(&touch.relation.name))
     }
 
+    /// Whether a temporary table of that name may hold free text.
+    pub(super) fn has_text(&self, name: &str) -> bool {
+        self.texts.have(name)
+    }
+
     pub(super) fn define(&mut self, name: Arc<str>, mut statement: Statement) -> Undo {
         let group = self.reading;
         statement.group = group;

@@ -34,7 +34,7 @@ impl Conversation {
     /// Take a permitted request up.
     pub(super) fn take_up(&mut self, request: Request, words: Words) -> Outgoing {
         let Request { kind, analysis, asked, parameters: _, earlier } = request;
-        self.sees(&words);
+        self.sees(&analysis, &words);
         let floored = words.read_the_floor()
             || earlier.iter().any(Earlier::reads_the_floor)
             || self.portal_of(&kind).is_some_and(|portal| portal.granted.floored);
