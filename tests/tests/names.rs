@@ -5,8 +5,10 @@
 use std::fs;
 use std::process::Command;
 
-use chaperone_tests::{AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, Talk, private_folder};
-use serde_json::Value;
+use chaperone_tests::{
+    AgentPlace, Boundary, Caller, Cluster, Fsync, Layout, Talk, capture, private_folder, root, target_dir,
+};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const CLERK: Caller = Caller { subject: "ben", groups: &["billing"], client: None };
@@ -114,6 +116,27 @@ fn a_name_that_a_string_replaces_is_what_the_string_made_of_it() {
     assert!(said.contains("prepared statement `x` does not exist"), "{said}");
     assert!(!said.contains(SSN));
     clinic.boundary.cli(&["trail", "verify"]).unwrap();
+}
+
+/// Portals and cursors share their names.
+#[test]
+fn a_portal_that_is_gone_does_not_stand_for_the_cursor_of_its_name() {
+    let clinic = Clinic::start();
+    let declare = "declare c cursor for select note from notes";
+    for (before, declare) in [
+        ("close c", declare.to_owned()),
+        ("close all", declare.to_owned()),
+        ("rollback to a", declare.to_owned()),
+        ("", format!("close c; {declare}")),
+    ] {
+        let mut python = Command::new(target_dir().join("drivers/python/bin/python"));
+        python.arg(root().join("tests/drivers/portal.py"));
+        python.arg(clinic.boundary.credential(&CLERK).unwrap()).args([before, &declare]);
+        let said: Value = serde_json::from_str(&capture(&mut python).unwrap()).unwrap();
+        let note = json!(["Seen today. SSN [phi.ssn] is new."]);
+        let execute = if before.is_empty() { note.clone() } else { json!(["portal `c` does not exist"]) };
+        assert_eq!(said, json!([note, execute]), "{before}; {declare}");
+    }
 }
 
 /// What a session keeps of notes, in different ways, and how it asks for it afterwards.
