@@ -192,6 +192,31 @@ fn identifiers_are_replaced_however_the_text_is_asked_for() {
     clinic.boundary.cli(&["trail", "verify"]).unwrap();
 }
 
+/// What fails on a value says which one at the target, and to whoever sees everything.
+#[test]
+fn an_error_does_not_quote_what_it_fails_on() {
+    let clinic = Clinic::start("");
+    // Nothing of these relations is hidden.
+    clinic.rules(&REVEALED.replace("Tag::\"clinical.note\"]", "Tag::\"clinical.note\", Tag::\"phi.name\"]"));
+    let kept = "create temp table kept as select note as n from clinic.notes";
+    for asked in [
+        &["select note::integer from clinic.notes"][..],
+        &["select count(*) from clinic.notes where note::integer = 1"],
+        &["prepare p as select note::integer from clinic.notes", "execute p"],
+        &[kept, "select n::integer from kept"],
+        &[kept, "alter table kept alter n type integer using n::integer"],
+        &["begin", "declare c cursor with hold for select note::integer from clinic.notes", "commit"],
+    ] {
+        let said = clinic.psql(asked);
+        assert!(said.contains("ERROR:  22") && said.contains("invalid input syntax"), "{asked:?}: {said}");
+        assert!(said.contains("free text may be quoted"), "{asked:?}: {said}");
+        assert!(!said.contains("Seen") && !said.contains(SSN), "{asked:?}: {said}");
+    }
+    // Of what is no free text it does, once that is over.
+    let said = clinic.psql(&["select note from clinic.notes", "select cut::integer from clinic.sizes"]);
+    assert!(said.contains("invalid input syntax for type integer: \"first\""), "{said}");
+}
+
 #[test]
 fn the_record_counts_what_was_found_and_what_passed() {
     let clinic = Clinic::start("");

@@ -281,6 +281,11 @@ pub enum SessionEffect {
         /// Its name.
         name: Arc<str>,
     },
+    /// CLOSE of one cursor or portal, or of all.
+    Closes {
+        /// `None` is ALL.
+        name: Option<Arc<str>>,
+    },
     /// DEALLOCATE of one name, or of all.
     Deallocates {
         /// `None` is ALL.
@@ -301,6 +306,8 @@ pub enum SessionEffect {
         name: Arc<str>,
         /// It goes when the transaction ends (`ON COMMIT DROP`).
         passing: bool,
+        /// Where there is one of its name, nothing is made (`IF NOT EXISTS`).
+        unless_there: bool,
     },
     /// Removes temporary relations.
     DropsTemporary {
@@ -327,6 +334,7 @@ impl SessionEffect {
             | Self::Executes { .. }
             | Self::Declares { .. }
             | Self::Fetches { .. }
+            | Self::Closes { .. }
             | Self::Deallocates { .. }
             | Self::DiscardsAll
             | Self::SetsSearchPath { .. }

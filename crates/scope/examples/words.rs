@@ -104,6 +104,7 @@ fn case(name: &str, script: &str, catalog: &Arc<Catalog>, full: bool) {
                 | SessionEffect::Executes { .. }
                 | SessionEffect::Declares { .. }
                 | SessionEffect::Fetches { .. }
+                | SessionEffect::Closes { .. }
                 | SessionEffect::Deallocates { .. }
                 | SessionEffect::NamesApplication { .. }
                 | SessionEffect::ChangesCatalog => {}

@@ -70,7 +70,7 @@ pub fn analyse(
         describes |= found.describes;
         refusal = refusal.or(found.refusal.clone());
         let source = text.get(span).unwrap_or_default();
-        let member = member(statement, found, source, place, &Own { path, temporary, catalog });
+        let member = member(statement, found, source, place, &Own { path, temporary: &known, catalog });
         views |= member.touches.iter().any(|touch| is_view(catalog, &touch.relation));
         remember(&mut known, &member.session);
         if moved && !member.touches.is_empty() {
@@ -146,7 +146,8 @@ impl Rewrite for Rewriting {
 /// Where a statement inside of another is analysed.
 struct Own<'a> {
     path: &'a Arc<[Arc<str>]>,
-    temporary: &'a Arc<[Arc<str>]>,
+    /// There when it runs: those that the string has made before, too.
+    temporary: &'a [Arc<str>],
     catalog: &'a Arc<Catalog>,
 }
 
@@ -281,6 +282,7 @@ fn moves(effect: &SessionEffect) -> bool {
         | SessionEffect::MakesTemporary { .. }
         | SessionEffect::DropsTemporary { .. }
         | SessionEffect::Fetches { .. }
+        | SessionEffect::Closes { .. }
         | SessionEffect::Transaction(_)
         | SessionEffect::Prepares { .. }
         | SessionEffect::Executes { .. }
@@ -422,7 +424,11 @@ fn session_effect(
         },
         _ if temporary && walk::executed(fields).is_none() => {
             let name = walk::temporary_made(kind, fields).unwrap_or_default();
-            SessionEffect::MakesTemporary { name: Arc::from(name), passing: walk::is_passing(kind, fields) }
+            SessionEffect::MakesTemporary {
+                name: Arc::from(name),
+                passing: walk::is_passing(kind, fields),
+                unless_there: flag(fields, "if_not_exists"),
+            }
         }
         "TransactionStmt" => SessionEffect::Transaction(match number(fields, "kind") {
             1 | 2 => TransactionStep::Begin,
@@ -443,6 +449,10 @@ fn session_effect(
         "ExecuteStmt" => SessionEffect::Executes { name: Arc::from(text(fields, "name")) },
         "DeclareCursorStmt" => SessionEffect::Declares { name: Arc::from(text(fields, "portalname")) },
         "FetchStmt" => SessionEffect::Fetches { name: Arc::from(text(fields, "portalname")) },
+        "ClosePortalStmt" => {
+            let name = text(fields, "portalname");
+            SessionEffect::Closes { name: (!name.is_empty()).then(|| Arc::from(name)) }
+        }
         "DeallocateStmt" => {
             let name = text(fields, "name");
             SessionEffect::Deallocates { name: (!name.is_empty()).then(|| Arc::from(name)) }
@@ -450,7 +460,7 @@ fn session_effect(
         // DISCARD ALL is the first of its kinds.
         "DiscardStmt" if number(fields, "target") == 1 => SessionEffect::DiscardsAll,
         "DiscardStmt" if number(fields, "target") == DISCARD_TEMP => {
-            SessionEffect::DropsTemporary { names: own.temporary.clone() }
+            SessionEffect::DropsTemporary { names: own.temporary.into() }
         }
         "VariableSetStmt" => setting_effect(fields),
         "ExplainStmt" | "CreateTableAsStmt" => {
@@ -480,7 +490,7 @@ fn inner(query: &Value, source: &str, own: &Own<'_>) -> Analysis {
         None => Confined::by(Rewriting {
             text: Arc::from(source),
             path: own.path.clone(),
-            temporary: own.temporary.clone(),
+            temporary: own.temporary.into(),
             catalog: own.catalog.clone(),
             deep: true,
         }),

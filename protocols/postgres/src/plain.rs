@@ -4,7 +4,8 @@
 //! words that the client never wrote. So where something is hidden from the caller, only severity and SQLSTATE are the
 //! target's; the text is one of this file's, by SQLSTATE. Errors of analysis ("column does not exist") keep the one name
 //! that they are about, where the client's own text has it: nothing in them depends on data, and whoever wrote the
-//! statement has to be able to repair it.
+//! statement has to be able to repair it. The same holds where nothing is hidden but free text may be quoted: a text is looked
+//! through in results, where it can be counted.
 
 mod texts;
 mod tokens;
@@ -20,6 +21,10 @@ use tokens::Tokens;
 /// The next step for somebody who is not told more.
 const HINT: &str =
     "more is not said because something is hidden from you here; `chaperone policy explain` says what";
+
+/// The same where nothing else is hidden.
+const QUOTING_HINT: &str =
+    "more is not said because free text may be quoted in it, and that is looked through in results only";
 
 /// The next step for somebody who wanted one of the columns that rows have besides their own.
 const SYSTEM_HINT: &str = "they tell when rows changed that are hidden in part, and where they lie: name a row by its key, and take a \
@@ -44,8 +49,17 @@ pub(crate) enum Occasion {
     Notice,
 }
 
-/// Tell a report to somebody who sees `scope` and said `asked`. `None` where nothing is told.
-pub(crate) fn retell(report: &Report<'_>, asked: &str, scope: &Scope, occasion: Occasion) -> Option<Bytes> {
+/// What somebody sees of what is reported on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    pub(crate) scope: &'a Scope,
+    /// Free text may be quoted.
+    pub(crate) quoting: bool,
+}
+
+/// Tell a report to somebody who sees `seen` and said `asked`. `None` where nothing is told.
+pub(crate) fn retell(report: &Report<'_>, asked: &str, seen: Seen<'_>, occasion: Occasion) -> Option<Bytes> {
+    let Seen { scope, quoting } = seen;
     let severity = report.field(b'V').or_else(|| report.field(b'S')).unwrap_or_default();
     if occasion == Occasion::Notice && !NOTICES.contains(&severity) {
         return None;
@@ -59,7 +73,8 @@ pub(crate) fn retell(report: &Report<'_>, asked: &str, scope: &Scope, occasion: 
         fields.extend(kept.map(|(kind, text)| (kind, String::from_utf8_lossy(text).into_owned())));
     };
     keep(&mut fields, &CODES);
-    if scope.is_whole() && speaks_of(report, scope) {
+    let hint = if scope.is_whole() && quoting { QUOTING_HINT } else { HINT };
+    if scope.is_whole() && !quoting && speaks_of(report, scope) {
         keep(&mut fields, &TOLD);
         let position = templates(code, message, &tokens).and_then(|(_, position)| position);
         fields.extend(position.map(|position| (b'P', position.to_string())));
@@ -68,17 +83,17 @@ pub(crate) fn retell(report: &Report<'_>, asked: &str, scope: &Scope, occasion: 
     } else if occasion == Occasion::Notice {
         return None;
     } else if let Some((text, position)) = templates(code, message, &tokens) {
-        let (text, hint) = if is_system_column(code, &text) {
+        let (text, hint) = if !scope.is_whole() && is_system_column(code, &text) {
             (format!("{text} here: system columns are not shown of what you see in part"), SYSTEM_HINT)
         } else {
-            (text, HINT)
+            (text, hint)
         };
         fields.push((b'M', text));
         fields.push((b'H', hint.to_owned()));
         fields.extend(position.map(|position| (b'P', position.to_string())));
     } else {
         fields.push((b'M', by_code(code).to_owned()));
-        fields.push((b'H', HINT.to_owned()));
+        fields.push((b'H', hint.to_owned()));
     }
     let mut out = BytesMut::new();
     let fields = fields.iter().map(|(kind, text)| (*kind, text.as_str()));
@@ -120,6 +135,15 @@ mod tests {
         scope: &Scope,
         occasion: Occasion,
     ) -> Option<Vec<(char, String)>> {
+        told_of(fields, asked, Seen { scope, quoting: false }, occasion)
+    }
+
+    fn told_of(
+        fields: &[(u8, &str)],
+        asked: &str,
+        seen: Seen<'_>,
+        occasion: Occasion,
+    ) -> Option<Vec<(char, String)>> {
         let read = |mut bytes: BytesMut, then: &mut dyn FnMut(Report<'_>)| {
             let Ok(Some(Frame::Whole(message))) = Backend::new(Limits::backend()).decode(&mut bytes) else {
                 panic!("no message")
@@ -132,7 +156,7 @@ mod tests {
         let mut bytes = BytesMut::new();
         encode::error(fields.iter().copied(), &mut bytes);
         let mut said = None;
-        read(bytes, &mut |report| said = retell(&report, asked, scope, occasion));
+        read(bytes, &mut |report| said = retell(&report, asked, seen, occasion));
         let mut out = Vec::new();
         read(BytesMut::from(said?.as_ref()), &mut |report| {
             out = report
@@ -211,6 +235,21 @@ mod tests {
         let raised = [(b'S', "ERROR"), (b'C', "P0001"), (b'M', "ssn 123-45-6789")];
         let raised = told(&raised, "", &scope(false), Occasion::Error).unwrap();
         assert_eq!(of(&raised, 'M'), Some("an exception was raised by code in the database"));
+    }
+
+    #[test]
+    fn free_text_is_quoted_to_nobody_who_is_seen_in_part() {
+        let said = |code, message, occasion| {
+            let fields = [(b'S', "ERROR"), (b'V', "NOTICE"), (b'C', code), (b'M', message), (b'D', "SSN 1")];
+            told_of(&fields, "select a from p", Seen { scope: &scope(false), quoting: true }, occasion)
+        };
+        let cast =
+            said("22P02", "invalid input syntax for type integer: \"SSN 1\"", Occasion::Error).unwrap();
+        assert_eq!(of(&cast, 'M'), Some("invalid input syntax for its type"));
+        assert_eq!((of(&cast, 'D'), of(&cast, 'H')), (None, Some(QUOTING_HINT)));
+        let column = said("42703", "column \"a\" does not exist", Occasion::Error).unwrap();
+        assert_eq!(of(&column, 'M'), Some("column \"a\" does not exist"));
+        assert_eq!(said("00000", "SSN 1", Occasion::Notice), None);
     }
 
     fn analysed(code: &str, message: &str, asked: &str) -> (String, Option<String>) {

@@ -736,16 +736,19 @@ fn what_a_statement_does_to_its_session_is_told() {
         ("release s", "Transaction(Release { name: \"s\" })"),
         ("rollback to savepoint s", "Transaction(RollbackTo { name: \"s\" })"),
         ("end and chain", "Transaction(Commit)"),
-        ("create temporary table x (a int4) on commit drop", "MakesTemporary { name: \"x\", passing: true }"),
+        (
+            "create temporary table x (a int4) on commit drop",
+            "MakesTemporary { name: \"x\", passing: true, unless_there: false }",
+        ),
         (
             "create temporary table x (a int4) on commit delete rows",
-            "MakesTemporary { name: \"x\", passing: false }",
+            "MakesTemporary { name: \"x\", passing: false, unless_there: false }",
         ),
         (
             "create temporary table x on commit drop as select 1",
-            "MakesTemporary { name: \"x\", passing: true }",
+            "MakesTemporary { name: \"x\", passing: true, unless_there: false }",
         ),
-        ("select 1 into temporary x", "MakesTemporary { name: \"x\", passing: false }"),
+        ("select 1 into temporary x", "MakesTemporary { name: \"x\", passing: false, unless_there: false }"),
     ] {
         assert!(told(sql).starts_with(beginning), "{sql}: {}", told(sql));
     }

@@ -26,6 +26,7 @@ pub(super) fn unsettling(analysis: &Analysis) -> bool {
     analysis.members.iter().any(|member| match &member.session {
         SessionEffect::Prepares { .. }
         | SessionEffect::Declares { .. }
+        | SessionEffect::Closes { .. }
         | SessionEffect::Deallocates { .. }
         | SessionEffect::DiscardsAll
         | SessionEffect::SetsSearchPath { .. }
@@ -562,7 +563,7 @@ impl Conversation {
     fn fills(&mut self, analysis: &Arc<Analysis>, member: &Member, words: &Words) {
         for touch in &member.touches {
             if touch.rule == NameRule::Temporary && touch.verbs.iter().any(|verb| verb != Verb::Read) {
-                self.book.fill(&touch.relation.name, analysis, words);
+                self.book.fill(&touch.relation.name, member, analysis, words);
             }
         }
     }
@@ -593,9 +594,11 @@ impl Conversation {
                 drop(self.book.define(name.clone(), statement));
             }
             SessionEffect::Declares { name } => {
-                let cursor = Cursor { analysis: analysis.clone(), member: place, words };
+                let held = self.book.held(member);
+                let cursor = Cursor { analysis: analysis.clone(), member: place, words, held };
                 self.book.declare(name.clone(), cursor);
             }
+            SessionEffect::Closes { name } => self.book.close_cursor(name.as_deref()),
             SessionEffect::Deallocates { name } => self.book.deallocate(name.as_deref()),
             SessionEffect::DiscardsAll => {
                 self.book.discard();
@@ -614,9 +617,12 @@ impl Conversation {
                 self.say(bytes, Part::Aside);
             }
             // IF NOT EXISTS may have made nothing: what one of that name was filled with stays known.
-            SessionEffect::MakesTemporary { name, passing } => {
+            SessionEffect::MakesTemporary { name, passing, unless_there } => {
+                if *unless_there && self.resolving.may_miss(name) {
+                    self.book.fill_unseen(name);
+                }
                 self.resolving.make(name, *passing);
-                self.book.fill(name, analysis, &words);
+                self.book.fill(name, member, analysis, &words);
             }
             SessionEffect::DropsTemporary { names } => {
                 self.resolving.drop(names);

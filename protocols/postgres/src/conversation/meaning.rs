@@ -1,6 +1,7 @@
 //! What statements stand for that go by a name: EXECUTE, and FETCH and MOVE of a cursor or portal. What the name stands
 //! for is what has to be decided and recorded.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chaperone_access::{
@@ -22,7 +23,7 @@ struct Meant {
     /// Which of the analysis's statements; `None` for all.
     member: Option<usize>,
     parameters: Arc<[Parameter]>,
-    earlier: Option<Earlier>,
+    earlier: Vec<Earlier>,
 }
 
 impl Meant {
@@ -31,6 +32,79 @@ impl Meant {
         match self.member {
             Some(member) => all.get(member..=member).unwrap_or_default(),
             None => all,
+        }
+    }
+}
+
+/// What a statement finds of a name once those before it in the same string have run. One that failed would have ended the
+/// string. The end of a transaction takes cursors away, and brings none back: there is nothing then to go on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before<T> {
+    /// They leave it as it is.
+    Untouched,
+    Made(T),
+    Gone,
+}
+
+/// What the statements of a string have made of names so far.
+#[derive(Default)]
+struct Here<'a> {
+    /// What each was prepared as; `None` where it was deallocated.
+    statements: HashMap<&'a str, Option<&'a Arc<Analysis>>>,
+    all_deallocated: bool,
+    /// Whether each was declared, or else closed.
+    cursors: HashMap<&'a str, bool>,
+    all_closed: bool,
+}
+
+impl<'a> Here<'a> {
+    fn note(&mut self, effect: &'a SessionEffect) {
+        match effect {
+            SessionEffect::Prepares { name, inner } => drop(self.statements.insert(name, Some(inner))),
+            SessionEffect::Deallocates { name: Some(name) } => drop(self.statements.insert(name, None)),
+            SessionEffect::Declares { name } => drop(self.cursors.insert(name, true)),
+            SessionEffect::Closes { name: Some(name) } => drop(self.cursors.insert(name, false)),
+            SessionEffect::Deallocates { name: None } => self.all_gone(true, false),
+            SessionEffect::Closes { name: None } => self.all_gone(false, true),
+            SessionEffect::DiscardsAll => self.all_gone(true, true),
+            SessionEffect::None
+            | SessionEffect::Transaction(_)
+            | SessionEffect::Executes { .. }
+            | SessionEffect::Fetches { .. }
+            | SessionEffect::MakesTemporary { .. }
+            | SessionEffect::DropsTemporary { .. }
+            | SessionEffect::NamesApplication { .. }
+            | SessionEffect::SetsSearchPath { .. }
+            | SessionEffect::ChangesCatalog => {}
+        }
+    }
+
+    fn all_gone(&mut self, statements: bool, cursors: bool) {
+        if statements {
+            self.statements.clear();
+            self.all_deallocated = true;
+        }
+        if cursors {
+            self.cursors.clear();
+            self.all_closed = true;
+        }
+    }
+
+    fn statement(&self, name: &str) -> Before<&'a Arc<Analysis>> {
+        match self.statements.get(name) {
+            Some(Some(inner)) => Before::Made(inner),
+            Some(None) => Before::Gone,
+            None if self.all_deallocated => Before::Gone,
+            None => Before::Untouched,
+        }
+    }
+
+    fn cursor(&self, name: &str) -> Before<()> {
+        match self.cursors.get(name) {
+            Some(true) => Before::Made(()),
+            Some(false) => Before::Gone,
+            None if self.all_closed => Before::Gone,
+            None => Before::Untouched,
         }
     }
 }
@@ -45,32 +119,20 @@ pub(super) struct Merged {
 impl Conversation {
     /// A request that runs something, with what its names stand for.
     pub(super) fn run(&mut self, mut request: Request) -> Event<Self> {
-        if self.resolving.may_move() && names_after_an_end(&request.analysis) {
-            let confined = Confined::made(Err(Refusal::moved_before()));
+        if let Some(refusal) = self.unclear(&request.analysis) {
+            let confined = Confined::made(Err(refusal));
             request.analysis = Arc::new(Analysis { confined, ..Analysis::clone(&request.analysis) });
         }
         let refusal = self.names_refused(&request.analysis);
         if let Some(refusal) = refusal.or_else(|| self.no_room(&request.analysis)) {
             return Event::Refused(request, refusal);
         }
-        let (mut meant, mut bytes) = (Vec::new(), 0_usize);
-        for (place, member) in request.analysis.members.iter().enumerate() {
-            match self.stands_for(&request.analysis, place, &member.session) {
-                Ok(None) => {}
-                Ok(Some(found)) => {
-                    // Each of them is put in the place of its name.
-                    let values = 2 * values_bytes(&found.parameters);
-                    bytes = bytes.saturating_add(Weights::of(&found.analysis)).saturating_add(values);
-                    if bytes > MEANT_BYTES_MAX {
-                        return Event::Refused(request, too_much_meant());
-                    }
-                    meant.push((place, found));
-                }
-                Err(refusal) => return Event::Refused(request, refusal),
-            }
-        }
+        let mut meant = match self.meant(&request.analysis) {
+            Ok(meant) => meant,
+            Err(refusal) => return Event::Refused(request, refusal),
+        };
         for (_, found) in &mut meant {
-            request.earlier.extend(found.earlier.take());
+            request.earlier.append(&mut found.earlier);
         }
         meant.retain(|(_, found)| !found.members().is_empty());
         if meant.is_empty() {
@@ -107,6 +169,55 @@ impl Conversation {
         Event::Run(request)
     }
 
+    /// Why a string may mean something else than it seems to, so that nobody carries it who is seen in part.
+    fn unclear(&self, analysis: &Analysis) -> Option<Refusal> {
+        if self.resolving.may_move() && names_after_an_end(analysis) {
+            return Some(Refusal::moved_before());
+        }
+        let missed = analysis.members.iter().find_map(|member| match &member.session {
+            SessionEffect::MakesTemporary { name, unless_there: true, .. } => {
+                self.resolving.may_miss(name).then_some(name)
+            }
+            SessionEffect::MakesTemporary { .. }
+            | SessionEffect::None
+            | SessionEffect::Transaction(_)
+            | SessionEffect::Prepares { .. }
+            | SessionEffect::Executes { .. }
+            | SessionEffect::Declares { .. }
+            | SessionEffect::Fetches { .. }
+            | SessionEffect::Closes { .. }
+            | SessionEffect::Deallocates { .. }
+            | SessionEffect::DiscardsAll
+            | SessionEffect::DropsTemporary { .. }
+            | SessionEffect::NamesApplication { .. }
+            | SessionEffect::SetsSearchPath { .. }
+            | SessionEffect::ChangesCatalog => None,
+        })?;
+        let what = format!("a temporary table `{missed}` may be there, and nobody knows what it holds");
+        Some(
+            Refusal::new(RefusalCode::NotUnderstood, what)
+                .hint("leave out IF NOT EXISTS, or name it otherwise"),
+        )
+    }
+
+    /// What the names in a string stand for, each with the place of its statement.
+    fn meant(&self, asked: &Arc<Analysis>) -> Result<Vec<(usize, Meant)>, Refusal> {
+        let (mut meant, mut bytes, mut here) = (Vec::new(), 0_usize, Here::default());
+        for (place, member) in asked.members.iter().enumerate() {
+            if let Some(found) = self.stands_for(asked, &here, &member.session)? {
+                // Each of them is put in the place of its name.
+                let values = 2 * values_bytes(&found.parameters);
+                bytes = bytes.saturating_add(Weights::of(&found.analysis)).saturating_add(values);
+                if bytes > MEANT_BYTES_MAX {
+                    return Err(too_much_meant());
+                }
+                meant.push((place, found));
+            }
+            here.note(&member.session);
+        }
+        Ok(meant)
+    }
+
     /// Why what statements of SQL's own leave behind under a name cannot be kept.
     fn no_room(&mut self, analysis: &Arc<Analysis>) -> Option<Refusal> {
         let keeps = |member: &Member| match &member.session {
@@ -117,6 +228,7 @@ impl Conversation {
             | SessionEffect::Transaction(_)
             | SessionEffect::Executes { .. }
             | SessionEffect::Fetches { .. }
+            | SessionEffect::Closes { .. }
             | SessionEffect::Deallocates { .. }
             | SessionEffect::DiscardsAll
             | SessionEffect::DropsTemporary { .. }
@@ -140,58 +252,38 @@ impl Conversation {
         }
     }
 
-    /// What a statement runs that goes by a name: a prepared statement, a portal or a cursor.
+    /// What a statement runs that goes by a name: a prepared statement, a portal or a cursor. What stands `here`, before it in the
+    /// same string, comes first.
     fn stands_for(
         &self,
         asked: &Arc<Analysis>,
-        place: usize,
+        here: &Here<'_>,
         effect: &SessionEffect,
     ) -> Result<Option<Meant>, Refusal> {
-        let unknown = |earlier| Meant {
-            analysis: asked.clone(),
-            member: Some(usize::MAX),
-            parameters: Arc::from([]),
-            earlier,
-        };
         match effect {
-            SessionEffect::Executes { name } => match self.book.statement(name) {
-                Some(known) => Ok(Some(Meant {
-                    analysis: known.analysis.clone(),
-                    member: None,
-                    parameters: Arc::from([]),
-                    earlier: known.earlier(),
-                })),
-                None => Err(no_statement(name)),
-            },
-            SessionEffect::Fetches { name } => {
-                if let Some(portal) = self.book.portal(name) {
-                    return Ok(Some(Meant {
-                        analysis: portal.analysis.clone(),
-                        member: None,
-                        parameters: portal.parameters.clone(),
-                        earlier: Some(portal.earlier()),
-                    }));
-                }
-                if let Some(cursor) = self.book.cursor(name) {
-                    let (analysis, words) = (cursor.analysis.clone(), cursor.words.clone());
-                    return Ok(Some(Meant {
-                        analysis: analysis.clone(),
-                        member: Some(cursor.member),
-                        parameters: Arc::from([]),
-                        earlier: Some(Earlier::Filled { analysis, words }),
-                    }));
-                }
-                let before = asked.members.get(..place).unwrap_or_default();
-                let here = before.iter().any(|member| {
-                    matches!(&member.session, SessionEffect::Declares { name: declared } if declared == name)
-                });
-                // Decided and recorded where it is declared.
-                Ok((self.book.unseen && !here).then(|| unknown(Some(Earlier::Unseen))))
+            SessionEffect::Executes { name } => {
+                let (analysis, earlier) = match here.statement(name) {
+                    // The words in which it lies are decided with it.
+                    Before::Made(inner) => (inner.clone(), Vec::new()),
+                    Before::Gone => return Err(no_statement(name)),
+                    Before::Untouched => {
+                        let known = self.book.statement(name).ok_or_else(|| no_statement(name))?;
+                        (known.analysis.clone(), known.earlier().into_iter().collect())
+                    }
+                };
+                Ok(Some(Meant { analysis, member: None, parameters: Arc::from([]), earlier }))
             }
+            SessionEffect::Fetches { name } => Ok(match here.cursor(name) {
+                // Decided and recorded where it is declared.
+                Before::Made(()) => None,
+                Before::Gone => self.unseen(asked),
+                Before::Untouched => self.goes_on_with(name).or_else(|| self.unseen(asked)),
+            }),
             SessionEffect::None
             | SessionEffect::Transaction(_)
             | SessionEffect::Prepares { .. }
             | SessionEffect::Declares { .. }
+            | SessionEffect::Closes { .. }
             | SessionEffect::Deallocates { .. }
             | SessionEffect::DiscardsAll
             | SessionEffect::MakesTemporary { .. }
@@ -200,6 +292,37 @@ impl Conversation {
             | SessionEffect::SetsSearchPath { .. }
             | SessionEffect::ChangesCatalog => Ok(None),
         }
+    }
+
+    /// The portal or cursor that has this name.
+    fn goes_on_with(&self, name: &str) -> Option<Meant> {
+        if let Some(portal) = self.book.portal(name) {
+            return Some(Meant {
+                analysis: portal.analysis.clone(),
+                member: None,
+                parameters: portal.parameters.clone(),
+                earlier: vec![portal.earlier()],
+            });
+        }
+        let cursor = self.book.cursor(name)?;
+        let (analysis, words) = (cursor.analysis.clone(), cursor.words.clone());
+        let own = [Earlier::Filled { analysis: analysis.clone(), words }];
+        Some(Meant {
+            analysis,
+            member: Some(cursor.member),
+            parameters: Arc::from([]),
+            earlier: own.iter().chain(cursor.held.as_slice()).cloned().collect(),
+        })
+    }
+
+    /// A cursor that nobody here saw made, where there may be one.
+    fn unseen(&self, asked: &Arc<Analysis>) -> Option<Meant> {
+        self.book.unseen.then(|| Meant {
+            analysis: asked.clone(),
+            member: Some(usize::MAX),
+            parameters: Arc::from([]),
+            earlier: vec![Earlier::Unseen],
+        })
     }
 
     /// Why statements of SQL's own that go by a name cannot be run now: what the name stands for has to be known.
@@ -234,6 +357,7 @@ impl Conversation {
             | SessionEffect::Executes { .. }
             | SessionEffect::Declares { .. }
             | SessionEffect::Fetches { .. }
+            | SessionEffect::Closes { .. }
             | SessionEffect::Deallocates { .. }
             | SessionEffect::DiscardsAll
             | SessionEffect::MakesTemporary { .. }

@@ -103,6 +103,8 @@ pub struct Conversation {
     shape: Option<(Shape, Message<BackendTag>)>,
     /// Something of whoever does not see everything may still be reported on.
     restricted: bool,
+    /// Free text may be quoted in what is reported.
+    quoting: bool,
     /// No transaction is open, as far as the target has said.
     idle: bool,
     /// What is open has changed the catalog, which others see once it is committed.
@@ -170,6 +172,7 @@ impl Conversation {
             looks: None,
             shape: None,
             restricted: true,
+            quoting: false,
             idle: true,
             altering: false,
             untold: 0,

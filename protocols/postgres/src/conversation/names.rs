@@ -117,6 +117,49 @@ pub(super) struct Cursor {
     pub(super) analysis: Arc<Analysis>,
     pub(super) member: usize,
     pub(super) words: Words,
+    /// What the temporary tables that it reads held then: it may outlive them.
+    pub(super) held: Fillings,
+}
+
+/// What a temporary table or a cursor holds: what somebody saw through the words of each.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fillings(Vec<Earlier>);
+
+impl Fillings {
+    pub(super) fn as_slice(&self) -> &[Earlier] {
+        &self.0
+    }
+
+    /// One more. Whether it was not among them.
+    fn add(&mut self, filling: &Earlier) -> bool {
+        let known = self.0.iter().any(|known| match (known, filling) {
+            (Earlier::Filled { words: known, .. }, Earlier::Filled { words, .. }) => {
+                known.scope == words.scope
+            }
+            (Earlier::Filled { .. }, Earlier::Prepared { .. } | Earlier::Unseen) => false,
+            (Earlier::Prepared { .. } | Earlier::Unseen, _) => true,
+        });
+        if known {
+            return false;
+        }
+        if matches!(filling, Earlier::Unseen) || self.0.len() >= FILLINGS_MAX {
+            // Or too many to ask about each: from now on it is for those who see everything.
+            self.0 = vec![Earlier::Unseen];
+        } else {
+            self.0.push(filling.clone());
+        }
+        true
+    }
+
+    /// All of those, too. How many were not among them.
+    fn extend(&mut self, others: &Self) -> usize {
+        others.0.iter().filter(|other| self.add(other)).count()
+    }
+
+    fn weigh(&self, weights: &mut Weights) {
+        weights.plain(size_of_val(self.0.as_slice()));
+        self.0.iter().for_each(|filling| weights.earlier(filling));
+    }
 }
 
 /// How to take back one definition or removal that the server did not carry out.
@@ -155,12 +198,13 @@ pub(super) struct Book {
     portals: HashMap<Arc<str>, Portal>,
     /// Names that were closed, and in which group: until that is answered, they may still be there.
     closed: HashMap<(Object, Arc<str>), u64>,
-    /// Those of earlier transactions too: a name that the server has forgotten does no harm here.
+    /// Those of earlier transactions too: a name that the server has forgotten does no harm here. A portal comes before a
+    /// cursor of its name, which the server had forgotten when it took the portal.
     cursors: HashMap<Arc<str>, Cursor>,
     /// What temporary tables were filled with, by their names.
-    temporaries: HashMap<Arc<str>, Vec<Earlier>>,
+    temporaries: HashMap<Arc<str>, Fillings>,
     /// The same of those that were dropped in a transaction which is still open.
-    dropped: Vec<(Arc<str>, Vec<Earlier>)>,
+    dropped: HashMap<Arc<str>, Fillings>,
     /// Temporary tables that may hold free text. A name stays when its table goes: it may come again before that is known.
     texts: Texts,
     /// There may be cursors that are not among them.
@@ -221,12 +265,11 @@ impl Book {
             weights.plain(name.len() + size_of::<Cursor>());
             weights.analysis(&cursor.analysis);
             weights.words(&cursor.words);
+            cursor.held.weigh(weights);
         }
-        for (name, fillings) in
-            self.temporaries.iter().chain(self.dropped.iter().map(|(name, of)| (name, of)))
-        {
-            weights.plain(name.len() + size_of_val(fillings.as_slice()));
-            fillings.iter().for_each(|filling| weights.earlier(filling));
+        for (name, fillings) in self.temporaries.iter().chain(&self.dropped) {
+            weights.plain(name.len());
+            fillings.weigh(weights);
         }
     }
 
@@ -244,63 +287,99 @@ impl Book {
         self.cursors.get(name)
     }
 
-    /// DECLARE. What is forgotten for want of room is afterwards for those only who see everything.
+    /// DECLARE. Portals and cursors share their names, and the server would not have taken one that is in use: a portal that is
+    /// known by it went with a savepoint, or was closed by code. What is forgotten for want of room is afterwards for those
+    /// only who see everything.
     pub(super) fn declare(&mut self, name: Arc<str>, cursor: Cursor) {
+        self.portals.remove(&name);
         if self.cursors.len() >= PORTALS_MAX {
             self.cursors.clear();
             self.unseen = true;
         }
         self.grown(&cursor.analysis, &cursor.words);
+        self.grown_by(size_of_val(cursor.held.as_slice()));
         self.cursors.insert(name, cursor);
+    }
+
+    /// CLOSE, also of a portal: no end of a transaction takes it back.
+    pub(super) fn close_cursor(&mut self, name: Option<&str>) {
+        match name {
+            Some(name) => {
+                self.portals.remove(name);
+                self.cursors.remove(name);
+            }
+            None => {
+                self.portals.clear();
+                self.cursors.clear();
+            }
+        }
     }
 
     /// Temporary tables are gone, unless their transaction is taken back.
     pub(super) fn drop_temporaries(&mut self, names: &[Arc<str>]) {
         for name in names {
-            self.dropped.extend(self.temporaries.remove_entry(name));
+            if let Some((name, fillings)) = self.temporaries.remove_entry(name) {
+                self.dropped.entry(name).or_default().extend(&fillings);
+            }
         }
     }
 
     /// A transaction has ended, or a part of it was taken back; these are the temporary tables that there are. What one was
     /// filled with is forgotten only with the table.
     pub(super) fn temporaries_moved(&mut self, moved: Moved, there: &[Arc<str>]) {
-        if moved == Moved::Nothing || self.temporaries.is_empty() && self.dropped.is_empty() {
-            return;
-        }
-        for (name, before) in std::mem::take(&mut self.dropped) {
-            if moved == Moved::Back {
-                let fillings = self.temporaries.entry(name).or_default();
-                fillings.extend(before);
-                if fillings.len() > FILLINGS_MAX {
-                    *fillings = vec![Earlier::Unseen];
-                }
+        match moved {
+            Moved::Nothing => return,
+            Moved::On => self.dropped.clear(),
+            Moved::Back => {
+                let dropped = std::mem::take(&mut self.dropped);
+                self.restore(&dropped);
+            }
+            // A table that is not there yet may be there again when more is taken back.
+            Moved::BackTo => {
+                let dropped = std::mem::take(&mut self.dropped);
+                self.restore(&dropped);
+                self.dropped = dropped;
             }
         }
         self.temporaries.retain(|name, _| there.contains(name));
     }
 
-    /// A temporary table holds what somebody saw through these words.
-    pub(super) fn fill(&mut self, name: &Arc<str>, analysis: &Arc<Analysis>, words: &Words) {
-        let fillings = self.temporaries.entry(name.clone()).or_default();
-        let known = fillings.iter().any(|filling| match filling {
-            Earlier::Filled { words: known, .. } => known.scope == words.scope,
-            Earlier::Prepared { .. } | Earlier::Unseen => true,
-        });
-        if known {
-            return;
+    fn restore(&mut self, dropped: &HashMap<Arc<str>, Fillings>) {
+        for (name, before) in dropped {
+            self.temporaries.entry(name.clone()).or_default().extend(before);
         }
-        if fillings.len() >= FILLINGS_MAX {
-            // Too many to ask about each: from now on it is for those who see everything.
-            *fillings = vec![Earlier::Unseen];
-        } else {
-            fillings.push(Earlier::Filled { analysis: analysis.clone(), words: words.clone() });
+    }
+
+    /// What the temporary tables hold that a statement reads.
+    pub(super) fn held(&self, member: &Member) -> Fillings {
+        let mut held = Fillings::default();
+        for touch in member.touches.iter().filter(|touch| reads_temporary(touch)) {
+            if let Some(fillings) = self.temporaries.get(&touch.relation.name) {
+                held.extend(fillings);
+            }
+        }
+        held
+    }
+
+    /// A temporary table holds what somebody saw through the words of a statement, and what those held which it reads.
+    pub(super) fn fill(&mut self, name: &Arc<str>, member: &Member, analysis: &Arc<Analysis>, words: &Words) {
+        let held = self.held(member);
+        let fillings = self.temporaries.entry(name.clone()).or_default();
+        let handed_on = fillings.extend(&held);
+        if fillings.add(&Earlier::Filled { analysis: analysis.clone(), words: words.clone() }) {
             self.grown(analysis, words);
         }
+        self.grown_by(handed_on * size_of::<Earlier>());
+    }
+
+    /// A temporary table may hold what nobody here saw.
+    pub(super) fn fill_unseen(&mut self, name: &Arc<str>) {
+        self.temporaries.entry(name.clone()).or_default().add(&Earlier::Unseen);
     }
 
     /// What a temporary table was filled with.
     pub(super) fn fillings(&self, name: &str) -> &[Earlier] {
-        self.temporaries.get(name).map(Vec::as_slice).unwrap_or_default()
+        self.temporaries.get(name).map(Fillings::as_slice).unwrap_or_default()
     }
 
     /// A statement is about to run: where it writes free text to, free text will be read from.
@@ -320,8 +399,13 @@ impl Book {
 
     /// Whether a statement reads from a temporary table that may hold free text.
     pub(super) fn holds_text(&self, member: &Member) -> bool {
-        let read = |touch: &&Touch| touch.rule == NameRule::Temporary && touch.verbs.contains(Verb::Read);
-        member.touches.iter().filter(read).any(|touch| self.texts.have(&touch.relation.name))
+        let mut read = member.touches.iter().filter(|touch| reads_temporary(touch));
+        read.any(|touch| self.texts.have(&touch.relation.name))
+    }
+
+    /// Whether a temporary table of that name may hold free text.
+    pub(super) fn has_text(&self, name: &str) -> bool {
+        self.texts.have(name)
     }
 
     pub(super) fn define(&mut self, name: Arc<str>, mut statement: Statement) -> Undo {
@@ -448,6 +532,10 @@ impl Book {
     }
 }
 
+fn reads_temporary(touch: &Touch) -> bool {
+    touch.rule == NameRule::Temporary && touch.verbs.contains(Verb::Read)
+}
+
 /// Names of temporary tables that may hold free text, as far as they are told apart.
 #[derive(Debug, Default)]
 struct Texts {
@@ -470,14 +558,105 @@ impl Texts {
 
 #[cfg(test)]
 mod tests {
+    use chaperone_access::{RelationName, RelationScope, Scope, Verbs};
+
+    use super::super::pieces::Request;
     use super::*;
 
     fn filled(names: &[&str]) -> Book {
         let mut book = Book::default();
         for name in names {
-            book.temporaries.insert(Arc::from(*name), vec![Earlier::Unseen]);
+            book.fill_unseen(&Arc::from(*name));
         }
         book
+    }
+
+    fn analysis() -> Arc<Analysis> {
+        Request::unread("", false).analysis
+    }
+
+    /// With a portal of each name.
+    fn bound(names: &[&str]) -> Book {
+        let mut book = Book::default();
+        for name in names {
+            let granted = Granted {
+                asked: Arc::from(""),
+                analysis: analysis(),
+                words: Words::default(),
+                floored: false,
+            };
+            let (parameters, analysis) = (Arc::from([]), analysis());
+            let portal = Portal { analysis, granted, parameters, formats: None, group: 0 };
+            book.bind(Arc::from(*name), portal);
+        }
+        book
+    }
+
+    fn cursor() -> Cursor {
+        Cursor { analysis: analysis(), member: 0, words: Words::default(), held: Fillings::default() }
+    }
+
+    #[test]
+    fn whoever_takes_the_name_of_a_portal_or_closes_it_is_believed() {
+        let mut book = bound(&["a", "b"]);
+        book.declare(Arc::from("a"), cursor());
+        assert!(book.portal("a").is_none() && book.cursor("a").is_some(), "no other one has its name");
+        assert!(book.portal("b").is_some());
+        book.close_cursor(Some("a"));
+        assert!(book.cursor("a").is_none() && book.portal("b").is_some());
+        book.close_cursor(Some("b"));
+        assert_eq!(book.portals(), 0);
+        let mut book = bound(&["a", "b"]);
+        book.declare(Arc::from("c"), cursor());
+        book.close_cursor(None);
+        assert!(book.portals() == 0 && book.cursor("c").is_none());
+    }
+
+    /// A table is filled with what somebody saw of a relation of its own.
+    fn see(book: &mut Book, name: &str, nth: usize) {
+        let mut scope = Scope::default();
+        scope.relations.insert(RelationName::new("clinic", format!("r{nth}")), RelationScope::Whole);
+        let words = Words { text: None, scope: Some(Arc::new(scope)) };
+        let analysis = analysis();
+        book.fill(&Arc::from(name), &analysis.members[0], &analysis, &words);
+    }
+
+    #[test]
+    fn what_a_table_was_filled_with_is_handed_on() {
+        let mut book = Book::default();
+        see(&mut book, "t", 1);
+        see(&mut book, "t", 2);
+        let touch = |verb| Touch {
+            relation: RelationName::new("", "t"),
+            rule: NameRule::Temporary,
+            verbs: Verbs::NONE.with(verb),
+            within: Vec::new(),
+            facts: None,
+        };
+        let analysis = analysis();
+        let reading = Member { touches: vec![touch(Verb::Read)], ..analysis.members[0].clone() };
+        let writing = Member { touches: vec![touch(Verb::Insert)], ..analysis.members[0].clone() };
+        assert_eq!(book.held(&reading).as_slice().len(), 2, "by a cursor");
+        assert!(book.held(&writing).as_slice().is_empty());
+        let [u, v] = ["u", "v"].map(Arc::from);
+        book.fill(&u, &reading, &analysis, &Words::default());
+        book.fill(&v, &writing, &analysis, &Words::default());
+        assert_eq!((book.fillings("u").len(), book.fillings("v").len()), (3, 1));
+    }
+
+    /// `t` was dropped before the savepoint that it is gone back to first, and made again after it.
+    #[test]
+    fn a_table_that_was_dropped_before_a_savepoint_comes_back_later() {
+        let t: Arc<str> = Arc::from("t");
+        for (last, there) in [(Moved::BackTo, 1), (Moved::Back, 1), (Moved::On, 0)] {
+            let mut book = filled(&["t"]);
+            book.drop_temporaries(std::slice::from_ref(&t));
+            book.fill(&t, &analysis().members[0], &analysis(), &Words::default());
+            book.temporaries_moved(Moved::BackTo, &[]);
+            assert!(book.fillings("t").is_empty());
+            book.temporaries_moved(last, std::slice::from_ref(&t));
+            assert_eq!(book.fillings("t").len(), there, "{last:?}");
+        }
     }
 
     #[test]
@@ -505,7 +684,8 @@ mod tests {
         let mut book = filled(&["t"]);
         let there = [Arc::from("t")];
         book.drop_temporaries(&there);
-        book.temporaries.insert(Arc::from("t"), vec![Earlier::Unseen; FILLINGS_MAX]);
+        (0..FILLINGS_MAX).for_each(|nth| see(&mut book, "t", nth));
+        assert_eq!(book.fillings("t").len(), FILLINGS_MAX);
         book.temporaries_moved(Moved::Back, &there);
         assert!(matches!(book.fillings("t"), [Earlier::Unseen]), "too many to ask about each");
     }

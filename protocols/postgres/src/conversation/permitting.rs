@@ -34,7 +34,7 @@ impl Conversation {
     /// Take a permitted request up.
     pub(super) fn take_up(&mut self, request: Request, words: Words) -> Outgoing {
         let Request { kind, analysis, asked, parameters: _, earlier } = request;
-        self.sees(&words);
+        self.sees(&analysis, &words);
         let floored = words.read_the_floor()
             || earlier.iter().any(Earlier::reads_the_floor)
             || self.portal_of(&kind).is_some_and(|portal| portal.granted.floored);
@@ -135,8 +135,11 @@ impl Conversation {
         for member in analysis.members.iter() {
             self.book.keeps_text(member);
         }
-        // Its functions may open cursors that no statement names.
-        self.book.unseen |= words.scope.is_none();
+        // Its functions may open cursors, and make tables, that no statement names.
+        if words.scope.is_none() {
+            self.book.unseen = true;
+            self.resolving.lose_sight();
+        }
     }
 
     /// Have a statement lie at the target in these words, with nothing that the client would hear.

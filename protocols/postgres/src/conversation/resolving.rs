@@ -19,8 +19,10 @@ pub(super) struct Resolving {
     /// Before the open transaction, which PostgreSQL begins with the first statement of a string or pipeline.
     kept: Names,
     savepoints: Vec<Savepoint>,
-    /// Temporary relations that go when the transaction ends.
-    passing: Vec<Arc<str>>,
+    /// Temporary relations that go when the transaction ends, all of which are known.
+    passing: Arc<[Arc<str>]>,
+    /// There may be temporary relations that are not known.
+    unseen: bool,
     /// Something has failed since the target was ready last.
     failed: bool,
 }
@@ -29,12 +31,13 @@ struct Savepoint {
     name: Arc<str>,
     now: Names,
     lasting: Option<Arc<[Arc<str>]>>,
+    passing: Arc<[Arc<str>]>,
 }
 
 impl Resolving {
     pub(super) fn new(names: Names) -> Self {
-        let (kept, savepoints, passing) = (names.clone(), Vec::new(), Vec::new());
-        Self { now: names, lasting: None, kept, savepoints, passing, failed: false }
+        let (kept, savepoints, passing) = (names.clone(), Vec::new(), Arc::from([]));
+        Self { now: names, lasting: None, kept, savepoints, passing, unseen: false, failed: false }
     }
 
     pub(super) fn now(&self) -> &Names {
@@ -57,19 +60,40 @@ impl Resolving {
         *self = Self::new(fresh);
     }
 
-    /// A temporary relation was made; `passing` where it goes with the transaction.
+    /// A temporary relation was made, or one of its name was there and stays what it is; `passing` where it goes with the
+    /// transaction if it was made.
     pub(super) fn make(&mut self, name: &Arc<str>, passing: bool) {
-        let known = self.now.temporary.iter().filter(|known| *known != name);
-        self.now.temporary = known.chain([name]).take(TEMPORARY_MAX).cloned().collect();
-        if passing && !self.passing.contains(name) && self.passing.len() < TEMPORARY_MAX {
-            self.passing.push(name.clone());
+        if self.knows(name) {
+            return;
+        }
+        if self.now.temporary.len() >= TEMPORARY_MAX {
+            self.unseen = true;
+            return;
+        }
+        self.now.temporary = self.now.temporary.iter().chain([name]).cloned().collect();
+        if passing {
+            self.passing = self.passing.iter().chain([name]).cloned().collect();
         }
     }
 
     pub(super) fn drop(&mut self, names: &[Arc<str>]) {
-        let known = self.now.temporary.iter().filter(|known| !names.contains(known));
-        self.now.temporary = known.cloned().collect();
-        self.passing.retain(|known| !names.contains(known));
+        for known in [&mut self.now.temporary, &mut self.passing] {
+            *known = known.iter().filter(|known| !names.contains(known)).cloned().collect();
+        }
+    }
+
+    fn knows(&self, name: &Arc<str>) -> bool {
+        self.now.temporary.contains(name)
+    }
+
+    /// Whether there may be a temporary relation of that name which is not known.
+    pub(super) fn may_miss(&self, name: &Arc<str>) -> bool {
+        self.unseen && !self.knows(name)
+    }
+
+    /// From now on there may be temporary relations that are not known.
+    pub(super) fn lose_sight(&mut self) {
+        self.unseen = true;
     }
 
     /// Something has failed: without a transaction of its own, what was done before it since then is taken back.
@@ -96,10 +120,12 @@ impl Resolving {
             TransactionStep::Commit | TransactionStep::Prepare | TransactionStep::Rollback => self.back(),
             TransactionStep::Savepoint { name } => {
                 if self.savepoints.len() >= SAVEPOINTS_MAX {
-                    self.savepoints.remove(0);
+                    let first = self.savepoints.remove(0);
+                    // Of those, going back to it leaves what is taken to be gone.
+                    self.unseen |= first.now.temporary != self.kept.temporary;
                 }
                 let (name, now, lasting) = (name.clone(), self.now.clone(), self.lasting.clone());
-                self.savepoints.push(Savepoint { name, now, lasting });
+                self.savepoints.push(Savepoint { name, now, lasting, passing: self.passing.clone() });
                 Moved::Nothing
             }
             TransactionStep::Release { name } => {
@@ -113,15 +139,15 @@ impl Resolving {
                 let before = self.savepoints.last();
                 self.now = before.map_or(&self.kept, |before| &before.now).clone();
                 self.lasting = before.and_then(|before| before.lasting.clone());
-                Moved::Back
+                self.passing = before.map_or_else(|| Arc::from([]), |before| before.passing.clone());
+                Moved::BackTo
             }
         }
     }
 
     fn keep(&mut self) -> Moved {
-        let passing = std::mem::take(&mut self.passing);
-        if !passing.is_empty() {
-            self.drop(&passing);
+        if !self.passing.is_empty() {
+            self.drop(&self.passing.clone());
         }
         if let Some(path) = self.lasting.take() {
             self.now.path = path;
@@ -135,7 +161,7 @@ impl Resolving {
         self.now = self.kept.clone();
         self.lasting = None;
         self.savepoints.clear();
-        self.passing.clear();
+        self.passing = Arc::from([]);
         Moved::Back
     }
 }
@@ -148,6 +174,8 @@ pub(super) enum Moved {
     On,
     /// They may be what they were before: temporary relations that were dropped may be there again.
     Back,
+    /// The same within a transaction, which goes on and may still be taken back further.
+    BackTo,
 }
 
 #[cfg(test)]
@@ -330,5 +358,53 @@ mod tests {
         resolving.make(&u, true);
         resolving.ready(true);
         assert_eq!(*resolving.now(), names("public", &["t"]), "also without a transaction of its own");
+    }
+
+    #[test]
+    fn a_table_of_a_transaction_is_one_only_where_it_was_made_so() {
+        let t: Arc<str> = Arc::from("t");
+        let mut resolving = Resolving::new(names("public", &["t"]));
+        resolving.make(&t, true);
+        resolving.step(&TransactionStep::Commit, true);
+        assert_eq!(*resolving.now(), names("public", &["t"]), "it was there, and has stayed what it is");
+        let mut resolving = Resolving::new(names("public", &[]));
+        resolving.step(&named(savepoint, "a"), false);
+        resolving.make(&t, true);
+        assert_eq!(resolving.step(&named(back_to, "a"), false), Moved::BackTo);
+        resolving.make(&t, false);
+        resolving.step(&TransactionStep::Commit, true);
+        assert_eq!(*resolving.now(), names("public", &["t"]), "another one was to go");
+        let mut resolving = Resolving::new(names("public", &[]));
+        resolving.make(&t, true);
+        resolving.step(&named(savepoint, "a"), false);
+        resolving.drop(std::slice::from_ref(&t));
+        resolving.step(&named(back_to, "a"), false);
+        resolving.step(&TransactionStep::Commit, true);
+        assert_eq!(*resolving.now(), names("public", &[]), "it was not dropped, and went");
+    }
+
+    #[test]
+    fn a_table_that_is_not_known_may_be_there() {
+        let (t, u): (Arc<str>, Arc<str>) = (Arc::from("t"), Arc::from("u"));
+        let mut resolving = Resolving::new(names("public", &[]));
+        (1..TEMPORARY_MAX).for_each(|nth| resolving.make(&Arc::from(format!("z{nth}")), false));
+        resolving.make(&t, false);
+        assert!(!resolving.may_miss(&u));
+        resolving.make(&u, false);
+        assert!(resolving.may_miss(&u) && !resolving.may_miss(&t));
+        resolving.forget(names("public", &[]));
+        assert!(!resolving.may_miss(&u));
+        for made in [false, true] {
+            let mut resolving = Resolving::new(names("public", &[]));
+            if made {
+                resolving.make(&t, false);
+            }
+            resolving.step(&named(savepoint, "a"), false);
+            (0..SAVEPOINTS_MAX).for_each(|_| {
+                resolving.step(&named(savepoint, "b"), false);
+            });
+            resolving.step(&named(back_to, "a"), false);
+            assert_eq!(resolving.may_miss(&t), made, "the savepoint is not known any more");
+        }
     }
 }

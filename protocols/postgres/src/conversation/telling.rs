@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chaperone_access::{FreeText, Member, Scope, SessionEffect, Words};
+use chaperone_access::{Analysis, FreeText, Member, NameRule, Scope, SessionEffect, Words};
 
 use super::Conversation;
 use super::pieces::{Expect, Granted};
@@ -12,7 +12,7 @@ use super::sieve::{ROW_BYTES_MAX, Sieve};
 use super::subjects::{Look, Reading, all_text, places};
 use crate::codec::backend::{BackendView, Report, view};
 use crate::codec::{BULK_WHOLE_BYTES_MAX, BackendTag};
-use crate::plain::{Occasion, retell};
+use crate::plain::{Occasion, Seen, retell};
 
 /// What the rows of one operation are looked at for.
 #[derive(Debug, Clone)]
@@ -24,10 +24,24 @@ pub(super) struct Looks {
 }
 
 impl Conversation {
-    /// Something was permitted in these words. Until the transaction is over, what it did may still be reported on.
-    pub(super) fn sees(&mut self, words: &Words) {
+    /// Something was permitted in these words. Until the transaction is over, what it did may still be reported on: COMMIT
+    /// runs what a cursor WITH HOLD has not given yet.
+    pub(super) fn sees(&mut self, analysis: &Analysis, words: &Words) {
         let over = self.idle && self.expected.is_empty();
         self.restricted = words.scope.is_some() || (self.restricted && !over);
+        self.quoting = self.touches_text(analysis) || (self.quoting && !over);
+    }
+
+    /// Whether values of free text go through a statement, whatever it gives.
+    fn touches_text(&self, analysis: &Analysis) -> bool {
+        analysis.members.iter().flat_map(|member| &member.touches).any(|touch| match touch.rule {
+            NameRule::Named => {
+                touch.facts.as_ref().is_some_and(|facts| facts.columns.iter().any(|column| column.scan))
+            }
+            NameRule::Temporary => self.book.has_text(&touch.relation.name),
+            NameRule::Listed => false,
+            NameRule::Unknown => true,
+        })
     }
 
     /// How the operation was permitted that the target is answering.
@@ -44,8 +58,13 @@ impl Conversation {
     fn told(&self, raw: &Bytes, report: &Report<'_>, occasion: Occasion) -> Option<Bytes> {
         match self.granted().map(|granted| (granted, &granted.words.scope)) {
             Some((_, None)) => Some(raw.clone()),
-            Some((granted, Some(scope))) => retell(report, &granted.asked, scope, occasion),
-            None if self.restricted => retell(report, "", &Scope::default(), occasion),
+            Some((granted, Some(scope))) => {
+                retell(report, &granted.asked, Seen { scope, quoting: self.quoting }, occasion)
+            }
+            None if self.restricted => {
+                let scope = &Scope::default();
+                retell(report, "", Seen { scope, quoting: self.quoting }, occasion)
+            }
             None => Some(raw.clone()),
         }
     }

@@ -1,5 +1,7 @@
 //! What a statement says of its session, where another one reads nearly the same.
 
+use chaperone_access::NameRule;
+
 use super::*;
 
 #[test]
@@ -18,6 +20,25 @@ fn only_a_setting_of_that_name_is_one_of_the_sessions_role() {
         assert_eq!(look(sql).replaced, None, "{sql}");
     }
     assert_eq!(look("reset session authorization").replaced.as_deref(), Some("RESET role"));
+}
+
+/// What EXECUTE runs is known by it alone.
+#[test]
+fn what_is_prepared_reads_the_temporary_table_that_its_string_has_made() {
+    let of = |sql: &str| {
+        let SessionEffect::Prepares { inner, .. } = &look(sql).members[1].session else { panic!("{sql}") };
+        inner.members[0].touches.iter().map(|touch| touch.rule).collect::<Vec<_>>()
+    };
+    let made = "create temporary table patients (id int4); prepare x as select * from patients";
+    assert_eq!(of(made), [NameRule::Temporary]);
+    assert_eq!(of("select 1; prepare x as select * from patients"), [NameRule::Named]);
+}
+
+#[test]
+fn what_is_closed_is_what_was_named() {
+    let told = |sql: &str| format!("{:?}", look(sql).members[0].session);
+    assert_eq!(told("close c"), r#"Closes { name: Some("c") }"#);
+    assert_eq!(told("close all"), "Closes { name: None }");
 }
 
 #[test]
