@@ -179,6 +179,42 @@ const WAYS: &[(&[&str], &str)] = &[
         "SSN [phi.ssn]",
     ),
     (&["create temp table kept as select note from clinic.notes; select * from kept"], "SSN [phi.ssn]"),
+    // Beside a column of its own, and where a write has put it.
+    (
+        &[
+            "create temp table kept as select id, note as n from clinic.notes",
+            "select k.n, m.note from kept k join clinic.notes m on m.id = k.id where m.id = 1",
+        ],
+        "SSN [phi.ssn], call [phi.phone] now.|Seen",
+    ),
+    (
+        &[
+            "create temp table kept as select id, note as n from clinic.notes",
+            "copy (select k.n, m.note from kept k join clinic.notes m on m.id = k.id where m.id = 1) to stdout",
+        ],
+        "SSN [phi.ssn], call [phi.phone] now.\tSeen",
+    ),
+    (
+        &[
+            "create temp table kept (id int, n text)",
+            "insert into kept select id from clinic.notes",
+            "update kept k set n = m.note from clinic.notes m where m.id = k.id",
+            "select n from kept where id = 1",
+        ],
+        "SSN [phi.ssn]",
+    ),
+    (
+        &[
+            "insert into clinic.sizes (id, cut) select id + 100, note from clinic.notes where id = 1 returning cut",
+        ],
+        "SSN [phi.ssn]",
+    ),
+    (
+        &[
+            "select (s).* from (select 0, ''::text) s(a, b) union all select id, note from clinic.notes where id = 1",
+        ],
+        "SSN [phi.ssn]",
+    ),
 ];
 
 #[test]

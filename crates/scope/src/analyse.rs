@@ -469,6 +469,7 @@ fn session_effect(
                 (None, Some((name, (kind, made)))) => SessionEffect::MakesTemporary {
                     name: Arc::from(name),
                     passing: walk::is_passing(kind, made),
+                    unless_there: flag(made, "if_not_exists"),
                 },
                 (None, None) if class == Class::Define => SessionEffect::ChangesCatalog,
                 (None, None) => SessionEffect::None,

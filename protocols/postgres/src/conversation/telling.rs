@@ -14,6 +14,9 @@ use crate::codec::backend::{BackendView, Report, view};
 use crate::codec::{BULK_WHOLE_BYTES_MAX, BackendTag};
 use crate::plain::{Occasion, Seen, retell};
 
+/// Columns that a result of PostgreSQL's can have (`MaxTupleAttributeNumber`).
+const COLUMNS_MAX: u16 = 1664;
+
 /// What the rows of one operation are looked at for.
 #[derive(Debug, Clone)]
 pub(super) struct Looks {
@@ -147,12 +150,20 @@ impl Conversation {
         let cursor =
             if let SessionEffect::Fetches { name } = &member.session { self.book.cursor(name) } else { None };
         let declared = cursor.and_then(|cursor| cursor.analysis.members.get(cursor.member));
-        let known = [Some(member), declared].into_iter().flatten();
-        if let Some(member) = known.clone().find(|member| member.free_text != FreeText::None) {
-            return Some(member.free_text.clone());
+        let mut known = [Some(member), declared].into_iter().flatten();
+        // It may have been kept in a temporary relation before: then it is not known in which columns it comes out.
+        let kept = known.clone().any(|member| self.book.holds_text(member));
+        let found = known.find(|member| member.free_text != FreeText::None).map(|member| &member.free_text);
+        match (found, kept) {
+            (Some(found), false) => Some(found.clone()),
+            (None, false) => None,
+            (Some(FreeText::Copied { form, .. }), true) => {
+                Some(FreeText::Copied { at: (0..COLUMNS_MAX).collect(), form: *form })
+            }
+            (Some(FreeText::At { .. } | FreeText::Except(_) | FreeText::None) | None, true) => {
+                Some(FreeText::Except(Arc::from([])))
+            }
         }
-        // It may have been kept in a temporary relation before.
-        known.into_iter().any(|member| self.book.holds_text(member)).then(|| FreeText::Except(Arc::from([])))
     }
 
     /// A row that is looked through is collected, up to a limit, where it would else pass in pieces.
