@@ -330,15 +330,10 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Whether the session is subject to a relation's row security. Views of the floor are read by their owner.
-    fn is_guarded(&self, name: &RelationName, relation: &Relation) -> bool {
+    pub(super) fn is_guarded(&self, name: &RelationName, relation: &Relation) -> bool {
         let role = self.scope.under.as_ref().map(|under| &under.role);
         let freed = |guard: &Arc<Guard>| role.is_some_and(|role| guard.freed.contains(role));
         relation.guard.as_ref().is_some_and(|guard| self.is_under(name) || !freed(guard))
-    }
-
-    /// Whether row security may leave out rows of a relation: they are there, and where and how many tells.
-    pub(super) fn leaves_rows_out(&self, name: &RelationName, relation: &Relation) -> bool {
-        !self.is_open() && self.is_guarded(name, relation)
     }
 
     /// Whether row security leaves out no rows of a relation. A key asks of all of them, also of those that it leaves out.
@@ -510,17 +505,6 @@ impl<'a> Rewriter<'a> {
             }
         }
         Ok(true)
-    }
-
-    /// Whether row security may leave out rows of what a view reads, which its owner reads.
-    fn leaves_rows_out_under(&self, view: &Relation, depth: usize) -> bool {
-        let leaves = |relation: &Relation| {
-            relation.guard.is_some()
-                || relation.kind == b'v'
-                    && (depth >= VIEW_DEPTH_MAX || self.leaves_rows_out_under(relation, depth + 1))
-        };
-        let mut reads = view.reads.iter().filter_map(|name| self.catalog.relations.get(name));
-        !self.is_open() && reads.any(|relation| leaves(relation))
     }
 
     /// Whether nothing that is said of a view itself takes of it.

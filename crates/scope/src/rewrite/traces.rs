@@ -1,5 +1,6 @@
-//! What a row of a table tells beside its columns: where it lies, when it was written, and who locked it. Told of what is seen whole;
-//! but the rows of what inherits from it are read through it, and whoever writes a foreign key locks the row that it points to.
+//! What a row of a table tells beside its columns: where it lies, when it was written, who locked it, and how many there are
+//! beside it. Told of what is seen whole; but row security leaves rows out, the rows of what inherits from it are read through
+//! it, and whoever writes a foreign key locks the row that it points to.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use chaperone_access::{RelationName, RelationScope, Scope};
 
 use super::Rewriter;
-use super::relation::all_revealed;
+use super::relation::{VIEW_DEPTH_MAX, all_revealed};
 use crate::catalog::{Catalog, ForeignKey, Relation};
 
 /// The system column that names the transaction which locked a row last, also long after it ended.
@@ -78,6 +79,22 @@ impl Rewriter<'_> {
         };
         !self.is_open()
             && family(self.catalog, relation).iter().any(|(_, one)| one.referenced.iter().any(hidden))
+    }
+
+    /// Whether row security may leave out rows of a relation: they are there, and where and how many tells.
+    pub(super) fn leaves_rows_out(&self, name: &RelationName, relation: &Relation) -> bool {
+        !self.is_open() && self.is_guarded(name, relation)
+    }
+
+    /// Whether row security may leave out rows of what a view reads, which its owner reads.
+    pub(super) fn leaves_rows_out_under(&self, view: &Relation, depth: usize) -> bool {
+        let leaves = |relation: &Relation| {
+            relation.guard.is_some()
+                || relation.kind == b'v'
+                    && (depth >= VIEW_DEPTH_MAX || self.leaves_rows_out_under(relation, depth + 1))
+        };
+        let mut reads = view.reads.iter().filter_map(|name| self.catalog.relations.get(name));
+        !self.is_open() && reads.any(|relation| leaves(relation))
     }
 }
 

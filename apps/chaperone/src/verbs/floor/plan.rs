@@ -167,6 +167,13 @@ impl Granted {
     }
 }
 
+/// Why a login that was asked for has no floor.
+fn none_for(login: &str, target: &TargetName, used: &[String], notes: &[String]) -> Failure {
+    let there = format!("callers there use: {}", used.join(", "));
+    let why = if notes.is_empty() { there } else { notes.join("; ") };
+    Failure::Usage(format!("there is no floor for a login `{login}` of `{target}` ({why})"))
+}
+
 impl Plan {
     pub(super) fn make(
         set: &PolicySet,
@@ -230,11 +237,7 @@ impl Plan {
             logins.push(login);
         }
         if let Some(missing) = only.iter().find(|name| logins.iter().all(|login| login.login != **name)) {
-            let there = format!("callers there use: {}", used.join(", "));
-            let why = if notes.is_empty() { there } else { notes.join("; ") };
-            return Err(Failure::Usage(format!(
-                "there is no floor for a login `{missing}` of `{target}` ({why})"
-            )));
+            return Err(none_for(missing, target, &used, &notes));
         }
         twice(&mut logins, &mut notes);
         views.retain(|name, _| logins.iter().any(|login| login.views.contains_key(name)));
