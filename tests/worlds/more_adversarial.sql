@@ -1465,7 +1465,7 @@ SELECT id FROM ONLY more.nook ORDER BY id; SELECT id, tableoid::regclass FROM mo
 -- @t inh34 child_that_wants_no_value infer
 SELECT id FROM ONLY more.cove ORDER BY id; SELECT id, tableoid::regclass FROM more.cove ORDER BY id; SELECT id FROM more.cove; BEGIN; DELETE FROM ONLY more.cove; ROLLBACK; SELECT id FROM more.cove_child ORDER BY id;
 -- @t inh35 check_of_one_parent infer
-SELECT id FROM ONLY more.sire ORDER BY id; SELECT id, tableoid::regclass FROM more.sire ORDER BY id; SELECT id FROM more.sire; BEGIN; DELETE FROM more.sire RETURNING tableoid; ROLLBACK; SELECT id FROM more.foal ORDER BY id;
+SELECT id FROM ONLY more.sire ORDER BY id; SELECT id, tableoid::regclass FROM more.sire ORDER BY id; SELECT id FROM more.sire; SELECT id FROM ONLY more.dam ORDER BY id; SELECT id, tableoid::regclass FROM more.dam ORDER BY id; SELECT id FROM more.dam; BEGIN; DELETE FROM more.sire RETURNING tableoid; ROLLBACK; SELECT id FROM more.foal ORDER BY id;
 -- @t inh36 key_of_a_child infer
 SELECT id FROM ONLY more.flock ORDER BY id; SELECT id, tableoid::regclass FROM more.flock ORDER BY id; SELECT id FROM more.flock; SELECT id FROM more.flock_ringed ORDER BY id;
 -- @t inh37 rows_that_are_written_alike infer

@@ -564,6 +564,8 @@ INSERT INTO more.nook SELECT g, 'a' FROM generate_series(1, 20) g WHERE g % 2 = 
 INSERT INTO more.nook_child SELECT g, 'z' FROM generate_series(1, 20) g WHERE g % 2 = 0;
 INSERT INTO more.cove SELECT g, 'a' FROM generate_series(1, 20) g WHERE g % 2 = 1;
 INSERT INTO more.cove_child SELECT g, NULL FROM generate_series(1, 20) g WHERE g % 2 = 0;
+-- Through each of its parents the same rows are seen in both worlds.
+INSERT INTO more.dam SELECT g, 'a' FROM generate_series(1, 20) g WHERE g % 2 = 1;
 INSERT INTO more.sire SELECT g, 'z' FROM generate_series(1, 20) g WHERE g % 2 = 1;
 INSERT INTO more.foal SELECT g, 'a' FROM generate_series(1, 20) g WHERE g % 2 = 0;
 INSERT INTO more.flock SELECT g, 'z' FROM generate_series(1, 20) g WHERE g % 2 = 1;
