@@ -721,9 +721,12 @@ fn what_a_statement_does_to_its_session_is_told() {
         ("explain analyze create temporary table x as execute s(1)", "Executes"),
         (
             "explain analyze create temporary table x on commit drop as select 1",
-            "MakesTemporary { name: \"x\", passing: true }",
+            "MakesTemporary { name: \"x\", passing: true, unless_there: false }",
         ),
-        ("explain analyze select 1 into temporary x", "MakesTemporary { name: \"x\", passing: false }"),
+        (
+            "explain analyze select 1 into temporary x",
+            "MakesTemporary { name: \"x\", passing: false, unless_there: false }",
+        ),
         ("explain create temporary table x as select 1", "None false"),
         ("create temporary table x as select 1", "MakesTemporary"),
         ("create table x as select 1", "ChangesCatalog true"),
