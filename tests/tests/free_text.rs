@@ -195,6 +195,24 @@ const WAYS: &[(&[&str], &str)] = &[
         "SSN [phi.ssn], call [phi.phone] now.\tSeen",
     ),
     (
+        &["create temp table kept as select note as n from clinic.notes", "copy kept to stdout"],
+        "SSN [phi.ssn]",
+    ),
+    (
+        &[
+            "create temp table kept as select note as n from clinic.notes",
+            "copy (select 1, n from kept) to stdout (format csv)",
+        ],
+        "SSN [phi.ssn]",
+    ),
+    // Elements are read each by itself.
+    (&["select row('a', substr(note, 17, 11)) from clinic.notes where id = 1"], "[phi.ssn]"),
+    (&["select array['1', substr(note, 17, 11)] from clinic.notes where id = 1"], "[phi.ssn]"),
+    (
+        &["copy (select array['1', substr(note, 17, 11)] from clinic.notes where id = 1) to stdout"],
+        "[phi.ssn]",
+    ),
+    (
         &[
             "create temp table kept (id int, n text)",
             "insert into kept select id from clinic.notes",

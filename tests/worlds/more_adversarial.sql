@@ -1494,3 +1494,13 @@ BEGIN; UPDATE patients p SET visits = s.n FROM (SELECT id, count(name) AS n FROM
 BEGIN; UPDATE patients p SET visits = 1 FROM (SELECT 1 AS id WHERE p.ssn = '123-45-6789') s WHERE s.id = p.id; ROLLBACK; BEGIN; UPDATE patients p SET visits = 1 FROM LATERAL (SELECT p.ssn AS x) s WHERE s.x = '123-45-6789'; ROLLBACK; BEGIN; UPDATE patients p SET visits = 1 FROM plain q JOIN plain r ON p.ssn = '123-45-6789' WHERE p.id = q.id; ROLLBACK; BEGIN; DELETE FROM patients USING (SELECT patients.ssn AS x) s WHERE s.x = '123-45-6789'; ROLLBACK; BEGIN; MERGE INTO patients p USING (SELECT p.ssn AS x) s ON s.x = '123-45-6789' WHEN MATCHED THEN DELETE; ROLLBACK;
 -- @t grp60 group_by_a_key_that_children_have_too works
 SELECT id, owner, count(*) FROM more.lot GROUP BY id, owner ORDER BY id LIMIT 2;
+-- @t inh39 child_beside_one_with_a_check infer
+SELECT id FROM more.colt ORDER BY id; SELECT count(*) FROM more.colt WHERE id < 25; BEGIN; DELETE FROM more.colt RETURNING id; ROLLBACK; SELECT id FROM more.sire;
+-- @t inh40 unique_values_of_a_child_alone infer
+SELECT id FROM more.hutch_one ORDER BY id; SELECT id FROM ONLY more.hutch; SELECT id, tableoid::regclass FROM more.hutch ORDER BY id; SELECT id FROM more.hutch; BEGIN; SELECT setseed(0.5); DELETE FROM more.hutch WHERE random() < 0.5 RETURNING id; ROLLBACK;
+-- @t inh41 cleared_view_of_placed_rows infer
+SELECT array_agg(id) FROM more.v_hutch; SELECT id FROM more.v_hutch LIMIT 2; SELECT id FROM more.v_hutch; BEGIN; DECLARE c CURSOR FOR SELECT id FROM more.v_hutch; FETCH 1 c; ROLLBACK;
+-- @t rls15 views_of_places_beside_rows_left_out infer
+SELECT * FROM more.v_veiled ORDER BY id; SELECT lies FROM more.v_veiled WHERE id = 7;
+-- @t exe03 explained_writes_above_what_is_hidden infer
+EXPLAIN UPDATE more.plot SET visits = visits; EXPLAIN DELETE FROM more.plot;

@@ -286,3 +286,8 @@ CREATE TABLE more.flock(id int, ssn text);
 CREATE TABLE more.flock_ringed(FOREIGN KEY (ssn) REFERENCES more.ring(ssn)) INHERITS (more.flock);
 CREATE TABLE more.gauge(id float8, ssn text);
 CREATE TABLE more.gauge_low(CHECK (ssn < 'm')) INHERITS (more.gauge);
+CREATE TABLE more.colt() INHERITS (more.sire);
+CREATE TABLE more.hutch(id int, ssn text);
+CREATE TABLE more.hutch_one(UNIQUE (ssn)) INHERITS (more.hutch);
+CREATE VIEW more.v_hutch AS SELECT id FROM more.hutch;
+CREATE VIEW more.v_veiled AS SELECT id, ctid AS lies FROM more.veiled;

@@ -547,6 +547,11 @@ INSERT INTO more.flock SELECT g, 'z' FROM generate_series(1, 20) g WHERE g % 2 =
 INSERT INTO more.flock_ringed SELECT g, 'a' FROM generate_series(1, 20) g WHERE g % 2 = 1;
 INSERT INTO more.gauge SELECT 1 + g / 100.0, 'z' FROM generate_series(1, 20) g WHERE g % 2 = 0;
 INSERT INTO more.gauge_low SELECT 1 + g / 100.0, 'a' FROM generate_series(1, 20) g WHERE g % 2 = 1;
+INSERT INTO more.foal SELECT g, 'a' FROM generate_series(21, 30) g WHERE g % 2 = 1;
+INSERT INTO more.colt SELECT g, 'z' FROM generate_series(21, 30) g WHERE g % 2 = 0;
+INSERT INTO more.dam SELECT g, 'a' FROM generate_series(21, 30) g WHERE g % 2 = 0;
+INSERT INTO more.hutch VALUES (2, 'a');
+INSERT INTO more.hutch_one VALUES (1, 'a'), (3, 'b');
 INSERT INTO more.veil_owner SELECT generate_series(1, 20);
 INSERT INTO more.veiled SELECT g, g FROM generate_series(1, 20) g WHERE g <= 20;
 INSERT INTO more.fenced_low SELECT g, 'label ' || g FROM generate_series(1, 20) g;

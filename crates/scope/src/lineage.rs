@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chaperone_access::{
-    Column, ColumnUse, CopyForm, FreeText, RelationName, ResultColumn, Subjects, Touch, Verb,
+    Column, ColumnUse, CopyForm, FreeText, NameRule, RelationName, ResultColumn, Subjects, Touch, Verb,
 };
 
 use crate::catalog::{Catalog, Relation, SYSTEM_COLUMNS};
@@ -127,7 +127,7 @@ pub(crate) fn trace(statement: &Value, place: Place<'_>, touches: &[Touch]) -> T
         }
     }
     let subjects = lineage.subjects(outputs.as_deref().unwrap_or_default(), touches);
-    let free_text = lineage.free_text(statement, outputs.as_deref().unwrap_or_default());
+    let free_text = lineage.free_text(statement, outputs.as_deref().unwrap_or_default(), touches);
     let all: Origin =
         [&lineage.read, &lineage.written, &lineage.disclosed].into_iter().flatten().cloned().collect();
     let told = outputs.filter(|_| !lineage.lost && !lineage.misplaced);
@@ -167,9 +167,16 @@ impl<'a> Lineage<'a> {
     }
 
     /// Where what a statement returns or keeps can hold free text; in doubt, in too many places.
-    fn free_text(&self, statement: &Value, outputs: &[Output]) -> FreeText {
+    fn free_text(&self, statement: &Value, outputs: &[Output], touches: &[Touch]) -> FreeText {
         if !self.has_free_text(&self.disclosed) {
-            return FreeText::None;
+            // What a temporary relation keeps, its session knows; how lines are written, only the statement says.
+            let kept = touches.iter().any(|touch| touch.rule == NameRule::Temporary);
+            return match node(statement) {
+                Some(("CopyStmt", copy)) if kept => {
+                    FreeText::Copied { at: Arc::from([]), form: copy_form(copy) }
+                }
+                Some(_) | None => FreeText::None,
+            };
         }
         let holds: Vec<bool> = outputs.iter().map(|output| self.has_free_text(&output.origin)).collect();
         let places = holds.iter().enumerate().filter(|(_, holds)| **holds);

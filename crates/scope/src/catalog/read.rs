@@ -333,18 +333,25 @@ impl Reading {
         Ok(())
     }
 
-    /// A child has rows by the values of these columns, and so has whatever inherits from it.
+    /// A child has rows by the values of these columns, and so has whatever inherits from it, or from what it inherits from: what
+    /// may not be in the one is in another.
     fn placed_by(&mut self, child: &RelationName, columns: &[Arc<str>]) {
+        let mut next = vec![child.clone()];
         for above in ancestors(&self.catalog, child) {
             if let Some(relation) = self.catalog.relations.get_mut(&above) {
                 relation.placed.push(child.clone());
+                next.extend(relation.children.iter().cloned());
             }
         }
-        let (mut next, mut seen) = (vec![child.clone()], HashSet::new());
+        let mut seen = HashSet::new();
         while let Some(name) = next.pop() {
             let Some(relation) = self.catalog.relations.get_mut(&name) else { continue };
             if seen.insert(name) {
-                relation.placed_by.extend(columns.iter().cloned());
+                for column in columns {
+                    if !relation.placed_by.contains(column) {
+                        relation.placed_by.push(column.clone());
+                    }
+                }
                 next.extend(relation.children.iter().cloned());
             }
         }

@@ -154,12 +154,7 @@ impl Rewriter<'_> {
         };
         let alias = relation.alias.as_ref();
         let renamed = alias.is_some_and(|alias| !alias.colnames.is_empty());
-        // With what inherits from it there may be another row of the same key.
-        let several = relation.inh && known.kind != b'p' && !known.children.is_empty();
-        if several
-            || known.primary_key.is_empty()
-            || renamed
-            || !known.primary_key.iter().all(|column| revealed(column))
+        if known.primary_key.is_empty() || renamed || !known.primary_key.iter().all(|column| revealed(column))
         {
             return Ok(None);
         }

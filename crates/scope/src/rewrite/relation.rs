@@ -10,7 +10,7 @@ use pg_query::protobuf::{Alias, Node, RangeSubselect, RangeVar, SelectStmt, Sort
 
 use super::barrier::{Barrier, FLOOR_SCHEMA};
 use super::mask::{self, literal};
-use super::traces::names_locks;
+use super::traces::{names_locks, names_places};
 use super::{
     Outcome, Rewriter, TABLEOID, XMIN, hidden, hidden_but, node, our_expression, our_select, refused, string,
     sval, times, unfaithful,
@@ -487,6 +487,7 @@ impl<'a> Rewriter<'a> {
             return Ok(false);
         }
         let locks = names_locks(definition);
+        let places = names_places(definition);
         for name in view.reads.iter().filter(|name| !system::is_system(&name.schema)) {
             let Some(relation) = self.catalog.relations.get(name) else { return Ok(false) };
             let whole = match relation.kind {
@@ -495,6 +496,7 @@ impl<'a> Rewriter<'a> {
                 _ => {
                     let whole = *self.seen(name)? == RelationScope::Whole;
                     let tells = self.guards_by_hidden(name, relation)
+                        || places && relation.guard.is_some() && !self.is_open()
                         || self.hides_below(relation)
                         || locks && self.locks_tell(relation);
                     whole && !tells
@@ -539,7 +541,7 @@ impl<'a> Rewriter<'a> {
             None => self.optional(&mut select.where_clause)?,
         }
         let known = self.catalog.relations.get(name);
-        if known.is_some_and(|relation| self.places_by_hidden(relation)) {
+        if known.is_some_and(|relation| self.places_by_hidden(relation) || self.places_under(relation, 0)) {
             self.makes(text.len())?;
             select.sort_clause = vec![self.in_an_order_of_what_is_shown(&select.target_list)?];
             // The caller's conditions are tried on the rows as they are ordered, not before.

@@ -9,7 +9,7 @@ use chaperone_access::{RelationName, RelationScope, Scope};
 
 use super::Rewriter;
 use super::relation::{VIEW_DEPTH_MAX, all_revealed};
-use crate::catalog::{Catalog, ForeignKey, Relation};
+use crate::catalog::{Catalog, ForeignKey, Relation, SYSTEM_COLUMNS};
 
 /// The system column that names the transaction which locked a row last, also long after it ended.
 const XMAX: &str = "xmax";
@@ -18,6 +18,12 @@ const XMAX: &str = "xmax";
 pub(super) fn names_locks(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     text.contains(XMAX) || text.contains("u&")
+}
+
+/// Whether a text may name where rows lie, in whatever way. Says so too often rather than too seldom.
+pub(super) fn names_places(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    text.contains("tablesample") || SYSTEM_COLUMNS.iter().any(|column| text.contains(column))
 }
 
 /// A relation and everything that inherits from it, all the way down.
@@ -84,6 +90,14 @@ impl Rewriter<'_> {
     /// Whether row security may leave out rows of a relation: they are there, and where and how many tells.
     pub(super) fn leaves_rows_out(&self, name: &RelationName, relation: &Relation) -> bool {
         !self.is_open() && self.is_guarded(name, relation)
+    }
+
+    /// Whether a view reads rows that are placed by what is not seen: it has them in the order in which they come.
+    pub(super) fn places_under(&self, view: &Relation, depth: usize) -> bool {
+        let mut reads = view.reads.iter().filter_map(|name| self.catalog.relations.get(name));
+        view.kind == b'v'
+            && (depth >= VIEW_DEPTH_MAX
+                || reads.any(|read| self.places_by_hidden(read) || self.places_under(read, depth + 1)))
     }
 
     /// Whether row security may leave out rows of what a view reads, which its owner reads.

@@ -60,6 +60,14 @@ enum Kind {
     Delete,
 }
 
+/// A write's plan would tell of what is not seen of its target.
+fn explained<T>(name: &RelationName) -> Outcome<T> {
+    hidden_but(
+        format!("EXPLAIN of a write to `{name}`, of which you see a part,"),
+        "explain a SELECT with the same conditions",
+    )
+}
+
 impl Target<'_> {
     /// Columns that all rows which come are given values for.
     pub(super) fn give(&mut self, columns: BTreeSet<String>) {
@@ -233,6 +241,9 @@ impl<'a> Rewriter<'a> {
                     ));
                 }
                 match self.seen(full)? {
+                    RelationScope::Whole if self.explaining && range.inh && self.hides_below(known) => {
+                        explained(full)
+                    }
                     RelationScope::Whole
                         if (range.inh && self.hides_below(known))
                             || (self.locks && self.locks_tell(known)) =>
@@ -266,10 +277,7 @@ impl<'a> Rewriter<'a> {
         mut target: Target<'a>,
     ) -> Outcome<Target<'a>> {
         if self.explaining {
-            return hidden_but(
-                format!("EXPLAIN of a write to `{full}`, of which you see a part,"),
-                "explain a SELECT with the same conditions",
-            );
+            return explained(full);
         }
         // Only what is partitioned, or a part of it, has a key of that kind.
         if split_by_hidden(known, showings, true) {

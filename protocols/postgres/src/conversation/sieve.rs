@@ -249,7 +249,11 @@ impl Sieve {
             }
             Form::Spelled(spelling) => {
                 looked.values += 1;
-                let found = self.find(&spelled::plain(value), looked);
+                let plain = match spelling {
+                    Spelling::Listed => spelled::apart(value),
+                    Spelling::Json | Spelling::Tabs | Spelling::Commas => spelled::plain(value),
+                };
+                let found = self.find(&plain, looked);
                 return (!found.is_empty()).then(|| spelled::replaced_within(value, &found, spelling));
             }
             Form::Versioned => {
@@ -331,7 +335,9 @@ impl Sieve {
                 continue;
             }
             looked.values += 1;
-            let found = self.find(&spelled::plain(text), looked);
+            let is_listed = spelled::is_listed(text);
+            let plain = if is_listed { spelled::apart(text) } else { spelled::plain(text) };
+            let found = self.find(&plain, looked);
             let moved =
                 |(range, tag): (Range<usize>, _)| (range.start + field.start..range.end + field.start, tag);
             all.extend(found.into_iter().map(moved));

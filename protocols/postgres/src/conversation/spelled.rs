@@ -47,6 +47,27 @@ pub(super) fn plain(text: &[u8]) -> Cow<'_, [u8]> {
     plain
 }
 
+/// The same of an array or a row: what stands between its elements is none of them, so that each is read by itself.
+pub(super) fn apart(text: &[u8]) -> Cow<'_, [u8]> {
+    let mut apart = plain(text);
+    let mut is_quoted = false;
+    for at in 0..apart.len() {
+        match apart.get(at) {
+            Some(b'"') => is_quoted = !is_quoted,
+            Some(b',' | b'{' | b'}' | b'(' | b')') if !is_quoted => {
+                apart.to_mut().get_mut(at..=at).unwrap_or_default().fill(b';');
+            }
+            Some(_) | None => {}
+        }
+    }
+    apart
+}
+
+/// Whether a field of a line may be an array or a row.
+pub(super) fn is_listed(field: &[u8]) -> bool {
+    matches!(field.first(), Some(b'{' | b'('))
+}
+
 /// The text with each finding replaced.
 pub(super) fn replaced(text: &[u8], found: &[Found]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());

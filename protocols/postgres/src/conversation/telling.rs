@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chaperone_access::{Analysis, FreeText, Member, NameRule, Scope, SessionEffect, Words};
+use chaperone_access::{Analysis, CopyForm, FreeText, Member, NameRule, Scope, SessionEffect, Words};
 
 use super::Conversation;
 use super::pieces::{Expect, Granted};
@@ -155,6 +155,10 @@ impl Conversation {
         let kept = known.clone().any(|member| self.book.holds_text(member));
         let found = known.find(|member| member.free_text != FreeText::None).map(|member| &member.free_text);
         match (found, kept) {
+            // Nothing of it is known to hold text, and nothing is kept that does.
+            (Some(FreeText::Copied { at, form: CopyForm::Text | CopyForm::Csv }), false) if at.is_empty() => {
+                None
+            }
             (Some(found), false) => Some(found.clone()),
             (None, false) => None,
             (Some(FreeText::Copied { form, .. }), true) => {

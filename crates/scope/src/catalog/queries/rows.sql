@@ -51,11 +51,23 @@ calls (relation, home, name) as (
   cross join lateral pg_catalog.regexp_matches(p.tree, ':resulttype (\d+)', 'g') m
   join pg_catalog.pg_constraint k on k.contypid = m[1]::oid and k.contype = 'c'
 ),
--- What a child and its parent are not both checked by, NOT NULL and foreign keys among it: what inherits checks has them by the
+-- What a child and its parent are not both checked by, NOT NULL, keys and exclusions among it: what inherits checks has them by the
 -- same name, and nothing inherits keys.
 pairs (child, parent) as (
   select i.inhrelid, i.inhparent from pg_catalog.pg_inherits i
-  join own o on o.oid = i.inhrelid and not o.relispartition
+  join pg_catalog.pg_class c on c.oid = i.inhrelid and c.relkind in ('r','p','f') and not c.relispartition
+),
+indexed (relation, conkey) as (
+  select x.indrelid, array_agg(distinct u.number) from pg_catalog.pg_index x
+  cross join lateral (
+    select k.number from unnest(x.indkey) k (number) where k.number > 0
+    union all
+    select d.refobjsubid::int2 from pg_catalog.pg_depend d
+    where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = x.indexrelid
+      and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = x.indrelid and d.refobjsubid > 0
+  ) u
+  where (x.indisunique or x.indisexclusion) and exists (select from pairs p where x.indrelid in (p.child, p.parent))
+  group by x.indexrelid, x.indrelid
 ),
 differs (relation, conkey) as (
   select p.child, k.conkey from pairs p
@@ -71,6 +83,13 @@ differs (relation, conkey) as (
   group by p.child, k.oid
   union all
   select p.child, k.conkey from pairs p join pg_catalog.pg_constraint k on k.conrelid = p.child and k.contype = 'f'
+  union all
+  select p.child, x.conkey from pairs p join indexed x on x.relation = p.child
+  union all
+  select p.child, array_agg(b.attnum) from pairs p join indexed x on x.relation = p.parent
+  join pg_catalog.pg_attribute a on a.attrelid = p.parent and a.attnum = any(x.conkey) and not a.attisdropped
+  join pg_catalog.pg_attribute b on b.attrelid = p.child and b.attname = a.attname
+  group by p.child, x.conkey
 ),
 checked (relation, name) as (
   select d.relation, a.attname::text from differs d

@@ -268,21 +268,3 @@ fn what_row_security_leaves_out_is_neither_counted_nor_placed() {
         assert!(!sent(&open, sql).unwrap().contains("stand_in_for_"));
     }
 }
-
-/// What inherits from a relation may have a row of the same key.
-#[test]
-fn a_key_that_children_have_too_determines_nothing() {
-    let tables = [
-        ("40", "tree", "r", ""),
-        ("41", "low", "r", "40"),
-        ("30", "top", "p", ""),
-        ("31", "leaf", "r", "30"),
-    ];
-    let primary = |table| ["p", table, r#"["id"]"#, "0", "[]", "false"];
-    let catalog = super::split_under(&tables, &[], &[], &[primary("40"), primary("30")], &[]);
-    let part = tables.map(|(_, name, _, _)| (name, "rh"));
-    let sent = |sql: &str| sent(&catalog, &part, sql).unwrap();
-    assert!(sent("select ssn from tree group by id").ends_with("GROUP BY id"));
-    assert!(sent("select ssn from only tree group by id").ends_with("GROUP BY id, tree.ssn"));
-    assert!(sent("select ssn from top group by id").ends_with("GROUP BY id, top.ssn"));
-}
