@@ -205,7 +205,18 @@ const WAYS: &[(&[&str], &str)] = &[
         ],
         "SSN [phi.ssn]",
     ),
+    // A text may begin as a list does.
+    (
+        &["copy (select '(617) 555-0100 ' || substr(note, 1, 4) from clinic.notes where id = 1) to stdout"],
+        "[phi.phone] Seen",
+    ),
     // Elements are read each by itself.
+    (
+        &[
+            "copy (select array['1', substr(note, 17, 11)] from clinic.notes where id = 1) to stdout (format csv)",
+        ],
+        "[phi.ssn]",
+    ),
     (&["select row('a', substr(note, 17, 11)) from clinic.notes where id = 1"], "[phi.ssn]"),
     (&["select array['1', substr(note, 17, 11)] from clinic.notes where id = 1"], "[phi.ssn]"),
     (

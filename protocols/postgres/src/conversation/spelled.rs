@@ -47,14 +47,14 @@ pub(super) fn plain(text: &[u8]) -> Cow<'_, [u8]> {
     plain
 }
 
-/// The same of an array or a row: what stands between its elements is none of them, so that each is read by itself.
+/// The same of an array or a row: no comma between elements touches a number of theirs. What is in brackets may be a text's own.
 pub(super) fn apart(text: &[u8]) -> Cow<'_, [u8]> {
     let mut apart = plain(text);
     let mut is_quoted = false;
     for at in 0..apart.len() {
         match apart.get(at) {
             Some(b'"') => is_quoted = !is_quoted,
-            Some(b',' | b'{' | b'}' | b'(' | b')') if !is_quoted => {
+            Some(b',') if !is_quoted => {
                 apart.to_mut().get_mut(at..=at).unwrap_or_default().fill(b';');
             }
             Some(_) | None => {}
@@ -220,6 +220,8 @@ mod tests {
         assert!(matches!(plain(b"nothing \"here\" is escaped"), Cow::Borrowed(_)));
         assert_eq!(&*plain(b"ends\\"), b"ends ".as_slice());
         assert_eq!(&*plain(b"ends\\u12"), b"ends    ".as_slice());
+        assert_eq!(&*apart(br#"{1,"2,3",(617) 555}"#), br#"{1;"2,3";(617) 555}"#.as_slice());
+        assert!(matches!(apart(br#"("nothing, here")"#), Cow::Borrowed(_)));
     }
 
     #[test]
