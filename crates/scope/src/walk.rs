@@ -760,7 +760,7 @@ fn harmless(kind: &str, name: &str) -> bool {
     }
 }
 
-/// Whether something is called like the column that tells of locks.
+/// Whether something is called like the column that tells of locks, or rows are locked: both ask what points to them.
 fn names_locks(value: &Value) -> bool {
     let mut found = false;
     value.each(&mut |fields| found |= text(fields, "sval") == XMAX || fields.get("locking_clause").is_some());

@@ -67,8 +67,7 @@ impl Rewriter<'_> {
                 None => true,
             }
         };
-        !self.is_open()
-            && family(self.catalog, relation).iter().any(|(_, one)| one.referenced.iter().any(hidden))
+        self.is_pointed_to(relation, hidden)
     }
 
     /// Whether rows that the caller may change have keys to a relation which he does not see. PostgreSQL looks at a key again, and
@@ -83,8 +82,16 @@ impl Rewriter<'_> {
                 (Some(RelationScope::Whole) | None, _) | (_, None) => false,
             }
         };
-        !self.is_open()
-            && family(self.catalog, relation).iter().any(|(_, one)| one.referenced.iter().any(hidden))
+        self.is_pointed_to(relation, hidden)
+    }
+
+    /// Whether such a key points to a relation, or to what inherits from it.
+    fn is_pointed_to(
+        &self,
+        relation: &Relation,
+        by: impl Fn(&(RelationName, Arc<ForeignKey>)) -> bool + Copy,
+    ) -> bool {
+        !self.is_open() && family(self.catalog, relation).iter().any(|(_, one)| one.referenced.iter().any(by))
     }
 
     /// Whether row security may leave out rows of a relation: they are there, and where and how many tells.
