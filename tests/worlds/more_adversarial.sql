@@ -1504,3 +1504,7 @@ SELECT array_agg(id) FROM more.v_hutch; SELECT id FROM more.v_hutch LIMIT 2; SEL
 SELECT * FROM more.v_veiled ORDER BY id; SELECT lies FROM more.v_veiled WHERE id = 7;
 -- @t exe03 explained_writes_above_what_is_hidden infer
 EXPLAIN UPDATE more.plot SET visits = visits; EXPLAIN DELETE FROM more.plot;
+-- @t inh42 exclusions_of_a_child_alone infer
+SELECT id FROM more.rack_one ORDER BY id; SELECT id FROM ONLY more.rack ORDER BY id; SELECT id, tableoid::regclass FROM more.rack ORDER BY id; SELECT id FROM more.rack;
+-- @t nnd09 key_that_nobody_validated infer
+BEGIN; UPDATE more.stray SET visits = 2 WHERE id = 1; UPDATE more.stray SET visits = 3 WHERE id = 1; ROLLBACK; BEGIN; UPDATE more.stray SET visits = 2 WHERE id = 2; UPDATE more.stray SET visits = 3 WHERE id = 2; ROLLBACK;

@@ -291,3 +291,6 @@ CREATE TABLE more.hutch(id int, ssn text);
 CREATE TABLE more.hutch_one(UNIQUE (ssn)) INHERITS (more.hutch);
 CREATE VIEW more.v_hutch AS SELECT id FROM more.hutch;
 CREATE VIEW more.v_veiled AS SELECT id, ctid AS lies FROM more.veiled;
+CREATE TABLE more.rack(id int, low int);
+CREATE TABLE more.rack_one(EXCLUDE USING gist (int4range(low, low + 5) WITH &&)) INHERITS (more.rack);
+CREATE TABLE more.stray(id int, visits int, ring text);

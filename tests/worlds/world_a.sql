@@ -1,6 +1,9 @@
 -- Before anything is stored out of line: such a value draws a number from where objects draw theirs.
 INSERT INTO more.late VALUES (1, 1, '1'), (2, 2, '9');
 ALTER TABLE more.late ADD CHECK (ssn LIKE '9%') NOT VALID;
+INSERT INTO more.ring VALUES ('a');
+INSERT INTO more.stray VALUES (1, 1, 'a'), (2, 1, 'none');
+ALTER TABLE more.stray ADD FOREIGN KEY (ring) REFERENCES more.ring NOT VALID;
 BEGIN;
 INSERT INTO patients VALUES (1,'MRN-SENTINEL-001','Zyxwina Quellthorpe','123-45-6789','1931-02-03','03601','zq@sentinel.test','E11.9','{"ssn":"123-45-6789","k":"z"}','{123-45-6789,ok}',3);
 INSERT INTO encounters VALUES (10,1,'Pt Zyxwina Quellthorpe SSN 123-45-6789 seen nnn',120.5);
@@ -534,7 +537,6 @@ INSERT INTO more.lot_low SELECT g, g, 'a' FROM generate_series(11, 20) g;
 INSERT INTO more.wave SELECT g, CASE WHEN g <= 10 THEN date '1950-01-01' ELSE date '1970-01-01' END FROM generate_series(1, 20) g;
 INSERT INTO more.twig SELECT g, NULL FROM generate_series(1, 20) g WHERE g % 2 <> 1;
 INSERT INTO more.twig_named SELECT g, 'a' FROM generate_series(1, 20) g WHERE g % 2 = 1;
-INSERT INTO more.ring VALUES ('a');
 INSERT INTO more.nook SELECT g, 'a' FROM generate_series(1, 20) g WHERE g % 2 = 0;
 INSERT INTO more.nook_child SELECT g, 'z' FROM generate_series(1, 20) g WHERE g % 2 = 1;
 INSERT INTO more.cove SELECT g, 'a' FROM generate_series(1, 20) g WHERE g % 2 = 0;
@@ -552,6 +554,8 @@ INSERT INTO more.colt SELECT g, 'z' FROM generate_series(21, 30) g WHERE g % 2 =
 INSERT INTO more.dam SELECT g, 'a' FROM generate_series(21, 30) g WHERE g % 2 = 0;
 INSERT INTO more.hutch VALUES (2, 'a');
 INSERT INTO more.hutch_one VALUES (1, 'a'), (3, 'b');
+INSERT INTO more.rack VALUES (2, 1);
+INSERT INTO more.rack_one VALUES (1, 1), (3, 10);
 INSERT INTO more.veil_owner SELECT generate_series(1, 20);
 INSERT INTO more.veiled SELECT g, g FROM generate_series(1, 20) g WHERE g <= 20;
 INSERT INTO more.fenced_low SELECT g, 'label ' || g FROM generate_series(1, 20) g;

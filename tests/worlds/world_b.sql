@@ -1,6 +1,9 @@
 -- Before anything is stored out of line: such a value draws a number from where objects draw theirs.
 INSERT INTO more.late VALUES (1, 1, '9'), (2, 2, '1');
 ALTER TABLE more.late ADD CHECK (ssn LIKE '9%') NOT VALID;
+INSERT INTO more.ring VALUES ('a');
+INSERT INTO more.stray VALUES (2, 1, 'a'), (1, 1, 'none');
+ALTER TABLE more.stray ADD FOREIGN KEY (ring) REFERENCES more.ring NOT VALID;
 BEGIN;
 INSERT INTO patients VALUES (1,'MRN-795341','bvexargzxkjpvaodgidivvowxscmcyocbwvvnrlljgnimgrmzopoowitruunqajkcbjrvtitppugdppdgxuqhywmpimwgvtynnvxmrcmdtdqexneqsrqecmrybzctarxobayvvsvgszgdixjwwrkncyjocicmmdgpykklhrwyqbaxwevbkreosvqboeuvcrmqvlfbcfairodnwaaihpuhmlgmritlvqykgtifcqcdsweadx','914-92-9919','1963-06-27','61304','u528695@x.test','E11.9','{"ssn":"914-92-9919","k":"zzzzzzzzzzzzzzzzzzzzzzzzzzzzz"}','{914-92-9919,ok}',3);
 INSERT INTO encounters VALUES (10,1,'Pt bvexargzxkjpvaodgidivvowxscmcyocbwvvnrlljgnimgrmzopoowitruunqajkcbjrvtitppugdppdgxuqhywmpimwgvtynnvxmrcmdtdqexneqsrqecmrybzctarxobayvvsvgszgdixjwwrkncyjocicmmdgpykklhrwyqbaxwevbkreosvqboeuvcrmqvlfbcfairodnwaaihpuhmlgmritlvqykgtifcqcdsweadx SSN 914-92-9919 seen nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn',120.5);
@@ -559,7 +562,6 @@ INSERT INTO more.lot_low SELECT g, g, 'a' FROM generate_series(1, 10) g;
 INSERT INTO more.wave SELECT g, CASE WHEN g <= 10 THEN date '1970-01-01' ELSE date '1950-01-01' END FROM generate_series(1, 20) g;
 INSERT INTO more.twig SELECT g, NULL FROM generate_series(1, 20) g WHERE g % 2 <> 0;
 INSERT INTO more.twig_named SELECT g, 'a' FROM generate_series(1, 20) g WHERE g % 2 = 0;
-INSERT INTO more.ring VALUES ('a');
 INSERT INTO more.nook SELECT g, 'a' FROM generate_series(1, 20) g WHERE g % 2 = 1;
 INSERT INTO more.nook_child SELECT g, 'z' FROM generate_series(1, 20) g WHERE g % 2 = 0;
 INSERT INTO more.cove SELECT g, 'a' FROM generate_series(1, 20) g WHERE g % 2 = 1;
@@ -577,6 +579,8 @@ INSERT INTO more.colt SELECT g, 'z' FROM generate_series(21, 30) g WHERE g % 2 =
 INSERT INTO more.dam SELECT g, 'a' FROM generate_series(21, 30) g WHERE g % 2 = 1;
 INSERT INTO more.hutch VALUES (3, 'a');
 INSERT INTO more.hutch_one VALUES (1, 'a'), (2, 'b');
+INSERT INTO more.rack VALUES (3, 1);
+INSERT INTO more.rack_one VALUES (1, 1), (2, 10);
 INSERT INTO more.veil_owner SELECT generate_series(1, 20);
 INSERT INTO more.veiled SELECT g, g FROM generate_series(1, 20) g WHERE g NOT IN (3, 4);
 INSERT INTO more.fenced_low SELECT g, 'label ' || g FROM generate_series(1, 20) g;
