@@ -103,17 +103,17 @@ fn a_session_reads_the_rows_that_the_agent_told_the_database_about() {
     assert_eq!(ana.ask(&one("count(*)")).unwrap(), "0");
     assert_eq!(ana.ask(&format!("{COUNT} where 1 / (patient_id - {outside}) >= 0")).unwrap(), theirs);
     assert!(!ana.ask("select ssn from clinic.patients limit 1").unwrap().contains("ERROR"));
-    let told = "select name || texts::text from chaperone_floor.callers";
-    assert_eq!(place.sql(told), "clinics{1,2}");
+    let told = "select said from chaperone_floor.callers";
+    assert_eq!(place.sql(told), r#"{"clinics": "{1,2}"}"#);
 
     // The role itself reads none: nobody told the database about this session of its.
     let (mut past, view) = (place.past(), place.view());
     assert_eq!(past.ask(&format!("select count(*) from {view}")).unwrap(), "0");
     for refused in [
         "select count(*) from clinic.patients",
-        "select texts from chaperone_floor.callers",
-        "select texts from chaperone_floor.caller",
-        "insert into chaperone_floor.callers select pg_backend_pid(), 0, 'clinics', '{1}'",
+        "select said from chaperone_floor.callers",
+        "select said from chaperone_floor.caller",
+        "insert into chaperone_floor.callers select pg_backend_pid(), 'mine', '{\"clinics\": \"{1}\"}'",
         "update chaperone_floor.callers set pid = pg_backend_pid()",
         "delete from chaperone_floor.callers",
         "truncate chaperone_floor.callers",
@@ -122,17 +122,24 @@ fn a_session_reads_the_rows_that_the_agent_told_the_database_about() {
     ] {
         assert!(past.ask(refused).unwrap().contains("42501"), "{refused}");
     }
-    // A row of a dead backend says nothing of another one that has its number.
+    // A row of a dead backend says nothing of another one that has its number, which has another word or none; and the word
+    // of another session, were it known, nothing of this one's process.
+    let count = format!("select count(*) from {view}");
     let pid = past.ask("select pg_backend_pid()").unwrap();
-    place.sql(&format!("insert into chaperone_floor.callers values ({pid}, 1, 'clinics', '{{1}}')"));
-    assert_eq!(past.ask(&format!("select count(*) from {view}")).unwrap(), "0");
-    // Told of, it reads its rows, and a condition that tells what it is tried on is not tried on others.
     place.sql(&format!(
-        "update chaperone_floor.callers set started_us = (extract(epoch from backend_start) * 1000000)::bigint \
-         from pg_stat_activity a where a.pid = callers.pid and a.pid = {pid}"
+        "insert into chaperone_floor.callers values ({pid}, 'known', jsonb_build_object('clinics', '{{1}}'))"
     ));
+    assert_eq!(past.ask(&count).unwrap(), "0");
+    let word = place.sql(&format!("select session from chaperone_floor.callers where pid <> {pid}"));
+    assert_eq!(word.len(), 32);
+    for other in ["", "guessed", &word] {
+        past.ask(&format!("set chaperone_floor.session = '{other}'")).unwrap();
+        assert_eq!(past.ask(&count).unwrap(), "0", "{other}");
+    }
+    // Told of, it reads its rows, and a condition that tells what it is tried on is not tried on others.
+    past.ask("set chaperone_floor.session = 'known'").unwrap();
     let of_one = place.sql("select count(*) from clinic.patients where clinic_id = 1");
-    assert_eq!(past.ask(&format!("select count(*) from {view}")).unwrap(), of_one);
+    assert_eq!(past.ask(&count).unwrap(), of_one);
     past.ask(
         "create function pg_temp.tell(int) returns bool language plpgsql cost 0.0001 as \
          'begin if $1 <> 1 then raise notice ''seen''; end if; return true; end'",
@@ -140,6 +147,24 @@ fn a_session_reads_the_rows_that_the_agent_told_the_database_about() {
     .unwrap();
     let leaky = past.ask(&format!("select count(*) from {view} where pg_temp.tell(clinic_id)")).unwrap();
     assert_eq!(leaky, of_one);
+    // What a session starts with is neither shown nor changed, and outlasts whatever takes back what it changed itself.
+    for refused in [
+        "show chaperone_floor.session",
+        "set chaperone_floor.session = 'guessed'",
+        "set local chaperone_floor.session to default",
+        "reset chaperone_floor.session",
+        "select set_config('chaperone_floor.session', 'guessed', false)",
+        "select current_setting('chaperone_floor.session')",
+    ] {
+        assert!(ana.ask(refused).unwrap().contains("ERROR"), "{refused}");
+    }
+    let shown = "select current_setting('chaperone_floor.session', true) is null, \
+                 count(*) from pg_settings where name like 'chaperone_floor%'";
+    assert_eq!(ana.ask(shown).unwrap(), "t|0");
+    for over in ["reset all", "discard all", "begin; set local search_path = public; rollback"] {
+        ana.ask(over).unwrap();
+        assert_eq!(ana.ask(COUNT).unwrap(), theirs, "{over}");
+    }
     drop((past, ana));
 
     // What a session leaves goes with it.

@@ -24,7 +24,7 @@ pub use analyse::{AT_ONCE_BYTES_MAX, analyse};
 pub use catalog::{Catalog, CatalogError, QUERIES, Unfit};
 pub use classification::{BUILT_IN_TAGS, Classification, Fault, Undecided, UndecidedColumn};
 pub use pool::Analyser;
-pub use rewrite::{BarrierView, FLOOR_CALLER, FLOOR_CALLERS, FLOOR_KEY, FLOOR_SCHEMA};
+pub use rewrite::{BarrierView, FLOOR_CALLER, FLOOR_CALLERS, FLOOR_KEY, FLOOR_SCHEMA, FLOOR_SESSION};
 pub use settings::APPLICATION;
 pub use shape::{Shape, Shaped};
 pub use since::since;

@@ -46,6 +46,8 @@ pub struct LoginOptions {
     pub application_name: String,
     /// What the session is to start with, and RESET goes back to: settings that everybody may change.
     pub parameters: Vec<(String, String)>,
+    /// What it starts with beside those, whatever they are: settings of whoever logs in.
+    pub own: Vec<(String, String)>,
     /// A role to take on, for a login that has nothing of its own.
     pub role: Option<RoleOptions>,
     /// TLS, verified; `None` speaks in clear.
@@ -256,6 +258,8 @@ impl Session {
         }
         let asked = options.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         parameters.splice(3..3, asked);
+        // The last word on a setting counts.
+        parameters.extend(options.own.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let parameters =
             parameters.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let request = SessionRequest { version: ProtocolVersion::V3_0, parameters };

@@ -64,7 +64,11 @@ impl Cluster {
             user: "bare".to_owned(),
             database: "postgres".to_owned(),
             application_name: "cp:test".to_owned(),
-            parameters: vec![("TimeZone".to_owned(), "Asia/Tokyo".to_owned())],
+            parameters: vec![
+                ("TimeZone".to_owned(), "Asia/Tokyo".to_owned()),
+                ("our.word".to_owned(), "theirs".to_owned()),
+            ],
+            own: vec![("our.word".to_owned(), "ours".to_owned())],
             role: Some(RoleOptions {
                 name: role.to_owned(),
                 among: vec!["dev/*".to_owned(), "a_b".to_owned()],
@@ -90,6 +94,7 @@ impl Cluster {
             database: "postgres".to_owned(),
             application_name: "cp:test".to_owned(),
             parameters: Vec::new(),
+            own: Vec::new(),
             role: None,
             tls: None,
         };
@@ -147,11 +152,17 @@ async fn a_session_runs_as_the_role_and_getting_out_of_it_gains_nothing() {
         "begin; set role none; rollback",
         "begin; savepoint s; set role none; rollback to s; commit",
     ] {
-        let asked =
-            ["set timezone = 'UTC'; reset timezone", back, who, "select said from ana", "show timezone"];
+        let asked = [
+            "set timezone = 'UTC'; reset timezone",
+            back,
+            who,
+            "select said from ana",
+            "show timezone",
+            "show our.word",
+        ];
         let said = cluster.as_role("dev/ana", &asked).await.unwrap();
-        // And to what the session was to start with.
-        assert_eq!(said.get(2..).unwrap(), ["bare as dev/ana", "mine", "Asia/Tokyo"], "{back}");
+        // And to what the session was to start with, and we with it, whatever its client says of ours.
+        assert_eq!(said.get(2..).unwrap(), ["bare as dev/ana", "mine", "Asia/Tokyo", "ours"], "{back}");
     }
     // What takes the role off leaves a login that may do nothing.
     for out in ["set role none", "select set_config('role', 'none', false)", "set role to 'none'"] {

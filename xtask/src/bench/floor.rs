@@ -20,6 +20,8 @@ const ROWS: u32 = 1_000_000;
 const MOST: f64 = 2.0;
 /// The role that has a floor, and whose sessions are measured.
 const ROLE: &str = "nurses";
+/// The word that those sessions are started with.
+const WORD: &str = "00112233445566778899aabbccddeeff";
 /// How long it may take until a session of that role is there.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is looked for.
@@ -48,10 +50,10 @@ const INLINE: &str = "(select t.id, t.clinic_id, t.name, case when length(t.ssn)
 /// asks in it: the first one that it opens it closes again.
 fn telling(since: &str) -> String {
     format!(
-        "insert into chaperone_floor.callers select pid, (extract(epoch from backend_start) * 1000000)::bigint, \
-         'clinics', array['1', '2', '3', '4', '5'] from pg_stat_activity \
+        "insert into chaperone_floor.callers select pid, '{WORD}', jsonb_build_object('clinics', '{{1,2,3,4,5}}') \
+         from pg_stat_activity \
          where usename = '{ROLE}' and backend_start > '{since}' and query like '%where id = %' \
-         on conflict (pid, name) do update set started_us = excluded.started_us, texts = excluded.texts returning pid"
+         on conflict (pid) do update set session = excluded.session, said = excluded.said returning pid"
     )
 }
 
@@ -98,8 +100,11 @@ impl Accounts {
         cluster.sql(&format!(
             "grant usage on schema clinic to {ROLE}; grant select on clinic.accounts to {ROLE}"
         ))?;
-        let url =
-            format!("postgresql://{ROLE}:{}@127.0.0.1:{}/{DATABASE}", floor.password()?, cluster.port());
+        let url = format!(
+            "postgresql://{ROLE}:{}@127.0.0.1:{}/{DATABASE}?options=-c%20chaperone_floor.session%3D{WORD}",
+            floor.password()?,
+            cluster.port()
+        );
         Ok(Self { url, view: view.trim().to_owned(), _boundary: boundary, cluster, home: home.to_owned() })
     }
 

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use chaperone_access::{Attribute, Refusal};
 use chaperone_postgres::login::{LoginOptions, login};
 use chaperone_postgres::rows::Asking;
-use chaperone_scope::{FLOOR_CALLERS, FLOOR_SCHEMA};
+use chaperone_scope::{FLOOR_CALLERS, FLOOR_SCHEMA, FLOOR_SESSION};
 use chaperone_tunnel::Caller;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::installation::random;
 use super::targets::{Place, connect};
 
 /// What the target's own log calls the session that writes.
@@ -31,15 +32,32 @@ struct Line {
     swept: Option<Instant>,
 }
 
-/// A backend that the floor was told of: by its process and when it started, in microseconds of Unix time.
-#[derive(Debug, Clone, Copy)]
+/// What a session is called for the floor: a word that it starts with, and that nobody guesses. It may say another one of
+/// itself, which shows it nothing: there is no row for its process and that word.
+#[derive(Clone)]
+pub(super) struct SessionWord(String);
+
+impl SessionWord {
+    /// Sixteen bytes of the system's generator, in hexadecimal.
+    pub(super) fn new() -> Self {
+        Self(random::<16>().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The setting by which a session has it from its start on, so that nothing takes it away: neither RESET nor ROLLBACK.
+    pub(super) fn setting(&self) -> (String, String) {
+        (FLOOR_SESSION.to_owned(), self.0.clone())
+    }
+}
+
+/// A backend that the floor was told of.
+#[derive(Clone)]
 struct Backend {
     pid: i32,
-    start_us: i64,
+    word: SessionWord,
 }
 
 /// Its rows are taken away when the session ends. Those that stay behind speak of a backend that has ended, and show
-/// nobody anything: another one of its number has another start.
+/// nobody anything: another one of its number has another word.
 pub(super) struct CallerRows {
     place: Arc<Place>,
     backend: Backend,
@@ -49,11 +67,8 @@ impl Drop for CallerRows {
     fn drop(&mut self) {
         // Without a runtime the whole agent ends, and the next one sweeps.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (place, Backend { pid, start_us }) = (self.place.clone(), self.backend);
+        let (place, gone) = (self.place.clone(), self.backend.gone());
         runtime.spawn(async move {
-            let gone = format!(
-                "delete from {FLOOR_SCHEMA}.{FLOOR_CALLERS} where pid = {pid} and started_us = {start_us}"
-            );
             if let Err(why) = place.callers.run(&place, &gone).await {
                 tracing::debug!(%why, "rows of an ended session are left to the next sweep");
             }
@@ -71,12 +86,12 @@ impl Callers {
     pub(super) async fn tell(
         place: &Arc<Place>,
         pid: i32,
-        start_us: i64,
+        word: SessionWord,
         caller: &Caller,
     ) -> Option<CallerRows> {
         place.target.floor.as_ref()?;
-        let backend = Backend { pid, start_us };
-        match place.callers.run(place, &backend.rows(caller)).await {
+        let backend = Backend { pid, word };
+        match place.callers.run(place, &backend.row(caller)).await {
             Ok(()) => Some(CallerRows { place: place.clone(), backend }),
             Err(why) => {
                 tracing::warn!(%why, "the target's floor was not told of a session (hint: `chaperone floor verify`)");
@@ -119,6 +134,7 @@ impl Line {
             database: place.target.database.clone(),
             application_name: APPLICATION.to_owned(),
             parameters: Vec::new(),
+            own: Vec::new(),
             role: None,
             tls: place.tls.clone(),
         };
@@ -149,33 +165,43 @@ fn sweep() -> String {
 }
 
 impl Backend {
-    /// The rows of its caller in the place of those that a backend of its number left, in one transaction.
-    fn rows(self, caller: &Caller) -> String {
-        let Self { pid, start_us } = self;
-        let mut text = format!("delete from {FLOOR_SCHEMA}.{FLOOR_CALLERS} where pid = {pid}");
-        let rows: Vec<String> = (caller.attributes().iter())
-            .map(|(name, value)| format!("({pid}, {start_us}, {}, {})", literal(name), texts(value)))
-            .collect();
-        if !rows.is_empty() {
-            let rows = rows.join(", ");
-            text.push_str(&format!(
-                "; insert into {FLOOR_SCHEMA}.{FLOOR_CALLERS} (pid, started_us, name, texts) values {rows}"
-            ));
-        }
-        text
+    /// What is said of its caller in the place of what a backend of its number left, in one transaction.
+    fn row(&self, caller: &Caller) -> String {
+        let Self { pid, word: SessionWord(word) } = self;
+        let each = caller.attributes().iter();
+        let (names, texts): (Vec<String>, Vec<String>) =
+            each.map(|(name, value)| (literal(name), text(value))).unzip();
+        format!(
+            "delete from {FLOOR_SCHEMA}.{FLOOR_CALLERS} where pid = {pid}; \
+             insert into {FLOOR_SCHEMA}.{FLOOR_CALLERS} (pid, session, said) values ({pid}, {}, \
+             pg_catalog.jsonb_object(array[{}]::pg_catalog.text[], array[{}]::pg_catalog.text[]))",
+            literal(word),
+            names.join(", "),
+            texts.join(", ")
+        )
+    }
+
+    /// Takes it away.
+    fn gone(&self) -> String {
+        let Self { pid, word: SessionWord(word) } = self;
+        format!(
+            "delete from {FLOOR_SCHEMA}.{FLOOR_CALLERS} where pid = {pid} and session = {}",
+            literal(word)
+        )
     }
 }
 
-/// An attribute as the table holds it: one text or several. The views know its type.
-fn texts(value: &Attribute) -> String {
-    let one = |text: &str| literal(text);
-    let values: Vec<String> = match value {
-        Attribute::Bool(value) => vec![one(if *value { "true" } else { "false" })],
-        Attribute::Long(value) => vec![one(&value.to_string())],
-        Attribute::Text(text) => vec![one(text)],
-        Attribute::Texts(texts) => texts.iter().map(|text| one(text)).collect(),
-    };
-    format!("array[{}]::pg_catalog.text[]", values.join(", "))
+/// An attribute as the table holds it: the target's own text of it. The views know its type.
+fn text(value: &Attribute) -> String {
+    match value {
+        Attribute::Bool(value) => literal(&value.to_string()),
+        Attribute::Long(value) => literal(&value.to_string()),
+        Attribute::Text(text) => literal(text),
+        Attribute::Texts(texts) => {
+            let each: Vec<String> = texts.iter().map(|text| literal(text)).collect();
+            format!("array[{}]::pg_catalog.text[]::pg_catalog.text", each.join(", "))
+        }
+    }
 }
 
 /// A text in quotes. The login has turned `standard_conforming_strings` on, so that a backslash is one.
@@ -188,23 +214,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_caller_becomes_rows_whatever_is_said_of_him() {
-        let backend = Backend { pid: 7, start_us: 1_700_000_000_000_001 };
+    fn a_caller_becomes_a_row_whatever_is_said_of_him() {
+        let backend = Backend { pid: 7, word: SessionWord("c0ffee".to_owned()) };
         let caller = [
             ("o'k".to_owned(), Attribute::Texts(["a\\'); drop table x; --".into(), "b".into()].into())),
             ("level".to_owned(), Attribute::Long(-3)),
             ("vip".to_owned(), Attribute::Bool(true)),
         ];
-        let rows = backend.rows(&Caller::new(caller.into()).unwrap());
+        let row = backend.row(&Caller::new(caller.into()).unwrap());
         assert_eq!(
-            rows,
+            row,
             "delete from chaperone_floor.callers where pid = 7; \
-             insert into chaperone_floor.callers (pid, started_us, name, texts) values \
-             (7, 1700000000000001, 'level', array['-3']::pg_catalog.text[]), \
-             (7, 1700000000000001, 'o''k', array['a\\''); drop table x; --', 'b']::pg_catalog.text[]), \
-             (7, 1700000000000001, 'vip', array['true']::pg_catalog.text[])"
+             insert into chaperone_floor.callers (pid, session, said) values (7, 'c0ffee', \
+             pg_catalog.jsonb_object(array['level', 'o''k', 'vip']::pg_catalog.text[], \
+             array['-3', array['a\\''); drop table x; --', 'b']::pg_catalog.text[]::pg_catalog.text, \
+             'true']::pg_catalog.text[]))"
         );
         // Nothing is said of him: nothing is left of whoever had the number before.
-        assert_eq!(backend.rows(&Caller::default()), "delete from chaperone_floor.callers where pid = 7");
+        assert_eq!(
+            backend.row(&Caller::default()),
+            "delete from chaperone_floor.callers where pid = 7; \
+             insert into chaperone_floor.callers (pid, session, said) values (7, 'c0ffee', \
+             pg_catalog.jsonb_object(array[]::pg_catalog.text[], array[]::pg_catalog.text[]))"
+        );
+        // What a session leaves is its own, and not of whoever has its number after it.
+        assert_eq!(
+            backend.gone(),
+            "delete from chaperone_floor.callers where pid = 7 and session = 'c0ffee'"
+        );
+        assert_ne!(SessionWord::new().0, SessionWord::new().0);
     }
 }

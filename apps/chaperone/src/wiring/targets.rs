@@ -19,7 +19,7 @@ use crate::config::agent::{AgentConfig, Target, TlsMode};
 use crate::config::commands::CommandTarget;
 use crate::config::{self, gateway::Protocol};
 use crate::verbs::Failure;
-use crate::wiring::callers::{CallerRows, Callers};
+use crate::wiring::callers::{CallerRows, Callers, SessionWord};
 use crate::wiring::commands::programs::Programs;
 use crate::wiring::servers::Servers;
 use crate::wiring::walls::Platform;
@@ -296,21 +296,22 @@ impl Targets for Declared {
                 None => None,
             };
             let asked = request.parameters.iter();
+            let word =
+                target.floor.as_ref().and(request.caller.as_ref()).map(|caller| (SessionWord::new(), caller));
             let options = LoginOptions {
                 user: user.to_owned(),
                 database: target.database.clone(),
                 application_name: request.application.as_str().to_owned(),
                 parameters: asked.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+                own: word.iter().map(|(word, _)| word.setting()).collect(),
                 role,
                 tls: place.tls.clone(),
             };
             let secret = secret.as_ref().map(chaperone_vault::Secret::expose);
             let (options, logged_in) = logged_in(target, options, secret).await?;
             // Before the session's first statement, which may ask for it.
-            let told = match &request.caller {
-                Some(caller) => {
-                    Callers::tell(&place, logged_in.pid, logged_in.backend_start_us, caller).await
-                }
+            let told = match word {
+                Some((word, caller)) => Callers::tell(&place, logged_in.pid, word, caller).await,
                 None => None,
             };
             let facts = LoginFacts {

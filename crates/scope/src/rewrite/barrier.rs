@@ -21,8 +21,10 @@ use crate::classification::{RowFilter, type_of};
 use crate::tree::{self, alike};
 use crate::walk::quoted;
 
-/// The view in it of what is said of the caller of one's own session: `name`, `texts`.
+/// The view in it of what is said of the caller of one's own session: at most one row, its column `said` an object of texts.
 pub const FLOOR_CALLER: &str = "caller";
+/// The setting by which a session has the word that the table of callers knows it by, beside its process.
+pub const FLOOR_SESSION: &str = "chaperone_floor.session";
 /// The table in it of what is said of every session's caller.
 pub const FLOOR_CALLERS: &str = "callers";
 /// The table in it of the key that pseudonyms are made under: one row, which only the owner of the views reads.
@@ -32,7 +34,7 @@ const NAMED_MAX: usize = 40;
 /// Hexadecimal digits of the digest that ends them.
 const DIGITS: usize = 20;
 /// Goes up whenever the same words come to mean another view.
-const FORM: u8 = 2;
+const FORM: u8 = 3;
 
 /// A view that has yet to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -315,13 +317,10 @@ impl<'a> Rewriter<'a> {
         each_reference(&mut condition, &mut |reference| {
             let Some(NodeEnum::ParamRef(parameter)) = &reference.node else { return Ok(false) };
             let place = usize::try_from(parameter.number).ok().and_then(|number| number.checked_sub(1));
-            let (name, kind) = place.and_then(|place| attributes.get(place)).ok_or_else(unfaithful)?;
-            let value = match kind {
-                AttributeKind::Texts => "c.texts",
-                AttributeKind::Bool | AttributeKind::Long | AttributeKind::Text => "c.texts[1]",
-            };
+            let (name, _) = place.and_then(|place| attributes.get(place)).ok_or_else(unfaithful)?;
+            // Of one row by one key, and a text whatever its kind: each more is planned with every statement that is new.
             *reference = our_expression(&format!(
-                "(SELECT {value} FROM {FLOOR_SCHEMA}.{FLOOR_CALLER} AS c WHERE c.name OPERATOR(pg_catalog.=) {})",
+                "(SELECT c.said OPERATOR(pg_catalog.->>) {} FROM {FLOOR_SCHEMA}.{FLOOR_CALLER} AS c)",
                 mask::literal(name)
             ))?;
             Ok(true)
@@ -331,10 +330,8 @@ impl<'a> Rewriter<'a> {
         }
         let names: Vec<String> = unsure.iter().map(|name| mask::literal(name)).collect();
         let answered = our_expression(&format!(
-            "(SELECT pg_catalog.count(*) FROM {FLOOR_SCHEMA}.{FLOOR_CALLER} AS c WHERE c.name OPERATOR(pg_catalog.=) \
-             ANY (ARRAY[{}]::pg_catalog.text[])) OPERATOR(pg_catalog.=) {}",
-            names.join(", "),
-            names.len()
+            "(SELECT c.said OPERATOR(pg_catalog.?&) ARRAY[{}]::pg_catalog.text[] FROM {FLOOR_SCHEMA}.{FLOOR_CALLER} AS c)",
+            names.join(", ")
         ))?;
         Ok(node(NodeEnum::BoolExpr(Box::new(BoolExpr {
             xpr: None,

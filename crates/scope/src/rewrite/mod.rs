@@ -49,7 +49,7 @@ use crate::catalog::Catalog;
 use crate::system::Telling;
 use crate::tree::{self, Value, alike};
 pub(crate) use barrier::Barrier;
-pub use barrier::{BarrierView, FLOOR_CALLER, FLOOR_CALLERS, FLOOR_KEY, FLOOR_SCHEMA};
+pub use barrier::{BarrierView, FLOOR_CALLER, FLOOR_CALLERS, FLOOR_KEY, FLOOR_SCHEMA, FLOOR_SESSION};
 use check::Generated;
 pub(crate) use mask::literal;
 pub(crate) use temporary::is_serial;

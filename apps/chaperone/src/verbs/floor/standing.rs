@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::plan::{Plan, full, literal, quoted};
 use super::verify::{Difference, Kind};
-use super::views::{CALLER, CALLERS_COLUMNS, KEY_COLUMNS, OWNER, View};
+use super::views::{CALLERS_COLUMNS, CURRENT, KEY_COLUMNS, OWNER, View, caller};
 
 /// What was found.
 #[derive(Debug, Default, Deserialize)]
@@ -134,7 +134,7 @@ const BESIDE: &str = include_str!("beside.sql");
 /// What follows a privilege that may be handed on.
 const OPTION: &str = " with grant option";
 /// The key of the table of callers.
-const KEY: &str = "PRIMARY KEY (pid, name)";
+const KEY: &str = "PRIMARY KEY (pid)";
 
 const WITH: &str = "\
 with roles as (select * from pg_roles), place as (select * from pg_namespace where nspname = %SCHEMA%), \
@@ -152,11 +152,13 @@ pub(super) fn question(plan: &Plan) -> String {
     let mut out = format!(
         "begin;\nset local search_path to pg_catalog;\n\
          select count(*) = 3 as whole from pg_class c join pg_namespace n on n.oid = c.relnamespace \
-         where n.nspname = {} and c.relname in ({}, {}, {}) \\gset\n\\if :whole\ncreate temp view planned_caller as {CALLER};\n",
+         where n.nspname = {} and (c.relname in ({}, {}) or c.relname = {} and {CURRENT}) \\gset\n\\if :whole\n\
+         create temp view planned_caller as {};\n",
         literal(FLOOR_SCHEMA),
-        literal(FLOOR_CALLERS),
         literal(FLOOR_CALLER),
-        literal(FLOOR_KEY)
+        literal(FLOOR_KEY),
+        literal(FLOOR_CALLERS),
+        caller()
     );
     let mut without = "\\else\ncreate temp view planned_caller as select;\n".to_owned();
     let (mut views, mut reads) = (Vec::new(), Vec::new());
@@ -293,7 +295,7 @@ impl Standing {
             .flat_map(|teller| {
                 [
                     format!("{FLOOR_CALLERS}.pid: {teller}: select"),
-                    format!("{FLOOR_CALLERS}.started_us: {teller}: select"),
+                    format!("{FLOOR_CALLERS}.session: {teller}: select"),
                     format!("{FLOOR_CALLERS}: {teller}: delete"),
                     format!("{FLOOR_CALLERS}: {teller}: insert"),
                 ]

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chaperone_access::{Refusal, RelationName, Showing};
 use chaperone_policy::Needs;
-use chaperone_scope::{BarrierView, Catalog, FLOOR_CALLER, FLOOR_CALLERS, FLOOR_KEY, FLOOR_SCHEMA};
+use chaperone_scope::{
+    BarrierView, Catalog, FLOOR_CALLER, FLOOR_CALLERS, FLOOR_KEY, FLOOR_SCHEMA, FLOOR_SESSION,
+};
 use serde::Serialize;
 
 use super::plan::{LoginPlan, Plan, block, comment, full, literal, quoted};
@@ -14,19 +16,23 @@ use super::plan::{LoginPlan, Plan, block, comment, full, literal, quoted};
 /// The role that owns schema, table and views.
 pub(super) const OWNER: &str = "chaperone_floor";
 /// The columns of the table of callers with their types.
-pub(super) const CALLERS_COLUMNS: [(&str, &str); 4] =
-    [("pid", "integer"), ("started_us", "bigint"), ("name", "text"), ("texts", "text[]")];
+pub(super) const CALLERS_COLUMNS: [(&str, &str); 3] =
+    [("pid", "integer"), ("session", "text"), ("said", "jsonb")];
 
 /// The columns of the table of the key with their types.
 pub(super) const KEY_COLUMNS: [(&str, &str); 2] = [("inner_pad", "bytea"), ("outer_pad", "bytea")];
 
-/// What is said of the caller of the session that asks: by its backend's process and start, which no session can choose.
-/// The start as the agent reads it at login. A sub-select, because a join takes longer to plan than a row by key to read.
-pub(super) const CALLER: &str = "\
-select c.name, c.texts from chaperone_floor.callers c \
-where c.pid operator(pg_catalog.=) pg_catalog.pg_backend_pid() and c.started_us operator(pg_catalog.=) \
-(select (extract(epoch from a.backend_start) operator(pg_catalog.*) 1000000)::pg_catalog.int8 \
-from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a)";
+/// What is said of the caller of the session that asks: by its backend's process, which no session can choose, and the word that
+/// it was started with, which none can guess. Not by when it was started: to read that, PostgreSQL copies the state of all
+/// backends there may be, which takes longer than a select by key (docs/decisions/0012-a-word-for-each-session.md).
+pub(super) fn caller() -> String {
+    format!(
+        "select c.said from {FLOOR_SCHEMA}.{FLOOR_CALLERS} c \
+         where c.pid operator(pg_catalog.=) pg_catalog.pg_backend_pid() and c.session operator(pg_catalog.=) \
+         pg_catalog.current_setting({}, true)",
+        literal(FLOOR_SESSION)
+    )
+}
 
 /// A view, and what its owner needs for it.
 #[derive(Debug, Clone, Serialize)]
@@ -168,6 +174,7 @@ pub(super) fn sql(plan: &Plan, out: &mut String) {
     out.push('\n');
     out.push_str(&comment("The views of the floor, their owner, and what they are told."));
     out.push_str(&block(&foreign()));
+    out.push_str(&block(&earlier()));
     out.push_str(&block(&role(OWNER, "nologin")));
     out.push_str(&format!(
         "alter role {OWNER} nologin nosuperuser nocreatedb nocreaterole noreplication nobypassrls;\n\
@@ -179,13 +186,14 @@ pub(super) fn sql(plan: &Plan, out: &mut String) {
     let table = format!("{FLOOR_SCHEMA}.{FLOOR_CALLERS}");
     out.push_str(&comment("Gone with a crash, as the sessions that it speaks of are."));
     out.push_str(&format!(
-        "create unlogged table if not exists {table} ({}, primary key (pid, name));\n\
+        "create unlogged table if not exists {table} ({}, primary key (pid));\n\
          alter table {table} owner to {OWNER};\nrevoke all on {table} from public;\n\
-         create or replace view {FLOOR_SCHEMA}.{FLOOR_CALLER} as {CALLER};\n\
+         create or replace view {FLOOR_SCHEMA}.{FLOOR_CALLER} as {};\n\
          alter view {FLOOR_SCHEMA}.{FLOOR_CALLER} owner to {OWNER};\n\
          revoke all on {FLOOR_SCHEMA}.{FLOOR_CALLER} from public;\n\
          grant all on {table}, {FLOOR_SCHEMA}.{FLOOR_CALLER} to {OWNER};\n",
-        columns
+        columns,
+        caller()
     ));
     if let Some(teller) = &plan.teller {
         let user = quoted(teller);
@@ -194,7 +202,7 @@ pub(super) fn sql(plan: &Plan, out: &mut String) {
         out.push_str(&format!(
             "alter role {user} nosuperuser nocreatedb nocreaterole noreplication nobypassrls noinherit;\n\
              grant usage on schema {FLOOR_SCHEMA} to {user};\nrevoke all on {table} from {user};\n\
-             grant insert, delete, select (pid, started_us) on {table} to {user};\n"
+             grant insert, delete, select (pid, session) on {table} to {user};\n"
         ));
     }
     plan.views.values().for_each(|view| view.sql(out));
@@ -254,6 +262,23 @@ fn foreign() -> String {
          if theirs is not null then\n    \
          raise exception 'not made by the floor: %', theirs\n      \
          using hint = 'somebody else took its names: look at what it is, drop it, and apply again';\n  end if;\nend"
+    )
+}
+
+/// Whether the table of callers `c` has what our words read of it.
+pub(super) const CURRENT: &str = "\
+((select count(*) from pg_catalog.pg_attribute a where a.attrelid = c.oid and not a.attisdropped \
+and a.attname in ('pid', 'session', 'said')) = 3)";
+
+/// Stops where the table of callers is of an earlier form: views hang on it, of other logins too.
+fn earlier() -> String {
+    format!(
+        "begin\n  \
+         if exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+         and n.nspname = '{FLOOR_SCHEMA}' where c.relname = '{FLOOR_CALLERS}' and not {CURRENT}) then\n    \
+         raise exception 'of an earlier form: {FLOOR_SCHEMA}.{FLOOR_CALLERS}'\n      \
+         using hint = 'it speaks of open sessions alone: drop table {FLOOR_SCHEMA}.{FLOOR_CALLERS} cascade, and apply again for \
+         each login';\n  end if;\nend"
     )
 }
 
