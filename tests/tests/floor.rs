@@ -175,6 +175,57 @@ fn a_floor_is_planned_applied_and_verified_and_holds_without_the_gateway() {
     assert!(left.len() == 7 && left.iter().all(|one| one["what"].to_string().contains("public")), "{json}");
 }
 
+/// Over what clerks see in part, over such a one, over a system relation, and over what they see whole.
+const VIEWS: &str = "create view clinic.apart as select patient_id, ssn, phone from clinic.patients; \
+    create view clinic.twice as select phone from clinic.apart; \
+    create view clinic.told as select rolname, (select city from clinic.clinics limit 1) from pg_catalog.pg_authid; \
+    create view clinic.places as select clinic_id, name from clinic.clinics";
+const VIEWS_POLICY: &str = "permit (principal in Group::\"dev/billing\", \
+    action in [Action::\"read\", Action::\"insert\", Action::\"update\", Action::\"delete\"], resource in Target::\"clinic\") \
+    when { resource in [Relation::\"clinic/clinic.apart\", Relation::\"clinic/clinic.twice\", \
+    Relation::\"clinic/clinic.told\", Relation::\"clinic/clinic.places\"] };\n";
+
+/// Views read with their owner's rights, so that whoever may read one that nobody classified has what it reads.
+#[test]
+fn views_that_are_taken_apart_are_not_read_themselves() {
+    let home = private_folder("test").unwrap();
+    let cluster = Cluster::start(&home.path().join("postgres"), Fsync::Off, None).unwrap();
+    cluster.sql(VIEWS).unwrap();
+    let policy = home.path().join("policy");
+    std::fs::create_dir(&policy).unwrap();
+    let text = std::fs::read_to_string(root().join("demo/policy/clinic.cedar")).unwrap();
+    std::fs::write(policy.join("clinic.cedar"), text + VIEWS_POLICY).unwrap();
+    let layout = Layout { policy: Some(policy), ..layout(home.path()) };
+    let boundary = Boundary::start(&home.path().join("chaperone"), &cluster, layout).unwrap();
+    let applied = floor(&boundary, &cluster, &["apply"]);
+    assert_eq!(applied.status.code(), Some(0), "{applied:?}");
+    cluster.sql("alter role clerks password 'clerks'").unwrap();
+
+    let clerks = format!("postgresql://clerks:clerks@127.0.0.1:{}/clinic", cluster.port());
+    for view in ["apart", "twice", "told"] {
+        assert!(ask(&clerks, &format!("select * from clinic.{view} limit 1")).contains("42501"), "{view}");
+    }
+    let places = cluster.sql("select count(*) from clinic.clinics").unwrap();
+    assert_eq!(ask(&clerks, "select count(*) from clinic.places").trim(), places.trim());
+    for write in [
+        "insert into clinic.places values (99, 'x')",
+        "delete from clinic.places",
+        "delete from clinic.apart",
+    ] {
+        assert!(ask(&clerks, write).contains("42501"), "{write}");
+    }
+    // Through the gateway each shows what is seen of what it reads.
+    let through = boundary.credential(&CLERK).unwrap();
+    let seen = ask(&through, "select length(ssn), phone is null from clinic.apart where patient_id = 17");
+    assert_eq!(seen.trim(), "7|t");
+    assert_eq!(ask(&through, "select count(phone) from clinic.twice").trim(), "0");
+    assert_eq!(ask(&through, "select count(*) from clinic.places").trim(), places.trim());
+    // What was granted of one before is found.
+    cluster.sql("grant select on clinic.apart to clerks").unwrap();
+    let found = floor(&boundary, &cluster, &["verify"]);
+    assert!(said(&found).contains("clerks: too much: select on clinic.apart"), "{found:?}");
+}
+
 /// Rows that come through a view of the floor are of no table, and others are, whatever the session has read before.
 /// Whoever may make a schema could have made the floor's, with a key of pseudonyms that he knows.
 fn a_planted_key_is_refused(boundary: &Boundary, cluster: &Cluster) {

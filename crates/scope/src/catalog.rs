@@ -312,6 +312,31 @@ impl Catalog {
         relation.kind == b'v' && !self.facts(name).is_some_and(cleared)
     }
 
+    /// Whether all that a view reads, through other views too, is `whole`: whoever sees that reads the view as it is, and
+    /// nothing more by it. Not of one that reads the system's own relations with its owner's rights.
+    pub fn reads_only(&self, view: &RelationName, whole: &dyn Fn(&RelationName) -> bool) -> bool {
+        self.reads_only_from(view, whole, 0)
+    }
+
+    fn reads_only_from(
+        &self,
+        view: &RelationName,
+        whole: &dyn Fn(&RelationName) -> bool,
+        depth: usize,
+    ) -> bool {
+        let Some(relation) = self.relations.get(view) else { return false };
+        let definition = relation.definition.as_deref().filter(|_| depth <= crate::walk::VIEW_DEPTH_MAX);
+        let introspects = |text: &str| relation.introspects && crate::walk::introspects(self, text);
+        if definition.is_none_or(introspects) || crate::walk::query_refusal(self, relation).is_some() {
+            return false;
+        }
+        let own = |read: &&RelationName| !crate::system::is_system(&read.schema);
+        relation.reads.iter().filter(own).all(|read| {
+            let inner = self.relations.get(read).is_some_and(|inner| inner.kind == b'v');
+            if inner { self.reads_only_from(read, whole, depth + 1) } else { whole(read) }
+        })
+    }
+
     /// The columns of a relation, in order.
     pub fn columns(&self, name: &RelationName) -> impl Iterator<Item = &Arc<str>> {
         self.relations.get(name).into_iter().flat_map(|known| &known.columns).map(|column| &column.name)

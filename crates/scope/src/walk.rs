@@ -23,8 +23,7 @@ pub(crate) use explain::{analyses, executed, made_on_the_way};
 pub(crate) use own::alters_temporary;
 use session::identity_fixed;
 pub(crate) use session::{is_passing, kept, stays_itself, temporary_drop};
-use views::query_refusal;
-pub(crate) use views::{introspects, view_refusal};
+pub(crate) use views::{introspects, query_refusal, view_refusal};
 
 /// `AExprKind` whose operator is completed where it is written out: `x op y`, with ANY, with ALL, and as LIKE, ILIKE, SIMILAR TO.
 const COMPLETED: [i64; 6] = [
@@ -52,7 +51,7 @@ const XMAX: &str = "xmax";
 /// System columns that number the commands of a transaction.
 const COMMAND_NUMBERS: [&str; 2] = ["cmin", "cmax"];
 /// Views are followed to this depth.
-const VIEW_DEPTH_MAX: usize = 32;
+pub(crate) const VIEW_DEPTH_MAX: usize = 32;
 
 /// What was found.
 #[derive(Debug, Default)]

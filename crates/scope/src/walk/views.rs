@@ -30,7 +30,7 @@ pub(crate) fn view_refusal(catalog: &Catalog, definition: &str) -> Option<Refusa
 
 /// Why a view may not stand for itself: the first thing in its query that could run code, or read what its reader may not. The
 /// relations in it are for others to look at.
-pub(super) fn query_refusal<'c>(catalog: &'c Catalog, view: &'c Relation) -> Option<&'c Refusal> {
+pub(crate) fn query_refusal<'c>(catalog: &'c Catalog, view: &'c Relation) -> Option<&'c Refusal> {
     let judge = || match view.definition.as_deref() {
         Some(definition) => first_refusal(query(catalog, definition, true)),
         None => {

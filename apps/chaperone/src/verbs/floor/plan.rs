@@ -226,9 +226,10 @@ impl Plan {
             let traces = Traces::of(&catalog, &floor.relations);
             for (relation, needs) in &floor.relations {
                 let told = traces.told(relation);
-                match View::of(&catalog, relation, needs, teller.is_some()) {
+                let needs = reached(&catalog, relation, needs, &floor.relations);
+                match View::of(&catalog, relation, &needs, teller.is_some()) {
                     Ok(view) => {
-                        login.needs(&catalog, relation, needs, view.as_ref(), &told);
+                        login.needs(&catalog, relation, &needs, view.as_ref(), &told);
                         view.into_iter().for_each(|view| view.kept_in(&mut views));
                     }
                     Err(refusal) => notes.push(login.goes_without(relation, &refusal)),
@@ -263,6 +264,30 @@ impl Plan {
 /// Whether not all rows, or not all columns, of a relation are among what is granted.
 fn hides(catalog: &Catalog, name: &RelationName, needs: &Needs, select: &BTreeSet<String>) -> bool {
     needs.filtered || !catalog.columns(name).all(|column| select.contains(&**column))
+}
+
+/// What reaches the database of what is needed of a relation. A view whose query stands in its place is read itself by those
+/// alone who see all that it reads, and reads with its owner's rights; none is written.
+fn reached(
+    catalog: &Catalog,
+    name: &RelationName,
+    needs: &Needs,
+    of: &BTreeMap<RelationName, Needs>,
+) -> Needs {
+    let mut needs = needs.clone();
+    if catalog.kind(name) == "table" || catalog.is_sequence(name) {
+        return needs;
+    }
+    (needs.insert, needs.update, needs.delete) = (false, false, false);
+    let whole = |read: &RelationName| {
+        let all = |needs: &Needs| {
+            let listed = catalog.columns(read).all(|column| needs.columns.contains(&**column));
+            needs.read && (needs.unclassified || listed && (needs.all_rows || !needs.filtered))
+        };
+        of.get(read).is_some_and(all)
+    };
+    needs.read &= !catalog.is_taken_apart(name) || catalog.reads_only(name, &whole);
+    needs
 }
 
 /// Of which relations the rows tell of others' rows that are not all granted.
