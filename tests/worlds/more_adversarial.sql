@@ -1508,3 +1508,19 @@ EXPLAIN UPDATE more.plot SET visits = visits; EXPLAIN DELETE FROM more.plot;
 SELECT id FROM more.rack_one ORDER BY id; SELECT id FROM ONLY more.rack ORDER BY id; SELECT id, tableoid::regclass FROM more.rack ORDER BY id; SELECT id FROM more.rack;
 -- @t nnd09 key_that_nobody_validated infer
 BEGIN; UPDATE more.stray SET visits = 2 WHERE id = 1; UPDATE more.stray SET visits = 3 WHERE id = 1; ROLLBACK; BEGIN; UPDATE more.stray SET visits = 2 WHERE id = 2; UPDATE more.stray SET visits = 3 WHERE id = 2; ROLLBACK;
+-- @t lck04 locks_through_views infer
+BEGIN; UPDATE more.seen_by SET id = id WHERE id = 1; UPDATE more.seen_by SET id = id WHERE id = 1; EXPLAIN (ANALYZE, WAL, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT id FROM more.v_physician_kept WHERE id = 1; ROLLBACK; BEGIN; UPDATE more.seen_by SET id = id WHERE id = 1; UPDATE more.seen_by SET id = id WHERE id = 1; SAVEPOINT s; SELECT id FROM more.v_physician WHERE id = 1 FOR UPDATE; ROLLBACK TO s; SELECT s.id FROM (SELECT id FROM more.v_physician) s WHERE s.id = 1 FOR KEY SHARE; ROLLBACK TO s; EXPLAIN (ANALYZE, WAL, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT id FROM more.v_physician_kept FOR UPDATE; ROLLBACK;
+-- @t inh43 relation_seen_whole_beside_one_with_a_check infer
+SELECT id FROM more.pen_rest ORDER BY id; SELECT count(*) FROM more.pen_inner; BEGIN; INSERT INTO more.pen_rest VALUES (4, 1); ROLLBACK; BEGIN; INSERT INTO more.pen_rest VALUES (5, 1); ROLLBACK; BEGIN; INSERT INTO more.pen_of VALUES (1, 4); ROLLBACK; BEGIN; DELETE FROM more.pen_rest RETURNING id; ROLLBACK; SELECT id FROM more.pen;
+-- @t inh44 cleared_view_with_a_filter_over_placed_rows infer
+SELECT array_agg(id) FROM more.v_pen; SELECT id FROM more.v_pen LIMIT 3; SELECT array_agg(id) FROM more.v_pen_over; SELECT id FROM more.v_pen;
+-- @t inh45 domain_of_a_child_alone infer
+SELECT id, tableoid::regclass FROM more.lair ORDER BY id; SELECT id FROM more.lair_low ORDER BY id; SELECT id FROM more.lair_rest ORDER BY id; SELECT id FROM ONLY more.lair; SELECT id FROM more.lair;
+-- @t nnd10 checks_that_follow_a_setting infer
+SET timezone = 'UTC'; BEGIN; UPDATE more.span SET visits = 2; ROLLBACK; BEGIN; INSERT INTO more.span(id, visits) VALUES (1, 2) ON CONFLICT (id) DO UPDATE SET visits = 2; ROLLBACK; BEGIN; UPDATE more.span_one SET visits = 2 WHERE id = 1; ROLLBACK; SET quote_all_identifiers = on; BEGIN; UPDATE more.term SET visits = 2; ROLLBACK;
+-- @t nnd11 key_that_compares_by_a_setting infer
+SET timezone = 'America/Los_Angeles'; BEGIN; UPDATE more.feast_of SET visits = 2; UPDATE more.feast_of SET visits = 3; ROLLBACK;
+-- @t num07 sequences_that_belong_to_others infer
+BEGIN; INSERT INTO more.slip(label) VALUES ('x') RETURNING id > 100; ROLLBACK; BEGIN; INSERT INTO more.badge(label) VALUES ('x') RETURNING id > 100; ROLLBACK; BEGIN; INSERT INTO more.stub(label) VALUES ('x') RETURNING id > 100; ROLLBACK;
+-- @t idx20 entries_of_several_hidden_values infer
+BEGIN; UPDATE more.block SET visits = 2 WHERE id = 2; ROLLBACK;

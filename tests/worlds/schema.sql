@@ -294,3 +294,37 @@ CREATE VIEW more.v_veiled AS SELECT id, ctid AS lies FROM more.veiled;
 CREATE TABLE more.rack(id int, low int);
 CREATE TABLE more.rack_one(EXCLUDE USING gist (int4range(low, low + 5) WITH &&)) INHERITS (more.rack);
 CREATE TABLE more.stray(id int, visits int, ring text);
+-- Views that lock what hidden keys point to.
+CREATE VIEW more.v_physician AS SELECT id, name FROM more.doctor;
+CREATE VIEW more.v_physician_kept AS SELECT id, name FROM more.doctor FOR KEY SHARE;
+-- Rows beside those that a check places, keys and a child of theirs, a cleared view with a filter, and a domain that decides.
+CREATE TABLE more.pen(id int, visits int);
+CREATE TABLE more.pen_low(ssn text, CHECK (ssn < 'm')) INHERITS (more.pen);
+CREATE TABLE more.pen_rest(PRIMARY KEY (id)) INHERITS (more.pen);
+CREATE TABLE more.pen_inner(memo text) INHERITS (more.pen_rest);
+CREATE TABLE more.pen_of(id int primary key, pen int REFERENCES more.pen_rest(id));
+CREATE VIEW more.v_pen AS SELECT id, visits FROM more.pen;
+CREATE VIEW more.v_pen_over AS SELECT id FROM more.v_pen;
+CREATE DOMAIN more.low_text AS text CHECK (VALUE < 'm');
+CREATE TABLE more.lair(id int);
+CREATE TABLE more.lair_low(ssn more.low_text) INHERITS (more.lair);
+CREATE TABLE more.lair_rest(ssn text) INHERITS (more.lair);
+-- What says that it is immutable, and follows a setting: checks, indexes and keys of rows that stood under another one.
+CREATE TABLE more.span(id int primary key, visits int, since timestamptz, until timestamptz, CHECK (age(until, since) <= interval '1 mon'));
+CREATE TABLE more.span_one(id int primary key, visits int, since timestamptz, until timestamptz);
+CREATE UNIQUE INDEX ON more.span_one ((1)) WHERE age(until, since) >= interval '1 mon';
+CREATE INDEX ON more.span_one (visits);
+CREATE TABLE more.term(id int primary key, visits int, ssn text, CHECK (length(quote_ident(ssn)) <> 5));
+CREATE TABLE more.feast(at timestamptz primary key);
+CREATE TABLE more.feast_of(id int primary key, visits int, born date REFERENCES more.feast(at));
+-- Sequences that others draw from: named where it runs, of an identity, and of a column without a default.
+CREATE TABLE more.slip(id int primary key default nextval('more.numbers'::text::regclass), label text);
+CREATE TABLE more.badge_of(id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, tenant text);
+CREATE TABLE more.badge(id int primary key default nextval('more.badge_of_id_seq'), label text);
+CREATE SEQUENCE more.stubs;
+CREATE TABLE more.stub_of(id int primary key, tenant text, no int);
+ALTER SEQUENCE more.stubs OWNED BY more.stub_of.no;
+CREATE TABLE more.stub(id int primary key default nextval('more.stubs'), label text);
+-- An index that keeps several hidden values in one entry, and room on another page.
+CREATE TABLE more.block(id int, visits int, memo varchar(2000), ssn text);
+CREATE INDEX ON more.block USING brin (ssn) WITH (pages_per_range = 1);

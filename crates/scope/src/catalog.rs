@@ -83,9 +83,9 @@ pub(crate) struct Relation {
     pub(crate) called: Vec<Arc<str>>,
     /// Of a view: why its query may not run for a restricted caller, once somebody has asked.
     pub(crate) judged: OnceLock<Option<Refusal>>,
-    /// Columns that decide whether a row is in this relation or elsewhere in what it inherits from: those of its own checks,
-    /// and of those that it inherits, but from the top.
-    pub(crate) placed_by: Vec<Arc<str>>,
+    /// Columns that decide whether a row is in this relation or elsewhere in what it inherits from, each with the relation that it
+    /// is of: those of its own checks, and of those that it inherits, but from the top; and of those beside it.
+    pub(crate) placed_by: Vec<(RelationName, Arc<str>)>,
     /// What inherits from it and has such checks, all the way down.
     pub(crate) placed: Vec<RelationName>,
     /// Its row security.
@@ -325,6 +325,10 @@ impl Catalog {
         depth: usize,
     ) -> bool {
         let Some(relation) = self.relations.get(view) else { return false };
+        // An extension's views read its own functions and the catalog, and it grants them to everybody.
+        if relation.extension.is_some() {
+            return true;
+        }
         let definition = relation.definition.as_deref().filter(|_| depth <= crate::walk::VIEW_DEPTH_MAX);
         let introspects = |text: &str| relation.introspects && crate::walk::introspects(self, text);
         if definition.is_none_or(introspects) || crate::walk::query_refusal(self, relation).is_some() {

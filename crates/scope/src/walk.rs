@@ -23,7 +23,7 @@ pub(crate) use explain::{analyses, executed, made_on_the_way};
 pub(crate) use own::alters_temporary;
 use session::identity_fixed;
 pub(crate) use session::{is_passing, kept, stays_itself, temporary_drop};
-pub(crate) use views::{introspects, query_refusal, view_refusal};
+pub(crate) use views::{introspects, query_refusal, takes_locks, view_refusal};
 
 /// `AExprKind` whose operator is completed where it is written out: `x op y`, with ANY, with ALL, and as LIKE, ILIKE, SIMILAR TO.
 const COMPLETED: [i64; 6] = [
@@ -466,7 +466,8 @@ impl<'a> Walk<'a> {
         }
         self.found.describes |= relation.introspects;
         let outside = (self.stated, self.locked);
-        self.locked |= relation.definition.as_ref().is_some_and(|definition| definition.contains(XMAX));
+        let locks = |text: &Arc<str>| text.contains(XMAX) || takes_locks(text);
+        self.locked |= relation.definition.as_ref().is_some_and(locks);
         self.stated |=
             relation.kind != b'v' || self.catalog.classification.is_some() && self.catalog.states(name);
         if !self.stated
@@ -509,7 +510,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What constraints compare with, and what policies of the database read: nothing is done to it, but how it is seen decides what may
+    /// What constraints compare with, and what policies of the database read, and what decides which rows are there: nothing is done to it, but how it is seen decides what may
     /// be assigned, and whether rows are read.
     fn compared(&mut self, relation: &'a Relation, writes: bool) {
         let catalog = self.catalog;
@@ -519,7 +520,8 @@ impl<'a> Walk<'a> {
             keys.chain(relation.referenced.iter().map(|(from, _)| from).filter(|_| writes || self.locked));
         let guard = relation.guard.iter().flat_map(|guard| &guard.reads).map(|(other, _)| other);
         let below = |of: &'a RelationName| catalog.relations.get(of).into_iter().flat_map(|of| &of.placed);
-        for other in keys.chain(guard).flat_map(|of| std::iter::once(of).chain(below(of))) {
+        let placing = relation.placed_by.iter().map(|(of, _)| of);
+        for other in keys.chain(guard).chain(placing).flat_map(|of| std::iter::once(of).chain(below(of))) {
             self.found.touch(other, NameRule2::Named, Verbs::NONE, ancestors(self.catalog, other));
         }
     }

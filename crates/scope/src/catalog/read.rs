@@ -347,11 +347,7 @@ impl Reading {
         while let Some(name) = next.pop() {
             let Some(relation) = self.catalog.relations.get_mut(&name) else { continue };
             if seen.insert(name) {
-                for column in columns {
-                    if !relation.placed_by.contains(column) {
-                        relation.placed_by.push(column.clone());
-                    }
-                }
+                relation.placed_by.extend(columns.iter().map(|column| (child.clone(), column.clone())));
                 next.extend(relation.children.iter().cloned());
             }
         }

@@ -280,23 +280,28 @@ fn what_views_call_is_known_with_its_schema() {
 fn what_decides_where_rows_are_is_known() {
     let catalog = decides(None);
     let of = |list: &[Arc<str>]| list.join(" ");
+    let by = |list: &[(RelationName, Arc<str>)]| {
+        let each: Vec<String> = list.iter().map(|(of, column)| format!("{}.{column}", of.name)).collect();
+        each.join(" ")
+    };
     assert_eq!(of(&relation(&catalog, "parted").partition_key), "region ssn", "below, too");
     assert_eq!(of(&relation(&catalog, "parted_w").partition_key), "region", "but not beside");
     assert_eq!(of(&relation(&catalog, "parted_e_low").partition_key), "ssn region");
+    const PLACED: &str = "low.ssn deep.id deep.own deep.ssn named.ssn";
     for (name, placed_by, placed) in [
         ("tree", "", "low deep named"),
         // What may not be in the one is in another.
-        ("low", "ssn id own", "deep"),
-        ("deep", "ssn id own", ""),
-        ("plain", "ssn id own", "named"),
+        ("low", PLACED, "deep"),
+        ("deep", PLACED, ""),
+        ("plain", PLACED, "named"),
         // A column that need not have a value above.
-        ("named", "ssn id own", ""),
+        ("named", PLACED, ""),
         ("parted", "", ""),
         ("parted_e_low", "", ""),
     ] {
         let known = relation(&catalog, name);
         let below: Vec<&str> = known.placed.iter().map(|name| &*name.name).collect();
-        assert_eq!((of(&known.placed_by).as_str(), below.join(" ").as_str()), (placed_by, placed), "{name}");
+        assert_eq!((by(&known.placed_by).as_str(), below.join(" ").as_str()), (placed_by, placed), "{name}");
     }
     let defaults = relation(&catalog, "defaults");
     assert_eq!(of(&defaults.called), "domain_in nextval now pg_backend_pid query_to_xml");

@@ -16,7 +16,7 @@ use super::{
     sval, times, unfaithful,
 };
 use crate::catalog::{Guard, Relation, TableColumn};
-use crate::walk::{TEMPORARY, quoted};
+use crate::walk::{TEMPORARY, quoted, takes_locks};
 use crate::{functions, system};
 
 /// Views are followed to this depth.
@@ -133,7 +133,8 @@ impl<'a> Rewriter<'a> {
         if self.leaves_rows_out(name, relation) && self.guards_by_hidden(name, relation) {
             return Err(guarded(name));
         }
-        if self.locking && self.keeps_hidden_keys(relation) {
+        let locks = self.locking || relation.definition.as_deref().is_some_and(takes_locks);
+        if locks && self.keeps_hidden_keys(relation, 0) {
             return hidden_but(
                 format!(
                     "locking rows of `{name}`, which rows that you may change point to by what you do not see,"
@@ -195,6 +196,9 @@ impl<'a> Rewriter<'a> {
         if relation.kind == b'v' {
             return self.reading_view(name, relation, sample);
         }
+        if !self.sees_placing(relation) {
+            return hidden(format!("`{name}`, which has rows by a check of what you do not see,"));
+        }
         match self.seen(name)? {
             RelationScope::Whole => Ok(Reading::Itself),
             RelationScope::Part { showings, all_rows } => {
@@ -206,9 +210,6 @@ impl<'a> Rewriter<'a> {
                 let by_hidden = split_by_hidden(relation, showings, partitioned);
                 if by_hidden && partitioned {
                     return hidden(format!("`{name}`, which is partitioned by what you do not see,"));
-                }
-                if !all_revealed(relation, showings, &relation.placed_by) {
-                    return hidden(format!("`{name}`, which has rows by a check of what you do not see,"));
                 }
                 if self.explaining {
                     return self.ours(name, &unplanned(name, relation), None);
@@ -278,7 +279,7 @@ impl<'a> Rewriter<'a> {
         relation: &Relation,
         seen: (&[Showing], bool),
     ) -> Outcome<Reading> {
-        if !exactly || self.places_by_hidden(relation) {
+        if !exactly || self.places_by_hidden(relation) || self.places_under(relation, 0) {
             return self.over(barrier, name, relation, seen);
         }
         self.generated.barrier(barrier.view.clone());
@@ -324,8 +325,9 @@ impl<'a> Rewriter<'a> {
     pub(super) fn places_by_hidden(&self, relation: &Relation) -> bool {
         !self.is_open()
             && relation.placed.iter().any(|child| {
-                let placed_by = self.catalog.relations.get(child).map(|child| child.placed_by.as_slice());
-                placed_by.is_none_or(|columns| !self.sees(child, columns))
+                // Also by which rows there are.
+                let placing = self.catalog.relations.get(child).is_some_and(|child| self.sees_placing(child));
+                !placing || !self.sees(child, &[])
             })
     }
 

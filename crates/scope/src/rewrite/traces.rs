@@ -72,7 +72,12 @@ impl Rewriter<'_> {
 
     /// Whether rows that the caller may change have keys to a relation which he does not see. PostgreSQL looks at a key again, and
     /// locks what it points to, where a row is changed twice in a transaction: whoever locked that, too, would find it locked.
-    pub(super) fn keeps_hidden_keys(&self, relation: &Relation) -> bool {
+    ///
+    /// Whoever locks a view's rows locks those of what it reads.
+    pub(super) fn keeps_hidden_keys(&self, relation: &Relation, depth: usize) -> bool {
+        if depth >= VIEW_DEPTH_MAX {
+            return true;
+        }
         let hidden = |(from, key): &(RelationName, Arc<ForeignKey>)| {
             let known = self.catalog.relations.get(from);
             match (self.scope.relations.get(from), known) {
@@ -82,7 +87,8 @@ impl Rewriter<'_> {
                 (Some(RelationScope::Whole) | None, _) | (_, None) => false,
             }
         };
-        self.is_pointed_to(relation, hidden)
+        let mut reads = relation.reads.iter().filter_map(|name| self.catalog.relations.get(name));
+        self.is_pointed_to(relation, hidden) || reads.any(|read| self.keeps_hidden_keys(read, depth + 1))
     }
 
     /// Whether such a key points to a relation, or to what inherits from it.

@@ -13,7 +13,7 @@ use pg_query::protobuf::{
 };
 
 use super::expression::item;
-use super::relation::{Named, all_revealed, facts, split_by_hidden};
+use super::relation::{Named, facts, split_by_hidden};
 use super::{
     Outcome, Rewriter, TABLEOID, hidden, hidden_but, mask, node, our_expression, refused, string, sval,
     unfaithful,
@@ -240,6 +240,11 @@ impl<'a> Rewriter<'a> {
                         "a write to ONLY `{full}`, where what inherits from it has rows by what you do not see,"
                     ));
                 }
+                if !self.sees_placing(known) {
+                    return hidden(format!(
+                        "a write to `{full}`, which has rows by a check of what you do not see,"
+                    ));
+                }
                 match self.seen(full)? {
                     RelationScope::Whole if self.explaining && range.inh && self.hides_below(known) => {
                         explained(full)
@@ -282,9 +287,6 @@ impl<'a> Rewriter<'a> {
         // Only what is partitioned, or a part of it, has a key of that kind.
         if split_by_hidden(known, showings, true) {
             return hidden(format!("a write to `{full}`, which is partitioned by what you do not see,"));
-        }
-        if !all_revealed(known, showings, &known.placed_by) {
-            return hidden(format!("a write to `{full}`, which has rows by a check of what you do not see,"));
         }
         let facts = facts(full, known)?;
         if facts.columns.len() != known.columns.len() || showings.len() != known.columns.len() {

@@ -41,6 +41,15 @@ pub(crate) fn query_refusal<'c>(catalog: &'c Catalog, view: &'c Relation) -> Opt
     view.judged.get_or_init(judge).as_ref()
 }
 
+/// Whether a view's text may lock the rows that it reads. Says so too often rather than too seldom.
+pub(crate) fn takes_locks(text: &str) -> bool {
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    words.windows(2).any(|pair| {
+        matches!(pair, [first, second] if first.eq_ignore_ascii_case("for")
+            && ["update", "share", "no", "key"].iter().any(|lock| second.eq_ignore_ascii_case(lock)))
+    })
+}
+
 /// Whether a view's query asks the system about objects, or what nobody is told, so that it may not stand for itself.
 pub(crate) fn introspects(catalog: &Catalog, definition: &str) -> bool {
     query(catalog, definition, true).is_none_or(|found| found.iter().any(|found| found.describes))

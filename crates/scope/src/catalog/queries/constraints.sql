@@ -26,6 +26,13 @@ sizes (relation, part, page, number, varies, nullable, inside, stored) as materi
 large_rows (relation, part) as (
   select s.relation, s.part from sizes s group by 1, 2, s.page having sum(s.stored) > s.page - 256
 ),
+-- Functions that say that they are immutable, and compute by a setting of the session: between two instants (timezone), a name in
+-- quotes (quote_all_identifiers), hstore of a row and a row of it (datestyle).
+moved (oid) as materialized (
+  select p.oid from pg_catalog.pg_proc p
+  where p.oid in ('pg_catalog.age(timestamptz,timestamptz)'::regprocedure, 'pg_catalog.quote_ident(text)'::regprocedure)
+    or p.probin is not null and p.prosrc in ('hstore_from_record', 'hstore_populate_record')
+),
 -- Expressions that PostgreSQL takes for immutable, and that settings of a session change all the same (extra_float_digits,
 -- bytea_output): they make text of fractions, figures or bytes, or of what is none of the server's own types.
 written (of_index, object, tree) as (
@@ -41,6 +48,7 @@ loose (of_index, object) as materialized (
   where w.tree ~ 'type (17|60[0-4]|628|70[01]|718|[1-9][0-9]{4,})[ }]' and (w.tree ~ '{COERCEVIAIO' or exists (
     select from regexp_matches(w.tree, ':(?:op)?funcid (\d+)', 'g') m join pg_catalog.pg_proc p on p.oid = m[1]::oid
     where p.provolatile <> 'i' or p.prorettype = 'cstring'::regtype))
+    or exists (select from moved m where w.tree ~ (':(?:op)?funcid ' || m.oid || '[ }]'))
 ),
 indexes as materialized (
   select i.indexrelid as oid, i.indrelid as relation, o.page, i.indkey::smallint[] as keys, i.indnkeyatts as keyed, c.relam as am,
@@ -88,9 +96,10 @@ unsettled (check_of) as materialized (
     cross join regexp_matches(k.conbin::text, ':(funcid|opno) (\d+)', 'g') m
   ) c join (
     select 'funcid' as what, p.oid as number from pg_catalog.pg_proc p
-    where p.provolatile <> 'i' or p.prorettype = 'cstring'::regtype
+    where p.provolatile <> 'i' or p.prorettype = 'cstring'::regtype or p.oid in (select m.oid from moved m)
     union all
-    select 'opno', o.oid from pg_catalog.pg_operator o join pg_catalog.pg_proc p on p.oid = o.oprcode and p.provolatile <> 'i'
+    select 'opno', o.oid from pg_catalog.pg_operator o join pg_catalog.pg_proc p on p.oid = o.oprcode
+      and (p.provolatile <> 'i' or p.oid in (select m.oid from moved m))
   ) p using (what, number)
 ),
 checks (kind, oid, relation, number, place, stands, arrives) as materialized (
@@ -115,12 +124,25 @@ tops (relation, above) as materialized (
   select u.relation, u.above from up u
   where not exists (select from pg_catalog.pg_inherits h where h.inhrelid = u.above)
 ),
+-- Also what a sequence belongs to, by which an identity draws; and a default that names one where it runs draws from any (0).
 draws (relation, number, sequence) as materialized (
   select f.adrelid, f.adnum, s.oid
   from own o join pg_catalog.pg_attrdef f on f.adrelid = o.oid
   join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_attrdef'::regclass and d.objid = f.oid
     and d.refclassid = 'pg_catalog.pg_class'::regclass
   join pg_catalog.pg_class s on s.oid = d.refobjid and s.relkind = 'S'
+  union
+  select o.oid, d.refobjsubid::int2, s.oid
+  from own o join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = o.oid
+    and d.refobjsubid > 0 and d.classid = 'pg_catalog.pg_class'::regclass and d.deptype in ('a', 'i')
+  join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'
+  union
+  select f.adrelid, f.adnum, 0
+  from own o join pg_catalog.pg_attrdef f on f.adrelid = o.oid
+  where (select count(*) from regexp_matches(f.adbin::text, ':funcid 1574[ }]', 'g')) > (
+    select count(*) from pg_catalog.pg_depend d
+    join pg_catalog.pg_class s on s.oid = d.refobjid and s.relkind = 'S'
+    where d.classid = 'pg_catalog.pg_attrdef'::regclass and d.objid = f.oid and d.refclassid = 'pg_catalog.pg_class'::regclass)
 ),
 found (kind, relation, object, number, place, target, key, flag) as (
   select case when x.is_primary then 'p' else 'u' end, x.relation, x.oid, c.number, c.place, 0, 0,
@@ -142,7 +164,18 @@ found (kind, relation, object, number, place, target, key, flag) as (
   union all
   select k.kind::text, k.relation, k.oid, k.number, k.place, 0, 0, false from checks k where k.kind = 'c'
   union all
+  -- Wherever the new version of a row goes, its entry is made one with those of others.
+  select 'a', x.relation, x.oid, c.number, c.place, 0, 0, false
+  from indexes x join measured m on m.object = x.oid and m.large join index_columns c on c.object = x.oid where x.am = 3580
+  union all
   select 'a', k.relation, k.oid, k.number, k.place, 0, 0, false from checks k where k.stands
+  union all
+  -- A key that compares by a setting of the session: days with instants.
+  select 'a', k.conrelid, k.oid, u.number, u.place, 0, 0, false
+  from own o join pg_catalog.pg_constraint k on k.conrelid = o.oid and k.contype = 'f' and k.convalidated
+  cross join unnest(k.conkey) with ordinality u (number, place)
+  where exists (select from pg_catalog.pg_operator p join pg_catalog.pg_proc f on f.oid = p.oprcode and f.provolatile <> 'i'
+    where p.oid = any(k.conpfeqop || k.conffeqop))
   union all
   select k.contype::text, k.conrelid, k.oid, u.number, u.place, k.confrelid, u.key,
     k.confupdtype not in ('a','r') or k.confdeltype not in ('a','r')
@@ -155,7 +188,7 @@ found (kind, relation, object, number, place, target, key, flag) as (
     and d.refobjid = o.oid and d.refobjsubid = 0
   union all
   select distinct 's', a.relation, b.relation, a.number, a.number, b.relation, 0, false
-  from draws a join draws b on b.sequence = a.sequence and b.relation <> a.relation
+  from draws a join draws b on (b.sequence = a.sequence or 0 in (a.sequence, b.sequence)) and b.relation <> a.relation
   where not exists (select from tops t join tops u on u.above = t.above where t.relation = a.relation and u.relation = b.relation)
   union all
   select 'm', m.relation, 0, m.number, m.number, 0, 0, false from (

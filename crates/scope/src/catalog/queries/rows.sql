@@ -75,6 +75,12 @@ differs (relation, conkey) as (
   where not exists (select from pg_catalog.pg_constraint a where a.conrelid = p.parent and a.contype = 'c'
     and a.conname = k.conname and not a.connoinherit and a.convalidated = k.convalidated)
   union all
+  -- A domain of a column of its own may have checks, and so may what it is of.
+  select p.child, array[a.attnum] from pairs p
+  join pg_catalog.pg_attribute a on a.attrelid = p.child and a.attnum > 0 and not a.attisdropped
+  join pg_catalog.pg_type t on t.oid = a.atttypid and t.typtype = 'd'
+  where not exists (select from pg_catalog.pg_attribute b where b.attrelid = p.parent and b.attname = a.attname and b.attnum > 0)
+  union all
   select p.child, array_agg(b.attnum)
   from pairs p
   join pg_catalog.pg_constraint k on k.conrelid = p.parent and (k.contype = 'c' and k.connoinherit or k.contype = 'f')

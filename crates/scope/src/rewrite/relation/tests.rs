@@ -507,6 +507,9 @@ fn children_with_checks_of_what_is_hidden_tell_nothing() {
     }
     // Also where all of what they are in is seen.
     let whole = [("tree", "whole"), ("low", "rh"), ("deep", "rh"), ("rest", "whole")];
+    for sql in ["select id from rest", "delete from rest", "insert into rest (id) values (1)"] {
+        assert!(sent(&catalog, &whole, sql).unwrap_err().message.contains("by a check of"), "{sql}");
+    }
     let with_view = [whole.as_slice(), &[("v_tree", "hh")]].concat();
     let apart = sent(&catalog, &with_view, "select id from v_tree").unwrap();
     assert!(apart.contains("FROM public.tree t ORDER BY") && !apart.contains("t.tableoid AS"), "{apart}");

@@ -246,7 +246,15 @@ impl Rewriter<'_> {
         let Some(relation) = self.catalog.relations.get(name) else { return false };
         // What is partitioned, and no partition itself, has all rows.
         let key: &[Arc<str>] = if relation.parents.is_empty() { &[] } else { &relation.partition_key };
-        !self.places_by_hidden(relation) && self.sees(name, &relation.placed_by) && self.sees(name, key)
+        !self.places_by_hidden(relation) && self.sees_placing(relation) && self.sees(name, key)
+    }
+
+    /// Whether the caller sees what decides whether a row is in a relation or beside it.
+    pub(in crate::rewrite) fn sees_placing(&self, relation: &Relation) -> bool {
+        relation.placed_by.iter().all(|(of, column)| {
+            let known = self.catalog.relations.get(of);
+            known.is_some_and(|known| reveals(self.scope.relations.get(of), known, column))
+        })
     }
 
     /// Whether a partition's foreign key is that of all partitions, so that it does not matter in which one a row is. The one
