@@ -565,6 +565,25 @@ fn the_record_says_which_columns_and_whose() {
     let outcome =
         of(&clinic.newest(), "operation.outcome").into_iter().find(|outcome| outcome["rows"] == 3).unwrap();
     assert_eq!(outcome["subjects"]["counted"], 3, "{outcome}");
+    // Also where one string declares it, and fetches twice.
+    clinic.psql(&["begin; declare c cursor for select patient_id from clinic.patients where patient_id < 9; fetch 3 from c; \
+                   fetch 2 from c; commit"]);
+    let outcomes = of(&clinic.newest(), "operation.outcome");
+    for rows in [3, 2] {
+        let outcome = outcomes.iter().find(|outcome| outcome["rows"] == rows).unwrap();
+        assert_eq!(outcome["subjects"]["counted"], rows, "{outcome}");
+    }
+    // Of either of two columns: each patient once, and found by both.
+    clinic.psql(&["select p from (select patient_id as p from clinic.patients where patient_id < 3 \
+                   union all select patient_id from clinic.claims where patient_id < 4) x"]);
+    let outcome = of(&clinic.newest(), "operation.outcome").pop().unwrap();
+    let values = outcome["subjects"]["values"].as_array().unwrap();
+    let relations: Vec<_> = values.iter().map(|one| one["relation"].as_str().unwrap()).collect();
+    assert_eq!(relations, ["clinic.patients", "clinic.claims"], "{outcome}");
+    for one in values {
+        let commitments = one["commitments"].as_array().unwrap();
+        assert_eq!(json!(commitments.len()), outcome["subjects"]["counted"], "{outcome}");
+    }
     clinic.psql(&["select count(*) from clinic.patients"]);
     let outcome = of(&clinic.newest(), "operation.outcome").pop().unwrap();
     assert_eq!(outcome["subjects"]["counting"], "out_of_reach", "{outcome}");

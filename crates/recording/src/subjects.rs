@@ -84,6 +84,10 @@ impl Counted {
         apart: &RandomState,
     ) {
         let all = reply.subjects(&mut |place, value| {
+            // A result column that can be one of several: whichever it is, it is one value.
+            if self.at.get(..place).and_then(<[_]>::last).map(index) == self.at.get(place).map(index) {
+                return;
+            }
             let hash = apart.hash_one((place, value));
             // Rows about one patient often follow each other.
             if self.last == Some(hash) {
@@ -112,9 +116,11 @@ impl Counted {
             return;
         }
         self.seen.insert(hash);
-        if let Some((_, relation, column)) = self.at.get(place) {
+        let of = self.at.iter().enumerate().skip(place);
+        for (also, one) in of.take_while(|(_, one)| Some(index(one)) == self.at.get(place).map(index)) {
+            let (_, relation, column) = one;
             let commitment = key.patient(target.as_str(), &relation.to_string(), column, value);
-            self.commitments.push((place, commitment));
+            self.commitments.push((also, commitment));
         }
     }
 
@@ -144,6 +150,11 @@ impl Counted {
         let all: Vec<_> = self.at.iter().enumerate().map(of).collect();
         Some(json!(all).to_string().into_bytes())
     }
+}
+
+/// Which column of the result it is.
+fn index((index, ..): &(u16, RelationName, Arc<str>)) -> u16 {
+    *index
 }
 
 /// Hashes are hashed already.
@@ -235,6 +246,23 @@ mod tests {
         let commitments = plain[1]["commitments"].as_array().unwrap();
         assert!(commitments.contains(&json!(hex::encode(expected))));
         assert_eq!((plain[0]["commitments"].as_array().unwrap().len(), commitments.len()), (3, 2));
+    }
+
+    #[test]
+    fn a_value_of_one_of_several_columns_counts_once_and_is_found_by_each() {
+        let of = |relation: &str| (0, RelationName::new("clinic", relation), Arc::from("mrn"));
+        let mut counting = Counting::of(&Subjects::At(Arc::from([of("patients"), of("visits")])));
+        let (key, target) = (CommitmentKey::new(1, &[7; 32]), "clinic".parse().unwrap());
+        let piece = Piece([0, 1, 0, 1].map(|place| (place, "4".to_owned())).into(), true);
+        if let Counting::Counted(counted) = &mut counting {
+            counted.look(&piece, &key, &target, &RandomState::new());
+        }
+        assert_eq!(counting.count().unwrap().counted, 1);
+        let plain: serde_json::Value = serde_json::from_slice(&counting.commitments().unwrap()).unwrap();
+        for (place, relation) in ["clinic.patients", "clinic.visits"].into_iter().enumerate() {
+            let expected = CommitmentKey::new(1, &[7; 32]).patient("clinic", relation, "mrn", b"4");
+            assert_eq!(plain[place]["commitments"], json!([hex::encode(expected)]), "{relation}");
+        }
     }
 
     #[test]

@@ -30,6 +30,9 @@ const DEPTH_MAX: usize = 24;
 /// Columns of relations and of results, and what each is made of, together: each level of `SELECT *, *` doubles them.
 const FOLLOWED_MAX: usize = 1_000_000;
 
+/// Columns of which a result's may be one: of more, none is told.
+const ALTERNATIVES_MAX: usize = 16;
+
 type Origin = BTreeSet<(RelationName, Arc<str>)>;
 
 /// One column of a result.
@@ -37,8 +40,8 @@ type Origin = BTreeSet<(RelationName, Arc<str>)>;
 struct Output {
     name: String,
     origin: Origin,
-    /// It is this very column's value.
-    plain: Option<(RelationName, Arc<str>)>,
+    /// It is this very column's value; of one of several, where the rows of queries follow one another.
+    plain: Vec<(RelationName, Arc<str>)>,
 }
 
 /// One thing in FROM.
@@ -217,11 +220,10 @@ impl<'a> Lineage<'a> {
         let at: Vec<_> = outputs
             .iter()
             .enumerate()
-            .filter_map(|(place, output)| {
-                let (relation, column) = output.plain.as_ref()?;
-                let place = u16::try_from(place).ok()?;
-                self.is_subject(relation, column).then(|| (place, relation.clone(), column.clone()))
-            })
+            .filter_map(|(place, output)| Some((u16::try_from(place).ok()?, output)))
+            .flat_map(|(place, output)| output.plain.iter().map(move |of| (place, of)))
+            .filter(|(_, (relation, column))| self.is_subject(relation, column))
+            .map(|(place, (relation, column))| (place, relation.clone(), column.clone()))
             .collect();
         match (about, at.is_empty()) {
             (_, false) => Subjects::At(at.into()),
@@ -397,9 +399,11 @@ impl<'a> Lineage<'a> {
                 let origin = self.expression(value, &[]);
                 match outputs.get_mut(place) {
                     Some(output) => output.origin.extend(origin),
-                    None => {
-                        outputs.push(Output { name: format!("column{}", place + 1), origin, plain: None })
-                    }
+                    None => outputs.push(Output {
+                        name: format!("column{}", place + 1),
+                        origin,
+                        plain: Vec::new(),
+                    }),
                 }
             }
         }
@@ -413,7 +417,7 @@ impl<'a> Lineage<'a> {
         let names = left.into_iter().map(|output| output.name).chain([String::new()]);
         let mut outputs = Vec::new();
         for name in names {
-            let output = Output { name, origin: origin.clone(), plain: None };
+            let output = Output { name, origin: origin.clone(), plain: Vec::new() };
             if !self.follows(std::slice::from_ref(&output)) {
                 break;
             }
@@ -438,14 +442,16 @@ impl<'a> Lineage<'a> {
                 }
                 self.reads(&columns);
                 outputs.extend(columns.into_iter().map(|mut column| {
-                    column.plain = column.plain.filter(|_| placed);
+                    if !placed {
+                        column.plain.clear();
+                    }
                     column
                 }));
                 continue;
             }
             // `(row).*` is as many columns as the row has.
             self.misplaced |= node(value).is_some_and(|(_, fields)| has_star(fields.get("indirection")));
-            let plain = self.plain(value).filter(|_| placed);
+            let plain = if placed { self.plain(value) } else { Vec::new() };
             let origin = self.expression(value, &[]);
             let name = match (text(fields, "name"), node(value)) {
                 ("", Some(("ColumnRef", column))) => {
@@ -477,7 +483,7 @@ impl<'a> Lineage<'a> {
                 whole &= !item.misplaced;
                 if let Some(open) = &item.open {
                     whole = false;
-                    out.push(Output { name: String::new(), origin: open.clone(), plain: None });
+                    out.push(Output { name: String::new(), origin: open.clone(), plain: Vec::new() });
                 }
             }
             if found {
@@ -488,13 +494,13 @@ impl<'a> Lineage<'a> {
     }
 
     /// The column that a value is, if it is nothing but one.
-    fn plain(&self, value: &Value) -> Option<(RelationName, Arc<str>)> {
-        let Some(("ColumnRef", column)) = node(value) else { return None };
+    fn plain(&self, value: &Value) -> Vec<(RelationName, Arc<str>)> {
+        let Some(("ColumnRef", column)) = node(value) else { return Vec::new() };
         let names = strings(column, "fields");
         let found = self.find(&names);
         match found.as_slice() {
             [only] => only.plain.clone(),
-            _ => None,
+            _ => Vec::new(),
         }
     }
 
@@ -704,7 +710,12 @@ fn side_by_side(left: Vec<Output>, right: Vec<Output>) -> Vec<Output> {
     let both = left.into_iter().map(|mut output| {
         let other = right.next().unwrap_or_default();
         output.origin.extend(other.origin);
-        output.plain = output.plain.filter(|_| other.plain.is_some());
+        let more: Vec<_> = other.plain.iter().filter(|of| !output.plain.contains(of)).cloned().collect();
+        if other.plain.is_empty() || output.plain.len() + more.len() > ALTERNATIVES_MAX {
+            output.plain.clear();
+        } else if !output.plain.is_empty() {
+            output.plain.extend(more);
+        }
         output
     });
     both.collect()
@@ -717,7 +728,7 @@ fn has_star(list: Option<&Value>) -> bool {
 
 fn itself(relation: &RelationName, column: &Arc<str>) -> Output {
     let this = (relation.clone(), column.clone());
-    Output { name: column.to_string(), origin: Origin::from([this.clone()]), plain: Some(this) }
+    Output { name: column.to_string(), origin: Origin::from([this.clone()]), plain: vec![this] }
 }
 
 fn aliased(columns: Vec<Output>, alias: Option<&Fields>, open: Option<Origin>) -> Item {

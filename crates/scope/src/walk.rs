@@ -44,6 +44,8 @@ const CONSTRAINTS: [i64; 13] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14];
 const ACCESS_SHARE: i64 = 1;
 /// `ObjectType` of a table.
 const OBJECT_TABLE: i64 = pg_query::protobuf::ObjectType::ObjectTable as i64;
+/// What a foreign key does on an UPDATE: the same there (`FKCONSTR_ACTION_CASCADE`).
+const CASCADE: &str = "c";
 /// The schema of a session's temporary relations, whatever its number is.
 pub(crate) const TEMPORARY: &str = "pg_temp";
 /// The system column that names the transaction which locked a row last.
@@ -389,6 +391,13 @@ impl<'a> Walk<'a> {
             }
             "IntoClause" => self.triggered(&["CREATE TABLE AS", "SELECT INTO"]),
             _ => {}
+        }
+        if kind == "Constraint" && text(fields, "fk_upd_action") == CASCADE {
+            // What it fills the other table with comes from nobody's statement.
+            self.found.not_understood(
+                "a foreign key that cascades an UPDATE".into(),
+                "leave out ON UPDATE CASCADE, and update both tables",
+            );
         }
         if !fine {
             self.found.not_understood(

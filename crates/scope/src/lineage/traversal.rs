@@ -32,5 +32,5 @@ fn made(name: &str, clause: &Fields, columns: &[Output], of: &str) -> Output {
     let of = strings(clause, of);
     let of = columns.iter().filter(|column| of.contains(&column.name.as_str()));
     let origin: Origin = of.flat_map(|column| column.origin.iter().cloned()).collect();
-    Output { name: text(clause, name).to_owned(), origin, plain: None }
+    Output { name: text(clause, name).to_owned(), origin, plain: Vec::new() }
 }

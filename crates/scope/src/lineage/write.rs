@@ -27,7 +27,9 @@ impl Given {
             self.to.insert(name.to_owned(), value);
             return;
         };
-        known.plain = known.plain.take().filter(|plain| value.plain.as_ref() == Some(plain));
+        if known.plain != value.plain {
+            known.plain.clear();
+        }
         known.origin.extend(value.origin);
     }
 
@@ -150,7 +152,7 @@ impl Lineage<'_> {
         for set in list.and_then(Value::as_array).into_iter().flatten() {
             let Some((_, fields)) = node(set) else { continue };
             let value = fields.get("val").filter(|_| fields.get("indirection").is_none());
-            let plain = value.and_then(|value| self.plain(value));
+            let plain = value.map(|value| self.plain(value)).unwrap_or_default();
             let origin = self.expression(set, &[]);
             given.add(text(fields, "name"), Output { name: String::new(), origin, plain });
         }
@@ -200,11 +202,14 @@ impl Lineage<'_> {
         let behind = self.behind(&target.columns, given);
         for column in &mut item.columns {
             let named = given.to.get(&column.name);
-            let is_subject = |(relation, name): &(RelationName, Arc<str>)| self.is_subject(relation, name);
+            let is_subject = |(relation, name): &&(RelationName, Arc<str>)| self.is_subject(relation, name);
             // A subject's own column tells of the subject, whatever it was given.
-            if one_way && !column.plain.as_ref().is_some_and(is_subject) {
-                let plain = named.and_then(|value| value.plain.clone()).filter(is_subject);
-                column.plain = plain.or(column.plain.take());
+            if one_way && !column.plain.iter().any(|of| is_subject(&of)) {
+                let given = named.into_iter().flat_map(|value| &value.plain);
+                let given: Vec<_> = given.filter(is_subject).cloned().collect();
+                if !given.is_empty() {
+                    column.plain = given;
+                }
             }
             let values: Vec<&Output> =
                 column.origin.iter().filter_map(|of| behind.get(of)).flatten().copied().collect();
@@ -227,7 +232,8 @@ impl Lineage<'_> {
     ) -> BTreeMap<(RelationName, Arc<str>), Vec<&'g Output>> {
         let mut behind: BTreeMap<(RelationName, Arc<str>), Vec<&Output>> = BTreeMap::new();
         for column in columns {
-            if let Some((plain, value)) = column.plain.as_ref().zip(given.to.get(&column.name)) {
+            let Some(value) = given.to.get(&column.name) else { continue };
+            for plain in &column.plain {
                 behind.entry(plain.clone()).or_default().push(value);
             }
         }

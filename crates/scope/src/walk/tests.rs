@@ -65,8 +65,16 @@ fn a_table_is_made_of_what_its_own_words_say() {
         "create temp table t (id serial primary key) with (fillfactor = 70)",
         "create temp table t with (fillfactor = 70) as select 1",
         "create temp table t (a int4 generated always as identity (start 5))",
+        "create temp table t (a int4 references mine on delete cascade on update set null)",
     ] {
         assert_eq!(refused(sql), None, "{sql}");
+    }
+    for sql in [
+        "create temp table t (a text references mine on update cascade)",
+        "create temp table t (a text, foreign key (a) references mine (a) on update cascade)",
+        "alter table mine add foreign key (a) references pg_temp.mine (a) on update cascade",
+    ] {
+        assert_eq!(refused(sql).as_deref(), Some("a foreign key that cascades an UPDATE"), "{sql}");
     }
     for sql in [
         "create temp table t (a int4) with (user_catalog_table = true)",

@@ -52,18 +52,18 @@ struct Here<'a> {
     /// What each was prepared as; `None` where it was deallocated.
     statements: HashMap<&'a str, Option<&'a Arc<Analysis>>>,
     all_deallocated: bool,
-    /// Whether each was declared, or else closed.
-    cursors: HashMap<&'a str, bool>,
+    /// Which statement declared each; `None` where it was closed.
+    cursors: HashMap<&'a str, Option<usize>>,
     all_closed: bool,
 }
 
 impl<'a> Here<'a> {
-    fn note(&mut self, effect: &'a SessionEffect) {
+    fn note(&mut self, place: usize, effect: &'a SessionEffect) {
         match effect {
             SessionEffect::Prepares { name, inner } => drop(self.statements.insert(name, Some(inner))),
             SessionEffect::Deallocates { name: Some(name) } => drop(self.statements.insert(name, None)),
-            SessionEffect::Declares { name } => drop(self.cursors.insert(name, true)),
-            SessionEffect::Closes { name: Some(name) } => drop(self.cursors.insert(name, false)),
+            SessionEffect::Declares { name } => drop(self.cursors.insert(name, Some(place))),
+            SessionEffect::Closes { name: Some(name) } => drop(self.cursors.insert(name, None)),
             SessionEffect::Deallocates { name: None } => self.all_gone(true, false),
             SessionEffect::Closes { name: None } => self.all_gone(false, true),
             SessionEffect::DiscardsAll => self.all_gone(true, true),
@@ -99,10 +99,10 @@ impl<'a> Here<'a> {
         }
     }
 
-    fn cursor(&self, name: &str) -> Before<()> {
+    fn cursor(&self, name: &str) -> Before<usize> {
         match self.cursors.get(name) {
-            Some(true) => Before::Made(()),
-            Some(false) => Before::Gone,
+            Some(Some(place)) => Before::Made(*place),
+            Some(None) => Before::Gone,
             None if self.all_closed => Before::Gone,
             None => Before::Untouched,
         }
@@ -213,7 +213,7 @@ impl Conversation {
                 }
                 meant.push((place, found));
             }
-            here.note(&member.session);
+            here.note(place, &member.session);
         }
         Ok(meant)
     }
@@ -274,8 +274,13 @@ impl Conversation {
                 Ok(Some(Meant { analysis, member: None, parameters: Arc::from([]), earlier }))
             }
             SessionEffect::Fetches { name } => Ok(match here.cursor(name) {
-                // Decided and recorded where it is declared.
-                Before::Made(()) => None,
+                // Decided where it is declared, in the same words; what comes of it is fetched here.
+                Before::Made(place) => Some(Meant {
+                    analysis: asked.clone(),
+                    member: Some(place),
+                    parameters: Arc::from([]),
+                    earlier: Vec::new(),
+                }),
                 Before::Gone => self.unseen(asked),
                 Before::Untouched => self.goes_on_with(name).or_else(|| self.unseen(asked)),
             }),
@@ -384,16 +389,18 @@ fn too_much_meant() -> Refusal {
 }
 
 /// A string of statements with what its names stand for.
-fn merge(asked: &Analysis, meant: &[(usize, Meant)]) -> Analysis {
-    let mut merged = asked.clone();
+fn merge(asked: &Arc<Analysis>, meant: &[(usize, Meant)]) -> Analysis {
+    let mut merged = Analysis::clone(asked);
     let mut text = asked.text.to_string();
     for (place, found) in meant {
-        // It was sent in whatever words it was made with.
-        merged.confined = merged.confined.clone().also(found.analysis.confined.clone());
-        merged.describes = merged.describes.or_else(|| found.analysis.describes.clone());
-        // For the record, which otherwise would show a name only.
-        text.push_str("\n-- stands for:\n");
-        text.push_str(&found.analysis.text);
+        if !Arc::ptr_eq(asked, &found.analysis) {
+            // It was sent in whatever words it was made with.
+            merged.confined = merged.confined.clone().also(found.analysis.confined.clone());
+            merged.describes = merged.describes.or_else(|| found.analysis.describes.clone());
+            // For the record, which otherwise would show a name only.
+            text.push_str("\n-- stands for:\n");
+            text.push_str(&found.analysis.text);
+        }
         let Some(member) = Arc::make_mut(&mut merged.members).get_mut(*place) else { continue };
         for touched in found.members() {
             member.touches.extend(touched.touches.iter().cloned());

@@ -199,6 +199,9 @@ fn options(text: &str) -> Result<Vec<(String, String)>, Refusal> {
     Ok(settings)
 }
 
+/// What PostgreSQL takes for space between identifiers (`scanner_isspace`), whatever else is one elsewhere.
+const SPACES: [char; 5] = [' ', '\t', '\n', '\r', '\u{c}'];
+
 /// The schemas of a `search_path`, as PostgreSQL reads them; what could be read in two ways is refused.
 fn schemas(value: &str) -> Result<Vec<Arc<str>>, Refusal> {
     let refuse = || {
@@ -208,7 +211,7 @@ fn schemas(value: &str) -> Result<Vec<Arc<str>>, Refusal> {
         )
     };
     let mut schemas: Vec<Arc<str>> = Vec::new();
-    for part in value.split(',').map(str::trim) {
+    for part in value.split(',').map(|part| part.trim_matches(SPACES)) {
         let quoted = part.strip_prefix('"').and_then(|part| part.strip_suffix('"'));
         let name = quoted.map_or_else(|| part.to_ascii_lowercase(), str::to_owned);
         let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
@@ -270,6 +273,11 @@ mod tests {
             ("row_security", "off"),
             ("search_path", "\"$user\", public"),
             ("search_path", "a\"b"),
+            // A space elsewhere, and a part of the name at the server.
+            ("search_path", "\u{a0}a,public"),
+            ("search_path", "a,\u{2003}public"),
+            ("search_path", "a\u{b},public"),
+            ("search_path", "\u{85}a"),
             ("client_encoding", "LATIN1"),
             ("standard_conforming_strings", "off"),
             ("options", "-c default_transaction_isolation=SERIALIZABLE"),
