@@ -519,8 +519,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What constraints compare with, and what policies of the database read, and what decides which rows are there: nothing is done to it, but how it is seen decides what may
-    /// be assigned, and whether rows are read.
+    /// What constraints compare with, what policies of the database read, and what decides which rows are there: nothing is done to
+    /// it, but how it is seen decides what may be assigned, and whether rows are read.
     fn compared(&mut self, relation: &'a Relation, writes: bool) {
         let catalog = self.catalog;
         let keys = relation.references.iter().map(|key| &key.to);
