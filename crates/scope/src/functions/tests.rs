@@ -233,3 +233,29 @@ fn what_tells_of_other_peoples_statements_has_a_hint_of_its_own() {
     }
     assert!(called_hint("peek").contains("`[functions]`"));
 }
+
+/// It may have come since: names are read again.
+#[test]
+fn what_no_schema_has_is_not_known_and_what_may_not_be_used_is() {
+    let unknown = |sql: &str| {
+        let path: Arc<[Arc<str>]> = Arc::from([Arc::from("tools")]);
+        let analysis = analyse(&Arc::from(sql), &path, &Arc::from([]), &Arc::new(target(&[])));
+        assert!(analysis.confined.get(&Scope::default()).is_err(), "{sql}");
+        analysis.members[0].names_unknown
+    };
+    for name in ["null::nobody", "null::own.nobody", "nobody(1)", "own.nobody(1)", "public.shape(1)"] {
+        assert!(unknown(&format!("select {name}")), "{name}");
+    }
+    for name in [
+        "null::pg_catalog.nobody",
+        "null::glyph",
+        "null::tools.colour",
+        "null::odd",
+        "null::patients",
+        "own.shape(1)",
+        "strange(1)",
+        "pg_read_file('x')",
+    ] {
+        assert!(!unknown(&format!("select {name}")), "{name}");
+    }
+}

@@ -73,6 +73,21 @@ fn a_name_is_looked_for_from_the_inside_out() {
 }
 
 #[test]
+fn a_name_is_not_known_where_nothing_can_have_it() {
+    for (sql, unknown) in [
+        ("select id from patients", false),
+        ("select nothing from patients", true),
+        ("select nobody(id) from patients", true),
+        ("select ctid from patients", false),
+        // What has no name here may have this one.
+        ("select nothing from (select upper('x')) s", false),
+        ("select nothing from kept", false),
+    ] {
+        assert_eq!(traced(sql).names_unknown, unknown, "{sql}");
+    }
+}
+
+#[test]
 fn a_row_is_all_columns_of_what_has_the_name() {
     const ONE: &[&str] = &["patients.id shown", "patients.note shown"];
     assert_uses(&[
