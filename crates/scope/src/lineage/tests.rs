@@ -13,6 +13,8 @@ note = { tags = ["clinical.note"], scan = true }
 [relations."public.secret".columns]
 id = { clear = true }
 label = { clear = true, subject = true }
+[relations."public.shadowed".columns]
+label = { clear = true, subject = true }
 "#;
 
 fn free_text(sql: &str) -> FreeText {
@@ -163,6 +165,8 @@ fn copied_lines_have_their_fields_in_the_statements_order() {
         ("copy patients to stdout (format csv, delimiter ';')", copied(&[1], CopyForm::Other)),
         ("copy (select * from patients join secret using (id)) to stdout", copied(&[], CopyForm::Other)),
         ("copy (select nothing, note from patients) to stdout", copied(&[], CopyForm::Other)),
+        // What a table of the session's own keeps, its session knows.
+        ("copy kept to stdout csv", copied(&[], CopyForm::Csv)),
         ("copy patients (id) to stdout", FreeText::None),
         ("copy patients from stdin", FreeText::None),
     ] {

@@ -67,6 +67,7 @@ fn free_text_is_found_in_what_it_was_assigned_to() {
         ("update acts set what = p.note from patients p returning new.*", at(&[1, 3], 4)),
         ("update acts set what = p.note from patients p returning with (new as n) n.*", at(&[1, 3], 4)),
         // Where a value goes is not known.
+        ("insert into acts (id) select 1, note from patients returning what", at(&[0], 1)),
         ("insert into acts (id, what) select (p).* from patients p returning what", except(&[])),
         ("insert into acts values ((select p from patients p).*) returning what", except(&[])),
         ("insert into acts select * from patients natural join secret returning more", except(&[])),
@@ -173,6 +174,9 @@ fn a_subject_is_told_where_it_is_all_that_a_column_was_given() {
         ("update acts set what[1] = s.label from secret s returning what", None),
         ("insert into acts (what[1]) select label from secret returning what", None),
         ("insert into acts select * from secret natural join patients returning what", None),
+        // It was given something else besides.
+        ("update acts set what = s.label, what = s.label from secret s returning what", Some(0)),
+        ("update acts set what = s.label, what = upper(s.label) from secret s returning what", None),
         // Another row has something else there.
         (
             "insert into acts (id, what) table secret on conflict (id) do update set more = 'x' returning what",
@@ -185,6 +189,7 @@ fn a_subject_is_told_where_it_is_all_that_a_column_was_given() {
         ),
         // Its own column tells of it whatever it was given.
         ("update secret set label = p.note from patients p returning label", Some(0)),
+        ("update secret set label = o.label from public.shadowed o returning secret.label", Some(0)),
         ("update secret set label = upper(label) returning secret.id, label", Some(1)),
         ("update secret set label = 'x' returning new.id, new.label", Some(1)),
     ] {
