@@ -1,4 +1,5 @@
 mod rules;
+mod views;
 
 use std::sync::Arc;
 
