@@ -145,3 +145,23 @@ fn what_is_outside_of_the_database_is_not_named() {
     }
     assert_eq!(refused("show all"), None);
 }
+
+#[test]
+fn a_text_locks_rows_where_it_says_how() {
+    for text in [
+        "SELECT a.id FROM a FOR UPDATE",
+        "SELECT a.id FROM a\n  for   no KEY update OF a",
+        "SELECT a.id FROM a FOR SHARE",
+        "SELECT a.id FROM a FOR KEY SHARE",
+    ] {
+        assert!(takes_locks(text), "{text}");
+    }
+    for text in [
+        "SELECT \"substring\"(a.t FROM 1 FOR 2) AS t FROM a",
+        "SELECT a.update, a.share FROM a key",
+        "SELECT update FROM share",
+        "SELECT 1 AS for",
+    ] {
+        assert!(!takes_locks(text), "{text}");
+    }
+}

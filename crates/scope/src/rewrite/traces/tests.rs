@@ -20,8 +20,8 @@ fn row(cells: &[&str]) -> Vec<Option<String>> {
     cells.iter().map(|cell| Some((*cell).to_owned())).collect()
 }
 
-/// `patients (id, ssn)`, whose `ssn` points to the key of `secret (id, name)`; `peek`, a view of the latter's locks, and `calling`,
-/// one of its key. With a filter of `patients`, and with row security of it.
+/// `patients (id, ssn)`, whose `ssn` points to the key of `secret (id, name)`; `peek`, a view of the latter's locks, `calling`,
+/// one of its key, and `locking`, one that locks its rows. With a filter of `patients`, and with row security of it.
 fn target(filter: &str, fenced: bool) -> Catalog {
     let mut results = results();
     results[4] = vec![
@@ -30,14 +30,17 @@ fn target(filter: &str, fenced: bool) -> Catalog {
         row(&["7", r#"[["id","xid",0,null,null]]"#]),
         row(&["8", r#"[["id","integer",0,null,null]]"#]),
     ];
+    results[3].push(row(&["public", "locking", "v", "false", "20", ""]));
+    results[4].push(row(&["20", r#"[["id","integer",0,null,null]]"#]));
     results[5] = vec![
         row(&["f", "4", r#"["ssn"]"#, "5", r#"["id"]"#, "false"]),
         row(&["p", "5", r#"["id"]"#, "0", "[]", "false"]),
     ];
-    results[7] = vec![row(&["7", "5", ""]), row(&["8", "5", ""])];
+    results[7] = ["7", "8", "20"].map(|view| row(&[view, "5", ""])).to_vec();
     results[12] = vec![
         row(&["7", "SELECT secret.xmax AS id FROM public.secret"]),
         row(&["8", "SELECT secret.id FROM public.secret"]),
+        row(&["20", "SELECT secret.id FROM public.secret FOR UPDATE"]),
     ];
     if fenced {
         results.extend([vec![row(&["p", "4", "[]", "[]", "[]"])], Vec::new()]);
@@ -54,7 +57,8 @@ fn sent(catalog: &Catalog, scope: &Scope, sql: &str) -> Outcome<String> {
 
 /// What is sent for whoever sees `secret` whole and that much of `patients`.
 fn with(catalog: &Catalog, patients: &str, sql: &str) -> Outcome<String> {
-    let seen = [("secret", "whole"), ("patients", patients), ("peek", "h"), ("calling", "h")];
+    let seen =
+        [("secret", "whole"), ("patients", patients), ("peek", "h"), ("calling", "h"), ("locking", "h")];
     sent(catalog, &scope_of(&seen), sql)
 }
 
@@ -136,7 +140,15 @@ fn what_points_to_rows_is_asked_about_where_their_locks_are_named() {
         let analysis = crate::analyse(&Arc::from(sql), &path, &Arc::from([]), &catalog);
         analysis.members[0].touches.iter().any(|touch| &*touch.relation.name == "patients")
     };
-    assert!(touched(LOCKS) && touched("select id from peek") && touched("select id from secret for share"));
+    for sql in [
+        LOCKS,
+        "select id from peek",
+        "select id from secret for share",
+        "select id from calling for share",
+        "select id from locking",
+    ] {
+        assert!(touched(sql), "{sql}");
+    }
     assert!(!touched("select id from secret") && !touched("select id from calling"));
 }
 
@@ -164,5 +176,20 @@ fn rows_are_not_locked_to_which_keys_point_that_are_not_seen() {
         "select (select count(*) from secret) from patients for update",
     ] {
         assert!(with(&catalog, "rh", sql).is_ok(), "{sql}");
+    }
+}
+
+/// PostgreSQL locks what a view reads, too, where the view's rows are locked or its query says so.
+#[test]
+fn rows_are_not_locked_through_views_to_which_keys_point_that_are_not_seen() {
+    let catalog = target("", false);
+    for (sql, view) in
+        [("select id from calling for update", "calling"), ("select id from locking", "locking")]
+    {
+        let refusal = with(&catalog, "rh", sql).unwrap_err();
+        assert!(refusal.message.starts_with(&format!("locking rows of `public.{view}`")), "{sql}: {refusal}");
+        for patients in ["whole", "rr"] {
+            assert!(with(&catalog, patients, sql).is_ok(), "{sql}");
+        }
     }
 }

@@ -9,6 +9,7 @@ fn row_security_concerns_nobody_from_whom_nothing_is_hidden() {
     let open = classified.classified(2, None);
     let whole = [("fenced", "whole")];
     assert_eq!(sent(&open, &whole, "select id from fenced").unwrap(), "SELECT id FROM public.fenced");
+    assert!(sent(&open, &whole, "explain analyze select id from fenced").is_ok());
     assert!(sent(&classified, &whole, "select id from fenced").is_err());
 }
 
@@ -56,6 +57,41 @@ fn where_nothing_is_hidden_no_child_has_rows_by_what_is_hidden() {
     let sql = "select tableoid, id from tree";
     let sent = sent(&classified.classified(2, None), &[("tree", "whole")], sql);
     assert_eq!(sent.unwrap(), "SELECT tableoid, id FROM public.tree");
+}
+
+/// Also where no column that decides is hidden.
+#[test]
+fn rows_are_placed_by_what_is_hidden_where_not_all_of_them_are_seen() {
+    let tables = [("40", "tree", "r", ""), ("41", "low", "r", "40"), ("43", "rest", "r", "40")];
+    let mut catalog = split(&tables, &[], &[["c", "41", "[]", r#"["id"]"#, "[]"]]);
+    let low = RelationName::new("public", "low");
+    catalog.relations.get_mut(&low).unwrap().filter = Some(Arc::from("id = 7"));
+    let of = |catalog: &Catalog, low: &str, sql: &str| {
+        sent(catalog, &[("tree", "whole"), ("low", low), ("rest", "whole")], sql).is_ok()
+    };
+    let only = "select id from only tree";
+    assert!(!of(&catalog, "rr", only) && of(&catalog, "rr*", only));
+    // Nobody knows what decides.
+    let beside = "select id from rest";
+    assert!(of(&catalog, "rr", beside));
+    catalog.relations.remove(&low);
+    assert!(!of(&catalog, "rr", beside));
+}
+
+#[test]
+fn what_decides_which_rows_there_are_is_asked_about() {
+    let tables = [("40", "tree", "r", ""), ("41", "low", "r", "40"), ("43", "rest", "r", "40")];
+    let touched = |decides: &[[&str; 5]]| {
+        let catalog = Arc::new(split(&tables, &[], decides));
+        let path: Arc<[Arc<str>]> = Arc::from([Arc::from("public")]);
+        let analysis = crate::analyse(&Arc::from("select id from rest"), &path, &Arc::from([]), &catalog);
+        let mut names: Vec<String> =
+            analysis.members[0].touches.iter().map(|touch| touch.relation.name.to_string()).collect();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(touched(&[["c", "41", "[]", r#"["ssn"]"#, "[]"]]), ["low", "rest"]);
+    assert_eq!(touched(&[]), ["rest"]);
 }
 
 /// Its policies decide by what is seen, and something else decides what that is.
