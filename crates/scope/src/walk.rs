@@ -23,6 +23,7 @@ pub(crate) use explain::{analyses, executed, made_on_the_way};
 pub(crate) use own::alters_temporary;
 use session::identity_fixed;
 pub(crate) use session::{is_passing, kept, stays_itself, temporary_drop};
+use views::names_locks;
 pub(crate) use views::{introspects, query_refusal, takes_locks, view_refusal};
 
 /// `AExprKind` whose operator is completed where it is written out: `x op y`, with ANY, with ALL, and as LIKE, ILIKE, SIMILAR TO.
@@ -768,13 +769,6 @@ fn harmless(kind: &str, name: &str) -> bool {
         ("AArrayExpr" | "AExpr", name) => name.contains("list_"),
         (_, _) => false,
     }
-}
-
-/// Whether something is called like the column that tells of locks, or rows are locked: both ask what points to them.
-fn names_locks(value: &Value) -> bool {
-    let mut found = false;
-    value.each(&mut |fields| found |= text(fields, "sval") == XMAX || fields.get("locking_clause").is_some());
-    found
 }
 
 /// All names of common table expressions, wherever they stand.

@@ -2,10 +2,10 @@
 
 use chaperone_access::{Refusal, RefusalCode};
 
-use super::{Found, Walk};
+use super::{Found, Walk, XMAX};
 use crate::catalog::{Catalog, Relation};
 use crate::rewrite::{Place, unfaithful};
-use crate::tree;
+use crate::tree::{self, Value, text};
 
 /// What is found in a view's query, as it `stands` at the target or in the view's place; `None` where it cannot be read.
 fn query(catalog: &Catalog, definition: &str, stands: bool) -> Option<Vec<Found>> {
@@ -39,6 +39,13 @@ pub(crate) fn query_refusal<'c>(catalog: &'c Catalog, view: &'c Relation) -> Opt
         }
     };
     view.judged.get_or_init(judge).as_ref()
+}
+
+/// Whether something is called like the column that tells of locks, or rows are locked: both ask what points to them.
+pub(super) fn names_locks(value: &Value) -> bool {
+    let mut found = false;
+    value.each(&mut |fields| found |= text(fields, "sval") == XMAX || fields.get("locking_clause").is_some());
+    found
 }
 
 /// Whether a view's text may lock the rows that it reads. Says so too often rather than too seldom.
