@@ -2,7 +2,7 @@
 INSERT INTO more.late VALUES (1, 1, '9'), (2, 2, '1');
 ALTER TABLE more.late ADD CHECK (ssn LIKE '9%') NOT VALID;
 INSERT INTO more.ring VALUES ('a');
-INSERT INTO more.stray VALUES (2, 1, 'a'), (1, 1, 'none');
+INSERT INTO more.stray VALUES (1, 1, 'none'), (2, 1, 'a');
 ALTER TABLE more.stray ADD FOREIGN KEY (ring) REFERENCES more.ring NOT VALID;
 BEGIN;
 INSERT INTO patients VALUES (1,'MRN-795341','bvexargzxkjpvaodgidivvowxscmcyocbwvvnrlljgnimgrmzopoowitruunqajkcbjrvtitppugdppdgxuqhywmpimwgvtynnvxmrcmdtdqexneqsrqecmrybzctarxobayvvsvgszgdixjwwrkncyjocicmmdgpykklhrwyqbaxwevbkreosvqboeuvcrmqvlfbcfairodnwaaihpuhmlgmritlvqykgtifcqcdsweadx','914-92-9919','1963-06-27','61304','u528695@x.test','E11.9','{"ssn":"914-92-9919","k":"zzzzzzzzzzzzzzzzzzzzzzzzzzzzz"}','{914-92-9919,ok}',3);
