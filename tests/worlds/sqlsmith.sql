@@ -17,7 +17,7 @@ BEGIN
   FOR thing IN
     SELECT DISTINCT attrelid AS id, relkind FROM pg_catalog.pg_attribute JOIN pg_catalog.pg_class ON pg_class.oid = attrelid
     WHERE relkind IN ('r', 'p', 'v') AND relnamespace IN ('public'::regnamespace, 'more'::regnamespace)
-      AND (relname ~ '^(born|by_birth|split|branch|fenced|v_xml|v_next|moved|shifted|loose_moved|heir|yard_low|lot_low|twig_named|wave|guarded|nook_child|cove_child|foal|colt|flock_ringed|hutch_one|gauge_low|home_heir|rack_one)' OR attname IN ('json_value', 'system_user') OR (attnum > 0 AND NOT attisdropped AND atttypid >= 16384))
+      AND (relname ~ '^(born|by_birth|split|branch|fenced|v_xml|v_next|moved|shifted|loose_moved|heir|yard_low|lot_low|twig_named|wave|guarded|nook_child|cove_child|foal|colt|flock_ringed|hutch_one|gauge_low|home_heir|rack_one|pen_|lair_|v_physician_kept)' OR attname IN ('json_value', 'system_user') OR (attnum > 0 AND NOT attisdropped AND atttypid >= 16384))
   LOOP
     -- It may have gone with another one.
     IF EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = thing.id) THEN
