@@ -393,7 +393,7 @@ impl<'a> Walk<'a> {
             "IntoClause" => self.triggered(&["CREATE TABLE AS", "SELECT INTO"]),
             _ => {}
         }
-        if kind == "Constraint" && text(fields, "fk_upd_action") == CASCADE {
+        if text(fields, "fk_upd_action") == CASCADE {
             // What it fills the other table with comes from nobody's statement.
             self.found.not_understood(
                 "a foreign key that cascades an UPDATE".into(),

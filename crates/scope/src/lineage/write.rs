@@ -206,10 +206,7 @@ impl Lineage<'_> {
             // A subject's own column tells of the subject, whatever it was given.
             if one_way && !column.plain.iter().any(|of| is_subject(&of)) {
                 let given = named.into_iter().flat_map(|value| &value.plain);
-                let given: Vec<_> = given.filter(is_subject).cloned().collect();
-                if !given.is_empty() {
-                    column.plain = given;
-                }
+                column.plain = given.filter(is_subject).cloned().collect();
             }
             let values: Vec<&Output> =
                 column.origin.iter().filter_map(|of| behind.get(of)).flatten().copied().collect();

@@ -133,6 +133,27 @@ fn a_result_is_a_subject_where_it_is_nothing_else_on_any_side() {
 }
 
 #[test]
+fn a_column_of_two_queries_is_one_of_theirs() {
+    let column = |at: usize| (RelationName::new("public", format!("r{at}")), Arc::<str>::from("id"));
+    let output =
+        |of: std::ops::Range<usize>| vec![Output { plain: of.map(column).collect(), ..Output::default() }];
+    for (left, right, both) in [
+        (0..1, 0..1, 0..1),
+        (0..1, 1..2, 0..2),
+        (0..2, 1..3, 0..3),
+        // One of them is no column's value.
+        (0..1, 0..0, 0..0),
+        (0..0, 0..1, 0..0),
+        (0..15, 15..16, 0..16),
+        // Too many to tell.
+        (0..16, 16..17, 0..0),
+    ] {
+        let found = side_by_side(output(left.clone()), output(right.clone()));
+        assert_eq!(found[0].plain, output(both)[0].plain, "{left:?} {right:?}");
+    }
+}
+
+#[test]
 fn places_are_known_but_where_columns_are_merged_or_a_row_is_taken_apart() {
     for (sql, told) in [
         ("select * from patients p join secret s on true", true),
