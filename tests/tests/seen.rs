@@ -573,6 +573,13 @@ fn the_record_says_which_columns_and_whose() {
         let outcome = outcomes.iter().find(|outcome| outcome["rows"] == rows).unwrap();
         assert_eq!(outcome["subjects"]["counted"], rows, "{outcome}");
     }
+    // However often it fetches: 3 a time, to the end.
+    let fetches = "fetch 3 from c; ".repeat(400);
+    clinic.psql(&[&format!(
+        "begin; declare c cursor for select patient_id from clinic.patients where patient_id < 13; {fetches} commit"
+    )]);
+    let outcomes = of(&clinic.newest(), "operation.outcome");
+    assert_eq!(outcomes.iter().filter(|outcome| outcome["subjects"]["counted"] == 3).count(), 4);
     // Of either of two columns: each patient once, and found by both.
     clinic.psql(&["select p from (select patient_id as p from clinic.patients where patient_id < 3 \
                    union all select patient_id from clinic.claims where patient_id < 4) x"]);

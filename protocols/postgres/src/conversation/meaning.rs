@@ -205,9 +205,13 @@ impl Conversation {
         let (mut meant, mut bytes, mut here) = (Vec::new(), 0_usize, Here::default());
         for (place, member) in asked.members.iter().enumerate() {
             if let Some(found) = self.stands_for(asked, &here, &member.session)? {
-                // Each of them is put in the place of its name.
+                // Each of them is put in the place of its name; of a string's own, what it declares alone.
                 let values = 2 * values_bytes(&found.parameters);
-                bytes = bytes.saturating_add(Weights::of(&found.analysis)).saturating_add(values);
+                let weight = match Arc::ptr_eq(asked, &found.analysis) {
+                    true => found.members().iter().map(Weights::of_member).sum(),
+                    false => Weights::of(&found.analysis),
+                };
+                bytes = bytes.saturating_add(weight).saturating_add(values);
                 if bytes > MEANT_BYTES_MAX {
                     return Err(too_much_meant());
                 }

@@ -25,6 +25,13 @@ impl Weights {
         weights.bytes
     }
 
+    /// One statement of an analysis.
+    pub(super) fn of_member(member: &Member) -> usize {
+        let mut weights = Self::default();
+        weights.member(member);
+        weights.bytes
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -52,17 +59,19 @@ impl Weights {
         self.plain(size_of::<Analysis>());
         self.text(&analysis.text);
         analysis.replaced.iter().for_each(|text| self.text(text));
-        for member in analysis.members.iter() {
-            self.plain(size_of::<Member>() + member.touches.len() * size_of::<Touch>());
-            if self.seen.insert(member.uses.as_ptr().addr()) {
-                self.plain(member.uses.len() * size_of::<ColumnUse>());
-            }
-            for column in member.results.iter().flat_map(|columns| columns.iter()) {
-                self.plain(size_of::<ResultColumn>() + column.name.len() + 2 * column.made_of.len());
-            }
-            if let SessionEffect::Prepares { inner, .. } = &member.session {
-                self.analysis(inner);
-            }
+        analysis.members.iter().for_each(|member| self.member(member));
+    }
+
+    fn member(&mut self, member: &Member) {
+        self.plain(size_of::<Member>() + member.touches.len() * size_of::<Touch>());
+        if self.seen.insert(member.uses.as_ptr().addr()) {
+            self.plain(member.uses.len() * size_of::<ColumnUse>());
+        }
+        for column in member.results.iter().flat_map(|columns| columns.iter()) {
+            self.plain(size_of::<ResultColumn>() + column.name.len() + 2 * column.made_of.len());
+        }
+        if let SessionEffect::Prepares { inner, .. } = &member.session {
+            self.analysis(inner);
         }
     }
 
