@@ -17,7 +17,7 @@ use super::targets::{Place, connect};
 
 /// What the target's own log calls the session that writes.
 const APPLICATION: &str = "cp:callers";
-/// From a session's login to its rows.
+/// From a session's login to its row.
 const TELL_MAX: Duration = Duration::from_secs(5);
 /// Rows of backends that have gone without a word are looked for this often, when something is told.
 const SWEEP: Duration = Duration::from_secs(600);
@@ -56,21 +56,21 @@ struct Backend {
     word: SessionWord,
 }
 
-/// Its rows are taken away when the session ends. Those that stay behind speak of a backend that has ended, and show
+/// Its row is taken away when the session ends. One that stays behind speaks of a backend that has ended, and shows
 /// nobody anything: another one of its number has another word.
-pub(super) struct CallerRows {
+pub(super) struct CallerRow {
     place: Arc<Place>,
     backend: Backend,
 }
 
-impl Drop for CallerRows {
+impl Drop for CallerRow {
     fn drop(&mut self) {
         // Without a runtime the whole agent ends, and the next one sweeps.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (place, gone) = (self.place.clone(), self.backend.gone());
         runtime.spawn(async move {
             if let Err(why) = place.callers.run(&place, &gone).await {
-                tracing::debug!(%why, "rows of an ended session are left to the next sweep");
+                tracing::debug!(%why, "the row of an ended session is left to the next sweep");
             }
         });
     }
@@ -88,11 +88,11 @@ impl Callers {
         pid: i32,
         word: SessionWord,
         caller: &Caller,
-    ) -> Option<CallerRows> {
+    ) -> Option<CallerRow> {
         place.target.floor.as_ref()?;
         let backend = Backend { pid, word };
         match place.callers.run(place, &backend.row(caller)).await {
-            Ok(()) => Some(CallerRows { place: place.clone(), backend }),
+            Ok(()) => Some(CallerRow { place: place.clone(), backend }),
             Err(why) => {
                 tracing::warn!(%why, "the target's floor was not told of a session (hint: `chaperone floor verify`)");
                 None

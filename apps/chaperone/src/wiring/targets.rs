@@ -19,7 +19,7 @@ use crate::config::agent::{AgentConfig, Target, TlsMode};
 use crate::config::commands::CommandTarget;
 use crate::config::{self, gateway::Protocol};
 use crate::verbs::Failure;
-use crate::wiring::callers::{CallerRows, Callers, SessionWord};
+use crate::wiring::callers::{CallerRow, Callers, SessionWord};
 use crate::wiring::commands::programs::Programs;
 use crate::wiring::servers::Servers;
 use crate::wiring::walls::Platform;
@@ -224,7 +224,7 @@ struct Cancel {
     pid: i32,
     key: Bytes,
     /// Goes with the stream, as this does.
-    _told: Option<CallerRows>,
+    _told: Option<CallerRow>,
 }
 
 impl Canceller for Cancel {
